@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+type announceCommand struct {
+	Plan       string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	DayBefore  bool   `xor:"when" required:"" help:"Say that the deployment is tomorrow."`
+	HourBefore bool   `xor:"when" required:"" help:"Say that the deployment begins in an hour."`
+	Yes        bool   `help:"Post without asking."`
+	SiteMap    string `help:"Post to the simulated site of this map." placeholder:"FILE"`
+}
+
+func (announceCommand) Help() string {
+	return `Posts to the plan's Slack channel, after showing you what (P53). The announcement that the deployment begins is the plan's own first step.
+
+Examples:
+
+  csu announce plans/2026-11-24-summit-incremental.json --day-before
+  csu announce plans/2026-11-24-summit-incremental.json --hour-before --yes`
+}
+
+func (cmd *announceCommand) Run(c *console) error {
+	p, _, err := plan.ReadFile(cmd.Plan)
+	if err != nil {
+		return err
+	}
+	text, err := announcement(p, cmd.DayBefore)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "To %s: %s\n", p.Targets.Slack.Channel, text)
+	ctx := context.Background()
+	if !cmd.Yes {
+		if !c.terminal {
+			return fail(exitRefused, "give --yes", "there is no terminal to ask at whether this is posted")
+		}
+		a, err := newScreen(c, "", "", time.Now).Ask(ctx, operator.Question{
+			Topic: operator.StepConsent, Title: "Post this?", Choices: []operator.Choice{operator.Yes, operator.No},
+		})
+		if err != nil {
+			return err
+		}
+		if a.Choice != operator.Yes {
+			return fail(exitFailed, "", "nothing was posted")
+		}
+	}
+	var m *sitemap.Map
+	if cmd.SiteMap != "" {
+		if m, err = sitemap.Read(cmd.SiteMap); err != nil {
+			return err
+		}
+	}
+	client, err := executor.ConnectSlack(m, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	if err := client.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
+		return fail(exitFailed, "write it on the channel yourself", "post to %s: %w", p.Targets.Slack.Channel, err)
+	}
+	_, err = fmt.Fprintln(c.out, "posted")
+	return err
+}
+
+// announcement is what is said before a deployment.
+func announcement(p *plan.Plan, dayBefore bool) (string, error) {
+	day, err := time.Parse(time.DateOnly, p.Upgrade.Date)
+	if err != nil {
+		return "", fmt.Errorf("plan's date: %w", err)
+	}
+	what := map[plan.Type]string{
+		plan.Full:        fmt.Sprintf("the control system is upgraded to cycle %s", p.Upgrade.Cycle),
+		plan.Incremental: "some components of the control system are upgraded (" + changed(p) + ")",
+		plan.Recovery:    "the control system is brought back after the maintenance by IT",
+	}[p.Type]
+	when := fmt.Sprintf("In one hour, on %s,", day.Format("Monday 2 January"))
+	if dayBefore {
+		when = fmt.Sprintf("Tomorrow, %s,", day.Format("Monday 2 January"))
+		if p.Site == "summit" {
+			when += " at 09:00 summit time"
+		}
+	}
+	return fmt.Sprintf("%s %s at %s. Reason: %s.", when, what, p.Site, p.Upgrade.Reason), nil
+}
+
+func changed(p *plan.Plan) string {
+	var names []string
+	for _, c := range p.Upgrade.Changed {
+		names = append(names, c.CSC)
+	}
+	return plan.CSCList(names)
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// prepared is an answer given in a file beforehand.
+type prepared struct {
+	// At is the id of a step, or of a stage for its doubts.
+	At     string          `json:"at"`
+	Topic  operator.Topic  `json:"topic"`
+	Choice operator.Choice `json:"choice"`
+	Reason string          `json:"reason,omitempty"`
+}
+
+// readAnswers reads a file of answers: a JSON array, one object per question.
+func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read answers: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	var answers []prepared
+	if err := dec.Decode(&answers); err != nil {
+		return nil, fail(exitInput, `it is a JSON array such as [{"at": "configuration/merged", "topic": "manual", "choice": "yes"}]`, "read answers %q: %w", name, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fail(exitInput, "", "read answers %q: there is more after the array", name)
+	}
+	known := map[string]bool{}
+	var ids []string
+	for i := range p.Stages {
+		known[p.Stages[i].ID] = true
+	}
+	for s := range p.AllSteps() {
+		known[s.ID] = true
+	}
+	for id := range known {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	topics := []operator.Topic{operator.StepConsent, operator.Doubt, operator.Manual, operator.Handover, operator.QueuePaused}
+	for _, a := range answers {
+		if !known[a.At] {
+			return nil, fail(exitInput, "", "read answers %q: the plan has no stage or step %q%s", name, a.At, plan.DidYouMean(a.At, ids))
+		}
+		if !slices.Contains(topics, a.Topic) {
+			return nil, fail(exitInput, "what fails or is in doubt is decided at a terminal, by someone who looks",
+				"read answers %q: %q: no answer can be given beforehand to the topic %q (but to %q)", name, a.At, a.Topic, topics)
+		}
+		if a.Choice != operator.Yes && a.Choice != operator.No {
+			return nil, fail(exitInput, "", "read answers %q: %q: the choice is %q, not \"yes\" or \"no\"", name, a.At, a.Choice)
+		}
+	}
+	return answers, nil
+}
+
+// asker answers from what was given beforehand, and else asks at the terminal,
+// where there is one.
+type asker struct {
+	name     string   // the operator's
+	consents []string // stages, or "all"
+	file     string
+	answers  []prepared
+	screen   interface {
+		operator.Operator
+	}
+	attended bool
+}
+
+// Ask implements [operator.Operator].
+func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	if ans, ok := a.beforehand(q); ok {
+		return ans, nil
+	}
+	if !a.attended {
+		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}
+	}
+	return a.screen.Ask(ctx, q)
+}
+
+// Tell implements [operator.Operator].
+func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
+
+func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
+	decides := q.Topic == operator.Failed || q.Topic == operator.InDoubt
+	if slices.Contains(a.consents, "all") && !decides {
+		return operator.Answer{Choice: operator.Yes, By: a.name, Via: "--consent all"}, true
+	}
+	if q.Topic == operator.StageConsent && slices.Contains(a.consents, q.Stage) {
+		return operator.Answer{Choice: operator.Yes, By: a.name, Via: "--consent"}, true
+	}
+	at := q.Step
+	if at == "" {
+		at = q.Stage
+	}
+	for _, p := range a.answers {
+		if p.At == at && p.Topic == q.Topic && slices.Contains(q.Choices, p.Choice) {
+			return operator.Answer{Choice: p.Choice, Reason: p.Reason, By: a.name, Via: a.file}, true
+		}
+	}
+	return operator.Answer{}, false
+}
+
+// want names what would have answered a question.
+func want(q operator.Question) string {
+	switch q.Topic {
+	case operator.StageConsent:
+		return fmt.Sprintf("--consent %s, or a terminal", q.Stage)
+	case operator.Failed, operator.InDoubt:
+		return "a terminal: this is decided by someone who looks"
+	}
+	at := q.Step
+	if at == "" {
+		at = q.Stage
+	}
+	return fmt.Sprintf("--answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or a terminal", at, q.Topic)
+}
+
+// questionText is a question as it is printed.
+func questionText(q operator.Question) string {
+	var b strings.Builder
+	at := q.Stage
+	if q.Step != "" {
+		at = q.Step
+	}
+	fmt.Fprintf(&b, "%s: %s", at, q.Topic)
+	if q.Title != "" {
+		fmt.Fprintf(&b, ": %s", q.Title)
+	}
+	b.WriteString("\n\n" + strings.TrimSpace(q.Text) + "\n")
+	if len(q.Principals) > 0 {
+		fmt.Fprintf(&b, "\nA yes confirms that these have agreed: %s.\n", strings.Join(q.Principals, ", "))
+	}
+	if q.Reading != "" {
+		fmt.Fprintf(&b, "\nAs csu sees it now:\n%s\n", strings.TrimRight(q.Reading, "\n"))
+	}
+	return b.String()
+}

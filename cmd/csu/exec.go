@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/compiler/verify"
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// runFlags are those of the commands that carry a plan out.
+type runFlags struct {
+	Operator    string   `help:"Your name, for the journal. By default that of your account." placeholder:"NAME"`
+	Consent     []string `help:"Consent beforehand to these stages. all answers every consent, doubt and manual step, and works only against a simulated site." placeholder:"STAGE"`
+	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE"`
+	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE"`
+	Uncommitted bool     `help:"Run the plan although its bytes are not those of HEAD."`
+}
+
+type execCommand struct {
+	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Resume bool   `help:"Take up the run whose journal is beside the plan."`
+	Until  string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
+	DryRun bool   `help:"Print what would run, and touch nothing."`
+	runFlags
+}
+
+func (execCommand) Help() string {
+	return `Carries out exactly this plan, stage by stage. Before each stage it asks for your consent. Every step is in the journal, PLAN.journal, before it touches anything, and its outcome after. Ctrl-C once: nothing new is started, what runs is let finish. Twice: csu leaves at once. Either way, and after any crash, --resume goes on.
+
+Secrets come from the environment, or from files named there: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK, each also with _FILE; SSH_AUTH_SOCK and KUBECONFIG as usual.
+
+Examples:
+
+  csu exec plans/2026-11-24-summit-incremental.json --dry-run
+  csu exec plans/2026-11-24-summit-incremental.json
+  csu exec plans/2026-11-24-summit-incremental.json --resume
+  csu exec plans/2026-11-24-summit-incremental.json --consent begin,offline --until offline`
+}
+
+func (cmd *execCommand) Run(c *console) error {
+	l, err := c.load(cmd.Plan, cmd.runFlags)
+	if err != nil {
+		return err
+	}
+	if cmd.DryRun {
+		return c.dryRun(l, cmd.Until)
+	}
+	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+		o.Resume, o.Until = cmd.Resume, cmd.Until
+		return executor.Run(ctx, o)
+	})
+}
+
+// loaded is a plan that may be run.
+type loaded struct {
+	plan    *plan.Plan
+	file    string
+	digest  string
+	journal string
+	siteMap *sitemap.Map // nil for a real run
+	mapFile string
+}
+
+// load reads a plan and applies the guards that need nothing else: the rules,
+// and that the plan is the committed one.
+func (c *console) load(file string, flags runFlags) (*loaded, error) {
+	p, data, err := plan.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		return nil, err
+	}
+	if violations := verify.Check(p); len(violations) > 0 {
+		for _, v := range violations {
+			fmt.Fprintf(c.err, "%s: %s\n", file, v)
+		}
+		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %d places; nothing was started", file, len(violations))
+	}
+	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
+	if flags.SiteMap != "" {
+		if l.siteMap, err = sitemap.Read(flags.SiteMap); err != nil {
+			return nil, err
+		}
+		if l.siteMap.Digest != digest {
+			return nil, fail(exitRefused, "start the site again with this plan: csu rehearse --serve "+file, "site map %q: the simulated site was made from another plan (digest %.12s…, this plan's is %.12s…)", flags.SiteMap, l.siteMap.Digest, digest)
+		}
+		l.mapFile = flags.SiteMap
+		l.journal = filepath.Join(l.siteMap.Dir, filepath.Base(file)+".journal")
+	}
+	if slices.Contains(flags.Consent, "all") && l.siteMap == nil {
+		return nil, fail(exitRefused, "name the stages; the steps' own consents, doubts and manual steps are answered at the terminal or with --answers",
+			"--consent all works only against a simulated site, with --site-map")
+	}
+	if l.siteMap == nil && !flags.Uncommitted {
+		if err := committed(file, data); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// committed tells whether the plan's bytes are those of HEAD: what runs must be
+// what was reviewed. Other files don't matter.
+func committed(file string, data []byte) error {
+	const hint = "commit the plan after its review, or give --uncommitted"
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return fmt.Errorf("plan %q: %w", file, err)
+	}
+	git := exec.Command("git", "show", "HEAD:./"+filepath.Base(abs))
+	git.Dir = filepath.Dir(abs)
+	var stderr bytes.Buffer
+	git.Stderr = &stderr
+	head, err := git.Output()
+	if err != nil {
+		return fail(exitRefused, hint, "plan %q: its bytes can't be compared with those of HEAD: %w: %s", file, err, firstLine(stderr.String()))
+	}
+	if !bytes.Equal(head, data) {
+		return fail(exitRefused, hint, "plan %q: its bytes are not those of HEAD: it was changed, or compiled again, after it was committed", file)
+	}
+	return nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+// carryOut runs a plan with an operator at it, and prints how it ended.
+func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, executor.Options) (executor.Result, error)) error {
+	name, err := operatorName(flags.Operator)
+	if err != nil {
+		return err
+	}
+	var answers []prepared
+	if flags.Answers != "" {
+		if answers, err = readAnswers(flags.Answers, l.plan); err != nil {
+			return err
+		}
+	}
+	if err := knownStages(l.plan, flags.Consent); err != nil {
+		return err
+	}
+	systems, err := executor.Connect(l.plan, l.siteMap, os.LookupEnv)
+	if err != nil {
+		return err
+	}
+	defer systems.Remote.Close()
+	banner := ""
+	if l.siteMap != nil {
+		banner = fmt.Sprintf("--- rehearsal against the simulated site of %s; nothing real is touched ---", shown(l.mapFile))
+		fmt.Fprintln(c.out, banner)
+	}
+	view := newScreen(c, name, banner, systems.Clock.Now)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	o := executor.Options{
+		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
+		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
+		Operator: &asker{name: name, consents: flags.Consent, file: flags.Answers, answers: answers, screen: view, attended: c.terminal},
+		Stop:     c.signals(cancel),
+	}
+	shownUntil, done := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); view.refresh(shownUntil) }()
+	result, err := do(ctx, o)
+	done()
+	<-ended
+	return c.ending(l, result, err)
+}
+
+// signals stops a run at the first Ctrl-C and leaves at the second.
+func (c *console) signals(leave context.CancelFunc) <-chan struct{} {
+	stop := make(chan struct{})
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-caught
+		fmt.Fprintln(c.err, "\nNothing new is started; what runs is let finish. Once more to leave at once.")
+		close(stop)
+		<-caught
+		leave()
+	}()
+	return stop
+}
+
+// ending prints what a run came to and returns the error for its exit code.
+func (c *console) ending(l *loaded, r executor.Result, err error) error {
+	if r.Text != "" {
+		fmt.Fprintf(c.out, "\n%s\n", r.Text)
+	}
+	if len(r.Down) > 0 {
+		fmt.Fprintf(c.out, "Still down: %s\n", plan.CSCList(r.Down))
+	}
+	for _, s := range r.Owed {
+		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
+	}
+	if r.State != nil {
+		fmt.Fprintf(c.out, "Journal: %s\n", shown(l.journal))
+	}
+	if err != nil {
+		return err
+	}
+	resume := "go on with csu exec " + l.file + " --resume"
+	if l.mapFile != "" {
+		resume += " --site-map " + shown(l.mapFile)
+	}
+	switch r.End {
+	case executor.Completed, executor.GivenUp, executor.Reached:
+		return nil
+	case executor.Interrupted:
+		return fail(exitInterrupted, resume, "interrupted")
+	}
+	return fail(exitFailed, resume, "the run is not complete")
+}
+
+// knownStages refuses consent to stages that the plan lacks.
+func knownStages(p *plan.Plan, stages []string) error {
+	var ids []string
+	for i := range p.Stages {
+		ids = append(ids, p.Stages[i].ID)
+	}
+	for _, s := range stages {
+		if s != "all" && !slices.Contains(ids, s) {
+			return fail(exitInput, "its stages are "+strings.Join(ids, ", "), "--consent %s: the plan has no such stage%s", s, plan.DidYouMean(s, ids))
+		}
+	}
+	return nil
+}
+
+// operatorName is the name under which answers are recorded.
+func operatorName(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "", fail(exitInput, "give --operator NAME", "who leads this run can't be told: %w", err)
+	}
+	if u.Name != "" && u.Name != u.Username {
+		return fmt.Sprintf("%s (%s)", u.Name, u.Username), nil
+	}
+	return u.Username, nil
+}
+
+// dryRun prints what a run would still do. It connects to nothing.
+func (c *console) dryRun(l *loaded, until string) error {
+	state, err := executor.ReadState(nil, l.journal, l.plan, l.digest)
+	if errors.Is(err, os.ErrNotExist) {
+		state, err = executor.NewState(l.plan), nil
+	}
+	if err != nil {
+		return err
+	}
+	if until != "" {
+		if err := knownStages(l.plan, []string{until}); err != nil {
+			return err
+		}
+	}
+	for i := range l.plan.Stages {
+		s := &l.plan.Stages[i]
+		fmt.Fprintf(c.out, "%s: %s\n", s.ID, s.Title)
+		if state.Stages[i].Consent == nil {
+			fmt.Fprintf(c.out, "  asks for consent: %s\n", s.Consent)
+		}
+		for j := range s.Steps {
+			c.wouldRun(state.Steps[s.Steps[j].ID])
+		}
+		if s.ID == until {
+			return nil
+		}
+	}
+	for i := range l.plan.Final {
+		c.wouldRun(state.Steps[l.plan.Final[i].ID])
+	}
+	return nil
+}
+
+func (c *console) wouldRun(s *executor.StepState) {
+	if s.Phase.Finished() {
+		fmt.Fprintf(c.out, "  %s: %s already\n", s.Step.ID, s.Phase)
+		return
+	}
+	fmt.Fprintf(c.out, "  %s: %s\n", s.Step.ID, review.Describe(s.Step.Action.Doer))
+	if s.Step.Consent != "" {
+		fmt.Fprintf(c.out, "    asks: %s\n", strings.Join(strings.Fields(s.Step.Consent), " "))
+	}
+	if s.Step.Doubt != "" {
+		fmt.Fprintf(c.out, "    doubt: %s\n", strings.Join(strings.Fields(s.Step.Doubt), " "))
+	}
+}
+
+// A screen must do for an operator.
+var _ operator.Operator = (*screen)(nil)

@@ -1,0 +1,192 @@
+// Command csu compiles, reviews, rehearses and carries out upgrades of the
+// Rubin Observatory's control system.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+
+	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+)
+
+// Exit codes.
+const (
+	exitComplete    = 0
+	exitFailed      = 1   // failed, stopped or different
+	exitInput       = 2   // unusable input
+	exitRefused     = 3   // refused by a guard
+	exitInterrupted = 130 // by a signal
+)
+
+type commands struct {
+	Root string `help:"The project's folder: the one with cue.mod. By default the working directory or the closest one above it." placeholder:"DIR"`
+
+	Plan     planCommands    `cmd:"" help:"Compile, check and show plans."`
+	Exec     execCommand     `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
+	Abort    abortCommand    `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
+	Status   statusCommand   `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
+	Announce announceCommand `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
+	Rehearse rehearseCommand `cmd:"" help:"Carry out a plan against a simulated site."`
+	Version  versionCommand  `cmd:"" help:"Print csu's version."`
+}
+
+type planCommands struct {
+	Compile compileCommand `cmd:"" help:"Compile a site's upgrade request into a plan."`
+	Check   checkCommand   `cmd:"" help:"Check that a plan keeps the rules, and that the sources still give it."`
+	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
+}
+
+// console is what a command prints on and reads from.
+type console struct {
+	in       *os.File
+	out, err io.Writer
+	terminal bool // both in and out
+	width    int
+	root     string
+}
+
+// exitError carries the exit code of an error that has been explained.
+type exitError struct {
+	code int
+	err  error
+	hint string
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func fail(code int, hint, format string, args ...any) error {
+	return &exitError{code, fmt.Errorf(format, args...), hint}
+}
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, width: 100}
+	c.terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
+	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
+		c.width = w
+	}
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli,
+		kong.Name("csu"),
+		kong.Description("The control-system upgrade tool of the Rubin Observatory.\n\n"+
+			"A plan is compiled from the definition of a site, reviewed, rehearsed and then carried out:\n\n"+
+			"  csu plan compile --site summit --type incremental\n"+
+			"  csu plan show plans/2026-11-24-summit-incremental.json\n"+
+			"  csu rehearse plans/2026-11-24-summit-incremental.json\n"+
+			"  csu exec plans/2026-11-24-summit-incremental.json\n\n"+
+			"Exit codes: 0 complete, 1 failed or stopped, 2 unusable input, 3 refused by a guard, 130 interrupted."),
+		kong.Writers(c.out, c.err),
+		kong.Exit(func(code int) { exited = code }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: c.width}),
+		kong.Bind(c),
+	)
+	if err != nil {
+		fmt.Fprintln(c.err, "error:", err)
+		return exitInput
+	}
+	ctx, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited // --help
+	}
+	if err != nil {
+		return c.report(&exitError{exitInput, err, "csu --help shows the commands; csu COMMAND --help shows one with examples"})
+	}
+	c.root = cli.Root
+	return c.report(ctx.Run())
+}
+
+// report prints an error and its hint and returns the exit code.
+func (c *console) report(err error) int {
+	if err == nil {
+		return exitComplete
+	}
+	code, hint := classify(err)
+	fmt.Fprintf(c.err, "error: %s\n", err)
+	if hint != "" {
+		fmt.Fprintf(c.err, "hint: %s\n", hint)
+	}
+	return code
+}
+
+// classify returns the exit code and the hint for an error.
+func classify(err error) (code int, hint string) {
+	var (
+		exit       *exitError
+		refused    *executor.RefusedError
+		input      *executor.InputError
+		locked     *journal.LockedError
+		damaged    *journal.DamageError
+		unattended *operator.UnattendedError
+		rules      *compiler.RulesError
+	)
+	switch {
+	case errors.As(err, &exit):
+		return exit.code, exit.hint
+	case errors.As(err, &refused):
+		return exitRefused, refused.Hint
+	case errors.As(err, &locked):
+		return exitRefused, "wait for it, or look at it with csu status"
+	case errors.As(err, &unattended):
+		return exitRefused, "what has been done is in the journal; go on with --resume"
+	case errors.As(err, &input):
+		return exitInput, input.Hint
+	case errors.As(err, &damaged):
+		return exitInput, "the journal was changed after csu wrote it; restore it from a copy. Nothing was started"
+	case errors.As(err, &rules):
+		return exitFailed, ""
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted, "go on with --resume"
+	}
+	return exitInput, ""
+}
+
+// findRoot returns the project's folder.
+func (c *console) findRoot() (string, error) {
+	if c.root != "" {
+		return compiler.FindRoot(c.root)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the project: %w", err)
+	}
+	return compiler.FindRoot(dir)
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(c *console) error {
+	_, err := fmt.Fprintln(c.out, "csu", version())
+	return err
+}
+
+// version is the module's version, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value[:min(12, len(s.Value))]
+		}
+	}
+	if v == "" {
+		v = "(devel)"
+	}
+	return strings.TrimSpace(v)
+}

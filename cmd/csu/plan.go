@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/compiler/verify"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+type compileCommand struct {
+	Site    string `required:"" help:"The site: summit, tucson-teststand or base-teststand."`
+	Type    string `required:"" help:"The upgrade type: full, incremental or recovery."`
+	Upgrade string `help:"Take the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE"`
+	Output  string `short:"o" help:"Write the plan to this file; - is standard output. By default plans/DATE-SITE-TYPE.json in the project." placeholder:"FILE"`
+}
+
+func (compileCommand) Help() string {
+	return `Reads the definition of the site and the upgrade that sites/SITE/upgrade.cue asks for, and writes the plan. It needs no network and no credential; the same sources give the same bytes.
+
+Examples:
+
+  csu plan compile --site summit --type incremental
+  csu plan compile --site tucson-teststand --type full -o -`
+}
+
+func (cmd *compileCommand) Run(c *console) error {
+	root, err := c.findRoot()
+	if err != nil {
+		return err
+	}
+	p, warnings, err := compiler.Compile(compiler.Request{Root: root, Site: cmd.Site, Type: plan.Type(cmd.Type), Upgrade: cmd.Upgrade})
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		fmt.Fprintf(c.err, "warning: %s\nhint: %s\n", w, w.Remedy)
+	}
+	data, err := plan.Encode(p)
+	if err != nil {
+		return err
+	}
+	if cmd.Output == "-" {
+		_, err := c.out.Write(data)
+		return err
+	}
+	name := cmd.Output
+	if name == "" {
+		name = filepath.Join(root, compiler.FileName(p))
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("write the plan: %w", err)
+		}
+	}
+	if err := keepsJournal(name, data); err != nil {
+		return err
+	}
+	if err := plan.WriteFile(name, data); err != nil {
+		return err
+	}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "%s\n%d stages, %d steps, digest %s\n", shown(name), len(p.Stages), count(p), digest)
+	return err
+}
+
+// keepsJournal refuses to replace a plan that a run has begun with: its journal
+// belongs to those bytes.
+func keepsJournal(name string, data []byte) error {
+	old, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	if _, err := os.Stat(name + ".journal"); err == nil {
+		return fail(exitRefused, "raise attempt in upgrade.cue, which gives the new plan a name of its own",
+			"write plan %q: a run of this plan has begun, %q is beside it, and the new plan is another one", shown(name), filepath.Base(name)+".journal")
+	}
+	return nil
+}
+
+func count(p *plan.Plan) int {
+	n := 0
+	for range p.AllSteps() {
+		n++
+	}
+	return n
+}
+
+// shown is a path as people type it.
+func shown(path string) string {
+	wd, err := os.Getwd()
+	if err != nil {
+		return path
+	}
+	rel, err := filepath.Rel(wd, path)
+	if err != nil || strings.HasPrefix(rel, "..") {
+		return path
+	}
+	return rel
+}
+
+type checkCommand struct {
+	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Rules bool   `help:"Ask only whether the plan keeps the rules, not whether the sources still give it: for plans of past upgrades."`
+}
+
+func (checkCommand) Help() string {
+	return `Checks that the plan keeps every rule for plans and, without --rules, that the sources give these bytes now. Needs no network. Exits with 1 where it does not hold.
+
+Examples:
+
+  csu plan check plans/2026-11-24-summit-incremental.json
+  csu plan check --rules plans/2025-06-03-summit-full.json`
+}
+
+func (cmd *checkCommand) Run(c *console) error {
+	p, data, err := plan.ReadFile(cmd.Plan)
+	if err != nil {
+		return err
+	}
+	if violations := verify.Check(p); len(violations) > 0 {
+		for _, v := range violations {
+			fmt.Fprintf(c.err, "%s: %s\n", cmd.Plan, v)
+		}
+		return fail(exitFailed, "", "plan %q breaks the rules in %d places", cmd.Plan, len(violations))
+	}
+	if cmd.Rules {
+		_, err := fmt.Fprintf(c.out, "%s: keeps the rules\n", cmd.Plan)
+		return err
+	}
+	root, err := c.findRoot()
+	if err != nil {
+		return err
+	}
+	now, _, err := compiler.Compile(compiler.Request{Root: root, Site: p.Site, Type: p.Type})
+	if err != nil {
+		return fmt.Errorf("compile the sources to compare with: %w", err)
+	}
+	want, err := plan.Encode(now)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, data) {
+		at, had, has := firstDifference(data, want)
+		return fail(exitFailed, "compile it again and look at the difference with git diff; a plan of a past upgrade is checked with --rules",
+			"%s:%d: the sources give another plan now:\n  plan:    %s\n  sources: %s", cmd.Plan, at, had, has)
+	}
+	_, err = fmt.Fprintf(c.out, "%s: keeps the rules, and the sources give it\n", cmd.Plan)
+	return err
+}
+
+// firstDifference returns the first line in which two texts differ.
+func firstDifference(a, b []byte) (number int, inA, inB string) {
+	as, bs := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
+	for i := 0; i < len(as) || i < len(bs); i++ {
+		var x, y []byte
+		if i < len(as) {
+			x = as[i]
+		}
+		if i < len(bs) {
+			y = bs[i]
+		}
+		if !bytes.Equal(x, y) {
+			return i + 1, strings.TrimSpace(string(x)), strings.TrimSpace(string(y))
+		}
+	}
+	return 0, "", ""
+}
+
+type showCommand struct {
+	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Format string `enum:"text,markdown" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, with what a person would do and type."`
+}
+
+func (showCommand) Help() string {
+	return `Examples:
+
+  csu plan show plans/2026-11-24-summit-incremental.json | less
+  csu plan show --format markdown plans/2026-11-24-summit-incremental.json > runbook.md`
+}
+
+func (cmd *showCommand) Run(c *console) error {
+	p, _, err := plan.ReadFile(cmd.Plan)
+	if err != nil {
+		return err
+	}
+	if cmd.Format == "markdown" {
+		return review.Markdown(c.out, p)
+	}
+	return review.Text(c.out, p, c.width)
+}

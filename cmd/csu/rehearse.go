@@ -1,0 +1,231 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+type rehearseCommand struct {
+	Plan     string   `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Serve    bool     `help:"Only keep the simulated site up, until Ctrl-C, and say how to run csu exec against it."`
+	Dir      string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR"`
+	Speed    float64  `default:"3600" help:"How many seconds of the site pass in a second."`
+	Seed     int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
+	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
+	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers  string   `help:"Take answers from this file." placeholder:"FILE"`
+	Child    bool     `hidden:"" help:"Serve until standard input ends."`
+}
+
+func (rehearseCommand) Help() string {
+	return `Starts a simulated site, made from the plan's own tables, in a process of its own and carries the plan out against it: the real executor, with time running fast. At the end it tells what the site's own record of effects shows.
+
+Examples:
+
+  csu rehearse plans/2026-11-24-summit-incremental.json --consent all
+  csu rehearse plans/2026-11-24-summit-incremental.json
+  csu rehearse --serve --dir /tmp/site --speed 60 plans/2026-11-24-summit-incremental.json
+  csu exec plans/2026-11-24-summit-incremental.json --site-map /tmp/site/site-map.json`
+}
+
+func (cmd *rehearseCommand) Run(c *console) error {
+	p, _, err := plan.ReadFile(cmd.Plan)
+	if err != nil {
+		return err
+	}
+	if cmd.Speed < 1 || cmd.Speed > 3600 {
+		return fail(exitInput, "", "--speed %g: the site's clock runs 1 to 3600 times as fast as the real one", cmd.Speed)
+	}
+	if cmd.Serve || cmd.Child {
+		return cmd.serve(c, p)
+	}
+	dir, keep := cmd.Dir, cmd.Dir != ""
+	if !keep {
+		if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
+			return fmt.Errorf("make a folder for the rehearsal: %w", err)
+		}
+	}
+	site, err := cmd.startChild(c, dir)
+	if err != nil {
+		return err
+	}
+	defer site.end()
+	began := time.Now()
+	err = cmd.against(c, dir)
+	if stopped := site.end(); err == nil {
+		err = stopped
+	}
+	if err != nil {
+		fmt.Fprintf(c.err, "The rehearsal's journal and the site's record are in %s\n", dir)
+		return err
+	}
+	if err := c.recorded(p, filepath.Join(dir, "record.jsonl"), time.Since(began)); err != nil {
+		return err
+	}
+	if !keep {
+		return os.RemoveAll(dir)
+	}
+	return nil
+}
+
+// against carries the plan out against the site in the folder.
+func (cmd *rehearseCommand) against(c *console, dir string) error {
+	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, "site-map.json")}
+	l, err := c.load(cmd.Plan, flags)
+	if err != nil {
+		return err
+	}
+	_, statErr := os.Stat(l.journal)
+	return c.carryOut(l, flags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+		o.Resume = statErr == nil
+		return executor.Run(ctx, o)
+	})
+}
+
+// serve is the simulated site's own process.
+func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
+	dir := cmd.Dir
+	if dir == "" {
+		var err error
+		if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
+			return fmt.Errorf("make a folder for the rehearsal: %w", err)
+		}
+	}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if cmd.Child {
+		// The parent's interrupts are the run's; the site lives as long as the
+		// parent does.
+		signal.Ignore(os.Interrupt)
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(context.Background())
+		go func() {
+			_, _ = io.Copy(io.Discard, c.in) // ends with the parent, however that ends
+			stop()
+		}()
+	}
+	site, err := rehearsal.Start(ctx, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed})
+	if err != nil {
+		return err
+	}
+	if !cmd.Child {
+		fmt.Fprintf(c.out, "The simulated site of %s is up, %g times as fast as the real one. In another terminal:\n\n  csu exec %s --site-map %s\n\nIts record of effects: %s\nCtrl-C ends it.\n",
+			cmd.Plan, cmd.Speed, cmd.Plan, filepath.Join(dir, "site-map.json"), filepath.Join(dir, "record.jsonl"))
+	}
+	<-ctx.Done()
+	return site.Close()
+}
+
+// child is the simulated site's process, seen from the rehearsal.
+type child struct {
+	cmd   *exec.Cmd
+	stdin io.Closer
+	err   strings.Builder
+	done  chan error
+	ended bool
+}
+
+// startChild starts the site and waits until its map is there.
+func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
+	mapFile := filepath.Join(dir, "site-map.json")
+	if err := os.Remove(mapFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("start the simulated site: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("start the simulated site: %w", err)
+	}
+	ch := &child{cmd: exec.Command(self), done: make(chan error, 1)}
+	ch.cmd.Args = []string{os.Args[0], "rehearse", "--child", "--dir", dir,
+		fmt.Sprintf("--speed=%g", cmd.Speed), fmt.Sprintf("--seed=%d", cmd.Seed), cmd.Plan}
+	ch.cmd.Stderr = &ch.err
+	if ch.stdin, err = ch.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start the simulated site: %w", err)
+	}
+	if err := ch.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the simulated site: %w", err)
+	}
+	go func() { ch.done <- ch.cmd.Wait() }()
+	limit := time.After(30 * time.Second)
+	for {
+		if _, err := os.Stat(mapFile); err == nil {
+			return ch, nil
+		}
+		select {
+		case err := <-ch.done:
+			ch.ended = true
+			return nil, fail(exitFailed, "", "the simulated site did not start: %w\n%s", err, ch.err.String())
+		case <-limit:
+			_ = ch.end()
+			return nil, fail(exitFailed, "", "the simulated site was not up after 30 s\n%s", ch.err.String())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// end ends the site; what it complains about is returned once.
+func (ch *child) end() error {
+	if ch.ended {
+		return nil
+	}
+	ch.ended = true
+	ch.stdin.Close()
+	select {
+	case err := <-ch.done:
+		if err != nil {
+			return fail(exitFailed, "", "the simulated site: %w\n%s", err, ch.err.String())
+		}
+		return nil
+	case <-time.After(15 * time.Second):
+		ch.cmd.Process.Kill()
+		return fail(exitFailed, "", "the simulated site did not end by itself\n%s", ch.err.String())
+	}
+}
+
+// recorded prints what the site's own record shows.
+func (c *console) recorded(p *plan.Plan, file string, took time.Duration) error {
+	effects, err := rehearsal.ReadRecord(file)
+	if err != nil {
+		return err
+	}
+	s := rehearsal.Summarize(p, effects)
+	fmt.Fprintf(c.out, "\nThe simulated site's own record (%d effects, in %s):\n", len(effects), took.Round(100*time.Millisecond))
+	if len(s.Down) > 0 {
+		fmt.Fprintf(c.out, "  went down, in this order: %s\n", strings.Join(abridged(s.Down, 12), ", "))
+	}
+	fmt.Fprintf(c.out, "  Jobs deleted: %s\n", plan.CSCList(s.JobsDeleted))
+	fmt.Fprintf(c.out, "  scripts run: %d, commands on hosts: %d, syncs: %d\n", s.Scripts, s.Commands, s.Syncs)
+	if len(s.Astray) == 0 {
+		_, err = fmt.Fprintf(c.out, "  every one of the %d CSCs is in its expected state at the end\n", s.Seen)
+		return err
+	}
+	slices.Sort(s.Astray)
+	return fail(exitFailed, "", "CSCs that are not in their expected state at the end: %s", strings.Join(s.Astray, ", "))
+}
+
+// abridged leaves out the middle of a long list.
+func abridged(list []string, most int) []string {
+	if len(list) <= most {
+		return list
+	}
+	half := most / 2
+	return slices.Concat(list[:half], []string{fmt.Sprintf("… %d more …", len(list)-2*half)}, list[len(list)-half:])
+}

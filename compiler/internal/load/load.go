@@ -1,0 +1,177 @@
+// Package load reads the project's CUE: sites and upgrade requests become values
+// of package model, complete and checked. It is the only package that knows CUE.
+//
+// The words: a problem is something in the sources that a person has to correct;
+// a subject is what it is about, such as a CSC; a remedy is what the person can
+// do. All problems of an input are reported together.
+//
+// Nothing is ever fetched: a module that is not below the root is a problem.
+package load
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+)
+
+// requests is the file of a site that holds the upgrades asked for. It is read
+// by itself, so that an upgrade that is wrong does not spoil the site.
+const requests = "upgrade.cue"
+
+// ErrNoRoot is what FindRoot returns where there is no project.
+var ErrNoRoot = errors.New("no cue.mod here or above; run csu inside the project, or give its folder with --root")
+
+// NoSiteError says that there is no such site.
+type NoSiteError struct {
+	Name  string
+	Sites []string // those there are
+}
+
+// Error implements error.
+func (e *NoSiteError) Error() string {
+	return fmt.Sprintf("no site %q below sites%s; there are %s", e.Name, suggest(e.Name, e.Sites), quoted(e.Sites))
+}
+
+// FindRoot returns the project's root: dir, or the closest folder above it that
+// holds cue.mod. Its error is [ErrNoRoot] where there is none.
+func FindRoot(dir string) (string, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find the project's root: %w", err)
+	}
+	for d := abs; ; d = filepath.Dir(d) {
+		info, err := os.Stat(filepath.Join(d, "cue.mod", "module.cue"))
+		if err == nil && info.Mode().IsRegular() {
+			return d, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("find the project's root: %w", err)
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("find the project's root from %q: %w", dir, ErrNoRoot)
+		}
+	}
+}
+
+// Sites returns the names of the sites below root, sorted.
+func Sites(root string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, "sites"))
+	if err != nil {
+		return nil, fmt.Errorf("list the sites: %w", err)
+	}
+	var sites []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			continue
+		}
+		files, err := os.ReadDir(filepath.Join(root, "sites", e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("list the sites: %w", err)
+		}
+		if slices.ContainsFunc(files, func(f fs.DirEntry) bool { return isCUE(f.Name()) }) {
+			sites = append(sites, e.Name())
+		}
+	}
+	return sites, nil
+}
+
+// Site loads sites/<name> below root and checks it. Its error is a [*Problems]
+// with all that is wrong, or a [*NoSiteError].
+func Site(root, name string) (*model.Site, error) {
+	return newProject(root, nil).site(name)
+}
+
+// Request returns the upgrade of the type that is asked for: in the site's
+// upgrade.cue, or in another file if one is given. Its error is a [*Problems]
+// with all that is wrong with it.
+func Request(root string, site *model.Site, typ, file string) (*model.Request, error) {
+	return newProject(root, nil).request(site, typ, file)
+}
+
+// project is the CUE module below a root.
+type project struct {
+	root    string
+	overlay map[string]string // files that stand before those on the disk, by absolute path
+}
+
+// newProject returns the project below root. The overlay's paths are relative to
+// it.
+func newProject(root string, overlay map[string]string) *project {
+	if abs, err := filepath.Abs(root); err == nil {
+		root = abs
+	}
+	p := &project{root: root, overlay: map[string]string{}}
+	for path, text := range overlay {
+		p.overlay[filepath.Join(root, filepath.FromSlash(path))] = text
+	}
+	return p
+}
+
+// relative returns the path as it stands in reports: below the root and with
+// slashes, or as it is where it lies elsewhere.
+func (p *project) relative(path string) string {
+	rel, err := filepath.Rel(p.root, path)
+	if err != nil || !filepath.IsLocal(rel) {
+		return path
+	}
+	return filepath.ToSlash(rel)
+}
+
+// site loads and checks one site.
+func (p *project) site(name string) (*model.Site, error) {
+	sites, err := Sites(p.root)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(sites, name) {
+		return nil, &NoSiteError{Name: name, Sites: sites}
+	}
+	files, err := p.siteFiles(name)
+	if err != nil {
+		return nil, err
+	}
+	src := p.read("site "+name, aSite, files)
+	site := decodeSite(src)
+	if src.usable {
+		checkSite(src, site, name)
+	}
+	if err := src.problems(); err != nil {
+		return nil, err
+	}
+	return site, nil
+}
+
+// siteFiles returns the files that make a site, sorted: all but its requests.
+func (p *project) siteFiles(name string) ([]string, error) {
+	dir := filepath.Join(p.root, "sites", name)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load site %q: %w", name, err)
+	}
+	var files []string
+	for _, e := range entries {
+		if isCUE(e.Name()) && e.Name() != requests {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	for path := range p.overlay {
+		if filepath.Dir(path) == dir && isCUE(filepath.Base(path)) && filepath.Base(path) != requests && !slices.Contains(files, path) {
+			files = append(files, path)
+		}
+	}
+	slices.Sort(files)
+	return files, nil
+}
+
+// isCUE tells whether a file of that name belongs to a package, as the cue
+// command sees it.
+func isCUE(name string) bool {
+	return strings.HasSuffix(name, ".cue") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "_") &&
+		!strings.HasSuffix(name, "_tool.cue") && !strings.HasSuffix(name, "_test.cue")
+}

@@ -1,0 +1,164 @@
+package load
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"cuelang.org/go/cue/ast"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/format"
+	"cuelang.org/go/cue/token"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+)
+
+// path is a field in a value: its labels, list elements by their index.
+type path []string
+
+// with returns the path of something below.
+func (p path) with(labels ...string) path {
+	return append(slices.Clip(p), labels...)
+}
+
+// key is the path as a key of a map; no label holds a NUL.
+func (p path) key() string { return strings.Join(p, "\x00") }
+
+// place is where a field is written.
+type place struct {
+	label, value model.Pos
+	text         string // of the value, as it is written; only for what is no struct
+}
+
+// places knows where each field of an instance is written. CUE's own positions
+// lead as often to the schema or to a reference as to the place that a person
+// has to change.
+type places struct {
+	project *project
+	files   map[string]bool
+	fields  map[string][]place
+	known   []string // names of fields that schemas have
+}
+
+func newPlaces(p *project) *places {
+	return &places{project: p, files: map[string]bool{}, fields: map[string][]place{}}
+}
+
+// add notes all fields of a file.
+func (p *places) add(f *ast.File) {
+	p.files[p.project.relative(f.Filename)] = true
+	p.decls(nil, f.Decls)
+}
+
+// learn notes the names of fields of an imported package, to suggest them.
+func (p *places) learn(inst *build.Instance) {
+	for _, f := range inst.Files {
+		ast.Walk(f, func(n ast.Node) bool {
+			if field, ok := n.(*ast.Field); ok {
+				if name, ok := label(field); ok && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "#") {
+					p.known = append(p.known, name)
+				}
+			}
+			return true
+		}, nil)
+	}
+}
+
+func (p *places) decls(at path, decls []ast.Decl) {
+	for _, d := range decls {
+		switch d := d.(type) {
+		case *ast.Field:
+			name, ok := label(d)
+			if !ok {
+				continue
+			}
+			below := at.with(name)
+			p.note(below, d.Label.Pos(), d.Value)
+			p.expr(below, d.Value)
+		case *ast.EmbedDecl:
+			p.expr(at, d.Expr)
+		}
+	}
+}
+
+// expr notes what is written inside a value.
+func (p *places) expr(at path, e ast.Expr) {
+	switch e := e.(type) {
+	case *ast.StructLit:
+		p.decls(at, e.Elts)
+	case *ast.BinaryExpr:
+		p.expr(at, e.X)
+		p.expr(at, e.Y)
+	case *ast.ParenExpr:
+		p.expr(at, e.X)
+	case *ast.ListLit:
+		for i, elem := range e.Elts {
+			if _, plain := elem.(*ast.Comprehension); plain {
+				return // how many elements it makes is not to be seen
+			}
+			if _, open := elem.(*ast.Ellipsis); open {
+				return
+			}
+			below := at.with(strconv.Itoa(i))
+			p.note(below, elem.Pos(), elem)
+			p.expr(below, elem)
+		}
+	}
+}
+
+func (p *places) note(at path, label token.Pos, value ast.Expr) {
+	one := place{label: p.pos(label), value: p.pos(value.Pos())}
+	switch value.(type) {
+	case *ast.BasicLit, *ast.Ident, *ast.UnaryExpr, *ast.ListLit:
+		if text, err := format.Node(value, format.Simplify()); err == nil {
+			one.text = string(text)
+		}
+	}
+	p.fields[at.key()] = append(p.fields[at.key()], one)
+}
+
+// pos returns a position with the path that stands in reports.
+func (p *places) pos(pos token.Pos) model.Pos {
+	if !pos.IsValid() {
+		return model.Pos{}
+	}
+	at := pos.Position()
+	return model.Pos{File: p.project.relative(at.Filename), Line: at.Line, Column: at.Column}
+}
+
+// of returns where a field is written: its value, or its label if the value is
+// larger. For one that is not written itself, since it comes from a reference or
+// a comprehension, it is the closest field around it.
+func (p *places) of(at path) model.Pos {
+	for n := len(at); n > 0; n-- {
+		if all := p.fields[at[:n].key()]; len(all) > 0 {
+			if all[0].text != "" {
+				return all[0].value
+			}
+			return all[0].label
+		}
+	}
+	return model.Pos{}
+}
+
+// exact returns where a field is written, if it is.
+func (p *places) exact(at path) (place, bool) {
+	all := p.fields[at.key()]
+	if len(all) == 0 {
+		return place{}, false
+	}
+	return all[0], true
+}
+
+// all returns every place where a field is written.
+func (p *places) all(at path) []place { return p.fields[at.key()] }
+
+// label returns the name of a field, if it has a fixed one.
+func label(f *ast.Field) (string, bool) {
+	switch l := f.Label.(type) {
+	case *ast.Ident, *ast.BasicLit:
+		name, _, err := ast.LabelName(l)
+		return name, err == nil
+	}
+	return "", false
+}

@@ -1,0 +1,224 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+	"cuelang.org/go/cue/load"
+	"cuelang.org/go/mod/modfile"
+	"cuelang.org/go/mod/module"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+)
+
+// Limits on a CUE file. The recursion of a parser ends in a crash that can't be
+// caught, so that what is absurdly large or deep is refused before.
+const (
+	maxSize  = 1 << 20 // bytes
+	maxDepth = 200     // brackets inside each other
+)
+
+// source is one built CUE instance with the places in its files.
+type source struct {
+	input  string // what it is, for reports
+	value  cue.Value
+	places *places
+	// usable: it could be parsed and built, so that its parts can be looked at
+	// even if some of them are wrong.
+	usable bool
+	fromGo []Problem // found by checks in Go
+	cue    []Problem // found by CUE
+	cross  []Problem // found by #Cross in CUE, which the checks in Go find too
+}
+
+// kind is what files hold: a field, and its definition in the schema.
+type kind struct{ field, definition string }
+
+var (
+	aSite    = kind{"site", "#Site"}
+	upgrades = kind{"upgrade", "#Upgrades"}
+)
+
+// marker is what the definitions of the kinds carry.
+var marker = cue.ParsePath("#follows")
+
+// read builds the files as one instance, which holds what is named, and
+// validates it. What is wrong stands in the source.
+func (p *project) read(input string, what kind, files []string) (src *source) {
+	src = &source{input: input, places: newPlaces(p)}
+	// CUE is a large evaluator fed with what people write: if it fails on some
+	// input, that is a problem with this input, not the end of csu.
+	defer func() {
+		if r := recover(); r != nil {
+			src.usable = false
+			src.fromGo = append(src.fromGo, Problem{
+				Subject: input,
+				Text:    fmt.Sprintf("CUE failed to evaluate it: %v", r),
+				Remedy:  "undo the last change to its files",
+			})
+		}
+	}()
+	for _, f := range files {
+		if prob, ok := p.tooLarge(f); ok {
+			src.fromGo = append(src.fromGo, prob)
+		}
+	}
+	if len(src.fromGo) > 0 {
+		return src
+	}
+	inst := p.instance(files)
+	for _, f := range inst.Files {
+		src.places.add(f)
+	}
+	if inst.Err != nil {
+		src.addCUE(inst.Err)
+		return src
+	}
+	schema := p.schema(inst)
+	if schema.Err != nil {
+		src.addCUE(schema.Err)
+		return src
+	}
+	src.places.learn(schema)
+	ctx := cuecontext.New()
+	src.value = ctx.BuildInstance(inst)
+	// The files say themselves that they follow the schema, so that the stock cue
+	// command checks them. Where they do not, they follow it all the same.
+	field := cue.ParsePath(what.field)
+	if v := src.value.LookupPath(field); v.Exists() && !v.LookupPath(marker).Exists() {
+		src.value = src.value.FillPath(field, ctx.BuildInstance(schema).LookupPath(cue.ParsePath(what.definition)))
+	}
+	src.usable = true
+	if err := src.value.Validate(cue.Concrete(true)); err != nil {
+		src.addCUE(err)
+	}
+	return src
+}
+
+// schemaPackage is the folder of the schema, which is the last element of its
+// import path too.
+const schemaPackage = "schema"
+
+// schema returns the schema's package: the one that the instance imports, or one
+// loaded for an instance that imports none.
+func (p *project) schema(inst *build.Instance) *build.Instance {
+	for _, imported := range inst.Imports {
+		if imported.Dir == filepath.Join(p.root, schemaPackage) {
+			return imported
+		}
+	}
+	return p.instance([]string{"./" + schemaPackage})
+}
+
+// instance loads the files, or a folder, as one package.
+func (p *project) instance(files []string) *build.Instance {
+	overlay := make(map[string]load.Source, len(p.overlay))
+	for path, text := range p.overlay {
+		overlay[path] = load.FromString(text)
+	}
+	insts := load.Instances(files, &load.Config{
+		Dir:        p.root,
+		ModuleRoot: p.root,
+		Overlay:    overlay,
+		Registry:   offline{},
+		Env:        []string{},
+	})
+	return insts[0] // arguments that are files give one instance
+}
+
+// tooLarge reports a file that is not for CUE's parser.
+func (p *project) tooLarge(file string) (Problem, bool) {
+	prob := Problem{Pos: model.Pos{File: p.relative(file), Line: 1, Column: 1}, Subject: filepath.Base(file)}
+	text, err := p.text(file)
+	switch {
+	case err != nil:
+		prob.Text, prob.Remedy = fmt.Sprintf("can't be read: %v", err), "name a CUE file that can be read"
+	case len(text) > maxSize:
+		prob.Text, prob.Remedy = fmt.Sprintf("is larger than %d bytes", maxSize), "divide it into several files"
+	case depth(text) > maxDepth:
+		prob.Text, prob.Remedy = fmt.Sprintf("has more than %d brackets or signs inside each other", maxDepth), "look for brackets that are never closed"
+	default:
+		return Problem{}, false
+	}
+	return prob, true
+}
+
+// text returns a file's content, which an overlay may hold.
+func (p *project) text(file string) ([]byte, error) {
+	if text, ok := p.overlay[file]; ok {
+		return []byte(text), nil
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(file))
+	}
+	if info.Size() > maxSize {
+		return make([]byte, maxSize+1), nil // its size is all that matters
+	}
+	return os.ReadFile(file)
+}
+
+// depth is how deep a parser would descend at most: into brackets, and into
+// runs of signs before an operand.
+func depth(text []byte) int {
+	open, signs, most := 0, 0, 0
+	for _, c := range text {
+		switch c {
+		case '(', '[', '{':
+			open++
+			signs = 0
+		case ')', ']', '}':
+			open = max(open-1, 0)
+			signs = 0
+		case '-', '+', '!', '*', '=', '~', '<', '>':
+			signs++
+		case ' ', '\t', '\n', '\r':
+		default:
+			signs = 0
+		}
+		most = max(most, open, signs)
+	}
+	return most
+}
+
+// problems returns what is wrong with the source, or nil.
+func (s *source) problems() error {
+	all := append(s.cue, s.fromGo...)
+	if len(all) == 0 {
+		all = s.cross // whatever CUE's own cross-checks found that those in Go did not
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return &Problems{Input: s.input, All: sorted(all)}
+}
+
+// report adds a problem at the place of a path.
+func (s *source) report(at path, subject, text, remedy string) {
+	s.fromGo = append(s.fromGo, Problem{Pos: s.places.of(at), Subject: subject, Text: text, Remedy: remedy})
+}
+
+// offline is a registry that has nothing.
+type offline struct{}
+
+var errOffline = fmt.Errorf("csu fetches no modules; put the package below the project's root")
+
+func (offline) ModFile(context.Context, module.Version) (*modfile.File, error) {
+	return nil, errOffline
+}
+
+func (offline) Fetch(context.Context, module.Version) (module.SourceLoc, error) {
+	return module.SourceLoc{}, errOffline
+}
+
+func (offline) ModuleVersions(context.Context, string) ([]string, error) {
+	return nil, errOffline
+}

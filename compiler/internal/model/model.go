@@ -1,0 +1,301 @@
+// Package model is a site and an upgrade request as Go values: what the CUE
+// definitions say, complete and checked by their schema, with the positions
+// they come from. Package load makes it, package procedure reads it.
+package model
+
+import (
+	"fmt"
+	"time"
+)
+
+// Pos is a place in a CUE file, its path relative to the project's root.
+type Pos struct {
+	File         string
+	Line, Column int
+}
+
+// String returns file:line:column, or nothing for an unknown place.
+func (p Pos) String() string {
+	if p.File == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
+}
+
+// Site is one of the observatory's sites.
+type Site struct {
+	Pos           Pos
+	Name          string // summit, tucson-teststand or base-teststand
+	TestStand     bool
+	Environment   string // of Phalanx
+	Cycle         string // image tag that is deployed today
+	ImageRegistry string // host name before an image's name
+	Targets       Targets
+	Applications  []Application // those that hold CSCs, and love; in the order of the inventory
+	CSCs          []CSC         // inventory's order, then those outside the cluster
+	Hosts         []Host
+	States        States
+	Testing       []TestSequence
+	Recovery      Recovery
+}
+
+// Targets are the systems that an upgrade of the site talks to.
+type Targets struct {
+	Context, Server, Kubeconfig string // of the cluster
+	ServerDoubt                 string // why Server is doubtful; "" if it is not
+	ArgoCDNamespace             string
+	ArgoCDProject               string
+	ArgoCDURL                   string
+	AppOfApps                   string // science-platform
+	LOVEURL, LOVEView           string
+	EFDURL, EFDDatabase         string
+	EFDLag                      time.Duration
+	RegistryNamespace           string
+	RegistrySelector            string
+	RegistryContainer           string
+	SlackChannel                string
+	M2HelpChannel               string // summit: where help with M2 is asked for (P4)
+	NubladoSelector             string // label of the Nublado user namespaces (P19)
+	Pages                       []Page
+}
+
+// Page is an address for people.
+type Page struct{ Title, URL string }
+
+// Application is an Argo CD application of the control system.
+type Application struct {
+	Pos       Pos
+	Name      string
+	Namespace string
+}
+
+// CSC is a Commandable SAL Component, or a Job of the CSC chart that speaks no
+// SAL (love-commander: Component is empty).
+type CSC struct {
+	Pos       Pos
+	Component string
+	Index     int
+
+	// In the cluster; all empty for a CSC on a host.
+	Application string
+	Job         string // name of the Job
+	Label       string // label csc: the alias in the chart
+	CSCName     string
+	CSCClass    string
+	Image       string // without registry and tag
+	Revision    int    // 0: the bare cycle tag or an explicit 000, see Pinned
+	Pinned      bool   // a revision is set, so that the tag is <cycle>.<revision>
+
+	Host      string // name of the host that runs it, outside the cluster
+	ComesUp   string // summary state after a start
+	Principal string // role that must agree before it is touched
+	Bridge    bool   // camera OCS bridge
+	Doubt     string // about what it is or where it runs
+	Note      string // for the runbook
+}
+
+// Name returns the SAL name with its index, such as "MTMount:0", or the Job's
+// name where there is no SAL component.
+func (c *CSC) Name() string {
+	if c.Component == "" {
+		return c.Job
+	}
+	return fmt.Sprintf("%s:%d", c.Component, c.Index)
+}
+
+// Role is what a host is for; the procedure treats each role at its own place.
+type Role string
+
+// The roles.
+const (
+	Camera    Role = "camera"     // mcm host with an OCS bridge (P15, P34)
+	BareMetal Role = "bare-metal" // T&S services (P17, P23, P36)
+	ESS       Role = "ess"        // ESS controller (P28)
+	CRIO      Role = "crio"       // cRIO (P29, P45)
+	Machine   Role = "machine"    // only ever rebooted or looked at (P47)
+)
+
+// Host is a machine outside the cluster.
+type Host struct {
+	Pos       Pos
+	Name      string
+	Address   string
+	Role      Role
+	Users     []User
+	Principal string
+	Services  []Service
+	Checkout  *Checkout // configuration checkout to update (P23); nil: none
+	// Serves are CSCs in the cluster that talk to this host's service, such as
+	// those of an ESS controller.
+	Serves []string
+	Doubt  string // about the host as a whole
+	Note   string // for the runbook
+}
+
+// User is an account and the way to it: "login", "sudo" or "own".
+type User struct{ Name, Via string }
+
+// Service is something on a host that is stopped, updated and started.
+type Service struct {
+	Pos  Pos
+	Name string
+	CSCs []string // that it runs
+	// Keep: it stays up through an upgrade although a page lists it among what
+	// is stopped (P6). Doubt of the contradiction.
+	Keep string
+	// Each is nil where it is not documented.
+	Stop, Update, Start *Commands
+	// StartByHand is what a person is asked where nothing is documented for
+	// starting what Stop stopped (P36).
+	StartByHand string
+}
+
+// Commands are what is run on a host for one purpose.
+type Commands struct {
+	Pos     Pos
+	User    string
+	Run     []string // POSIX sh, in order
+	Check   string   // must come to exit 0 afterwards; "" for none
+	Doubt   string   // why they are doubtful; "" if they are not
+	Consent string   // asked beside the doubt, such as for "git checkout main" (P29)
+	Limit   time.Duration
+}
+
+// Checkout is a configuration checkout on a host.
+type Checkout struct {
+	Pos        Pos
+	Repository string // path for update_repo
+	Branch     string // the default
+	User       string
+	Limit      time.Duration
+}
+
+// States are the site's lists of summary states.
+type States struct {
+	// Enable is brought to ENABLED with set_summary_state.py (P41).
+	Enable []string
+	// IfNecessary: only if necessary and not when integration testing follows.
+	IfNecessary bool
+	// Keep are the CSCs that keep their state through an upgrade (P6).
+	Keep []KeptState
+	// EnableAll: at the end of a recovery all CSCs go back to ENABLED (P55).
+	EnableAll bool
+	// Absent CSCs are heard nowhere though LOVE lists them: for people.
+	Absent []string
+	Notes  []string // what people should know about these lists
+}
+
+// KeptState is a CSC that keeps its state, and why that is contested.
+type KeptState struct {
+	Pos   Pos
+	CSC   string
+	State string
+	Doubt string
+}
+
+// TestSequence is a sequence of minimal testing (P50, P51).
+type TestSequence struct {
+	Pos       Pos
+	Name      string // auxtel or maintel
+	Title     string
+	Note      string   // said with the stage's consent
+	Telescope []string // applications and CSCs whose change calls for it
+	Steps     []TestStep
+}
+
+// TestStep is a script to run, or something that a person does.
+type TestStep struct {
+	Pos    Pos
+	ID     string
+	Title  string
+	Queue  int
+	Script string // path of a standard script, or "" for a manual step
+	Config string // YAML
+	Text   string // manual: what is done; script: what to know
+	Doubt  string
+	Images bool // takes or checks images: left out where a site only tracks (P52)
+	Limit  time.Duration
+}
+
+// Recovery is what the site's recovery does beside Jobs and sync.
+type Recovery struct {
+	StartCRIOs []string // hosts whose service is started where its CSC is silent (P45)
+	Restart    []string // hosts whose services are restarted (P46)
+	Reboot     []Reboot // hosts that are rebooted (P47)
+}
+
+// Reboot is a host to reboot and why a person must say that it is meant.
+type Reboot struct {
+	Pos     Pos
+	Host    string
+	User    string
+	Command string
+	Doubt   string
+}
+
+// Request is an upgrade that is asked for.
+type Request struct {
+	Pos     Pos
+	Type    string // full, incremental or recovery
+	Date    string // YYYY-MM-DD
+	Attempt int
+	Cycle   string
+	Reason  string
+	Queue   int
+
+	Revisions     []Change
+	BreaksSchema  bool
+	SyncSasquatch bool
+	CriosDone     bool
+
+	Changed      []Change
+	Applications []string
+	Hosts        []string
+
+	StartBridges              bool
+	IntegrationTestingFollows bool
+	Branches                  []Branch
+}
+
+// Change gives a CSC a revision of its image.
+type Change struct {
+	Pos      Pos
+	CSC      string
+	Revision int
+	// Pinned: a revision is given. A CSC on a host has none, nor has one whose
+	// image is the bare cycle's, as at the test stands.
+	Pinned bool
+}
+
+// Branch is the branch of a configuration repository.
+type Branch struct{ Repository, Branch string }
+
+// CSC returns the named CSC of the site.
+func (s *Site) CSC(name string) (*CSC, bool) {
+	for i := range s.CSCs {
+		if s.CSCs[i].Name() == name {
+			return &s.CSCs[i], true
+		}
+	}
+	return nil, false
+}
+
+// Host returns the named host of the site.
+func (s *Site) Host(name string) (*Host, bool) {
+	for i := range s.Hosts {
+		if s.Hosts[i].Name == name {
+			return &s.Hosts[i], true
+		}
+	}
+	return nil, false
+}
+
+// Application returns the named application of the site.
+func (s *Site) Application(name string) (*Application, bool) {
+	for i := range s.Applications {
+		if s.Applications[i].Name == name {
+			return &s.Applications[i], true
+		}
+	}
+	return nil, false
+}

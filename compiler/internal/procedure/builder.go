@@ -1,0 +1,199 @@
+package procedure
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// The time limits of steps that the site definition gives none for. They are
+// generous, since containers are pulled slowly (P27), and never endless.
+const (
+	limitPost     = 2 * time.Minute  // a Slack message
+	limitLook     = 5 * time.Minute  // states that ought to be there already
+	limitScript   = 3 * time.Minute  // one run of set_summary_state.py
+	limitShutdown = 20 * time.Minute // system_wide_shutdown.py over about 100 CSCs
+	limitRest     = time.Hour        // the few CSCs that it left, one by one (P10)
+	limitHost     = 10 * time.Minute // stopping, starting or updating a service
+	limitDelete   = 15 * time.Minute // until Jobs and pods are gone
+	limitSync     = 60 * time.Minute // until the images are pulled and run
+	limitComeUp   = 30 * time.Minute // P39
+	limitReboot   = 30 * time.Minute
+	limitManual   = 12 * time.Hour // a person
+	limitTest     = 30 * time.Minute
+)
+
+// builder collects a plan.
+type builder struct {
+	site     *model.Site
+	req      *model.Request
+	plan     *plan.Plan
+	problems []Problem
+
+	down     []string          // CSCs that this upgrade takes down, in the site's order
+	hosts    []*model.Host     // hosts that it is concerned with, in the site's order
+	expect   map[string]string // where the end state is not what the site gives
+	revision map[string]int    // revisions that the request gives
+}
+
+func (b *builder) subject() string { return fmt.Sprintf("upgrade %q", b.req.Type) }
+
+func (b *builder) refuse(pos model.Pos, remedy, format string, args ...any) {
+	b.problems = append(b.problems, Problem{pos, b.subject(), fmt.Sprintf(format, args...), remedy})
+}
+
+// summit tells whether the numbers that hold for the summit alone apply.
+func (b *builder) summit() bool { return !b.site.TestStand }
+
+func (b *builder) goesDown(csc string) bool { return slices.Contains(b.down, csc) }
+
+// protected returns the state that a CSC keeps through the upgrade (P6).
+func (b *builder) protected(csc string) (model.KeptState, bool) {
+	for _, k := range b.site.States.Keep {
+		if k.CSC == csc {
+			return k, true
+		}
+	}
+	return model.KeptState{}, false
+}
+
+// stage collects the steps of one stage.
+type stage struct {
+	b *builder
+	plan.Stage
+}
+
+func (b *builder) stage(id, title string, source ...string) *stage {
+	return &stage{b, plan.Stage{ID: id, Title: title, Source: source}}
+}
+
+// add appends a step, completes its id and returns that.
+func (s *stage) add(step plan.Step) string {
+	step.ID = s.ID + "/" + step.ID
+	if step.OnFailure == "" {
+		step.OnFailure = plan.Ask
+	}
+	s.Steps = append(s.Steps, step)
+	return step.ID
+}
+
+// after makes a step need others.
+func after(step plan.Step, needs ...string) plan.Step {
+	for _, n := range needs {
+		if n != "" && !slices.Contains(step.Needs, n) {
+			step.Needs = append(step.Needs, n)
+		}
+	}
+	return step
+}
+
+// close puts the stage into the plan, unless nothing is to be done in it. Its
+// consent is the given text; whoever must agree to what its steps touch is
+// found from the tables (P2, P3).
+func (s *stage) close(consent string) {
+	if len(s.Steps) == 0 {
+		return
+	}
+	s.Consent = consent
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		touched := s.b.principalsOf(step.Action.Doer)
+		if step.Consent == "" {
+			s.Principals = union(s.Principals, touched)
+			continue
+		}
+		if step.Principals = union(step.Principals, touched); len(step.Principals) > 0 {
+			step.Source = union(step.Source, []string{"P3"})
+		}
+	}
+	s.Source = s.cited()
+	if len(s.Principals) > 0 {
+		s.Source = union(s.Source, []string{"P3"})
+	}
+	s.b.plan.Stages = append(s.b.plan.Stages, s.Stage)
+}
+
+// cited returns the stage's own numbers and then those of its steps.
+func (s *stage) cited() []string {
+	out := slices.Clone(s.Source)
+	for _, step := range s.Steps {
+		out = union(out, step.Source)
+	}
+	return out
+}
+
+// union appends those of b that a lacks.
+func union(a, b []string) []string {
+	for _, s := range b {
+		if s != "" && !slices.Contains(a, s) {
+			a = append(a, s)
+		}
+	}
+	return a
+}
+
+// principalsOf returns the roles that must have agreed before an action (P3).
+func (b *builder) principalsOf(d plan.Doer) []string {
+	var out []string
+	cscs := func(names ...string) {
+		for _, n := range names {
+			if c, ok := b.site.CSC(n); ok {
+				out = union(out, []string{c.Principal})
+			}
+		}
+	}
+	host := func(name string) {
+		if h, ok := b.site.Host(name); ok {
+			out = union(out, []string{h.Principal})
+		}
+	}
+	switch a := d.(type) {
+	case *plan.SetState:
+		cscs(a.CSCs...)
+	case *plan.Delete:
+		cscs(a.CSCs...)
+	case *plan.Sync:
+		cscs(a.CSCs...)
+	case *plan.Script:
+		if a.Path == shutdownScript {
+			cscs(b.shutdownCSCs()...)
+		}
+	case *plan.SSH:
+		host(a.Host)
+		for _, c := range b.site.CSCs {
+			if c.Host == a.Host {
+				cscs(c.Name())
+			}
+		}
+	case *plan.Reboot:
+		host(a.Host)
+	}
+	return out
+}
+
+// slug makes a name fit into a step's id.
+func slug(name string) string {
+	var out strings.Builder
+	for _, r := range strings.ToLower(name) {
+		if (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9') {
+			out.WriteRune(r)
+		} else if out.Len() > 0 && !strings.HasSuffix(out.String(), "-") {
+			out.WriteByte('-')
+		}
+	}
+	return strings.Trim(out.String(), "-")
+}
+
+// branch returns the branch of a repository: what the request says, or else.
+func (b *builder) branch(repository, otherwise string) string {
+	for _, br := range b.req.Branches {
+		if br.Repository == repository {
+			return br.Branch
+		}
+	}
+	return otherwise
+}

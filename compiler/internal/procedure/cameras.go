@@ -1,0 +1,101 @@
+package procedure
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// bridges visits the camera OCS bridges that the upgrade is concerned with.
+func (b *builder) bridges(visit func(h *model.Host, s *model.Service)) {
+	for _, h := range b.hosts {
+		if h.Role != model.Camera {
+			continue
+		}
+		for i := range h.Services {
+			visit(h, &h.Services[i])
+		}
+	}
+}
+
+// bridged returns the cameras' CSCs.
+func (b *builder) bridged() []string {
+	var out []string
+	b.bridges(func(_ *model.Host, s *model.Service) { out = append(out, s.CSCs...) })
+	return out
+}
+
+// camerasDown adds the stage that stops the bridges (P15) and hands over to the
+// camera team for their stage 1 (P16).
+func (b *builder) camerasDown() {
+	s := b.stage("cameras-down", "Stop the camera bridges")
+	var stopped []string
+	b.bridges(func(h *model.Host, svc *model.Service) {
+		stopped = append(stopped, s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, "P15")))
+	})
+	if len(stopped) == 0 {
+		return
+	}
+	told := s.add(after(b.announce("stage-1", "Tell the camera team that stage 1 may begin",
+		fmt.Sprintf("%s: the bridges of %s are stopped. Camera team: stage 1 may begin.", b.site.Name, plan.CSCList(b.bridged())), true, "P16"), stopped...))
+	s.add(after(manual("stage-1-heard", "The camera team has heard that stage 1 may begin",
+		"Confirm that the camera team has heard. They install the release and restart their subsystems, but not the bridges.", nil, nil, "P16"), told))
+	s.close(fmt.Sprintf("The OCS bridges of %s are stopped. Then the camera team is told on %s that stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
+}
+
+// camerasUp adds the stage of the cameras' stage 2 (P35), in which the bridges
+// are started (P34): by the camera team, unless the request has csu do it.
+func (b *builder) camerasUp() {
+	cscs := b.bridged()
+	if len(cscs) == 0 {
+		return
+	}
+	s := b.stage("cameras-up", "Start the camera bridges")
+	done := s.add(manual("stage-1-done", "The camera team has reported stage 1 done",
+		"Wait until the camera team has reported that stage 1 is done.", nil, nil, "P35"))
+	told := s.add(after(b.announce("stage-2", "Tell the camera team that stage 2 may begin",
+		fmt.Sprintf("%s: camera team: stage 2 (restart of the bridges of %s) may begin.", b.site.Name, plan.CSCList(cscs)), true, "P35"), done))
+	heard := s.add(after(manual("stage-2-heard", "The camera team has heard that stage 2 may begin",
+		"Confirm that the camera team has heard.", nil, nil, "P35"), told))
+	var started []string
+	if b.req.StartBridges {
+		b.bridges(func(h *model.Host, svc *model.Service) {
+			if svc.Start != nil {
+				started = append(started, s.add(after(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P34"), heard)))
+			}
+		})
+	} else {
+		started = append(started, s.add(after(manual("bridges", "The bridges are started", b.startBridgesText(), nil, nil, "P34"), heard)))
+	}
+	available := s.add(after(manual("available", "The bridges are put into OFFLINE_AVAILABLE", b.availableText(), cscs, nil, "P34"), started...))
+	s.add(after(b.awaitStates("seen", "The bridges are seen running, in OFFLINE_AVAILABLE", cscs, func(string) []string {
+		return []string{plan.OfflineAvailable}
+	}, limitComeUp, "P34", "P37"), available))
+	who := "The camera team starts the bridges."
+	if b.req.StartBridges {
+		who = "csu starts the bridges."
+	}
+	s.close(fmt.Sprintf("When the camera team has reported stage 1 done, they are told on %s that stage 2 may begin. %s Each is then put into OFFLINE_AVAILABLE.", b.site.Targets.SlackChannel, who))
+}
+
+func (b *builder) startBridgesText() string {
+	var lines []string
+	b.bridges(func(h *model.Host, svc *model.Service) {
+		if svc.Start != nil {
+			lines = append(lines, logIn(h, svc.Start.User, append(append([]string{}, svc.Start.Run...), "systemctl status "+svc.Name)))
+		}
+	})
+	return "The camera team starts the bridges, which this plan stopped, and sees them running:\n\n" + strings.Join(lines, "\n\n")
+}
+
+func (b *builder) availableText() string {
+	var lines []string
+	b.bridges(func(h *model.Host, svc *model.Service) {
+		lines = append(lines, fmt.Sprintf("%s on %s (%s)", strings.Join(svc.CSCs, ", "), h.Name, svc.Name))
+	})
+	return "With the camera team, put each bridge into OFFLINE_AVAILABLE with ccs-shell: `set target <name>-ocs-bridge`, `setAvailable --withLock`, `exit` " +
+		"(the cameras' own page has `lock`, `setAvailable`, `unlock` instead). Which target name belongs to which bridge is not documented: ask the camera team.\n\n" +
+		indent(strings.Join(lines, "\n"))
+}

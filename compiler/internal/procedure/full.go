@@ -1,0 +1,122 @@
+package procedure
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// full is the upgrade of a whole cycle.
+func (b *builder) full() {
+	b.begin()        // P4, P6, P53
+	b.shutdownAll()  // P6 to P11
+	b.camerasDown()  // P15, P16
+	b.servicesDown() // P17
+	b.cleanUp()      // P18, P19
+
+	b.configuration()                                                  // P22, P23
+	b.releaseSchema()                                                  // P24; and P25 at the end
+	b.updateHosts()                                                    // P28, P29
+	b.platform()                                                       // P30, P31
+	b.deploy()                                                         // P18 for love-commander, P32
+	b.servicesUp()                                                     // P36
+	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
+	b.camerasUp()                                                      // P34, P35
+	b.enable(b.toEnable(), "P41")                                      // P41
+	b.keptUnits()                                                      // P6, P29
+	b.end()                                                            // P40, P42
+}
+
+// shutdownAll adds the stage that sends every CSC to OFFLINE, the Watcher
+// first, the ScriptQueues last.
+func (b *builder) shutdownAll() {
+	s := b.stage("offline", "Send all CSCs to OFFLINE", "P8", "P11", "P12", "P13")
+	cscs := b.shutdownCSCs()
+	sent := s.add(b.shutdown())
+	settle := b.awaitStates("settled", "See which CSCs are OFFLINE", cscs, offline, limitLook, "P11")
+	settle.OnFailure = plan.Report // the next step sees to those that are not
+	settled := s.add(after(settle, sent))
+	// One to a script: those that are left are the difficult ones, and a script
+	// stops at its first failure.
+	rest := b.setState("rest", "CSCs that are not OFFLINE yet, one by one", plan.Offline, cscs, 1, "P10", "P11")
+	rest.Timeout = plan.Duration(limitRest)
+	stragglers := s.add(after(rest, settled))
+	s.add(after(b.queuesDown(), stragglers))
+	var kept []string
+	for _, k := range b.site.States.Keep {
+		kept = append(kept, fmt.Sprintf("%s stays %s", k.CSC, k.State))
+	}
+	text := fmt.Sprintf("The whole control system of %s goes down now: %d CSCs, the Watcher first, and at last the three ScriptQueues.", b.site.Name, len(cscs))
+	if len(kept) > 0 {
+		text += " " + sentence(strings.Join(kept, ", ")) + "."
+	}
+	s.close(text + fmt.Sprintf(" Watch it in LOVE's view %q and on the Chronograf dashboard Heartbeats.", b.site.Targets.LOVEView))
+}
+
+func offline(string) []string { return []string{plan.Offline} }
+
+// cleanUp adds the stage that deletes Jobs and Nublado's user namespaces.
+func (b *builder) cleanUp() {
+	s := b.stage("jobs", "Clean up the cluster")
+	b.deleteAllJobs(s)
+	s.add(b.deleteNublado())
+	s.close(fmt.Sprintf("In cluster %s (%s) every CSC Job is deleted but love-commander's, which goes right before love is synced; other Jobs are left alone. "+
+		"The user namespaces of Nublado follow, with a consent of their own.", b.site.Targets.Context, b.site.Targets.Server))
+}
+
+// releaseSchema adds the stage that lets incompatible schemas in (P24), and the
+// final step that ends it (P25).
+func (b *builder) releaseSchema() {
+	if !b.req.BreaksSchema {
+		return
+	}
+	s := b.stage("schema", "Let incompatible schemas into the registry")
+	id := s.add(b.compatibility("none", "Schema registry from FORWARD to NONE", "FORWARD", "NONE", "P24"))
+	s.close("This upgrade breaks schema compatibility: the registry's level goes from FORWARD to NONE. It goes back to FORWARD at the end of the run, or when the run is aborted; until then the run is not complete.")
+	back := b.compatibility("forward", "Schema registry back to FORWARD", "NONE", "FORWARD", "P25")
+	back.ID = "final/" + back.ID
+	back.OnFailure = plan.Ask
+	back.Undoes = id
+	b.plan.Final = append(b.plan.Final, back)
+}
+
+func (b *builder) compatibility(id, title, expect, set string, source ...string) plan.Step {
+	t := b.site.Targets
+	return plan.Step{
+		ID: id, Title: title, Source: source,
+		Action:  plan.Action{Doer: &plan.Compatibility{Expect: expect, Set: set}},
+		Timeout: plan.Duration(limitPost),
+		ByHand: fmt.Sprintf("In a schema-registry pod (kubectl --context %s exec -it -n %s <pod> -- bash; pods: -l %s):\n\n"+
+			"    curl $SCHEMA_REGISTRY_LISTENERS/config\n"+
+			"    curl -s -X PUT -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '{\"compatibility\": \"%s\"}' $SCHEMA_REGISTRY_LISTENERS/config\n\n"+
+			"The first must show %s before, and %s afterwards.", t.Context, t.RegistryNamespace, t.RegistrySelector, set, expect, set),
+	}
+}
+
+// clusterAndServices are the CSCs that come up by themselves after the sync and
+// the start of the services: all but those of the camera bridges.
+func (b *builder) clusterAndServices() []string {
+	var out []string
+	for _, name := range b.speaking(b.down) {
+		if c, ok := b.site.CSC(name); ok && !c.Bridge {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// toEnable are the CSCs that the plan brings to ENABLED: those of the site's
+// list that went down (P41, P43).
+func (b *builder) toEnable() []string {
+	if !b.enables() {
+		return nil
+	}
+	var out []string
+	for _, csc := range b.site.States.Enable {
+		if b.goesDown(csc) {
+			out = append(out, csc)
+		}
+	}
+	return out
+}

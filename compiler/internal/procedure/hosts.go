@@ -1,0 +1,259 @@
+package procedure
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// ssh makes a step that runs commands on a host for a service.
+func (b *builder) ssh(id, title string, h *model.Host, service string, purpose plan.Purpose, c *model.Commands, source ...string) plan.Step {
+	limit := c.Limit
+	if limit == 0 {
+		limit = limitHost
+	}
+	return plan.Step{
+		ID: id, Title: title, Source: source,
+		Consent: c.Consent,
+		Doubt:   joinDoubts(h.Doubt, c.Doubt),
+		Action: plan.Action{Doer: &plan.SSH{
+			Host: h.Name, User: c.User, Purpose: purpose, Service: service, Commands: c.Run, Check: c.Check,
+		}},
+		Timeout: plan.Duration(limit),
+		ByHand:  logIn(h, c.User, c.Run),
+	}
+}
+
+func joinDoubts(doubts ...string) string {
+	return strings.Join(slices.DeleteFunc(doubts, func(d string) bool { return d == "" }), " ")
+}
+
+// logIn says how a person runs commands on a host.
+func logIn(h *model.Host, user string, commands []string) string {
+	var lines []string
+	via := ""
+	for _, u := range h.Users {
+		if u.Name == user {
+			via = u.Via
+		}
+	}
+	switch via {
+	case "login":
+		lines = append(lines, fmt.Sprintf("ssh %s@%s", user, h.Address))
+	case "sudo":
+		lines = append(lines, "ssh "+h.Address, "sudo -iu "+user)
+	default:
+		lines = append(lines, "ssh "+h.Address)
+	}
+	text := indent(strings.Join(append(lines, commands...), "\n"))
+	if h.Note != "" {
+		text += "\n\n" + h.Note
+	}
+	return text
+}
+
+// updateCheckout makes the step that updates a configuration checkout (P23).
+func (b *builder) updateCheckout(h *model.Host, source ...string) plan.Step {
+	c := h.Checkout
+	name := path.Clean(c.Repository)
+	return b.ssh(slug(h.Name+" "+name), fmt.Sprintf("%s: update %s", h.Name, name), h, name, plan.Update, &model.Commands{
+		User: c.User, Limit: c.Limit,
+		Run: []string{fmt.Sprintf("./update_repo %s %s", c.Repository, b.branch(name, c.Branch))},
+	}, source...)
+}
+
+// stopped are the services that the plan stops on bare metal before the
+// configuration is updated, and starts afterwards: T&S services, and the cRIO
+// services that are not kept (P6, P17, P36).
+func (b *builder) stopped(visit func(h *model.Host, s *model.Service)) {
+	for _, h := range b.hosts {
+		if h.Role != model.BareMetal && h.Role != model.CRIO {
+			continue
+		}
+		for i := range h.Services {
+			if s := &h.Services[i]; s.Stop != nil && !b.kept(s) {
+				visit(h, s)
+			}
+		}
+	}
+}
+
+// kept tells whether a service runs a CSC that keeps its state (P6).
+func (b *builder) kept(s *model.Service) bool {
+	return slices.ContainsFunc(s.CSCs, func(c string) bool { _, ok := b.protected(c); return ok })
+}
+
+// ownUnit tells whether a CSC that keeps its state is stopped, updated, started
+// and brought back in a stage of its own: if it is changed itself, or its cRIO
+// is to be updated (P6).
+func (b *builder) ownUnit(csc string) bool {
+	found := false
+	b.units(func(_ *model.Host, s *model.Service) { found = found || slices.Contains(s.CSCs, csc) })
+	return found
+}
+
+// units visits the kept services that the plan updates.
+func (b *builder) units(visit func(h *model.Host, s *model.Service)) {
+	t := plan.Type(b.req.Type)
+	if t == plan.Recovery || t == plan.Full && b.req.CriosDone {
+		return
+	}
+	for _, h := range b.hosts {
+		for i := range h.Services {
+			if s := &h.Services[i]; b.kept(s) && s.Update != nil {
+				visit(h, s)
+			}
+		}
+	}
+}
+
+// servicesDown adds the stage that stops the services on bare metal (P17).
+func (b *builder) servicesDown() {
+	s := b.stage("services-down", "Stop the services on bare metal")
+	b.stopped(func(h *model.Host, svc *model.Service) {
+		s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, "P17"))
+	})
+	for _, h := range b.hosts {
+		for i := range h.Services {
+			if svc := &h.Services[i]; b.kept(svc) && svc.Keep != "" {
+				s.Doubts = append(s.Doubts, fmt.Sprintf("%s on %s is left running: %s", svc.Name, h.Name, svc.Keep))
+			}
+		}
+	}
+	s.close("The services below are stopped on their hosts. What is stopped here is started again by this plan.")
+}
+
+// updateHosts adds the stage that updates ESS controllers (P28) and cRIOs
+// (P29), and asks about hosts of which nobody knows whether they need it.
+func (b *builder) updateHosts() {
+	s := b.stage("hosts", "Update ESS controllers and cRIOs")
+	for _, h := range b.hosts {
+		switch {
+		case h.Role == model.ESS:
+			b.updateController(s, h)
+		case h.Role == model.CRIO && !b.req.CriosDone:
+			for i := range h.Services {
+				if svc := &h.Services[i]; svc.Update != nil && !b.kept(svc) {
+					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
+				}
+			}
+		case h.Role == model.Machine && h.Doubt != "" && !b.reboots(h.Name):
+			s.add(manual(slug(h.Name), fmt.Sprintf("%s: ask whether it needs an update", h.Name), sentence(h.Doubt), nil, nil, "P28"))
+		}
+	}
+	s.close("The ESS controllers and cRIOs below are updated. An ESS loses its sensors while its controller is down. " +
+		"The SAL generation on a cRIO takes about an hour and goes on without csu, should the connection drop.")
+}
+
+// updateController adds stop, update and start of an ESS controller (P28).
+func (b *builder) updateController(s *stage, h *model.Host) {
+	last := ""
+	step := func(what string, st plan.Step) {
+		st.ID = slug(h.Name + " " + what)
+		if last != "" {
+			st.Doubt = "" // asked once, before the host is touched
+		}
+		last = s.add(after(st, last))
+	}
+	for i := range h.Services {
+		if svc := &h.Services[i]; svc.Stop != nil {
+			step("stop", b.ssh("", fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, "P28"))
+		}
+	}
+	if h.Checkout != nil {
+		step("update", b.updateCheckout(h, "P28"))
+	}
+	for i := range h.Services {
+		if svc := &h.Services[i]; svc.Start != nil {
+			step("start", b.ssh("", fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P28"))
+		}
+	}
+}
+
+func (b *builder) reboots(host string) bool {
+	return slices.ContainsFunc(b.site.Recovery.Reboot, func(r model.Reboot) bool { return r.Host == host })
+}
+
+// servicesUp adds the stage that starts again what was stopped (P36). A service
+// that nobody has described the start of is started by a person.
+func (b *builder) servicesUp() {
+	s := b.stage("services-up", "Start the services on bare metal")
+	b.stopped(func(h *model.Host, svc *model.Service) {
+		if svc.Start != nil {
+			s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P36"))
+			return
+		}
+		s.add(manual(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name),
+			fmt.Sprintf("This plan stopped %s on %s. %s", svc.Name, h.Name, svc.StartByHand), nil, nil, "P36"))
+	})
+	s.close("What was stopped on bare metal is started again.")
+}
+
+// keptUnits adds the stage for CSCs that keep their state but have to be
+// updated: stop, update, start and the way back, one unit with the principal's
+// agreement (P6, P29). It comes when the ScriptQueues are back.
+func (b *builder) keptUnits() {
+	s := b.stage("kept", "Update the CSCs that keep their states")
+	var asked []string
+	b.units(func(h *model.Host, svc *model.Service) {
+		last := ""
+		for _, part := range []struct {
+			purpose plan.Purpose
+			c       *model.Commands
+		}{{plan.Stop, svc.Stop}, {plan.Update, svc.Update}, {plan.Start, svc.Start}} {
+			if part.c == nil {
+				continue
+			}
+			step := b.ssh(slug(h.Name+" "+string(part.purpose)), fmt.Sprintf("%s: %s %s", h.Name, part.purpose, svc.Name), h, svc.Name, part.purpose, part.c, "P6", "P29")
+			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that %s on %s is touched: %s. %s", h.Principal, svc.Name, h.Name, part.purpose, step.Consent))
+			last = s.add(after(step, last))
+		}
+		for _, csc := range svc.CSCs {
+			k, ok := b.protected(csc)
+			if !ok {
+				continue
+			}
+			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", csc, k.State), k.State, []string{csc}, 0, "P6")
+			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", h.Principal, csc, k.State)
+			up := s.add(after(b.awaitStates(slug(csc+" up"), csc+" comes up", []string{csc}, func(string) []string {
+				c, _ := b.site.CSC(csc)
+				return []string{comesUp(c), k.State}
+			}, limitComeUp, "P6", "P37"), last))
+			back := s.add(after(step, up))
+			s.add(after(b.awaitStates(slug(csc+" seen"), csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6"), back))
+			asked = append(asked, csc)
+		}
+	})
+	s.close(fmt.Sprintf("%s, so far left alone, are stopped, updated, started and brought back to their states. Each step has a consent of its own with their principal.", plan.CSCList(asked)))
+}
+
+// restart makes the steps that stop and start a host's services (P46).
+func (b *builder) restart(s *stage, h *model.Host, source ...string) (last string) {
+	for i := range h.Services {
+		svc := &h.Services[i]
+		if svc.Stop == nil || svc.Start == nil {
+			b.refuse(h.Pos, "give the service a stop and a start, or take the host out of recovery.restart",
+				"host %q is to be restarted, but how %s is stopped and started is not known", h.Name, svc.Name)
+			continue
+		}
+		stop := s.add(b.ssh(slug(h.Name+" stop"), fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, source...))
+		last = s.add(after(b.ssh(slug(h.Name+" start"), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, source...), stop))
+	}
+	return last
+}
+
+// reboot makes the step that reboots a host (P47).
+func (b *builder) reboot(r model.Reboot, h *model.Host, source ...string) plan.Step {
+	return plan.Step{
+		ID: slug(h.Name), Title: "Reboot " + h.Name, Source: source,
+		Consent: fmt.Sprintf("%s (%s) is rebooted now. Confirm that this is the machine that is meant.", h.Name, h.Address),
+		Doubt:   joinDoubts(r.Doubt, h.Doubt),
+		Action:  plan.Action{Doer: &plan.Reboot{Host: h.Name, User: r.User, Command: r.Command}},
+		Timeout: plan.Duration(limitReboot),
+		ByHand:  logIn(h, r.User, []string{"cat /proc/sys/kernel/random/boot_id", r.Command}) + "\n\nIt is done when the machine answers again and shows another boot id.",
+	}
+}

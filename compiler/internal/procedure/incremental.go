@@ -1,0 +1,83 @@
+package procedure
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// incremental is the upgrade of a few CSCs within a cycle: like a full one, but
+// only what is concerned.
+func (b *builder) incremental() {
+	b.begin()        // P4, P6, P53
+	b.sendOffline()  // P8, P9, P14
+	b.camerasDown()  // P15, P16
+	b.servicesDown() // P17
+	b.deleteJobsOf() // P21
+
+	b.configuration()                                                  // P22, P23
+	b.updateHosts()                                                    // P28, P29
+	b.deployConcerned()                                                // P33
+	b.servicesUp()                                                     // P36
+	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
+	b.camerasUp()                                                      // P34, P35
+	b.enable(b.toEnable(), "P43")                                      // P43
+	b.keptUnits()                                                      // P6
+	b.testChanged()                                                    // P49 to P52
+	b.end()                                                            // P40
+}
+
+// sendOffline adds the stage that sends the CSCs concerned to OFFLINE: the
+// Watcher first, the ScriptQueues last.
+func (b *builder) sendOffline() {
+	s := b.stage("offline", "Send the affected CSCs to OFFLINE", "P11", "P12", "P13")
+	first := s.add(b.setState("watcher", "Watcher to OFFLINE", plan.Offline, []string{watcher}, 0, "P8", "P14"))
+	var cscs []string
+	for _, name := range b.speaking(b.down) {
+		if name != watcher && !isQueue(name) {
+			cscs = append(cscs, name)
+		}
+	}
+	last := first
+	if len(cscs) > 0 {
+		last = s.add(after(b.setState("cscs", plan.CSCList(cscs)+" to OFFLINE", plan.Offline, cscs, 1, "P11", "P14"), first))
+	}
+	s.add(after(b.queuesDown(), last))
+	text := fmt.Sprintf("The Watcher, %s and the ScriptQueues go down now, in this order.", plan.CSCList(cscs))
+	if len(cscs) == 0 {
+		text = "The Watcher and the ScriptQueues go down now, in this order."
+	}
+	if other := b.notAskedFor(cscs); len(other) > 0 {
+		text += fmt.Sprintf(" %s go down because they run on the hosts of what changes.", plan.CSCList(other))
+	}
+	s.close(text + fmt.Sprintf(" All other CSCs stay as they are. Watch it in LOVE's view %q.", b.site.Targets.LOVEView))
+}
+
+// notAskedFor are the CSCs that go down although the request does not name them.
+func (b *builder) notAskedFor(cscs []string) []string {
+	var out []string
+	for _, csc := range cscs {
+		asked := false
+		for _, c := range b.req.Changed {
+			asked = asked || c.CSC == csc
+		}
+		if !asked {
+			out = append(out, csc)
+		}
+	}
+	return out
+}
+
+// deleteJobsOf adds the stage that deletes the Jobs of the CSCs concerned.
+func (b *builder) deleteJobsOf() {
+	s := b.stage("jobs", "Delete the Jobs of the affected CSCs")
+	b.deleteConcerned(s)
+	var names []string
+	for _, csc := range b.down {
+		if c, ok := b.site.CSC(csc); ok && c.Job != "" {
+			names = append(names, csc)
+		}
+	}
+	s.close(fmt.Sprintf("In cluster %s (%s) the Jobs of %s are deleted, and no others.", b.site.Targets.Context, b.site.Targets.Server, strings.TrimSpace(plan.CSCList(names))))
+}

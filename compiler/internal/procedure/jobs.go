@@ -1,0 +1,161 @@
+package procedure
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	loveApplication = "love"
+	uws             = "uws"
+)
+
+// deleteJobs makes a step that deletes the Jobs of CSCs in one namespace.
+func (b *builder) deleteJobs(id, title, namespace, selector string, cscs []string, source ...string) plan.Step {
+	return plan.Step{
+		ID: id, Title: title, Source: source,
+		Action:  plan.Action{Doer: &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}},
+		Timeout: plan.Duration(limitDelete),
+		ByHand: fmt.Sprintf("kubectl --context %s delete job -n %s -l '%s'\n\nThen wait until the Jobs and their pods are gone: kubectl --context %s get job,pod -n %s -l '%s'",
+			b.site.Targets.Context, namespace, selector, b.site.Targets.Context, namespace, selector),
+	}
+}
+
+// deleteAllJobs adds the steps that delete every CSC Job, per namespace; uws
+// loses only its OCPS Jobs, and love-commander goes later, right before love is
+// synced, since LOVE is needed until then (P18).
+func (b *builder) deleteAllJobs(s *stage) {
+	first := ""
+	if plan.Type(b.req.Type) == plan.Recovery {
+		if c, ok := b.site.CSC(watcher); ok && c.Job != "" {
+			first = s.add(b.deleteJobs("watcher", "Delete the Watcher's Job, before all others", b.namespace(c), "csc-name="+c.CSCName, []string{watcher}, "P18", "P44"))
+		}
+	}
+	for _, app := range b.site.Applications {
+		if app.Name == loveApplication {
+			continue
+		}
+		cscs := b.selectDown(func(c *model.CSC) bool {
+			return c.Application == app.Name && !(first != "" && c.Name() == watcher)
+		})
+		if len(cscs) == 0 {
+			continue
+		}
+		selector := "csc-class"
+		switch {
+		case app.Name == uws:
+			selector = "csc-class=ocps"
+		case first != "" && b.runsIn(watcher, app.Name):
+			selector = b.classes(cscs)
+		}
+		source := []string{"P18"}
+		if plan.Type(b.req.Type) == plan.Recovery {
+			source = append(source, "P44")
+		}
+		s.add(after(b.deleteJobs(slug(app.Name), fmt.Sprintf("Delete the %d CSC Jobs of %s", len(cscs), app.Name), app.Namespace, selector, cscs, source...), first))
+	}
+}
+
+func (b *builder) runsIn(csc, application string) bool {
+	c, ok := b.site.CSC(csc)
+	return ok && c.Application == application
+}
+
+// classes selects the CSCs by their classes.
+func (b *builder) classes(cscs []string) string {
+	var classes []string
+	for _, name := range cscs {
+		c, _ := b.site.CSC(name)
+		classes = union(classes, []string{c.CSCClass})
+	}
+	slices.Sort(classes)
+	return fmt.Sprintf("csc-class in (%s)", strings.Join(classes, ","))
+}
+
+// deleteConcerned adds the steps that delete the Jobs of the CSCs concerned,
+// class by class; where only some indices of a class are concerned, only those
+// (P21).
+func (b *builder) deleteConcerned(s *stage) {
+	done := map[string]bool{}
+	for _, name := range b.down {
+		c, _ := b.site.CSC(name)
+		if c.Job == "" || done[name] {
+			continue
+		}
+		selector, cscs, note := b.narrowest(c)
+		for _, x := range cscs {
+			done[x] = true
+		}
+		step := b.deleteJobs(slug(selectorID(selector)), fmt.Sprintf("Delete the Jobs of %s%s", plan.CSCList(cscs), note), b.namespace(c), selector, cscs, "P21")
+		s.add(step)
+	}
+}
+
+// narrowest returns a selector that finds the CSC's Job and none of a CSC that
+// stays up: by class where the whole class goes down, else by name, and where
+// several share the name, by the label of the chart.
+func (b *builder) narrowest(c *model.CSC) (selector string, cscs []string, note string) {
+	same := func(equal func(x *model.CSC) bool) []*model.CSC {
+		var out []*model.CSC
+		for i := range b.site.CSCs {
+			x := &b.site.CSCs[i]
+			if x.Job != "" && x.Application == c.Application && equal(x) {
+				out = append(out, x)
+			}
+		}
+		return out
+	}
+	allDown := func(group []*model.CSC) bool {
+		return !slices.ContainsFunc(group, func(x *model.CSC) bool { return !b.goesDown(x.Name()) })
+	}
+	names := func(group []*model.CSC) []string {
+		var out []string
+		for _, x := range group {
+			out = append(out, x.Name())
+		}
+		return out
+	}
+	class := same(func(x *model.CSC) bool { return x.CSCClass == c.CSCClass })
+	if allDown(class) {
+		return "csc-class=" + c.CSCClass, names(class), ""
+	}
+	note = fmt.Sprintf(" alone, not of all of class %s", c.CSCClass)
+	byName := same(func(x *model.CSC) bool { return x.CSCName == c.CSCName })
+	if allDown(byName) {
+		return "csc-name=" + c.CSCName, names(byName), note
+	}
+	return "csc=" + c.Label, names(same(func(x *model.CSC) bool { return x.Label == c.Label })), note
+}
+
+func selectorID(selector string) string {
+	_, value, _ := strings.Cut(selector, "=")
+	return value
+}
+
+// deleteNublado makes the step that ends people's Nublado sessions (P19).
+func (b *builder) deleteNublado() plan.Step {
+	selector := b.site.Targets.NubladoSelector
+	return plan.Step{
+		ID: "nublado", Title: "Delete the Nublado user namespaces", Source: []string{"P19"},
+		Consent: "This ends the Nublado sessions of everybody who has one now; what they have not saved is lost.",
+		Action:  plan.Action{Doer: &plan.Delete{Objects: plan.Namespaces, Selector: selector}},
+		Timeout: plan.Duration(limitDelete),
+		ByHand:  fmt.Sprintf("kubectl --context %s delete namespace -l '%s'", b.site.Targets.Context, selector),
+	}
+}
+
+// deleteCommander makes the step that deletes love-commander's Job (P18).
+func (b *builder) deleteCommander() (plan.Step, bool) {
+	for i := range b.site.CSCs {
+		c := &b.site.CSCs[i]
+		if c.Component == "" && c.Application == loveApplication {
+			return b.deleteJobs("love-commander", "Delete love-commander's Job; from here until love is synced LOVE takes no commands",
+				b.namespace(c), "csc-name="+c.CSCName, []string{c.Name()}, "P18"), true
+		}
+	}
+	return plan.Step{}, false
+}

@@ -1,0 +1,157 @@
+package procedure
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// manual makes a step that a person does.
+func manual(id, title, text string, cscs, applications []string, source ...string) plan.Step {
+	return plan.Step{
+		ID: id, Title: title, Source: source,
+		Action:  plan.Action{Doer: &plan.Manual{Text: text, CSCs: cscs, Applications: applications}},
+		Timeout: plan.Duration(limitManual),
+		ByHand:  text,
+	}
+}
+
+// announce makes a step that posts to the site's channel. An upgrade never
+// waits for Slack, so that a failure is only reported, unless somebody waits
+// for the message.
+func (b *builder) announce(id, title, text string, handover bool, source ...string) plan.Step {
+	step := plan.Step{
+		ID: id, Title: title, Source: source,
+		Action:    plan.Action{Doer: &plan.Announce{Channel: b.site.Targets.SlackChannel, Text: text, Handover: handover}},
+		Timeout:   plan.Duration(limitPost),
+		OnFailure: plan.Report,
+		ByHand:    fmt.Sprintf("Write on %s: %q", b.site.Targets.SlackChannel, text),
+	}
+	if handover {
+		step.OnFailure = plan.Ask
+	}
+	return step
+}
+
+// what names the upgrade in messages.
+func (b *builder) what() string {
+	switch plan.Type(b.req.Type) {
+	case plan.Full:
+		return fmt.Sprintf("the upgrade of the control system to cycle %s", b.req.Cycle)
+	case plan.Incremental:
+		var names []string
+		for _, c := range b.req.Changed {
+			names = append(names, c.CSC)
+		}
+		return fmt.Sprintf("the incremental upgrade of %s (cycle %s)", plan.CSCList(names), b.req.Cycle)
+	}
+	return "the recovery of the control system after the maintenance by IT"
+}
+
+// begin adds the stage before anything goes down: the announcement (P53), M2
+// (P4, P5) and the CSCs that keep their states (P6).
+func (b *builder) begin() {
+	s := b.stage("begin", "Before anything goes down", "P2")
+	s.add(b.announce("announce", "Say that the deployment begins",
+		fmt.Sprintf("%s: %s begins now. Please keep off the control system until we say that it is over.", b.site.Name, b.what()), false, "P53"))
+	b.askForM2(s)
+	if kept := b.keptNow(); len(kept) > 0 && plan.Type(b.req.Type) != plan.Recovery {
+		step := b.awaitStates("kept", "The CSCs that keep their states are in them", kept, func(name string) []string {
+			k, _ := b.protected(name)
+			return []string{k.State}
+		}, limitLook, "P6")
+		s.add(step)
+	}
+	for _, k := range b.site.States.Keep {
+		if k.Doubt != "" {
+			s.Doubts = append(s.Doubts, fmt.Sprintf("%s is left in %s: %s", k.CSC, k.State, k.Doubt))
+		}
+	}
+	if b.site.Targets.ServerDoubt != "" {
+		s.Doubts = append(s.Doubts, fmt.Sprintf("Kubernetes context %s, API server %s: %s", b.site.Targets.Context, b.site.Targets.Server, b.site.Targets.ServerDoubt))
+	}
+	s.close(fmt.Sprintf("You lead %s at %s, with the consent of everybody who is concerned; from here on nothing is done there without yours. "+
+		"Nothing goes down in this stage. Every step says how it is done by hand, should csu or LOVE not work.", b.what(), b.site.Name))
+}
+
+// askForM2 adds what is asked about M2 before the control system goes down.
+func (b *builder) askForM2(s *stage) {
+	if !b.summit() {
+		return
+	}
+	help := fmt.Sprintf("Ask for help with this in %s.", b.site.Targets.M2HelpChannel)
+	var step plan.Step
+	switch {
+	case plan.Type(b.req.Type) == plan.Recovery:
+		s.add(m2Step(manual("m2-closed-loop", "M2 was in closed loop before IT began",
+			"Confirm with the M2 principal that M2 was switched to closed-loop control from its EUI before IT began. If it was not, agree with the principal what is to be done before you go on. "+help,
+			nil, nil, "P4")))
+		step = manual("m2-vm", "The Hexrot VM has not been rebooted yet",
+			"M2's EUI runs on the Hexrot VM. MTM2 must be back in ENABLED before that VM is rebooted, or M2 leaves closed loop. "+
+				"Ask IT: if the VM has been rebooted already, or they are about to, the M2 principal decides what happens now. See to it that nobody reboots it until this plan releases it.",
+			nil, nil, "P5")
+	case b.goesDown(mtm2):
+		step = manual("m2-closed-loop", "M2 is in closed-loop control",
+			"Have M2 switched to closed-loop control from its EUI, before MTM2 goes down. "+help, []string{mtm2}, nil, "P4")
+	default:
+		return
+	}
+	s.add(m2Step(step))
+}
+
+// m2Step has the operator confirm that the M2 principal has agreed.
+func m2Step(step plan.Step) plan.Step {
+	step.Consent = "This is done together with the M2 principal."
+	step.Principals = []string{"M2 principal"}
+	return step
+}
+
+// keptNow are the CSCs that keep their states and whose state is looked at
+// beforehand.
+func (b *builder) keptNow() []string {
+	var out []string
+	for _, k := range b.site.States.Keep {
+		out = append(out, k.CSC)
+	}
+	return out
+}
+
+// end adds the last stage.
+func (b *builder) end() {
+	s := b.stage("end", "End of the deployment")
+	text := "The deployment ends here."
+	if b.summit() {
+		text += " The procedure asks for no minimal testing at the summit: what is tested now is your decision."
+	}
+	cscs := b.seenAgain()
+	for _, k := range b.site.States.Keep {
+		cscs = union(cscs, []string{k.CSC})
+	}
+	looked := s.add(manual("look", "Look over the site once more", "Look at LOVE's view "+fmt.Sprintf("%q", b.site.Targets.LOVEView)+
+		" and at the Chronograf dashboards (Heartbeats; AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor). "+
+		"What is left in non-working order is known to its principal and has been reported on "+b.site.Targets.SlackChannel+".", cscs, nil, "P13", "P38", "P40"))
+	switch {
+	case b.req.IntegrationTestingFollows:
+		s.add(after(b.announce("announce", "Say that integration testing follows",
+			fmt.Sprintf("%s: %s is over. Integration testing follows; please keep off until it is over.", b.site.Name, b.what()), false, "P53"), looked))
+	case plan.Type(b.req.Type) == plan.Full:
+		s.add(after(b.announce("announce", "Say that Nublado can be used again",
+			fmt.Sprintf("%s: %s is over. Nublado can be used again.", b.site.Name, b.what()), false, "P42"), looked))
+	default:
+		s.add(after(b.announce("announce", "Say that the deployment is over",
+			fmt.Sprintf("%s: %s is over.", b.site.Name, b.what()), false, "P53"), looked))
+	}
+	if len(b.plan.Final) > 0 {
+		text += " After it the schema registry goes back to FORWARD, without a further question."
+	}
+	s.close(text)
+}
+
+// sentence makes the first letter a capital one.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,150 @@
+package procedure
+
+import (
+	"fmt"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// recovery brings the control system back after IT has upgraded the OS or
+// Kubernetes.
+func (b *builder) recovery() {
+	b.begin()                                                 // P4, P5, P53
+	b.cleanJobs()                                             // P18, P44
+	b.compare()                                               // P32
+	b.deploy()                                                // P32, P44
+	b.watch("watch", "Watch the CSCs come up", b.inCluster()) // P37 to P40
+	b.m2Back()                                                // P5
+	b.startCRIOs()                                            // P6, P45
+	b.restartHosts()                                          // P46
+	b.rebootHosts()                                           // P47
+	b.enable(b.toEnable(), "P41")                             // P41
+	b.testTelescopes()                                        // P48, P50 to P52
+	b.enableAll()                                             // P55
+	b.end()                                                   // P40
+}
+
+// cleanJobs adds the stage that deletes what is left of the Jobs.
+func (b *builder) cleanJobs() {
+	s := b.stage("jobs", "Clean up the cluster")
+	b.deleteAllJobs(s)
+	s.close(fmt.Sprintf("In cluster %s (%s) every CSC Job is deleted, the Watcher's first, and love-commander's later, right before love is synced. CSCs that still run end with their Jobs.",
+		b.site.Targets.Context, b.site.Targets.Server))
+}
+
+// compare adds the stage in which it is shown whether Argo CD would bring more
+// than what ran before.
+func (b *builder) compare() {
+	s := b.stage("compare", "See what Argo CD would bring")
+	s.add(manual("look", "Argo CD brings nothing but what ran before",
+		"A recovery brings back what ran before. Look at what is out of sync: the deleted Jobs are expected. If anything else is, decide whether you want it now, and if not, stop here and have it taken back.",
+		nil, b.syncedApplications(), "P32"))
+	s.close("csu refreshes the applications in Argo CD and shows what is out of sync. Nothing is changed in this stage.")
+}
+
+// inCluster are the CSCs that come back with the sync.
+func (b *builder) inCluster() []string {
+	return b.selectDown(func(c *model.CSC) bool { return c.Job != "" && c.Component != "" })
+}
+
+// m2Back adds the stage that brings MTM2 back before the Hexrot VM is rebooted
+// (P5).
+func (b *builder) m2Back() {
+	if !b.summit() {
+		return
+	}
+	s := b.stage("m2", "M2 back in closed loop, then the Hexrot VM")
+	enabled := b.setState("enabled", "MTM2 to ENABLED", plan.Enabled, []string{mtm2}, 0, "P5")
+	enabled.Consent = "The M2 principal agrees that MTM2 goes to ENABLED now."
+	enabled.Principals = []string{"M2 principal"}
+	id := s.add(enabled)
+	id = s.add(after(b.awaitStates("seen", "MTM2 is ENABLED", []string{mtm2}, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
+	id = s.add(after(m2Step(manual("closed-loop", "M2 is in closed loop", "See on M2's EUI that M2 is in closed-loop control. If it is not, the M2 principal decides.", []string{mtm2}, nil, "P5")), id))
+	s.add(after(m2Step(manual("vm", "The Hexrot VM may be rebooted", "Tell IT that the Hexrot VM may be rebooted now, if that is still to be done. MTM2 stays ENABLED meanwhile.", []string{mtm2}, nil, "P5")), id))
+	s.close("MTM2 goes to ENABLED and M2's closed loop is confirmed. Only then is the Hexrot VM released for its reboot.")
+}
+
+// startCRIOs adds the stage that starts the cRIO services whose CSC is silent,
+// and brings back those that keep their states (P45, P6).
+func (b *builder) startCRIOs() {
+	s := b.stage("crios", "Start the cRIO services")
+	var all []string
+	for _, name := range b.site.Recovery.StartCRIOs {
+		h, ok := b.site.Host(name)
+		if !ok {
+			continue // the schema has said so
+		}
+		for i := range h.Services {
+			svc := &h.Services[i]
+			if svc.Start == nil {
+				continue
+			}
+			start := b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s where it is silent", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P45")
+			start.Action.Doer.(*plan.SSH).Silent = svc.CSCs
+			start.Consent = fmt.Sprintf("The %s agrees that %s is started on %s. csu starts it only if %s is silent: a second daemon must not run.", h.Principal, svc.Name, h.Name, plan.CSCList(svc.CSCs))
+			last := s.add(start)
+			for _, csc := range svc.CSCs {
+				all = append(all, csc)
+				last = s.add(after(b.awaitStates(slug(csc), csc+" comes up", []string{csc}, func(string) []string {
+					c, _ := b.site.CSC(csc)
+					return union([]string{comesUp(c)}, []string{b.expected(c)})
+				}, limitComeUp, "P37", "P45"), last))
+				k, ok := b.protected(csc)
+				if !ok {
+					continue
+				}
+				back := b.setState(slug(csc+" back"), fmt.Sprintf("%s to %s", csc, k.State), k.State, []string{csc}, 0, "P6", "P45")
+				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", h.Principal, csc, k.State)
+				last = s.add(after(back, last))
+				s.add(after(b.awaitStates(slug(csc+" seen"), csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
+			}
+		}
+	}
+	s.close(fmt.Sprintf("The cRIO services of %s are started where the CSC is silent.", plan.CSCList(all)))
+}
+
+// restartHosts adds the stage that restarts CSCs on bare metal (P46).
+func (b *builder) restartHosts() {
+	s := b.stage("restart", "Restart the CSCs on bare metal")
+	for _, name := range b.site.Recovery.Restart {
+		h, ok := b.site.Host(name)
+		if !ok {
+			continue // the schema has said so
+		}
+		last := b.restart(s, h, "P46")
+		cscs := cscsOn(h)
+		s.add(after(b.awaitStates(slug(h.Name+" up"), fmt.Sprintf("%s: its CSCs come up", h.Name), cscs, func(csc string) []string {
+			c, _ := b.site.CSC(csc)
+			return []string{comesUp(c)}
+		}, limitComeUp, "P37", "P46"), last))
+	}
+	s.close("The CSCs on the hosts below are stopped and started again.")
+}
+
+// rebootHosts adds the stage that reboots machines (P47), after M2 has been
+// seen to (P5).
+func (b *builder) rebootHosts() {
+	s := b.stage("reboot", "Reboot machines")
+	for _, r := range b.site.Recovery.Reboot {
+		if h, ok := b.site.Host(r.Host); ok {
+			s.add(b.reboot(r, h, "P47"))
+		}
+	}
+	s.close("Machines are rebooted, each with a consent of its own.")
+}
+
+// enableAll adds the stage that brings a whole test stand back to ENABLED
+// (P55).
+func (b *builder) enableAll() {
+	if !b.enablesAll() {
+		return
+	}
+	s := b.stage("enable-all", "All CSCs back to ENABLED")
+	cscs := b.inCluster()
+	set := b.setState("enabled", "All CSCs to ENABLED, five to a script", plan.Enabled, cscs, 5, "P55")
+	set.OnFailure = plan.Report // the next step looks who is there
+	id := s.add(set)
+	s.add(after(b.awaitStates("seen", "All CSCs are ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P55"), id))
+	s.close("The test sequences end in STANDBY; after maintenance all CSCs of this test stand go back to ENABLED. The cameras are left as they are.")
+}

@@ -1,0 +1,243 @@
+package procedure
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	watcher     = "Watcher:0"
+	mtm2        = "MTM2:0"
+	scriptQueue = "ScriptQueue"
+)
+
+// scope finds what the upgrade is concerned with: the CSCs that go down and the
+// hosts, and refuses requests that the procedure does not allow.
+func (b *builder) scope() {
+	b.expect = map[string]string{}
+	b.revision = map[string]int{}
+	switch plan.Type(b.req.Type) {
+	case plan.Full:
+		b.scopeFull()
+	case plan.Incremental:
+		b.scopeIncremental()
+	case plan.Recovery:
+		b.scopeRecovery()
+	default:
+		b.refuse(b.req.Pos, "ask for full, incremental or recovery", "there is no upgrade type %q", b.req.Type)
+	}
+	b.afterEnabling()
+}
+
+// scopeFull: everything goes down but what is kept (P6, P7).
+func (b *builder) scopeFull() {
+	if b.req.Cycle == b.site.Cycle {
+		b.refuse(b.req.Pos, "give the new cycle; to raise revisions within a cycle ask for an incremental upgrade",
+			"the site is at cycle %s already", b.site.Cycle)
+	}
+	for _, r := range b.req.Revisions {
+		b.revise(r)
+	}
+	for i := range b.site.CSCs {
+		c := &b.site.CSCs[i]
+		if _, kept := b.protected(c.Name()); !kept {
+			b.down = append(b.down, c.Name())
+		}
+	}
+	for i := range b.site.Hosts {
+		b.hosts = append(b.hosts, &b.site.Hosts[i])
+	}
+}
+
+// scopeRecovery: IT has taken everything down; what runs in the cluster is
+// brought back, and the hosts that the site names (P44 to P47).
+func (b *builder) scopeRecovery() {
+	b.sameCycle()
+	for i := range b.site.CSCs {
+		c := &b.site.CSCs[i]
+		_, kept := b.protected(c.Name())
+		if c.Job != "" && !kept || slices.Contains(b.site.Recovery.Restart, c.Host) {
+			b.down = append(b.down, c.Name())
+		}
+	}
+	r := b.site.Recovery
+	for i := range b.site.Hosts {
+		h := &b.site.Hosts[i]
+		reboots := slices.ContainsFunc(r.Reboot, func(x model.Reboot) bool { return x.Host == h.Name })
+		if reboots || slices.Contains(r.StartCRIOs, h.Name) || slices.Contains(r.Restart, h.Name) {
+			b.hosts = append(b.hosts, h)
+		}
+	}
+	if b.summit() {
+		b.expect[mtm2] = plan.Enabled // P5
+	}
+}
+
+// scopeIncremental: the changed CSCs, whatever else is stopped with them, the
+// Watcher and the ScriptQueues (P14).
+func (b *builder) scopeIncremental() {
+	b.sameCycle()
+	if b.req.BreaksSchema {
+		b.refuse(b.req.Pos, "ask for a full upgrade, which sets the schema registry to NONE and back",
+			"an upgrade that breaks schema compatibility can't be incremental (P26)")
+	}
+	if len(b.req.Changed) == 0 {
+		b.refuse(b.req.Pos, `name what changes, such as changed: [{csc: "MTMount:0", revision: 7}]`,
+			"it names no CSC that changes")
+		return
+	}
+	concerned := map[string]bool{watcher: true}
+	hosts := map[string]bool{}
+	for _, change := range b.req.Changed {
+		c, ok := b.site.CSC(change.CSC)
+		if !ok {
+			b.unknownCSC(change)
+			continue
+		}
+		b.revise(change)
+		if c.Host == "" {
+			concerned[c.Name()] = true
+			continue
+		}
+		hosts[c.Host] = true
+		b.updatable(change, c)
+	}
+	for _, name := range b.req.Hosts {
+		if _, ok := b.site.Host(name); !ok {
+			b.refuse(b.req.Pos, "give the name of a host of the site, as in sites/"+b.site.Name+"/hosts.cue",
+				"host %q is not a host of the site", name)
+		}
+		hosts[name] = true
+	}
+	for i := range b.site.Hosts {
+		h := &b.site.Hosts[i]
+		if !hosts[h.Name] {
+			continue
+		}
+		b.hosts = append(b.hosts, h)
+		for _, s := range h.Services {
+			for _, csc := range s.CSCs {
+				concerned[csc] = true
+			}
+		}
+	}
+	for i := range b.site.CSCs {
+		c := &b.site.CSCs[i]
+		_, kept := b.protected(c.Name())
+		if !kept && (concerned[c.Name()] || c.Component == scriptQueue) {
+			b.down = append(b.down, c.Name())
+		}
+	}
+}
+
+func (b *builder) sameCycle() {
+	if b.req.Cycle != b.site.Cycle {
+		b.refuse(b.req.Pos, fmt.Sprintf("give cycle %q, ask for a full upgrade, or, if the site has been upgraded since, put its cycle into sites/%s", b.site.Cycle, b.site.Name),
+			"it gives cycle %s, but the site is at %s: only a full upgrade changes the cycle", b.req.Cycle, b.site.Cycle)
+	}
+}
+
+// revise notes the revision of a CSC in the cluster.
+func (b *builder) revise(change model.Change) {
+	c, ok := b.site.CSC(change.CSC)
+	switch {
+	case !ok:
+		b.unknownCSC(change)
+	case c.Job == "" && change.Revision != 0:
+		b.refuse(change.Pos, "leave the revision out: what is deployed on a host is its branch",
+			"%s runs on host %q and has no image that a revision could be of", change.CSC, c.Host)
+	case c.Job == "":
+	case plan.Type(b.req.Type) == plan.Incremental && c.Pinned && change.Revision == c.Revision:
+		b.refuse(change.Pos, "give the new revision, or leave the CSC out",
+			"%s is at revision %d already", change.CSC, c.Revision)
+	default:
+		b.revision[change.CSC] = change.Revision
+	}
+}
+
+func (b *builder) unknownCSC(change model.Change) {
+	var names []string
+	for i := range b.site.CSCs {
+		names = append(names, b.site.CSCs[i].Name())
+	}
+	b.refuse(change.Pos, "give a CSC as the site's inventory names it, with its index, such as MTMount:0",
+		"%q is no CSC of %s%s", change.CSC, b.site.Name, plan.DidYouMean(change.CSC, names))
+}
+
+// updatable refuses a changed CSC on a host whose update nobody has described.
+func (b *builder) updatable(change model.Change, c *model.CSC) {
+	h, ok := b.site.Host(c.Host)
+	if !ok {
+		return // the schema has said so
+	}
+	if h.Role == model.Camera || h.Checkout != nil {
+		return
+	}
+	for _, s := range h.Services {
+		if slices.Contains(s.CSCs, c.Name()) && s.Update != nil {
+			return
+		}
+	}
+	b.refuse(change.Pos, fmt.Sprintf("describe how host %q is updated in sites/%s/hosts.cue (update of the service, or checkout), or leave the CSC to its principal and out of this request", h.Name, b.site.Name),
+		"%s runs on host %q, and how that host is updated is not known", c.Name(), h.Name)
+}
+
+// afterEnabling notes which CSCs end ENABLED because the site's list says so
+// (P41, P43) or because a whole test stand is enabled again (P55).
+func (b *builder) afterEnabling() {
+	if b.enables() {
+		for _, csc := range b.site.States.Enable {
+			b.expect[csc] = plan.Enabled
+		}
+	}
+	if b.enablesAll() {
+		for i := range b.site.CSCs {
+			if c := &b.site.CSCs[i]; c.Component != "" && c.Job != "" {
+				b.expect[c.Name()] = plan.Enabled
+			}
+		}
+	}
+}
+
+// enables tells whether the plan brings the enabled-CSC list to ENABLED: at a
+// test stand not when integration testing follows a full upgrade or a recovery
+// (P41); in an incremental upgrade always, for what went down (P43).
+func (b *builder) enables() bool {
+	return plan.Type(b.req.Type) == plan.Incremental || !b.site.States.IfNecessary || !b.req.IntegrationTestingFollows
+}
+
+func (b *builder) enablesAll() bool {
+	return plan.Type(b.req.Type) == plan.Recovery && b.site.States.EnableAll && !b.req.IntegrationTestingFollows
+}
+
+// queues returns the ScriptQueues in the order in which they go down: the one
+// that runs the script last (P9).
+func (b *builder) queues() []string {
+	var out []string
+	last := fmt.Sprintf("%s:%d", scriptQueue, b.req.Queue)
+	for i := range b.site.CSCs {
+		if c := &b.site.CSCs[i]; c.Component == scriptQueue && c.Name() != last {
+			out = append(out, c.Name())
+		}
+	}
+	slices.Sort(out)
+	slices.Reverse(out)
+	return append(out, last)
+}
+
+// select returns those of the CSCs that go down for which keep says so.
+func (b *builder) selectDown(keep func(*model.CSC) bool) []string {
+	var out []string
+	for _, name := range b.down {
+		if c, ok := b.site.CSC(name); ok && keep(c) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func isQueue(name string) bool { return strings.HasPrefix(name, scriptQueue+":") }

@@ -1,0 +1,180 @@
+package procedure
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const phalanx = "phalanx"
+
+// The applications that are synced before those of the control system (P30,
+// P31).
+const (
+	nublado   = "nublado"
+	sasquatch = "sasquatch"
+)
+
+// sync makes a step that has Argo CD sync an application, or the resources.
+func (b *builder) sync(application string, resources []plan.Resource, cscs []string, source ...string) plan.Step {
+	hand := fmt.Sprintf("In Argo CD (%s), application %s: Refresh, then Sync", b.site.Targets.ArgoCDURL, application)
+	if len(resources) > 0 {
+		var names []string
+		for _, r := range resources {
+			names = append(names, r.Kind+" "+r.Name)
+		}
+		hand += " with only these resources ticked, where they exist: " + strings.Join(names, ", ")
+	}
+	hand += "."
+	if len(cscs) > 0 {
+		hand += fmt.Sprintf(" Wait until the pods of %s run their new images.", plan.CSCList(cscs))
+	}
+	return plan.Step{
+		ID: slug(application), Title: "Sync " + application, Source: source,
+		Action:  plan.Action{Doer: &plan.Sync{Application: application, Revision: b.branch(phalanx, "main"), Resources: resources, CSCs: cscs}},
+		Timeout: plan.Duration(limitSync),
+		ByHand:  hand,
+	}
+}
+
+// configuration adds the stage in which the new configuration is put in place
+// (P22, P23). A person merges; csu shows what Argo CD sees of it.
+func (b *builder) configuration() {
+	s := b.stage("configuration", "Update the configuration")
+	apps := b.syncedApplications()
+	var branches []string
+	for _, br := range b.req.Branches {
+		branches = append(branches, fmt.Sprintf("%s: %s", br.Repository, br.Branch))
+	}
+	text := fmt.Sprintf("Merge the Phalanx branch with all that this upgrade needs into %s; see that the other configuration repositories have their commits on pushed branches", b.branch(phalanx, "main"))
+	if len(branches) > 0 {
+		text += " (" + strings.Join(branches, ", ") + ")"
+	}
+	text += ". Then compare what Argo CD shows: the revision is the merged one, and what is out of sync is what this plan means to sync. " +
+		"The new image tags show in the control system's applications only after the app of apps has been synced."
+	merged := s.add(manual("merged", "Phalanx is merged, and Argo CD sees it", text, nil, apps, "P22"))
+	for _, h := range b.hosts {
+		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO {
+			continue // updated with their services
+		}
+		s.add(after(b.updateCheckout(h, "P23"), merged))
+	}
+	s.close("The configuration is put in place: Phalanx is merged by you, and the checkouts on the hosts below are updated. Nothing is started yet. " +
+		"Only the listed T&S systems are handled here; the others are coordinated with their principals.")
+}
+
+// syncedApplications are those that the plan is going to sync, in its order.
+func (b *builder) syncedApplications() []string {
+	var out []string
+	if plan.Type(b.req.Type) == plan.Full {
+		out = append(out, b.site.Targets.AppOfApps, nublado)
+		if b.req.SyncSasquatch {
+			out = append(out, sasquatch)
+		}
+	}
+	for _, a := range b.site.Applications {
+		if plan.Type(b.req.Type) != plan.Incremental ||
+			slices.ContainsFunc(b.down, func(c string) bool { return b.runsIn(c, a.Name) }) {
+			out = append(out, a.Name)
+		}
+	}
+	return union(out, b.req.Applications)
+}
+
+// platform adds the stage that syncs what the control system rests on (P30,
+// P31).
+func (b *builder) platform() {
+	s := b.stage("platform", "Sync the platform")
+	apps := s.add(b.sync(b.site.Targets.AppOfApps, nil, nil, "P30"))
+	nub := s.add(after(b.sync(nublado, nil, nil, "P30"), apps))
+	text := fmt.Sprintf("Argo CD syncs %s, which renders the new image tags into the control system's applications, and then %s.", b.site.Targets.AppOfApps, nublado)
+	if b.req.SyncSasquatch {
+		step := b.sync(sasquatch, nil, nil, "P31")
+		step.Consent = "Sasquatch is synced only where it is necessary: look at what is out of sync, and whether that is wanted now. Kafka, the schema registry and the EFD may restart."
+		done := s.add(after(step, nub))
+		s.add(after(manual("efd-back", "Sasquatch is back",
+			"Open Chronograf and see that the EFD answers queries; see in Argo CD that the pods of sasquatch are ready. From here on csu relies on the EFD again.", nil, nil, "P31"), done))
+		text += " Sasquatch follows, with a consent of its own."
+	}
+	s.close(text)
+}
+
+// deploy adds the stage that syncs every application of the control system: a
+// small one first, then love, so that states can be watched, then the rest
+// (P32).
+func (b *builder) deploy() {
+	s := b.stage("deploy", "Deploy the control system", "P27")
+	source := []string{"P32"}
+	if plan.Type(b.req.Type) == plan.Recovery {
+		source = append(source, "P44")
+	}
+	last := ""
+	for _, name := range []string{"control-system-test", loveApplication} {
+		if _, ok := b.site.Application(name); !ok {
+			continue
+		}
+		if name == loveApplication {
+			if step, ok := b.deleteCommander(); ok {
+				last = s.add(after(step, last))
+			}
+		}
+		last = s.add(after(b.sync(name, nil, b.jobsOf(name), source...), last))
+	}
+	for _, a := range b.site.Applications {
+		if a.Name == "control-system-test" || a.Name == loveApplication {
+			continue
+		}
+		s.add(after(b.sync(a.Name, nil, b.jobsOf(a.Name), source...), last))
+	}
+	s.close("Argo CD syncs the control system: control-system-test first, then love, for which love-commander's Job is deleted, then the rest at once. " +
+		"Containers are pulled slowly: be patient. Only the applications that hold CSCs, and love, are synced.")
+}
+
+// jobsOf returns the CSCs of an application that go down.
+func (b *builder) jobsOf(application string) []string {
+	return b.selectDown(func(c *model.CSC) bool { return c.Application == application })
+}
+
+// deployConcerned adds the stage that syncs only what was taken down, and the
+// applications that the request names (P33).
+func (b *builder) deployConcerned() {
+	s := b.stage("deploy", "Deploy what has changed", "P27")
+	for _, a := range b.site.Applications {
+		cscs := b.jobsOf(a.Name)
+		whole := slices.Contains(b.req.Applications, a.Name)
+		switch {
+		case whole:
+			s.add(b.sync(a.Name, nil, cscs, "P33"))
+		case len(cscs) > 0:
+			s.add(b.sync(a.Name, b.resources(cscs), cscs, "P33"))
+		}
+	}
+	for _, name := range b.req.Applications {
+		if _, ok := b.site.Application(name); !ok {
+			s.add(b.sync(name, nil, nil, "P33"))
+		}
+	}
+	text := "Argo CD syncs the Jobs that were deleted, with the ConfigMaps of their chart, and nothing else of their applications."
+	if len(b.req.Applications) > 0 {
+		text = fmt.Sprintf("Argo CD syncs the Jobs that were deleted, with the ConfigMaps of their chart, and the whole of %s.", strings.Join(b.req.Applications, ", "))
+	}
+	s.close(text + " Containers are pulled slowly: be patient.")
+}
+
+// resources are the Jobs of the CSCs and the ConfigMaps that their chart may
+// make beside them.
+func (b *builder) resources(cscs []string) []plan.Resource {
+	var out []plan.Resource
+	for _, name := range cscs {
+		c, _ := b.site.CSC(name)
+		ns := b.namespace(c)
+		out = append(out, plan.Resource{Group: "batch", Kind: "Job", Namespace: ns, Name: c.Job})
+		for _, suffix := range []string{"configfile", "entrypoint", "obsenv-configfile"} {
+			out = append(out, plan.Resource{Kind: "ConfigMap", Namespace: ns, Name: c.Job + "-" + suffix})
+		}
+	}
+	return out
+}

@@ -1,0 +1,124 @@
+package procedure
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func targets(s *model.Site) plan.Targets {
+	t := s.Targets
+	out := plan.Targets{
+		Kubernetes: plan.Kubernetes{Context: t.Context, Server: t.Server, Kubeconfig: t.Kubeconfig},
+		ArgoCD:     plan.ArgoCD{Namespace: t.ArgoCDNamespace, Project: t.ArgoCDProject, URL: t.ArgoCDURL},
+		LOVE:       plan.LOVE{URL: t.LOVEURL, View: t.LOVEView},
+		EFD:        plan.EFD{URL: t.EFDURL, Database: t.EFDDatabase, Lag: plan.Duration(t.EFDLag)},
+		Registry:   plan.Registry{Namespace: t.RegistryNamespace, Selector: t.RegistrySelector, Container: t.RegistryContainer},
+		Slack:      plan.Slack{Channel: t.SlackChannel},
+	}
+	for _, p := range t.Pages {
+		out.Pages = append(out.Pages, plan.Page{Title: p.Title, URL: p.URL})
+	}
+	return out
+}
+
+// tables fills the plan's tables: every CSC of the site, and the hosts that
+// steps name or CSCs run on.
+func (b *builder) tables() {
+	hosts := map[string]bool{}
+	for i := range b.site.CSCs {
+		c := &b.site.CSCs[i]
+		b.plan.CSCs = append(b.plan.CSCs, b.row(c))
+		hosts[c.Host] = true
+	}
+	for s := range b.plan.AllSteps() {
+		switch a := s.Action.Doer.(type) {
+		case *plan.SSH:
+			hosts[a.Host] = true
+		case *plan.Reboot:
+			hosts[a.Host] = true
+		}
+	}
+	for i := range b.site.Hosts {
+		h := &b.site.Hosts[i]
+		if !hosts[h.Name] {
+			continue
+		}
+		row := plan.Host{Name: h.Name, Address: h.Address, Principal: h.Principal, Users: []plan.User{}}
+		for _, u := range h.Users {
+			row.Users = append(row.Users, plan.User{Name: u.Name, Via: u.Via})
+		}
+		b.plan.Hosts = append(b.plan.Hosts, row)
+	}
+}
+
+func (b *builder) row(c *model.CSC) plan.CSC {
+	row := plan.CSC{CSC: c.Name(), Host: c.Host, Bridge: c.Bridge, Principal: c.Principal}
+	if c.Job != "" {
+		row.Job = &plan.Job{
+			Application: c.Application, Namespace: b.namespace(c), Name: c.Job,
+			Label: c.Label, CSCName: c.CSCName, CSCClass: c.CSCClass,
+		}
+		row.Image = b.image(c)
+	}
+	if c.Component != "" {
+		row.ComesUp = comesUp(c)
+		row.Expect = b.expected(c)
+	}
+	return row
+}
+
+// comesUp is the state after a start (P37). A bridge comes up in OFFLINE,
+// available to be taken on (P34).
+func comesUp(c *model.CSC) string {
+	if c.Bridge {
+		return plan.OfflineAvailable
+	}
+	return c.ComesUp
+}
+
+// expected is the state at the end of the upgrade.
+func (b *builder) expected(c *model.CSC) string {
+	if kept, ok := b.protected(c.Name()); ok {
+		return kept.State
+	}
+	if state := b.expect[c.Name()]; state != "" {
+		return state
+	}
+	return comesUp(c)
+}
+
+func (b *builder) namespace(c *model.CSC) string {
+	if a, ok := b.site.Application(c.Application); ok {
+		return a.Namespace
+	}
+	return c.Application
+}
+
+// image is the image that the CSC runs after the upgrade. A new cycle starts
+// without the old one's revisions.
+func (b *builder) image(c *model.CSC) string {
+	repository := b.site.ImageRegistry + "/" + c.Image
+	revision, given := b.revision[c.Name()]
+	if !given && b.req.Cycle == b.site.Cycle && c.Pinned {
+		revision, given = c.Revision, true
+	}
+	// A change without a revision asks for the bare tag again, which is what
+	// the test stands deploy.
+	if given && (revision > 0 || c.Pinned) {
+		return fmt.Sprintf("%s:%s.%03d", repository, b.req.Cycle, revision)
+	}
+	return repository + ":" + b.req.Cycle
+}
+
+// cscsOn returns the CSCs of the services on a host.
+func cscsOn(h *model.Host) []string {
+	var out []string
+	for _, s := range h.Services {
+		out = union(out, s.CSCs)
+	}
+	slices.Sort(out)
+	return out
+}

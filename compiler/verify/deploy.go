@@ -1,0 +1,131 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func deployRules() []Rule {
+	return []Rule{
+		{"configuration-first", []string{"P22", "P23", "P32"},
+			"Before Argo CD syncs anything a person has confirmed what it would bring: in an upgrade that the configuration is merged and pushed, in a recovery that nothing comes beyond what ran before.", configurationFirst},
+		{"platform-first", []string{"P30", "P31"},
+			"A full upgrade syncs science-platform, which renders the new image tags into the control system's applications, then nublado, and only then the applications that hold CSCs. " +
+				"Sasquatch is synced only if the request says so, with a consent of its own.", platformFirst},
+		{"small-first", []string{"P32"},
+			"The control system is synced in an order that shows trouble early: control-system-test, then love, so that states can be watched, then the rest. All of it is synced, each application once.", smallFirst},
+	}
+}
+
+func configurationFirst(v *view, f *findings) {
+	number, what := "P22", "the configuration is known to be merged and pushed"
+	if v.Type == plan.Recovery {
+		number, what = "P32", "somebody has looked what Argo CD would bring"
+	}
+	asks := v.citing(plan.KindManual, number)
+	if len(asks) == 0 {
+		f.plan("add a manual step for "+number+" before the first sync", "nothing asks, before the first sync, whether %s", what)
+		return
+	}
+	for _, a := range asks {
+		checkApplications(v, f, a)
+	}
+	for _, n := range v.steps {
+		changes := n.kind() == plan.KindSync || n.cites("P23") && n.kind() == plan.KindSSH
+		if changes && !slices.ContainsFunc(asks, func(a *node) bool { return before(a, n) }) {
+			f.step(n, "let it come after "+asks[0].ID, "it may run before %s", what)
+		}
+	}
+}
+
+// checkApplications wants the question to show every application that is going
+// to be synced.
+func checkApplications(v *view, f *findings, n *node) {
+	shown := n.Action.Doer.(*plan.Manual).Applications
+	var missing []string
+	for _, s := range v.syncs("") {
+		app := s.Action.Doer.(*plan.Sync).Application
+		if !slices.Contains(shown, app) && !slices.Contains(missing, app) {
+			missing = append(missing, app)
+		}
+	}
+	if len(missing) > 0 {
+		f.step(n, "name them among its applications", "it does not show the revision and the differences of %s, which the plan syncs", list(missing))
+	}
+}
+
+func platformFirst(v *view, f *findings) {
+	sas := v.syncs(sasquatch)
+	for _, n := range sas {
+		if !v.Upgrade.SyncSasquatch && !slices.Contains(v.Upgrade.Applications, sasquatch) {
+			f.step(n, "take the step out, or set syncSasquatch in the request", "it syncs sasquatch, which the request does not ask for")
+		}
+		if n.Consent == "" {
+			f.step(n, "give the step a consent", "it syncs sasquatch without a consent of its own: the EFD and the schema registry may restart")
+		}
+	}
+	if v.Type != plan.Full {
+		return
+	}
+	if v.Upgrade.SyncSasquatch && len(sas) == 0 {
+		f.plan("add a sync of sasquatch for P31", "the request asks for a sync of sasquatch, and no step does it")
+	}
+	layers := [][]*node{v.syncs(appOfApps), v.syncs(nublado), sas}
+	for i, name := range []string{appOfApps, nublado} {
+		if len(layers[i]) != 1 {
+			f.plan("let one step sync it, for P30", "%q is synced by %d steps; a full upgrade syncs it once", name, len(layers[i]))
+		}
+	}
+	layers = append(layers, v.where(func(n *node) bool {
+		a, ok := n.Action.Doer.(*plan.Sync)
+		return ok && !slices.Contains([]string{appOfApps, nublado, sasquatch}, a.Application)
+	}))
+	for i, layer := range layers {
+		for _, n := range layer {
+			for _, e := range slices.Concat(layers[:i]...) {
+				if !before(e, n) {
+					f.step(n, "let it come after "+e.ID, "it syncs an application that comes after the one of %s, and may run before that is done", e.ID)
+				}
+			}
+		}
+	}
+}
+
+func smallFirst(v *view, f *findings) {
+	synced := map[string]*node{}
+	for _, n := range v.syncs("") {
+		app := n.Action.Doer.(*plan.Sync).Application
+		if other := synced[app]; other != nil {
+			f.step(n, "sync it once", "it syncs %q, which %s has synced", app, other.ID)
+		}
+		synced[app] = n
+	}
+	if v.Type == plan.Incremental {
+		return
+	}
+	wanted := []string{love}
+	for i := range v.CSCs {
+		if j := v.CSCs[i].Job; j != nil && !slices.Contains(wanted, j.Application) {
+			wanted = append(wanted, j.Application)
+		}
+	}
+	for _, app := range wanted {
+		if synced[app] == nil {
+			f.plan("add a sync of it, for P32", "no step syncs %q, which holds Jobs of the control system", app)
+		}
+	}
+	small, lov := synced[controlSystemTest], synced[love]
+	for _, n := range v.syncs("") {
+		app := n.Action.Doer.(*plan.Sync).Application
+		if slices.Contains([]string{appOfApps, nublado, sasquatch, controlSystemTest}, app) {
+			continue
+		}
+		if small != nil && !before(small, n) {
+			f.step(n, "let it come after "+small.ID, "it may run before control-system-test, the small application that is tried first")
+		}
+		if app != love && lov != nil && !before(lov, n) {
+			f.step(n, "let it come after "+lov.ID, "it may run before love is synced, in which the CSCs are watched coming up")
+		}
+	}
+}

@@ -1,0 +1,523 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// The plans below are small sites' upgrades that keep every rule. The tests
+// break them, one place at a time.
+
+const bts = "base-teststand"
+
+// goodPlans are all of them, by name.
+func goodPlans() map[string]*plan.Plan {
+	out := map[string]*plan.Plan{}
+	for _, site := range []string{summit, tts, bts} {
+		for _, t := range plan.Types {
+			out[site+" "+string(t)] = good(site, t)
+		}
+	}
+	return out
+}
+
+func good(site string, t plan.Type) *plan.Plan {
+	d := &draft{p: &plan.Plan{
+		Format: plan.Format, Site: site, Type: t,
+		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "test", Queue: 1},
+		Targets: plan.Targets{
+			Kubernetes: plan.Kubernetes{Context: "yagan", Server: "https://yagan.example.org:6443", Kubeconfig: "yagan.yaml"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", URL: "https://site.example.org/argo-cd"},
+			LOVE:       plan.LOVE{URL: "https://site.example.org/love", View: "SummaryState"},
+			EFD:        plan.EFD{URL: "https://site.example.org/influxdb", Database: "efd", Lag: plan.Duration(time.Minute)},
+			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
+			Slack:      plan.Slack{Channel: "#site-announce"},
+		},
+	}}
+	d.tables()
+	switch t {
+	case plan.Full:
+		d.full()
+	case plan.Incremental:
+		d.incremental()
+	case plan.Recovery:
+		d.recovery()
+	}
+	return d.p
+}
+
+// A draft is a plan that is being written.
+type draft struct{ p *plan.Plan }
+
+func (d *draft) tables() {
+	job := func(csc, application, class, name, comesUp, expect, principal string) {
+		d.p.CSCs = append(d.p.CSCs, plan.CSC{
+			CSC:   csc,
+			Job:   &plan.Job{Application: application, Namespace: application, Name: name, Label: name, CSCName: name, CSCClass: class},
+			Image: "ts-dockerhub.lsst.org/" + class + ":c0045", ComesUp: comesUp, Expect: expect, Principal: principal,
+		})
+	}
+	onHost := func(csc, host, state, principal string) {
+		d.p.CSCs = append(d.p.CSCs, plan.CSC{CSC: csc, Host: host, ComesUp: plan.Standby, Expect: state, Principal: principal})
+	}
+	m2, rest := plan.Standby, plan.Standby
+	if d.p.Type == plan.Recovery && d.p.Site == summit {
+		m2 = plan.Enabled
+	}
+	if d.p.Type == plan.Recovery && d.p.Site == tts {
+		m2, rest = plan.Enabled, plan.Enabled
+	}
+	job("Watcher:0", "obssys", "watcher", "watcher", plan.Standby, plan.Enabled, "")
+	job("ScriptQueue:1", "obssys", "scriptqueue", "mtqueue", plan.Enabled, plan.Enabled, "")
+	job("ScriptQueue:2", "obssys", "scriptqueue", "atqueue", plan.Enabled, plan.Enabled, "")
+	job("ScriptQueue:3", "obssys", "scriptqueue", "ocsqueue", plan.Enabled, plan.Enabled, "")
+	job("Test:42", "control-system-test", "test", "test42", plan.Standby, rest, "")
+	job("ESS:104", "envsys", "ess", "ess104", plan.Standby, plan.Enabled, "")
+	job("ESS:105", "envsys", "ess", "ess105", plan.Standby, plan.Enabled, "")
+	job("ATAOS:0", "auxtel", "ataos", "ataos", plan.Standby, rest, "")
+	job("MTMount:0", "simonyitel", "mtmount", "mtmount", plan.Standby, rest, "")
+	job("MTM2:0", "simonyitel", "mtm2", "mtm2", plan.Standby, m2, "M2 principal")
+	job("love-commander", "love", "love-commander", "love-commander", "", "", "")
+	d.p.CSCs = append(d.p.CSCs, plan.CSC{CSC: "ATCamera:0", Host: "auxtel-mcm", ComesUp: plan.OfflineAvailable, Expect: plan.OfflineAvailable, Bridge: true, Principal: "camera team"})
+	host := func(name, user, via, principal string) {
+		d.p.Hosts = append(d.p.Hosts, plan.Host{Name: name, Address: name + ".example.org", Users: []plan.User{{Name: user, Via: via}}, Principal: principal})
+	}
+	host("auxtel-mcm", "own", "own", "camera team")
+	if d.p.Site != summit {
+		return
+	}
+	onHost("MTM1M3:0", "m1m3-crio-ss", plan.Disabled, "M1M3 principal")
+	onHost("MTM1M3TS:0", "m1m3-crio-ts", plan.Enabled, "M1M3 principal")
+	onHost("MTVMS:1", "m1m3-crio-vms", plan.Standby, "M1M3 principal")
+	onHost("GenericCamera:101", "azar03", plan.Standby, "")
+	host("m1m3-crio-ss", "admin", "login", "M1M3 principal")
+	host("m1m3-crio-ts", "admin", "login", "M1M3 principal")
+	host("m1m3-crio-vms", "admin", "login", "M1M3 principal")
+	host("azar03", "dco", "sudo", "")
+	host("azar02", "own", "own", "IT")
+	host("m2-ess01", "dco", "sudo", "ESS principal")
+}
+
+// stage appends a stage; its source are the numbers of its steps and its
+// principals those of what they touch.
+func (d *draft) stage(id string, steps ...plan.Step) {
+	s := plan.Stage{ID: id, Title: id, Consent: "Now " + id + "."}
+	v := &view{Plan: d.p}
+	for i := range steps {
+		step := &steps[i]
+		step.ID = id + "/" + step.ID
+		for j, need := range step.Needs {
+			step.Needs[j] = id + "/" + need
+		}
+		n := &node{Step: step}
+		v.effects(n)
+		for _, p := range v.principalsOf(n) {
+			s.Principals = append(s.Principals, p)
+			s.Source = append(s.Source, "P3")
+		}
+		s.Source = append(s.Source, step.Source...)
+	}
+	slices.Sort(s.Principals)
+	s.Principals = slices.Compact(s.Principals)
+	slices.Sort(s.Source)
+	s.Source = slices.Compact(s.Source)
+	s.Steps = steps
+	d.p.Stages = append(d.p.Stages, s)
+}
+
+// an option changes a step.
+type option func(*plan.Step)
+
+func step(id, source string, timeout time.Duration, doer plan.Doer, options ...option) plan.Step {
+	s := plan.Step{
+		ID: id, Title: id, Source: strings.Fields(source), Action: plan.Action{Doer: doer},
+		Timeout: plan.Duration(timeout), OnFailure: plan.Ask, ByHand: "by hand",
+	}
+	for _, o := range options {
+		o(&s)
+	}
+	return s
+}
+
+func needs(ids ...string) option { return func(s *plan.Step) { s.Needs = append(s.Needs, ids...) } }
+
+func consented(principals ...string) option {
+	return func(s *plan.Step) { s.Consent, s.Principals = "Is this agreed?", principals }
+}
+
+func reported(s *plan.Step) { s.OnFailure = plan.Report }
+
+func manual(id, source, text string, options ...option) plan.Step {
+	return step(id, source, time.Hour, &plan.Manual{Text: text}, options...)
+}
+
+func announce(id, source string, handover bool, options ...option) plan.Step {
+	return step(id, source, time.Minute, &plan.Announce{Channel: "#site-announce", Text: "news", Handover: handover}, options...)
+}
+
+func setState(id, source, state string, group int, cscs []string, options ...option) plan.Step {
+	return step(id, source, 10*time.Minute, &plan.SetState{Queue: 1, State: state, CSCs: cscs, GroupSize: group}, options...)
+}
+
+// await waits for each CSC to be in the state that of says.
+func (d *draft) await(id, source string, cscs []string, of func(*plan.CSC) string, options ...option) plan.Step {
+	a := &plan.AwaitState{}
+	for _, name := range cscs {
+		c, ok := d.p.CSC(name)
+		if !ok {
+			panic("no " + name)
+		}
+		a.Want = append(a.Want, plan.Want{States: []string{of(c)}, CSCs: []string{name}})
+	}
+	return step(id, source, 10*time.Minute, a, options...)
+}
+
+func comesUp(c *plan.CSC) string { return c.ComesUp }
+func expected(c *plan.CSC) string {
+	return c.Expect
+}
+
+func ssh(id, source string, purpose plan.Purpose, host, user, service string, options ...option) plan.Step {
+	return step(id, source, 2*time.Hour, &plan.SSH{Host: host, User: user, Purpose: purpose, Service: service, Commands: []string{"./" + string(purpose)}}, options...)
+}
+
+func deleteJobs(id, source, namespace, selector string, cscs []string, options ...option) plan.Step {
+	return step(id, source, 10*time.Minute, &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}, options...)
+}
+
+func sync(id, source, application string, cscs []string, options ...option) plan.Step {
+	return step(id, source, time.Hour, &plan.Sync{Application: application, Revision: "main", CSCs: cscs}, options...)
+}
+
+// pick returns the CSCs of the table for which a condition holds.
+func (d *draft) pick(cond func(*plan.CSC) bool) []string {
+	var out []string
+	for i := range d.p.CSCs {
+		if cond(&d.p.CSCs[i]) {
+			out = append(out, d.p.CSCs[i].CSC)
+		}
+	}
+	return out
+}
+
+func (d *draft) of(application string) []string {
+	return d.pick(func(c *plan.CSC) bool { return c.Job != nil && c.Job.Application == application })
+}
+
+// others are the CSCs that speak, but the ScriptQueues, the cameras and those
+// that keep their state.
+func (d *draft) others() []string {
+	return d.pick(func(c *plan.CSC) bool {
+		_, kept := (&view{Plan: d.p}).kept()[c.CSC]
+		return c.Speaks() && !isQueue(c.CSC) && !kept
+	})
+}
+
+func (d *draft) atSummit() bool { return d.p.Site == summit }
+
+var allQueues = []string{"ScriptQueue:3", "ScriptQueue:2", "ScriptQueue:1"}
+
+func (d *draft) begin(m2 bool) {
+	steps := []plan.Step{announce("announce", "P53", false, reported)}
+	if m2 && d.atSummit() {
+		steps = append(steps, manual("m2", "P4", "Is M2 in closed loop?", consented("M2 principal")))
+	}
+	if d.atSummit() && d.p.Type == plan.Recovery {
+		steps = append(steps, manual("vm", "P5", "Was the VM rebooted already?", consented("M2 principal")))
+	}
+	if d.atSummit() && d.p.Type != plan.Recovery {
+		steps = append(steps, d.await("kept", "P6", []string{"MTM1M3:0", "MTM1M3TS:0"}, expected))
+	}
+	d.stage("begin", steps...)
+}
+
+func (d *draft) end() {
+	steps := []plan.Step{manual("look", "P40", "What is left broken is reported.")}
+	if d.p.Type == plan.Full {
+		steps = append(steps, announce("nublado", "P42", false, reported, needs("look")))
+	}
+	d.stage("end", steps...)
+}
+
+func (d *draft) full() {
+	d.p.Upgrade.BreaksSchema, d.p.Upgrade.SyncSasquatch = true, true
+	d.p.Upgrade.Revisions = []plan.Change{{CSC: "MTMount:0", Revision: 1}}
+	d.retag("MTMount:0", "c0045.001")
+	d.begin(true)
+	down := d.others()
+	config := "reason: test\nstart_with:\n- Watcher\nuser: csu\n"
+	if d.atSummit() {
+		config = "ignore:\n- MTM1M3\n- MTM1M3TS\n" + config
+	}
+	d.stage("offline",
+		step("shutdown", "P6 P7 P8", 20*time.Minute, &plan.Script{Queue: 1, Path: shutdownScript, Standard: true, Config: config, Accept: []string{"DONE", "FAILED"}}),
+		d.await("settled", "P11", down, func(*plan.CSC) string { return plan.Offline }, reported, needs("shutdown")),
+		setState("rest", "P10 P11", plan.Offline, 1, down, needs("settled")),
+		setState("queues", "P9", plan.Offline, 0, allQueues, needs("rest")))
+	d.camerasDown()
+	if d.atSummit() {
+		d.stage("services-down", ssh("azar03", "P17", plan.Stop, "azar03", "dco", "gc"), ssh("vms", "P17", plan.Stop, "m1m3-crio-vms", "admin", "ts-VMS"))
+	}
+	nub := step("nublado", "P19", 10*time.Minute, &plan.Delete{Objects: plan.Namespaces, Selector: nubladoSelector}, consented())
+	d.stage("jobs", append(d.deleteAll("P18"), nub)...)
+	d.configuration(appOfApps, nublado, sasquatch, controlSystemTest, love, "obssys", "envsys", "auxtel", "simonyitel")
+	d.stage("schema", step("none", "P24", time.Minute, &plan.Compatibility{Expect: "FORWARD", Set: "NONE"}))
+	d.p.Final = []plan.Step{step("final/forward", "P25", time.Minute, &plan.Compatibility{Expect: "NONE", Set: "FORWARD"})}
+	d.p.Final[0].Undoes = "schema/none"
+	if d.atSummit() {
+		d.stage("hosts",
+			ssh("ess-stop", "P28", plan.Stop, "m2-ess01", "dco", "controller"),
+			ssh("ess-update", "P28", plan.Update, "m2-ess01", "dco", "controller", needs("ess-stop")),
+			ssh("ess-start", "P28", plan.Start, "m2-ess01", "dco", "controller", needs("ess-update")),
+			ssh("vms", "P29", plan.Update, "m1m3-crio-vms", "admin", "ts-VMS", generated, consented("M1M3 principal")))
+	}
+	d.stage("platform",
+		sync("apps", "P30", appOfApps, nil), sync("nublado", "P30", nublado, nil, needs("apps")),
+		sync("sasquatch", "P31", sasquatch, nil, consented(), needs("nublado")),
+		manual("efd", "P31", "Is the EFD back?", needs("sasquatch")))
+	d.deployAll("P18", "P32")
+	if d.atSummit() {
+		d.stage("services-up", ssh("azar03", "P36", plan.Start, "azar03", "dco", "gc"), ssh("vms", "P36", plan.Start, "m1m3-crio-vms", "admin", "ts-VMS"))
+	}
+	d.watch(slices.DeleteFunc(slices.Concat(down, allQueues), func(c string) bool { return c == "ATCamera:0" }))
+	d.camerasUp()
+	d.enable("P41", append(d.others(), allQueues...))
+	if d.atSummit() {
+		d.keptUnit("m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0")
+		d.keptUnit("m1m3-crio-ts", "ts-M1M3thermal", "MTM1M3TS:0")
+	}
+	d.end()
+}
+
+// generated makes a step generate SAL code from what main holds today (P29).
+func generated(s *plan.Step) {
+	s.Action.Doer.(*plan.SSH).Commands = []string{"git checkout main", "salgeneratorKafka generate cpp MTVMS"}
+}
+
+func (d *draft) retag(csc, tag string) {
+	c, _ := d.p.CSC(csc)
+	name, _, _ := strings.Cut(c.Image, ":")
+	c.Image = name + ":" + tag
+}
+
+func (d *draft) incremental() {
+	d.p.Upgrade.Changed = []plan.Change{{CSC: "MTMount:0", Revision: 7}, {CSC: "MTM2:0", Revision: 2}, {CSC: "ESS:105", Revision: 3}, {CSC: "ATCamera:0"}}
+	d.retag("MTMount:0", "c0045.007")
+	d.retag("MTM2:0", "c0045.002")
+	d.retag("ESS:105", "c0045.003")
+	changed := []string{"MTMount:0", "MTM2:0", "ESS:105", "ATCamera:0"}
+	if d.atSummit() {
+		d.p.Upgrade.Changed = append(d.p.Upgrade.Changed, plan.Change{CSC: "GenericCamera:101"})
+		changed = append(changed, "GenericCamera:101")
+	}
+	d.begin(true)
+	d.stage("offline",
+		setState("watcher", "P8 P14", plan.Offline, 0, []string{watcher}),
+		setState("cscs", "P11 P14", plan.Offline, 1, changed, needs("watcher")),
+		setState("queues", "P9", plan.Offline, 0, allQueues, needs("cscs")))
+	d.camerasDown()
+	if d.atSummit() {
+		d.stage("services-down", ssh("azar03", "P17", plan.Stop, "azar03", "dco", "gc"))
+	}
+	d.stage("jobs",
+		deleteJobs("watcher", "P21", "obssys", "csc-class=watcher", []string{watcher}),
+		deleteJobs("queues", "P21", "obssys", "csc-class=scriptqueue", allQueues),
+		deleteJobs("ess", "P21", "envsys", "csc-name=ess105", []string{"ESS:105"}),
+		deleteJobs("mt", "P21", "simonyitel", "csc-class in (mtmount, mtm2)", []string{"MTMount:0", "MTM2:0"}))
+	d.configuration("obssys", "envsys", "simonyitel")
+	d.stage("deploy",
+		d.part("obssys", append([]string{watcher}, allQueues...)), d.part("envsys", []string{"ESS:105"}), d.part("simonyitel", []string{"MTMount:0", "MTM2:0"}))
+	if d.atSummit() {
+		d.stage("services-up", ssh("azar03", "P36", plan.Start, "azar03", "dco", "gc"))
+	}
+	all := append(append([]string{watcher}, changed...), allQueues...)
+	d.watch(slices.DeleteFunc(slices.Clone(all), func(c string) bool { return c == "ATCamera:0" }))
+	d.camerasUp()
+	d.enable("P43", all, "ESS:105")
+	if !d.atSummit() {
+		d.stage("testing", manual("topics", "P49", "Do the new topics exist?"),
+			setState("mtmount-enabled", "P49", plan.Enabled, 0, []string{"MTMount:0"}, needs("topics")),
+			setState("mtmount-standby", "P49", plan.Standby, 0, []string{"MTMount:0"}, needs("mtmount-enabled")))
+		d.sequence("P49", "P50")
+		d.sequence("P49", "P51")
+	}
+	d.end()
+}
+
+func (d *draft) part(application string, cscs []string) plan.Step {
+	s := sync(application, "P33", application, cscs)
+	a := s.Action.Doer.(*plan.Sync)
+	for _, name := range cscs {
+		c, _ := d.p.CSC(name)
+		a.Resources = append(a.Resources,
+			plan.Resource{Group: "batch", Kind: "Job", Namespace: application, Name: c.Job.Name},
+			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-configfile"})
+	}
+	return s
+}
+
+func (d *draft) recovery() {
+	d.begin(true)
+	d.stage("jobs", d.deleteAll("P18 P44")...)
+	d.stage("compare", step("look", "P32", time.Hour, &plan.Manual{Text: "Nothing else?",
+		Applications: []string{controlSystemTest, love, "obssys", "envsys", "auxtel", "simonyitel"}}))
+	d.deployAll("P18", "P32 P44")
+	jobs := d.pick(func(c *plan.CSC) bool { return c.Job != nil && c.Speaks() })
+	d.watch(jobs)
+	if d.atSummit() {
+		d.stage("m2",
+			setState("enabled", "P5", plan.Enabled, 0, []string{mtm2}, consented("M2 principal")),
+			manual("closed-loop", "P5", "Closed loop?", needs("enabled")),
+			manual("vm", "P5", "The VM may be rebooted.", needs("closed-loop")))
+		for _, x := range []struct{ host, service, csc string }{
+			{"m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0"}, {"m1m3-crio-ts", "ts-M1M3thermal", "MTM1M3TS:0"}, {"m1m3-crio-vms", "ts-VMS", "MTVMS:1"},
+		} {
+			start := ssh("start", "P45", plan.Start, x.host, "admin", x.service, consented("M1M3 principal"))
+			start.Action.Doer.(*plan.SSH).Silent = []string{x.csc}
+			up := step("up", "P45 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby, plan.Disabled, plan.Enabled}, CSCs: []string{x.csc}}}}, needs("start"))
+			c, _ := d.p.CSC(x.csc)
+			d.stage(x.host, start, up,
+				setState("back", "P45 P6", c.Expect, 0, []string{x.csc}, consented("M1M3 principal"), needs("up")),
+				d.await("seen", "P45 P6", []string{x.csc}, expected, needs("back")))
+		}
+		d.stage("restart", ssh("stop", "P46", plan.Stop, "azar03", "dco", "gc"), ssh("start", "P46", plan.Start, "azar03", "dco", "gc", needs("stop")),
+			d.await("up", "P46 P37", []string{"GenericCamera:101"}, comesUp, needs("start")))
+		d.stage("reboot", step("azar02", "P47", 30*time.Minute, &plan.Reboot{Host: "azar02", User: "own", Command: "sudo reboot"}, consented("IT")))
+	}
+	seen := jobs
+	if d.p.Site == tts {
+		seen = []string{watcher, "ESS:104", "ESS:105"}
+	}
+	d.enable("P41", seen)
+	if !d.atSummit() {
+		d.sequence("P48", "P50")
+		d.sequence("P48", "P51")
+	}
+	if d.p.Site == tts {
+		d.stage("enable-all", setState("all", "P55", plan.Enabled, 5, jobs, reported),
+			d.await("seen", "P55", jobs, expected, needs("all")))
+	}
+	d.end()
+}
+
+func (d *draft) deleteAll(source string) []plan.Step {
+	var out []plan.Step
+	obssys := deleteJobs("obssys", source, "obssys", "csc-class", d.of("obssys"))
+	if d.p.Type == plan.Recovery {
+		out = append(out, deleteJobs("watcher", source, "obssys", "csc-name=watcher", []string{watcher}))
+		obssys = deleteJobs("obssys", source, "obssys", "csc-class,csc-class!=watcher", []string{"ScriptQueue:1", "ScriptQueue:2", "ScriptQueue:3"}, needs("watcher"))
+	}
+	out = append(out, obssys)
+	for _, app := range []string{controlSystemTest, "envsys", "auxtel", "simonyitel"} {
+		s := deleteJobs(app, source, app, "csc", d.of(app))
+		if d.p.Type == plan.Recovery {
+			needs("watcher")(&s)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (d *draft) deployAll(deleting, syncing string) {
+	d.stage("deploy",
+		sync("small", syncing, controlSystemTest, d.of(controlSystemTest)),
+		deleteJobs("commander", deleting, love, "csc-name=love-commander", []string{"love-commander"}, needs("small")),
+		sync("love", syncing, love, d.of(love), needs("commander")),
+		sync("obssys", syncing, "obssys", d.of("obssys"), needs("love")),
+		sync("envsys", syncing, "envsys", d.of("envsys"), needs("love")),
+		sync("auxtel", syncing, "auxtel", d.of("auxtel"), needs("love")),
+		sync("simonyitel", syncing, "simonyitel", d.of("simonyitel"), needs("love")))
+}
+
+func (d *draft) configuration(applications ...string) {
+	steps := []plan.Step{step("merged", "P22", time.Hour, &plan.Manual{Text: "Merged?", Applications: applications})}
+	if d.atSummit() {
+		steps = append(steps, ssh("azar03", "P23", plan.Update, "azar03", "dco", "docker-compose-ops", needs("merged")))
+	}
+	d.stage("configuration", steps...)
+}
+
+func (d *draft) watch(cscs []string) {
+	d.stage("watch", d.await("up", "P37 P39", cscs, comesUp), manual("report", "P40", "Report what is broken.", needs("up")))
+}
+
+func (d *draft) camerasDown() {
+	d.stage("cameras-down", ssh("atcamera", "P15", plan.Stop, "auxtel-mcm", "own", "ats-ocs-bridge.service"),
+		announce("stage-1", "P16", true, needs("atcamera")), manual("heard", "P16", "Have they heard?", needs("stage-1")))
+}
+
+func (d *draft) camerasUp() {
+	d.stage("cameras-up", manual("done", "P35", "Is stage 1 done?"), announce("stage-2", "P35", true, needs("done")), manual("heard", "P35", "Have they heard?", needs("stage-2")),
+		manual("bridge", "P34", "The camera team starts ats-ocs-bridge.service on auxtel-mcm.", needs("heard")),
+		d.await("seen", "P34 P37", []string{"ATCamera:0"}, expected, needs("bridge")))
+}
+
+// enable brings the list to ENABLED and looks at everything.
+func (d *draft) enable(source string, all []string, ess ...string) {
+	if len(ess) == 0 {
+		ess = []string{"ESS:104", "ESS:105"}
+	}
+	group := 0
+	if len(ess) > 1 {
+		group = 5
+	}
+	if d.atSummit() {
+		all = append(slices.Clone(all), "MTM1M3:0", "MTM1M3TS:0")
+	}
+	d.stage("enable", setState("ess", source, plan.Enabled, group, ess, reported), setState("watcher", source, plan.Enabled, 0, []string{watcher}, needs("ess")),
+		d.await("seen", source+" P6", all, expected, needs("watcher")))
+}
+
+func (d *draft) keptUnit(host, service, csc string) {
+	agreed := consented("M1M3 principal")
+	d.stage(host,
+		ssh("stop", "P6 P29", plan.Stop, host, "admin", service, agreed),
+		ssh("update", "P6 P29", plan.Update, host, "admin", service, agreed, needs("stop")),
+		ssh("start", "P6 P29", plan.Start, host, "admin", service, agreed, needs("update")),
+		step("up", "P6 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby, plan.Disabled, plan.Enabled}, CSCs: []string{csc}}}}, needs("start")),
+		d.backTo(csc, agreed), d.await("seen", "P6", []string{csc}, expected, needs("back")))
+}
+
+func (d *draft) backTo(csc string, agreed option) plan.Step {
+	c, _ := d.p.CSC(csc)
+	return setState("back", "P6", c.Expect, 0, []string{csc}, agreed, needs("up"))
+}
+
+// sequence runs the scripts of a telescope's test.
+func (d *draft) sequence(why, number string) {
+	var steps []plan.Step
+	for i, scripts := range sequences[number] {
+		path, _, _ := strings.Cut(scripts, "|")
+		s := step(fmt.Sprintf("script-%d", i+1), why+" "+number+" P52", 20*time.Minute, &plan.Script{Queue: 2, Path: path, Standard: true, Accept: []string{"DONE"}})
+		if i > 0 {
+			needs(fmt.Sprintf("script-%d", i))(&s)
+		}
+		steps = append(steps, s)
+	}
+	d.stage("testing-"+strings.ToLower(number), steps...)
+}
+
+func TestGoodPlansKeepTheRules(t *testing.T) {
+	for name, p := range goodPlans() {
+		t.Run(name, func(t *testing.T) {
+			for _, problem := range p.Validate() {
+				t.Errorf("not a plan: %s", problem)
+			}
+			for _, v := range Check(p) {
+				t.Errorf("%s", v)
+			}
+			data, err := plan.Encode(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := plan.Decode(name, data); err != nil {
+				t.Errorf("it does not decode: %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func announceRules() []Rule {
+	return []Rule{
+		{"announced", []string{"P40", "P42", "P53"},
+			"People at the site learn on its channel that the deployment begins, before anything goes down. After a full upgrade they are told that " +
+				"Nublado can be used again, unless integration testing follows.", announced},
+	}
+}
+
+func handoverRules() []Rule {
+	return []Rule{
+		{"camera-handovers", []string{"P15", "P16", "P34", "P35"},
+			"The camera team works between two hand-overs: once the bridges are stopped it is told that its stage 1 may begin, and before a bridge is started that " +
+				"stage 2 may begin. Each is a message that somebody waits for, and the operator confirms that it was heard.", cameraHandovers},
+	}
+}
+
+func announced(v *view, f *findings) {
+	begin := v.citing(plan.KindAnnounce, "P53")
+	if len(begin) == 0 {
+		f.plan("add an announce step for P53 to the first stage", "nothing announces that the deployment begins")
+	} else {
+		for _, d := range v.down() {
+			if !slices.ContainsFunc(begin, func(b *node) bool { return before(b, d) }) {
+				f.step(d, "let it come after "+begin[0].ID, "it takes something down and may run before the deployment is announced")
+			}
+		}
+	}
+	again := v.where(func(n *node) bool { return n.cites("P42") && n.kind() != plan.KindManual })
+	if v.Type != plan.Full || v.Upgrade.IntegrationTestingFollows {
+		for _, n := range again {
+			f.step(n, "take the step out", "it tells people to use Nublado again, which is for a full upgrade that no integration testing follows")
+		}
+		return
+	}
+	if len(again) == 0 {
+		f.plan("add an announce step for P42 to the end", "nobody is told that Nublado can be used again")
+	}
+	for _, n := range again {
+		for _, s := range v.syncs("") {
+			if !before(s, n) {
+				f.step(n, "let it come after "+s.ID, "it tells people to use Nublado again, and %s may still be running", s.ID)
+			}
+		}
+	}
+}
+
+func cameraHandovers(v *view, f *findings) {
+	hosts := v.bridgeHosts()
+	stops := v.where(func(n *node) bool {
+		a, ok := n.Action.Doer.(*plan.SSH)
+		return ok && a.Purpose == plan.Stop && slices.Contains(hosts, a.Host)
+	})
+	if v.Type == plan.Full {
+		for _, h := range hosts {
+			if !slices.ContainsFunc(stops, func(n *node) bool { return n.touches(h) }) {
+				f.plan("add an ssh step that stops it", "no step stops the camera bridge on %q", h)
+			}
+		}
+	}
+	if len(stops) == 0 {
+		return
+	}
+	one := handover(v, f, "P16", "stage 1", stops)
+	if one == nil {
+		return
+	}
+	two := handover(v, f, "P35", "stage 2", append(slices.Clone(stops), one))
+	if two == nil {
+		return
+	}
+	starts := v.where(func(n *node) bool {
+		a, ok := n.Action.Doer.(*plan.SSH)
+		return n.cites("P34") && n.kind() != plan.KindAwaitState || ok && a.Purpose == plan.Start && slices.Contains(hosts, a.Host)
+	})
+	if len(starts) == 0 {
+		f.plan("add a step for P34", "the bridges that %s stop are started by no step", ids(stops))
+	}
+	for _, n := range starts {
+		if !before(two, n) {
+			f.step(n, "let it come after "+two.ID, "a bridge may be started before the camera team is told that stage 2 may begin")
+		}
+	}
+}
+
+// handover finds the message for a number that comes after the given steps and
+// is confirmed; it returns nil, with a finding, where there is none.
+func handover(v *view, f *findings, number, stage string, after []*node) *node {
+	messages := v.citing(plan.KindAnnounce, number)
+	if len(messages) == 0 {
+		f.plan("add an announce step for "+number, "the camera team is not told that %s may begin", stage)
+		return nil
+	}
+	m := messages[0]
+	if !m.Action.Doer.(*plan.Announce).Handover {
+		f.step(m, "set handover", "somebody waits for this message, and it is not marked as a hand-over: nobody would tell them if it can't be posted")
+	}
+	for _, n := range after {
+		if !before(n, m) {
+			f.step(m, "let it come after "+n.ID, "the camera team is told that %s may begin before %s is done", stage, n.ID)
+		}
+	}
+	confirmed := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites(number) && before(m, n) })
+	for i := range v.Stages {
+		confirmed = confirmed || i > m.stageAt && slices.Contains(v.Stages[i].Source, number)
+	}
+	if !confirmed {
+		f.step(m, "add a manual step for "+number+" that needs it", "nobody confirms that the camera team has heard that %s may begin", stage)
+	}
+	return m
+}

@@ -1,0 +1,134 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func hostRules() []Rule {
+	return []Rule{
+		{"stopped-is-started", []string{"P15", "P17", "P34", "P36"},
+			"Whatever the plan stops on a host it starts again, once, or a later manual step says who does it and names host and service.", stoppedIsStarted},
+		{"update-while-stopped", []string{"P17", "P23", "P28", "P29"},
+			"What is updated on a host is updated between the stop and the start of what runs there.", updateWhileStopped},
+		{"silent-before-start", []string{"P45"},
+			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first.", silentBeforeStart},
+		{"reboot-consent", []string{"P5", "P47"},
+			"A machine is rebooted in a recovery alone, with a consent of its own in which the operator confirms that it is the one that is meant.", rebootConsent},
+		{"careful-update", []string{"P29"},
+			"An update that takes whatever a branch holds today may be ahead of the interface that is deployed; the step's own consent says so.", carefulUpdate},
+	}
+}
+
+// sshSteps returns the ssh steps of a purpose.
+func (v *view) sshSteps(purpose plan.Purpose) []*node {
+	return v.where(func(n *node) bool {
+		a, ok := n.Action.Doer.(*plan.SSH)
+		return ok && a.Purpose == purpose
+	})
+}
+
+func stoppedIsStarted(v *view, f *findings) {
+	starts := v.sshSteps(plan.Start)
+	for i, s := range starts {
+		for _, other := range starts[:i] {
+			if sameService(s, other) {
+				f.step(s, "start it once", "it starts what %s has started", other.ID)
+			}
+		}
+	}
+	stops := v.sshSteps(plan.Stop)
+	for i, s := range stops {
+		a := s.Action.Doer.(*plan.SSH)
+		for _, other := range stops[:i] {
+			if sameService(s, other) {
+				f.step(s, "stop it once", "it stops what %s has stopped", other.ID)
+			}
+		}
+		started := v.any(func(n *node) bool {
+			if !before(s, n) {
+				return false
+			}
+			if m, ok := n.Action.Doer.(*plan.Manual); ok {
+				return strings.Contains(m.Text, a.Host) && strings.Contains(m.Text, a.Service)
+			}
+			return slices.Contains(starts, n) && sameService(s, n)
+		})
+		if !started {
+			f.step(s, "add an ssh step that starts it, or a manual step that names both", "it stops %q on %q, and no later step starts that again", a.Service, a.Host)
+		}
+	}
+}
+
+// sameService tells whether two ssh steps act on one service.
+func sameService(a, b *node) bool {
+	x, y := a.Action.Doer.(*plan.SSH), b.Action.Doer.(*plan.SSH)
+	return x.Host == y.Host && x.Service == y.Service
+}
+
+func updateWhileStopped(v *view, f *findings) {
+	stops, starts := v.sshSteps(plan.Stop), v.sshSteps(plan.Start)
+	for _, u := range v.sshSteps(plan.Update) {
+		host := u.Action.Doer.(*plan.SSH).Host
+		for _, s := range stops {
+			if s.touches(host) && !before(s, u) {
+				f.step(u, "let it come after "+s.ID, "it updates %q and may run before %s has stopped what runs there", host, s.ID)
+			}
+		}
+		for _, s := range starts {
+			if s.touches(host) && !before(u, s) {
+				f.step(s, "let it come after "+u.ID, "it starts something on %q and may run before %s has updated it", host, u.ID)
+			}
+		}
+	}
+}
+
+func silentBeforeStart(v *view, f *findings) {
+	stops := v.sshSteps(plan.Stop)
+	for _, s := range v.sshSteps(plan.Start) {
+		a := s.Action.Doer.(*plan.SSH)
+		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
+		for _, c := range v.on(a.Host) {
+			if !stopped && !slices.Contains(a.Silent, c) {
+				f.step(s, "name it among those that must be silent, or stop the service before", "it starts %q, and %s may be running there", a.Service, c)
+			}
+		}
+		for _, c := range a.Silent {
+			if !slices.Contains(v.on(a.Host), c) {
+				f.step(s, "take it off", "%s must be silent, and does not run on %q", c, a.Host)
+			}
+		}
+	}
+	for _, n := range v.steps {
+		if a, ok := n.Action.Doer.(*plan.SSH); ok && a.Purpose != plan.Start && len(a.Silent) > 0 {
+			f.step(n, "leave it out", "only a start waits for CSCs to be silent")
+		}
+	}
+}
+
+func rebootConsent(v *view, f *findings) {
+	for _, n := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
+		if v.Type != plan.Recovery {
+			f.step(n, "take the step out", "it reboots a machine, which only a recovery does")
+		}
+		if n.Consent == "" {
+			f.step(n, "give the step a consent", "it reboots a machine without a consent of its own")
+		}
+		for _, s := range v.syncs("") {
+			if !before(s, n) {
+				f.step(n, "let it come after "+s.ID, "it may reboot a machine while %s is running", s.ID)
+			}
+		}
+	}
+}
+
+func carefulUpdate(v *view, f *findings) {
+	for _, n := range v.steps {
+		a, ok := n.Action.Doer.(*plan.SSH)
+		if ok && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
+			f.step(n, "give the step a consent that says so", "it takes what the branch main holds today, without a consent of its own")
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// clone returns a plan that shares nothing with p.
+func clone(t testing.TB, p *plan.Plan) *plan.Plan {
+	t.Helper()
+	data, err := plan.Encode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := plan.Decode("clone", data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A mutant is a good plan with one structural change.
+type mutant struct {
+	name string
+	make func(*plan.Plan)
+}
+
+// mutants lists the structural changes of a plan: each step taken out, each
+// need dropped, each consent dropped, each step moved to a neighbouring stage
+// and so on.
+func mutants(p *plan.Plan) []mutant {
+	var out []mutant
+	add := func(name string, make func(*plan.Plan)) { out = append(out, mutant{name, make}) }
+	for i := range p.Stages {
+		add(fmt.Sprintf("drop stage %s", p.Stages[i].ID), func(p *plan.Plan) { p.Stages = slices.Delete(p.Stages, i, i+1) })
+		add(fmt.Sprintf("drop consent of stage %s", p.Stages[i].ID), func(p *plan.Plan) { p.Stages[i].Consent = "" })
+		if len(p.Stages[i].Principals) > 0 {
+			add(fmt.Sprintf("drop principals of stage %s", p.Stages[i].ID), func(p *plan.Plan) { p.Stages[i].Principals = nil })
+		}
+		if i > 0 {
+			add(fmt.Sprintf("swap stage %s with the one before", p.Stages[i].ID), func(p *plan.Plan) { p.Stages[i], p.Stages[i-1] = p.Stages[i-1], p.Stages[i] })
+		}
+		for j := range p.Stages[i].Steps {
+			s := &p.Stages[i].Steps[j]
+			add("drop "+s.ID, func(p *plan.Plan) { removeStep(p, i, j) })
+			add("duplicate "+s.ID, func(p *plan.Plan) {
+				c := p.Stages[i].Steps[j]
+				c.ID += "-again"
+				p.Stages[i].Steps = append(p.Stages[i].Steps, c)
+			})
+			if i > 0 {
+				add("move up "+s.ID, func(p *plan.Plan) { moveStep(p, i, j, i-1) })
+			}
+			if i+1 < len(p.Stages) {
+				add("move down "+s.ID, func(p *plan.Plan) { moveStep(p, i, j, i+1) })
+			}
+			for k, need := range s.Needs {
+				add(fmt.Sprintf("drop need of %s for %s", s.ID, need), func(p *plan.Plan) {
+					st := &p.Stages[i].Steps[j]
+					st.Needs = slices.Delete(st.Needs, k, k+1)
+				})
+			}
+			if s.Consent != "" {
+				add("drop consent of "+s.ID, func(p *plan.Plan) { p.Stages[i].Steps[j].Consent, p.Stages[i].Steps[j].Principals = "", nil })
+			}
+			if s.OnFailure == plan.Ask {
+				add("report failure of "+s.ID, func(p *plan.Plan) { p.Stages[i].Steps[j].OnFailure = plan.Report })
+			}
+		}
+	}
+	for i := range p.Final {
+		add("drop final "+p.Final[i].ID, func(p *plan.Plan) { p.Final = slices.Delete(p.Final, i, i+1) })
+	}
+	return out
+}
+
+// removeStep takes a step out; what needed it needs what it needed.
+func removeStep(p *plan.Plan, i, j int) {
+	s := p.Stages[i].Steps[j]
+	p.Stages[i].Steps = slices.Delete(p.Stages[i].Steps, j, j+1)
+	for k := range p.Stages[i].Steps {
+		st := &p.Stages[i].Steps[k]
+		if at := slices.Index(st.Needs, s.ID); at >= 0 {
+			st.Needs = slices.Concat(st.Needs[:at], s.Needs, st.Needs[at+1:])
+		}
+	}
+}
+
+// moveStep puts a step into another stage, where it needs nothing.
+func moveStep(p *plan.Plan, i, j, to int) {
+	s := p.Stages[i].Steps[j]
+	removeStep(p, i, j)
+	s.ID = p.Stages[to].ID + "/moved"
+	s.Needs = nil
+	p.Stages[to].Steps = append(p.Stages[to].Steps, s)
+	p.Stages[to].Principals = append(p.Stages[to].Principals, p.Stages[i].Principals...)
+}
+
+func TestExplore(t *testing.T) {
+	for _, name := range keysOf(goodPlans()) {
+		p := goodPlans()[name]
+		alive, all := 0, 0
+		for _, m := range mutants(p) {
+			c := clone(t, p)
+			m.make(c)
+			all++
+			if len(c.Validate()) == 0 && len(Check(c)) == 0 {
+				alive++
+				t.Logf("%s: %s", name, m.name)
+			}
+		}
+		t.Logf("%s: %d of %d alive", name, alive, all)
+	}
+}
+
+func keysOf(m map[string]*plan.Plan) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,229 @@
+package verify
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func nameRules() []Rule {
+	return []Rule{
+		{"known-names", []string{"P1", "P20"},
+			"No step names a host, an account, a CSC, a namespace, an application, a channel or a principal that the plan's own tables and targets lack: a misspelled name would do nothing, or something else.", knownNames},
+		{"targets", []string{"P1", "P20"},
+			"The plan says completely which systems of the site it talks to: the cluster by context and API server, the others by address.", completeTargets},
+	}
+}
+
+// names are what steps may name.
+type names struct {
+	cscs, hosts, applications, namespaces, principals []string
+}
+
+func (v *view) names() names {
+	n := names{applications: []string{appOfApps, nublado, sasquatch, love}}
+	add := func(list *[]string, s string) {
+		if s != "" && !slices.Contains(*list, s) {
+			*list = append(*list, s)
+		}
+	}
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		n.cscs = append(n.cscs, c.CSC)
+		add(&n.principals, c.Principal)
+		if c.Job != nil {
+			add(&n.applications, c.Job.Application)
+			add(&n.namespaces, c.Job.Namespace)
+		}
+	}
+	for _, a := range v.Upgrade.Applications {
+		add(&n.applications, a)
+	}
+	for _, h := range v.Hosts {
+		n.hosts = append(n.hosts, h.Name)
+		add(&n.principals, h.Principal)
+	}
+	return n
+}
+
+func knownNames(v *view, f *findings) {
+	known := v.names()
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		if c.Host != "" && !slices.Contains(known.hosts, c.Host) {
+			f.plan("compile the plan again", "%s runs on the host %q, which does not stand in the plan's table", c.CSC, c.Host)
+		}
+		if c.Bridge && c.Host == "" {
+			f.plan("compile the plan again", "%s is a camera bridge without a host", c.CSC)
+		}
+	}
+	v.requestNames(f, known)
+	for i := range v.Stages {
+		for _, p := range v.Stages[i].Principals {
+			if !slices.Contains(known.principals, p) {
+				f.stage(&v.Stages[i], "name a principal of the tables", "nobody in the plan's tables is the principal %q%s", p, plan.DidYouMean(p, known.principals))
+			}
+		}
+	}
+	for _, n := range v.steps {
+		c := nameChecker{v, f, n, known}
+		for _, p := range n.Principals {
+			c.in(p, "principal", known.principals)
+		}
+		c.action()
+	}
+}
+
+func (v *view) requestNames(f *findings, known names) {
+	check := func(name, what string, list []string) {
+		if !slices.Contains(list, name) {
+			f.plan("correct the request and compile the plan again", "the request names the %s %q, which does not stand in the plan's tables%s", what, name, plan.DidYouMean(name, list))
+		}
+	}
+	for _, c := range slices.Concat(v.Upgrade.Changed, v.Upgrade.Revisions) {
+		check(c.CSC, "CSC", known.cscs)
+	}
+	for _, h := range v.Upgrade.Hosts {
+		check(h, "host", known.hosts)
+	}
+	if v.Type != plan.Incremental && len(v.Upgrade.Changed)+len(v.Upgrade.Applications)+len(v.Upgrade.Hosts) > 0 {
+		f.plan("correct the request and compile the plan again", "changed, applications and hosts are for an incremental upgrade; this is one of type %q", v.Type)
+	}
+	if v.Type == plan.Incremental && len(v.Upgrade.Changed) == 0 {
+		f.plan("correct the request and compile the plan again", "an incremental upgrade names what changes, and this one names nothing")
+	}
+}
+
+// nameChecker checks the names in one step.
+type nameChecker struct {
+	v     *view
+	f     *findings
+	n     *node
+	known names
+}
+
+func (c *nameChecker) in(name, what string, list []string) {
+	if !slices.Contains(list, name) {
+		c.f.step(c.n, "name one of the plan's tables and targets", "it names the %s %q, which the plan does not know%s", what, name, plan.DidYouMean(name, list))
+	}
+}
+
+// cscs checks names of CSCs; spoken ones must be those that the EFD hears.
+func (c *nameChecker) cscs(list []string, spoken bool) {
+	for i, name := range list {
+		c.in(name, "CSC", c.known.cscs)
+		if row, ok := c.v.CSC(name); ok && spoken && !row.Speaks() {
+			c.f.step(c.n, "take it off", "%q speaks no SAL: it has no summary state", name)
+		}
+		if slices.Contains(list[:i], name) {
+			c.f.step(c.n, "name it once", "it names %s twice", name)
+		}
+	}
+}
+
+func (c *nameChecker) account(host, user string) {
+	c.in(host, "host", c.known.hosts)
+	if h, ok := c.v.Host(host); ok {
+		var users []string
+		for _, u := range h.Users {
+			users = append(users, u.Name)
+		}
+		c.in(user, fmt.Sprintf("account on %q", host), users)
+	}
+}
+
+func (c *nameChecker) action() {
+	switch a := c.n.Action.Doer.(type) {
+	case *plan.Manual:
+		c.cscs(a.CSCs, false)
+		for _, app := range a.Applications {
+			c.in(app, "application", c.known.applications)
+		}
+	case *plan.Announce:
+		c.in(a.Channel, "channel", []string{c.v.Targets.Slack.Channel})
+	case *plan.Script:
+		if s := c.n.closes; s != nil {
+			c.cscs(slices.Concat(s.startWith, s.ignore, s.endWith), true)
+		}
+	case *plan.SetState:
+		c.cscs(a.CSCs, true)
+	case *plan.AwaitState:
+		var all []string
+		for _, w := range a.Want {
+			all = append(all, w.CSCs...)
+			for _, name := range w.CSCs {
+				if row, ok := c.v.CSC(name); ok && !row.Bridge && slices.Contains(w.States, plan.OfflineAvailable) {
+					c.f.step(c.n, "await another state", "%s is no camera bridge, and can't be in OFFLINE_AVAILABLE", name)
+				}
+			}
+		}
+		c.cscs(all, true)
+	case *plan.SSH:
+		c.account(a.Host, a.User)
+		c.cscs(a.Silent, true)
+	case *plan.Reboot:
+		c.account(a.Host, a.User)
+	case *plan.Delete:
+		if a.Objects == plan.Jobs {
+			c.in(a.Namespace, "namespace", c.known.namespaces)
+		}
+		c.cscs(a.CSCs, false)
+	case *plan.Sync:
+		c.in(a.Application, "application", c.known.applications)
+		for _, r := range a.Resources {
+			c.in(r.Namespace, "namespace", c.known.namespaces)
+		}
+		c.cscs(a.CSCs, false)
+		if want := c.v.branch(); a.Revision != want {
+			c.f.step(c.n, "set revision to "+want, "it follows the branch %q, and the request's Phalanx branch is %q", a.Revision, want)
+		}
+	}
+}
+
+// branch returns the branch of Phalanx that Argo CD follows.
+func (v *view) branch() string {
+	for _, b := range v.Upgrade.Branches {
+		if b.Repository == "phalanx" {
+			return b.Branch
+		}
+	}
+	return "main"
+}
+
+func completeTargets(v *view, f *findings) {
+	t := &v.Targets
+	for _, x := range []struct{ name, value string }{
+		{"kubernetes.context", t.Kubernetes.Context},
+		{"argocd.namespace", t.ArgoCD.Namespace},
+		{"argocd.project", t.ArgoCD.Project},
+		{"efd.database", t.EFD.Database},
+		{"registry.namespace", t.Registry.Namespace},
+		{"registry.selector", t.Registry.Selector},
+	} {
+		if strings.TrimSpace(x.value) == "" {
+			f.plan("compile the plan again", "the target %s is empty", x.name)
+		}
+	}
+	for _, x := range []struct{ name, value string }{
+		{"kubernetes.server", t.Kubernetes.Server}, {"argocd.url", t.ArgoCD.URL}, {"love.url", t.LOVE.URL}, {"efd.url", t.EFD.URL},
+	} {
+		u, err := url.Parse(x.value)
+		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
+			f.plan("compile the plan again", "the target %s is not an https address without an account", x.name)
+		}
+	}
+	if !strings.HasPrefix(t.Slack.Channel, "#") {
+		f.plan("compile the plan again", "the target slack.channel is %q, not a channel such as #summit-announce", t.Slack.Channel)
+	}
+	if t.EFD.Lag <= 0 {
+		f.plan("compile the plan again", "the target efd.lag is %s: what is younger than nothing would count as absent", t.EFD.Lag)
+	}
+	for _, h := range v.Hosts {
+		if h.Address == "" || len(h.Users) == 0 {
+			f.plan("compile the plan again", "the host %q has no address or no account", h.Name)
+		}
+	}
+}

@@ -1,0 +1,202 @@
+package verify
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func protectedRules() []Rule {
+	return []Rule{
+		{"protected", []string{"P6", "P45"},
+			"At the summit MTM1M3TS stays ENABLED and MTM1M3 stays DISABLED. They are sent nowhere else, the shutdown script ignores them, " +
+				"what runs them is not touched without a consent that names their principal, and their states are looked at before anything goes down and afterwards.", protected},
+		{"m2-closed-loop", []string{"P4"},
+			"At the summit M2 is in closed-loop control before the control system goes down; a person switches it on the EUI, and the plan asks.", m2ClosedLoop},
+		{"m2-recovery", []string{"P5"},
+			"In a recovery of the summit MTM2 is ENABLED again, with its principal, and closed loop is confirmed before the machine that runs its EUI may be rebooted.", m2Recovery},
+	}
+}
+
+// kept returns the CSCs that keep their state through an upgrade, and the state
+// (P6).
+func (v *view) kept() map[string]string {
+	if v.Site != summit {
+		return nil
+	}
+	return map[string]string{"MTM1M3:0": plan.Disabled, "MTM1M3TS:0": plan.Enabled}
+}
+
+// keptNames returns the kept CSCs in a fixed order.
+func (v *view) keptNames() []string {
+	var out []string
+	for c := range v.kept() {
+		out = append(out, c)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func protected(v *view, f *findings) {
+	for _, name := range v.keptNames() {
+		c, ok := v.CSC(name)
+		if !ok {
+			f.plan("compile the plan again", "%s is protected and does not stand in the plan's table, so that nothing can be said about it", name)
+			continue
+		}
+		state := v.kept()[name]
+		if c.Expect != state {
+			f.plan("compile the plan again", "the table expects %s in %q; it stays %s", name, c.Expect, state)
+		}
+		var touching []*node
+		for _, n := range v.steps {
+			keptState(f, n, name, state)
+			if n.touches(c.Host) {
+				touching = append(touching, n)
+				if !agreed(v, n, c) {
+					f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)),
+						"it touches %q, which runs %s, without a consent of its own that names the principal", c.Host, name)
+				}
+			}
+		}
+		keptSeen(v, f, name, state, touching)
+	}
+}
+
+// keptState refuses what would bring a kept CSC into another state.
+func keptState(f *findings, n *node, name, state string) {
+	if slices.Contains(n.sends, name) {
+		remedy := "take it off the list"
+		if n.closes != nil {
+			remedy = "put it on the script's ignore list"
+		}
+		f.step(n, remedy, "it sends %s to OFFLINE, which stays %s", name, state)
+	}
+	if a, ok := n.Action.Doer.(*plan.SetState); ok && slices.Contains(a.CSCs, name) && a.State != state && a.State != plan.Offline {
+		f.step(n, "take it off the list", "it brings %s to %s, which stays %s", name, a.State, state)
+	}
+}
+
+// touches tells whether the step does something on the host.
+func (n *node) touches(host string) bool {
+	switch a := n.Action.Doer.(type) {
+	case *plan.SSH:
+		return host != "" && a.Host == host
+	case *plan.Reboot:
+		return host != "" && a.Host == host
+	}
+	return false
+}
+
+// principalOf returns who must agree before the CSC is touched: the CSC's
+// principal or else its host's.
+func (v *view) principalOf(c *plan.CSC) string {
+	if h, ok := v.Host(c.Host); ok && c.Principal == "" {
+		return h.Principal
+	}
+	return c.Principal
+}
+
+// agreed tells whether the step's own consent names the CSC's principal, or the
+// consent of a step on the same host that it needs: stop, update and start are
+// one unit.
+func agreed(v *view, n *node, c *plan.CSC) bool {
+	names := func(m *node) bool {
+		return m.Consent != "" && m.touches(c.Host) && slices.Contains(m.Principals, v.principalOf(c))
+	}
+	return names(n) || v.any(func(m *node) bool { return n.earlier[m] && names(m) })
+}
+
+// keptSeen wants a look at the CSC before anything goes down, but in a recovery,
+// and one after everything that could have disturbed it.
+func keptSeen(v *view, f *findings, name, state string, touching []*node) {
+	looks := v.where(func(n *node) bool { return slices.Equal(n.wants(name), []string{state}) })
+	down := v.down()
+	if v.Type != plan.Recovery {
+		early := slices.ContainsFunc(looks, func(l *node) bool {
+			return !slices.ContainsFunc(down, func(d *node) bool { return !before(l, d) })
+		})
+		if !early {
+			f.plan("add an await-state step before the first step that takes something down", "nothing looks whether %s is %s before the control system goes down", name, state)
+		}
+	}
+	disturbing := append(v.where(func(n *node) bool { return len(n.sends) > 0 }), touching...)
+	late := slices.ContainsFunc(looks, func(l *node) bool {
+		return !slices.ContainsFunc(disturbing, func(d *node) bool { return !before(d, l) })
+	})
+	if !late {
+		f.plan("add an await-state step behind them", "nothing looks whether %s is still %s after the steps that send CSCs to OFFLINE or touch its host", name, state)
+	}
+}
+
+func m2ClosedLoop(v *view, f *findings) {
+	if v.Site != summit {
+		return
+	}
+	down := v.down()
+	m2Goes := slices.ContainsFunc(down, func(n *node) bool { return slices.Contains(n.downs(), mtm2) })
+	if v.Type == plan.Incremental && !m2Goes {
+		return
+	}
+	asks := v.citing(plan.KindManual, "P4")
+	if len(asks) == 0 {
+		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether M2 is in closed-loop control")
+		return
+	}
+	for _, d := range down {
+		if !slices.ContainsFunc(asks, func(a *node) bool { return before(a, d) }) {
+			f.step(d, "let it come after "+asks[0].ID, "it takes something down and may run before M2 is known to be in closed-loop control")
+		}
+	}
+}
+
+func m2Recovery(v *view, f *findings) {
+	if v.Site != summit || v.Type != plan.Recovery {
+		return
+	}
+	if len(v.Stages) > 0 && !stageCites(v, 0, "P5") {
+		f.stage(&v.Stages[0], "ask it in the first stage, and cite P5", "the first stage does not ask whether the machine of M2's EUI was rebooted already")
+	}
+	enable := v.where(func(n *node) bool { return n.sets(mtm2, plan.Enabled) && n.cites("P5") })
+	if len(enable) == 0 {
+		f.plan("add a set-state step for P5 behind the syncs", "MTM2 is not brought back to ENABLED")
+		return
+	}
+	c, ok := v.CSC(mtm2)
+	if !ok {
+		return // said by known-names
+	}
+	first := enable[0]
+	for _, n := range enable {
+		if n.Consent == "" || !slices.Contains(n.Principals, v.principalOf(c)) {
+			f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it brings MTM2 to ENABLED without a consent of its own that names the principal")
+		}
+		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return v.brings(s, c) && before(s, n) }) {
+			f.step(n, "let it come after the sync of MTM2's application", "MTM2 may not run yet: its Job is not surely synced before")
+		}
+	}
+	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
+	chained := slices.ContainsFunc(asks, func(b *node) bool {
+		return slices.ContainsFunc(asks, func(a *node) bool { return before(a, b) })
+	})
+	if !chained {
+		f.step(first, "add two manual steps for P5 behind it, the second one needing the first", "it is not followed by closed loop confirmed on the EUI and then the release of the machine's reboot")
+		return
+	}
+	for _, r := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
+		for _, a := range asks {
+			if !before(a, r) {
+				f.step(r, "let it come after "+a.ID, "it may reboot a machine before M2 is settled in %s", a.ID)
+			}
+		}
+	}
+}
+
+// stageCites tells whether a stage, or a step of it, names the number.
+func stageCites(v *view, at int, number string) bool {
+	return slices.Contains(v.Stages[at].Source, number) ||
+		v.any(func(n *node) bool { return n.stageAt == at && n.cites(number) })
+}
+
+func quoted(s string) string { return "\"" + strings.ReplaceAll(s, "\"", "'") + "\"" }

@@ -1,0 +1,85 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func registryRules() []Rule {
+	return []Rule{
+		{"registry-back", []string{"P24", "P25", "P26"},
+			"The schema registry leaves FORWARD only in a full upgrade that breaks compatibility, before anything registers new schemas, and a final step, which an abort runs too, sets it back.", registryBack},
+		{"final-undoes", []string{"P25"},
+			"Final steps run without a further consent and on abort: they undo what a step of the plan did to the registry, and do nothing else.", finalUndoes},
+	}
+}
+
+func registryBack(v *view, f *findings) {
+	releases := v.where(func(n *node) bool { return n.stage != nil && n.kind() == plan.KindCompatibility })
+	if v.Upgrade.BreaksSchema {
+		if v.Type != plan.Full {
+			f.plan("ask for a full upgrade", "an upgrade that breaks schema compatibility can't be %s", v.Type)
+		} else if len(releases) != 1 {
+			f.plan("add a compatibility step from FORWARD to NONE for P24", "the upgrade breaks schema compatibility, and %d steps set the registry to NONE", len(releases))
+		}
+	}
+	for _, n := range releases {
+		a := n.Action.Doer.(*plan.Compatibility)
+		if a.Expect != "FORWARD" || a.Set != "NONE" {
+			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan only goes from FORWARD to NONE, and back in a final step", a.Expect, a.Set)
+		}
+		if v.Type != plan.Full || !v.Upgrade.BreaksSchema {
+			f.step(n, "take the step out, or set breaksSchema in the request of a full upgrade", "it lets incompatible schemas in, and the upgrade is not one that breaks compatibility")
+		}
+		undone := slices.ContainsFunc(v.Final, func(s plan.Step) bool {
+			back, ok := s.Action.Doer.(*plan.Compatibility)
+			return ok && s.Undoes == n.ID && back.Expect == a.Set && back.Set == a.Expect
+		})
+		if !undone {
+			f.step(n, "add a final step that undoes it, from NONE to FORWARD", "no final step sets the schema registry back")
+		}
+		for _, m := range v.steps {
+			if v.registersSchemas(m) && !before(n, m) {
+				f.step(m, "let it come after "+n.ID, "it starts CSCs, which register their schemas, and may run before %s lets those in", n.ID)
+			}
+		}
+	}
+}
+
+// registersSchemas tells whether the step starts something that registers its
+// schemas.
+func (v *view) registersSchemas(n *node) bool {
+	switch a := n.Action.Doer.(type) {
+	case *plan.Sync:
+		return len(a.CSCs) > 0
+	case *plan.SSH:
+		return a.Purpose == plan.Start
+	}
+	return false
+}
+
+func finalUndoes(v *view, f *findings) {
+	undone := map[string]string{}
+	for _, n := range v.steps {
+		if n.stage != nil {
+			continue
+		}
+		of, ok := v.Step(n.Undoes)
+		if n.kind() != plan.KindCompatibility || !ok || of.Action.Doer == nil || of.Action.Kind() != plan.KindCompatibility {
+			f.step(n, "make it a step of a stage", "it is no undoing of a change to the schema registry")
+			continue
+		}
+		a, b := n.Action.Doer.(*plan.Compatibility), of.Action.Doer.(*plan.Compatibility)
+		if a.Expect != b.Set || a.Set != b.Expect {
+			f.step(n, "expect "+b.Set+" and set "+b.Expect, "it goes from %s to %s, which does not undo %q", a.Expect, a.Set, of.ID)
+		}
+		if n.Consent != "" || n.Doubt != "" {
+			f.step(n, "take consent and doubt out", "it would ask somebody; a final step runs without")
+		}
+		if undone[of.ID] != "" {
+			f.step(n, "take one of them out", "it undoes %q, which %s does", of.ID, undone[of.ID])
+		}
+		undone[of.ID] = n.ID
+	}
+}

@@ -1,0 +1,149 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func systemRules() []Rule {
+	return []Rule{
+		{"system-down", []string{"P9", "P18", "P31", "P32"},
+			"No step uses a ScriptQueue, LOVE, the EFD or the schema registry between the step that takes it down and the one that sees it back. " +
+				"In between only people, hosts and the cluster are asked for anything.", systemDown},
+		{"one-queue", []string{"P7", "P9"},
+			"All scripts go through the ScriptQueue that the request names, since the plan takes that one down last; only the scripts of minimal testing have queues of their own.", oneQueue},
+		{"alarms", []string{"P9"},
+			"While the Watcher is down it can't be told to mute its alarms: a script that tried would fail.", alarms},
+	}
+}
+
+// A system is something that steps use and that the plan itself may take down.
+type system struct {
+	name string
+	down func(*node) bool // takes it down
+	up   func(*node) bool // ends only when it is back
+	uses func(*node) bool
+}
+
+// systems returns what the plan may take down under its own feet.
+func (v *view) systems() []system {
+	syncOf := func(application string) func(*node) bool {
+		return func(n *node) bool {
+			a, ok := n.Action.Doer.(*plan.Sync)
+			return ok && a.Application == application
+		}
+	}
+	scripts := func(n *node) bool { return n.kind() == plan.KindScript || n.kind() == plan.KindSetState }
+	reads := func(n *node) bool { return n.kind() == plan.KindAwaitState }
+	out := []system{
+		{
+			name: "LOVE",
+			down: func(n *node) bool {
+				c, ok := v.CSC(first(n.deletes))
+				return syncOf(love)(n) || ok && c.Job != nil && c.Job.Application == love
+			},
+			up:   syncOf(love),
+			uses: scripts,
+		},
+		{
+			name: "the EFD",
+			down: syncOf(sasquatch),
+			up:   func(n *node) bool { return reads(n) || n.kind() == plan.KindManual && n.cites("P31") },
+			uses: func(n *node) bool { return scripts(n) || reads(n) },
+		},
+		{
+			name: "the schema registry",
+			down: syncOf(sasquatch),
+			up:   syncOf(sasquatch),
+			uses: func(n *node) bool { return n.kind() == plan.KindCompatibility },
+		},
+	}
+	for i := range 3 {
+		queue := fmt.Sprintf("%s:%d", scriptQueue, i+1)
+		out = append(out, system{
+			name: queue,
+			down: func(n *node) bool { return slices.Contains(n.downs(), queue) },
+			up: func(n *node) bool {
+				return n.OnFailure == plan.Ask && slices.Equal(n.wants(queue), []string{plan.Enabled})
+			},
+			uses: func(n *node) bool { return n.queue() == i+1 },
+		})
+	}
+	return out
+}
+
+// queue returns the SAL index of the ScriptQueue that runs the step's script, 0
+// where it has none.
+func (n *node) queue() int {
+	switch a := n.Action.Doer.(type) {
+	case *plan.Script:
+		return a.Queue
+	case *plan.SetState:
+		return a.Queue
+	}
+	return 0
+}
+
+func systemDown(v *view, f *findings) {
+	for _, s := range v.systems() {
+		down, up := v.where(s.down), v.where(s.up)
+		for _, n := range v.where(s.uses) {
+			for _, d := range down {
+				if d == n || before(n, d) || backBetween(s, up, d, n) {
+					continue
+				}
+				if before(d, n) {
+					f.step(n, "let it come before that, or after a step that sees it back", "it uses %s, which %s has taken down and no step between them has seen back", s.name, d.ID)
+				} else {
+					f.step(n, "move one of them to another stage, or let one need the other", "it uses %s and may run at the same time as %s, which takes that down", s.name, d.ID)
+				}
+			}
+		}
+	}
+}
+
+// backBetween tells whether the system is seen back after d and before n, or by
+// n itself.
+func backBetween(s system, up []*node, d, n *node) bool {
+	if s.up(n) && n != d && before(d, n) {
+		return true
+	}
+	return slices.ContainsFunc(up, func(u *node) bool { return (u == d || before(d, u)) && before(u, n) })
+}
+
+func oneQueue(v *view, f *findings) {
+	for _, n := range v.steps {
+		q := n.queue()
+		if q == 0 || q == v.Upgrade.Queue {
+			continue
+		}
+		if !(n.kind() == plan.KindScript && n.closes == nil && (n.cites("P50") || n.cites("P51"))) {
+			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, and the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
+		}
+	}
+	if q := fmt.Sprintf("%s:%d", scriptQueue, v.Upgrade.Queue); !slices.Contains(v.queues(), q) {
+		f.plan("name a ScriptQueue of the site in the request", "the request names %s, which does not stand in the plan's table", q)
+	}
+}
+
+func alarms(v *view, f *findings) {
+	down := v.where(func(n *node) bool { return slices.Contains(n.downs(), watcher) })
+	up := v.where(func(n *node) bool {
+		return n.sets(watcher, plan.Enabled) || slices.Equal(n.wants(watcher), []string{plan.Enabled})
+	})
+	for _, n := range v.steps {
+		a, ok := n.Action.Doer.(*plan.SetState)
+		if !ok || !a.MuteAlarms {
+			continue
+		}
+		for _, d := range down {
+			back := slices.ContainsFunc(up, func(u *node) bool { return before(d, u) && before(u, n) })
+			if !before(n, d) && !back {
+				f.step(n, "set muteAlarms to false", "it is to mute the Watcher's alarms, and %s takes the Watcher down", d.ID)
+				break
+			}
+		}
+	}
+}

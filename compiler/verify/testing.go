@@ -1,0 +1,169 @@
+package verify
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func testingRules() []Rule {
+	return []Rule{
+		{"minimal-testing", []string{"P48", "P49", "P50", "P51"},
+			"A test stand is tested after a recovery (both telescopes) and after an incremental upgrade (what has changed, and its telescope); each sequence runs its scripts one after the other, in the procedure's order. " +
+				"At the summit no test runs unasked.", minimalTesting},
+		{"tracking-only", []string{"P52"},
+			"At the Tucson test stand the telescopes only track: no script takes images.", trackingOnly},
+		{"enabled-after-maintenance", []string{"P55"},
+			"After a recovery of the Tucson test stand all CSCs of the cluster go back to ENABLED, after the test sequences, which end in standby, and not when integration testing follows.", enabledAfterMaintenance},
+		{"known-script", []string{"P7", "P50", "P51"},
+			"A plan runs system_wide_shutdown.py and the scripts of minimal testing; states are set by set-state steps, which the rules can read. A script must end DONE.", knownScript},
+	}
+}
+
+// sequences are the scripts that a telescope's test can't do without, in their
+// order; either of two where a bar stands between them.
+var sequences = map[string][]string{
+	"P50": {"auxtel/enable_atcs.py", "auxtel/prepare_for/onsky.py", "auxtel/track_target.py", "auxtel/stop_tracking.py", "auxtel/standby_atcs.py"},
+	"P51": {"maintel/enable_mtcs.py", "maintel/home_both_axes.py", "maintel/enable_hexapod_compensation_mode.py", "maintel/mtdome/open_dome.py",
+		"maintel/mtdome/enable_dome_following.py", "maintel/m1m3/raise_m1m3.py", "maintel/track_target.py", "maintel/stop_tracking.py|maintel/csc_end_of_night.py"},
+}
+
+func minimalTesting(v *view, f *findings) {
+	for _, number := range []string{"P50", "P51"} {
+		steps := v.where(func(n *node) bool { return n.cites(number) })
+		if !v.atTestStand() || v.Type == plan.Full {
+			for _, n := range steps {
+				f.step(n, "take the step out", "it belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
+			}
+			continue
+		}
+		if v.tests(number) && len(steps) == 0 {
+			f.plan("add the test sequence of "+number, "the telescope of %s has to be tested, and is not", number)
+		}
+		if len(steps) > 0 {
+			sequence(v, f, number, steps)
+		}
+	}
+}
+
+// tests tells whether the plan has to test the telescope of P50 or P51: both
+// after a recovery, the one of which a component has changed after an
+// incremental upgrade.
+func (v *view) tests(number string) bool {
+	if v.Type == plan.Recovery {
+		return true
+	}
+	application, prefix := "auxtel", "AT"
+	if number == "P51" {
+		application, prefix = "simonyitel", "MT"
+	}
+	return slices.ContainsFunc(v.Upgrade.Changed, func(change plan.Change) bool {
+		c, ok := v.CSC(change.CSC)
+		return ok && (c.Job != nil && c.Job.Application == application || c.Job == nil && strings.HasPrefix(c.CSC, prefix))
+	})
+}
+
+func sequence(v *view, f *findings, number string, steps []*node) {
+	for i, n := range steps {
+		for _, e := range steps[:i] {
+			if !before(e, n) {
+				f.step(n, "let it need "+e.ID, "it may run at the same time as %s, on the same telescope", e.ID)
+			}
+		}
+		for _, s := range v.steps {
+			if (s.kind() == plan.KindSync || s.kind() == plan.KindSSH) && !before(s, n) {
+				f.step(n, "let it come after "+s.ID, "it tests a telescope that %s may still be deploying to", s.ID)
+				break
+			}
+		}
+	}
+	last := -1
+	for _, script := range sequences[number] {
+		either := strings.Split(script, "|")
+		at := slices.IndexFunc(steps, func(n *node) bool { return slices.ContainsFunc(either, n.runs) })
+		switch {
+		case at < 0:
+			f.plan("add it to the sequence", "the test of %s does not run %s", number, strings.Join(either, " or "))
+		case at < last:
+			f.step(steps[at], "put it behind "+steps[last].ID, "%s runs before %s, which the procedure has the other way round", script, steps[last].ID)
+		default:
+			last = at
+		}
+	}
+}
+
+// runs tells whether the step runs the script, or has a person run it.
+func (n *node) runs(script string) bool {
+	switch a := n.Action.Doer.(type) {
+	case *plan.Script:
+		return a.Path == script
+	case *plan.Manual:
+		return strings.Contains(a.Text, script)
+	}
+	return false
+}
+
+func trackingOnly(v *view, f *findings) {
+	if v.Site != tts {
+		return
+	}
+	for _, n := range v.steps {
+		if a, ok := n.Action.Doer.(*plan.Script); ok && strings.HasPrefix(path.Base(a.Path), "take_") {
+			f.step(n, "take the step out", "%s takes images, and both cameras of this test stand are out of service", a.Path)
+		}
+	}
+}
+
+func enabledAfterMaintenance(v *view, f *findings) {
+	applies := v.Site == tts && v.Type == plan.Recovery && !v.Upgrade.IntegrationTestingFollows
+	enabling := v.citing(plan.KindSetState, "P55")
+	if !applies {
+		for _, n := range enabling {
+			f.step(n, "take the step out", "it enables a whole site, which only a recovery of the Tucson test stand does when no integration testing follows")
+		}
+		return
+	}
+	var missed []string
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		if !c.Speaks() || c.Job == nil {
+			continue
+		}
+		if !slices.ContainsFunc(enabling, func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {
+			missed = append(missed, c.CSC)
+		}
+	}
+	if len(missed) > 0 {
+		f.plan("add them to a set-state step for P55", "%s are not brought back to ENABLED after the maintenance", list(missed))
+	}
+	for _, n := range enabling {
+		for _, t := range v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") }) {
+			if !before(t, n) {
+				f.step(n, "let it come after "+t.ID, "%s may run after it, and its sequence ends in standby", t.ID)
+			}
+		}
+	}
+}
+
+func knownScript(v *view, f *findings) {
+	for _, n := range v.steps {
+		a, ok := n.Action.Doer.(*plan.Script)
+		if !ok || n.closes != nil {
+			continue
+		}
+		switch {
+		case path.Base(a.Path) == setStateScript:
+			f.step(n, "use an action of kind set-state", "it sets states by a script, which the rules can't read")
+		case !n.cites("P50") && !n.cites("P51"):
+			f.step(n, "take the step out", "%q is no script that the procedure runs, or it does not cite P50 or P51", a.Path)
+		}
+		if !a.Standard {
+			f.step(n, "set standard to true", "%q is not a standard script", a.Path)
+		}
+		if !slices.Equal(a.Accept, []string{"DONE"}) {
+			f.step(n, "set accept to DONE", "it accepts %s: a test that did not come to its end is no test", list(a.Accept))
+		}
+	}
+}

@@ -1,0 +1,127 @@
+// Package verify holds the rules that every plan must keep, whether it was
+// compiled or edited by hand. It reads the plan alone, never its sources.
+//
+// The words:
+//
+//   - a rule is one demand of the procedure on the order, the presence or the
+//     width of steps, with the numbers it stands for;
+//   - a violation is a place in a plan where a rule does not hold, with the
+//     reason and a remedy;
+//   - a step comes before another one if the plan guarantees it: it stands in an
+//     earlier stage, or the other one needs it. Steps of one stage that do not
+//     need each other run in any order, and a rule counts on neither;
+//   - to take a CSC down is to send it to OFFLINE, to delete its Job, or to stop
+//     or reboot what runs it; it is seen back when a later step waits until it is
+//     in its expected state.
+//
+// What makes a plan unusable as such (ids, needs, empty fields) is found when it
+// is decoded; see [plan.Plan.Validate].
+package verify
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Rule is a demand on plans.
+type Rule struct {
+	Name    string
+	Numbers []string // of the procedure
+	Explain string   // for the person who leads a deployment
+	check   func(*view, *findings)
+}
+
+// Check returns where the plan breaks the rule, in the plan's order.
+func (r Rule) Check(p *plan.Plan) []Violation {
+	return r.run(newView(p))
+}
+
+func (r Rule) run(v *view) []Violation {
+	f := &findings{rule: r.Name}
+	r.check(v, f)
+	return v.sorted(f.list)
+}
+
+// Violation is a place in a plan where a rule does not hold.
+type Violation struct {
+	Rule   string
+	Stage  string // id; "" where it is about the plan as a whole
+	Step   string // id; "" where it is about a stage or the plan
+	Reason string // what is wrong, and why that matters
+	Remedy string // what to change
+}
+
+// String returns the violation's place, reason and rule in one line.
+func (v Violation) String() string {
+	place := "the plan"
+	switch {
+	case v.Step != "":
+		place = fmt.Sprintf("step %q", v.Step)
+	case v.Stage != "":
+		place = fmt.Sprintf("stage %q", v.Stage)
+	}
+	return fmt.Sprintf("%s: %s (rule %s)", place, v.Reason, v.Rule)
+}
+
+// Check returns where the plan breaks rules, in the plan's order: first what is
+// about the plan as a whole, then stage by stage and step by step.
+func Check(p *plan.Plan) []Violation {
+	v := newView(p)
+	var all []Violation
+	for _, r := range Rules() {
+		all = append(all, r.run(v)...)
+	}
+	return v.sorted(all)
+}
+
+// Rules returns all rules, in the order of the procedure.
+func Rules() []Rule {
+	return slices.Concat(
+		announceRules(), protectedRules(), offlineRules(), handoverRules(),
+		clusterRules(), hostRules(), registryRules(), systemRules(), deployRules(),
+		seenRules(), testingRules(), consentRules(), nameRules(), sourceRules(), limitRules(),
+	)
+}
+
+// findings collects the violations of one rule.
+type findings struct {
+	rule string
+	list []Violation
+}
+
+func (f *findings) step(n *node, remedy, format string, args ...any) {
+	f.list = append(f.list, Violation{f.rule, n.stageID(), n.ID, fmt.Sprintf(format, args...), remedy})
+}
+
+func (f *findings) stage(s *plan.Stage, remedy, format string, args ...any) {
+	f.list = append(f.list, Violation{f.rule, s.ID, "", fmt.Sprintf(format, args...), remedy})
+}
+
+func (f *findings) plan(remedy, format string, args ...any) {
+	f.list = append(f.list, Violation{f.rule, "", "", fmt.Sprintf(format, args...), remedy})
+}
+
+// sorted brings violations into the plan's order and drops repetitions.
+func (v *view) sorted(list []Violation) []Violation {
+	place := map[string]int{}
+	for i := range v.Stages {
+		place["stage "+v.Stages[i].ID] = v.firstOf(i)
+	}
+	for _, n := range v.steps {
+		place["step "+n.ID] = 2*n.at + 2
+	}
+	at := func(x Violation) int {
+		switch {
+		case x.Step != "":
+			return place["step "+x.Step]
+		case x.Stage != "":
+			return place["stage "+x.Stage]
+		}
+		return 0
+	}
+	slices.SortStableFunc(list, func(a, b Violation) int { return cmp.Compare(at(a), at(b)) })
+	return slices.Compact(list)
+}

@@ -1,0 +1,271 @@
+package ground
+
+import (
+	"bufio"
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// sshdProgram must be named by its full path: sshd starts itself again for each
+// connection.
+const sshdProgram = "/usr/sbin/sshd"
+
+// SSHD is a running OpenSSH server. It lets in the account that runs the test,
+// with the key file Key, and has one ed25519 and one ecdsa host key.
+type SSHD struct {
+	Addr     string // 127.0.0.1:PORT
+	User     string
+	Home     string // $HOME in its sessions; not the account's own
+	Key      string // private key file of the client
+	HostKeys []ssh.PublicKey
+
+	t       testing.TB
+	dir     string
+	process *exec.Cmd
+	ended   chan struct{} // closed when the server process has ended
+}
+
+// SSHDOptions say what is particular about a server.
+type SSHDOptions struct {
+	Env    map[string]string // environment of the sessions
+	Config []string          // further lines of sshd_config
+}
+
+// StartSSHD starts an OpenSSH server on a free port of 127.0.0.1. It ends with
+// the test, and all of its files are in the test's temporary folder. It needs
+// no root, but works as root too. Without sshd the test fails.
+func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
+	t.Helper()
+	if _, err := os.Stat(sshdProgram); err != nil {
+		t.Fatalf("these tests need a real SSH server, Debian package openssh-server: %v", err)
+	}
+	if os.Getuid() == 0 {
+		// Compiled into sshd; the package makes it when the service starts.
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatalf("make the folder that sshd wants as root: %v", err)
+		}
+	}
+	account, err := user.Current()
+	if err != nil {
+		t.Fatalf("find the account that the server is to let in: %v", err)
+	}
+	s := &SSHD{User: account.Username, t: t, dir: t.TempDir()}
+	s.Home = filepath.Join(s.dir, "home")
+	if err := os.Mkdir(s.Home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.Key = filepath.Join(s.dir, "id_ed25519")
+	s.write("authorized_keys", ssh.MarshalAuthorizedKey(NewKey(t, s.Key, Ed25519)), 0o600)
+	s.HostKeys = []ssh.PublicKey{
+		NewKey(t, filepath.Join(s.dir, "host_ed25519"), Ed25519),
+		NewKey(t, filepath.Join(s.dir, "host_ecdsa"), ECDSA),
+	}
+	// A port that was free may be taken before sshd has it.
+	for range 5 {
+		if s.start(o) {
+			t.Cleanup(s.Stop)
+			return s
+		}
+	}
+	t.Fatalf("sshd does not start; its log:\n%s", s.log())
+	return nil
+}
+
+// start starts sshd on a port that was free just now, and reports whether it
+// got the port.
+func (s *SSHD) start(o SSHDOptions) bool {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.Addr = listener.Addr().String()
+	listener.Close()
+	s.write("sshd_config", s.config(o), 0o600)
+	s.process = exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
+	if err := s.process.Start(); err != nil {
+		s.t.Fatalf("start sshd: %v", err)
+	}
+	s.ended = make(chan struct{})
+	go func(p *exec.Cmd, ended chan struct{}) {
+		// It ends by a signal or because its port is taken; the log says more.
+		_ = p.Wait()
+		close(ended)
+	}(s.process, s.ended)
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-s.ended:
+			return false
+		default:
+		}
+		if answersSSH(s.Addr) {
+			return true
+		}
+	}
+	s.Stop()
+	return false
+}
+
+func answersSSH(addr string) bool {
+	conn, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return false
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	return err == nil && strings.HasPrefix(line, "SSH-2.0-")
+}
+
+func (s *SSHD) config(o SSHDOptions) []byte {
+	host, port, _ := net.SplitHostPort(s.Addr)
+	env := map[string]string{"HOME": s.Home}
+	maps.Copy(env, o.Env)
+	var b bytes.Buffer
+	for _, line := range []string{
+		"ListenAddress " + host,
+		"Port " + port,
+		"HostKey " + filepath.Join(s.dir, "host_ed25519"),
+		"HostKey " + filepath.Join(s.dir, "host_ecdsa"),
+		"AuthorizedKeysFile " + filepath.Join(s.dir, "authorized_keys"),
+		"PidFile none",
+		"StrictModes no", // temporary folders are below one that all may write to
+		"UsePAM no",
+		"PasswordAuthentication no",
+		"KbdInteractiveAuthentication no",
+		"LogLevel VERBOSE",
+		"PrintMotd no",
+	} {
+		fmt.Fprintln(&b, line)
+	}
+	// Of several SetEnv lines sshd takes the first only.
+	b.WriteString("SetEnv")
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		fmt.Fprintf(&b, " \"%s=%s\"", name, env[name])
+	}
+	b.WriteString("\n")
+	for _, line := range o.Config {
+		fmt.Fprintln(&b, line)
+	}
+	return b.Bytes()
+}
+
+// Stop ends the server and what it holds in its log is shown if the test has
+// failed. Connections that were made before live on, as with sshd everywhere.
+func (s *SSHD) Stop() {
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	if err := s.process.Process.Kill(); err != nil {
+		s.t.Errorf("end sshd, process %d: %v", s.process.Process.Pid, err)
+		return
+	}
+	<-s.ended
+	if s.t.Failed() {
+		s.t.Logf("log of sshd on %s:\n%s", s.Addr, s.log())
+	}
+}
+
+// KnownHosts returns the lines by which known_hosts knows the server at its
+// address.
+func (s *SSHD) KnownHosts() string {
+	host, port, _ := net.SplitHostPort(s.Addr)
+	var b strings.Builder
+	for _, key := range s.HostKeys {
+		fmt.Fprintf(&b, "[%s]:%s %s", host, port, ssh.MarshalAuthorizedKey(key))
+	}
+	return b.String()
+}
+
+// ConfigBlock returns the Host block by which ssh config knows the server.
+func (s *SSHD) ConfigBlock(alias, knownHosts string, more ...string) string {
+	host, port, _ := net.SplitHostPort(s.Addr)
+	lines := append([]string{
+		"HostName " + host,
+		"Port " + port,
+		"User " + s.User,
+		"IdentityFile " + s.Key,
+		"IdentitiesOnly yes",
+		"UserKnownHostsFile " + knownHosts,
+	}, more...)
+	return "Host " + alias + "\n  " + strings.Join(lines, "\n  ") + "\n"
+}
+
+func (s *SSHD) log() string {
+	text, err := os.ReadFile(filepath.Join(s.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+func (s *SSHD) write(name string, content []byte, mode os.FileMode) {
+	s.t.Helper()
+	if err := os.WriteFile(filepath.Join(s.dir, name), content, mode); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// KeyKind is a kind of SSH key.
+type KeyKind int
+
+// The kinds of keys that the tests need.
+const (
+	Ed25519 KeyKind = iota
+	ECDSA
+)
+
+// NewKey makes a key, writes the private half to file and returns the public.
+func NewKey(t testing.TB, file string, kind KeyKind) ssh.PublicKey {
+	t.Helper()
+	private, public := newPair(t, kind)
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatalf("encode a key: %v", err)
+	}
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return public
+}
+
+func newPair(t testing.TB, kind KeyKind) (crypto.PrivateKey, ssh.PublicKey) {
+	t.Helper()
+	var private crypto.Signer
+	var err error
+	switch kind {
+	case ECDSA:
+		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	default:
+		_, private, err = ed25519.GenerateKey(rand.Reader)
+	}
+	if err != nil {
+		t.Fatalf("make a key: %v", err)
+	}
+	public, err := ssh.NewPublicKey(private.Public())
+	if err != nil {
+		t.Fatalf("make a key: %v", err)
+	}
+	return private, public
+}

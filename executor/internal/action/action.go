@@ -1,0 +1,141 @@
+// Package action carries out the steps of a plan: one file per action kind.
+//
+// The words:
+//
+//   - an attempt is one try of a step; it has an identity, which is written
+//     wherever the kind allows, so that what it did can be found again;
+//   - evidence is what a probe will need; it is in the journal before anything
+//     is touched;
+//   - a finding is what is known of an attempt: its verdict and the text that
+//     says why.
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/argocd"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/internal/efd"
+	"github.com/lsst-ts/csu/executor/internal/love"
+	"github.com/lsst-ts/csu/executor/internal/registry"
+	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/internal/slack"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Systems are the clients of everything that actions talk to.
+type Systems struct {
+	Clock    *clock.Clock
+	LOVE     *love.Client
+	EFD      *efd.Client
+	Remote   *remote.Pool
+	Cluster  *cluster.Cluster
+	ArgoCD   *argocd.Client
+	Registry *registry.Registry
+	Slack    *slack.Client
+}
+
+// Verdict is what is known of an attempt.
+type Verdict string
+
+// The verdicts.
+const (
+	Done    Verdict = "done"     // it happened, and what it is for has been seen
+	Failed  Verdict = "failed"   // it is over and did not come to its end; parts of it may have happened
+	NotDone Verdict = "not done" // nothing of it happened, nor is under way
+	Running Verdict = "running"  // it was started, and goes on
+	Unknown Verdict = "unknown"  // nobody can tell: the operator decides
+)
+
+// Finding is a verdict and what it rests on.
+type Finding struct {
+	Verdict Verdict
+	// Text says what happened, what is known and, where it matters, what can be
+	// done; for the operator. It holds no secret.
+	Text string
+}
+
+// Found makes a finding.
+func Found(v Verdict, format string, args ...any) Finding {
+	return Finding{v, fmt.Sprintf(format, args...)}
+}
+
+// Attempt is one try of a step.
+type Attempt struct {
+	Plan     *plan.Plan
+	Step     *plan.Step
+	Systems  *Systems
+	Operator string // the operator's name
+	// Identity is run id/step id/attempt, unique for all time.
+	Identity string
+	// Limit is how long Perform and Await may wait, in the run's time.
+	Limit time.Duration
+
+	// Started and Evidence are those of the journal's started record; set
+	// before Perform, Probe and Await.
+	Started  time.Time
+	Evidence json.RawMessage
+	// Notes are what Note has recorded in this attempt, the newest last.
+	Notes []json.RawMessage
+
+	// Note adds to the evidence in the journal, on the disk when it returns:
+	// what has become known while the action runs, or a further effect that is
+	// about to be made.
+	Note func(v any) error
+	// Progress tells the operator how far it is; not recorded.
+	Progress func(format string, args ...any)
+	// Ask puts a question to the operator, which is recorded with its answer.
+	Ask func(ctx context.Context, q operator.Question) (operator.Answer, error)
+}
+
+// Performer carries out one kind of action.
+//
+// Its methods return when ctx ends; what is then open is for Probe.
+type Performer interface {
+	// Prepare reads what Probe will need. It changes nothing; its error means
+	// that the attempt has not begun.
+	Prepare(ctx context.Context, a *Attempt) (evidence any, err error)
+	// Perform has the effect and waits for its end.
+	Perform(ctx context.Context, a *Attempt) Finding
+	// Probe looks what became of an attempt whose outcome is not known. It
+	// changes nothing.
+	Probe(ctx context.Context, a *Attempt) Finding
+	// Await goes on waiting for an attempt that Probe found running.
+	Await(ctx context.Context, a *Attempt) Finding
+	// Reading is what the operator is shown with the step's consent: how many
+	// namespaces there are, what is out of sync. "" where there is nothing to
+	// read. It changes nothing.
+	Reading(ctx context.Context, a *Attempt) (string, error)
+}
+
+// Of returns what carries out a step's action.
+func Of(d plan.Doer) Performer {
+	switch d := d.(type) {
+	case *plan.Manual:
+		return manual{d}
+	case *plan.Announce:
+		return announce{d}
+	case *plan.Script:
+		return script{d}
+	case *plan.SetState:
+		return setState{d}
+	case *plan.AwaitState:
+		return awaitState{d}
+	case *plan.SSH:
+		return sshCommand{d}
+	case *plan.Reboot:
+		return reboot{d}
+	case *plan.Delete:
+		return deletion{d}
+	case *plan.Sync:
+		return sync{d}
+	case *plan.Compatibility:
+		return compatibility{d}
+	}
+	panic(fmt.Sprintf("action: no performer for %T", d)) // the kinds are a closed set
+}

@@ -1,0 +1,109 @@
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	levelPause = 5 * time.Second
+	// levelLimit is how long a request whose answer was lost may still come to
+	// the registry.
+	levelLimit = 30 * time.Second
+)
+
+// compatibility sets the schema registry's global level, and reads it back.
+type compatibility struct{ d *plan.Compatibility }
+
+// levelBefore is the level that was found before anything was set.
+type levelBefore struct {
+	Level string `json:"level"`
+}
+
+func (c compatibility) Prepare(ctx context.Context, a *Attempt) (any, error) {
+	level, err := a.Systems.Registry.Level(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return levelBefore{level}, nil
+}
+
+// before returns the level that the attempt found.
+func (c compatibility) before(a *Attempt) (string, error) {
+	var b levelBefore
+	if err := json.Unmarshal(a.Evidence, &b); err != nil {
+		return "", fmt.Errorf("read in the journal the level from before: %w", err)
+	}
+	return b.Level, nil
+}
+
+func (c compatibility) Perform(ctx context.Context, a *Attempt) Finding {
+	before, err := c.before(a)
+	switch {
+	case err != nil:
+		return Found(NotDone, "the level was not set: %v", err)
+	case before == c.d.Expect:
+	case before == c.d.Set && a.Step.Undoes != "":
+		return Found(Done, "nothing to do: the level is already %s", c.d.Set)
+	default:
+		return Found(Failed, "the level was not set: it is %s, not %s as the plan expects; find out who set it (an earlier upgrade that was not finished?) before it is changed", before, c.d.Expect)
+	}
+	err = a.Systems.Registry.SetLevel(ctx, c.d.Set)
+	var lost *cluster.LostError
+	if err != nil && !errors.As(err, &lost) {
+		return Found(NotDone, "the level is still %s: %v", before, err)
+	}
+	return c.look(ctx, a, before, err == nil, a.Systems.Clock.Now())
+}
+
+// look reads the level back. Where the request was not answered, it may come to
+// the registry until levelLimit after the time sent.
+func (c compatibility) look(ctx context.Context, a *Attempt, before string, answered bool, sent time.Time) Finding {
+	var level string
+	err := a.Systems.Clock.Poll(ctx, levelPause, 2*levelLimit, func(ctx context.Context) (bool, error) {
+		now, err := a.Systems.Registry.Level(ctx)
+		if err != nil {
+			return false, err
+		}
+		level = now
+		return level == c.d.Set || level != before || answered || a.Systems.Clock.Since(sent) > levelLimit, nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, clock.ErrLimit):
+		return Found(Unknown, "whether the level was set to %s can't be seen: %v", c.d.Set, err)
+	case level == c.d.Set:
+		return Found(Done, "the level was %s and is %s", before, level)
+	case level != before:
+		return Found(Failed, "the level is %s, which is neither %s, as before, nor %s: somebody else has set it", level, before, c.d.Set)
+	case answered:
+		return Found(Failed, "the registry answered that it has set the level to %s, and it is still %s", c.d.Set, level)
+	}
+	return Found(NotDone, "the level is still %s", level)
+}
+
+func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
+	before, err := c.before(a)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	return c.look(ctx, a, before, false, a.Started)
+}
+
+// Await looks again: nothing of this kind goes on for long.
+func (c compatibility) Await(ctx context.Context, a *Attempt) Finding { return c.Probe(ctx, a) }
+
+// Reading shows the level.
+func (c compatibility) Reading(ctx context.Context, a *Attempt) (string, error) {
+	level, err := a.Systems.Registry.Level(ctx)
+	if err != nil {
+		return "", err
+	}
+	return "the schema registry's compatibility level is " + level, nil
+}

@@ -1,0 +1,269 @@
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const deletePause = 3 * time.Second
+
+// deletion deletes Jobs or namespaces: those that Prepare has recorded by their
+// UIDs, and never another one.
+type deletion struct{ d *plan.Delete }
+
+// recorded is a [cluster.Object] in the journal.
+type recorded struct {
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
+	UID       string `json:"uid"`
+}
+
+type deletionEvidence struct {
+	Objects []recorded `json:"objects"`
+}
+
+// deletionNote is recorded when the API server has taken every deletion: from
+// then on nothing but waiting is left.
+type deletionNote struct {
+	Accepted int `json:"accepted"`
+}
+
+func (d deletion) Prepare(ctx context.Context, a *Attempt) (any, error) {
+	found, err := d.find(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.known(a, found); err != nil {
+		return nil, err
+	}
+	evidence := deletionEvidence{Objects: []recorded{}}
+	for _, o := range found {
+		evidence.Objects = append(evidence.Objects, recorded(o))
+	}
+	if gone := d.absent(a, found); len(gone) > 0 {
+		a.Progress("already gone: the Jobs of %s", strings.Join(gone, ", "))
+	}
+	return evidence, nil
+}
+
+func (d deletion) find(ctx context.Context, a *Attempt) ([]cluster.Object, error) {
+	if d.d.Objects == plan.Namespaces {
+		return a.Systems.Cluster.Namespaces(ctx, d.d.Selector)
+	}
+	return a.Systems.Cluster.Jobs(ctx, d.d.Namespace, d.d.Selector)
+}
+
+// known refuses Jobs that are not those of the step's CSCs: the selector finds
+// more now than the plan's reviewers could see.
+func (d deletion) known(a *Attempt, found []cluster.Object) error {
+	if d.d.Objects == plan.Namespaces {
+		return nil
+	}
+	var strangers []string
+	for _, o := range found {
+		row := jobRow(a.Plan, o.Namespace, o.Name)
+		switch {
+		case row == nil:
+			strangers = append(strangers, fmt.Sprintf("%s, which the plan does not know", o))
+		case !slices.Contains(d.d.CSCs, row.CSC):
+			strangers = append(strangers, fmt.Sprintf("%s of %s, which this step must leave alone", o, row.CSC))
+		}
+	}
+	if len(strangers) == 0 {
+		return nil
+	}
+	return fmt.Errorf("find the Jobs to delete: the selector %q also finds %s; nothing was deleted. Correct the site's inventory and compile the plan again, or delete the others by hand",
+		d.d.Selector, strings.Join(strangers, "; "))
+}
+
+// jobRow returns the CSC that a Job runs, or nil.
+func jobRow(p *plan.Plan, namespace, name string) *plan.CSC {
+	for i := range p.CSCs {
+		if job := p.CSCs[i].Job; job != nil && job.Namespace == namespace && job.Name == name {
+			return &p.CSCs[i]
+		}
+	}
+	return nil
+}
+
+// absent returns those of the step's CSCs whose Jobs were not found.
+func (d deletion) absent(a *Attempt, found []cluster.Object) []string {
+	var absent []string
+	for _, name := range d.d.CSCs {
+		row, ok := a.Plan.CSC(name)
+		there := ok && row.Job != nil && slices.ContainsFunc(found, func(o cluster.Object) bool {
+			return o.Namespace == row.Job.Namespace && o.Name == row.Job.Name
+		})
+		if !there {
+			absent = append(absent, name)
+		}
+	}
+	return absent
+}
+
+// objects returns what the attempt is to delete.
+func (d deletion) objects(a *Attempt) ([]cluster.Object, error) {
+	var evidence deletionEvidence
+	if err := json.Unmarshal(a.Evidence, &evidence); err != nil {
+		return nil, fmt.Errorf("read in the journal what is to be deleted: %w", err)
+	}
+	var objects []cluster.Object
+	for _, o := range evidence.Objects {
+		objects = append(objects, cluster.Object(o))
+	}
+	return objects, nil
+}
+
+func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
+	objects, err := d.objects(a)
+	if err != nil {
+		return Found(NotDone, "nothing was deleted: %v", err)
+	}
+	if len(objects) == 0 {
+		return Found(Done, "nothing to do: no %s match %q", d.d.Objects, d.d.Selector)
+	}
+	var refused []string
+	accepted := true
+	for _, o := range objects {
+		err := d.delete(ctx, a, o)
+		var lost *cluster.LostError
+		switch {
+		case errors.As(err, &lost):
+			accepted = false // what it meant is seen by what goes
+		case err != nil:
+			refused = append(refused, err.Error())
+		}
+	}
+	switch {
+	case len(refused) == len(objects):
+		return Found(NotDone, "nothing was deleted: %s", refused[0])
+	case len(refused) > 0:
+		return Found(Failed, "%d of %d %s could not be deleted; a retry takes only those that are left:\n%s", len(refused), len(objects), d.d.Objects, strings.Join(refused, "\n"))
+	}
+	if accepted {
+		if err := a.Note(deletionNote{Accepted: len(objects)}); err != nil {
+			return Found(Unknown, "record that the deletions were taken: %v", err)
+		}
+	}
+	return d.wait(ctx, a, objects, accepted)
+}
+
+func (d deletion) delete(ctx context.Context, a *Attempt, o cluster.Object) error {
+	if d.d.Objects == plan.Namespaces {
+		return a.Systems.Cluster.DeleteNamespace(ctx, o)
+	}
+	return a.Systems.Cluster.DeleteJob(ctx, o)
+}
+
+func (d deletion) remaining(ctx context.Context, a *Attempt, objects []cluster.Object) ([]cluster.Object, error) {
+	if d.d.Objects == plan.Namespaces {
+		return a.Systems.Cluster.RemainingNamespaces(ctx, objects)
+	}
+	return a.Systems.Cluster.RemainingJobs(ctx, objects)
+}
+
+// wait waits until all objects and, of Jobs, their pods are gone.
+func (d deletion) wait(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
+	var left []cluster.Object
+	var blind error
+	report := a.reporter()
+	err := a.patience().poll(ctx, deletePause, func(ctx context.Context) (bool, error) {
+		left, blind = d.remaining(ctx, a, objects)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if blind != nil {
+			report.say(blind.Error())
+			return false, nil
+		}
+		report.say(fmt.Sprintf("%d of %d %s gone", len(objects)-len(left), len(objects), d.d.Objects))
+		return len(left) == 0, nil
+	})
+	switch {
+	case err == nil:
+		return d.gone(objects)
+	case blind != nil:
+		return ended(err, Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, blind))
+	}
+	return ended(err, d.staying(objects, left, accepted))
+}
+
+func (d deletion) gone(objects []cluster.Object) Finding {
+	if d.d.Objects == plan.Namespaces {
+		return Found(Done, "all %d namespaces are gone", len(objects))
+	}
+	return Found(Done, "all %d Jobs and their pods are gone", len(objects))
+}
+
+// staying is the finding for objects that are still there; accepted says that
+// the API server has taken all deletions.
+func (d deletion) staying(objects, left []cluster.Object, accepted bool) Finding {
+	switch {
+	case !accepted:
+		return Found(Failed, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
+	case d.d.Objects == plan.Namespaces:
+		return Found(Running, "%d of %d namespaces are being deleted, Kubernetes is still emptying them: %s", len(left), len(objects), names(left))
+	}
+	return Found(Running, "%d of %d Jobs are being deleted, of their pods some have not ended: %s", len(left), len(objects), names(left))
+}
+
+// names lists objects while they are few.
+func names(objects []cluster.Object) string {
+	const shown = 12
+	var list []string
+	for i, o := range objects {
+		if i == shown {
+			list = append(list, fmt.Sprintf("and %d more", len(objects)-shown))
+			break
+		}
+		list = append(list, o.String())
+	}
+	return strings.Join(list, ", ")
+}
+
+func (d deletion) Probe(ctx context.Context, a *Attempt) Finding {
+	objects, err := d.objects(a)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	left, err := d.remaining(ctx, a, objects)
+	switch {
+	case err != nil:
+		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+	case len(left) == 0:
+		return d.gone(objects)
+	}
+	return d.staying(objects, left, len(a.Notes) > 0)
+}
+
+func (d deletion) Await(ctx context.Context, a *Attempt) Finding {
+	objects, err := d.objects(a)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	return d.wait(ctx, a, objects, len(a.Notes) > 0)
+}
+
+// Reading shows what would be deleted now.
+func (d deletion) Reading(ctx context.Context, a *Attempt) (string, error) {
+	found, err := d.find(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return fmt.Sprintf("no %s match %q", d.d.Objects, d.d.Selector), nil
+	}
+	text := fmt.Sprintf("%d %s: %s", len(found), d.d.Objects, names(found))
+	if err := d.known(a, found); err != nil {
+		text += "\n" + err.Error()
+	}
+	return text, nil
+}

@@ -1,0 +1,104 @@
+package action
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/internal/argocd"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// manual is done by a person; csu shows the text with what it reads, and asks.
+type manual struct{ d *plan.Manual }
+
+// Prepare has nothing to record: only the operator knows.
+func (m manual) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
+
+func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
+	reading, err := m.Reading(ctx, a)
+	if err != nil {
+		// The operator may go and look; what could be read is shown.
+		reading = strings.TrimSpace(reading + "\n" + err.Error())
+	}
+	answer, err := a.ask(ctx, operator.Manual, m.d.Text, reading, operator.Yes, operator.No)
+	switch {
+	case err != nil:
+		return Found(Unknown, "the operator did not say whether it is done: %v", err)
+	case answer.Choice != operator.Yes:
+		return Found(NotDone, "%s", because(answer.By+" says that it is not done", answer))
+	}
+	return Found(Done, "%s", because(answer.By+" says that it is done", answer))
+}
+
+// Probe can't look.
+func (m manual) Probe(context.Context, *Attempt) Finding {
+	return Found(Unknown, "a person does this; csu can't see whether it is done:\n%s", m.d.Text)
+}
+
+func (m manual) Await(ctx context.Context, a *Attempt) Finding { return m.Probe(ctx, a) }
+
+// Reading shows where the step's CSCs are, and how its applications compare
+// with their sources. What can't be read is named in the reading: the question
+// is put all the same.
+func (m manual) Reading(ctx context.Context, a *Attempt) (string, error) {
+	var parts []string
+	if len(m.d.CSCs) > 0 {
+		found, err := places(ctx, a, m.d.CSCs)
+		if err != nil {
+			parts = append(parts, fmt.Sprintf("the states of %s: %v", strings.Join(m.d.CSCs, ", "), err))
+		} else {
+			parts = append(parts, lines(found))
+		}
+	}
+	for _, name := range m.d.Applications {
+		app, err := refreshed(ctx, a, name)
+		if err != nil {
+			parts = append(parts, fmt.Sprintf("application %s: %v", name, err))
+			continue
+		}
+		parts = append(parts, describeApplication(app, a.Plan))
+	}
+	return strings.Join(parts, "\n"), ctx.Err()
+}
+
+// refreshed has Argo CD compare an application with its source now, and reads
+// it.
+func refreshed(ctx context.Context, a *Attempt, name string) (argocd.Application, error) {
+	if err := a.Systems.ArgoCD.Refresh(ctx, name, false); err != nil {
+		return argocd.Application{}, err
+	}
+	return a.Systems.ArgoCD.Get(ctx, name)
+}
+
+// describeApplication shows what an application follows, and of what is out of
+// sync, whether the plan means to sync it (P22).
+func describeApplication(app argocd.Application, p *plan.Plan) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "application %s follows %s, at %s: %s", app.Name, app.TargetRevision, app.Revision, app.SyncStatus)
+	for _, problem := range app.Problems {
+		b.WriteString("\n  " + problem)
+	}
+	for _, r := range app.OutOfSync {
+		mark := "the plan syncs it"
+		if !syncs(p, app.Name, r) {
+			mark = "NOT synced by the plan"
+		}
+		fmt.Fprintf(&b, "\n  out of sync: %s (%s)", r, mark)
+	}
+	return b.String()
+}
+
+// syncs tells whether a step of the plan syncs a resource of an application.
+func syncs(p *plan.Plan, application string, r argocd.Resource) bool {
+	for step := range p.AllSteps() {
+		s, ok := step.Action.Doer.(*plan.Sync)
+		if ok && s.Application == application &&
+			(len(s.Resources) == 0 || slices.Contains(s.Resources, plan.Resource(r))) {
+			return true
+		}
+	}
+	return false
+}

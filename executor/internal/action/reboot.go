@@ -1,0 +1,126 @@
+package action
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// rebootGrace is how long a host may go on answering after it was sent to
+// reboot: it stops its services first.
+const rebootGrace = 2 * time.Minute
+
+// reboot reboots a host, and waits until it answers with another boot id.
+type reboot struct{ d *plan.Reboot }
+
+// boot is the boot that a host was in before anything was run on it.
+type boot struct {
+	BootID string `json:"bootId"`
+}
+
+func bootEvidence(ctx context.Context, a *Attempt, t remote.Target) (boot, error) {
+	id, err := a.Systems.Remote.BootID(ctx, t)
+	return boot{id}, err
+}
+
+func (r reboot) Prepare(ctx context.Context, a *Attempt) (any, error) {
+	t, err := target(a, r.d.Host, r.d.User)
+	if err != nil {
+		return nil, err
+	}
+	return bootEvidence(ctx, a, t)
+}
+
+// before returns the target and the boot id from before the reboot.
+func (r reboot) before(a *Attempt) (remote.Target, boot, error) {
+	t, err := target(a, r.d.Host, r.d.User)
+	if err != nil {
+		return t, boot{}, err
+	}
+	var b boot
+	if err := json.Unmarshal(a.Evidence, &b); err != nil {
+		return t, b, fmt.Errorf("read the boot id in the journal: %w", err)
+	}
+	if b.BootID == "" {
+		return t, b, errors.New("the journal has no boot id of the host from before the reboot")
+	}
+	return t, b, nil
+}
+
+func (r reboot) Perform(ctx context.Context, a *Attempt) Finding {
+	t, _, err := r.before(a)
+	if err != nil {
+		return Found(NotDone, "nothing was run: %v", err)
+	}
+	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), r.d.Command+"\n")
+	var lost *remote.LostError
+	if err != nil && !errors.Is(err, remote.ErrExists) && !errors.As(err, &lost) {
+		return Found(NotDone, "nothing was run: %v", err)
+	}
+	return r.Await(ctx, a)
+}
+
+// Await polls until the host has another boot id, or is known not to reboot.
+func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
+	var finding Finding
+	report := a.reporter()
+	err := a.patience().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
+		finding = r.Probe(ctx, a)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		report.say(finding.Text)
+		return finding.Verdict != Running, nil
+	})
+	if err != nil {
+		return ended(err, finding)
+	}
+	return finding
+}
+
+// Probe compares boot ids. A host that does not answer is on its way down or up.
+func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
+	t, before, err := r.before(a)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+	var hostKey *remote.HostKeyError
+	var config *remote.ConfigError
+	switch {
+	case errors.As(err, &hostKey), errors.As(err, &config):
+		return Found(Unknown, "whether %s was rebooted can't be seen: %v", t.Host, err)
+	case err != nil:
+		// A host that goes down or comes up also refuses logins for a while.
+		return Found(Running, "%s can't be looked at: it is rebooting, or it has not come up again: %v", t.Host, err)
+	case status.BootID != before.BootID:
+		return Found(Done, "%s answers with a new boot id", t.Host)
+	case status.Running:
+		return Found(Running, "the command %q still runs on %s", r.d.Command, t.Host)
+	case a.Systems.Clock.Since(a.Started) < rebootGrace:
+		return Found(Running, "%s still answers in its old boot", t.Host)
+	case !status.Known, status.NotStarted:
+		return Found(NotDone, "%s was not rebooted: the command %q was never begun there", t.Host, r.d.Command)
+	case status.Gone:
+		return Found(Failed, "%s was not rebooted within %s: the command %q was killed there", t.Host, rebootGrace, r.d.Command)
+	}
+	return Found(Failed, "%s was not rebooted within %s: the command %q ended with exit status %d; %s", t.Host, rebootGrace, r.d.Command, status.ExitStatus, lastLines(status.Output))
+}
+
+// Reading shows how long the host has been up, and by it which machine is meant.
+func (r reboot) Reading(ctx context.Context, a *Attempt) (string, error) {
+	t, err := target(a, r.d.Host, r.d.User)
+	if err != nil {
+		return "", err
+	}
+	out, err := a.Systems.Remote.Run(ctx, t, "hostname; uptime")
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s says of itself: %s", t, oneLine(out)), nil
+}

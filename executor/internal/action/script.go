@@ -1,0 +1,100 @@
+package action
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/internal/efd"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// script adds a SAL script to a ScriptQueue through LOVE and follows it in the
+// EFD.
+type script struct{ d *plan.Script }
+
+// Prepare has nothing to read: identity and time of the attempt find the script.
+func (s script) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
+
+func (s script) queueing(a *Attempt) *queueing {
+	return &queueing{a: a, queue: s.d.Queue, left: a.patience()}
+}
+
+func (s script) Perform(ctx context.Context, a *Attempt) Finding {
+	q := s.queueing(a)
+	if problem := q.ready(ctx); problem != "" {
+		return Found(NotDone, "%s", problem)
+	}
+	n, added, why := q.add(ctx, a.Identity, s.d.Path, s.d.Standard, s.d.Config)
+	switch added {
+	case sentNot:
+		return Found(NotDone, "%s was not added to %s: %s", s.d.Path, q.name(), why)
+	case sentUnknown:
+		return Found(Unknown, "it is not known whether %s was added to %s: %s", s.d.Path, q.name(), why)
+	}
+	return s.follow(ctx, q, n)
+}
+
+func (s script) follow(ctx context.Context, q *queueing, n queueNote) Finding {
+	event, err := q.follow(ctx, n)
+	switch {
+	case err == nil || event.Ended():
+		return s.judge(q, event)
+	case event.Index == 0:
+		return ended(err, Found(Unknown, "%s, %s, was added to %s, and the EFD has no event of it; look at the queue in LOVE", numbered(n.Script), s.d.Path, q.name()))
+	}
+	return ended(err, Found(Running, "%s", describeScript(event)))
+}
+
+// judge compares a script's state with the ends that the step accepts.
+func (s script) judge(q *queueing, e efd.ScriptEvent) Finding {
+	switch outcome := e.Outcome(); {
+	case outcome == "":
+		return Found(Running, "%s", describeScript(e))
+	case !slices.Contains(s.d.Accept, outcome):
+		return Found(Failed, "script %d, %s, ended %s; %s", e.Index, e.Path, outcome, q.remedy(e))
+	case e.Succeeded():
+		return Found(Done, "script %d, %s, ended DONE", e.Index, e.Path)
+	default:
+		return Found(Done, "script %d, %s, ended %s, which this step accepts; %s", e.Index, e.Path, outcome, q.remedy(e))
+	}
+}
+
+func (s script) Probe(ctx context.Context, a *Attempt) Finding {
+	q := s.queueing(a)
+	n, begun := lastScript(a.Notes)
+	if !begun {
+		return Found(NotDone, "csu had not come to adding %s to %s", s.d.Path, q.name())
+	}
+	event, known, why := q.look(ctx, n)
+	switch known {
+	case sentYes:
+		return s.judge(q, event)
+	case sentNot:
+		return Found(NotDone, "%s was not added to %s: %s", s.d.Path, q.name(), why)
+	}
+	return Found(Unknown, "it is not known what became of %s on %s: %s", s.d.Path, q.name(), why)
+}
+
+func (s script) Await(ctx context.Context, a *Attempt) Finding {
+	n, begun := lastScript(a.Notes)
+	if !begun {
+		return s.Probe(ctx, a)
+	}
+	return s.follow(ctx, s.queueing(a), n)
+}
+
+// Reading shows what is in the queue.
+func (s script) Reading(ctx context.Context, a *Attempt) (string, error) {
+	q := s.queueing(a)
+	now, err := a.Systems.EFD.Queue(ctx, s.d.Queue)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read the content of %s: %w", q.name(), err)
+	case !now.Known:
+		return fmt.Sprintf("the EFD has no word of the content of %s within 30 days", q.name()), nil
+	case !now.Running:
+		return fmt.Sprintf("%s is paused, %s", q.name(), q.content(ctx, now)), nil
+	}
+	return fmt.Sprintf("%s, %s", q.name(), q.content(ctx, now)), nil
+}

@@ -1,0 +1,181 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	commandPause = 5 * time.Second // between two looks at a detached command
+	checkLimit   = time.Minute     // for a check to come to 0 after the commands
+)
+
+// sshCommand runs commands on a host, detached under a name made from the
+// attempt's identity. What they leave in ~/.csu stays on the host: nothing here
+// knows that the outcome is in the journal, and until then it is the only
+// witness.
+type sshCommand struct{ d *plan.SSH }
+
+// Prepare makes sure that the host lets the operator in, and reads its boot id.
+func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
+	t, err := target(a, s.d.Host, s.d.User)
+	if err != nil {
+		return nil, err
+	}
+	return bootEvidence(ctx, a, t)
+}
+
+func (s sshCommand) script() string {
+	return "set -e\n" + strings.Join(s.d.Commands, "\n") + "\n"
+}
+
+func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
+	t, err := target(a, s.d.Host, s.d.User)
+	if err != nil {
+		return Found(NotDone, "nothing was run: %v", err)
+	}
+	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), s.script())
+	var lost *remote.LostError
+	switch {
+	case err == nil, errors.Is(err, remote.ErrExists): // what has this name is ours
+	case errors.As(err, &lost):
+		a.Progress("%v; csu looks whether it runs", err)
+	default:
+		return Found(NotDone, "nothing was run: %v", err)
+	}
+	return s.wait(ctx, a, t)
+}
+
+// wait follows the command until it has ended, and then sees to the check.
+func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target) Finding {
+	left, report := a.patience(), a.reporter()
+	var finding Finding
+	var status remote.Status
+	var blind error
+	err := left.poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
+		status, blind = a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if blind != nil {
+			// The host may be back in a moment, and the command goes on meanwhile.
+			report.say(blind.Error())
+			return false, nil
+		}
+		if status.Running {
+			report.say(lastLine(status.Output))
+		}
+		finding = s.judge(t, status)
+		return finding.Verdict != Running, nil
+	})
+	switch {
+	case err == nil && finding.Verdict == Done:
+		return s.check(ctx, a, t, left)
+	case err == nil:
+		return finding
+	case blind != nil:
+		return ended(err, Found(Unknown, "what became of the commands on %s can't be seen: %v", t, blind))
+	}
+	return ended(err, finding)
+}
+
+func lastLine(output string) string {
+	lines := strings.Split(strings.TrimSpace(output), "\n")
+	return lines[len(lines)-1]
+}
+
+// judge tells what the state of the detached command means; Done is without the
+// check.
+func (s sshCommand) judge(t remote.Target, status remote.Status) Finding {
+	switch {
+	case !status.Known, status.NotStarted:
+		return Found(NotDone, "the commands were not begun on %s", t)
+	case status.Running:
+		return Found(Running, "the commands run on %s; %s", t, lastLines(status.Output))
+	case status.Gone:
+		return Found(Unknown, "the commands were begun on %s and then killed, or the host was rebooted: how far they came is not known; %s", t, lastLines(status.Output))
+	case status.ExitStatus != 0:
+		return Found(Failed, "the commands on %s ended with exit status %d; %s", t, status.ExitStatus, lastLines(status.Output))
+	}
+	return Found(Done, "the commands on %s ended with exit status 0", t)
+}
+
+// check runs the step's check until it comes to 0.
+func (s sshCommand) check(ctx context.Context, a *Attempt, t remote.Target, left *patience) Finding {
+	if s.d.Check == "" {
+		return Found(Done, "the commands on %s ended with exit status 0", t)
+	}
+	left.left = max(left.left, checkLimit)
+	var failed *remote.ExitError
+	var other error
+	report := a.reporter()
+	err := left.within(ctx, commandPause, checkLimit, func(ctx context.Context) (bool, error) {
+		_, err := a.Systems.Remote.Run(ctx, t, s.d.Check)
+		failed, other = nil, err
+		if err == nil {
+			return true, nil
+		}
+		if errors.As(err, &failed) {
+			report.say(fmt.Sprintf("the check has not come to 0 yet: %v", failed))
+		}
+		return false, ctx.Err()
+	})
+	switch {
+	case err == nil:
+		return Found(Done, "the commands on %s ended with exit status 0, and the check after them too", t)
+	case failed != nil:
+		return ended(err, Found(Failed, "the commands on %s ended with exit status 0, but the check %q did not: %v", t, s.d.Check, failed))
+	}
+	return ended(err, Found(Unknown, "the commands on %s ended with exit status 0, but the check %q could not be run: %v", t, s.d.Check, other))
+}
+
+func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
+	t, err := target(a, s.d.Host, s.d.User)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+	if err != nil {
+		return Found(Unknown, "what became of the commands can't be seen: %v", err)
+	}
+	finding := s.judge(t, status)
+	if finding.Verdict == Done {
+		return s.check(ctx, a, t, a.patience())
+	}
+	return finding
+}
+
+func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
+	t, err := target(a, s.d.Host, s.d.User)
+	if err != nil {
+		return Found(Unknown, "%v", err)
+	}
+	return s.wait(ctx, a, t)
+}
+
+// Reading shows what will be run, and how the check comes out now.
+func (s sshCommand) Reading(ctx context.Context, a *Attempt) (string, error) {
+	t, err := target(a, s.d.Host, s.d.User)
+	if err != nil {
+		return "", err
+	}
+	text := fmt.Sprintf("on %s:\n%s", t, strings.Join(s.d.Commands, "\n"))
+	if s.d.Check == "" {
+		return text, nil
+	}
+	_, err = a.Systems.Remote.Run(ctx, t, s.d.Check)
+	var failed *remote.ExitError
+	switch {
+	case err == nil:
+		return text + fmt.Sprintf("\nthe check %q holds already", s.d.Check), nil
+	case errors.As(err, &failed):
+		return text + fmt.Sprintf("\nthe check %q does not hold yet", s.d.Check), nil
+	}
+	return text, err
+}

@@ -1,0 +1,180 @@
+// Package argocd reads and syncs Argo CD's Applications through the Kubernetes
+// API.
+//
+// An Application has no status subresource, and its sync is asked for by
+// writing its field operation, which the application controller picks up, keeps
+// while it works, and moves into status.operationState (argoproj/argo-cd,
+// pkg/apis/application/v1alpha1 and controller/appcontroller.go). There is no
+// other queue: what is written over an operation that runs replaces it. So a
+// sync is written only where none is under way, with the resourceVersion that
+// was read, and carries an identity by which it is found again.
+package argocd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+)
+
+var applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
+
+const (
+	refreshAnnotation = "argocd.argoproj.io/refresh"
+	refreshEvery      = 2 * time.Second
+	refreshLimit      = 3 * time.Minute
+)
+
+// Client reads and syncs the Applications of one namespace.
+type Client struct {
+	cluster   *cluster.Cluster
+	namespace string
+	clock     *clock.Clock
+}
+
+// New returns a client for the Applications of a namespace.
+func New(c *cluster.Cluster, namespace string, clk *clock.Clock) *Client {
+	return &Client{cluster: c, namespace: namespace, clock: clk}
+}
+
+// Application is what csu reads of an Application.
+type Application struct {
+	Name, Project   string
+	TargetRevision  string // of several sources: joined by commas, as the next one
+	SyncStatus      string // Synced, OutOfSync, Unknown
+	Revision        string // that the comparison behind SyncStatus was made with
+	Health          string // Healthy, Progressing, Degraded, Suspended, Missing, Unknown; "" while Stale
+	Stale           bool   // no comparison since the last operation's end: SyncStatus, OutOfSync and Images are from before it
+	OutOfSync       []Resource
+	Problems        []string // the conditions by which Argo CD can't compare or sync
+	OperationBy     string   // who or what runs, or ran last
+	ResourceVersion string
+	Images          []string  // of all its resources, as Argo CD lists them
+	ReconciledAt    time.Time // of the last comparison; to the second
+
+	// OperationRunning says that an operation waits or runs.
+	OperationRunning bool
+}
+
+// Resource names a Kubernetes object of an Application.
+type Resource struct {
+	Group, Kind, Namespace, Name string
+}
+
+// String returns kind namespace/name.
+func (r Resource) String() string {
+	if r.Namespace == "" {
+		return r.Kind + " " + r.Name
+	}
+	return r.Kind + " " + r.Namespace + "/" + r.Name
+}
+
+// MissingError says that there is no such Application.
+type MissingError struct{ Namespace, Name string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("there is no Argo CD application %q in namespace %q; is it enabled for this site, and has the app of apps been synced?", e.Name, e.Namespace)
+}
+
+// Get returns an Application as it is now; a [*MissingError] where there is none.
+func (a *Client) Get(ctx context.Context, name string) (Application, error) {
+	_, v, err := a.read(ctx, name)
+	if err != nil {
+		return Application{}, err
+	}
+	return v.application(), nil
+}
+
+// List returns all Applications of the namespace, by name.
+func (a *Client) List(ctx context.Context) ([]Application, error) {
+	op := fmt.Sprintf("list Argo CD applications in namespace %q", a.namespace)
+	var list *unstructured.UnstructuredList
+	err := a.cluster.Read(ctx, op, func(ctx context.Context) (err error) {
+		list, err = a.resource().List(ctx, metav1.ListOptions{})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	apps := make([]Application, 0, len(list.Items))
+	for i := range list.Items {
+		v, err := viewOf(&list.Items[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", op, err)
+		}
+		apps = append(apps, v.application())
+	}
+	slices.SortFunc(apps, func(x, y Application) int { return strings.Compare(x.Name, y.Name) })
+	return apps, nil
+}
+
+// Refresh has Argo CD compare an Application anew with its source, and waits
+// until it has, at most 3 minutes of the run's time ([clock.ErrLimit]). A hard
+// refresh also renders the manifests anew. Nothing is synced by it, so that
+// asking is repeated where the answer was lost.
+func (a *Client) Refresh(ctx context.Context, name string, hard bool) error {
+	op := fmt.Sprintf("refresh Argo CD application %q", name)
+	kind := "normal"
+	if hard {
+		kind = "hard"
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, refreshAnnotation, kind)
+	err := a.cluster.Read(ctx, op, func(ctx context.Context) error {
+		_, err := a.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return &MissingError{Namespace: a.namespace, Name: name}
+	}
+	if err != nil {
+		return err
+	}
+	err = a.clock.Poll(ctx, refreshEvery, refreshLimit, func(ctx context.Context) (bool, error) {
+		app, _, err := a.read(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		_, asked := app.GetAnnotations()[refreshAnnotation]
+		return !asked, nil
+	})
+	if err != nil {
+		return fmt.Errorf("%s: wait for Argo CD's application controller: %w", op, err)
+	}
+	return nil
+}
+
+func (a *Client) resource() dynamic.ResourceInterface {
+	return a.cluster.Dynamic().Resource(applications).Namespace(a.namespace)
+}
+
+// read returns an Application whole, and csu's view of it.
+func (a *Client) read(ctx context.Context, name string) (*unstructured.Unstructured, *view, error) {
+	op := fmt.Sprintf("read Argo CD application %q", name)
+	var app *unstructured.Unstructured
+	err := a.cluster.Read(ctx, op, func(ctx context.Context) (err error) {
+		app, err = a.resource().Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) {
+		return nil, nil, &MissingError{Namespace: a.namespace, Name: name}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := viewOf(app)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", op, err)
+	}
+	return app, v, nil
+}

@@ -1,0 +1,257 @@
+package argocd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	// infoName is the entry of operation.info that carries the identity of a
+	// sync of ours.
+	infoName = "csu"
+	// syncTries is how often a sync is written in all, where each time the
+	// Application was changed between reading and writing it.
+	syncTries = 5
+)
+
+// SyncRequest says what a sync is to do.
+type SyncRequest struct {
+	Revision  string     // "" is the Application's target revision
+	Resources []Resource // none means all
+	Prune     bool
+	Operator  string // shown by Argo CD as the one who began it
+}
+
+// BusyError says that an operation waits or runs already.
+type BusyError struct {
+	Application    string
+	By             string // who or what it is from
+	Phase, Message string // of one that runs; "" of one that waits
+}
+
+func (e *BusyError) Error() string {
+	text := fmt.Sprintf("Argo CD application %q has an operation of %s", e.Application, e.By)
+	if e.Phase == "" {
+		text += " waiting"
+	} else {
+		text += fmt.Sprintf(" in phase %s", e.Phase)
+	}
+	if e.Message != "" {
+		text += fmt.Sprintf(" (%s)", e.Message)
+	}
+	return text + "; wait for its end or terminate it in Argo CD, then retry"
+}
+
+// Sync asks for a sync under an identity, by which [Client.Operation] finds it
+// again; it doesn't wait for the sync. Where the Application has that very
+// operation already, it writes nothing. It returns a [*BusyError] where another
+// operation waits or runs, a [*MissingError] where there is no such Application,
+// and a cluster.LostError where it is not known whether the sync was taken.
+func (a *Client) Sync(ctx context.Context, name, identity string, req SyncRequest) error {
+	op := fmt.Sprintf("sync Argo CD application %q", name)
+	if identity == "" {
+		return fmt.Errorf("%s: it has no identity, and could not be found again", op)
+	}
+	for try := 1; ; try++ {
+		app, v, err := a.read(ctx, name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		if v.has(identity) {
+			return nil
+		}
+		if v.Metadata.DeletionTimestamp != nil {
+			return fmt.Errorf("%s: it is being deleted", op)
+		}
+		if v.running() {
+			return v.busy()
+		}
+		if err := setOperation(app, operationOf(identity, req, v.syncOptions())); err != nil {
+			return fmt.Errorf("%s: %w", op, err)
+		}
+		err = a.cluster.Write(ctx, op, func(ctx context.Context) error {
+			_, err := a.resource().Update(ctx, app, metav1.UpdateOptions{})
+			return err
+		})
+		switch {
+		case apierrors.IsNotFound(err):
+			return &MissingError{Namespace: a.namespace, Name: name}
+		case !apierrors.IsConflict(err) || try == syncTries:
+			return err
+		}
+		// The controller or somebody else has written in between, and the
+		// server has refused ours: look again whether it may still be asked for.
+	}
+}
+
+// operationOf returns the operation as the API has it.
+func operationOf(identity string, req SyncRequest, options []string) map[string]any {
+	return map[string]any{
+		"initiatedBy": map[string]any{"username": req.Operator},
+		"info":        []infoView{{Name: infoName, Value: identity}},
+		"sync":        syncOf(req, options),
+	}
+}
+
+func syncOf(req SyncRequest, options []string) syncView {
+	sync := syncView{Revision: req.Revision, Prune: req.Prune, SyncOptions: options}
+	for _, r := range req.Resources {
+		sync.Resources = append(sync.Resources, resourceView(r))
+	}
+	return sync
+}
+
+// setOperation puts an operation into an Application and takes the last one's
+// state out. Some controllers merge into a new operation what they find of the
+// old one, so that a full sync becomes that of some resources (argo-cd issues
+// 28701, 29332).
+func setOperation(app *unstructured.Unstructured, operation map[string]any) error {
+	text, err := json.Marshal(operation)
+	if err != nil {
+		return err
+	}
+	var plain map[string]any
+	if err := json.Unmarshal(text, &plain); err != nil {
+		return err
+	}
+	app.Object["operation"] = plain
+	unstructured.RemoveNestedField(app.Object, "status", "operationState")
+	return nil
+}
+
+// Operation is what has become of a sync.
+type Operation struct {
+	// Found says that the Application has the operation with our identity.
+	// Another one that came later takes its place; then it is no longer found.
+	Found bool
+	// Pending says that the controller has not begun it.
+	Pending bool
+	// Phase is Running, Terminating, Succeeded, Failed or Error; "" while
+	// Pending.
+	Phase string
+	// Message is Argo CD's own. A sync window shows only here, as "Sync
+	// operation blocked by sync window", in a phase Running that never ends.
+	Message string
+	// Revision is the one that was synced, of several sources joined by commas.
+	Revision string
+	// SyncChanged says that what Argo CD carries out is not what was sent.
+	SyncChanged bool
+	// Other says who or what another operation is from that waits, runs, or ran
+	// last; "" where there is none.
+	Other      string
+	FinishedAt time.Time // to the second
+	Results    []ResourceResult
+}
+
+// Completed tells whether the operation has come to its end.
+func (o Operation) Completed() bool { return (&stateView{Phase: o.Phase}).completed() }
+
+// ResourceResult is what a sync did with one resource.
+type ResourceResult struct {
+	Resource
+	Status  string // Synced, SyncFailed, Pruned, PruneSkipped; a hook's phase
+	Message string
+}
+
+// Operation looks for the sync that was sent under an identity.
+func (a *Client) Operation(ctx context.Context, name, identity string, sent SyncRequest) (Operation, error) {
+	_, v, err := a.read(ctx, name)
+	if err != nil {
+		return Operation{}, err
+	}
+	var o Operation
+	if v.Operation != nil {
+		if v.Operation.identity() == identity {
+			o.Found, o.Pending = true, true
+			o.SyncChanged = v.Operation.differs(sent, v.syncOptions())
+		} else {
+			o.Other = v.Operation.from()
+		}
+	}
+	state := v.Status.OperationState
+	if state == nil {
+		return o, nil
+	}
+	if state.Operation.identity() != identity {
+		if o.Other == "" {
+			o.Other = state.Operation.from()
+		}
+		return o, nil
+	}
+	o.Found, o.Pending = true, false
+	o.Phase, o.Message = state.Phase, state.Message
+	o.SyncChanged = state.Operation.differs(sent, v.syncOptions())
+	o.FinishedAt = timeOf(state.FinishedAt)
+	if state.SyncResult != nil {
+		o.Revision = joined(state.SyncResult.Revision, state.SyncResult.Revisions)
+		o.Results = state.results()
+	}
+	return o, nil
+}
+
+func (s *stateView) results() []ResourceResult {
+	var results []ResourceResult
+	for _, r := range s.SyncResult.Resources {
+		result := ResourceResult{Resource: r.resource(), Status: r.Status, Message: r.Message}
+		if result.Status == "" {
+			result.Status = r.HookPhase
+		}
+		results = append(results, result)
+	}
+	return results
+}
+
+// has tells whether the operation with this identity waits, runs, or ran last.
+func (v *view) has(identity string) bool {
+	return v.Operation != nil && v.Operation.identity() == identity ||
+		v.Status.OperationState != nil && v.Status.OperationState.Operation.identity() == identity
+}
+
+func (v *view) busy() *BusyError {
+	busy := &BusyError{Application: v.Metadata.Name, By: v.operator()}
+	if state := v.Status.OperationState; state != nil && !state.completed() {
+		busy.Phase, busy.Message = state.Phase, state.Message
+	}
+	return busy
+}
+
+// differs tells whether an operation is another one than csu would have written
+// for the request. A retry is one too: csu asks for none.
+func (o *operationView) differs(sent SyncRequest, options []string) bool {
+	if o.Sync == nil || o.Retry.Limit != 0 {
+		return true
+	}
+	return !reflect.DeepEqual(normal(*o.Sync), normal(syncOf(sent, options)))
+}
+
+// normal brings a sync into a form in which two of them can be compared.
+func normal(s syncView) syncView {
+	s.Resources = slices.Clone(s.Resources)
+	slices.SortFunc(s.Resources, func(x, y resourceView) int {
+		return strings.Compare(x.resource().String()+x.Group, y.resource().String()+y.Group)
+	})
+	s.SyncOptions = slices.Sorted(slices.Values(s.SyncOptions))
+	for _, raw := range []*json.RawMessage{&s.SyncStrategy, &s.Source, &s.Sources} {
+		if text := string(*raw); text == "null" || text == "{}" || text == "[]" {
+			*raw = nil
+		}
+	}
+	for _, list := range []*[]string{&s.Revisions, &s.SyncOptions, &s.Manifests} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	if len(s.Resources) == 0 {
+		s.Resources = nil
+	}
+	return s
+}

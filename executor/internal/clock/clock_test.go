@@ -1,0 +1,51 @@
+package clock
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+func TestFastRunsFaster(t *testing.T) {
+	epoch := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	c := Fast(epoch, time.Now().Add(-time.Second), 3600)
+	if got := c.Since(epoch); got < time.Hour || got > 2*time.Hour {
+		t.Errorf("a second after its start the clock shows %v after the epoch, want about 1h", got)
+	}
+}
+
+func TestPollCountsWhatItSleepsInTheRunsTime(t *testing.T) {
+	c := Fast(time.Now(), time.Now(), 3600)
+	looks := 0
+	err := c.Poll(context.Background(), 10*time.Second, time.Minute, func(context.Context) (bool, error) {
+		looks++
+		time.Sleep(time.Millisecond) // 3.6 s of the run's time; must not count as such
+		return false, nil
+	})
+	if !errors.Is(err, ErrLimit) {
+		t.Fatalf("Poll = %v, want ErrLimit", err)
+	}
+	if looks != 7 {
+		t.Errorf("Poll looked %d times in 1m at every 10s, want 7", looks)
+	}
+}
+
+func TestPollEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	err := Real().Poll(ctx, time.Hour, 2*time.Hour, func(context.Context) (bool, error) {
+		cancel()
+		return false, nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Poll = %v, want context.Canceled", err)
+	}
+}
+
+func TestPollReturnsTheErrorOfLook(t *testing.T) {
+	want := errors.New("no route")
+	err := Real().Poll(context.Background(), time.Second, time.Minute, func(context.Context) (bool, error) { return false, want })
+	if !errors.Is(err, want) {
+		t.Errorf("Poll = %v, want %v", err, want)
+	}
+}

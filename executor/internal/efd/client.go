@@ -1,0 +1,196 @@
+// Package efd reads the Engineering and Facilities Database: what the CSCs last
+// said about themselves, and what became of a ScriptQueue's scripts.
+//
+// The EFD is an InfluxDB 1.x database. Each topic is a measurement,
+// "lsst.sal.<component>.<topic>". The SAL index of a CSC is a field there, not
+// a tag: every query filters by salIndex, or the instances of an indexed CSC
+// would mix, and bounds the time. A CSC without an index has index 0.
+//
+// Words of this package:
+//   - lag: how late data may come in. A topic reaches the database through
+//     Kafka and a connector that writes every ten seconds or so. What is not
+//     there yet says nothing until the lag has passed.
+//   - sight: what one look saw of one CSC.
+//   - heard: a heartbeat of the CSC is no older than the lag and 15 s.
+//   - witness: a CSC that was heard, when it is asked whether another one is
+//     silent. Without a witness it may be the EFD that is silent.
+//
+// Everything here only reads; a read that fails for a passing reason is tried
+// again.
+package efd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+)
+
+const (
+	// maxStatements bounds a request; each of about 100 CSCs needs two.
+	maxStatements = 50
+	// maxAnswer bounds what is read of an answer, in bytes.
+	maxAnswer = 64 << 20
+	// callLimit is real time, like every limit of a single network call.
+	callLimit = 20 * time.Second
+	attempts  = 3
+
+	// lookBack bounds a search for the last value of what rarely changes: a
+	// CSC may have kept its summary state, a queue its content, for weeks.
+	lookBack = 30 * 24 * time.Hour
+	// heartbeatLookBack is added to the lag. It is short because heartbeats
+	// come every second, and the server reads all of them.
+	heartbeatLookBack = 5 * time.Minute
+	// skew is how far the clocks of the machines that stamp the data, and of
+	// the one that csu runs on, may be apart.
+	skew = 10 * time.Second
+)
+
+// Client reads one EFD. It may be used by several goroutines at once.
+type Client struct {
+	base, database     string
+	username, password string
+	hc                 *http.Client
+	clk                *clock.Clock
+	lag                time.Duration
+}
+
+// New returns a client for the InfluxDB whose query API is at base+"/query",
+// for example "https://summit-lsp.lsst.codes/influxdb". An empty username means
+// that the server asks for none. lag is how late data may come in. hc may be
+// nil.
+func New(base, database, username, password string, hc *http.Client, clk *clock.Clock, lag time.Duration) *Client {
+	own := http.Client{}
+	if hc != nil {
+		own = *hc
+	}
+	// A redirect means a login page or a wrong address; following it would
+	// turn the POST into a GET of something else.
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{
+		base: strings.TrimRight(base, "/"), database: database,
+		username: username, password: password,
+		hc: &own, clk: clk, lag: lag,
+	}
+}
+
+// Lag returns how late data may come in.
+func (c *Client) Lag() time.Duration { return c.lag }
+
+// ask puts the statements, at most maxStatements to a request, and returns the
+// rows of each and the time of the run at which the oldest of the answers was
+// asked for.
+func (c *Client) ask(ctx context.Context, statements ...string) (rows [][]row, asked time.Time, err error) {
+	for len(statements) > 0 {
+		n := min(maxStatements, len(statements))
+		got, at, err := c.batch(ctx, statements[:n])
+		if err != nil {
+			return nil, time.Time{}, err
+		}
+		if asked.IsZero() {
+			asked = at
+		}
+		rows = append(rows, got...)
+		statements = statements[n:]
+	}
+	return rows, asked, nil
+}
+
+// batch puts the statements of one request, again if it fails for a passing
+// reason.
+func (c *Client) batch(ctx context.Context, statements []string) ([][]row, time.Time, error) {
+	pause := time.Second
+	for attempt := 1; ; attempt++ {
+		asked := c.clk.Now()
+		rows, err := c.request(ctx, statements)
+		if err == nil {
+			return rows, asked, nil
+		}
+		var query *QueryError
+		if errors.As(err, &query) && query.cutShort && len(statements) > 1 {
+			// Without its real reason, which the statement alone brings out.
+			if _, _, alone := c.batch(ctx, []string{query.Statement}); alone != nil {
+				return nil, asked, alone
+			}
+			return nil, asked, err
+		}
+		var passing *UnreachableError
+		if !errors.As(err, &passing) || attempt == attempts || ctx.Err() != nil {
+			return nil, asked, err
+		}
+		if c.clk.Sleep(ctx, pause) != nil {
+			return nil, asked, err
+		}
+		pause *= 2
+	}
+}
+
+func (c *Client) request(ctx context.Context, statements []string) ([][]row, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	// The statements of one look are too long for a GET; InfluxDB takes a
+	// SELECT by POST as well, from a user who may only read. Milliseconds are
+	// enough: the server itself orders by its nanoseconds.
+	address := c.base + "/query?" + url.Values{"db": {c.database}, "epoch": {"ms"}}.Encode()
+	form := url.Values{"q": {strings.Join(statements, ";\n")}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
+	if err != nil {
+		return nil, &UnreachableError{Address: c.base, Err: errors.New("its address is not a URL")}
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "application/json")
+	if c.username != "" {
+		// Not u and p in the URL, which end in logs and errors.
+		req.SetBasicAuth(c.username, c.password)
+	}
+	resp, err := c.hc.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if len(body) > maxAnswer {
+		return nil, &FormatError{Reason: fmt.Sprintf("the answer is longer than %d MB", maxAnswer>>20)}
+	}
+	if err := c.refusal(resp, body); err != nil {
+		return nil, err
+	}
+	return decode(body, statements)
+}
+
+// unreachable drops the URL from the error of a request: it is named already.
+func (c *Client) unreachable(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &UnreachableError{Address: c.base, Err: err}
+}
+
+// refusal returns the error of an answer that isn't 200.
+func (c *Client) refusal(resp *http.Response, body []byte) error {
+	said := errorText(body)
+	switch code := resp.StatusCode; {
+	case code == http.StatusOK:
+		return nil
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return &AuthError{Username: c.username, Status: code, Message: said}
+	case code == http.StatusTooManyRequests, code >= 500:
+		return &UnreachableError{Address: c.base, Status: code, Message: said}
+	case code == http.StatusBadRequest && said != "":
+		return &QueryError{Message: said}
+	case code >= 300 && code < 400:
+		return &FormatError{Reason: fmt.Sprintf("%s/query redirects elsewhere (%s), perhaps to a login page: is this the address of the EFD's query API?", c.base, resp.Status)}
+	default:
+		return &FormatError{Reason: fmt.Sprintf("%s/query answered %s: is this the address of the EFD's query API?", c.base, resp.Status)}
+	}
+}

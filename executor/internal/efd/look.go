@@ -1,0 +1,165 @@
+package efd
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Sight is what one look saw of a CSC.
+type Sight struct {
+	CSC CSC
+	// State is the last summary state within 30 days, "DISABLED", "ENABLED",
+	// "FAULT", "OFFLINE" or "STANDBY"; empty if there is none, or if the CSC
+	// wrote a number that is no summary state.
+	State       string
+	StateAt     time.Time // when it wrote that; zero if there is none
+	HeartbeatAt time.Time // its newest heartbeat within the lag and 5 minutes; zero if none
+	Heard       bool      // HeartbeatAt was no older than the lag and 15 s
+}
+
+// freshness is added to the lag: a heartbeat comes every second, and a slow
+// flush now and then must not make a CSC seem silent.
+const freshness = 15 * time.Second
+
+// summaryState returns the word for the number of SAL's State.
+func summaryState(n int) string {
+	switch n {
+	case 1:
+		return "DISABLED"
+	case 2:
+		return "ENABLED"
+	case 3:
+		return "FAULT"
+	case 4:
+		return "OFFLINE"
+	case 5:
+		return "STANDBY"
+	}
+	return ""
+}
+
+// Look reads the last summary state and the newest heartbeat of each CSC, and
+// returns a Sight for each, in their order. A CSC of which the EFD knows
+// nothing is not an error: its Sight is empty.
+func (c *Client) Look(ctx context.Context, cscs []CSC) ([]Sight, error) {
+	sights := make([]Sight, 0, len(cscs))
+	// State and heartbeat of a CSC go into the same request.
+	for chunk := range slices.Chunk(cscs, maxStatements/2) {
+		now := c.clk.Now()
+		var statements []string
+		for _, csc := range chunk {
+			if err := checkComponent(csc.Component); err != nil {
+				return nil, fmt.Errorf("read the EFD: %w", err)
+			}
+			statements = append(statements,
+				selection{component: csc.Component, topic: "logevent_summaryState", fields: []string{"summaryState"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-lookBack), newest: true}.String(),
+				c.heartbeat(csc, now))
+		}
+		rows, asked, err := c.ask(ctx, statements...)
+		if err != nil {
+			return nil, err
+		}
+		for i, csc := range chunk {
+			s, err := c.sight(csc, rows[2*i], rows[2*i+1], asked)
+			if err != nil {
+				return nil, err
+			}
+			sights = append(sights, s)
+		}
+	}
+	return sights, nil
+}
+
+func (c *Client) heartbeat(csc CSC, now time.Time) string {
+	return selection{component: csc.Component, topic: "logevent_heartbeat", fields: []string{"salIndex"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-c.lag - heartbeatLookBack), newest: true}.String()
+}
+
+func (c *Client) sight(csc CSC, states, heartbeats []row, asked time.Time) (Sight, error) {
+	s := Sight{CSC: csc}
+	var err error
+	if len(states) > 0 {
+		n, err := states[0].integer("summaryState")
+		if err != nil {
+			return Sight{}, err
+		}
+		s.State = summaryState(n)
+		if s.StateAt, err = states[0].time(); err != nil {
+			return Sight{}, err
+		}
+	}
+	if len(heartbeats) > 0 {
+		if s.HeartbeatAt, err = heartbeats[0].time(); err != nil {
+			return Sight{}, err
+		}
+		s.Heard = !s.HeartbeatAt.Before(asked.Add(-c.lag - freshness))
+	}
+	return s, nil
+}
+
+// Fresh returns the time of the newest heartbeat of all the CSCs, or zero if
+// none of them was heard within the lag and 5 minutes. Where other CSCs live,
+// it tells up to when the EFD has taken data in.
+func (c *Client) Fresh(ctx context.Context, cscs []CSC) (time.Time, error) {
+	now := c.clk.Now()
+	var statements []string
+	for _, csc := range cscs {
+		if err := checkComponent(csc.Component); err != nil {
+			return time.Time{}, fmt.Errorf("read the EFD: %w", err)
+		}
+		statements = append(statements, c.heartbeat(csc, now))
+	}
+	rows, _, err := c.ask(ctx, statements...)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return newestTime(rows)
+}
+
+func newestTime(rows [][]row) (time.Time, error) {
+	var newest time.Time
+	for _, r := range slices.Concat(rows...) {
+		at, err := r.time()
+		if err != nil {
+			return time.Time{}, err
+		}
+		if at.After(newest) {
+			newest = at
+		}
+	}
+	return newest, nil
+}
+
+// Alive returns the CSCs of these components that are heard, with whatever
+// indices they have, sorted.
+func (c *Client) Alive(ctx context.Context, components []string) ([]CSC, error) {
+	now := c.clk.Now()
+	var statements []string
+	for _, name := range components {
+		if err := checkComponent(name); err != nil {
+			return nil, fmt.Errorf("read the EFD: %w", err)
+		}
+		// Without a filter by salIndex, for once: the indices are the question.
+		statements = append(statements, selection{component: name, topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: now.Add(-c.lag - freshness)}.String())
+	}
+	rows, _, err := c.ask(ctx, statements...)
+	if err != nil {
+		return nil, err
+	}
+	var alive []CSC
+	for i, name := range components {
+		for _, r := range rows[i] {
+			index, err := r.integer("salIndex")
+			if err != nil {
+				return nil, err
+			}
+			alive = append(alive, CSC{Component: name, Index: index})
+		}
+	}
+	slices.SortFunc(alive, func(a, b CSC) int {
+		return cmp.Or(cmp.Compare(a.Component, b.Component), cmp.Compare(a.Index, b.Index))
+	})
+	return slices.Compact(alive), nil
+}

@@ -1,0 +1,321 @@
+package efd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ProcessState is the state of a script's process, as the ScriptQueue sees it
+// (SAL's ScriptProcessState).
+type ProcessState int
+
+// The process states that a script event may carry.
+const (
+	ProcessUnknown ProcessState = iota
+	ProcessLoading
+	ProcessConfigured
+	ProcessRunning
+	ProcessDone
+	ProcessLoadFailed
+	ProcessConfigureFailed
+	ProcessTerminated
+)
+
+func (s ProcessState) String() string {
+	names := []string{"UNKNOWN", "LOADING", "CONFIGURED", "RUNNING", "DONE", "LOADFAILED", "CONFIGURE_FAILED", "TERMINATED"}
+	return name(names, int(s))
+}
+
+// ScriptState is the state that a script reports of itself (SAL's ScriptState).
+type ScriptState int
+
+// The script states that a script event may carry.
+const (
+	ScriptUnknown ScriptState = iota
+	ScriptUnconfigured
+	ScriptConfigured
+	ScriptRunning
+	ScriptPaused
+	ScriptEnding
+	ScriptStopping
+	ScriptFailing
+	ScriptDone
+	ScriptStopped
+	ScriptFailed
+	ScriptConfigureFailed
+)
+
+func (s ScriptState) String() string {
+	names := []string{"UNKNOWN", "UNCONFIGURED", "CONFIGURED", "RUNNING", "PAUSED", "ENDING", "STOPPING", "FAILING", "DONE", "STOPPED", "FAILED", "CONFIGURE_FAILED"}
+	return name(names, int(s))
+}
+
+func name(names []string, n int) string {
+	if n < 0 || n >= len(names) {
+		return fmt.Sprintf("%d", n)
+	}
+	return names[n]
+}
+
+// ScriptEvent is a script of a ScriptQueue as an event logevent_script gave it.
+//
+// A script's Index is not unique: a ScriptQueue that is started anew counts
+// from the beginning again.
+type ScriptEvent struct {
+	Index        int // SAL index of the script
+	Path         string
+	Standard     bool
+	ProcessState ProcessState
+	ScriptState  ScriptState
+	ExecutionID  string // empty: this ScriptQueue does not pass it on
+	CmdID        int    // private_seqNum of the command that added the script
+	At           time.Time
+
+	// When the script's process, its configuration and its run began and
+	// ended, by the clock of the ScriptQueue; zero for "not yet".
+	ProcessStart, ConfigureStart, ConfigureEnd, RunStart, ProcessEnd time.Time
+
+	// From FindScript, also where it found no script: when the EFD recorded
+	// the command that added it, zero if it has no such command; and the newest
+	// heartbeat of any ScriptQueue, zero if none was heard, which tells up to
+	// when the EFD has taken in what the ScriptQueues say.
+	CommandedAt, EFDTime time.Time
+}
+
+// Ended tells whether the script's process has ended, however.
+func (e ScriptEvent) Ended() bool {
+	switch e.ProcessState {
+	case ProcessDone, ProcessLoadFailed, ProcessConfigureFailed, ProcessTerminated:
+		return true
+	}
+	return false
+}
+
+// Succeeded tells whether the script ran to its end without an error. A process
+// state of DONE does not say that: a script that failed has it as well.
+func (e ScriptEvent) Succeeded() bool {
+	return e.ProcessState == ProcessDone && e.ScriptState == ScriptDone
+}
+
+// Outcome is "DONE", "FAILED", "STOPPED", "TERMINATED", "LOADFAILED" or
+// "CONFIGURE_FAILED", and empty while the script has not ended. A process that
+// ended while its script was in the midst of something counts as FAILED.
+func (e ScriptEvent) Outcome() string {
+	if !e.Ended() {
+		return ""
+	}
+	if e.ProcessState != ProcessDone {
+		return e.ProcessState.String()
+	}
+	switch e.ScriptState {
+	case ScriptDone, ScriptStopped, ScriptConfigureFailed:
+		return e.ScriptState.String()
+	}
+	return ScriptFailed.String()
+}
+
+var scriptFields = []string{
+	"scriptSalIndex", "path", "isStandard", "processState", "scriptState", "executionId", "cmdId",
+	"timestampProcessStart", "timestampConfigureStart", "timestampConfigureEnd", "timestampRunStart", "timestampProcessEnd",
+}
+
+func scripts(queue int, since time.Time, newest bool, where ...string) string {
+	return selection{
+		component: "ScriptQueue", topic: "logevent_script", fields: scriptFields,
+		where: append([]string{is("salIndex", queue)}, where...), since: since, newest: newest,
+	}.String()
+}
+
+func readScript(r row) (e ScriptEvent, err error) {
+	if e.At, err = r.time(); err != nil {
+		return ScriptEvent{}, err
+	}
+	if e.Path, err = r.text("path"); err != nil {
+		return ScriptEvent{}, err
+	}
+	if e.Standard, err = r.flag("isStandard"); err != nil {
+		return ScriptEvent{}, err
+	}
+	if _, ok := r.fields["executionId"]; ok {
+		if e.ExecutionID, err = r.text("executionId"); err != nil {
+			return ScriptEvent{}, err
+		}
+	}
+	var process, script int
+	for field, to := range map[string]*int{"scriptSalIndex": &e.Index, "processState": &process, "scriptState": &script, "cmdId": &e.CmdID} {
+		if *to, err = r.integer(field); err != nil {
+			return ScriptEvent{}, err
+		}
+	}
+	e.ProcessState, e.ScriptState = ProcessState(process), ScriptState(script)
+	for field, to := range map[string]*time.Time{
+		"timestampProcessStart": &e.ProcessStart, "timestampConfigureStart": &e.ConfigureStart, "timestampConfigureEnd": &e.ConfigureEnd,
+		"timestampRunStart": &e.RunStart, "timestampProcessEnd": &e.ProcessEnd,
+	} {
+		if *to, err = r.tai(field); err != nil {
+			return ScriptEvent{}, err
+		}
+	}
+	return e, nil
+}
+
+// Script reads the newest event since then of the script with this SAL index.
+// It returns false if there is none, which is "not yet" until the lag has
+// passed.
+func (c *Client) Script(ctx context.Context, queue, index int, since time.Time) (ScriptEvent, bool, error) {
+	rows, _, err := c.ask(ctx, scripts(queue, c.bound(since), true, is("scriptSalIndex", index)))
+	if err != nil || len(rows[0]) == 0 {
+		return ScriptEvent{}, false, err
+	}
+	e, err := readScript(rows[0][0])
+	if err != nil {
+		return ScriptEvent{}, false, fmt.Errorf("ScriptQueue:%d: script %d: %w", queue, index, err)
+	}
+	return e, true, nil
+}
+
+// bound allows for the clocks of other machines, and keeps a time that isn't
+// set within what InfluxDB can hold.
+func (c *Client) bound(since time.Time) time.Time {
+	since = since.Add(-skew)
+	if oldest := c.clk.Now().Add(-lookBack); since.Before(oldest) {
+		return oldest
+	}
+	return since
+}
+
+// FindScript finds the script that was added to the queue under this identity
+// since then, and returns its newest event.
+//
+// The identity is looked for as a word of descr in the commands that the EFD
+// recorded; the script is the one whose cmdId is the private_seqNum of that
+// command. Only if no such command is there, the identity is looked for as the
+// executionId of scripts. That is the weaker sign: LOVE's commander keeps a
+// parameter that was given once for the commands of others that leave it out,
+// so that scripts added later may carry it too. The first one is taken.
+//
+// If no script is found, the event returned tells with CommandedAt whether the
+// command is there, and with EFDTime how far the EFD has come: before the lag
+// has passed beyond the time of the command, "not found" is "not yet".
+func (c *Client) FindScript(ctx context.Context, queue int, identity string, since time.Time) (ScriptEvent, bool, error) {
+	if strings.TrimSpace(identity) == "" {
+		return ScriptEvent{}, false, fmt.Errorf("find a script of ScriptQueue:%d: its identity is empty", queue)
+	}
+	since = c.bound(since)
+	rows, _, err := c.ask(ctx,
+		selection{component: "ScriptQueue", topic: "command_add", fields: []string{"descr", "path", "private_seqNum"}, where: []string{is("salIndex", queue)}, since: since}.String(),
+		scripts(queue, since, false, says("executionId", identity)),
+		// Of any queue: the one that is asked about may be down.
+		selection{component: "ScriptQueue", topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: c.clk.Now().Add(-c.lag - heartbeatLookBack), newest: true}.String(),
+	)
+	if err != nil {
+		return ScriptEvent{}, false, err
+	}
+	seen := ScriptEvent{}
+	if seen.EFDTime, err = newestTime(rows[2:]); err != nil {
+		return seen, false, err
+	}
+	commands, err := addedUnder(identity, rows[0])
+	if err != nil {
+		return seen, false, err
+	}
+	var e ScriptEvent
+	var found bool
+	if len(commands) > 0 {
+		seen.CommandedAt = commands[len(commands)-1].at
+		e, found, err = c.scriptOf(ctx, queue, commands)
+	} else {
+		e, found, err = firstScript(rows[1])
+	}
+	if err != nil || !found {
+		return seen, false, err
+	}
+	e.EFDTime = seen.EFDTime
+	return e, true, nil
+}
+
+// command is an add that the EFD recorded.
+type command struct {
+	seqNum int
+	path   string
+	at     time.Time
+}
+
+// addedUnder returns the commands, oldest first, whose descr has the identity
+// as one of its words.
+func addedUnder(identity string, rows []row) ([]command, error) {
+	var commands []command
+	for _, r := range rows {
+		descr, ok := r.fields["descr"].(string)
+		if !ok || !carries(descr, identity) {
+			continue
+		}
+		var k command
+		var err error
+		if k.seqNum, err = r.integer("private_seqNum"); err != nil {
+			return nil, err
+		}
+		if k.path, err = r.text("path"); err != nil {
+			return nil, err
+		}
+		if k.at, err = r.time(); err != nil {
+			return nil, err
+		}
+		commands = append(commands, k)
+	}
+	return commands, nil
+}
+
+// carries tells whether the identity stands in the text as a whole word:
+// attempt 1 must not be found in the text of attempt 12.
+func carries(text, identity string) bool {
+	if text == identity {
+		return true
+	}
+	words := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" \t\r\n()[]{}<>,;'\"", r) })
+	return slices.Contains(words, identity)
+}
+
+// scriptOf returns the newest event of the script that one of the commands
+// added, of the last such command first. A sequence number is unique to one
+// sender only, and only for a time: path and time must fit as well.
+func (c *Client) scriptOf(ctx context.Context, queue int, commands []command) (ScriptEvent, bool, error) {
+	var statements []string
+	for _, k := range commands {
+		statements = append(statements, scripts(queue, k.at.Add(-skew), true, is("cmdId", k.seqNum), says("path", k.path)))
+	}
+	rows, _, err := c.ask(ctx, statements...)
+	if err != nil {
+		return ScriptEvent{}, false, err
+	}
+	for i, k := range slices.Backward(commands) {
+		if len(rows[i]) == 0 {
+			continue
+		}
+		e, err := readScript(rows[i][0])
+		e.CommandedAt = k.at
+		return e, err == nil, err
+	}
+	return ScriptEvent{}, false, nil
+}
+
+// firstScript returns the newest event of the script whose event came first.
+func firstScript(rows []row) (ScriptEvent, bool, error) {
+	var first, newest ScriptEvent
+	for i, r := range rows {
+		e, err := readScript(r)
+		if err != nil {
+			return ScriptEvent{}, false, err
+		}
+		if i == 0 {
+			first = e
+		}
+		if e.Index == first.Index && e.CmdID == first.CmdID {
+			newest = e
+		}
+	}
+	return newest, len(rows) > 0, nil
+}

@@ -1,0 +1,188 @@
+package love
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestAddScriptGivesEveryParameter(t *testing.T) {
+	m := newManager(t)
+	m.answer = says(http.StatusOK, `{"ack":"100004"}`)
+	index, err := m.client().AddScript(t.Context(), Add{
+		Queue: 2, Path: "set_summary_state.py", Standard: true, Config: "data:\n  - [ATDome, OFFLINE]\n",
+		Descr: "ATDome to OFFLINE (7f3a/offline/atdome/1)", ExecutionID: "7f3a/offline/atdome/1", LogLevel: 10, StopCheckpoint: ".*",
+	})
+	if err != nil || index != 100004 {
+		t.Fatalf("AddScript = %d, %v, want 100004", index, err)
+	}
+	// Each that were left out would be somebody else's.
+	want := []sent{{CSC: "ScriptQueue", SALIndex: 2, Cmd: "cmd_add", Params: map[string]any{
+		"path": "set_summary_state.py", "isStandard": true, "config": "data:\n  - [ATDome, OFFLINE]\n",
+		"descr": "ATDome to OFFLINE (7f3a/offline/atdome/1)", "executionId": "7f3a/offline/atdome/1",
+		"location": 2.0, "locationSalIndex": 0.0, "logLevel": 10.0, "pauseCheckpoint": "", "stopCheckpoint": ".*",
+		"block": "", "blockSize": 0.0, "startBlock": false,
+	}}}
+	_, _, got := m.seen()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+func TestAddScriptReadsTheIndexIfThereIsOne(t *testing.T) {
+	for ack, want := range map[string]int{`"200017"`: 200017, `" 200017\n"`: 200017, `200017`: 200017, `"Done"`: 0, `""`: 0, `"-1"`: 0, `"script 5"`: 0} {
+		m := newManager(t)
+		m.answer = says(http.StatusOK, `{"ack":`+ack+`}`)
+		if index, err := m.client().AddScript(t.Context(), Add{Queue: 1, Path: "x.py"}); err != nil || index != want {
+			t.Errorf("ack %s: AddScript = %d, %v, want %d", ack, index, err, want)
+		}
+	}
+}
+
+func TestAddScriptRefusesWhatNoQueueTakes(t *testing.T) {
+	m := newManager(t)
+	for _, a := range []Add{{Path: "x.py"}, {Queue: -1, Path: "x.py"}, {Queue: 1}, {Queue: 1, Path: "x.py", Location: 3}} {
+		if _, err := m.client().AddScript(t.Context(), a); err == nil {
+			t.Errorf("AddScript(%+v) = nil, want an error", a)
+		}
+	}
+	if _, requests, _ := m.seen(); requests != 0 {
+		t.Errorf("%d requests were made", requests)
+	}
+}
+
+func TestCommandsOfAQueue(t *testing.T) {
+	m := newManager(t)
+	c := m.client()
+	for _, err := range []error{
+		c.Resume(t.Context(), 1), c.Pause(t.Context(), 2), c.ShowQueue(t.Context(), 3), c.StopScript(t.Context(), 1, 100007, true),
+	} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	indices := make([]any, 400)
+	for i := range indices {
+		indices[i] = 0.0
+	}
+	indices[0] = 100007.0
+	want := []sent{
+		{CSC: "ScriptQueue", SALIndex: 1, Cmd: "cmd_resume", Params: map[string]any{}},
+		{CSC: "ScriptQueue", SALIndex: 2, Cmd: "cmd_pause", Params: map[string]any{}},
+		{CSC: "ScriptQueue", SALIndex: 3, Cmd: "cmd_showQueue", Params: map[string]any{}},
+		{CSC: "ScriptQueue", SALIndex: 1, Cmd: "cmd_stopScripts", Params: map[string]any{"length": 1.0, "salIndices": indices, "terminate": true}},
+	}
+	_, _, got := m.seen()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("commands (-want +got):\n%s", diff)
+	}
+}
+
+// page is what Django, nginx and others answer; it may hold anything.
+const page = "<html><title>Server Error</title>SECRET_KEY=hush</html>"
+
+func TestRefusedIsToldFromInDoubt(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		answer  http.HandlerFunc
+		refused bool
+		says    string
+	}{
+		{"malformed", says(400, `{"ack":"Request must have JSON data with the following keys"}`), true, "Request must have JSON data"},
+		{"not permitted", says(403, `{"ack":"Your user is not allowed to command the observatory."}`), true, "not allowed"},
+		{"not permitted, another form", says(403, `{"detail":"You do not have permission to perform this action."}`), true, "do not have permission"},
+		{"no such address", says(404, page), true, "the address of LOVE?"},
+		{"redirected", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, r.URL.Path, http.StatusTemporaryRedirect)
+		}, true, "the address of LOVE?"},
+		{"failed acknowledgement", says(200, `{"ack":"Failed: add not allowed in state <State.STANDBY: 5>"}`), true, "add not allowed"},
+		{"failed acknowledgement, another form", says(200, `{"ack":"Command failed: no such script"}`), true, "no such script"},
+
+		{"no acknowledgement in time", says(504, `{"ack":"Command time out. No ack received from component."}`), false, "No ack received"},
+		{"proxy's limit", says(504, page), false, "504"},
+		{"unhandled refusal", says(500, page), false, "ENABLED?"},
+		{"proxy lost the manager", says(502, page), false, "502"},
+		{"manager busy", says(503, page), false, "503"},
+		{"time out with 408", says(408, ""), false, "408"},
+		{"aborted acknowledgement", says(200, `{"ack":"Aborted"}`), false, "Aborted"},
+		{"timed out acknowledgement", says(200, `{"ack":"Timeout"}`), false, "Timeout"},
+		{"a page instead of an answer", says(200, page), false, "LOVE's address"},
+		{"no acknowledgement in the answer", says(200, `{"status":"ok"}`), false, "LOVE's address"},
+		{"connection lost", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, false, "the answer was lost"},
+		{"answer cut off", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte(`{"ack":`))
+		}, false, "the answer was lost"},
+	} {
+		m := newManager(t)
+		m.answer = test.answer
+		_, err := m.client().AddScript(t.Context(), Add{Queue: 1, Path: "x.py"})
+		var refused *RefusedError
+		var noAck *NoAckError
+		switch {
+		case test.refused && !errors.As(err, &refused):
+			t.Errorf("%s: %v, want a RefusedError", test.name, err)
+		case !test.refused && !errors.As(err, &noAck):
+			t.Errorf("%s: %v, want a NoAckError", test.name, err)
+		case !strings.Contains(err.Error(), test.says):
+			t.Errorf("%s: %v, want it to say %q", test.name, err, test.says)
+		case strings.Contains(err.Error(), "hush"):
+			t.Errorf("%s: the error shows the page: %v", test.name, err)
+		}
+		if _, requests, _ := m.seen(); requests != 1 {
+			t.Errorf("%s: the command was sent %d times", test.name, requests)
+		}
+	}
+}
+
+func TestSilenceAfterSendingIsInDoubt(t *testing.T) {
+	m := newManager(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	m.answer = func(_ http.ResponseWriter, r *http.Request) {
+		cancel() // the operator leaves while the command is under way
+		<-r.Context().Done()
+	}
+	_, err := m.client().AddScript(ctx, Add{Queue: 1, Path: "x.py"})
+	var noAck *NoAckError
+	if !errors.As(err, &noAck) || !errors.Is(err, context.Canceled) {
+		t.Errorf("AddScript = %v, want a NoAckError for context.Canceled", err)
+	}
+}
+
+func TestWhatNeverLeftIsKnownNotToHaveHappened(t *testing.T) {
+	m := newManager(t)
+	c := m.client()
+	if err := c.Pause(t.Context(), 1); err != nil { // it has a token and a connection now
+		t.Fatal(err)
+	}
+	m.Close()
+	c.hc.CloseIdleConnections() // or the command might still be written to one of them
+	var unreachable *UnreachableError
+	if _, err := c.AddScript(t.Context(), Add{Queue: 1, Path: "x.py"}); !errors.As(err, &unreachable) {
+		t.Errorf("the manager is gone: %v, want an UnreachableError", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.client().AddScript(ctx, Add{Queue: 1, Path: "x.py"}); !errors.As(err, &unreachable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled before: %v, want an UnreachableError for context.Canceled", err)
+	}
+}
+
+func TestATransportThatTellsNothingLeavesInDoubt(t *testing.T) {
+	m := newManager(t)
+	lost := errors.New("lost")
+	c := New(m.URL+"/love", user, password, &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/cmd/") {
+			return nil, lost
+		}
+		return http.DefaultTransport.RoundTrip(r)
+	})})
+	var noAck *NoAckError
+	if err := c.Resume(t.Context(), 1); !errors.As(err, &noAck) || !errors.Is(err, lost) {
+		t.Errorf("Resume = %v, want a NoAckError", err)
+	}
+}

@@ -1,0 +1,250 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/ground"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+)
+
+// waiting is a script that runs until the test makes the file go in its home.
+const waiting = `echo begun; while [ ! -e "$HOME/go" ]; do sleep 0.05; done; echo ended; exit 7`
+
+func TestDetachedOutlivesItsPool(t *testing.T) {
+	for _, kind := range []struct {
+		name string
+		env  map[string]string
+	}{
+		{"with setsid", nil},
+		{"without setsid", map[string]string{"PATH": toolbox(t, "setsid")}},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			h := newHost(t, ground.SSHDOptions{Env: kind.env})
+			first := New(Config{SSHConfigFile: h.config})
+			if s, err := first.Look(t.Context(), h.target, "run-1.crio_2"); err != nil || s.Known || s.BootID == "" {
+				t.Fatalf("Look before the start = %+v, %v", s, err)
+			}
+			if err := first.Start(t.Context(), h.target, "run-1.crio_2", waiting); err != nil {
+				t.Fatal(err)
+			}
+			first.Close()
+
+			second := h.pool(t)
+			s := awaitStatus(t, second, h.target, "run-1.crio_2", "running")
+			if err := second.Forget(t.Context(), h.target, "run-1.crio_2"); err == nil {
+				t.Error("Forget took away a command that runs")
+			}
+			write(t, filepath.Join(h.Home, "go"), "")
+			s = awaitStatus(t, second, h.target, "run-1.crio_2", "exited")
+			if s.ExitStatus != 7 || s.Output != "begun\nended\n" {
+				t.Errorf("status %d, output %q; want 7 and both lines", s.ExitStatus, s.Output)
+			}
+			if err := second.Forget(t.Context(), h.target, "run-1.crio_2"); err != nil {
+				t.Fatal(err)
+			}
+			awaitStatus(t, second, h.target, "run-1.crio_2", "unknown")
+			if err := second.Forget(t.Context(), h.target, "run-1.crio_2"); err != nil {
+				t.Errorf("Forget of a forgotten command: %v", err)
+			}
+		})
+	}
+}
+
+// What a script finds around it must not depend on the wrapper.
+func TestDetachedSurroundings(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	script := `umask; cat; echo "$0 $#"; [ "$PWD" = "$HOME" ] && echo home; echo 'it'\''s' >&2`
+	if err := p.Start(t.Context(), h.target, "look", script); err != nil {
+		t.Fatal(err)
+	}
+	s := awaitStatus(t, p, h.target, "look", "exited")
+	mask, err := p.Run(t.Context(), h.target, "umask")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := mask + h.folder("look") + "/script 0\nhome\nit's\n"; s.Output != want {
+		t.Errorf("output %q, want %q", s.Output, want)
+	}
+}
+
+func TestStartOnce(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	var started atomic.Int32
+	var starts sync.WaitGroup
+	for range 6 {
+		starts.Go(func() {
+			switch err := p.Start(t.Context(), h.target, "once", `echo x >>"$HOME/runs"`); {
+			case err == nil:
+				started.Add(1)
+			case !errors.Is(err, ErrExists):
+				t.Error(err)
+			}
+		})
+	}
+	starts.Wait()
+	awaitStatus(t, p, h.target, "once", "exited")
+	if err := p.Start(t.Context(), h.target, "once", "true"); !errors.Is(err, ErrExists) {
+		t.Errorf("Start of a name that has ended = %v, want ErrExists", err)
+	}
+	runs, err := os.ReadFile(filepath.Join(h.Home, "runs"))
+	if err != nil || string(runs) != "x\n" || started.Load() != 1 {
+		t.Errorf("started %d times, ran %q, %v; want once", started.Load(), runs, err)
+	}
+}
+
+func TestStartThatCannot(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	write(t, filepath.Join(h.Home, ".csu"), "a file where the folder should be")
+	err := p.Start(t.Context(), h.target, "once", "true")
+	var lost *LostError
+	if err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), ".csu") {
+		t.Errorf("Start = %v, want an error that says what is wrong with .csu", err)
+	}
+	for _, name := range []string{"", ".", "..", "a/b", "-rf", "a b", "a\nb", strings.Repeat("x", 300)} {
+		var config *ConfigError
+		if err := p.Start(t.Context(), h.target, name, "true"); !errors.As(err, &config) {
+			t.Errorf("Start under the name %q = %v, want a ConfigError", name, err)
+		}
+	}
+}
+
+// A wrapper that can't even claim its pid file leaves nothing behind.
+func TestStartWhoseWrapperDies(t *testing.T) {
+	bin := toolbox(t, "setsid")
+	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\necho no process left >&2\nexit 1\n")
+	h := newHost(t, ground.SSHDOptions{Env: map[string]string{"PATH": bin}})
+	p := h.pool(t)
+	err := p.Start(t.Context(), h.target, "once", `: >"$HOME/ran"`)
+	if err == nil || !strings.Contains(err.Error(), "no process left") {
+		t.Errorf("Start = %v, want the reason", err)
+	}
+	awaitStatus(t, p, h.target, "once", "unknown")
+}
+
+func TestGone(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	if err := p.Start(t.Context(), h.target, "killed", waiting); err != nil {
+		t.Fatal(err)
+	}
+	// The script outlives its wrapper: as long as it does, it may have effects.
+	h.kill(t, "killed", "pid")
+	h.pid(t, "killed", "child")
+	time.Sleep(200 * time.Millisecond)
+	awaitStatus(t, p, h.target, "killed", "running")
+	h.kill(t, "killed", "child")
+	s := awaitStatus(t, p, h.target, "killed", "gone")
+	if s.Output != "begun\n" {
+		t.Errorf("output %q, want what it printed before", s.Output)
+	}
+
+	// Its process id has been given to another process since.
+	write(t, filepath.Join(h.folder("killed"), "child"), fmt.Sprintf("%d 12345\n", os.Getpid()))
+	if s, err := p.Look(t.Context(), h.target, "killed"); err != nil || !s.Gone {
+		t.Errorf("Look = %+v, %v; want gone", s, err)
+	}
+}
+
+func TestGoneByReboot(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	if err := p.Start(t.Context(), h.target, "rebooted", waiting); err != nil {
+		t.Fatal(err)
+	}
+	h.pid(t, "rebooted", "child")
+	write(t, filepath.Join(h.folder("rebooted"), "boot"), "the boot before\n")
+	awaitStatus(t, p, h.target, "rebooted", "gone")
+}
+
+// A start that got stuck before its pid file is given up for good.
+func TestLookGivesUpStuckStart(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := New(Config{SSHConfigFile: h.config, Clock: clock.Fast(time.Now(), time.Now(), 1000)})
+	defer p.Close()
+	for name, files := range map[string][]string{"no-file": nil, "boot-file": {"boot"}} {
+		if err := os.MkdirAll(h.folder(name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+			if err != nil {
+				t.Fatal(err)
+			}
+			write(t, filepath.Join(h.folder(name), f), string(boot))
+		}
+		awaitStatus(t, p, h.target, name, "never")
+		if err := p.Start(t.Context(), h.target, name, "true"); !errors.Is(err, ErrExists) {
+			t.Errorf("Start under a name that was given up = %v, want ErrExists", err)
+		}
+		// The start gets unstuck after all.
+		write(t, filepath.Join(h.folder(name), "run"), runScript)
+		write(t, filepath.Join(h.folder(name), "script"), `: >"$HOME/ran"`)
+		if out, err := exec.Command("/bin/sh", filepath.Join(h.folder(name), "run")).CombinedOutput(); err == nil {
+			t.Errorf("a wrapper that was given up ended well: %s", out)
+		}
+		if _, err := os.Stat(filepath.Join(h.folder(name), "out")); err == nil {
+			t.Error("a wrapper that was given up went on")
+		}
+		awaitStatus(t, p, h.target, name, "never")
+	}
+}
+
+func TestOutputIsTheTail(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	script := `i=0; while [ $i -lt 2000 ]; do echo "line $i"; i=$((i+1)); done; printf 'caf\303\251'`
+	if err := p.Start(t.Context(), h.target, "much", script); err != nil {
+		t.Fatal(err)
+	}
+	s := awaitStatus(t, p, h.target, "much", "exited")
+	if len(s.Output) > 4096 || len(s.Output) < 4000 || !strings.HasSuffix(s.Output, "line 1999\ncafé") {
+		t.Errorf("%d bytes that end in %q", len(s.Output), s.Output[max(0, len(s.Output)-30):])
+	}
+}
+
+// The connection breaks between the request to start and its answer.
+func TestStartLostInTheMiddle(t *testing.T) {
+	bin := toolbox(t, "setsid")
+	setsid, err := exec.LookPath("setsid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\nsleep 1\nexec "+setsid+" \"$@\"\n")
+	h := newHost(t, ground.SSHDOptions{Env: map[string]string{"PATH": bin}})
+	var w wire
+	p := New(Config{SSHConfigFile: h.config, Dial: w.dial})
+	defer p.Close()
+	lost := make(chan error)
+	go func() { lost <- p.Start(t.Context(), h.target, "lost", waiting) }()
+	await(t, "the start to begin", func() bool { _, err := os.Stat(h.folder("lost")); return err == nil })
+	w.cut()
+	err = <-lost
+	var l *LostError
+	if !errors.As(err, &l) || NothingRan(err) {
+		t.Fatalf("Start whose connection is cut = %v, want a LostError", err)
+	}
+	// Look waits until the start has come to its end.
+	s, err := p.Look(t.Context(), h.target, "lost")
+	if err != nil || !s.Running {
+		t.Fatalf("Look = %+v, %v; want running", s, err)
+	}
+	if err := p.Start(t.Context(), h.target, "lost", waiting); !errors.Is(err, ErrExists) {
+		t.Errorf("second Start = %v, want ErrExists", err)
+	}
+	write(t, filepath.Join(h.Home, "go"), "")
+	if s := awaitStatus(t, p, h.target, "lost", "exited"); s.ExitStatus != 7 {
+		t.Errorf("exit status %d, want 7", s.ExitStatus)
+	}
+}

@@ -1,0 +1,151 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ErrExists is returned by [Pool.Start] when something was started under that
+// name before.
+var ErrExists = errors.New("it was started before; look at it instead of starting it again")
+
+// NothingRan reports whether err says that surely no script was run: the host
+// was not reached, did not let the operator in, or was refused.
+func NothingRan(err error) bool {
+	var (
+		config      *ConfigError
+		unreachable *UnreachableError
+		hostKey     *HostKeyError
+		auth        *AuthError
+		sudo        *SudoError
+	)
+	return errors.As(err, &config) || errors.As(err, &unreachable) || errors.As(err, &hostKey) ||
+		errors.As(err, &auth) || errors.As(err, &sudo)
+}
+
+// ConfigError says that the target or the operator's ssh config can't be used
+// as it is. Nothing was run.
+type ConfigError struct {
+	File    string // "" where the problem is in no file
+	Line    int    // 0 where unknown
+	Problem string // with what can be done about it
+	Err     error  // cause, or nil
+}
+
+func (e *ConfigError) Error() string {
+	s := e.Problem
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	switch {
+	case e.File == "":
+		return s
+	case e.Line == 0:
+		return fmt.Sprintf("%s: %s", e.File, s)
+	default:
+		return fmt.Sprintf("%s:%d: %s", e.File, e.Line, s)
+	}
+}
+
+func (e *ConfigError) Unwrap() error { return e.Err }
+
+// UnreachableError says that no session came about: no name, no route, no
+// answer, or a server that refused one. Nothing was run.
+type UnreachableError struct {
+	Host string // as in "azar03 (azar03.cp.lsst.org:22)"
+	Err  error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("%s was not reached, nothing was run there: %v", e.Host, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// AuthError says that the host did not let the operator in. Nothing was run.
+type AuthError struct {
+	Host    string   // as in "azar03 (azar03.cp.lsst.org:22)"
+	User    string   // the account that was to be logged in to
+	Offered []string // the keys that were offered
+	Notes   []string // why others were not
+	Accepts []string // the methods that the server accepts, where it said so
+	Reason  string   // set where the login succeeded and the account runs no commands
+}
+
+func (e *AuthError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "log in to %s as %q: ", e.Host, e.User)
+	if e.Reason != "" {
+		b.WriteString(e.Reason)
+		return b.String()
+	}
+	if len(e.Offered) == 0 {
+		b.WriteString("there is no key to offer; start ssh-agent and load one with ssh-add, or name one as IdentityFile in ssh config")
+	} else {
+		fmt.Fprintf(&b, "refused with %s; the public key of one must be authorized for this account", strings.Join(e.Offered, ", "))
+	}
+	for _, note := range e.Notes {
+		b.WriteString("; " + note)
+	}
+	if len(e.Accepts) > 0 {
+		fmt.Fprintf(&b, "; the server accepts %s, csu uses publickey", strings.Join(e.Accepts, ", "))
+	}
+	return b.String()
+}
+
+// LostError says that the connection broke, or the time for an answer ran out,
+// after the script was sent: it is unknown whether it ran.
+type LostError struct {
+	Host string
+	Err  error
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("lost %s after the script was sent, it is unknown whether it ran: %v", e.Host, e.Err)
+}
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// SudoError says that sudo asked for a password or refused. Nothing was run.
+type SudoError struct {
+	Host   string
+	User   string // the account that was asked for
+	Status int    // sudo's exit status
+	Stderr string // what sudo said
+}
+
+func (e *SudoError) Error() string {
+	s := fmt.Sprintf("sudo to %q on %s was refused, nothing was run (exit status %d)", e.User, e.Host, e.Status)
+	if said := oneLine(e.Stderr); said != "" {
+		s += ": " + said
+	}
+	return s + fmt.Sprintf("; \"sudo -n -iu %s /bin/sh\" must work there without a password and without a terminal", e.User)
+}
+
+// ExitError says that a script ended with another status than 0.
+type ExitError struct {
+	Status int    // exit status; -1 where a signal ended the script
+	Signal string // the signal's name without SIG, where one did
+	Stderr string // the end of its error output
+}
+
+func (e *ExitError) Error() string {
+	s := fmt.Sprintf("exit status %d", e.Status)
+	if e.Signal != "" {
+		s = "ended by signal " + e.Signal
+	}
+	if said := oneLine(e.Stderr); said != "" {
+		s += ": " + said
+	}
+	return s
+}
+
+// oneLine joins the lines of s, the last ones if there are many.
+func oneLine(s string) string {
+	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
+	if len(lines) > 5 {
+		lines = append([]string{"..."}, lines[len(lines)-5:]...)
+	}
+	return strings.Join(lines, "; ")
+}

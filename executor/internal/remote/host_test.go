@@ -1,0 +1,248 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/ground"
+)
+
+// host is a real server under the name azar03 in an ssh config of its own.
+type host struct {
+	*ground.SSHD
+	target Target
+	known  string // known_hosts file
+	config string // ssh config file
+}
+
+func newHost(t *testing.T, o ground.SSHDOptions) *host {
+	t.Helper()
+	t.Setenv("SSH_AUTH_SOCK", "")
+	dir := t.TempDir()
+	h := &host{
+		SSHD:   ground.StartSSHD(t, o),
+		target: Target{Host: "azar03", Address: "azar03.example.org", Via: ViaOwn},
+		known:  filepath.Join(dir, "known_hosts"),
+		config: filepath.Join(dir, "config"),
+	}
+	write(t, h.known, h.KnownHosts())
+	write(t, h.config, h.ConfigBlock("azar03", h.known))
+	t.Cleanup(func() { h.endDetached(t) })
+	return h
+}
+
+func (h *host) pool(t *testing.T) *Pool {
+	t.Helper()
+	p := New(Config{SSHConfigFile: h.config})
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// folder is where the detached command name lives.
+func (h *host) folder(name string) string { return filepath.Join(h.Home, ".csu", name) }
+
+// pid reads a process id that a detached command has left in file.
+func (h *host) pid(t *testing.T, name, file string) int {
+	t.Helper()
+	var pid int
+	await(t, "the process id in "+file, func() bool {
+		text, err := os.ReadFile(filepath.Join(h.folder(name), file))
+		if err != nil {
+			return false
+		}
+		fields := strings.Fields(string(text))
+		if len(fields) == 0 {
+			return false
+		}
+		pid, err = strconv.Atoi(fields[0])
+		return err == nil
+	})
+	return pid
+}
+
+func (h *host) kill(t *testing.T, name, file string) {
+	t.Helper()
+	if err := syscall.Kill(h.pid(t, name, file), syscall.SIGKILL); err != nil {
+		t.Fatalf("kill %s of %s: %v", file, name, err)
+	}
+}
+
+// endDetached ends what a test has left running: a detached command outlives
+// everything else.
+func (h *host) endDetached(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(h.Home, ".csu", "*", "*"))
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range files {
+		if base := filepath.Base(f); base != "pid" && base != "child" {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		var pid int
+		var begun string
+		if n, _ := fmt.Sscan(string(text), &pid, &begun); n != 2 {
+			continue
+		}
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), " "+begun+" ") {
+			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// await waits until what is so.
+func await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+		if so() {
+			return
+		}
+	}
+	t.Fatalf("waited in vain for %s", what)
+}
+
+// awaitStatus looks until the command is in the state wanted.
+func awaitStatus(t *testing.T, p *Pool, target Target, name, want string) Status {
+	t.Helper()
+	var s Status
+	await(t, name+" "+want, func() bool {
+		var err error
+		if s, err = p.Look(t.Context(), target, name); err != nil {
+			t.Fatal(err)
+		}
+		return state(s) == want
+	})
+	return s
+}
+
+// state says in a word what a Status says.
+func state(s Status) string {
+	switch {
+	case !s.Known:
+		return "unknown"
+	case s.Running:
+		return "running"
+	case s.Exited:
+		return "exited"
+	case s.Gone && s.NotStarted:
+		return "never"
+	case s.Gone:
+		return "gone"
+	}
+	return "nothing"
+}
+
+// toolbox makes a folder for PATH with the usual tools of Debian's essential
+// packages, but those in without.
+func toolbox(t *testing.T, without ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+tools:
+	for _, tool := range []string{"cat", "mkdir", "mv", "rm", "tail", "sleep", "setsid", "env", "id", "sed"} {
+		for _, w := range without {
+			if tool == w {
+				continue tools
+			}
+		}
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			t.Fatalf("a tool that every Debian has is missing: %v", err)
+		}
+		if err := os.Symlink(path, filepath.Join(dir, tool)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// wire is a network between csu and a server that can be cut.
+type wire struct {
+	mu    sync.Mutex
+	conns []net.Conn
+	count int
+	mute  atomic.Bool // nothing comes through any more, and nobody is told
+}
+
+// dial is the Dial of a pool whose connections go over the wire.
+func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	far, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	inner, err := listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns = append(w.conns, inner, far)
+	w.count++
+	go w.relay(far, inner)
+	go w.relay(inner, far)
+	return near, nil
+}
+
+func (w *wire) relay(to, from net.Conn) {
+	defer to.Close()
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		if err != nil {
+			return
+		}
+		if w.mute.Load() {
+			continue
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// cut breaks all connections without a word to either side's program.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		c.Close()
+	}
+	w.conns = nil
+}
+
+func (w *wire) dialed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.count
+}

@@ -1,0 +1,168 @@
+package remote
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+
+	"github.com/lsst-ts/csu/executor/ground"
+)
+
+// refused runs something on h and returns the error about its host key.
+func refused(t *testing.T, h *host) *HostKeyError {
+	t.Helper()
+	err := h.runTrue(t)
+	var hostKey *HostKeyError
+	if !errors.As(err, &hostKey) || !NothingRan(err) {
+		t.Fatalf("Run = %v, want a HostKeyError", err)
+	}
+	return hostKey
+}
+
+func (h *host) runTrue(t *testing.T) error {
+	t.Helper()
+	_, err := h.pool(t).Run(t.Context(), h.target, "true")
+	return err
+}
+
+func (h *host) hostKey(t *testing.T, kind string) ssh.PublicKey {
+	t.Helper()
+	for _, k := range h.HostKeys {
+		if k.Type() == kind {
+			return k
+		}
+	}
+	t.Fatalf("the server has no %s key", kind)
+	return nil
+}
+
+func TestUnknownHost(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	for what, change := range map[string]func(){
+		"empty":   func() { write(t, h.known, "# nobody\n") },
+		"missing": func() { os.Remove(h.known) },
+	} {
+		change()
+		e := refused(t, h)
+		if len(e.Known) != 0 || !strings.Contains(e.Error(), "unknown") {
+			t.Errorf("%s known_hosts: %v; want the host called unknown", what, e)
+		}
+		if !strings.Contains(e.Error(), "ssh azar03") || !strings.Contains(e.Error(), "SHA256:") || !strings.Contains(e.Error(), h.known) {
+			t.Errorf("%s known_hosts: %v; want fingerprint, file and remedy", what, e)
+		}
+	}
+}
+
+func TestHostKeyMismatch(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	other := ground.NewKey(t, filepath.Join(t.TempDir(), "other"), ground.Ed25519)
+	write(t, h.known, "# the host before it was installed anew\n"+knownhosts.Line([]string{h.Addr}, other)+"\n")
+	e := refused(t, h)
+	if len(e.Known) != 1 || e.Known[0].File != h.known || e.Known[0].Line != 2 {
+		t.Errorf("known lines %+v, want line 2 of %s", e.Known, h.known)
+	}
+	host, port, _ := net.SplitHostPort(h.Addr)
+	for _, want := range []string{h.known + ":2", ssh.FingerprintSHA256(other), fmt.Sprintf("ssh-keygen -f %s -R '[%s]:%s'", h.known, host, port)} {
+		if !strings.Contains(e.Error(), want) {
+			t.Errorf("%v; want %q in it", e, want)
+		}
+	}
+}
+
+// A host that has another kind of key than the known one is not the known one.
+func TestHostKeyOfAnotherKind(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-ed25519"}})
+	write(t, h.known, knownhosts.Line([]string{h.Addr}, h.hostKey(t, ssh.KeyAlgoECDSA256))+"\n")
+	if e := refused(t, h); len(e.Known) != 1 || !strings.HasPrefix(e.Shown, ssh.KeyAlgoED25519) {
+		t.Errorf("refused with %v; want the ed25519 key shown and the known line", e)
+	}
+}
+
+// Of a host's keys known_hosts may have any: that one is asked for.
+func TestHostKeyAlgorithmsFollowKnownHosts(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	for _, kind := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256} {
+		write(t, h.known, knownhosts.Line([]string{h.Addr}, h.hostKey(t, kind))+"\n")
+		if err := h.runTrue(t); err != nil {
+			t.Errorf("only the %s key is known: %v", kind, err)
+		}
+		hashed := knownhosts.HashHostname(knownhosts.Normalize(h.Addr))
+		write(t, h.known, hashed+" "+string(ssh.MarshalAuthorizedKey(h.hostKey(t, kind))))
+		if err := h.runTrue(t); err != nil {
+			t.Errorf("only the %s key is known, hashed: %v", kind, err)
+		}
+	}
+}
+
+func TestRevokedHostKey(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	key := h.hostKey(t, ssh.KeyAlgoED25519)
+	write(t, h.known, knownhosts.Line([]string{h.Addr}, key)+"\n@revoked * "+string(ssh.MarshalAuthorizedKey(key)))
+	if e := refused(t, h); !e.Revoked || !strings.Contains(e.Error(), "revoked") {
+		t.Errorf("refused with %v; want the key called revoked", e)
+	}
+}
+
+func TestHostCertificate(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	key := ground.NewKey(t, filepath.Join(dir, "certified"), ground.Ed25519)
+	certificate := &ssh.Certificate{Key: key, CertType: ssh.HostCert, KeyId: "azar03", ValidPrincipals: []string{"127.0.0.1"}, ValidBefore: ssh.CertTimeInfinity}
+	if err := certificate.SignCert(rand.Reader, authority); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "certified-cert.pub"), string(ssh.MarshalAuthorizedKey(certificate)))
+	if err := os.Chmod(filepath.Join(dir, "certified"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, ground.SSHDOptions{Config: []string{
+		"HostKey " + filepath.Join(dir, "certified"),
+		"HostCertificate " + filepath.Join(dir, "certified-cert.pub"),
+	}})
+	_, port, _ := net.SplitHostPort(h.Addr)
+	line := "@cert-authority [127.0.0.1]:" + port + " " + string(ssh.MarshalAuthorizedKey(authority.PublicKey()))
+	write(t, h.known, line)
+	if err := h.runTrue(t); err != nil {
+		t.Errorf("the host's certificate authority is known: %v", err)
+	}
+	// Where only the plain key is known the certificate must not get in the way.
+	write(t, h.known, h.KnownHosts())
+	if err := h.runTrue(t); err != nil {
+		t.Errorf("only the plain key is known: %v", err)
+	}
+	write(t, h.known, strings.Replace(line, "127.0.0.1", "127.0.0.2", 1))
+	refused(t, h)
+}
+
+func TestUnreadableKnownHosts(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	write(t, h.known, "azar03 ssh-ed25519 nonsense\n")
+	if e := refused(t, h); !strings.Contains(e.Error(), h.known+":1") {
+		t.Errorf("refused with %v; want file and line", e)
+	}
+}
+
+func TestHostKeyAlias(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	write(t, h.known, knownhosts.Line([]string{"the-host"}, h.HostKeys[0])+"\n")
+	write(t, h.config, h.ConfigBlock("azar03", h.known, "HostKeyAlias the-host"))
+	if err := h.runTrue(t); err != nil {
+		t.Error(err)
+	}
+}

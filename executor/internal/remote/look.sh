@@ -1,0 +1,49 @@
+# Tells what is known about $name: the boot id, the state, then the end of the
+# output. With $fence set, a start that has not got to its script never will.
+boot=$(cat /proc/sys/kernel/random/boot_id) || exit
+echo "$boot"
+d=$HOME/.csu/$name
+if [ ! -d "$d" ]; then
+	echo unknown
+	exit 0
+fi
+alive() {
+	pid= begun=
+	[ -f "$1" ] && read -r pid begun <"$1"
+	case $pid in
+	'' | *[!0-9]*) return 1 ;;
+	esac
+	kill -0 "$pid" 2>/dev/null || return 1
+	stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
+	set -- ${stat##*) }
+	[ "$1" != Z ] && [ "${20}" = "$begun" ]
+}
+# The claim that run makes; whoever makes it second does nothing.
+[ -n "$fence" ] && (set -C && echo none >"$d/pid") 2>/dev/null
+claim=
+[ -f "$d/pid" ] && read -r claim rest <"$d/pid"
+was=
+[ -f "$d/boot" ] && read -r was <"$d/boot"
+same=yes
+[ -n "$was" ] && [ "$was" != "$boot" ] && same=
+# Alive is asked before the status file: a process that has ended has left it.
+if [ -n "$same" ] && { alive "$d/pid" || alive "$d/child"; }; then
+	state=running
+elif [ "$claim" = none ]; then
+	state=never
+elif [ -e "$d/pid" ] && [ -n "$claim" ]; then
+	state=gone
+elif [ -n "$same" ]; then
+	state=starting
+elif [ -e "$d/pid" ]; then
+	state=gone
+else
+	state=never
+fi
+if [ -f "$d/status" ]; then
+	read -r status <"$d/status"
+	state="exited $status"
+fi
+echo "$state"
+[ -f "$d/out" ] && tail -c 4096 "$d/out"
+exit 0

@@ -1,0 +1,237 @@
+// Package slack posts announcements to Slack, with a bot token (the method
+// chat.postMessage) or through an incoming webhook.
+//
+// Slack knows no idempotency key: whether a message whose answer was lost was
+// posted, only the channel shows. So nothing is sent again, except after 429,
+// which says that the message was not taken.
+package slack
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/slack-go/slack"
+)
+
+const (
+	callLimit = 20 * time.Second // for one request
+	// waitLimit bounds what is waited for Slack's rate limit, in all. The time
+	// that Slack asks for is real time, also in a rehearsal.
+	waitLimit = time.Minute
+	// waitUnasked is waited if Slack does not say how long; a channel takes
+	// about a message a second.
+	waitUnasked = time.Second
+)
+
+// ErrNoCredential is returned where neither a token nor a webhook was given.
+// Nothing was posted.
+var ErrNoCredential = errors.New("no Slack token and no webhook is given")
+
+// RefusedError says that a message is known not to have been posted: Slack said
+// no, or was never reached.
+type RefusedError struct {
+	Reason string // Slack's word, such as "channel_not_found", or in ours
+	Err    error  // of the connection; nil if Slack answered
+}
+
+func (e *RefusedError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("Slack: not posted: %s: %v", e.Reason, e.Err)
+	}
+	return "Slack: not posted: " + e.Reason
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// LostError says that a message was sent and that it is not known whether it
+// was posted. The channel shows it.
+type LostError struct {
+	Reason string
+	Err    error // of the connection; nil if Slack answered
+}
+
+func (e *LostError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("Slack: perhaps posted, perhaps not: %s: %v", e.Reason, e.Err)
+	}
+	return "Slack: perhaps posted, perhaps not: " + e.Reason
+}
+
+func (e *LostError) Unwrap() error { return e.Err }
+
+// Client posts to one workspace.
+type Client struct {
+	api     *slack.Client // nil without a token
+	webhook string        // a secret; empty without one
+	hc      *http.Client
+}
+
+// New returns a client that posts with the token or, without one, through the
+// webhook. Without either every call returns [ErrNoCredential]. apiURL is
+// Slack's own if empty; hc may be nil.
+func New(token, webhook, apiURL string, hc *http.Client) (*Client, error) {
+	own := http.Client{}
+	if hc != nil {
+		own = *hc
+	}
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c := &Client{hc: &own}
+	if token != "" {
+		options := []slack.Option{slack.OptionHTTPClient(c.hc)}
+		if apiURL != "" {
+			if !isHTTP(apiURL) {
+				return nil, fmt.Errorf("the address of Slack, %q, is not an http(s) URL", apiURL)
+			}
+			options = append(options, slack.OptionAPIURL(strings.TrimRight(apiURL, "/")+"/"))
+		}
+		c.api = slack.New(token, options...)
+		return c, nil
+	}
+	if webhook != "" && !isHTTP(webhook) {
+		return nil, errors.New("the Slack webhook is not an http(s) URL")
+	}
+	c.webhook = webhook
+	return c, nil
+}
+
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// Check asks Slack whether the token holds; it posts nothing. A webhook can't
+// be asked: it is taken as given.
+func (c *Client) Check(ctx context.Context) error {
+	switch {
+	case c.api != nil:
+		return c.try(ctx, func(ctx context.Context) error {
+			_, err := c.api.AuthTestContext(ctx)
+			return err
+		})
+	case c.webhook != "":
+		return nil
+	}
+	return ErrNoCredential
+}
+
+// Post posts a text to a channel. A webhook posts to the channel that it was
+// made for, whichever is named. The errors are [RefusedError] and
+// [ErrNoCredential], after which nothing was posted, and [LostError].
+func (c *Client) Post(ctx context.Context, channel, text string) error {
+	switch {
+	case c.api != nil:
+		return c.try(ctx, func(ctx context.Context) error {
+			// Not escaped: the text may have Slack's own markup.
+			_, timestamp, err := c.api.PostMessageContext(ctx, channel, slack.MsgOptionText(text, false))
+			if err == nil && timestamp == "" {
+				return errors.New("the answer names no message")
+			}
+			return err
+		})
+	case c.webhook != "":
+		return c.try(ctx, func(ctx context.Context) error {
+			return slack.PostWebhookCustomHTTPContext(ctx, c.webhook, c.hc, &slack.WebhookMessage{Text: text})
+		})
+	}
+	return ErrNoCredential
+}
+
+// try makes a call, and makes it again as often as Slack says that it was too
+// early.
+func (c *Client) try(ctx context.Context, call func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return &RefusedError{Reason: "stopped before it was sent", Err: err}
+	}
+	var waited time.Duration
+	for {
+		err := c.once(ctx, call)
+		pause, limited := rateLimit(err)
+		if !limited {
+			return judge(err)
+		}
+		if waited+pause > waitLimit {
+			return &RefusedError{Reason: fmt.Sprintf("it takes no message now, and asks to wait for %s more", pause)}
+		}
+		if err := clock.Real().Sleep(ctx, pause); err != nil {
+			return &RefusedError{Reason: "stopped while waiting for Slack's rate limit", Err: err}
+		}
+		waited += pause
+	}
+}
+
+func (c *Client) once(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	return call(ctx)
+}
+
+// rateLimit tells whether Slack refused a call as too early, and how long to
+// wait.
+func rateLimit(err error) (time.Duration, bool) {
+	var limited *slack.RateLimitedError
+	if errors.As(err, &limited) {
+		return max(limited.RetryAfter, waitUnasked), true
+	}
+	var status slack.StatusCodeError
+	if errors.As(err, &status) && status.Code == http.StatusTooManyRequests {
+		return waitUnasked, true
+	}
+	return 0, false
+}
+
+// judge sorts the error of a call by what it says about the message.
+func judge(err error) error {
+	if err == nil {
+		return nil
+	}
+	var said slack.SlackErrorResponse
+	if errors.As(err, &said) {
+		switch said.Err {
+		case "internal_error", "fatal_error", "request_timeout", "service_unavailable":
+			// Slack's documentation: some of it may have succeeded.
+			return &LostError{Reason: said.Err}
+		}
+		return &RefusedError{Reason: said.Err}
+	}
+	var status slack.StatusCodeError
+	if errors.As(err, &status) {
+		reason := strings.TrimSpace(fmt.Sprintf("it answers %d %s", status.Code, http.StatusText(status.Code)))
+		if status.Code >= 500 || status.Code == http.StatusRequestTimeout {
+			return &LostError{Reason: reason}
+		}
+		return &RefusedError{Reason: reason + refusal(status.Code)}
+	}
+	// The URL of a webhook is its secret, and the error of a request has it.
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
+	// No connection, or not with Slack: nothing was sent.
+	op, isOp := errors.AsType[*net.OpError](err)
+	_, isImpostor := errors.AsType[*tls.CertificateVerificationError](err)
+	if isOp && op.Op == "dial" || isImpostor {
+		return &RefusedError{Reason: "Slack can't be reached", Err: err}
+	}
+	return &LostError{Reason: "the answer was lost", Err: err}
+}
+
+// refusal says what a webhook's status means, of which the library does not
+// hand on the text.
+func refusal(code int) string {
+	switch code {
+	case http.StatusForbidden:
+		return ": posting is restricted"
+	case http.StatusNotFound:
+		return ": no such webhook or channel"
+	case http.StatusGone:
+		return ": the channel is archived"
+	}
+	return ""
+}

@@ -1,0 +1,300 @@
+// Package journal is the record of a run, from which it can be taken up again
+// after any crash, and which documents the deployment afterwards.
+//
+// A journal is a file of JSON lines that is only ever appended to. Each line is
+// a [Record] with its number, the time, the hash of the line before it and, as
+// its last field, its own. A record is on the disk when [Journal.Append]
+// returns; intent is recorded before an effect, the outcome after it.
+//
+// What a file can suffer, and what becomes of it:
+//
+//   - a last line that was cut off while it was written was never acknowledged:
+//     [Open] keeps it beside the journal as <journal>.torn-N and cuts it off;
+//   - any other damage is a [*DamageError] that names the line;
+//   - lines that are missing at the end can't be noticed: a journal's last copy
+//     is its only one;
+//   - after a write or a sync has failed, nobody knows what the disk holds. The
+//     journal takes no more records, so that nothing is started on it; see
+//     [*FailedError].
+//
+// The events are documented at their constants. A run's records go: run; then
+// for each stage answers (consent, doubts) and stage; for each attempt of a step
+// perhaps answers (consent, doubt), started, notes, answers, and outcome or
+// in-doubt; stage-done; for each final step the like, or not-needed; complete.
+// After a crash, or after stopped, the next record is resume. A run that is given
+// up goes from an answer "abort", or from abort, over left and the final steps to
+// aborted.
+//
+// A journal holds no secret: evidence and texts are made without any.
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// ErrEmpty says that a journal has no record: no run has begun in it, since the
+// first record is on the disk before anything else is done.
+var ErrEmpty = errors.New("the journal has no record: no run has begun in it")
+
+// ExistsError says that a journal can't be created, since there is one.
+type ExistsError struct{ Name string }
+
+func (e *ExistsError) Error() string {
+	return fmt.Sprintf("journal %q: it exists and has records", e.Name)
+}
+
+// LockedError says that another executor has the journal open.
+type LockedError struct {
+	Name     string
+	Operator string // "" where it is not known
+	PID      int    // 0 where it is not known
+}
+
+func (e *LockedError) Error() string {
+	who := "another csu"
+	if e.PID != 0 {
+		who = fmt.Sprintf("another csu (process %d, operator %q)", e.PID, e.Operator)
+	}
+	return fmt.Sprintf("journal %q: %s is running this plan; let it end, or look at it with csu status", e.Name, who)
+}
+
+// FailedError says that a write to the journal, or its sync, failed. What the
+// disk holds then is not known; the journal takes no more records.
+type FailedError struct {
+	Name string
+	Op   string // write, sync
+	Err  error
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("journal %q: %s: %v; csu can't go on without its journal: mend the disk, then resume", e.Name, e.Op, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FailedError) Unwrap() error { return e.Err }
+
+// ErrClosed is returned for records after [Journal.Close].
+var ErrClosed = errors.New("the journal is closed")
+
+// Journal is a journal open for appending, and locked. Its methods may be called
+// from several goroutines.
+type Journal struct {
+	name string
+	file File
+
+	mu     sync.Mutex
+	seq    int
+	hash   string
+	size   int64
+	failed error
+}
+
+// Create begins a journal with its first record, of event [RunBegun]. A file
+// without any record is taken for the remains of a Create that did not get so
+// far. A journal with records is an [*ExistsError], one that is open elsewhere a
+// [*LockedError].
+func Create(fsys FS, name string, first Record) (*Journal, error) {
+	if first.Event != RunBegun || first.Run == nil {
+		return nil, fmt.Errorf("create journal %q: its first record must begin a run", name)
+	}
+	file, err := openLocked(fsys, name, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{name: name, file: file}
+	if err := j.begin(fsys, first); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return j, nil
+}
+
+func (j *Journal) begin(fsys FS, first Record) error {
+	x, err := scan(j.name, j.file, func(*Record) error { return &ExistsError{j.name} })
+	var exists *ExistsError
+	if errors.As(err, &exists) {
+		return exists
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := cut(fsys, j.name, j.file, x); err != nil {
+		return err
+	}
+	if _, err := j.Append(first); err != nil {
+		return err
+	}
+	// The file's name must outlive a crash as well as its content.
+	if err := fsys.SyncDir(filepath.Dir(j.name)); err != nil {
+		return fmt.Errorf("create journal %q: %w", j.name, err)
+	}
+	return nil
+}
+
+// Open opens a journal to go on with it, and calls visit for each record as
+// [Read] does; an error of visit leaves the file as it is. A torn last line is
+// cut off; torn is the name of the file that it is kept in. A journal without
+// any record is [ErrEmpty], one that is open elsewhere a [*LockedError].
+func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn string, err error) {
+	file, err := openLocked(fsys, name, os.O_RDWR)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close())
+		}
+	}()
+	x, err := scan(name, file, visit)
+	if err != nil {
+		return nil, "", err
+	}
+	if x.records == 0 {
+		return nil, "", fmt.Errorf("open journal %q: %w", name, ErrEmpty)
+	}
+	if torn, err = cut(fsys, name, file, x); err != nil {
+		return nil, "", err
+	}
+	if err := renew(name, file, x); err != nil {
+		return nil, "", err
+	}
+	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
+		return nil, "", fmt.Errorf("open journal %q: %w", name, err)
+	}
+	return &Journal{name: name, file: file, seq: x.records, hash: x.hash, size: x.whole}, torn, nil
+}
+
+// openLocked opens the file and takes its lock.
+func openLocked(fsys FS, name string, flag int) (File, error) {
+	file, err := fsys.OpenFile(name, flag, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	err = file.Lock()
+	if err == nil {
+		return file, nil
+	}
+	defer file.Close()
+	if !errors.Is(err, ErrLocked) {
+		return nil, fmt.Errorf("lock journal %q: %w", name, err)
+	}
+	locked := &LockedError{Name: name}
+	// Who has it stands in the journal itself; where that can't be read, the
+	// lock is reason enough.
+	_, _ = scan(name, file, func(r *Record) error {
+		if r.Run != nil {
+			locked.Operator, locked.PID = r.Run.Operator, r.Run.PID
+		}
+		return nil
+	})
+	return nil, locked
+}
+
+// cut moves a torn last line into a file of its own.
+func cut(fsys FS, name string, file File, x extent) (kept string, err error) {
+	if len(x.torn) == 0 {
+		return "", nil
+	}
+	if kept, err = keep(fsys, name, x.torn); err != nil {
+		return "", fmt.Errorf("keep the torn last line of journal %q: %w", name, err)
+	}
+	if err := file.Truncate(x.whole); err != nil {
+		return "", fmt.Errorf("cut the torn last line off journal %q: %w", name, err)
+	}
+	if err := file.Sync(); err != nil {
+		return "", fmt.Errorf("cut the torn last line off journal %q: %w", name, err)
+	}
+	return kept, nil
+}
+
+func keep(fsys FS, name string, data []byte) (string, error) {
+	for n := 1; ; n++ {
+		kept := fmt.Sprintf("%s.torn-%d", name, n)
+		file, err := fsys.OpenFile(kept, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		_, err = file.WriteAt(data, 0)
+		if err == nil {
+			err = file.Sync()
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return "", err
+		}
+		return kept, fsys.SyncDir(filepath.Dir(name))
+	}
+}
+
+// renew writes the last record once more. Its sync may have failed before, and
+// then what was read just now may stand in the memory only, marked as written; a
+// later sync would not bring it to the disk. The records before it were synced,
+// or it would not have been written.
+func renew(name string, file File, x extent) error {
+	line := make([]byte, x.whole-x.last)
+	if _, err := file.ReadAt(line, x.last); err != nil {
+		return fmt.Errorf("open journal %q: %w", name, err)
+	}
+	if _, err := file.WriteAt(line, x.last); err != nil {
+		return &FailedError{name, "write", err}
+	}
+	if err := file.Sync(); err != nil {
+		return &FailedError{name, "sync", err}
+	}
+	return nil
+}
+
+// Append adds a record, whose event, time and content are given, and returns it
+// as it stands in the file. When it returns without error, the record is
+// durable. After a [*FailedError] every further call gives the same error.
+func (j *Journal) Append(r Record) (*Record, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.failed != nil {
+		return nil, j.failed
+	}
+	r.Seq, r.Prev = j.seq+1, j.hash
+	clean(&r)
+	line, hash, err := encode(&r)
+	if err == nil && len(line) > maxLine {
+		err = fmt.Errorf("its %d bytes are more than a line may have", len(line))
+	}
+	var written *Record
+	if err == nil {
+		// A line that can't be read back would make the journal useless at the
+		// very moment when it is needed.
+		written, err = decode(line[:len(line)-1])
+	}
+	if err != nil {
+		return nil, fmt.Errorf("journal %q: record %q: %w", j.name, r.Event, err)
+	}
+	if _, err := j.file.WriteAt(line, j.size); err != nil {
+		j.failed = &FailedError{j.name, "write", err}
+		return nil, j.failed
+	}
+	if err := j.file.Sync(); err != nil {
+		j.failed = &FailedError{j.name, "sync", err}
+		return nil, j.failed
+	}
+	j.seq, j.hash, j.size = r.Seq, hash, j.size+int64(len(line))
+	return written, nil
+}
+
+// Close ends the use of the journal and gives its lock back.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if errors.Is(j.failed, ErrClosed) {
+		return nil
+	}
+	j.failed = ErrClosed
+	if err := j.file.Close(); err != nil {
+		return fmt.Errorf("close journal %q: %w", j.name, err)
+	}
+	return nil
+}

@@ -1,0 +1,26 @@
+package plan
+
+import "strings"
+
+// CSCList names CSCs briefly for people: the indices of one component together,
+// and no index where a component has none.
+func CSCList(cscs []string) string {
+	var order []string
+	indices := map[string][]string{}
+	for _, c := range cscs {
+		name, index, _ := strings.Cut(c, ":")
+		if _, seen := indices[name]; !seen {
+			order = append(order, name)
+		}
+		indices[name] = append(indices[name], index)
+	}
+	var out []string
+	for _, name := range order {
+		if all := indices[name]; len(all) == 1 && (all[0] == "0" || all[0] == "") {
+			out = append(out, name)
+		} else {
+			out = append(out, name+":"+strings.Join(all, ","))
+		}
+	}
+	return strings.Join(out, ", ")
+}

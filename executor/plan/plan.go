@@ -1,0 +1,290 @@
+// Package plan is the language between csu's two halves: the compiler writes
+// plans, people review them, the executor replays them.
+//
+// The words:
+//
+//   - a plan is everything that one upgrade of one site does, frozen;
+//   - a stage is a barrier: it starts when the stage before it is finished and
+//     the operator has consented;
+//   - a step is one action with its time limit, its source in the procedure and
+//     the text for doing it by hand;
+//   - a final step undoes what another step did, at the end of the run or when
+//     it is aborted;
+//   - targets are the systems that the plan talks to; cscs and hosts are the
+//     plan's own tables of the site: whatever a step names stands there.
+//
+// A plan in memory and a plan in a file are one struct. [Encode] is canonical
+// and [Decode] accepts canonical bytes only, so that a plan has one digest.
+package plan
+
+// Format is the version of the plan's form. It is raised whenever an executor
+// that knows only the old form would do something else, or less, with a plan of
+// the new one: a new field, a new kind, a new meaning. There is no reading of
+// other versions; a plan is compiled again.
+const Format = "csu-plan/1"
+
+// Type is the type of an upgrade.
+type Type string
+
+// The upgrade types of the procedure.
+const (
+	Full        Type = "full"        // a whole cycle
+	Incremental Type = "incremental" // a few CSCs, compatible in schema
+	Recovery    Type = "recovery"    // after an upgrade of the OS or Kubernetes
+)
+
+// Types are all upgrade types.
+var Types = []Type{Full, Incremental, Recovery}
+
+// Plan is a frozen upgrade.
+type Plan struct {
+	Format  string  `json:"format"`
+	Site    string  `json:"site"`
+	Type    Type    `json:"type"`
+	Upgrade Upgrade `json:"upgrade"`
+	Targets Targets `json:"targets"`
+	CSCs    []CSC   `json:"cscs"`
+	Hosts   []Host  `json:"hosts"`
+	Stages  []Stage `json:"stages"`
+	Final   []Step  `json:"final"`
+}
+
+// Upgrade is the request that the plan was compiled from.
+type Upgrade struct {
+	Date    string `json:"date"`    // day of the deployment at the site, YYYY-MM-DD
+	Attempt int    `json:"attempt"` // 1, and one more after each abort
+	Cycle   string `json:"cycle"`   // image tag of the cycle, such as c0045
+	Reason  string `json:"reason"`  // given to the scripts that want one
+	Queue   int    `json:"queue"`   // SAL index of the ScriptQueue that runs the scripts
+
+	Revisions     []Change `json:"revisions,omitempty"` // full: revisions that the new cycle already has
+	BreaksSchema  bool     `json:"breaksSchema,omitempty"`
+	SyncSasquatch bool     `json:"syncSasquatch,omitempty"`
+	CriosDone     bool     `json:"criosDone,omitempty"`
+
+	Changed      []Change `json:"changed,omitempty"`      // incremental: what changes
+	Applications []string `json:"applications,omitempty"` // incremental: synced beside it
+	Hosts        []string `json:"hosts,omitempty"`        // incremental: updated beside those of the changed CSCs
+
+	StartBridges              bool     `json:"startBridges,omitempty"` // csu starts the camera bridges, not the camera team (P34)
+	IntegrationTestingFollows bool     `json:"integrationTestingFollows,omitempty"`
+	Branches                  []Branch `json:"branches,omitempty"`
+}
+
+// Change gives a CSC a revision of its image within the cycle.
+type Change struct {
+	CSC      string `json:"csc"`
+	Revision int    `json:"revision,omitempty"` // 0 where the CSC has no image: it runs on a host
+}
+
+// Branch is the branch of a configuration repository that is deployed.
+type Branch struct {
+	Repository string `json:"repository"`
+	Branch     string `json:"branch"`
+}
+
+// Targets are the systems that the plan talks to.
+type Targets struct {
+	Kubernetes Kubernetes `json:"kubernetes"`
+	ArgoCD     ArgoCD     `json:"argocd"`
+	LOVE       LOVE       `json:"love"`
+	EFD        EFD        `json:"efd"`
+	Registry   Registry   `json:"registry"`
+	Slack      Slack      `json:"slack"`
+	Pages      []Page     `json:"pages"` // for people: dashboards, Nublado, Rancher, Foreman
+}
+
+// Kubernetes names the one cluster that the plan may touch (P20).
+type Kubernetes struct {
+	Context string `json:"context"`
+	// Server is the API server's address; compared with the kubeconfig's by
+	// scheme, host and port, and by path where it has one.
+	Server     string `json:"server"`
+	Kubeconfig string `json:"kubeconfig"` // name of the site's kubeconfig file, for people
+}
+
+// ArgoCD says where the Applications are.
+type ArgoCD struct {
+	Namespace string `json:"namespace"`
+	Project   string `json:"project"` // of the control system's applications
+	URL       string `json:"url"`
+}
+
+// LOVE is the operators' interface, through which scripts are queued.
+type LOVE struct {
+	URL  string `json:"url"`
+	View string `json:"view"` // name of the summary-state view (P13)
+}
+
+// EFD is the InfluxDB 1.x that records events and commands.
+type EFD struct {
+	URL      string   `json:"url"`
+	Database string   `json:"database"`
+	Lag      Duration `json:"lag"` // what is younger may not be there yet
+}
+
+// Registry is the schema registry, reached by exec into one of its pods.
+type Registry struct {
+	Namespace string `json:"namespace"`
+	Selector  string `json:"selector"`
+	Container string `json:"container,omitempty"`
+}
+
+// Slack is where the site is told what happens.
+type Slack struct {
+	Channel string `json:"channel"`
+}
+
+// Page is an address for people.
+type Page struct {
+	Title string `json:"title"`
+	URL   string `json:"url"`
+}
+
+// CSC is a row of the table of CSCs. All of the site's stand there, the
+// untouched ones too: they are what selectors must not reach and what a
+// rehearsal must find unharmed.
+type CSC struct {
+	// CSC is the SAL name with its index, such as "MTMount:0". A job of the CSC
+	// chart that speaks no SAL stands under its Job's name, without a colon.
+	CSC     string `json:"csc"`
+	Job     *Job   `json:"job,omitempty"`  // where it runs in the cluster,
+	Host    string `json:"host,omitempty"` // or the host that runs it
+	Image   string `json:"image,omitempty"`
+	ComesUp string `json:"comesUp,omitempty"` // summary state after a start
+	Expect  string `json:"expect,omitempty"`  // summary state at the end of the upgrade
+	Bridge  bool   `json:"bridge,omitempty"`  // a camera OCS bridge, which goes on speaking when OFFLINE (P11)
+	// Principal is the role that must have agreed before it is touched (P3).
+	Principal string `json:"principal,omitempty"`
+}
+
+// Job is a Kubernetes Job of the CSC chart with the labels that tell it apart.
+type Job struct {
+	Application string `json:"application"` // of Argo CD
+	Namespace   string `json:"namespace"`
+	Name        string `json:"name"`
+	Label       string `json:"label"` // label csc: the alias in the chart
+	CSCName     string `json:"cscName"`
+	CSCClass    string `json:"cscClass"`
+}
+
+// Host is a row of the table of hosts.
+type Host struct {
+	Name      string `json:"name"`
+	Address   string `json:"address"`
+	Users     []User `json:"users"`
+	Principal string `json:"principal,omitempty"`
+}
+
+// User is an account that commands run as on a host.
+type User struct {
+	Name string `json:"name"`
+	// Via is how it is reached: "login" as that user, "sudo" from the
+	// operator's own account, or "own" for the operator's own account.
+	Via string `json:"via"`
+}
+
+// Stage is a group of steps behind one consent.
+type Stage struct {
+	ID         string   `json:"id"`
+	Title      string   `json:"title"`
+	Consent    string   `json:"consent"`              // what the operator consents to
+	Principals []string `json:"principals,omitempty"` // whose agreement the consent confirms (P3)
+	Doubts     []string `json:"doubts,omitempty"`     // doubtful facts that the operator is asked about here
+	Source     []string `json:"source"`               // numbers of the procedure
+	Steps      []Step   `json:"steps"`
+}
+
+// OnFailure is what happens when a step fails.
+type OnFailure string
+
+// The ways to go on after a failure.
+const (
+	Ask    OnFailure = "ask"    // nothing new starts; the operator chooses
+	Report OnFailure = "report" // it is told, and the run goes on
+)
+
+// Step is one action.
+type Step struct {
+	ID         string   `json:"id"` // stage/name
+	Title      string   `json:"title"`
+	Source     []string `json:"source"`               // numbers of the procedure
+	Needs      []string `json:"needs"`                // ids of steps of the same stage that must be finished before
+	Consent    string   `json:"consent,omitempty"`    // asked when the step is about to start
+	Principals []string `json:"principals,omitempty"` // whose agreement that consent confirms (P3)
+	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before it starts
+	Action     Action   `json:"action"`
+	Timeout    Duration `json:"timeout"`
+	// OnFailure also holds for a step whose time ran out.
+	OnFailure OnFailure `json:"onFailure"`
+	ByHand    string    `json:"byHand"`           // what a person would do instead (P12)
+	Undoes    string    `json:"undoes,omitempty"` // final steps: the id of the step that this one undoes
+}
+
+// Step returns the step with the id, final steps included.
+func (p *Plan) Step(id string) (*Step, bool) {
+	for s := range p.AllSteps() {
+		if s.ID == id {
+			return s, true
+		}
+	}
+	return nil, false
+}
+
+// AllSteps yields every step in the plan's order, the final ones last.
+func (p *Plan) AllSteps() func(yield func(*Step) bool) {
+	return func(yield func(*Step) bool) {
+		for i := range p.Stages {
+			for j := range p.Stages[i].Steps {
+				if !yield(&p.Stages[i].Steps[j]) {
+					return
+				}
+			}
+		}
+		for i := range p.Final {
+			if !yield(&p.Final[i]) {
+				return
+			}
+		}
+	}
+}
+
+// CSC returns the row of the named CSC.
+func (p *Plan) CSC(name string) (*CSC, bool) {
+	for i := range p.CSCs {
+		if p.CSCs[i].CSC == name {
+			return &p.CSCs[i], true
+		}
+	}
+	return nil, false
+}
+
+// Host returns the row of the named host.
+func (p *Plan) Host(name string) (*Host, bool) {
+	for i := range p.Hosts {
+		if p.Hosts[i].Name == name {
+			return &p.Hosts[i], true
+		}
+	}
+	return nil, false
+}
+
+// User returns the host's account of that name.
+func (h *Host) User(name string) (User, bool) {
+	for _, u := range h.Users {
+		if u.Name == name {
+			return u, true
+		}
+	}
+	return User{}, false
+}
+
+// Speaks tells whether the CSC has a SAL component, so that the EFD hears it.
+func (c *CSC) Speaks() bool {
+	for _, r := range c.CSC {
+		if r == ':' {
+			return true
+		}
+	}
+	return false
+}

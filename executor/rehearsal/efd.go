@@ -1,0 +1,291 @@
+package rehearsal
+
+import (
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// fields of a point: int, float64, string or bool.
+type fields map[string]any
+
+type point struct {
+	at     time.Time
+	fields fields
+}
+
+// efd is the InfluxDB of the site. Events are points of their measurements;
+// heartbeats are worked out from when the CSCs lived, since they come once a
+// second.
+type efd struct {
+	site       *Site
+	database   string
+	lag        time.Duration
+	points     map[string][]point // by measurement, in the order of time
+	components map[string][]*csc
+}
+
+// defaultLag is how late data come in where the plan doesn't say.
+const defaultLag = 10 * time.Second
+
+func newEFD(s *Site) *efd {
+	e := &efd{
+		site: s, database: s.plan.Targets.EFD.Database, lag: time.Duration(s.plan.Targets.EFD.Lag),
+		points: map[string][]point{}, components: map[string][]*csc{},
+	}
+	if e.lag <= 0 {
+		e.lag = defaultLag
+	}
+	return e
+}
+
+func (e *efd) add(measurement string, at time.Time, f fields) {
+	e.points[measurement] = append(e.points[measurement], point{at, f})
+}
+
+// lastState is the last summary state that a CSC has published, 0 for none.
+func (e *efd) lastState(c *csc) state {
+	for _, p := range slices.Backward(e.points[measurement(c.component, "logevent_summaryState")]) {
+		if p.fields["salIndex"] == c.index {
+			return state(p.fields["summaryState"].(int))
+		}
+	}
+	return 0
+}
+
+// horizon is the time up to which data have come in: the connector writes at
+// intervals, and what it writes has been under way for a while.
+func (e *efd) horizon(now time.Time) time.Time {
+	half := e.lag / 2
+	return now.Add(-half).Truncate(half)
+}
+
+// beat is the interval of heartbeats.
+const beat = time.Second
+
+// heartbeats yields when a CSC's heartbeats came within a span of time.
+func (c *csc) heartbeats(from, to time.Time, descending bool) iter.Seq[time.Time] {
+	return func(yield func(time.Time) bool) {
+		spans := slices.Clone(c.alive)
+		if descending {
+			slices.Reverse(spans)
+		}
+		for _, life := range spans {
+			end := to
+			if !life.to.IsZero() {
+				end = earlier(to, life.to)
+			}
+			last := int64(end.Sub(life.from) / beat)
+			first := int64(max(0, from.Sub(life.from)+beat-1) / beat)
+			if end.Before(life.from) {
+				continue
+			}
+			for i := range last - first + 1 {
+				n := first + i
+				if descending {
+					n = last - i
+				}
+				if !yield(life.from.Add(time.Duration(n) * beat)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// scan yields the points of a measurement that came in, within a span of time
+// and, for heartbeats, of one SAL index if one is given.
+func (e *efd) scan(name string, s query, from, to time.Time) iter.Seq[point] {
+	return func(yield func(point) bool) {
+		component, beats := strings.CutSuffix(strings.TrimPrefix(name, "lsst.sal."), ".logevent_heartbeat")
+		if beats {
+			for _, p := range e.beats(component, s, from, to) {
+				if !yield(p) {
+					return
+				}
+			}
+			return
+		}
+		points := e.points[name]
+		first, _ := slices.BinarySearchFunc(points, from, func(p point, t time.Time) int { return p.at.Compare(t) })
+		end := len(points)
+		for end > first && points[end-1].at.After(to) {
+			end--
+		}
+		points = points[first:end]
+		for i := range points {
+			p := points[i]
+			if s.descending {
+				p = points[len(points)-1-i]
+			}
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// beats returns the heartbeats of a component's CSCs, at most as many of each
+// as the query takes in all.
+func (e *efd) beats(component string, s query, from, to time.Time) []point {
+	index, one := 0, false
+	if s.where != nil {
+		index, one = s.where.salIndex()
+	}
+	var found []point
+	for _, c := range e.components[component] {
+		if one && c.index != index {
+			continue
+		}
+		n := 0
+		for at := range c.heartbeats(from, to, s.descending) {
+			p := point{at, fields{"salIndex": c.index, "heartbeat": true}}
+			if s.where != nil && !s.where.holds(p) {
+				continue
+			}
+			found = append(found, p)
+			if n++; n == s.limit {
+				break
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b point) int {
+		if s.descending {
+			return b.at.Compare(a.at)
+		}
+		return a.at.Compare(b.at)
+	})
+	return found
+}
+
+// result and series are InfluxDB's JSON.
+type result struct {
+	StatementID int      `json:"statement_id"`
+	Series      []series `json:"series,omitempty"`
+	Error       string   `json:"error,omitempty"`
+}
+
+type series struct {
+	Name    string   `json:"name"`
+	Columns []string `json:"columns"`
+	Values  [][]any  `json:"values"`
+}
+
+// run carries a statement out.
+func (e *efd) run(s query, epoch string) []series {
+	now := e.site.clk.Now()
+	from, to := e.site.Epoch.Add(-history), e.horizon(now)
+	if s.where != nil {
+		from, to = s.where.bounds(from, to)
+	}
+	var found []series
+	for _, name := range s.measurements {
+		out := series{Name: name}
+		keys := s.fields
+		var points []point
+		for p := range e.scan(name, s, from, to) {
+			if s.where != nil && !s.where.holds(p) || !p.hasOne(s.fields) {
+				continue
+			}
+			if points = append(points, p); len(points) == s.limit {
+				break
+			}
+		}
+		if len(points) == 0 {
+			continue
+		}
+		if len(keys) == 0 {
+			keys = fieldKeys(points)
+		}
+		out.Columns = append([]string{"time"}, keys...)
+		for _, p := range points {
+			row := []any{influxTime(p.at, epoch)}
+			for _, k := range keys {
+				row = append(row, p.fields[k])
+			}
+			out.Values = append(out.Values, row)
+		}
+		found = append(found, out)
+	}
+	return found
+}
+
+// hasOne tells whether the point has one of the fields; InfluxDB leaves out
+// those that have none.
+func (p point) hasOne(names []string) bool {
+	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return p.fields[n] != nil })
+}
+
+func fieldKeys(points []point) []string {
+	set := map[string]bool{}
+	for _, p := range points {
+		for k := range p.fields {
+			set[k] = true
+		}
+	}
+	keys := make([]string, 0, len(set))
+	for k := range set {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// influxTime writes a time in the unit that was asked for.
+func influxTime(at time.Time, epoch string) any {
+	if unit, ok := influxUnits[epoch]; ok && epoch != "" {
+		return at.UnixNano() / int64(unit)
+	}
+	return at.UTC().Format(time.RFC3339Nano)
+}
+
+// efdHandler serves InfluxDB's query API.
+func (s *Site) efdHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/influxdb/query", s.serveQuery)
+	mux.HandleFunc("/query", s.serveQuery)
+	mux.HandleFunc("/influxdb/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	return mux
+}
+
+func (s *Site) serveQuery(w http.ResponseWriter, r *http.Request) {
+	user, password, given := r.BasicAuth()
+	if !given {
+		user, password = r.FormValue("u"), r.FormValue("p")
+	}
+	w.Header().Set("X-Influxdb-Version", "1.11.3")
+	refuse := func(status int, text string) { writeJSON(w, status, map[string]string{"error": text}) }
+	switch {
+	case user == "":
+		refuse(http.StatusUnauthorized, "unable to parse authentication credentials")
+		return
+	case user != s.efdUser || password != s.efdPassword:
+		refuse(http.StatusUnauthorized, "authorization failed")
+		return
+	case r.FormValue("q") == "":
+		refuse(http.StatusBadRequest, `missing required parameter "q"`)
+		return
+	}
+	statements, err := parseQuery(r.FormValue("q"), s.clk.Now())
+	if err != nil {
+		refuse(http.StatusBadRequest, err.Error())
+		return
+	}
+	results := make([]result, 0, len(statements))
+	s.mu.Lock()
+	for i, statement := range statements {
+		answer := result{StatementID: i}
+		if db := r.FormValue("db"); s.efd.database != "" && db != s.efd.database {
+			answer.Error = "database not found: " + db
+		} else {
+			answer.Series = s.efd.run(statement, r.FormValue("epoch"))
+		}
+		if results = append(results, answer); answer.Error != "" {
+			break
+		}
+	}
+	s.mu.Unlock()
+	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+}

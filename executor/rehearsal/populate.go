@@ -1,0 +1,357 @@
+package rehearsal
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// history is how far back the site's past goes.
+const history = 30 * 24 * time.Hour
+
+// populate makes the site as it is before the upgrade: for a recovery as the
+// upgrade of the OS or of Kubernetes has left it.
+func (s *Site) populate() {
+	s.efd = newEFD(s)
+	s.cluster = newCluster(s)
+	s.love = love{tokens: map[string]bool{}, lost: map[string]bool{}}
+	s.slack = slackChannels{}
+	s.registry = registry{site: s, level: "FORWARD", subjects: map[string]string{}}
+	for i := range s.plan.CSCs {
+		s.addCSC(&s.plan.CSCs[i])
+	}
+	s.addHosts()
+	s.addNamespaces()
+	for _, c := range s.cscs {
+		s.begin(c)
+	}
+	for _, h := range s.hosts {
+		for _, v := range h.services {
+			v.running = len(v.cscs) == 0 || slices.ContainsFunc(v.cscs, (*csc).lives)
+		}
+	}
+	s.addApplications()
+	s.addRegistryPod()
+}
+
+func (s *Site) addCSC(row *plan.CSC) {
+	if s.byName[row.CSC] != nil {
+		return
+	}
+	c := newCSC(row)
+	c.says = c.component != "MTVMS" && !s.chance("says OFFLINE "+row.CSC, 0.08)
+	s.cscs = append(s.cscs, c)
+	s.byName[row.CSC] = c
+	s.efd.components[c.component] = append(s.efd.components[c.component], c)
+	if c.component == "ScriptQueue" {
+		c.says = true
+		c.queue = newQueue(s, c)
+		s.queues[c.index] = c.queue
+	}
+}
+
+// past is how a CSC is before the upgrade.
+type past struct {
+	state  state
+	alive  bool
+	podRan bool // its pod runs; may be true for one that is silent
+}
+
+func (s *Site) pastOf(c *csc) past {
+	was, ok := stateOf(c.row.Expect)
+	if !ok {
+		if was, ok = stateOf(c.row.ComesUp); !ok {
+			was = standby
+		}
+	}
+	p := past{state: was, alive: was != offline || c.row.Bridge, podRan: was != offline}
+	switch s.plan.Type {
+	case plan.Full:
+		if c.row.Bridge || was == standby && s.chance("state before "+c.row.CSC, 0.6) {
+			p.state = enabled
+		}
+	case plan.Recovery:
+		if c.row.Job == nil {
+			p.alive = p.alive && !s.hasSSH(c.row.Host)
+			break
+		}
+		// Most nodes were drained; some pods have stayed, some of them without
+		// the CSC in them being heard.
+		fate := s.draw("after the IT upgrade " + c.row.CSC).Float64()
+		p.podRan = fate < 0.2 && c.queue == nil
+		p.alive = fate < 0.1 && c.queue == nil
+	}
+	return p
+}
+
+func (s *Site) hasSSH(host string) bool {
+	for step := range s.plan.AllSteps() {
+		if a, ok := step.Action.Doer.(*plan.SSH); ok && a.Host == host {
+			return true
+		}
+	}
+	return false
+}
+
+// begin gives a CSC its past, its Job and its pod.
+func (s *Site) begin(c *csc) {
+	p := s.pastOf(c)
+	since := s.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
+	if c.component != "" {
+		c.state = p.state
+		c.alive = []span{{from: since}}
+		if !p.alive {
+			c.alive[0].to = s.Epoch.Add(-2 * time.Hour)
+		}
+		// The events are in the order of time, by measurement; several CSCs of a
+		// component began at different times.
+		s.efd.add(measurement(c.component, "logevent_summaryState"), since, fields{"salIndex": c.index, "summaryState": int(p.state)})
+		slices.SortStableFunc(s.efd.points[measurement(c.component, "logevent_summaryState")], func(a, b point) int { return a.at.Compare(b.at) })
+	}
+	if c.row.Job != nil {
+		s.beginJob(c, p, since)
+	}
+	if c.queue != nil && p.alive {
+		c.queue.open()
+		if s.faults.paused {
+			c.queue.pause("fault queue-paused")
+		}
+	}
+}
+
+func (s *Site) beginJob(c *csc, p past, since time.Time) {
+	k := s.cluster
+	image := s.imageBefore(c.row)
+	j := k.addJob(c.row.Job.Namespace, c.row.Job.Name, image, cscLabels(c.row.Job), c)
+	j.CreationTimestamp = metav1.NewTime(since)
+	pod := k.addPod(j)
+	pod.CreationTimestamp = j.CreationTimestamp
+	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: j.CreationTimestamp}}
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.ContainerStatuses[0].Ready = true
+	if s.plan.Type != plan.Recovery {
+		k.pulled[image] = true
+	}
+	switch {
+	case p.podRan:
+	case s.plan.Type == plan.Recovery:
+		k.endPod(pod, corev1.PodFailed, 255, "Unknown")
+		j.finish(batchv1.JobFailed, metav1.NewTime(s.Epoch.Add(-2*time.Hour)))
+	default:
+		k.endPod(pod, corev1.PodSucceeded, 0, "Completed")
+		j.finish(batchv1.JobComplete, metav1.NewTime(s.Epoch.Add(-2*time.Hour)))
+	}
+}
+
+// imageBefore is the image that a CSC runs before the upgrade.
+func (s *Site) imageBefore(row *plan.CSC) string {
+	repository, tag, tagged := cutLast(row.Image, ":")
+	if !tagged {
+		return row.Image
+	}
+	cycle, revision, _ := strings.Cut(tag, ".")
+	switch s.plan.Type {
+	case plan.Full:
+		n, err := strconv.Atoi(strings.TrimPrefix(cycle, "c"))
+		if err != nil || n < 1 {
+			return repository + ":before-" + cycle
+		}
+		return fmt.Sprintf("%s:c%04d", repository, n-1)
+	case plan.Incremental:
+		changed := slices.ContainsFunc(s.plan.Upgrade.Changed, func(c plan.Change) bool { return c.CSC == row.CSC && c.Revision > 0 })
+		n, err := strconv.Atoi(revision)
+		if !changed || err != nil {
+			return row.Image
+		}
+		if n <= 1 {
+			return repository + ":" + cycle
+		}
+		return fmt.Sprintf("%s:%s.%03d", repository, cycle, n-1)
+	}
+	return row.Image
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 || strings.Contains(s[i:], "/") {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// labelsFor are labels that a selector finds.
+func labelsFor(text string) map[string]string {
+	found := map[string]string{}
+	parsed, err := labels.Parse(text)
+	if err != nil {
+		return found
+	}
+	requirements, _ := parsed.Requirements()
+	for _, r := range requirements {
+		switch r.Operator() {
+		case selection.Equals, selection.DoubleEquals, selection.In:
+			found[r.Key()] = r.Values().List()[0]
+		case selection.Exists:
+			found[r.Key()] = "true"
+		}
+	}
+	return found
+}
+
+// addNamespaces makes the namespaces of the site, some people's Nublado
+// sessions among them, and what else lives in those that the plan cleans.
+func (s *Site) addNamespaces() {
+	k := s.cluster
+	for _, n := range []string{"default", "kube-system", "nublado", k.argoNamespace(), s.plan.Targets.Registry.Namespace} {
+		if n != "" {
+			k.addNamespace(n, nil)
+		}
+	}
+	for step := range s.plan.AllSteps() {
+		if d, ok := step.Action.Doer.(*plan.Delete); ok && d.Objects == plan.Namespaces {
+			people := 3 + s.draw("sessions").IntN(7)
+			for i := range people {
+				k.addNamespace(fmt.Sprintf("nublado-user%02d", i+1), labelsFor(d.Selector))
+			}
+			break
+		}
+	}
+	for _, c := range s.cscs {
+		if c.row.Job != nil && c.row.Job.Namespace == "uws" && k.jobs["uws/uws-server-job"] == nil {
+			// No CSC's: whoever cleans the namespace of its OCPS must leave it.
+			j := k.addJob("uws", "uws-server-job", "ghcr.io/lsst-sqre/vo-cutouts:5.0.0", map[string]string{"app.kubernetes.io/name": "uws-server"}, nil)
+			k.runPod(k.addPod(j), j)
+		}
+	}
+}
+
+func (s *Site) addRegistryPod() {
+	t := s.plan.Targets.Registry
+	if t.Namespace == "" {
+		return
+	}
+	container := t.Container
+	if container == "" {
+		container = "schema-registry"
+	}
+	pod := &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"},
+		ObjectMeta: s.cluster.meta(t.Namespace, "sasquatch-schema-registry-5d8f7c9b6-x2x7k", labelsFor(t.Selector)),
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: container, Image: "confluentinc/cp-schema-registry:7.7.0"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: container, Image: "confluentinc/cp-schema-registry:7.7.0", Ready: true,
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(s.Epoch)}},
+		}}},
+	}
+	s.cluster.pods[pod.Namespace+"/"+pod.Name] = pod
+	s.registry.pod = pod
+}
+
+// addApplications makes the applications that hold CSCs, and those that the
+// plan names.
+func (s *Site) addApplications() {
+	k := s.cluster
+	names := map[string]string{} // revision by name
+	known := func(name, revision string) {
+		if names[name] == "" || revision != "" {
+			names[name] = revision
+		}
+	}
+	common := "main"
+	for step := range s.plan.AllSteps() {
+		switch a := step.Action.Doer.(type) {
+		case *plan.Sync:
+			known(a.Application, a.Revision)
+			common = a.Revision
+		case *plan.Manual:
+			for _, name := range a.Applications {
+				known(name, "")
+			}
+		}
+	}
+	for _, c := range s.cscs {
+		if c.row.Job != nil {
+			known(c.row.Job.Application, "")
+		}
+	}
+	known(appOfApps, "")
+	later := s.rendersLater()
+	for name, revision := range names {
+		if revision == "" {
+			revision = common
+		}
+		a := k.addApplication(name, revision)
+		for _, c := range s.cscs {
+			if c.row.Job != nil && c.row.Job.Application == name {
+				a.rows = append(a.rows, c.row)
+				a.wanted[c.row.CSC] = c.row.Image
+				if later {
+					a.wanted[c.row.CSC] = s.imageBefore(c.row)
+				}
+			}
+		}
+	}
+	for name, a := range k.applications {
+		a.others = s.otherResources(name, a)
+		k.reconcile(a)
+	}
+}
+
+// rendersLater tells whether the images of the plan are known to the
+// applications only once the app of apps has been synced.
+func (s *Site) rendersLater() bool {
+	if s.plan.Type == plan.Full {
+		return true
+	}
+	for step := range s.plan.AllSteps() {
+		if a, ok := step.Action.Doer.(*plan.Sync); ok && a.Application == appOfApps {
+			return true
+		}
+	}
+	return false
+}
+
+// otherResources are those of an application beside the Jobs of its CSCs.
+func (s *Site) otherResources(name string, a *application) []*otherResource {
+	k := s.cluster
+	var found []*otherResource
+	if name == appOfApps {
+		for _, app := range k.applicationNames() {
+			if app != name {
+				r := plan.Resource{Group: "argoproj.io", Kind: "Application", Namespace: k.argoNamespace(), Name: app}
+				found = append(found, &otherResource{r, s.rendersLater()})
+			}
+		}
+		return found
+	}
+	news := s.plan.Type == plan.Incremental
+	whole := false
+	for step := range s.plan.AllSteps() {
+		sync, ok := step.Action.Doer.(*plan.Sync)
+		if !ok || sync.Application != name {
+			continue
+		}
+		whole = whole || len(sync.Resources) == 0
+		for _, r := range sync.Resources {
+			job := r.Kind == "Job"
+			if !job && !slices.ContainsFunc(found, func(o *otherResource) bool { return o.Resource == r }) {
+				found = append(found, &otherResource{r, news})
+			}
+		}
+	}
+	namespace := name
+	if len(a.rows) > 0 {
+		namespace = a.rows[0].Job.Namespace
+	}
+	return append(found, &otherResource{plan.Resource{Kind: "ConfigMap", Namespace: namespace, Name: name + "-config"}, news && whole})
+}

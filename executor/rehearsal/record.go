@@ -1,0 +1,133 @@
+package rehearsal
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+)
+
+// The systems of a site, as effects name them.
+const (
+	SystemQueue    = "queue"
+	SystemCSC      = "csc"
+	SystemHost     = "host"
+	SystemCluster  = "cluster"
+	SystemArgoCD   = "argocd"
+	SystemRegistry = "registry"
+	SystemSlack    = "slack"
+)
+
+// The kinds of effects, by system.
+const (
+	ScriptAdded   = "script added"   // subject: queue; identity: the script's description
+	ScriptEnded   = "script ended"   // detail: path and end
+	QueuePaused   = "queue paused"   // detail: why
+	QueueResumed  = "queue resumed"  //
+	StateChanged  = "state changed"  // subject: CSC; detail: "OLD -> NEW"
+	CSCUp         = "up"             // its process is up and speaks; detail: state
+	CSCDown       = "down"           // its process has ended; detail: why
+	CSCDuplicate  = "second process" // it was started while it ran: harm
+	CommandRun    = "command"        // subject: host; detail: user and argv
+	ServiceStop   = "service stopped"
+	ServiceStart  = "service started"
+	Rebooted      = "rebooted"
+	HostUp        = "host up"
+	JobCreated    = "job created" // subject: namespace/name; detail: image; identity: UID
+	JobDeleted    = "job deleted" // identity: UID
+	NamespaceGone = "namespace deleted"
+	LeaseCreated  = "lease created"  // subject: namespace/name; identity: holder
+	LeaseUpdated  = "lease updated"  //
+	LeaseDeleted  = "lease deleted"  //
+	SyncStarted   = "sync started"   // subject: application; identity: the operation's info
+	SyncEnded     = "sync ended"     // detail: phase and message
+	LevelChanged  = "level changed"  // subject: "global" or the subject; detail: "OLD -> NEW"
+	MessagePosted = "message posted" // subject: channel; detail: text
+)
+
+// Effect is one thing that happened at the site.
+type Effect struct {
+	Seq      int       `json:"seq"`
+	Time     time.Time `json:"time"` // the site's
+	System   string    `json:"system"`
+	Kind     string    `json:"kind"`
+	Subject  string    `json:"subject"`
+	Detail   string    `json:"detail,omitempty"`
+	Identity string    `json:"identity,omitempty"` // what the one who did it called it, or a UID
+}
+
+// recorder keeps the effects, in memory and as JSON lines in a file.
+type recorder struct {
+	mu      sync.Mutex
+	now     func() time.Time
+	file    *os.File
+	effects []Effect
+	err     error // the first failure to write
+}
+
+func newRecorder(name string, now func() time.Time) (*recorder, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("create the site's record: %w", err)
+	}
+	return &recorder{now: now, file: f}, nil
+}
+
+// add puts an effect into the record. A line that can't be written is an error
+// of [recorder.close]: the effect has happened all the same.
+func (r *recorder) add(e Effect) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.Seq = len(r.effects) + 1
+	e.Time = r.now().UTC()
+	r.effects = append(r.effects, e)
+	line, err := json.Marshal(e)
+	if err == nil {
+		_, err = r.file.Write(append(line, '\n'))
+	}
+	if err != nil && r.err == nil {
+		r.err = fmt.Errorf("write the site's record: %w", err)
+	}
+}
+
+func (r *recorder) all() []Effect {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.effects)
+}
+
+func (r *recorder) close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.file.Close(); err != nil && r.err == nil {
+		r.err = fmt.Errorf("close the site's record: %w", err)
+	}
+	return r.err
+}
+
+// ReadRecord reads the record that a site has written, record.jsonl in its
+// folder. A last line that is not complete, of a site that was killed, is left
+// out.
+func ReadRecord(name string) ([]Effect, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("read the site's record: %w", err)
+	}
+	defer f.Close()
+	var effects []Effect
+	lines := bufio.NewReader(f)
+	for n := 1; ; n++ {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			return effects, nil // the end, or a torn line
+		}
+		var e Effect
+		if err := json.Unmarshal(line, &e); err != nil {
+			return nil, fmt.Errorf("read the site's record %q: line %d: %w", name, n, err)
+		}
+		effects = append(effects, e)
+	}
+}

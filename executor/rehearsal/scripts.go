@@ -1,0 +1,259 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	setStatePath = "set_summary_state.py"
+	shutdownPath = "system_wide_shutdown.py"
+)
+
+// knowsScript tells whether there is such a script: the two that change summary
+// states, and those that the plan runs.
+func (s *Site) knowsScript(path string, standard bool) bool {
+	if standard && (path == setStatePath || path == shutdownPath) {
+		return true
+	}
+	for step := range s.plan.AllSteps() {
+		if a, ok := step.Action.Doer.(*plan.Script); ok && a.Path == path && a.Standard == standard {
+			return true
+		}
+	}
+	return false
+}
+
+// configure reads a script's configuration and returns what it then does.
+func (s *Site) configure(sc *script) (func(context.Context) error, error) {
+	run, err := s.program(sc)
+	if err != nil || !s.faults.scripts[sc.path] {
+		return run, err
+	}
+	return func(ctx context.Context) error {
+		if err := s.clk.Sleep(ctx, 30*time.Second); err != nil {
+			return err
+		}
+		return errors.New("it failed half way")
+	}, nil
+}
+
+func (s *Site) program(sc *script) (func(context.Context) error, error) {
+	switch {
+	case sc.standard && sc.path == setStatePath:
+		return s.setSummaryState(sc)
+	case sc.standard && sc.path == shutdownPath:
+		return s.systemWideShutdown(sc)
+	}
+	var any map[string]any
+	if err := yaml.Unmarshal([]byte(sc.config), &any); err != nil {
+		return nil, err
+	}
+	takes := s.between("run "+sc.path, time.Minute, 6*time.Minute)
+	return func(ctx context.Context) error { return s.clk.Sleep(ctx, takes) }, nil
+}
+
+// target is an entry of set_summary_state.py's data.
+type target struct {
+	component string
+	index     int
+	all       bool // the index is *
+	state     state
+}
+
+// setSummaryState is set_summary_state.py: it takes its entries in order and
+// stops at the first failure.
+func (s *Site) setSummaryState(sc *script) (func(context.Context) error, error) {
+	var config struct {
+		Data         [][]string `json:"data"`
+		MuteAlarms   *bool      `json:"mute_alarms"`
+		MuteDuration *float64   `json:"mute_duration"`
+	}
+	if err := yaml.UnmarshalStrict([]byte(sc.config), &config); err != nil {
+		return nil, err
+	}
+	if len(config.Data) == 0 {
+		return nil, errors.New("data is empty")
+	}
+	var targets []target
+	for _, entry := range config.Data {
+		t, err := s.parseTarget(entry)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	mute := config.MuteAlarms == nil || *config.MuteAlarms
+	return func(ctx context.Context) error {
+		if mute {
+			if err := s.muteAlarms(ctx); err != nil {
+				return err
+			}
+		}
+		for _, t := range targets {
+			for _, c := range s.instances(t) {
+				if err := s.bring(ctx, c, t.state, sc.descr); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}, nil
+}
+
+func (s *Site) parseTarget(entry []string) (target, error) {
+	if len(entry) < 2 || len(entry) > 3 {
+		return target{}, fmt.Errorf("data entry %q has %d elements, not 2 or 3", entry, len(entry))
+	}
+	t := target{}
+	component, index, indexed := strings.Cut(entry[0], ":")
+	t.component = component
+	switch n, err := strconv.Atoi(index); {
+	case indexed && index == "*":
+		t.all = true
+	case indexed && err != nil:
+		return target{}, fmt.Errorf("data entry %q: %q is no SAL index", entry, index)
+	default:
+		t.index = n
+	}
+	if !slices.ContainsFunc(s.cscs, func(c *csc) bool { return c.component == component }) {
+		return target{}, fmt.Errorf("data entry %q: no component %q in the interface", entry, component)
+	}
+	state, ok := stateOf(entry[1])
+	if !ok || state == fault || entry[1] == plan.OfflineAvailable {
+		return target{}, fmt.Errorf("data entry %q: %q is no state that a CSC can be sent to", entry, entry[1])
+	}
+	t.state = state
+	return t, nil
+}
+
+// instances are the CSCs that a target means; without the lock. One that is
+// not there answers no command.
+func (s *Site) instances(t target) []*csc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []*csc
+	for _, c := range s.cscs {
+		if c.component == t.component && (t.all && c.lives() || !t.all && c.index == t.index) {
+			found = append(found, c)
+		}
+	}
+	if len(found) == 0 && !t.all {
+		name := fmt.Sprintf("%s:%d", t.component, t.index)
+		found = append(found, &csc{row: &plan.CSC{CSC: name}, component: t.component, index: t.index})
+	}
+	return found
+}
+
+// muteAlarms is what set_summary_state.py does first unless it is told not to;
+// without the lock.
+func (s *Site) muteAlarms(ctx context.Context) error {
+	if err := s.clk.Sleep(ctx, time.Second); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	watcher := s.find("Watcher")
+	ready := watcher != nil && watcher.lives() && watcher.state == enabled
+	s.mu.Unlock()
+	if ready {
+		return nil
+	}
+	if err := s.clk.Sleep(ctx, ackLimit); err != nil {
+		return err
+	}
+	return fmt.Errorf("Watcher: mute: %w", errNoAck)
+}
+
+// bring sends a CSC the commands that lead to a state; without the lock.
+func (s *Site) bring(ctx context.Context, c *csc, to state, by string) error {
+	s.mu.Lock()
+	from := c.state
+	if !c.lives() {
+		from = s.efd.lastState(c)
+	}
+	s.mu.Unlock()
+	for _, name := range commandsTo(from, to) {
+		if err := s.command(ctx, c, name, by); err != nil {
+			return err
+		}
+	}
+	if from != 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: no summary state was ever seen", c.row.CSC)
+}
+
+// systemWideShutdown is system_wide_shutdown.py: it sends the CSCs that it
+// hears to OFFLINE, and fails at the end if one has not said so.
+func (s *Site) systemWideShutdown(sc *script) (func(context.Context) error, error) {
+	var config struct {
+		User      string   `json:"user"`
+		Reason    string   `json:"reason"`
+		Ignore    []string `json:"ignore"`
+		StartWith []string `json:"start_with"`
+		EndWith   []string `json:"end_with"`
+	}
+	if err := yaml.UnmarshalStrict([]byte(sc.config), &config); err != nil {
+		return nil, err
+	}
+	if config.User == "" || config.Reason == "" {
+		return nil, errors.New("user and reason are required")
+	}
+	return func(ctx context.Context) error {
+		// It listens to heartbeats for a while.
+		if err := s.clk.Sleep(ctx, 10*time.Second); err != nil {
+			return err
+		}
+		var failed []string
+		for _, c := range s.shutdownOrder(config.Ignore, config.StartWith, config.EndWith) {
+			// What a CSC answers is not looked at; where it is, is.
+			err := s.bring(ctx, c, offline, sc.descr)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			s.mu.Lock()
+			said := s.efd.lastState(c)
+			s.mu.Unlock()
+			if err != nil || said != offline {
+				failed = append(failed, c.row.CSC)
+			}
+		}
+		if len(failed) > 0 {
+			return fmt.Errorf("these CSCs did not reach OFFLINE: %s", strings.Join(failed, ", "))
+		}
+		return nil
+	}, nil
+}
+
+// shutdownOrder are the CSCs that live, without the ScriptQueues, in the order
+// in which they are sent down; without the lock.
+func (s *Site) shutdownOrder(ignore, first, last []string) []*csc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	named := func(list []string, c *csc) int {
+		return slices.IndexFunc(list, func(n string) bool { return n == c.component || n == c.row.CSC })
+	}
+	rank := func(c *csc) int {
+		if i := named(first, c); i >= 0 {
+			return i - len(first)
+		}
+		return 1 + named(last, c)
+	}
+	var order []*csc
+	for _, c := range s.cscs {
+		if c.component != "" && c.component != "ScriptQueue" && c.component != "Script" && c.lives() && named(ignore, c) < 0 {
+			order = append(order, c)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b *csc) int { return rank(a) - rank(b) })
+	return order
+}

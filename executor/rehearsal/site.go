@@ -1,0 +1,271 @@
+// Package rehearsal is the simulated site: a model of one of the observatory's
+// sites, derived from a plan's own tables, that answers on the loopback
+// interface as LOVE, the EFD, Slack, a Kubernetes API server and SSH servers
+// do.
+//
+// The words:
+//
+//   - the site's time runs faster than the real one, by the map's speed;
+//     whatever takes time at a site takes that of the site;
+//   - an effect is something that happened at the site; the record keeps all
+//     of them, in order, whoever had them done;
+//   - a stand-in is a small script that takes the place of a command on a host
+//     and asks the site what it does;
+//   - a fault is something that goes wrong, asked for by name.
+//
+// The model is one set of values under one lock, Site.mu. Functions whose names
+// end in nothing in particular are called with it; those that wait for the
+// site's time are called without it, and say so.
+package rehearsal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// Config says which site to simulate and how.
+type Config struct {
+	Plan   *plan.Plan
+	Digest string // of the plan
+	// Dir is the site's working folder, made where it is missing: site map, ssh
+	// config, keys, kubeconfig, the hosts' folders and the record.
+	Dir   string
+	Speed float64 // site seconds in a real second; 0 is 3600
+	Seed  int64   // of what differs from one rehearsal to the next
+	// Faults are names of the catalogue, with a subject where the fault has
+	// one: "csc-stuck=MTMount:0"; see [Faults].
+	Faults []string
+}
+
+// DefaultSpeed makes an hour pass in a second.
+const DefaultSpeed = 3600
+
+// MapFile is the name of the site map in the site's folder, RecordFile that of
+// the record of effects.
+const (
+	MapFile    = "site-map.json"
+	RecordFile = "record.jsonl"
+)
+
+// Site is a simulated site that runs.
+type Site struct {
+	plan   *plan.Plan
+	dir    string
+	seed   int64
+	clk    *clock.Clock
+	ctx    context.Context
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	record *recorder
+	sitemap.Map
+	credentials
+
+	mu       sync.Mutex
+	closed   bool
+	draws    map[string]uint64 // how often each subject has been drawn for
+	faults   *faults
+	cscs     []*csc // in the plan's order
+	byName   map[string]*csc
+	queues   map[int]*queue
+	efd      *efd
+	love     love
+	slack    slackChannels
+	registry registry
+	cluster  *cluster
+	hosts    map[string]*host // by name
+	calls    *calls
+	servers  []*http.Server
+}
+
+// Start starts a simulated site and returns when everything answers. It runs
+// until Close, or until ctx ends.
+func Start(ctx context.Context, cfg Config) (*Site, error) {
+	site, err := newSite(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start the simulated site: %w", err)
+	}
+	if err := site.serve(); err != nil {
+		return nil, fmt.Errorf("start the simulated site: %w", errors.Join(err, site.Close()))
+	}
+	return site, nil
+}
+
+func newSite(ctx context.Context, cfg Config) (*Site, error) {
+	if cfg.Speed == 0 {
+		cfg.Speed = DefaultSpeed
+	}
+	if cfg.Speed < 1 {
+		return nil, fmt.Errorf("its speed is %v: it must be at least 1", cfg.Speed)
+	}
+	date, err := time.Parse(time.DateOnly, cfg.Plan.Upgrade.Date)
+	if err != nil {
+		return nil, fmt.Errorf("the plan's date: %w", err)
+	}
+	known, err := chooseFaults(cfg.Faults)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	// 09:00 at Cerro Pachon, where deployments begin (P54).
+	epoch, now := date.Add(12*time.Hour), time.Now()
+	s := &Site{
+		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known,
+		clk:   clock.Fast(epoch, now, cfg.Speed),
+		Map:   sitemap.Map{Digest: cfg.Digest, Epoch: epoch, Real: now, Speed: cfg.Speed, Dir: dir},
+		draws: map[string]uint64{}, byName: map[string]*csc{}, queues: map[int]*queue{}, hosts: map[string]*host{},
+		credentials: newCredentials(),
+	}
+	if s.record, err = newRecorder(filepath.Join(dir, RecordFile), s.clk.Now); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.populate()
+	return s, nil
+}
+
+// serve starts the servers and writes the files that lead to them.
+func (s *Site) serve() error {
+	for _, server := range []struct {
+		url     *string
+		path    string
+		handler http.Handler
+	}{
+		{&s.LOVE, "/love", s.loveHandler()},
+		{&s.EFD, "/influxdb", s.efdHandler()},
+		{&s.Slack, "/api/", s.slackHandler()},
+		{&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)},
+	} {
+		base, err := s.listen(server.handler)
+		if err != nil {
+			return err
+		}
+		*server.url = base + server.path
+	}
+	if err := s.serveCluster(); err != nil {
+		return err
+	}
+	if err := s.serveHosts(); err != nil {
+		return err
+	}
+	s.Credentials = s.credentials.byVariable()
+	return s.Write(filepath.Join(s.dir, MapFile))
+}
+
+// listen serves a handler on a port of its own and returns its address.
+func (s *Site) listen(handler http.Handler) (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(l) }() // ends with Close
+	return "http://" + l.Addr().String(), nil
+}
+
+// Close ends the site: its servers, and the processes that it runs for its
+// hosts.
+func (s *Site) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel()
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	errs = append(errs, s.closeHosts())
+	s.work.Wait()
+	errs = append(errs, s.record.close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("end the simulated site: %w", err)
+	}
+	return nil
+}
+
+// Record returns the effects so far, in order.
+func (s *Site) Record() []Effect { return s.record.all() }
+
+// Clock returns the site's clock.
+func (s *Site) Clock() *clock.Clock { return s.clk }
+
+func (s *Site) effect(e Effect) { s.record.add(e) }
+
+func (s *Site) serveRecord(w http.ResponseWriter, _ *http.Request) {
+	effects := s.Record()
+	if effects == nil {
+		effects = []Effect{}
+	}
+	writeJSON(w, http.StatusOK, effects)
+}
+
+// writeJSON answers a request. An answer that can't be delivered is the
+// client's to notice.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// spawn runs f without the lock until the site is closed.
+func (s *Site) spawn(f func()) {
+	if !s.closed {
+		s.work.Go(f)
+	}
+}
+
+// after runs f, with the lock, when d of the site's time has passed.
+func (s *Site) after(d time.Duration, f func()) {
+	s.spawn(func() {
+		if s.clk.Sleep(s.ctx, d) != nil {
+			return
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.closed {
+			f()
+		}
+	})
+}
+
+// draw returns the source of what is left to chance about a subject. It hangs
+// on seed, subject and how often it was drawn for, not on the order in which
+// things happen to run.
+func (s *Site) draw(subject string) *rand.Rand {
+	h := fnv.New64a()
+	h.Write([]byte(subject))
+	s.draws[subject]++
+	return rand.New(rand.NewPCG(uint64(s.seed)^h.Sum64(), s.draws[subject]))
+}
+
+func (s *Site) between(subject string, low, high time.Duration) time.Duration {
+	return low + time.Duration(s.draw(subject).Int64N(int64(high-low)+1))
+}
+
+func (s *Site) chance(subject string, p float64) bool { return s.draw(subject).Float64() < p }

@@ -1,0 +1,272 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/internal/efd"
+	"github.com/lsst-ts/csu/executor/internal/love"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// step makes a step of an action; the rest of it is nobody's concern here.
+func step(id string, d plan.Doer) plan.Step {
+	return plan.Step{ID: id, Title: id, Source: []string{"P1"}, Action: plan.Action{Doer: d}, Timeout: plan.Duration(time.Hour), OnFailure: plan.Ask, ByHand: "by hand"}
+}
+
+func jobCSC(name, application, class, image, comesUp, expect string) plan.CSC {
+	component, index, _ := strings.Cut(name, ":")
+	job := strings.ToLower(component)
+	if index != "0" {
+		job += index
+	}
+	return plan.CSC{
+		CSC: name, Image: image, ComesUp: comesUp, Expect: expect,
+		Job: &plan.Job{Application: application, Namespace: application, Name: job, Label: job, CSCName: job, CSCClass: class},
+	}
+}
+
+// smallPlan is an incremental upgrade of a site with a few CSCs.
+func smallPlan() *plan.Plan {
+	const images = "ts-dockerhub.lsst.org/"
+	return &plan.Plan{
+		Format: plan.Format, Site: "summit", Type: plan.Incremental,
+		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "test", Queue: 1, Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}},
+		Targets: plan.Targets{
+			Kubernetes: plan.Kubernetes{Context: "yagan", Server: "https://yagan.cp.lsst.org"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope"},
+			EFD:        plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Second)},
+			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
+		},
+		CSCs: []plan.CSC{
+			jobCSC("Watcher:0", "obssys", "watcher", images+"watcher:c0045", plan.Standby, plan.Enabled),
+			jobCSC("ScriptQueue:1", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
+			jobCSC("ScriptQueue:2", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
+			jobCSC("ScriptQueue:3", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
+			jobCSC("MTMount:0", "simonyitel", "mtmount", images+"mtmount:c0045.007", plan.Standby, plan.Standby),
+			jobCSC("ESS:105", "envsys", "ess", images+"ess:c0045", plan.Standby, plan.Enabled),
+			jobCSC("ESS:106", "envsys", "ess", images+"ess:c0045", plan.Standby, plan.Enabled),
+			{CSC: "MTVMS:1", Host: "m1m3-crio-vms", ComesUp: plan.Standby, Expect: plan.Standby},
+			{CSC: "MTCamera:0", Host: "lsstcam-mcm", ComesUp: plan.OfflineAvailable, Expect: plan.OfflineAvailable, Bridge: true},
+		},
+		Hosts: []plan.Host{
+			{Name: "m1m3-crio-vms", Address: "m1m3-crio-vms.cp.lsst.org", Users: []plan.User{{Name: "admin", Via: "login"}}},
+			{Name: "lsstcam-mcm", Address: "lsstcam-mcm.cp.lsst.org", Users: []plan.User{{Name: "operator", Via: "own"}}},
+			{Name: "azar03", Address: "azar03.cp.lsst.org", Users: []plan.User{{Name: "dco", Via: "sudo"}, {Name: "operator", Via: "own"}}},
+		},
+		Stages: []plan.Stage{{ID: "all", Title: "all", Consent: "all", Source: []string{"P2"}, Steps: []plan.Step{
+			step("all/test", &plan.Script{Queue: 1, Path: "auxtel/track_target.py", Standard: true, Accept: []string{"DONE"}}),
+			step("all/stop-vms", &plan.SSH{Host: "m1m3-crio-vms", User: "admin", Purpose: plan.Stop, Service: "ts-VMS", Commands: []string{"/etc/init.d/ts-VMS stop"}}),
+			step("all/update-vms", &plan.SSH{Host: "m1m3-crio-vms", User: "admin", Purpose: plan.Update, Service: "ts-VMS", Commands: []string{
+				"cd ~/ts_xml && git pull", "cd ~/ts_xml && . ~/kafka.env && salgeneratorKafka generate cpp MTVMS",
+				"cd ~/ts_vms && make clean && make", "cp ~/ts_vms/ts-VMSd /usr/sbin/ts-VMSd",
+			}}),
+			step("all/start-vms", &plan.SSH{Host: "m1m3-crio-vms", User: "admin", Purpose: plan.Start, Service: "ts-VMS", Commands: []string{"/etc/init.d/ts-VMS start"}}),
+			step("all/stop-bridge", &plan.SSH{Host: "lsstcam-mcm", User: "operator", Purpose: plan.Stop, Service: "ocs-bridge.service",
+				Commands: []string{"sudo systemctl stop ocs-bridge.service"}, Check: "! systemctl is-active --quiet ocs-bridge.service"}),
+			step("all/stop-gc", &plan.SSH{Host: "azar03", User: "dco", Purpose: plan.Stop, Service: "GenericCameras", Commands: []string{"./shutdown_gc"}}),
+			step("all/reboot", &plan.Reboot{Host: "azar03", User: "operator", Command: "sudo reboot"}),
+			step("all/nublado", &plan.Delete{Objects: plan.Namespaces, Selector: "argocd.argoproj.io/instance=nublado-users"}),
+			step("all/sync", &plan.Sync{Application: "simonyitel", Revision: "main", CSCs: []string{"MTMount:0"}, Resources: []plan.Resource{
+				{Group: "batch", Kind: "Job", Namespace: "simonyitel", Name: "mtmount"}, {Kind: "ConfigMap", Namespace: "simonyitel", Name: "mtmount-env"},
+			}}),
+		}}},
+	}
+}
+
+// start starts a site that ends with the test.
+func start(t *testing.T, p *plan.Plan, faults ...string) *Site {
+	t.Helper()
+	s, err := Start(t.Context(), Config{Plan: p, Digest: "d", Dir: t.TempDir(), Seed: 1, Faults: faults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// eventually waits until a condition of the model holds.
+func (s *Site) eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for range 2000 {
+		s.mu.Lock()
+		ok := holds()
+		s.mu.Unlock()
+		if ok {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("in vain waited for: %s\n%s", what, s.tail(15))
+}
+
+// tail shows the last effects of the record.
+func (s *Site) tail(n int) string {
+	var b strings.Builder
+	all := s.Record()
+	for _, e := range all[max(0, len(all)-n):] {
+		fmt.Fprintln(&b, e.Time.Format(time.TimeOnly), e.System, e.Kind, e.Subject, e.Detail, e.Identity)
+	}
+	return b.String()
+}
+
+// seen returns the effects of a kind, as "subject detail".
+func (s *Site) seen(kind string) []string {
+	var found []string
+	for _, e := range s.Record() {
+		if e.Kind == kind {
+			found = append(found, strings.TrimSpace(e.Subject+" "+e.Detail))
+		}
+	}
+	return found
+}
+
+func (s *Site) loveClient() *love.Client {
+	return love.New(s.LOVE, s.Credentials["CSU_LOVE_USERNAME"], s.Credentials["CSU_LOVE_PASSWORD"], nil)
+}
+
+func (s *Site) efdClient() *efd.Client {
+	return efd.New(s.EFD, "efd", s.Credentials["CSU_EFD_USERNAME"], s.Credentials["CSU_EFD_PASSWORD"], nil, s.clk, 10*time.Second)
+}
+
+func (s *Site) clusterClient(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	c, err := cluster.Connect(s.Kubeconfig, "yagan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.SetClock(s.clk)
+	return c
+}
+
+func (s *Site) csc(name string) *csc { return s.byName[name] }
+
+func TestMapLeadsToTheSite(t *testing.T) {
+	s := start(t, smallPlan())
+	m, err := sitemap.Read(filepath.Join(s.dir, MapFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Digest != "d" || m.Speed != DefaultSpeed || !m.Epoch.Equal(time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)) {
+		t.Errorf("the map has digest %q, speed %v, epoch %v", m.Digest, m.Speed, m.Epoch)
+	}
+	for _, url := range []string{m.LOVE, m.EFD, m.Slack, m.Record} {
+		r, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+	}
+	who, err := love.New(m.LOVE, m.Credentials["CSU_LOVE_USERNAME"], m.Credentials["CSU_LOVE_PASSWORD"], nil).Check(t.Context())
+	if err != nil || !who.ExecuteCommands {
+		t.Errorf("Check = %+v, %v", who, err)
+	}
+}
+
+func TestCSCsAreSeenBeforeTheUpgrade(t *testing.T) {
+	s := start(t, smallPlan())
+	for name, want := range map[string]string{
+		"Watcher:0": "ENABLED", "MTMount:0": "STANDBY", "ESS:105": "ENABLED", "ScriptQueue:1": "ENABLED", "MTCamera:0": "OFFLINE", "MTVMS:1": "STANDBY",
+	} {
+		got := look(t, s, name)
+		if got.State != want || !got.Heard {
+			t.Errorf("%s is %s, heard %v; want %s, heard", name, got.State, got.Heard, want)
+		}
+	}
+}
+
+func look(t *testing.T, s *Site, name string) efd.Sight {
+	t.Helper()
+	c, err := efd.ParseCSC(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sights, err := s.efdClient().Look(t.Context(), []efd.CSC{c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sights[0]
+}
+
+func TestRecoveryBeginsAfterTheUpgradeOfTheSystem(t *testing.T) {
+	p := smallPlan()
+	p.Type = plan.Recovery
+	s := start(t, p)
+	for _, name := range []string{"ScriptQueue:1", "MTVMS:1"} {
+		if got := look(t, s, name); got.Heard {
+			t.Errorf("%s is heard", name)
+		}
+	}
+	ended, known, err := s.clusterClient(t).PodEnded(t.Context(), "obssys", "scriptqueue1")
+	if !ended || !known || err != nil {
+		t.Errorf("PodEnded = %v, %v, %v", ended, known, err)
+	}
+	if got := s.cluster.jobs["simonyitel/mtmount"].image(); got != "ts-dockerhub.lsst.org/mtmount:c0045.007" {
+		t.Errorf("MTMount's Job has the image %q", got)
+	}
+}
+
+func TestImagesBeforeTheUpgrade(t *testing.T) {
+	for _, test := range []struct {
+		kind        plan.Type
+		image, want string
+	}{
+		{plan.Incremental, "r/mtmount:c0045.007", "r/mtmount:c0045.006"},
+		{plan.Incremental, "r/mtmount:c0045.001", "r/mtmount:c0045"},
+		{plan.Full, "r/mtmount:c0045.007", "r/mtmount:c0044"},
+		{plan.Full, "r:5000/mtmount", "r:5000/mtmount"},
+		{plan.Full, "r/mtmount:test42", "r/mtmount:before-test42"},
+		{plan.Recovery, "r/mtmount:c0045.007", "r/mtmount:c0045.007"},
+	} {
+		s := &Site{plan: &plan.Plan{Type: test.kind, Upgrade: plan.Upgrade{Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}}}}
+		if got := s.imageBefore(&plan.CSC{CSC: "MTMount:0", Image: test.image}); got != test.want {
+			t.Errorf("%s: before %q there was %q, want %q", test.kind, test.image, got, test.want)
+		}
+	}
+}
+
+func TestRecordIsInTheFile(t *testing.T) {
+	s, err := Start(context.Background(), Config{Plan: smallPlan(), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.mu.Lock()
+	s.down(s.csc("ESS:105"), "test")
+	s.mu.Unlock()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	effects, err := ReadRecord(filepath.Join(s.dir, RecordFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := s.Record()
+	if len(effects) != 1 || !slices.Equal(effects, want) {
+		t.Errorf("the file has %+v, the site %+v", effects, want)
+	}
+}
+
+func TestUnknownFaultsAreRefused(t *testing.T) {
+	for _, test := range []struct{ fault, want string }{
+		{"csc-stuk=MTMount:0", `did you mean "csc-stuck"`},
+		{"csc-stuck", `"csc-stuck=CSC"`},
+		{"queue-paused=1", `"queue-paused"`},
+	} {
+		_, err := Start(t.Context(), Config{Plan: smallPlan(), Dir: t.TempDir(), Faults: []string{test.fault}})
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("fault %q: %v, want it to say %s", test.fault, err, test.want)
+		}
+	}
+}

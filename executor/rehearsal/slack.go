@@ -1,0 +1,72 @@
+package rehearsal
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// slackChannels are when each channel last took a message.
+type slackChannels map[string]time.Time
+
+// slackPause is what Slack wants between two messages to a channel.
+const slackPause = time.Second
+
+// slackHandler serves what a bot needs of Slack's Web API.
+func (s *Site) slackHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /api/auth.test", s.slackCall(func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]any{
+			"ok": true, "url": "https://rehearsal.slack.com/", "team": "rehearsal", "user": "csu",
+			"team_id": "T0REHEARSE", "user_id": "U0REHEARSE", "bot_id": "B0REHEARSE",
+		})
+	}))
+	mux.HandleFunc("POST /api/chat.postMessage", s.slackCall(s.postMessage))
+	return mux
+}
+
+func (s *Site) slackCall(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if !bearer {
+			token = r.FormValue("token")
+		}
+		switch token {
+		case s.slackToken:
+			next(w, r)
+		case "":
+			writeJSON(w, http.StatusOK, map[string]any{"ok": false, "error": "not_authed"})
+		default:
+			writeJSON(w, http.StatusOK, map[string]any{"ok": false, "error": "invalid_auth"})
+		}
+	}
+}
+
+func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
+	channel, text := r.FormValue("channel"), r.FormValue("text")
+	refused := func(why string) { writeJSON(w, http.StatusOK, map[string]any{"ok": false, "error": why}) }
+	switch {
+	case channel == "":
+		refused("channel_not_found")
+		return
+	case text == "":
+		refused("no_text")
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clk.Now()
+	if last, ok := s.slack[channel]; ok && now.Sub(last) < slackPause {
+		w.Header().Set("Retry-After", "1")
+		writeJSON(w, http.StatusTooManyRequests, map[string]any{"ok": false, "error": "ratelimited"})
+		return
+	}
+	s.slack[channel] = now
+	s.effect(Effect{System: SystemSlack, Kind: MessagePosted, Subject: channel, Detail: text})
+	stamp := strconv.FormatFloat(float64(now.UnixMicro())/1e6, 'f', 6, 64)
+	writeJSON(w, http.StatusOK, map[string]any{
+		"ok": true, "channel": "C0REHEARSE", "ts": stamp,
+		"message": map[string]string{"type": "message", "text": text, "ts": stamp, "user": "U0REHEARSE"},
+	})
+}

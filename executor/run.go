@@ -1,0 +1,457 @@
+// Package executor replays a plan: exactly its steps, in its order, with a
+// journal, and takes a run up again where it ended.
+//
+// The words:
+//
+//   - a run is one replay of a plan, from its first record to its last, over as
+//     many executors as it takes;
+//   - an attempt is one try of a step; it is started when its started record is
+//     on the disk, and only then touches anything;
+//   - a step whose attempt has started and whose outcome is not recorded is in
+//     doubt: its probe decides, and where that can't, the operator;
+//   - a step is finished when steps that need it may start: it is done, done by
+//     hand, skipped, or failed in a way that the plan lets pass.
+//
+// [Run] decides nothing: what may start follows from the plan and the [State],
+// which is the fold of the journal, and what is to be decided is asked.
+package executor
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Options are what a run is made of.
+type Options struct {
+	Plan     *plan.Plan
+	Digest   string // of the plan's bytes
+	PlanFile string // its name, for people
+	Journal  string // the journal's path
+	FS       journal.FS
+	// SiteMap is the path of the site map where the run is a rehearsal.
+	SiteMap  string
+	Systems  *action.Systems // see [Connect]
+	Operator operator.Operator
+	Name     string // the operator's name
+	Version  string // of csu
+	// Until is the id of a stage: the run ends, resumable, when it is done.
+	Until string
+	// Resume takes up the run in the journal. Without it a journal in which
+	// anything was begun is refused.
+	Resume bool
+	Clock  *clock.Clock
+	// Stop, when it is closed, has the run start nothing more, let finish what
+	// runs, and end resumable. The end of the context leaves at once.
+	Stop <-chan struct{}
+	// Lease tells other machines that the run is under way; nil where there is
+	// no cluster to hold one.
+	Lease Lease
+	// Preflight looks, before the consent of each stage, whether what the stage
+	// uses is there. It changes nothing; its error ends the run, resumable.
+	Preflight func(ctx context.Context, stage *plan.Stage, s *State) error
+	// Performer returns what carries out an action; nil is [action.Of].
+	Performer func(plan.Doer) action.Performer
+}
+
+// End is how a call of [Run] or [Abort] ended.
+type End string
+
+// The ends.
+const (
+	Completed   End = "complete"      // every stage and final step is finished, the journal is closed
+	GivenUp     End = "aborted"       // given up: the final steps are finished, the journal is closed
+	Reached     End = "until reached" // the stage of Options.Until is done
+	Halted      End = "stopped"       // the operator stopped, or something failed for good; to be resumed
+	Interrupted End = "interrupted"   // by Stop or by the context; to be resumed
+	NotRun      End = ""              // refused, or the journal failed; see the error
+)
+
+// Result is what a call came to.
+type Result struct {
+	End   End
+	Text  string // why, and what can be done
+	RunID string
+	State *State
+	Down  []string     // CSCs that the run took down and has not seen back; see [State.Down]
+	Owed  []*StepState // final steps that still have to run
+}
+
+// Run carries the plan out, from where its journal stands.
+//
+// Its errors: [*RefusedError] and [*journal.LockedError], a guard did not let it
+// begin; [*operator.UnattendedError], a question met nobody; [*AnswerError];
+// [*InputError]; [*journal.DamageError]; [*journal.FailedError], after which
+// nothing was started. Whatever the error, a run that was begun can be resumed.
+func Run(ctx context.Context, o Options) (Result, error) {
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.cancel(nil)
+	if err := r.guard(); err != nil {
+		return Result{}, err
+	}
+	if err := r.open(); err != nil {
+		return Result{}, err
+	}
+	return r.finish(r.drive())
+}
+
+// Abort gives up the run in the journal: its final steps are run, what is in
+// doubt is left so, and the journal is closed. Where a final step fails, the
+// journal stays open and Abort can be repeated. The errors are those of [Run].
+func Abort(ctx context.Context, o Options) (Result, error) {
+	o.Resume, o.Until = true, ""
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.cancel(nil)
+	if err := r.guard(); err != nil {
+		return Result{}, err
+	}
+	if err := r.open(); err != nil {
+		return Result{}, err
+	}
+	if !r.state.Aborting {
+		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", o.Name)}); err != nil {
+			return r.finish(err)
+		}
+	}
+	return r.finish(r.drive())
+}
+
+// run is one executor at work.
+type run struct {
+	o       Options
+	ctx     context.Context // of everything that is under way
+	cancel  context.CancelCauseFunc
+	asking  chan struct{} // holds a token while a question is put
+	changed chan struct{} // wakes the scheduler
+	stages  map[string]*plan.Stage
+	leased  bool
+
+	mu      sync.Mutex // guards what follows
+	journal *journal.Journal
+	state   *State
+	halt    *halt
+	// questions is the context of questions: it ends when nothing may start any
+	// more, since a run that is ending must not wait for an answer.
+	questions context.Context
+	hush      context.CancelFunc
+	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
+	failing   bool            // a step has failed: nothing starts until the operator has decided
+	permitted map[string]bool // steps that were consented to in this process
+}
+
+// halt is why nothing is started any more.
+type halt struct {
+	end  End
+	text string
+	err  error
+}
+
+func newRun(ctx context.Context, o Options) (*run, error) {
+	if o.Clock == nil {
+		o.Clock = clock.Real()
+	}
+	if o.FS == nil {
+		o.FS = journal.Disk
+	}
+	if o.Performer == nil {
+		o.Performer = action.Of
+		if o.Systems == nil {
+			return nil, &InputError{Reason: "run: there are no systems to talk to"}
+		}
+	}
+	r := &run{
+		o: o, asking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		state: NewState(o.Plan), stages: map[string]*plan.Stage{}, permitted: map[string]bool{},
+	}
+	for i := range o.Plan.Stages {
+		r.stages[o.Plan.Stages[i].ID] = &o.Plan.Stages[i]
+	}
+	if o.Until != "" && r.stages[o.Until] == nil {
+		var ids []string
+		for i := range o.Plan.Stages {
+			ids = append(ids, o.Plan.Stages[i].ID)
+		}
+		return nil, &InputError{
+			Reason: fmt.Sprintf("run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids)),
+			Hint:   "its stages are " + strings.Join(ids, ", "),
+		}
+	}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.questions, r.hush = context.WithCancel(r.ctx)
+	return r, nil
+}
+
+// guard refuses the wrong cluster (P20).
+func (r *run) guard() error {
+	if r.o.Systems == nil {
+		return nil
+	}
+	return Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
+}
+
+// open creates the journal, or opens the one that is there.
+func (r *run) open() error {
+	j, torn, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
+		if r.o.Resume {
+			return refuse("start the run without --resume", "there is no run to take up: the journal %q does not exist or has no record", r.o.Journal)
+		}
+		return r.begin()
+	case err != nil:
+		return classify(err)
+	}
+	r.journal = j
+	if err := r.resumable(); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	again := journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID)}
+	if torn != "" {
+		again.Text = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
+	}
+	if err := r.record(again); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	if torn != "" {
+		r.tell(operator.Notice, "", "", "%s", again.Text)
+	}
+	return nil
+}
+
+// classify finds the errors of ours within those that name the journal's line.
+func classify(err error) error {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return err
+}
+
+func (r *run) resumable() error {
+	s := r.state
+	rehearsed := s.Run.SiteMap != ""
+	switch {
+	case s.Ended == Completed:
+		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
+	case s.Ended == GivenUp:
+		return refuse("raise the request's attempt and compile a new plan", "this plan's run %s was aborted: it can't be run again", s.Run.ID)
+	case rehearsed != (r.o.SiteMap != ""):
+		return refuse("a rehearsal's journal is kept in the folder of its site map", "the run in this journal is %s, this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
+	case !r.o.Resume && s.Begun():
+		return refuse("take it up with --resume, or look at it with csu status", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
+	}
+	return nil
+}
+
+func kindOfRun(rehearsed bool) string {
+	if rehearsed {
+		return "a rehearsal"
+	}
+	return "a real one"
+}
+
+// begin creates the journal of a new run.
+func (r *run) begin() error {
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("make a run id: %w", err)
+	}
+	first := journal.Record{Event: journal.RunBegun, Time: r.o.Clock.Now(), Run: r.me(hex.EncodeToString(id[:]))}
+	j, err := journal.Create(r.o.FS, r.o.Journal, first)
+	if err != nil {
+		return err
+	}
+	r.journal = j
+	if err := r.state.check(&first); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	r.state.apply(&first)
+	return nil
+}
+
+func (r *run) me(id string) *journal.Run {
+	return &journal.Run{
+		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
+		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
+	}
+}
+
+// drive goes through the stages and the final steps. What stops it on its way is
+// in r.halt when it returns.
+func (r *run) drive() error {
+	go r.watch()
+	if err := r.acquire(); err != nil {
+		return err
+	}
+	if r.o.Systems != nil && usesCluster(r.o.Plan) {
+		if err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
+			return err
+		}
+	}
+	for i := range r.state.Stages {
+		if r.ending() {
+			break
+		}
+		r.stage(&r.state.Stages[i])
+		if r.state.Stages[i].Done && r.o.Until == r.state.Stages[i].Stage.ID && !r.aborting() {
+			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as was asked for; take the run up with --resume", r.o.Until)})
+		}
+	}
+	r.end()
+	return nil
+}
+
+// watch ends the run when it is asked to.
+func (r *run) watch() {
+	select {
+	case <-r.o.Stop:
+		r.stop(halt{end: Interrupted, text: "interrupted by the operator: what ran was let finish; take the run up with --resume"})
+	case <-r.ctx.Done():
+		r.interrupted()
+	}
+}
+
+// interrupted is for a run whose context has ended.
+func (r *run) interrupted() {
+	r.stop(halt{end: Interrupted})
+}
+
+// stop has nothing start any more. The first reason counts.
+func (r *run) stop(h halt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stopLocked(h)
+}
+
+func (r *run) stopLocked(h halt) {
+	if r.halt == nil {
+		r.halt = &h
+	}
+	r.hush()
+	r.wake()
+}
+
+func (r *run) wake() {
+	select {
+	case r.changed <- struct{}{}:
+	default: // it has been woken already
+	}
+}
+
+// ending tells whether nothing of the stages may start any more.
+func (r *run) ending() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.halt != nil || r.state.Aborting
+}
+
+func (r *run) halted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.halt != nil
+}
+
+func (r *run) aborting() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Aborting
+}
+
+// record writes a record and takes it into the state. After an error nothing is
+// started any more, and what runs is left at once.
+func (r *run) record(rec journal.Record) error {
+	_, err := r.recorded(rec)
+	return err
+}
+
+func (r *run) recorded(rec journal.Record) (*journal.Record, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.recordLocked(rec)
+}
+
+func (r *run) recordLocked(rec journal.Record) (*journal.Record, error) {
+	rec.Time = r.o.Clock.Now()
+	err := r.state.check(&rec)
+	var written *journal.Record
+	if err == nil {
+		written, err = r.journal.Append(rec)
+	}
+	if err != nil {
+		r.halt = &halt{end: NotRun, err: err}
+		r.hush()
+		r.cancel(err)
+		return nil, err
+	}
+	r.state.apply(written)
+	return written, nil
+}
+
+// finish writes how the executor ended and closes the journal.
+func (r *run) finish(err error) (Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	res := Result{RunID: r.state.Run.ID, State: r.state}
+	switch {
+	case r.halt == nil && err != nil:
+		r.halt = &halt{end: Halted, err: err}
+	case r.halt == nil && r.ctx.Err() != nil && r.state.Ended == "":
+		r.halt = &halt{end: Interrupted}
+	}
+	if r.halt != nil && r.halt.end == Interrupted && r.ctx.Err() != nil {
+		r.halt.text = "interrupted at once by the operator: what ran is in doubt, and is looked into when the run is taken up with --resume"
+	}
+	if h := r.halt; h != nil {
+		res.End, res.Text, err = h.end, h.text, h.err
+		text := h.text
+		if text == "" && err != nil {
+			text = err.Error()
+		}
+		if r.state.Ended == "" {
+			if _, failed := r.recordLocked(journal.Record{Event: journal.Stopped, Text: text}); failed != nil && !errors.Is(err, failed) {
+				err = errors.Join(err, failed)
+			}
+		}
+	}
+	if r.state.Ended != "" {
+		res.End = r.state.Ended
+	}
+	if r.leased && !r.state.Begun() {
+		r.giveBack() // nothing was begun, so that nobody need be kept away
+	}
+	res.Down, res.Owed = r.state.Down(), r.state.Owed()
+	if closing := r.journal.Close(); closing != nil {
+		err = errors.Join(err, closing)
+	}
+	return res, err
+}
+
+// tell tells the operator something.
+func (r *run) tell(kind operator.EventKind, stage, step, format string, args ...any) {
+	e := operator.Event{Time: r.o.Clock.Now(), Kind: kind, Stage: stage, Step: step, Text: fmt.Sprintf(format, args...)}
+	if st := r.state.Steps[step]; st != nil {
+		e.Title = st.Step.Title
+	} else if s := r.stages[stage]; s != nil {
+		e.Title = s.Title
+	}
+	r.o.Operator.Tell(e)
+}

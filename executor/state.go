@@ -1,0 +1,426 @@
+package executor
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Phase is where a step stands.
+type Phase string
+
+// The phases of a step.
+const (
+	Pending     Phase = "pending"
+	Started     Phase = "started"
+	InDoubt     Phase = "in doubt"
+	Failed      Phase = "failed"
+	NotDone     Phase = "not done"
+	Done        Phase = "done"
+	Reported    Phase = "failed, reported"
+	PerhapsSent Phase = "perhaps sent"
+	ByHand      Phase = "done by hand"
+	Skipped     Phase = "skipped"
+	NotNeeded   Phase = "not needed"
+	LeftInDoubt Phase = "left in doubt"
+)
+
+// Explain returns what the phase means, in a sentence for the operator.
+func (p Phase) Explain() string {
+	switch p {
+	case Pending:
+		return "Not begun: it waits for its stage, for the steps that it needs, or for a consent."
+	case Started:
+		return "Begun, and its outcome is not recorded: it is under way, or, where no csu runs this plan, in doubt; a resume looks what became of it."
+	case InDoubt:
+		return "It is not known whether it happened; a resume looks again, and asks where that does not tell."
+	case Failed:
+		return "The last attempt is over and did not come to its end; parts of it may have happened. The operator decides how to go on."
+	case NotDone:
+		return "The last attempt is known to have had no effect; it can be started again."
+	case Done:
+		return "It happened, and what it is for has been seen."
+	case Reported:
+		return "It failed, which was told; the plan lets the run go on."
+	case PerhapsSent:
+		return "The message may have been posted or not; it is never repeated."
+	case ByHand:
+		return "A person has done it."
+	case Skipped:
+		return "The operator left it undone, with a reason."
+	case NotNeeded:
+		return "What it would undo was never begun."
+	case LeftInDoubt:
+		return "The run was given up without knowing whether it happened."
+	}
+	return ""
+}
+
+// Finished tells whether steps that need this one may start.
+func (p Phase) Finished() bool {
+	switch p {
+	case Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftInDoubt:
+		return true
+	}
+	return false
+}
+
+// Open tells whether an attempt has begun whose outcome is not known.
+func (p Phase) Open() bool { return p == Started || p == InDoubt }
+
+// StepState is what the journal knows of a step.
+type StepState struct {
+	Step  *plan.Step
+	Phase Phase
+	// Attempt counts the attempts that were started; the other fields are those
+	// of the last one.
+	Attempt   int
+	Identity  string
+	Began     time.Time // when started was recorded
+	Evidence  json.RawMessage
+	Notes     []json.RawMessage
+	Text      string    // what is known, for people
+	Since     time.Time // of the phase
+	By, Via   string    // where the operator's word made the phase: who, and how it was given
+	Reason    string    // of a skip
+	Confirmed string    // what a probe saw of a step done by hand
+}
+
+// StageState is what the journal knows of a stage.
+type StageState struct {
+	Stage *plan.Stage
+	// Consent is the answer that let the stage begin; nil before.
+	Consent *journal.Answer
+	// Doubts are those of the stage's doubts that were answered with yes.
+	Doubts map[string]journal.Answer
+	Begun  bool
+	Done   bool
+}
+
+// State is where a run stands: the fold of its journal over its plan. It has no
+// other source.
+type State struct {
+	Plan  *plan.Plan
+	Run   journal.Run // of the last run or resume record
+	Begin time.Time   // of the first record
+	Last  time.Time   // of the last record
+	// Records is how many records the journal has.
+	Records int
+	Stages  []StageState
+	Steps   map[string]*StepState
+	// Aborting says that the run is being given up.
+	Aborting bool
+	// Ended is Complete or Aborted, or "" for a run that is open.
+	Ended End
+	// Halt is the text of the last stopped record, "" if the run went on since.
+	Halt string
+
+	stages map[string]*StageState
+}
+
+// NewState returns the state before the first record.
+func NewState(p *plan.Plan) *State {
+	s := &State{Plan: p, Steps: map[string]*StepState{}, stages: map[string]*StageState{}}
+	s.Stages = make([]StageState, len(p.Stages))
+	for i := range p.Stages {
+		s.Stages[i] = StageState{Stage: &p.Stages[i], Doubts: map[string]journal.Answer{}}
+		s.stages[p.Stages[i].ID] = &s.Stages[i]
+	}
+	for st := range p.AllSteps() {
+		s.Steps[st.ID] = &StepState{Step: st, Phase: Pending}
+	}
+	return s
+}
+
+// ReadState folds the journal in a file over its plan, while an executor may be
+// writing it. A journal of another plan is a [*RefusedError].
+func ReadState(fsys journal.FS, name string, p *plan.Plan, digest string) (*State, error) {
+	s := NewState(p)
+	if err := journal.Read(fsys, name, s.fold(digest)); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// fold returns what takes in the records of a journal for the plan of that
+// digest.
+func (s *State) fold(digest string) func(*journal.Record) error {
+	return func(r *journal.Record) error {
+		if r.Event == journal.RunBegun && r.Run.Digest != digest {
+			return refuse("use the plan as it was when the run began (its digest is "+short(r.Run.Digest)+
+				"), or, if nothing of that run counts, move the journal away",
+				"this journal belongs to another plan, or the plan was edited after the run had begun: the plan has the digest %s", short(digest))
+		}
+		if err := s.check(r); err != nil {
+			return err
+		}
+		s.apply(r)
+		return nil
+	}
+}
+
+func short(digest string) string {
+	if len(digest) > 12 {
+		return digest[:12] + "…"
+	}
+	return digest
+}
+
+// Begun tells whether anything of the plan was begun: a stage, a step, an abort.
+func (s *State) Begun() bool {
+	return s.Aborting || slices.ContainsFunc(s.Stages, func(st StageState) bool { return st.Begun })
+}
+
+// Stage returns the stage that the run is in, or nil when all are done.
+func (s *State) Stage() *StageState {
+	for i := range s.Stages {
+		if !s.Stages[i].Done {
+			return &s.Stages[i]
+		}
+	}
+	return nil
+}
+
+// In returns the steps in a phase, in the plan's order.
+func (s *State) In(phases ...Phase) []*StepState {
+	var in []*StepState
+	for st := range s.Plan.AllSteps() {
+		if slices.Contains(phases, s.Steps[st.ID].Phase) {
+			in = append(in, s.Steps[st.ID])
+		}
+	}
+	return in
+}
+
+// Owed returns the final steps that must still run before the journal can be
+// closed: what they undo was begun, and they are not finished.
+func (s *State) Owed() []*StepState {
+	var owed []*StepState
+	for i := range s.Plan.Final {
+		st := s.Steps[s.Plan.Final[i].ID]
+		if !st.Phase.Finished() && s.needed(st.Step) {
+			owed = append(owed, st)
+		}
+	}
+	return owed
+}
+
+// needed tells whether what a final step undoes was begun, be it in doubt or by
+// hand.
+func (s *State) needed(final *plan.Step) bool {
+	undone := s.Steps[final.Undoes]
+	return undone != nil && (undone.Attempt > 0 || undone.Phase == ByHand)
+}
+
+// check tells whether a record can follow. It guards the writing of a journal as
+// well as the reading.
+func (s *State) check(r *journal.Record) error {
+	if s.Ended != "" {
+		return fmt.Errorf("record %q stands behind the end of the run", r.Event)
+	}
+	if (s.Records == 0) != (r.Event == journal.RunBegun) {
+		return fmt.Errorf("record %q can't stand here", r.Event)
+	}
+	if r.Event == journal.Resumed && r.Run.ID != s.Run.ID {
+		return fmt.Errorf("the resumed run has the id %q, not %q", r.Run.ID, s.Run.ID)
+	}
+	if r.Stage != "" && s.stages[r.Stage] == nil {
+		return fmt.Errorf("record %q: the plan has no stage %q", r.Event, r.Stage)
+	}
+	st := s.Steps[r.Step]
+	if st == nil && r.Step != "" {
+		return fmt.Errorf("record %q: the plan has no step %q", r.Event, r.Step)
+	}
+	switch r.Event {
+	case journal.StageBegun, journal.StageDone:
+		if r.Stage == "" {
+			return fmt.Errorf("record %q names no stage", r.Event)
+		}
+	case journal.Answered:
+		if st != nil {
+			return st.checkAnswer(r)
+		}
+	case journal.NotBegun, journal.Started, journal.Noted, journal.Outcome, journal.Doubtful, journal.Confirmed, journal.NotNeeded, journal.Left:
+		if st == nil {
+			return fmt.Errorf("record %q names no step", r.Event)
+		}
+		return st.check(r)
+	}
+	return nil
+}
+
+func (st *StepState) check(r *journal.Record) error {
+	fits := true
+	switch r.Event {
+	case journal.Started:
+		// The promise in one line: nothing is started that is open or finished.
+		fits = (st.Phase == Pending || st.Phase == NotDone || st.Phase == Failed) && r.Attempt == st.Attempt+1
+	case journal.NotBegun:
+		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
+	case journal.Noted, journal.Outcome, journal.Doubtful:
+		// An action that asks may have been told, while it ran, that a person has
+		// done it, or has skipped it.
+		fits = r.Attempt == st.Attempt && r.Attempt > 0 && (st.Phase.Open() || st.By != "")
+	case journal.Confirmed:
+		fits = st.Phase == ByHand
+	case journal.NotNeeded:
+		fits = st.Attempt == 0 && !st.Phase.Finished()
+	case journal.Left:
+		fits = st.Phase.Open()
+	}
+	if !fits {
+		return fmt.Errorf("record %q of step %q, attempt %d, does not fit: attempt %d of the step is %s", r.Event, r.Step, r.Attempt, st.Attempt, st.Phase)
+	}
+	return nil
+}
+
+// checkAnswer keeps a step that is in doubt from being started again.
+func (st *StepState) checkAnswer(r *journal.Record) error {
+	switch choice := operator.Choice(r.Answer.Choice); choice {
+	case operator.Retry:
+		if st.Phase != Failed && st.Phase != NotDone {
+			return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
+		}
+	case operator.Happened, operator.NotHappened:
+		if !st.Phase.Open() {
+			return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
+		}
+	}
+	return nil
+}
+
+// apply takes in a record that has passed check.
+func (s *State) apply(r *journal.Record) {
+	s.Records++
+	s.Last = r.Time
+	if s.Records == 1 {
+		s.Begin = r.Time
+	}
+	switch r.Event {
+	case journal.RunBegun, journal.Resumed:
+		s.Run = *r.Run
+		s.Halt = ""
+	case journal.StageBegun:
+		s.stages[r.Stage].Begun = true
+	case journal.StageDone:
+		s.stages[r.Stage].Done = true
+	case journal.Answered:
+		s.answer(r)
+	case journal.Aborting:
+		s.Aborting = true
+	case journal.Stopped:
+		s.Halt = r.Text
+	case journal.Complete:
+		s.Ended = Completed
+	case journal.Aborted:
+		s.Ended = GivenUp
+	default:
+		if st := s.Steps[r.Step]; st != nil {
+			st.apply(r)
+		}
+	}
+}
+
+func (s *State) answer(r *journal.Record) {
+	choice := operator.Choice(r.Answer.Choice)
+	if choice == operator.Abort {
+		s.Aborting = true
+	}
+	if st := s.Steps[r.Step]; st != nil {
+		st.answer(r, choice)
+		return
+	}
+	stage := s.stages[r.Stage]
+	if stage == nil || choice != operator.Yes {
+		return
+	}
+	if operator.Topic(r.Answer.Topic) == operator.Doubt {
+		stage.Doubts[r.Answer.Text] = *r.Answer
+	} else {
+		stage.Consent = r.Answer
+	}
+}
+
+// enter changes the phase.
+func (st *StepState) enter(p Phase, r *journal.Record) {
+	st.Phase, st.Since = p, r.Time
+	st.By, st.Via, st.Reason = "", "", ""
+	if r.Answer != nil {
+		st.By, st.Via, st.Reason = r.Answer.By, r.Answer.Via, r.Answer.Reason
+	}
+}
+
+func (st *StepState) answer(r *journal.Record, choice operator.Choice) {
+	switch choice {
+	case operator.ByHand:
+		st.enter(ByHand, r)
+	case operator.Skip:
+		st.enter(Skipped, r)
+	case operator.Retry:
+		st.enter(Pending, r)
+	case operator.Happened:
+		st.enter(Done, r)
+	case operator.NotHappened:
+		st.enter(NotDone, r)
+	}
+}
+
+func (st *StepState) apply(r *journal.Record) {
+	switch r.Event {
+	case journal.NotBegun:
+		st.Text = r.Text
+		st.enter(NotDone, r)
+		if r.Reported {
+			st.enter(Reported, r)
+		}
+	case journal.Started:
+		st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
+		st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
+		st.enter(Started, r)
+	case journal.Noted:
+		st.Notes = append(st.Notes, r.Evidence)
+	case journal.Outcome, journal.Doubtful:
+		st.conclude(r)
+	case journal.Confirmed:
+		st.Confirmed = r.Text
+		verdict := action.Verdict(r.Verdict)
+		if st.Step.Undoes != "" && (verdict == action.NotDone || verdict == action.Failed) {
+			// What a final step undoes must be undone for sure.
+			st.Text = r.Text
+			st.enter(Failed, r)
+		}
+	case journal.NotNeeded:
+		st.enter(NotNeeded, r)
+	case journal.Left:
+		st.enter(LeftInDoubt, r)
+	}
+}
+
+// conclude takes in what an attempt came to.
+func (st *StepState) conclude(r *journal.Record) {
+	verdict := action.Verdict(r.Verdict)
+	if st.Phase.Finished() && verdict != action.Done {
+		return // the operator skipped it, or did it by hand, while it ran
+	}
+	st.Text = r.Text
+	switch {
+	case verdict == action.Done:
+		st.enter(Done, r)
+	case r.Event == journal.Doubtful && r.Reported && st.Step.Action.Kind() == plan.KindAnnounce:
+		st.enter(PerhapsSent, r)
+	case r.Reported:
+		st.enter(Reported, r)
+	case r.Event == journal.Doubtful:
+		st.enter(InDoubt, r)
+	case verdict == action.NotDone:
+		st.enter(NotDone, r)
+	default:
+		st.enter(Failed, r)
+	}
+}

@@ -1,0 +1,327 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// The ways in which an outcome was learned, as the journal names them.
+const (
+	viaPerform = "perform"
+	viaProbe   = "probe"
+	viaAwait   = "await"
+)
+
+// final tells whether a step is one of the plan's final ones.
+func final(step *plan.Step) bool { return step.Undoes != "" }
+
+func stageOf(step *plan.Step) string {
+	if final(step) {
+		return ""
+	}
+	stage, _, _ := strings.Cut(step.ID, "/")
+	return stage
+}
+
+func (r *run) tellStep(kind operator.EventKind, step *plan.Step, format string, args ...any) {
+	r.tell(kind, stageOf(step), step.ID, format, args...)
+}
+
+// newAttempt makes what a performer is given for the step's attempt n.
+func (r *run) newAttempt(step *plan.Step, n int) *action.Attempt {
+	a := &action.Attempt{
+		Plan: r.o.Plan, Step: step, Systems: r.o.Systems, Operator: r.o.Name,
+		Identity: fmt.Sprintf("csu-%s/%s/%d", r.state.Run.ID, step.ID, n),
+		Limit:    time.Duration(step.Timeout),
+	}
+	var mu sync.Mutex
+	a.Note = func(v any) error {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("note of step %q: %w", step.ID, err)
+		}
+		if err := r.record(journal.Record{Event: journal.Noted, Stage: stageOf(step), Step: step.ID, Attempt: n, Evidence: raw}); err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		a.Notes = append(a.Notes, raw)
+		return nil
+	}
+	a.Progress = func(format string, args ...any) { r.tellStep(operator.StepProgress, step, format, args...) }
+	a.Ask = func(ctx context.Context, q operator.Question) (operator.Answer, error) {
+		q.Stage, q.Step = stageOf(step), step.ID
+		return r.ask(ctx, q)
+	}
+	return a
+}
+
+// lastAttempt is newAttempt for the one that the journal has as the last.
+func (r *run) lastAttempt(step *plan.Step) (a *action.Attempt, n int) {
+	r.mu.Lock()
+	st := *r.state.Steps[step.ID]
+	r.mu.Unlock()
+	a = r.newAttempt(step, st.Attempt)
+	a.Identity, a.Started, a.Evidence, a.Notes = st.Identity, st.Began, st.Evidence, slices.Clone(st.Notes)
+	return a, st.Attempt
+}
+
+// attempt starts a step and carries it to where it is finished, or where the
+// operator must decide, or the run ends.
+func (r *run) attempt(t *task) {
+	if r.permit(t.step) {
+		r.try(t.step)
+	}
+}
+
+// try makes a new attempt.
+func (r *run) try(step *plan.Step) {
+	r.mu.Lock()
+	n := r.state.Steps[step.ID].Attempt + 1
+	r.mu.Unlock()
+	a := r.newAttempt(step, n)
+	do := r.o.Performer(step.Action.Doer)
+	evidence, err := do.Prepare(r.ctx, a)
+	if r.ctx.Err() != nil {
+		return
+	}
+	if err == nil && evidence != nil {
+		a.Evidence, err = json.Marshal(evidence)
+	}
+	if err != nil {
+		r.notBegun(step, n, err)
+		return
+	}
+	if !r.started(a, n) {
+		return
+	}
+	r.tellStep(operator.StepStarted, step, "%s", nth(n))
+	w := work{a: a, do: do, number: n, known: func() {}}
+	r.conclude(w, do.Perform(r.ctx, a), viaPerform)
+}
+
+func nth(attempt int) string {
+	if attempt == 1 {
+		return ""
+	}
+	return fmt.Sprintf("attempt %d", attempt)
+}
+
+// started records that an attempt is about to touch something; false if that is
+// not wanted any more. The decision and the record are one.
+func (r *run) started(a *action.Attempt, n int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	step := a.Step
+	if !r.mayStartLocked(step) || r.state.Steps[step.ID].Phase.Finished() {
+		return false
+	}
+	rec, err := r.recordLocked(journal.Record{
+		Event: journal.Started, Stage: stageOf(step), Step: step.ID, Attempt: n, Identity: a.Identity, Evidence: a.Evidence,
+	})
+	if err != nil {
+		return false
+	}
+	a.Started = rec.Time
+	return true
+}
+
+func (r *run) mayStartLocked(step *plan.Step) bool {
+	if final(step) {
+		return r.halt == nil
+	}
+	return r.halt == nil && !r.state.Aborting && !r.failing && r.holds == 0
+}
+
+func (r *run) mayStart(step *plan.Step) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.mayStartLocked(step)
+}
+
+// reports tells whether a failure of the step is told and the run goes on. What
+// a final step undoes must be undone: there it does not count.
+func reports(step *plan.Step) bool { return step.OnFailure == plan.Report && !final(step) }
+
+// notBegun records that an attempt could not begin.
+func (r *run) notBegun(step *plan.Step, n int, cause error) {
+	r.mu.Lock()
+	if phase := r.state.Steps[step.ID].Phase; phase.Finished() {
+		r.mu.Unlock()
+		return // the operator has skipped it meanwhile
+	}
+	rec := journal.Record{
+		Event: journal.NotBegun, Stage: stageOf(step), Step: step.ID, Attempt: n,
+		Text: "it was not begun: " + cause.Error(), Reported: reports(step),
+	}
+	if _, err := r.recordLocked(rec); err == nil && !rec.Reported {
+		r.failing = true
+	}
+	r.mu.Unlock()
+	r.tellStep(operator.StepFailed, step, "%s", rec.Text)
+}
+
+// work is an attempt on its way to its outcome.
+type work struct {
+	a      *action.Attempt
+	do     action.Performer
+	number int
+	// takenUp: an earlier executor has started it.
+	takenUp bool
+	// known is called when it is clear that the attempt is waited for, or has
+	// its outcome.
+	known func()
+}
+
+// conclude brings an attempt to its outcome: by what was found, by its probe, or
+// by the operator's word. It leaves the attempt open where the run is
+// interrupted. It returns whether it is known, without anybody's word, that
+// nothing had happened before this executor was started.
+func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
+	for {
+		if r.ctx.Err() != nil && f.Verdict != action.Done {
+			return false // what was cut short can't be told from what failed
+		}
+		switch f.Verdict {
+		case action.Done, action.Failed, action.NotDone:
+			// That nothing happened before a crash is no failure of the step.
+			fresh = w.takenUp && f.Verdict == action.NotDone && via == viaProbe
+			r.outcome(w, f, via, fresh)
+			return fresh
+		}
+		if r.doubtful(w, f, via) {
+			return false
+		}
+		if via != viaProbe {
+			f, via = w.do.Probe(r.ctx, w.a), viaProbe
+			continue
+		}
+		answer, err := r.askInDoubt(w.a, f)
+		switch {
+		case err != nil, answer.Choice == operator.Stop, answer.Choice == operator.Abort:
+			return false
+		case answer.Choice == operator.Happened:
+			r.tellStep(operator.StepDone, w.a.Step, "%s has seen that it happened", answer.By)
+			return false
+		case answer.Choice == operator.NotHappened:
+			r.tellStep(operator.StepFailed, w.a.Step, "%s has seen that it did not happen", answer.By)
+			return false
+		case f.Verdict == action.Running:
+			w.known()
+			f, via = w.do.Await(r.ctx, w.a), viaAwait
+		default:
+			f = w.do.Probe(r.ctx, w.a)
+		}
+	}
+}
+
+// outcome records what an attempt came to.
+func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
+	step := w.a.Step
+	rec := journal.Record{
+		Event: journal.Outcome, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
+		Verdict: string(f.Verdict), Via: via, Text: f.Text,
+		Reported: f.Verdict != action.Done && !fresh && reports(step),
+	}
+	r.mu.Lock()
+	_, err := r.recordLocked(rec)
+	phase := r.state.Steps[step.ID].Phase
+	if err == nil && !phase.Finished() && !fresh {
+		r.failing = true
+	}
+	r.mu.Unlock()
+	if err != nil {
+		return
+	}
+	switch phase {
+	case Done:
+		r.tellStep(operator.StepDone, step, "%s", f.Text)
+	case Skipped, ByHand:
+		r.tellStep(operator.StepSkipped, step, "%s: %s", phase, f.Text)
+	default:
+		r.tellStep(operator.StepFailed, step, "%s", f.Text)
+	}
+}
+
+// doubtful records that an attempt's outcome is not known, and tells whether it
+// is left at that: a message is never repeated, and a look that came to no end
+// has done nothing.
+func (r *run) doubtful(w work, f action.Finding, via string) bool {
+	step := w.a.Step
+	kind := step.Action.Kind()
+	goesOn := reports(step) && (kind == plan.KindAnnounce || kind == plan.KindAwaitState && via != viaProbe)
+	err := r.record(journal.Record{
+		Event: journal.Doubtful, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
+		Verdict: string(f.Verdict), Via: via, Text: f.Text, Reported: goesOn,
+	})
+	if err != nil {
+		return true
+	}
+	told := operator.StepInDoubt
+	if goesOn && kind == plan.KindAwaitState {
+		told = operator.StepFailed
+	}
+	r.tellStep(told, step, "%s", f.Text)
+	return r.phase(r.state.Steps[step.ID]).Finished()
+}
+
+// resume finds out what became of the attempt that the last executor left open.
+// It is called with a hold, so that nothing new starts before that is known.
+func (r *run) resume(t *task) {
+	t.fresh = r.lookInto(t.step, sync.OnceFunc(r.release))
+}
+
+// lookInto probes an open attempt and carries it on. It calls known, perhaps
+// more than once, when it is clear how the attempt stands. It returns whether
+// nothing of it has happened, so that a new one may be started without a
+// question.
+func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
+	defer known()
+	a, n := r.lastAttempt(step)
+	w := work{a: a, do: r.o.Performer(step.Action.Doer), number: n, takenUp: true, known: known}
+	r.tellStep(operator.Notice, step, "the run ended before the outcome of attempt %d was recorded; csu looks what became of it", n)
+	f, via := w.do.Probe(r.ctx, a), viaProbe
+	if f.Verdict == action.Running && r.ctx.Err() == nil {
+		known()
+		r.tellStep(operator.StepStarted, step, "it goes on: %s", f.Text)
+		f, via = w.do.Await(r.ctx, a), viaAwait
+	}
+	if fresh = r.conclude(w, f, via); fresh {
+		r.tellStep(operator.Notice, step, "nothing of it had happened: it is started again")
+	}
+	return fresh
+}
+
+// confirm looks whether what a person has done is seen, where looking can tell.
+func (r *run) confirm(step *plan.Step) {
+	switch step.Action.Kind() {
+	case plan.KindSetState, plan.KindAwaitState, plan.KindReboot, plan.KindDelete, plan.KindCompatibility:
+	default:
+		return // it is found by csu's own identity, which a person's doing does not have
+	}
+	a, n := r.lastAttempt(step)
+	if n == 0 {
+		return // there is no evidence of how it was before
+	}
+	f := r.o.Performer(step.Action.Doer).Probe(r.ctx, a)
+	if r.ctx.Err() != nil {
+		return
+	}
+	text := "csu sees it done: " + f.Text
+	if f.Verdict != action.Done {
+		text = fmt.Sprintf("csu does not see it done (%s): %s", f.Verdict, f.Text)
+	}
+	if r.record(journal.Record{Event: journal.Confirmed, Stage: stageOf(step), Step: step.ID, Attempt: n, Verdict: string(f.Verdict), Text: text}) == nil {
+		r.tellStep(operator.Notice, step, "%s", text)
+	}
+}

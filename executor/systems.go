@@ -1,0 +1,206 @@
+package executor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/argocd"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/internal/efd"
+	"github.com/lsst-ts/csu/executor/internal/love"
+	"github.com/lsst-ts/csu/executor/internal/registry"
+	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/internal/slack"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// The names of the environment variables that hold csu's secrets. Each may be
+// given with _FILE appended instead, as the path of a file that holds it.
+const (
+	LOVEUsername = "CSU_LOVE_USERNAME"
+	LOVEPassword = "CSU_LOVE_PASSWORD"
+	EFDUsername  = "CSU_EFD_USERNAME"
+	EFDPassword  = "CSU_EFD_PASSWORD"
+	SlackToken   = "CSU_SLACK_TOKEN"
+	SlackWebhook = "CSU_SLACK_WEBHOOK"
+)
+
+// Environment returns what looks up a secret by its variable's name, in an
+// environment such as [os.LookupEnv] and in the files that it names. A variable
+// that is not set gives "". Its errors hold no secret.
+func Environment(lookup func(string) (string, bool)) func(name string) (string, error) {
+	return func(name string) (string, error) {
+		value, given := lookup(name)
+		file, inFile := lookup(name + "_FILE")
+		switch {
+		case given && value != "" && inFile && file != "":
+			return "", &InputError{
+				Reason: fmt.Sprintf("%s and %s_FILE are both set", name, name),
+				Hint:   "unset the one that is not meant",
+			}
+		case !inFile || file == "":
+			return value, nil
+		}
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("%s_FILE: %w", name, err)
+		}
+		return strings.TrimRight(string(data), "\r\n"), nil
+	}
+}
+
+// uses tells which systems the steps of a plan talk to.
+type uses struct{ love, efd, cluster bool }
+
+func usesOf(p *plan.Plan) uses {
+	var u uses
+	for step := range p.AllSteps() {
+		switch a := step.Action.Doer.(type) {
+		case *plan.Script, *plan.SetState:
+			u.love, u.efd = true, true
+		case *plan.AwaitState:
+			u.efd = true
+		case *plan.Manual:
+			u.efd = u.efd || len(a.CSCs) > 0
+			u.cluster = u.cluster || len(a.Applications) > 0
+		case *plan.Delete, *plan.Sync, *plan.Compatibility:
+			u.cluster = true
+		}
+	}
+	return u
+}
+
+func usesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
+
+// Connect makes the clients of everything that the plan talks to; it makes no
+// request. With a site map they are the map's, on the loopback interface only,
+// with the map's credentials and clock; else the plan's targets, with what
+// credentials returns. Without credentials for Slack messages can't be posted,
+// which keeps no upgrade from running. Its errors: [*InputError] for
+// credentials that are missing, all of them together, and those of the
+// kubeconfig.
+func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*action.Systems, error) {
+	used := usesOf(p)
+	c := connection{
+		love: p.Targets.LOVE.URL, efd: p.Targets.EFD.URL, lookup: credentials,
+		clock: clock.Real(), http: &http.Client{}, remote: remote.Config{},
+	}
+	if m != nil {
+		c.rehearsed(m)
+	}
+	secrets, err := c.secrets(used, m != nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &action.Systems{
+		Clock: c.clock,
+		LOVE:  love.New(c.love, secrets[LOVEUsername], secrets[LOVEPassword], c.http),
+		EFD:   efd.New(c.efd, p.Targets.EFD.Database, secrets[EFDUsername], secrets[EFDPassword], c.http, c.clock, time.Duration(p.Targets.EFD.Lag)),
+	}
+	c.remote.Clock = c.clock
+	s.Remote = remote.New(c.remote)
+	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http); err != nil {
+		return nil, err
+	}
+	if !used.cluster {
+		return s, nil
+	}
+	if s.Cluster, err = cluster.Connect(c.kubeconfig, p.Targets.Kubernetes.Context); err != nil {
+		return nil, err
+	}
+	s.Cluster.SetClock(c.clock)
+	s.ArgoCD = argocd.New(s.Cluster, p.Targets.ArgoCD.Namespace, c.clock)
+	s.Registry = registry.New(s.Cluster, p.Targets.Registry.Namespace, p.Targets.Registry.Selector, p.Targets.Registry.Container)
+	return s, nil
+}
+
+// connection is what Connect chooses between the real site and a stand-in.
+type connection struct {
+	love, efd, slack string
+	kubeconfig       string // "": that of the operator's environment
+	lookup           func(name string) (string, error)
+	clock            *clock.Clock
+	http             *http.Client
+	remote           remote.Config
+}
+
+func (c *connection) rehearsed(m *sitemap.Map) {
+	c.love, c.efd, c.slack, c.kubeconfig = m.LOVE, m.EFD, m.Slack, m.Kubeconfig
+	c.lookup = func(name string) (string, error) { return m.Credentials[name], nil }
+	c.clock = clock.Fast(m.Epoch, m.Real, m.Speed)
+	c.http = &http.Client{Transport: &http.Transport{DialContext: dialLoopback}} // and no proxy
+	c.remote = remote.Config{SSHConfigFile: m.SSHConfig, Dial: dialLoopback}
+}
+
+// dialLoopback connects to the loopback interface and to nothing else: a
+// rehearsal must not be able to reach the real site.
+func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
+	if err := sitemap.Loopback(address); err != nil {
+		return nil, err
+	}
+	return new(net.Dialer).DialContext(ctx, network, address)
+}
+
+// secrets looks up what is needed. A stand-in may ask for none.
+func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, error) {
+	found := map[string]string{}
+	var missing []string
+	for _, s := range []struct {
+		name   string
+		needed bool
+	}{
+		{LOVEUsername, used.love}, {LOVEPassword, used.love},
+		{EFDUsername, used.efd}, {EFDPassword, used.efd},
+		{SlackToken, false}, {SlackWebhook, false},
+	} {
+		value, err := c.lookup(s.name)
+		if err != nil {
+			return nil, err
+		}
+		if value == "" && s.needed && !rehearsed {
+			missing = append(missing, s.name)
+		}
+		found[s.name] = value
+	}
+	if len(missing) > 0 {
+		return nil, &InputError{
+			Reason: "credentials are missing: " + strings.Join(missing, ", "),
+			Hint:   "set these environment variables, or each with _FILE appended to the path of a file that holds the value",
+		}
+	}
+	return found, nil
+}
+
+// Guard refuses to run a plan against another cluster than its own (P20). A
+// rehearsal's context bears the same name, and its API server is on the loopback
+// interface.
+func Guard(p *plan.Plan, s *action.Systems, rehearsed bool) error {
+	if !usesCluster(p) {
+		return nil
+	}
+	if s.Cluster == nil {
+		return refuse("", "the plan needs a cluster, and there is no connection to one")
+	}
+	want := p.Targets.Kubernetes
+	if !rehearsed {
+		if err := s.Cluster.CheckTarget(want.Context, want.Server); err != nil {
+			return &RefusedError{Err: err}
+		}
+		return nil
+	}
+	if s.Cluster.Context() != want.Context {
+		return refuse("", "the site map's kubeconfig has the context %q, the plan %q", s.Cluster.Context(), want.Context)
+	}
+	if err := sitemap.Loopback(s.Cluster.Server()); err != nil {
+		return &RefusedError{Reason: "the site map's kubeconfig", Err: err}
+	}
+	return nil
+}
