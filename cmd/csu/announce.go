@@ -60,11 +60,12 @@ func (cmd *announceCommand) Run(c *console) error {
 			return err
 		}
 	}
-	client, err := executor.ConnectSlack(m, os.LookupEnv)
+	// A plan without steps asks for no credential but Slack's.
+	systems, err := executor.Connect(&plan.Plan{Targets: p.Targets}, m, executor.Environment(os.LookupEnv))
 	if err != nil {
 		return err
 	}
-	if err := client.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
+	if err := systems.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
 		return fail(exitFailed, "write it on the channel yourself", "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")

@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
@@ -158,7 +159,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	if err := knownStages(l.plan, flags.Consent); err != nil {
 		return err
 	}
-	systems, err := executor.Connect(l.plan, l.siteMap, os.LookupEnv)
+	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
 	if err != nil {
 		return err
 	}
@@ -262,7 +263,7 @@ func operatorName(given string) (string, error) {
 
 // dryRun prints what a run would still do. It connects to nothing.
 func (c *console) dryRun(l *loaded, until string) error {
-	state, err := executor.ReadState(nil, l.journal, l.plan, l.digest)
+	state, err := executor.ReadState(journal.Disk, l.journal, l.plan, l.digest)
 	if errors.Is(err, os.ErrNotExist) {
 		state, err = executor.NewState(l.plan), nil
 	}

@@ -44,7 +44,7 @@ func (cmd *statusCommand) Run(c *console) error {
 		}
 		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
 	}
-	state, err := executor.ReadState(nil, name, p, digest)
+	state, err := executor.ReadState(journal.Disk, name, p, digest)
 	if errors.Is(err, fs.ErrNotExist) {
 		fmt.Fprintf(c.out, "%s has not been run: there is no journal %s\nNext: csu exec %s\n", cmd.Plan, shown(name), cmd.Plan)
 		return nil

@@ -71,6 +71,13 @@ func platformFirst(v *view, f *findings) {
 	if v.Upgrade.SyncSasquatch && len(sas) == 0 {
 		f.plan("add a sync of sasquatch for P31", "the request asks for a sync of sasquatch, and no step does it")
 	}
+	for _, n := range sas {
+		back := v.where(func(m *node) bool { return m.kind() == plan.KindManual && m.cites("P31") && before(n, m) })
+		if len(back) == 0 {
+			f.step(n, "add a manual step for P31 behind it", "nobody is asked whether sasquatch is back")
+		}
+		sas = append(sas, back...)
+	}
 	layers := [][]*node{v.syncs(appOfApps), v.syncs(nublado), sas}
 	for i, name := range []string{appOfApps, nublado} {
 		if len(layers[i]) != 1 {

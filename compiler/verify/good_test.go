@@ -107,7 +107,7 @@ func (d *draft) tables() {
 // principals those of what they touch.
 func (d *draft) stage(id string, steps ...plan.Step) {
 	s := plan.Stage{ID: id, Title: id, Consent: "Now " + id + "."}
-	v := &view{Plan: d.p}
+	v := newView(d.p)
 	for i := range steps {
 		step := &steps[i]
 		step.ID = id + "/" + step.ID
@@ -116,8 +116,10 @@ func (d *draft) stage(id string, steps ...plan.Step) {
 		}
 		n := &node{Step: step}
 		v.effects(n)
-		for _, p := range v.principalsOf(n) {
-			s.Principals = append(s.Principals, p)
+		if step.Consent == "" {
+			s.Principals = append(s.Principals, v.principalsOf(n)...)
+		}
+		if len(v.principalsOf(n)) > 0 {
 			s.Source = append(s.Source, "P3")
 		}
 		s.Source = append(s.Source, step.Source...)
@@ -157,7 +159,7 @@ func manual(id, source, text string, options ...option) plan.Step {
 }
 
 func announce(id, source string, handover bool, options ...option) plan.Step {
-	return step(id, source, time.Minute, &plan.Announce{Channel: "#site-announce", Text: "news", Handover: handover}, options...)
+	return step(id, source, time.Minute, &plan.Announce{Channel: "#site-announce", Text: "news: " + id, Handover: handover}, options...)
 }
 
 func setState(id, source, state string, group int, cscs []string, options ...option) plan.Step {
@@ -213,7 +215,7 @@ func (d *draft) of(application string) []string {
 // that keep their state.
 func (d *draft) others() []string {
 	return d.pick(func(c *plan.CSC) bool {
-		_, kept := (&view{Plan: d.p}).kept()[c.CSC]
+		_, kept := newView(d.p).kept()[c.CSC]
 		return c.Speaks() && !isQueue(c.CSC) && !kept
 	})
 }
@@ -239,7 +241,7 @@ func (d *draft) begin(m2 bool) {
 func (d *draft) end() {
 	steps := []plan.Step{manual("look", "P40", "What is left broken is reported.")}
 	if d.p.Type == plan.Full {
-		steps = append(steps, announce("nublado", "P42", false, reported, needs("look")))
+		steps = append(steps, announce("again", "P42", false, reported, needs("look")))
 	}
 	d.stage("end", steps...)
 }
@@ -340,9 +342,11 @@ func (d *draft) incremental() {
 	d.camerasUp()
 	d.enable("P43", all, "ESS:105")
 	if !d.atSummit() {
+		cycled := []string{"MTMount:0", "MTM2:0", "ESS:105"}
 		d.stage("testing", manual("topics", "P49", "Do the new topics exist?"),
-			setState("mtmount-enabled", "P49", plan.Enabled, 0, []string{"MTMount:0"}, needs("topics")),
-			setState("mtmount-standby", "P49", plan.Standby, 0, []string{"MTMount:0"}, needs("mtmount-enabled")))
+			setState("enabled", "P49", plan.Enabled, 1, cycled, needs("topics")),
+			setState("standby", "P49", plan.Standby, 1, cycled, needs("enabled")),
+			setState("end", "P49", plan.Enabled, 0, []string{"ESS:105"}, needs("standby")))
 		d.sequence("P49", "P50")
 		d.sequence("P49", "P51")
 	}
@@ -372,18 +376,19 @@ func (d *draft) recovery() {
 	if d.atSummit() {
 		d.stage("m2",
 			setState("enabled", "P5", plan.Enabled, 0, []string{mtm2}, consented("M2 principal")),
-			manual("closed-loop", "P5", "Closed loop?", needs("enabled")),
-			manual("vm", "P5", "The VM may be rebooted.", needs("closed-loop")))
+			manual("closed-loop", "P5", "Closed loop?", consented("M2 principal"), needs("enabled")),
+			manual("vm", "P5", "The VM may be rebooted.", consented("M2 principal"), needs("closed-loop")))
 		for _, x := range []struct{ host, service, csc string }{
 			{"m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0"}, {"m1m3-crio-ts", "ts-M1M3thermal", "MTM1M3TS:0"}, {"m1m3-crio-vms", "ts-VMS", "MTVMS:1"},
 		} {
 			start := ssh("start", "P45", plan.Start, x.host, "admin", x.service, consented("M1M3 principal"))
 			start.Action.Doer.(*plan.SSH).Silent = []string{x.csc}
 			up := step("up", "P45 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby, plan.Disabled, plan.Enabled}, CSCs: []string{x.csc}}}}, needs("start"))
-			c, _ := d.p.CSC(x.csc)
-			d.stage(x.host, start, up,
-				setState("back", "P45 P6", c.Expect, 0, []string{x.csc}, consented("M1M3 principal"), needs("up")),
-				d.await("seen", "P45 P6", []string{x.csc}, expected, needs("back")))
+			if x.csc == "MTVMS:1" {
+				d.stage(x.host, start, d.await("up", "P45 P37", []string{x.csc}, comesUp, needs("start")))
+				continue
+			}
+			d.stage(x.host, start, up, d.backTo(x.csc, consented("M1M3 principal")), d.await("seen", "P45 P6", []string{x.csc}, expected, needs("back")))
 		}
 		d.stage("restart", ssh("stop", "P46", plan.Stop, "azar03", "dco", "gc"), ssh("start", "P46", plan.Start, "azar03", "dco", "gc", needs("stop")),
 			d.await("up", "P46 P37", []string{"GenericCamera:101"}, comesUp, needs("start")))
@@ -448,11 +453,11 @@ func (d *draft) watch(cscs []string) {
 
 func (d *draft) camerasDown() {
 	d.stage("cameras-down", ssh("atcamera", "P15", plan.Stop, "auxtel-mcm", "own", "ats-ocs-bridge.service"),
-		announce("stage-1", "P16", true, needs("atcamera")), manual("heard", "P16", "Have they heard?", needs("stage-1")))
+		announce("stage-1", "P16", true, needs("atcamera")), manual("heard", "P16", "Have they heard of stage 1?", needs("stage-1")))
 }
 
 func (d *draft) camerasUp() {
-	d.stage("cameras-up", manual("done", "P35", "Is stage 1 done?"), announce("stage-2", "P35", true, needs("done")), manual("heard", "P35", "Have they heard?", needs("stage-2")),
+	d.stage("cameras-up", manual("done", "P35", "Is stage 1 done?"), announce("stage-2", "P35", true, needs("done")), manual("heard", "P35", "Have they heard of stage 2?", needs("stage-2")),
 		manual("bridge", "P34", "The camera team starts ats-ocs-bridge.service on auxtel-mcm.", needs("heard")),
 		d.await("seen", "P34 P37", []string{"ATCamera:0"}, expected, needs("bridge")))
 }

@@ -11,6 +11,8 @@ func announceRules() []Rule {
 		{"announced", []string{"P40", "P42", "P53"},
 			"People at the site learn on its channel that the deployment begins, before anything goes down. After a full upgrade they are told that " +
 				"Nublado can be used again, unless integration testing follows.", announced},
+		{"broken-reported", []string{"P39", "P40"},
+			"CSCs that are left in non-working order are reported to the site: where the CSCs are watched coming up, and once more at the end.", brokenReported},
 	}
 }
 
@@ -44,12 +46,39 @@ func announced(v *view, f *findings) {
 		f.plan("add an announce step for P42 to the end", "nobody is told that Nublado can be used again")
 	}
 	for _, n := range again {
-		for _, s := range v.syncs("") {
-			if !before(s, n) {
+		for _, s := range v.steps {
+			if (s.kind() == plan.KindSync || s.cites("P40")) && !before(s, n) {
 				f.step(n, "let it come after "+s.ID, "it tells people to use Nublado again, and %s may still be running", s.ID)
 			}
 		}
 	}
+}
+
+// brokenReported wants what is left in non-working order to be reported where
+// the CSCs are watched and at the very end.
+func brokenReported(v *view, f *findings) {
+	reports := v.where(func(n *node) bool {
+		return n.cites("P40") && (n.kind() == plan.KindManual || n.kind() == plan.KindAnnounce)
+	})
+	for _, w := range v.citing(plan.KindAwaitState, "P39") {
+		if !slices.ContainsFunc(reports, func(r *node) bool { return r.stageAt == w.stageAt && before(w, r) }) {
+			f.step(w, "add a manual step for P40 that needs it", "what does not come up here is reported by no step behind it")
+		}
+	}
+	last := slices.ContainsFunc(reports, func(r *node) bool {
+		return !v.any(func(n *node) bool { return n.stage != nil && n.kind() != plan.KindAnnounce && n != r && !before(n, r) })
+	})
+	if !last {
+		f.plan("add a manual step for P40 to the last stage", "nothing asks at the end, when all else is done, what is left in non-working order")
+	}
+}
+
+// confirmed tells whether the operator confirms, after the message and, where n
+// is given, before that step, that it was heard.
+func (v *view) confirmed(message *node, number string, n *node) bool {
+	return v.any(func(m *node) bool {
+		return m.kind() == plan.KindManual && m.cites(number) && before(message, m) && (n == nil || before(m, n))
+	})
 }
 
 func cameraHandovers(v *view, f *findings) {
@@ -84,9 +113,13 @@ func cameraHandovers(v *view, f *findings) {
 		f.plan("add a step for P34", "the bridges that %s stop are started by no step", ids(stops))
 	}
 	for _, n := range starts {
-		if !before(two, n) {
-			f.step(n, "let it come after "+two.ID, "a bridge may be started before the camera team is told that stage 2 may begin")
+		if !before(two, n) || !v.confirmed(two, "P35", n) {
+			f.step(n, "let it come after "+two.ID+" and the question whether it was heard", "a bridge may be started before the camera team has heard that stage 2 may begin")
 		}
+	}
+	reported := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites("P35") && before(n, two) })
+	if !reported {
+		f.step(two, "add a manual step for P35 before it", "nobody waits for the camera team's report that stage 1 is done")
 	}
 }
 
@@ -107,11 +140,7 @@ func handover(v *view, f *findings, number, stage string, after []*node) *node {
 			f.step(m, "let it come after "+n.ID, "the camera team is told that %s may begin before %s is done", stage, n.ID)
 		}
 	}
-	confirmed := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites(number) && before(m, n) })
-	for i := range v.Stages {
-		confirmed = confirmed || i > m.stageAt && slices.Contains(v.Stages[i].Source, number)
-	}
-	if !confirmed {
+	if !v.confirmed(m, number, nil) {
 		f.step(m, "add a manual step for "+number+" that needs it", "nobody confirms that the camera team has heard that %s may begin", stage)
 	}
 	return m

@@ -14,7 +14,8 @@ func hostRules() []Rule {
 		{"update-while-stopped", []string{"P17", "P23", "P28", "P29"},
 			"What is updated on a host is updated between the stop and the start of what runs there.", updateWhileStopped},
 		{"silent-before-start", []string{"P45"},
-			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first.", silentBeforeStart},
+			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first. " +
+				"In a recovery of the summit the cRIO services of MTM1M3, MTM1M3TS and MTVMS:1 and :2 are started so.", silentBeforeStart},
 		{"reboot-consent", []string{"P5", "P47"},
 			"A machine is rebooted in a recovery alone, with a consent of its own in which the operator confirms that it is the one that is meant.", rebootConsent},
 		{"careful-update", []string{"P29"},
@@ -104,6 +105,15 @@ func silentBeforeStart(v *view, f *findings) {
 	for _, n := range v.steps {
 		if a, ok := n.Action.Doer.(*plan.SSH); ok && a.Purpose != plan.Start && len(a.Silent) > 0 {
 			f.step(n, "leave it out", "only a start waits for CSCs to be silent")
+		}
+	}
+	if v.Site != summit || v.Type != plan.Recovery {
+		return
+	}
+	for _, name := range []string{"MTM1M3:0", "MTM1M3TS:0", "MTVMS:1", "MTVMS:2"} {
+		c, ok := v.CSC(name)
+		if ok && !v.any(func(n *node) bool { return n.cites("P45") && v.brings(n, c) }) {
+			f.plan("add an ssh step for P45", "no step starts the cRIO service of %s", name)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func offlineRules() []Rule {
 				"It may end FAILED, since one CSC that did not get there makes it fail; nothing but its two ends is accepted.", shutdownOnce},
 		{"all-offline", []string{"P7", "P10", "P11"},
 			"In a full upgrade every CSC is OFFLINE before the ScriptQueues go, and since the script misses some, " +
-				"each of them is named by a set-state step that sends those that are left.", allOffline},
+				"they are looked at and each is named by a set-state step that sends those that are left.", allOffline},
 		{"offline-before-removal", []string{"P7", "P14", "P15", "P17", "P18", "P21"},
 			"No Job is deleted and no service is stopped before its CSC was seen OFFLINE: a CSC that is cut off leaves its hardware as it is. " +
 				"Only after an upgrade of the OS or Kubernetes are the Jobs deleted as they are.", offlineBeforeRemoval},
@@ -153,16 +153,25 @@ func allOffline(v *view, f *findings) {
 	if len(scripts) == 0 {
 		return // said by shutdown-script
 	}
-	var missed []string
+	var missed, unlooked []string
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		if _, kept := v.kept()[c.CSC]; kept || !c.Speaks() || isQueue(c.CSC) {
 			continue
 		}
-		sent := v.any(func(n *node) bool { return n.sets(c.CSC, plan.Offline) && before(scripts[0], n) })
-		if !sent {
+		sent := v.where(func(n *node) bool { return n.sets(c.CSC, plan.Offline) && before(scripts[0], n) })
+		looked := v.any(func(n *node) bool {
+			return slices.Equal(n.wants(c.CSC), []string{plan.Offline}) && before(scripts[0], n) &&
+				slices.ContainsFunc(sent, func(s *node) bool { return before(n, s) })
+		})
+		if len(sent) == 0 {
 			missed = append(missed, c.CSC)
+		} else if !looked {
+			unlooked = append(unlooked, c.CSC)
 		}
+	}
+	if len(unlooked) > 0 {
+		f.plan("add an await-state step between the script and the set-state step", "nothing looks, between %s and the step that sends the rest to OFFLINE, whether %s are silent", shutdownScript, list(unlooked))
 	}
 	if len(missed) > 0 {
 		f.plan("name them in the set-state step that follows "+shutdownScript,

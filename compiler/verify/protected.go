@@ -111,7 +111,9 @@ func agreed(v *view, n *node, c *plan.CSC) bool {
 // keptSeen wants a look at the CSC before anything goes down, but in a recovery,
 // and one after everything that could have disturbed it.
 func keptSeen(v *view, f *findings, name, state string, touching []*node) {
-	looks := v.where(func(n *node) bool { return slices.Equal(n.wants(name), []string{state}) })
+	looks := v.where(func(n *node) bool {
+		return n.OnFailure == plan.Ask && slices.Equal(n.wants(name), []string{state})
+	})
 	down := v.down()
 	if v.Type != plan.Recovery {
 		early := slices.ContainsFunc(looks, func(l *node) bool {
@@ -144,6 +146,7 @@ func m2ClosedLoop(v *view, f *findings) {
 		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether M2 is in closed-loop control")
 		return
 	}
+	m2Agreed(v, f, asks)
 	for _, d := range down {
 		if !slices.ContainsFunc(asks, func(a *node) bool { return before(a, d) }) {
 			f.step(d, "let it come after "+asks[0].ID, "it takes something down and may run before M2 is known to be in closed-loop control")
@@ -184,11 +187,27 @@ func m2Recovery(v *view, f *findings) {
 		f.step(first, "add two manual steps for P5 behind it, the second one needing the first", "it is not followed by closed loop confirmed on the EUI and then the release of the machine's reboot")
 		return
 	}
+	m2Agreed(v, f, v.citing(plan.KindManual, "P5"))
 	for _, r := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
 		for _, a := range asks {
 			if !before(a, r) {
 				f.step(r, "let it come after "+a.ID, "it may reboot a machine before M2 is settled in %s", a.ID)
 			}
+		}
+	}
+}
+
+// m2Agreed wants the questions about M2 to be put with its principal.
+func m2Agreed(v *view, f *findings, asks []*node) {
+	c, ok := v.CSC(mtm2)
+	if !ok {
+		return // said by known-names
+	}
+	for _, n := range asks {
+		p := v.principalOf(c)
+		named := n.Consent != "" && slices.Contains(n.Principals, p) || n.stage != nil && slices.Contains(n.stage.Principals, p)
+		if p != "" && !named {
+			f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it is about M2, and nobody confirms that the %s has agreed", p)
 		}
 	}
 }

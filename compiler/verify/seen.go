@@ -33,6 +33,10 @@ func seenBack(v *view, f *findings) {
 			f.plan("compile the plan again", "the plan takes %s down or starts it, and its table does not say in which state that ends", c.CSC)
 			continue
 		}
+		brought := c.ComesUp == c.Expect || v.any(func(n *node) bool { return n.sets(c.CSC, c.Expect) })
+		if !brought {
+			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, and no step brings it there", c.CSC, c.ComesUp, c.Expect)
+		}
 		seen := v.any(func(n *node) bool {
 			if !n.sets(c.CSC, c.Expect) && !endsIn(n.wants(c.CSC), c.Expect) {
 				return false
@@ -50,7 +54,8 @@ func seenBack(v *view, f *findings) {
 func (v *view) moves(n *node, c *plan.CSC) bool {
 	a, ok := n.Action.Doer.(*plan.SetState)
 	other := ok && a.State != c.Expect && slices.Contains(a.CSCs, c.CSC)
-	return other || slices.Contains(n.downs(), c.CSC) || v.brings(n, c)
+	bridge := c.Bridge && n.kind() == plan.KindManual && n.cites("P34")
+	return other || bridge || slices.Contains(n.downs(), c.CSC) || v.brings(n, c)
 }
 
 // endsIn tells whether a CSC that is in one of the states is in the expected

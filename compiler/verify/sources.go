@@ -42,7 +42,7 @@ var instructions = []instruction{
 	{number: "P8", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindScript, plan.KindSetState}},
 	{number: "P9", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P10", types: fullOnly, kinds: []plan.Kind{plan.KindSetState}},
-	{number: "P11", types: []plan.Type{plan.Full, plan.Incremental}},
+	{number: "P11", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindAwaitState, plan.KindSetState}},
 	{number: "P14", types: incrementalOnly, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P15", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P16", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindAnnounce}},

@@ -46,6 +46,35 @@ func minimalTesting(v *view, f *findings) {
 			sequence(v, f, number, steps)
 		}
 	}
+	cycled(v, f)
+}
+
+// cycled wants each changed CSC to be brought to ENABLED and back, after the new
+// topics were seen (P49).
+func cycled(v *view, f *findings) {
+	if !v.atTestStand() || v.Type != plan.Incremental {
+		return
+	}
+	setting := v.citing(plan.KindSetState, "P49")
+	for _, change := range v.Upgrade.Changed {
+		c, ok := v.CSC(change.CSC)
+		if !ok || c.Job == nil || !c.Speaks() || isQueue(c.CSC) || c.CSC == watcher {
+			continue
+		}
+		back := slices.ContainsFunc(setting, func(up *node) bool {
+			return up.sets(c.CSC, plan.Enabled) && slices.ContainsFunc(setting, func(down *node) bool {
+				return (down.sets(c.CSC, plan.Standby) || down.sets(c.CSC, plan.Disabled)) && before(up, down)
+			})
+		})
+		if !back {
+			f.plan("add set-state steps for P49 that bring it to ENABLED and back", "%s has changed and is not cycled through its states", c.CSC)
+		}
+	}
+	for _, n := range setting {
+		if !slices.ContainsFunc(v.citing(plan.KindManual, "P49"), func(m *node) bool { return before(m, n) }) {
+			f.step(n, "let it come after the question whether the new topics exist", "it may cycle CSCs before the new topics are known to exist")
+		}
+	}
 }
 
 // tests tells whether the plan has to test the telescope of P50 or P51: both

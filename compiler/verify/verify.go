@@ -80,7 +80,7 @@ func Check(p *plan.Plan) []Violation {
 // Rules returns all rules, in the order of the procedure.
 func Rules() []Rule {
 	return slices.Concat(
-		announceRules(), protectedRules(), offlineRules(), handoverRules(),
+		phaseRules(), announceRules(), protectedRules(), offlineRules(), handoverRules(),
 		clusterRules(), hostRules(), registryRules(), systemRules(), deployRules(),
 		seenRules(), testingRules(), consentRules(), nameRules(), sourceRules(), limitRules(),
 	)

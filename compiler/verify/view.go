@@ -35,6 +35,20 @@ const (
 type view struct {
 	*plan.Plan
 	steps []*node // in the plan's order, the final ones last
+	cscs  map[string]*plan.CSC
+	hosts map[string]*plan.Host
+}
+
+// CSC returns the row of the named CSC, the first where there are several.
+func (v *view) CSC(name string) (*plan.CSC, bool) {
+	c, ok := v.cscs[name]
+	return c, ok
+}
+
+// Host returns the row of the named host.
+func (v *view) Host(name string) (*plan.Host, bool) {
+	h, ok := v.hosts[name]
+	return h, ok
 }
 
 // A node is a step with its place.
@@ -58,7 +72,17 @@ func (n *node) stageID() string {
 }
 
 func newView(p *plan.Plan) *view {
-	v := &view{Plan: p}
+	v := &view{Plan: p, cscs: map[string]*plan.CSC{}, hosts: map[string]*plan.Host{}}
+	for i := range p.CSCs {
+		if c := &p.CSCs[i]; v.cscs[c.CSC] == nil {
+			v.cscs[c.CSC] = c
+		}
+	}
+	for i := range p.Hosts {
+		if h := &p.Hosts[i]; v.hosts[h.Name] == nil {
+			v.hosts[h.Name] = h
+		}
+	}
 	add := func(s *plan.Step, stage *plan.Stage, at int) *node {
 		n := &node{Step: s, stage: stage, stageAt: at, at: len(v.steps)}
 		v.effects(n)

@@ -52,7 +52,7 @@ func scan(name string, file File, visit func(*Record) error) (extent, error) {
 	if err != nil {
 		return x, fmt.Errorf("read journal %q: %w", name, err)
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 1<<18)
+	in := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 1<<16)
 	var long []byte
 	for {
 		line, err := in.ReadSlice('\n')

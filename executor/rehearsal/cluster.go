@@ -70,7 +70,11 @@ func newUID() types.UID {
 
 // serveCluster starts the API server and writes the kubeconfig.
 func (s *Site) serveCluster() error {
-	base, err := s.listen(s.clusterHandler())
+	certificate, authority, err := newCertificate()
+	if err != nil {
+		return err
+	}
+	base, err := s.listen(s.clusterHandler(), &certificate)
 	if err != nil {
 		return err
 	}
@@ -80,7 +84,7 @@ func (s *Site) serveCluster() error {
 	}
 	config, err := yaml.Marshal(map[string]any{
 		"apiVersion": "v1", "kind": "Config", "current-context": name,
-		"clusters": []any{map[string]any{"name": name, "cluster": map[string]any{"server": base}}},
+		"clusters": []any{map[string]any{"name": name, "cluster": map[string]any{"server": base, "certificate-authority-data": authority}}},
 		"users":    []any{map[string]any{"name": name, "user": map[string]any{"token": s.cluster.token}}},
 		"contexts": []any{map[string]any{"name": name, "context": map[string]any{"cluster": name, "user": name}}},
 	})

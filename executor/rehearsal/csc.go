@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -58,18 +59,13 @@ func commandsTo(from, to state) []string {
 	ladder := []state{offline, standby, disabled, enabled}
 	up := []string{"enterControl", "start", "enable"}
 	down := []string{"exitControl", "standby", "disable"}
-	at := func(s state) int {
-		for i, l := range ladder {
-			if l == s {
-				return i
-			}
-		}
-		return -1
-	}
 	var commands []string
-	i, j := at(from), at(to)
 	if from == fault {
-		commands, i = append(commands, "standby"), at(standby)
+		commands, from = append(commands, "standby"), standby
+	}
+	i, j := slices.Index(ladder, from), slices.Index(ladder, to)
+	if i < 0 || j < 0 {
+		return nil
 	}
 	for ; i < j; i++ {
 		commands = append(commands, up[i])

@@ -181,15 +181,15 @@ func (s *Site) bring(ctx context.Context, c *csc, to state, by string) error {
 		from = s.efd.lastState(c)
 	}
 	s.mu.Unlock()
+	if from == 0 {
+		return fmt.Errorf("%s: no summary state was ever seen", c.row.CSC)
+	}
 	for _, name := range commandsTo(from, to) {
 		if err := s.command(ctx, c, name, by); err != nil {
 			return err
 		}
 	}
-	if from != 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: no summary state was ever seen", c.row.CSC)
+	return nil
 }
 
 // systemWideShutdown is system_wide_shutdown.py: it sends the CSCs that it

@@ -20,10 +20,13 @@ package rehearsal
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"log"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -157,7 +160,7 @@ func (s *Site) serve() error {
 		{&s.Slack, "/api/", s.slackHandler()},
 		{&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)},
 	} {
-		base, err := s.listen(server.handler)
+		base, err := s.listen(server.handler, nil)
 		if err != nil {
 			return err
 		}
@@ -173,16 +176,22 @@ func (s *Site) serve() error {
 	return s.Write(filepath.Join(s.dir, MapFile))
 }
 
-// listen serves a handler on a port of its own and returns its address.
-func (s *Site) listen(handler http.Handler) (string, error) {
+// listen serves a handler on a port of its own, over TLS if there is a
+// certificate, and returns its address.
+func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second}
+	scheme := "http://"
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
+	if certificate != nil {
+		scheme = "https://"
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*certificate}})
+	}
 	s.servers = append(s.servers, server)
 	go func() { _ = server.Serve(l) }() // ends with Close
-	return "http://" + l.Addr().String(), nil
+	return scheme + l.Addr().String(), nil
 }
 
 // Close ends the site: its servers, and the processes that it runs for its

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor/internal/cluster"
-	"github.com/lsst-ts/csu/executor/internal/efd"
-	"github.com/lsst-ts/csu/executor/internal/love"
+	clusterapi "github.com/lsst-ts/csu/executor/internal/cluster"
+	efdapi "github.com/lsst-ts/csu/executor/internal/efd"
+	loveapi "github.com/lsst-ts/csu/executor/internal/love"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
@@ -133,17 +133,17 @@ func (s *Site) seen(kind string) []string {
 	return found
 }
 
-func (s *Site) loveClient() *love.Client {
-	return love.New(s.LOVE, s.Credentials["CSU_LOVE_USERNAME"], s.Credentials["CSU_LOVE_PASSWORD"], nil)
+func (s *Site) loveClient() *loveapi.Client {
+	return loveapi.New(s.LOVE, s.Credentials["CSU_LOVE_USERNAME"], s.Credentials["CSU_LOVE_PASSWORD"], nil)
 }
 
-func (s *Site) efdClient() *efd.Client {
-	return efd.New(s.EFD, "efd", s.Credentials["CSU_EFD_USERNAME"], s.Credentials["CSU_EFD_PASSWORD"], nil, s.clk, 10*time.Second)
+func (s *Site) efdClient() *efdapi.Client {
+	return efdapi.New(s.EFD, "efd", s.Credentials["CSU_EFD_USERNAME"], s.Credentials["CSU_EFD_PASSWORD"], nil, s.clk, 10*time.Second)
 }
 
-func (s *Site) clusterClient(t *testing.T) *cluster.Cluster {
+func (s *Site) clusterClient(t *testing.T) *clusterapi.Cluster {
 	t.Helper()
-	c, err := cluster.Connect(s.Kubeconfig, "yagan")
+	c, err := clusterapi.Connect(s.Kubeconfig, "yagan")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestMapLeadsToTheSite(t *testing.T) {
 		}
 		r.Body.Close()
 	}
-	who, err := love.New(m.LOVE, m.Credentials["CSU_LOVE_USERNAME"], m.Credentials["CSU_LOVE_PASSWORD"], nil).Check(t.Context())
+	who, err := loveapi.New(m.LOVE, m.Credentials["CSU_LOVE_USERNAME"], m.Credentials["CSU_LOVE_PASSWORD"], nil).Check(t.Context())
 	if err != nil || !who.ExecuteCommands {
 		t.Errorf("Check = %+v, %v", who, err)
 	}
@@ -187,13 +187,13 @@ func TestCSCsAreSeenBeforeTheUpgrade(t *testing.T) {
 	}
 }
 
-func look(t *testing.T, s *Site, name string) efd.Sight {
+func look(t *testing.T, s *Site, name string) efdapi.Sight {
 	t.Helper()
-	c, err := efd.ParseCSC(name)
+	c, err := efdapi.ParseCSC(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sights, err := s.efdClient().Look(t.Context(), []efd.CSC{c})
+	sights, err := s.efdClient().Look(t.Context(), []efdapi.CSC{c})
 	if err != nil {
 		t.Fatal(err)
 	}

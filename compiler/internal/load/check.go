@@ -107,7 +107,12 @@ func (c *siteCheck) twice() {
 	for _, list := range []struct{ name, field string }{{"cscs", "job"}, {"outside", "host"}} {
 		for _, name := range c.names(path{"site", list.name}) {
 			all := c.places.all(path{"site", list.name, name, list.field})
-			for _, again := range all[min(1, len(all)):] {
+			if len(all) < 2 {
+				continue
+			}
+			// That the two entries conflict goes without saying.
+			c.cue = slices.DeleteFunc(c.cue, func(p cueProblem) bool { return p.at.below(path{"site", list.name, name}) })
+			for _, again := range all[1:] {
 				c.fromGo = append(c.fromGo, Problem{
 					Pos: again.label, Subject: "CSC " + name,
 					Text:   fmt.Sprintf("is in the list twice, first at %s", all[0].label),
@@ -145,7 +150,7 @@ func (c *siteCheck) outsiders() {
 		case !ok:
 			c.report(at.with("host"), "CSC "+name, fmt.Sprintf("runs on the host %q, which the site does not have%s", csc.Host, suggest(csc.Host, c.hosts)),
 				"correct it, or add it to the site's hosts")
-		case !runs(host, name):
+		case !runs(host, name) && !slices.ContainsFunc(c.site.Hosts, func(h model.Host) bool { return runs(&h, name) }):
 			c.report(at.with("host"), "CSC "+name, fmt.Sprintf("runs on the host %q, none of whose services names it", csc.Host),
 				"name it in the service that runs it")
 		}
@@ -190,7 +195,7 @@ func (c *siteCheck) known(at path, subject, name string) {
 	if slices.Contains(c.speaking, name) {
 		return
 	}
-	c.report(at, subject, fmt.Sprintf("names CSC %s, which the site does not have%s", name, suggest(name, c.speaking)),
+	c.report(at, subject, fmt.Sprintf("names CSC %s, which the site does not have%s", name, suggestCSC(name, c.speaking)),
 		"remove it, or add it to the inventory")
 }
 
@@ -230,9 +235,10 @@ func (c *siteCheck) runsThese(at path, subject string, h *model.Host, s *model.S
 		one := at.with(strconv.Itoa(i))
 		switch {
 		case !ok || !slices.Contains(c.outside, name):
-			c.report(one, subject, fmt.Sprintf("runs CSC %s, which is not among the CSCs outside the cluster%s", name, suggest(name, c.outside)),
+			c.report(one, subject, fmt.Sprintf("runs CSC %s, which is not among the CSCs outside the cluster%s", name, suggestCSC(name, c.outside)),
 				"correct it, or add it there with this host")
-		case csc.Host != "" && csc.Host != h.Name:
+		case !slices.Contains(c.hosts, csc.Host): // which is said of the CSC
+		case csc.Host != h.Name:
 			c.report(one, subject, fmt.Sprintf("runs CSC %s, whose host is %q (%s)", name, csc.Host, csc.Pos), "correct the one or the other")
 		case csc.Bridge != (h.Role == model.Camera):
 			c.report(one, subject, fmt.Sprintf("runs CSC %s: a camera bridge, and nothing else, runs on a host with the role camera", name),
@@ -295,7 +301,7 @@ func (c *siteCheck) sequence(seq *model.TestSequence) {
 	for i, name := range seq.Telescope {
 		if !slices.Contains(c.cscs, name) && !slices.Contains(c.applications, name) {
 			c.report(at.with("telescope", strconv.Itoa(i)), "testing."+seq.Name,
-				fmt.Sprintf("names %q, which is neither an application nor a CSC of the site%s", name, suggest(name, slices.Concat(c.cscs, c.applications))),
+				fmt.Sprintf("names %q, which is neither an application nor a CSC of the site%s", name, suggest(name, c.applications)+suggestCSC(name, c.cscs)),
 				"correct it, or remove it")
 		}
 	}

@@ -2,7 +2,6 @@ package load
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -12,13 +11,19 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
+// cueProblem is a problem that CUE has found, with the field that it found it in.
+type cueProblem struct {
+	Problem
+	at path
+}
+
 // addCUE notes CUE's errors, one problem for each field that is wrong.
 func (s *source) addCUE(err error) {
 	var order []string
 	groups := map[string][]errors.Error{}
 	for _, e := range errors.Errors(err) {
 		key := path(e.Path()).key()
-		if len(e.Path()) == 0 { // a file that can't be parsed: each error for itself
+		if len(e.Path()) == 0 { // of a file, not of a field: each error for itself
 			key = fmt.Sprintf("\x00%d", len(order))
 		}
 		if _, ok := groups[key]; !ok {
@@ -27,51 +32,80 @@ func (s *source) addCUE(err error) {
 		groups[key] = append(groups[key], e)
 	}
 	for _, key := range order {
-		prob, at := s.problem(groups[key])
-		if slices.Contains(at, "_cross") {
-			s.cross = append(s.cross, prob)
+		one := s.problem(groups[key])
+		one.Text = s.withoutRoot(one.Text)
+		if slices.Contains(one.at, "_cross") {
+			s.cross = append(s.cross, one.Problem)
 			continue
 		}
-		s.cue = append(s.cue, prob)
+		s.cue = append(s.cue, one)
 	}
 }
 
+// withoutRoot takes the folder of this machine out of a message.
+func (s *source) withoutRoot(text string) string {
+	root := s.places.project.root
+	return strings.ReplaceAll(strings.ReplaceAll(text, root+"/", ""), root, ".")
+}
+
 // problem makes one problem of CUE's errors about one field.
-func (s *source) problem(errs []errors.Error) (Problem, path) {
+func (s *source) problem(errs []errors.Error) cueProblem {
 	at := path{}
 	for _, label := range errs[0].Path() {
 		at = append(at, unquote(label))
 	}
-	prob := Problem{Pos: s.position(at, errs), Subject: s.subject(at)}
-	if prob.Subject == "" {
-		prob.Subject = s.input
+	one := cueProblem{at: at}
+	one.Pos, one.Subject = s.position(at, errs), s.subject(at)
+	if len(at) == 0 {
+		one.Subject = s.input
+		one.Text = innermost(errs[0]).Error()
+		one.Remedy = "correct the file; cue vet says the same"
+		return one
 	}
-	s.explain(&prob, at, errs)
-	return prob, at
+	s.explain(&one.Problem, at, errs)
+	return one
+}
+
+// innermost returns the error that the others are about.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // position returns where a person has to change something: the field itself, or
 // what it was made of, or the closest field around it.
 func (s *source) position(at path, errs []errors.Error) model.Pos {
-	if _, ok := s.places.exact(at); ok {
-		return s.places.of(at)
+	if one, ok := s.places.exact(at); ok {
+		return one
 	}
-	var elsewhere model.Pos
+	// What it was made of: a string or a number if there is one, else the first
+	// place that is not only the schema's or that of the site as a whole.
+	var made, elsewhere model.Pos
 	for _, e := range errs {
 		for _, pos := range errors.Positions(e) {
 			one := s.places.pos(pos)
-			if s.places.files[one.File] && !s.around(at, one) {
+			if _, leaf := s.places.leaves[one]; leaf {
 				return one
+			}
+			if made == (model.Pos{}) && s.places.files[one.File] && !s.around(at, one) {
+				made = one
 			}
 			if elsewhere == (model.Pos{}) {
 				elsewhere = one
 			}
 		}
 	}
-	if pos := s.places.of(at); pos != (model.Pos{}) {
-		return pos
+	for _, pos := range []model.Pos{made, s.places.of(at), elsewhere} {
+		if pos != (model.Pos{}) {
+			return pos
+		}
 	}
-	return elsewhere
+	return s.fallback
 }
 
 // around tells whether the position is only that of a field above the path, as
@@ -79,7 +113,7 @@ func (s *source) position(at path, errs []errors.Error) model.Pos {
 func (s *source) around(at path, pos model.Pos) bool {
 	for n := 1; n < min(len(at), 3); n++ {
 		for _, one := range s.places.all(at[:n]) {
-			if one.value == pos || one.value.File == pos.File && one.value.Line == pos.Line {
+			if one.value.File == pos.File && one.value.Line == pos.Line {
 				return true
 			}
 		}
@@ -87,49 +121,53 @@ func (s *source) around(at path, pos model.Pos) bool {
 	return false
 }
 
+// What CUE's messages begin with, and contain.
+const (
+	msgMissing     = "field is required but not present"
+	msgClosed      = "field not allowed"
+	msgConflict    = "conflicting values"
+	msgDisjunction = "errors in empty disjunction"
+)
+
 // explain says what is wrong and what can be done.
 func (s *source) explain(prob *Problem, at path, errs []errors.Error) {
-	const (
-		ours    = "%s"
-		missing = "field is required but not present"
-		closed  = "field not allowed"
-	)
-	last := ""
-	if len(at) > 0 {
-		last = at[len(at)-1]
-	}
 	for _, e := range errs {
 		format, args := e.Msg()
-		text := fmt.Sprintf(format, args...)
 		switch {
-		case strings.HasPrefix(format, missing):
-			prob.Text, prob.Remedy = "is missing", "add it"
-			if last == "startByHand" {
-				prob.Text = "is missing, since there is a stop and no start"
-				prob.Remedy = "add the start's commands, or say in startByHand what a person has to do"
-			}
+		case strings.HasPrefix(format, msgMissing):
+			explainMissing(prob, at)
 			return
-		case strings.HasPrefix(format, closed):
+		case strings.HasPrefix(format, msgClosed):
 			prob.Text = "there is no such field here" + s.suggestField(at)
 			prob.Remedy = "correct the name, or remove it"
 			return
-		case s.ownMessage(prob, text):
+		case ownMessage(prob, fmt.Sprintf(format, args...)):
 			return
 		}
 	}
 	if s.alternatives(prob, errs) {
 		return
 	}
-	prob.Text = plain(errs)
-	if hint := s.schemaLine(errs); hint != "" {
-		prob.Remedy = "what is allowed stands at " + hint
-	} else {
+	prob.Text, prob.Remedy = plain(errs)
+	if hint := s.schemaLine(errs); hint != "" && prob.Remedy == "" {
+		prob.Remedy = "correct it; what is allowed stands at " + hint
+	}
+	if prob.Remedy == "" {
 		prob.Remedy = "correct it"
 	}
 }
 
+// explainMissing explains a field that is missing.
+func explainMissing(prob *Problem, at path) {
+	prob.Text, prob.Remedy = "is missing", "add it"
+	if at[len(at)-1] == "startByHand" {
+		prob.Text = "is missing, since there is a stop and no start"
+		prob.Remedy = "add the start's commands, or say in startByHand what a person has to do"
+	}
+}
+
 // ownMessage reads a message of the schema's own: "subject: cause; remedy".
-func (s *source) ownMessage(prob *Problem, text string) bool {
+func ownMessage(prob *Problem, text string) bool {
 	cause, remedy, ok := strings.Cut(text, "; ")
 	if !ok {
 		return false
@@ -144,9 +182,6 @@ func (s *source) ownMessage(prob *Problem, text string) bool {
 	return true
 }
 
-// conflict takes apart what CUE says of two values that don't unify.
-const conflict = "conflicting values %s and %s"
-
 // alternatives explains a value that is none of those that a field may have. CUE
 // says so with an error for each of them.
 func (s *source) alternatives(prob *Problem, errs []errors.Error) bool {
@@ -154,44 +189,42 @@ func (s *source) alternatives(prob *Problem, errs []errors.Error) bool {
 	for _, e := range errs {
 		format, args := e.Msg()
 		switch {
-		case strings.HasPrefix(format, conflict) && len(args) >= 2:
+		case strings.HasPrefix(format, msgConflict) && len(args) >= 2:
 			pairs = append(pairs, [2]string{fmt.Sprint(args[0]), fmt.Sprint(args[1])})
-		case strings.Contains(format, "errors in empty disjunction"):
+		case strings.Contains(format, msgDisjunction):
 		default:
 			return false
 		}
 	}
-	if len(pairs) == 0 {
-		return false
-	}
 	value := s.written(prob.Pos, pairs)
-	if value == "" {
-		return false
-	}
 	var allowed []string
 	for _, pair := range pairs {
 		other := pair[0]
 		if other == value {
 			other = pair[1]
 		}
-		if other == "null" || slices.Contains(allowed, other) {
-			continue
+		if other != value && !slices.Contains(allowed, other) {
+			allowed = append(allowed, other)
 		}
-		allowed = append(allowed, other)
+	}
+	if value == "" || len(allowed) == 0 {
+		return false
 	}
 	slices.Sort(allowed)
+	prob.Remedy = "correct it"
 	switch {
 	case len(allowed) > 1:
 		prob.Text = fmt.Sprintf("%s is none of %s", value, strings.Join(allowed, ", "))
-		prob.Remedy = "write one of them" + suggest(strings.Trim(value, `"`), trimmed(allowed))
-	case isType(allowed[0]):
-		prob.Text = fmt.Sprintf("is %s, and must be of type %s", value, allowed[0])
-		prob.Remedy = "correct it"
+		prob.Remedy = "write one of them"
+		if len(allowed) > 2 {
+			prob.Remedy += suggest(strings.Trim(value, `"`), trimmed(allowed))
+		}
+	case typeName(allowed[0]) != "":
+		prob.Text = fmt.Sprintf("%s is no %s", value, typeName(allowed[0]))
 	default:
-		prob.Text = fmt.Sprintf("is %s here and %s elsewhere", value, allowed[0])
-		prob.Remedy = "make them the same, or remove one of them"
+		prob.Text = fmt.Sprintf("is %s here, and %s elsewhere", value, allowed[0])
 		if hint := s.schemaLine(errs); hint != "" {
-			prob.Remedy = "what is wanted stands at " + hint
+			prob.Remedy += "; what is wanted stands at " + hint
 		}
 	}
 	return true
@@ -201,16 +234,12 @@ func (s *source) alternatives(prob *Problem, errs []errors.Error) bool {
 // that of the place, or the one that all pairs have.
 func (s *source) written(pos model.Pos, pairs [][2]string) string {
 	in := func(v string) bool {
-		return !slices.ContainsFunc(pairs, func(p [2]string) bool { return p[0] != v && p[1] != v })
+		return v != "" && !slices.ContainsFunc(pairs, func(p [2]string) bool { return p[0] != v && p[1] != v })
 	}
-	for _, all := range s.places.fields {
-		for _, one := range all {
-			if one.value == pos && one.text != "" && in(one.text) {
-				return one.text
-			}
-		}
+	if len(pairs) == 0 {
+		return ""
 	}
-	for _, v := range []string{pairs[0][1], pairs[0][0]} {
+	for _, v := range []string{s.places.leaves[pos], pairs[0][1], pairs[0][0]} {
 		if in(v) {
 			return v
 		}
@@ -220,14 +249,7 @@ func (s *source) written(pos model.Pos, pairs [][2]string) string {
 
 // suggestField returns a question that names the field that was meant.
 func (s *source) suggestField(at path) string {
-	if len(at) == 0 {
-		return ""
-	}
-	selectors := make([]cue.Selector, 0, len(at))
-	for _, label := range at[:len(at)-1] {
-		selectors = append(selectors, cue.Str(label))
-	}
-	around := s.value.LookupPath(cue.MakePath(selectors...))
+	around := s.lookup(at[:len(at)-1])
 	var fit []string
 	for _, name := range s.places.known {
 		if around.Allows(cue.Str(name)) {
@@ -241,7 +263,7 @@ func (s *source) suggestField(at path) string {
 func (s *source) schemaLine(errs []errors.Error) string {
 	for _, e := range errs {
 		for _, pos := range errors.Positions(e) {
-			if one := s.places.pos(pos); one.File != "" && !s.places.files[one.File] && strings.HasSuffix(one.File, ".cue") {
+			if one := s.places.pos(pos); strings.HasPrefix(one.File, schemaPackage+"/") {
 				return fmt.Sprintf("%s:%d", one.File, one.Line)
 			}
 		}
@@ -249,30 +271,52 @@ func (s *source) schemaLine(errs []errors.Error) string {
 	return ""
 }
 
-// plain returns what CUE says, each thing once, without the headings of
-// disjunctions.
-func plain(errs []errors.Error) string {
-	var all []string
+// plain returns what CUE says, each thing once and without the headings of
+// disjunctions, and a remedy where there is a better one than the schema's line.
+func plain(errs []errors.Error) (text, remedy string) {
+	var all, conflicts []string
 	for _, e := range errs {
 		format, args := e.Msg()
-		text := fmt.Sprintf(format, args...)
-		if strings.Contains(format, "errors in empty disjunction") || slices.Contains(all, text) {
-			continue
+		one, hint := reworded(format, args)
+		switch {
+		case strings.Contains(format, msgDisjunction) || slices.Contains(all, one):
+		case strings.HasPrefix(format, msgConflict):
+			conflicts = append(conflicts, one) // with a default, which is no reason against a value
+		default:
+			all = append(all, one)
+			remedy = hint
 		}
-		all = append(all, text)
 	}
-	// The default of a field is no reason against the value.
-	if rest := slices.DeleteFunc(slices.Clone(all), func(t string) bool { return strings.HasPrefix(t, "conflicting values") }); len(rest) > 0 {
-		all = rest
+	if len(all) == 0 {
+		all = conflicts
 	}
-	return strings.Join(all, ", and ")
+	return strings.Join(all, ", and "), remedy
+}
+
+// reworded says in the project's words what CUE says of a value that its
+// constraint refuses.
+func reworded(format string, args []any) (text, remedy string) {
+	text = fmt.Sprintf(format, args...)
+	if strings.HasPrefix(text, "incompatible list lengths (0 and") {
+		return "is empty", ""
+	}
+	if len(args) < 2 || !strings.HasPrefix(format, "invalid value") {
+		return text, ""
+	}
+	value, constraint := fmt.Sprint(args[0]), fmt.Sprint(args[1])
+	switch {
+	case strings.HasPrefix(constraint, "time.Duration"):
+		return value + " is no duration", `write it as in "90s", "10m" or "2h"`
+	case strings.HasPrefix(constraint, "time.Format"):
+		return value + " is no day of the calendar", "write it as YYYY-MM-DD"
+	case strings.HasPrefix(constraint, "=~"):
+		return fmt.Sprintf("%s is not of the form %s", value, strings.TrimPrefix(constraint, "=~")), ""
+	}
+	return text, ""
 }
 
 // subject names what a path is about, in the field's terms.
 func (s *source) subject(at path) string {
-	if len(at) == 0 {
-		return ""
-	}
 	rest := at
 	name := ""
 	switch {
@@ -297,10 +341,23 @@ func (s *source) subject(at path) string {
 	return name + ": " + field
 }
 
-var typeName = regexp.MustCompile(`^(string|int|bool|number|float|bytes|null|struct|list|_|\(.*\))$`)
+// typeName returns the name of a type as CUE prints it, or nothing for what is
+// a value.
+func typeName(text string) string {
+	switch text {
+	case "string", "int", "bool", "number":
+		return text
+	}
+	switch {
+	case strings.HasPrefix(text, "["):
+		return "list"
+	case strings.HasPrefix(text, "{"):
+		return "struct"
+	}
+	return ""
+}
 
-func isType(text string) bool { return typeName.MatchString(text) }
-
+// trimmed returns strings without their quotes.
 func trimmed(all []string) []string {
 	out := make([]string, len(all))
 	for i, a := range all {

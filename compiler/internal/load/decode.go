@@ -1,6 +1,8 @@
 package load
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,11 +95,20 @@ func decodeSite(s *source) *model.Site {
 
 // lookup returns the value at a path.
 func (s *source) lookup(at path) cue.Value {
-	selectors := make([]cue.Selector, len(at))
-	for i, label := range at {
-		selectors[i] = cue.Str(label)
+	v := s.value
+	for _, label := range at {
+		below := v.LookupPath(cue.MakePath(cue.Str(label)))
+		if i, err := strconv.Atoi(label); err == nil && i >= 0 && !below.Exists() {
+			below = v.LookupPath(cue.MakePath(cue.Index(i)))
+		}
+		v = below
 	}
-	return s.value.LookupPath(cue.MakePath(selectors...))
+	return v
+}
+
+// wrong tells whether CUE has refused what is at a path, or below it.
+func (s *source) wrong(at path) bool {
+	return slices.ContainsFunc(s.cue, func(p cueProblem) bool { return slices.Equal(p.at, at) || p.at.below(at) })
 }
 
 // decode reads a value, if it is there and right. If it is wrong, CUE's
@@ -107,7 +118,7 @@ func (s *source) decode(at path, into any) {
 	if !v.Exists() || v.Err() != nil {
 		return
 	}
-	if err := v.Decode(into); err != nil && len(s.cue) == 0 {
+	if err := v.Decode(into); err != nil && !s.wrong(at) {
 		s.report(at, s.subject(at), "can't be read: "+err.Error(), "compare it with its definition below schema")
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
-	"cuelang.org/go/cue/format"
 	"cuelang.org/go/cue/token"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
@@ -21,13 +20,18 @@ func (p path) with(labels ...string) path {
 	return append(slices.Clip(p), labels...)
 }
 
+// below tells whether the path is that of something in another one's value.
+func (p path) below(other path) bool {
+	return len(p) > len(other) && slices.Equal(p[:len(other)], other)
+}
+
 // key is the path as a key of a map; no label holds a NUL.
 func (p path) key() string { return strings.Join(p, "\x00") }
 
 // place is where a field is written.
 type place struct {
 	label, value model.Pos
-	text         string // of the value, as it is written; only for what is no struct
+	scalar       bool // the value is no struct
 }
 
 // places knows where each field of an instance is written. CUE's own positions
@@ -37,17 +41,24 @@ type places struct {
 	project *project
 	files   map[string]bool
 	fields  map[string][]place
-	known   []string // names of fields that schemas have
+	leaves  map[model.Pos]string // strings and numbers, as they are written
+	known   []string             // names of fields that schemas have
 }
 
 func newPlaces(p *project) *places {
-	return &places{project: p, files: map[string]bool{}, fields: map[string][]place{}}
+	return &places{project: p, files: map[string]bool{}, fields: map[string][]place{}, leaves: map[model.Pos]string{}}
 }
 
 // add notes all fields of a file.
 func (p *places) add(f *ast.File) {
 	p.files[p.project.relative(f.Filename)] = true
 	p.decls(nil, f.Decls)
+	ast.Walk(f, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.BasicLit); ok {
+			p.leaves[p.pos(lit.Pos())] = lit.Value
+		}
+		return true
+	}, nil)
 }
 
 // learn notes the names of fields of an imported package, to suggest them.
@@ -109,10 +120,8 @@ func (p *places) expr(at path, e ast.Expr) {
 func (p *places) note(at path, label token.Pos, value ast.Expr) {
 	one := place{label: p.pos(label), value: p.pos(value.Pos())}
 	switch value.(type) {
-	case *ast.BasicLit, *ast.Ident, *ast.UnaryExpr, *ast.ListLit:
-		if text, err := format.Node(value, format.Simplify()); err == nil {
-			one.text = string(text)
-		}
+	case *ast.BasicLit, *ast.Interpolation, *ast.Ident, *ast.SelectorExpr, *ast.UnaryExpr, *ast.ListLit:
+		one.scalar = true
 	}
 	p.fields[at.key()] = append(p.fields[at.key()], one)
 }
@@ -132,7 +141,7 @@ func (p *places) pos(pos token.Pos) model.Pos {
 func (p *places) of(at path) model.Pos {
 	for n := len(at); n > 0; n-- {
 		if all := p.fields[at[:n].key()]; len(all) > 0 {
-			if all[0].text != "" {
+			if all[0].scalar {
 				return all[0].value
 			}
 			return all[0].label
@@ -142,12 +151,8 @@ func (p *places) of(at path) model.Pos {
 }
 
 // exact returns where a field is written, if it is.
-func (p *places) exact(at path) (place, bool) {
-	all := p.fields[at.key()]
-	if len(all) == 0 {
-		return place{}, false
-	}
-	return all[0], true
+func (p *places) exact(at path) (model.Pos, bool) {
+	return p.of(at), len(p.fields[at.key()]) > 0
 }
 
 // all returns every place where a field is written.

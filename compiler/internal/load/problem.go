@@ -86,7 +86,10 @@ func quoted(names []string) string {
 // where none is close.
 func suggest(name string, names []string) string {
 	best, least := "", 3
-	if len(name) < 5 {
+	switch {
+	case len(name) < 3:
+		return ""
+	case len(name) < 5:
 		least = 2
 	}
 	for _, n := range names {
@@ -98,6 +101,24 @@ func suggest(name string, names []string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (did you mean %q?)", best)
+}
+
+// suggestCSC is suggest for the name of a CSC. Which other index was meant can't
+// be guessed; it is the component that gets misspelt.
+func suggestCSC(name string, names []string) string {
+	component, index, _ := strings.Cut(name, ":")
+	var alike []string
+	for _, n := range names {
+		switch c, i, _ := strings.Cut(n, ":"); {
+		case c == component && i == "0":
+			return suggest(name, []string{n})
+		case c == component:
+			return ""
+		case i == index:
+			alike = append(alike, n)
+		}
+	}
+	return suggest(name, alike)
 }
 
 // distance is the least number of letters to insert, delete, replace or swap

@@ -168,3 +168,76 @@ func (in *badInput) update(t *testing.T, got string) {
 		t.Fatal(err)
 	}
 }
+
+// TestProblemsOfStockCUE checks that the stock cue command, which knows nothing of
+// the checks in Go, also refuses what it can.
+func TestProblemsOfStockCUE(t *testing.T) {
+	files, err := filepath.Glob("testdata/problems/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		in := readBadInput(t, file)
+		if in.request != "" {
+			continue // those checks are against a site, which the file does not see
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			p := newProject(root, in.overlay)
+			files, err := p.siteFiles(in.site)
+			if err != nil {
+				t.Fatal(err)
+			}
+			src := p.read(in.site, aSite, files)
+			if found := len(src.cue)+len(src.cross) > 0; found == in.goOnly {
+				t.Errorf("CUE itself finds a problem: %v, want %v", found, !in.goOnly)
+			}
+			for _, one := range src.cross {
+				if !strings.Contains(one.String(), "; ") {
+					t.Errorf("no remedy in %q", one)
+				}
+			}
+		})
+	}
+}
+
+func TestProblemsError(t *testing.T) {
+	p := &Problems{Input: "site summit", All: []Problem{
+		{Subject: "CSC ESS:105", Text: "is wrong", Remedy: "correct it"},
+		{Subject: "CSC ESS:106", Text: "is wrong too"},
+	}}
+	p.All[0].Pos.File, p.All[0].Pos.Line, p.All[0].Pos.Column = "sites/summit/cscs.cue", 3, 5
+	want := "load site summit: 2 problems\n" +
+		"sites/summit/cscs.cue:3:5: CSC ESS:105: is wrong; correct it\n" +
+		"CSC ESS:106: is wrong too"
+	if diff := cmp.Diff(want, p.Error()); diff != "" {
+		t.Errorf("Error (-want +got):\n%s", diff)
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	hosts := []string{"azar02", "azar03", "love01", "m2-ess01"}
+	for name, want := range map[string]string{
+		"azar3":   ` (did you mean "azar03"?)`,
+		"m2-es01": ` (did you mean "m2-ess01"?)`,
+		"loev01":  ` (did you mean "love01"?)`,
+		"dimm":    "",
+		"4":       "",
+	} {
+		if got := suggest(name, hosts); got != want {
+			t.Errorf("suggest %q: %q, want %q", name, got, want)
+		}
+	}
+	cscs := []string{"MTMount:0", "MTM1M3:0", "ESS:105", "ESS:106", "GIS:0", "GenericCamera:101"}
+	for name, want := range map[string]string{
+		"MTMout:0":          ` (did you mean "MTMount:0"?)`,
+		"MTMount:1":         ` (did you mean "MTMount:0"?)`,
+		"MTMount":           ` (did you mean "MTMount:0"?)`,
+		"GenericCamara:101": ` (did you mean "GenericCamera:101"?)`,
+		"ESS:107":           "", // which index was meant can't be known
+	} {
+		if got := suggestCSC(name, cscs); got != want {
+			t.Errorf("suggestCSC %q: %q, want %q", name, got, want)
+		}
+	}
+}

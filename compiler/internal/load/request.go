@@ -72,13 +72,8 @@ func (p *project) request(site *model.Site, typ, file string) (*model.Request, e
 // only drops what CUE found in the requests of the other types: they are not
 // asked for now.
 func (s *source) only(typ string) {
-	s.cue = slices.DeleteFunc(s.cue, func(p Problem) bool {
-		for _, other := range types {
-			if other != typ && (p.Subject == other+" upgrade" || strings.HasPrefix(p.Subject, other+" upgrade: ")) {
-				return true
-			}
-		}
-		return false
+	s.cue = slices.DeleteFunc(s.cue, func(p cueProblem) bool {
+		return len(p.at) > 1 && p.at[0] == "upgrade" && p.at[1] != typ && slices.Contains(types, p.at[1])
 	})
 }
 
@@ -179,8 +174,8 @@ func (c *requestCheck) revisions() {
 // changed checks the CSCs that an incremental upgrade changes.
 func (c *requestCheck) changed() {
 	subject := c.subject + ": changed"
-	if len(c.req.Changed) == 0 {
-		c.report(c.at.with("changed"), subject, "names no CSC, so that there is nothing to upgrade", "name the CSCs that change, each with its revision")
+	if at := c.at.with("changed"); len(c.req.Changed) == 0 && !c.wrong(at) {
+		c.report(at, subject, "names no CSC, so that there is nothing to upgrade", "name the CSCs that change, each with its revision")
 	}
 	seen := map[string]bool{}
 	for i, change := range c.req.Changed {
@@ -233,8 +228,11 @@ func (c *requestCheck) lists() {
 			at := c.at.with(list.name, strconv.Itoa(i))
 			switch {
 			case !slices.Contains(list.known, name):
-				c.report(at, c.subject+": "+list.name, fmt.Sprintf("names the %s %q, which the site does not have%s", list.noun, name, suggest(name, list.known)),
-					fmt.Sprintf("correct it, or take one of %s", quoted(list.known)))
+				meant, remedy := suggest(name, list.known), "correct it, or remove it"
+				if meant == "" {
+					remedy = "take one of " + quoted(list.known)
+				}
+				c.report(at, c.subject+": "+list.name, fmt.Sprintf("names the %s %q, which the site does not have%s", list.noun, name, meant), remedy)
 			case slices.Contains(list.asked[:i], name):
 				c.report(at, c.subject+": "+list.name, fmt.Sprintf("names the %s %q twice", list.noun, name), "remove one of them")
 			}
@@ -250,7 +248,7 @@ func (c *requestCheck) csc(at path, subject, name string) (*model.CSC, bool) {
 		for i := range c.site.CSCs {
 			names = append(names, c.site.CSCs[i].Name())
 		}
-		c.report(at, subject, fmt.Sprintf("names CSC %s, which the site does not have%s", name, suggest(name, names)), "correct it, or remove it")
+		c.report(at, subject, fmt.Sprintf("names CSC %s, which the site does not have%s", name, suggestCSC(name, names)), "correct it, or remove it")
 	}
 	return csc, ok
 }

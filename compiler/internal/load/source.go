@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/build"
@@ -30,10 +31,11 @@ type source struct {
 	places *places
 	// usable: it could be parsed and built, so that its parts can be looked at
 	// even if some of them are wrong.
-	usable bool
-	fromGo []Problem // found by checks in Go
-	cue    []Problem // found by CUE
-	cross  []Problem // found by #Cross in CUE, which the checks in Go find too
+	usable   bool
+	fallback model.Pos // for what CUE says without a place
+	fromGo   []Problem // found by checks in Go
+	cue      []cueProblem
+	cross    []Problem // found by #Cross in CUE, which the checks in Go find too
 }
 
 // kind is what files hold: a field, and its definition in the schema.
@@ -63,6 +65,10 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 			})
 		}
 	}()
+	if len(files) == 0 {
+		src.fromGo = append(src.fromGo, Problem{Subject: input, Text: "there are no files", Remedy: "add them"})
+		return src
+	}
 	for _, f := range files {
 		if prob, ok := p.tooLarge(f); ok {
 			src.fromGo = append(src.fromGo, prob)
@@ -71,6 +77,7 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 	if len(src.fromGo) > 0 {
 		return src
 	}
+	src.fallback = model.Pos{File: p.relative(files[0]), Line: 1, Column: 1}
 	inst := p.instance(files)
 	for _, f := range inst.Files {
 		src.places.add(f)
@@ -96,6 +103,8 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 	src.usable = true
 	if err := src.value.Validate(cue.Concrete(true)); err != nil {
 		src.addCUE(err)
+		// Where a reference leads nowhere, CUE builds nothing at all.
+		src.usable = src.value.LookupPath(field).Exists()
 	}
 	return src
 }
@@ -191,7 +200,10 @@ func depth(text []byte) int {
 
 // problems returns what is wrong with the source, or nil.
 func (s *source) problems() error {
-	all := append(s.cue, s.fromGo...)
+	all := slices.Clone(s.fromGo)
+	for _, one := range s.cue {
+		all = append(all, one.Problem)
+	}
 	if len(all) == 0 {
 		all = s.cross // whatever CUE's own cross-checks found that those in Go did not
 	}

@@ -69,7 +69,9 @@ func (b *builder) camerasUp() {
 	} else {
 		started = append(started, s.add(after(manual("bridges", "The bridges are started", b.startBridgesText(), nil, nil, "P34"), heard)))
 	}
-	available := s.add(after(manual("available", "The bridges are put into OFFLINE_AVAILABLE", b.availableText(), cscs, nil, "P34"), started...))
+	put := manual("available", "The bridges are put into OFFLINE_AVAILABLE", b.availableText(), cscs, nil, "P34")
+	b.bridges(func(h *model.Host, _ *model.Service) { put.Doubt = joinDoubts(put.Doubt, without(h.Doubt, put.Doubt)) })
+	available := s.add(after(put, started...))
 	s.add(after(b.awaitStates("seen", "The bridges are seen running, in OFFLINE_AVAILABLE", cscs, func(string) []string {
 		return []string{plan.OfflineAvailable}
 	}, limitComeUp, "P34", "P37"), available))
@@ -95,7 +97,14 @@ func (b *builder) availableText() string {
 	b.bridges(func(h *model.Host, svc *model.Service) {
 		lines = append(lines, fmt.Sprintf("%s on %s (%s)", strings.Join(svc.CSCs, ", "), h.Name, svc.Name))
 	})
-	return "With the camera team, put each bridge into OFFLINE_AVAILABLE with ccs-shell: `set target <name>-ocs-bridge`, `setAvailable --withLock`, `exit` " +
-		"(the cameras' own page has `lock`, `setAvailable`, `unlock` instead). Which target name belongs to which bridge is not documented: ask the camera team.\n\n" +
+	return "With the camera team, put each bridge into OFFLINE_AVAILABLE with ccs-shell: `set target <name>-ocs-bridge`, `setAvailable --withLock`, `exit`.\n\n" +
 		indent(strings.Join(lines, "\n"))
+}
+
+// without returns a doubt unless the others say it already.
+func without(doubt, others string) string {
+	if strings.Contains(others, doubt) {
+		return ""
+	}
+	return doubt
 }

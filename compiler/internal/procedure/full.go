@@ -1,7 +1,9 @@
 package procedure
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -33,6 +35,7 @@ func (b *builder) full() {
 func (b *builder) shutdownAll() {
 	s := b.stage("offline", "Send all CSCs to OFFLINE", "P8", "P11", "P12", "P13")
 	cscs := b.shutdownCSCs()
+	s.Doubts = b.doubtsAbout(cscs)
 	sent := s.add(b.shutdown())
 	settle := b.awaitStates("settled", "See which CSCs are OFFLINE", cscs, offline, limitLook, "P11")
 	settle.OnFailure = plan.Report // the next step sees to those that are not
@@ -118,5 +121,13 @@ func (b *builder) toEnable() []string {
 			out = append(out, csc)
 		}
 	}
+	slices.SortFunc(out, byNameAndIndex)
 	return out
+}
+
+// byNameAndIndex orders CSCs as people count them.
+func byNameAndIndex(a, b string) int {
+	nameA, indexA, _ := strings.Cut(a, ":")
+	nameB, indexB, _ := strings.Cut(b, ":")
+	return cmp.Or(strings.Compare(nameA, nameB), cmp.Compare(len(indexA), len(indexB)), strings.Compare(indexA, indexB))
 }

@@ -19,7 +19,7 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 	return plan.Step{
 		ID: id, Title: title, Source: source,
 		Consent: c.Consent,
-		Doubt:   joinDoubts(h.Doubt, c.Doubt),
+		Doubt:   joinDoubts(hostDoubt(h), c.Doubt),
 		Action: plan.Action{Doer: &plan.SSH{
 			Host: h.Name, User: c.User, Purpose: purpose, Service: service, Commands: c.Run, Check: c.Check,
 		}},
@@ -28,8 +28,15 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 	}
 }
 
-func joinDoubts(doubts ...string) string {
-	return strings.Join(slices.DeleteFunc(doubts, func(d string) bool { return d == "" }), " ")
+func joinDoubts(doubts ...string) string { return strings.Join(union(nil, doubts), " ") }
+
+// hostDoubt is what is asked with every command on a host. What is doubtful of a
+// camera's host is how its bridge is made available, which is asked there.
+func hostDoubt(h *model.Host) string {
+	if h.Role == model.Camera {
+		return ""
+	}
+	return h.Doubt
 }
 
 // logIn says how a person runs commands on a host.

@@ -56,7 +56,7 @@ func (b *builder) deleteAllJobs(s *stage) {
 		if plan.Type(b.req.Type) == plan.Recovery {
 			source = append(source, "P44")
 		}
-		s.add(after(b.deleteJobs(slug(app.Name), fmt.Sprintf("Delete the %d CSC Jobs of %s", len(cscs), app.Name), app.Namespace, selector, cscs, source...), first))
+		s.add(after(b.deleteJobs(slug(app.Name), fmt.Sprintf("Delete the CSC Jobs of %s (%d)", app.Name, len(cscs)), app.Namespace, selector, cscs, source...), first))
 	}
 }
 

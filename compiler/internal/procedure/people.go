@@ -65,7 +65,11 @@ func (b *builder) begin() {
 	}
 	for _, k := range b.site.States.Keep {
 		if k.Doubt != "" {
-			s.Doubts = append(s.Doubts, fmt.Sprintf("%s is left in %s: %s", k.CSC, k.State, k.Doubt))
+			verb := "is left in"
+			if plan.Type(b.req.Type) == plan.Recovery {
+				verb = "is brought back to"
+			}
+			s.Doubts = append(s.Doubts, fmt.Sprintf("%s %s %s: %s", k.CSC, verb, k.State, k.Doubt))
 		}
 	}
 	if b.site.Targets.ServerDoubt != "" {

@@ -240,4 +240,22 @@ func (b *builder) selectDown(keep func(*model.CSC) bool) []string {
 	return out
 }
 
+// doubtsAbout returns what is doubtful of the CSCs themselves, each text once.
+func (b *builder) doubtsAbout(cscs []string) []string {
+	var texts []string
+	about := map[string][]string{}
+	for _, name := range cscs {
+		c, ok := b.site.CSC(name)
+		if !ok || c.Doubt == "" {
+			continue
+		}
+		texts = union(texts, []string{c.Doubt})
+		about[c.Doubt] = append(about[c.Doubt], name)
+	}
+	for i, text := range texts {
+		texts[i] = plan.CSCList(about[text]) + ": " + text
+	}
+	return texts
+}
+
 func isQueue(name string) bool { return strings.HasPrefix(name, scriptQueue+":") }

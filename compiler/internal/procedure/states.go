@@ -194,14 +194,27 @@ func (b *builder) enable(cscs []string, source string) {
 		add(after(step, needs...))
 	}
 	seen := b.seenAgain()
+	if len(cscs) > 0 && plan.Type(b.req.Type) != plan.Incremental {
+		s.Doubts = append(s.Doubts, b.site.States.Notes...)
+	}
 	step := b.awaitStates("seen", "Every CSC is in the state that it ends in", seen, func(name string) []string {
 		c, _ := b.site.CSC(name)
+		if b.enablesAll() && !slices.Contains(cscs, name) {
+			return []string{comesUp(c)} // the others follow after the testing (P55)
+		}
 		return []string{b.expected(c)}
 	}, limitLook, union([]string{source}, b.keepNumbers())...)
 	s.add(after(step, before...))
-	text := fmt.Sprintf("csu looks whether the %d CSCs that went down are in the state that the site definition gives.", len(seen))
+	text := fmt.Sprintf("csu looks whether the %d CSCs concerned are in the state that the site definition gives.", len(seen))
 	if len(cscs) > 0 {
-		text = fmt.Sprintf("%s go to ENABLED, in groups, so that one that is dead does not keep the others down. ", plan.CSCList(cscs)) + text
+		all := others
+		if len(ess) > 0 {
+			all = union([]string{fmt.Sprintf("%d ESS", len(ess))}, others)
+		}
+		if slices.Contains(cscs, watcher) {
+			all = union(all, []string{"the Watcher"})
+		}
+		text = fmt.Sprintf("To ENABLED go: %s; in groups, so that one that is dead does not keep the others down. ", strings.Join(all, ", ")) + text
 	}
 	s.close(text)
 }

@@ -1,0 +1,174 @@
+package verify
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func phaseRules() []Rule {
+	return []Rule{
+		{"procedure-order", []string{"P7", "P15", "P17", "P18", "P22", "P24", "P28", "P30", "P32", "P36", "P37", "P41", "P48", "P55"},
+			"The parts of the procedure follow each other: what is running goes down, what is left is cleaned up, the configuration is updated, hosts, platform and control system are deployed, the services start, " +
+				"the CSCs are watched, enabled and tested.", procedureOrder},
+		{"stage-source", []string{"P2"},
+			"The operator consents to a stage by what the stage says of itself: its source holds the numbers of all its steps, and each number that needs a step has one there.", stageSource},
+		{"once", []string{"P2"},
+			"Nothing is done twice: no two steps have the same action, unless what they look at or set was moved in between.", once},
+	}
+}
+
+// phases are the parts of the procedure, in its order.
+var phases = []string{
+	"sending CSCs to OFFLINE", "stopping the camera bridges", "stopping bare-metal services", "cleaning up the cluster",
+	"updating the configuration", "letting incompatible schemas in", "updating hosts", "syncing the platform",
+	"syncing the control system", "starting bare-metal services", "watching it come up", "enabling CSCs", "minimal testing",
+	"enabling all CSCs after maintenance", "telling that Nublado can be used again",
+}
+
+// phase returns the place of the step's part of the procedure among phases, or
+// -1 where the step belongs to none, or to the unit of a CSC that keeps its
+// state.
+func (v *view) phase(n *node) int {
+	cites := func(numbers ...string) bool { return slices.ContainsFunc(numbers, n.cites) }
+	is := func(kinds ...plan.Kind) bool { return slices.Contains(kinds, n.kind()) }
+	switch a := n.Action.Doer.(type) {
+	case *plan.Delete:
+		if c, ok := v.CSC(first(a.CSCs)); ok && c.Job != nil && c.Job.Application == love {
+			return 8
+		}
+		return 3
+	case *plan.Compatibility:
+		return 5
+	case *plan.Sync:
+		if v.Type == plan.Full && slices.Contains([]string{appOfApps, nublado, sasquatch}, a.Application) {
+			return 7
+		}
+		return 8
+	}
+	switch {
+	case len(n.sends) > 0:
+		return 0
+	case cites("P15", "P16"):
+		return 1
+	case cites("P17"):
+		return 2
+	case cites("P22", "P23"), cites("P32") && is(plan.KindManual):
+		return 4
+	case cites("P28", "P29") && !cites("P6"):
+		return 6
+	case cites("P31"):
+		return 7
+	case cites("P36"):
+		return 9
+	case cites("P50", "P51", "P48", "P49"):
+		return 12
+	case cites("P34", "P35", "P39", "P45", "P46", "P47"), cites("P5") && is(plan.KindSetState):
+		return 10
+	case cites("P41", "P43"):
+		return 11
+	case cites("P55"):
+		return 13
+	case cites("P42"):
+		return 14
+	}
+	return -1
+}
+
+func procedureOrder(v *view, f *findings) {
+	byPhase := make([][]*node, len(phases))
+	for _, n := range v.steps {
+		if p := v.phase(n); p >= 0 && n.stage != nil {
+			byPhase[p] = append(byPhase[p], n)
+		}
+	}
+	for p, later := range byPhase {
+		for _, n := range later {
+			if e, q := unfinished(byPhase[:p], n); e != nil {
+				f.step(n, "let it come after "+e.ID, "it belongs to %s and may run before %s, which belongs to %s", phases[p], e.ID, phases[q])
+			}
+		}
+	}
+}
+
+// unfinished returns a step of the phases that is not surely done before n, and
+// its phase.
+func unfinished(earlier [][]*node, n *node) (*node, int) {
+	for q, nodes := range earlier {
+		for _, e := range nodes {
+			if !before(e, n) {
+				return e, q
+			}
+		}
+	}
+	return nil, 0
+}
+
+func stageSource(v *view, f *findings) {
+	needStep := map[string]bool{}
+	for _, in := range instructions {
+		needStep[in.number] = len(in.kinds) > 0
+	}
+	for i := range v.Stages {
+		s := &v.Stages[i]
+		cited := map[string]bool{}
+		for _, n := range v.steps {
+			if n.stage != s {
+				continue
+			}
+			for _, number := range n.Source {
+				cited[number] = true
+				if !slices.Contains(s.Source, number) {
+					f.step(n, "move the step to a stage of "+number+", or let the stage cite it", "it carries out %s, which its stage does not speak of: the operator would consent to something else", number)
+				}
+			}
+		}
+		for _, number := range s.Source {
+			if needStep[number] && !cited[number] {
+				f.stage(s, "add the step, or take the number out", "it cites %s, which none of its steps carries out", number)
+			}
+		}
+	}
+}
+
+func once(v *view, f *findings) {
+	same := map[plan.Kind][]*node{}
+	for _, n := range v.steps {
+		if n.Action.Doer == nil {
+			continue
+		}
+		key := n.kind()
+		for _, e := range same[key] {
+			if reflect.DeepEqual(e.Action, n.Action) && !v.movedBetween(e, n) {
+				f.step(n, "take one of them out", "it does what %s does", e.ID)
+				break
+			}
+		}
+		same[key] = append(same[key], n)
+	}
+}
+
+// movedBetween tells whether a CSC that both steps set or look at is moved by a
+// step between them.
+func (v *view) movedBetween(a, b *node) bool {
+	var cscs []string
+	switch d := a.Action.Doer.(type) {
+	case *plan.SetState:
+		cscs = d.CSCs
+	case *plan.AwaitState:
+		for _, w := range d.Want {
+			cscs = append(cscs, w.CSCs...)
+		}
+	}
+	return v.any(func(m *node) bool {
+		if m == a || m == b || !before(a, m) || !before(m, b) {
+			return false
+		}
+		set, _ := m.Action.Doer.(*plan.SetState)
+		return slices.ContainsFunc(cscs, func(name string) bool {
+			c, ok := v.CSC(name)
+			return ok && (set != nil && slices.Contains(set.CSCs, name) || slices.Contains(m.downs(), name) || v.brings(m, c))
+		})
+	})
+}

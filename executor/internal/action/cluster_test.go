@@ -1,0 +1,154 @@
+package action
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/argocd"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/internal/cluster/kubetest"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+const (
+	jobs         = "/apis/batch/v1/namespaces/simonyitel/jobs/"
+	pods         = "/api/v1/namespaces/simonyitel/pods/"
+	applications = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/"
+)
+
+// newCluster returns an API server, and systems that speak to it. Time runs
+// 1000 times faster than the real one.
+func newCluster(t *testing.T) (*kubetest.Server, *Systems) {
+	t.Helper()
+	server := kubetest.Start(t)
+	c, err := cluster.Connect(server.Kubeconfig(t), server.Context)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	clk := clock.Fast(now, now, 1000)
+	c.SetClock(clk)
+	return server, &Systems{Clock: clk, Cluster: c, ArgoCD: argocd.New(c, "argocd", clk)}
+}
+
+// jobOf is the row of a CSC that runs as a Job in simonyitel.
+func jobOf(csc, job string) plan.CSC {
+	return plan.CSC{CSC: csc, Image: "ts-dockerhub.lsst.org/" + job + ":c0045", Job: &plan.Job{Namespace: "simonyitel", Name: job}}
+}
+
+func putJob(server *kubetest.Server, name string) string {
+	return server.Put(jobs+name, kubetest.Object{"metadata": kubetest.Object{"labels": kubetest.Object{"csc": name}}})
+}
+
+var deleteJobs = &plan.Delete{Objects: plan.Jobs, Namespace: "simonyitel", Selector: "csc", CSCs: []string{"MTMount:0", "MTRotator:0"}}
+
+func newDelete(t *testing.T, systems *Systems) *try {
+	y := newTry(t, systems, deleteJobs, jobOf("MTMount:0", "mtmount"), jobOf("MTRotator:0", "mtrotator"), jobOf("MTM2:0", "mtm2"))
+	y.Limit = 20 * time.Second
+	return y
+}
+
+func deletions(server *kubetest.Server) (n int) {
+	for _, w := range server.Writes() {
+		if w.Method == http.MethodDelete {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDeleteWaitsForThePods(t *testing.T) {
+	server, systems := newCluster(t)
+	uid := putJob(server, "mtmount")
+	server.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "img"))
+	y := newDelete(t, systems)
+	expect(t, y.perform(t), Running, "of their pods some have not ended", "simonyitel/mtmount")
+	if told := strings.Join(y.told, "\n"); !strings.Contains(told, "already gone: the Jobs of MTRotator:0") {
+		t.Errorf("told %q, want which Job was gone before", told)
+	}
+	expect(t, y.probe(t), Running)
+	server.Remove(pods + "mtmount-x")
+	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), Done, "all 1 Jobs")
+	expect(t, y.probe(t), Done)
+
+	// A newer Job of the same name is not touched by a resumed attempt.
+	putJob(server, "mtmount")
+	expect(t, Of(deleteJobs).Perform(t.Context(), y.Attempt), Done)
+	if server.Get(jobs+"mtmount") == nil {
+		t.Error("a newer Job was deleted")
+	}
+	nothing := newDelete(t, systems)
+	server.Remove(jobs + "mtmount")
+	expect(t, nothing.perform(t), Done, "nothing to do")
+}
+
+func TestDeleteRefusesWhatThePlanDoesNotName(t *testing.T) {
+	for job, says := range map[string]string{"mtm2": "simonyitel/mtm2 of MTM2:0, which this step must leave alone", "newcomer": "simonyitel/newcomer, which the plan does not know"} {
+		server, systems := newCluster(t)
+		putJob(server, "mtmount")
+		putJob(server, job)
+		y := newDelete(t, systems)
+		_, err := Of(deleteJobs).Prepare(t.Context(), y.Attempt)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, want an error that says %q", job, err, says)
+		}
+	}
+}
+
+func TestDeleteThatIsRefusedOrLost(t *testing.T) {
+	server, systems := newCluster(t)
+	putJob(server, "mtmount")
+	putJob(server, "mtrotator")
+	onDelete := func(path string, f kubetest.Fault) func(*http.Request) kubetest.Fault {
+		return func(r *http.Request) kubetest.Fault {
+			if r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, path) {
+				return f
+			}
+			return kubetest.Fault{}
+		}
+	}
+	server.Faults = onDelete("", kubetest.Fault{Status: http.StatusForbidden})
+	y := newDelete(t, systems)
+	expect(t, y.perform(t), NotDone, "nothing was deleted")
+
+	server.Faults = onDelete("mtrotator", kubetest.Fault{Status: http.StatusForbidden})
+	y = newDelete(t, systems)
+	expect(t, y.perform(t), Failed, "1 of 2 jobs could not be deleted")
+	expect(t, y.probe(t), Failed, "1 of 2 jobs are still there", "simonyitel/mtrotator")
+
+	server.Faults = onDelete("mtrotator", kubetest.Fault{CutBefore: true})
+	y = newDelete(t, systems)
+	expect(t, y.perform(t), Failed, "a retry takes only those that are left")
+	server.Faults = onDelete("mtrotator", kubetest.Fault{CutAfter: true})
+	y = newDelete(t, systems)
+	expect(t, y.perform(t), Done)
+	if n := deletions(server); n != 2 {
+		t.Errorf("%d deletions were carried out, want 2", n)
+	}
+}
+
+func TestDeleteNamespaces(t *testing.T) {
+	server, systems := newCluster(t)
+	for _, name := range []string{"nublado-ann", "nublado-bob"} {
+		server.Put("/api/v1/namespaces/"+name, kubetest.Object{"metadata": kubetest.Object{"labels": kubetest.Object{"argocd.argoproj.io/instance": "nublado-users"}}})
+	}
+	server.Put("/api/v1/namespaces/obssys", kubetest.Object{})
+	d := &plan.Delete{Objects: plan.Namespaces, Selector: "argocd.argoproj.io/instance=nublado-users"}
+	y := newTry(t, systems, d)
+	y.Limit = 10 * time.Second
+	reading, err := Of(d).Reading(t.Context(), y.Attempt)
+	if want := "2 namespaces: nublado-ann, nublado-bob"; err != nil || reading != want {
+		t.Errorf("reading %q, %v, want %q", reading, err, want)
+	}
+	expect(t, y.perform(t), Running, "still emptying them")
+	server.Remove("/api/v1/namespaces/nublado-ann")
+	expect(t, y.probe(t), Running, "1 of 2")
+	server.Remove("/api/v1/namespaces/nublado-bob")
+	expect(t, Of(d).Await(t.Context(), y.Attempt), Done)
+	if server.Get("/api/v1/namespaces/obssys") == nil {
+		t.Error("a namespace without the label was deleted")
+	}
+}

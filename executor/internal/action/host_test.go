@@ -1,0 +1,183 @@
+package action
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/ground"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// host is a real SSH server that a plan knows as "azar03"; "azar02" is a host
+// that nobody answers for.
+type host struct {
+	*ground.SSHD
+	config  string // ssh config
+	systems *Systems
+	hosts   []plan.Host
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	t.Setenv("SSH_AUTH_SOCK", "") // the keys of whoever runs the tests are not meant
+	dir := t.TempDir()
+	h := &host{SSHD: ground.StartSSHD(t, ground.SSHDOptions{}), config: filepath.Join(dir, "ssh_config")}
+	known := filepath.Join(dir, "known_hosts")
+	for file, text := range map[string]string{
+		known:    h.KnownHosts(),
+		h.config: h.ConfigBlock("azar03", known) + "Host azar02\n  HostName 127.0.0.1\n  Port " + closedPort(t) + "\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	now := time.Now()
+	h.systems = &Systems{Clock: clock.Fast(now, now, 30)}
+	h.connect(t)
+	for _, name := range []string{"azar02", "azar03"} {
+		h.hosts = append(h.hosts, plan.Host{Name: name, Address: name + ".cp.lsst.org", Users: []plan.User{{Name: "operator", Via: "own"}}})
+	}
+	return h
+}
+
+// connect gives the systems a pool without connections.
+func (h *host) connect(t *testing.T) {
+	pool := remote.New(remote.Config{SSHConfigFile: h.config, Clock: h.systems.Clock})
+	t.Cleanup(func() {
+		if err := pool.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	h.systems.Remote = pool
+}
+
+// down has the host answer nobody any more.
+func (h *host) down(t *testing.T) {
+	h.Stop() // connections that were made live on
+	if err := h.systems.Remote.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.connect(t)
+}
+
+// closedPort returns a port that was free just now.
+func closedPort(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, _ := net.SplitHostPort(listener.Addr().String())
+	return port
+}
+
+// try prepares an attempt of its own identity.
+func (h *host) try(t *testing.T, identity string, d plan.Doer) *try {
+	y := newTry(t, h.systems, d)
+	y.Plan.Hosts, y.Identity = h.hosts, identity
+	return y
+}
+
+func run(check string, commands ...string) *plan.SSH {
+	return &plan.SSH{Host: "azar03", User: "operator", Purpose: plan.Stop, Service: "x", Commands: commands, Check: check}
+}
+
+func TestSSH(t *testing.T) {
+	h := newHost(t)
+	for name, test := range map[string]struct {
+		d    *plan.SSH
+		want Verdict
+		says []string
+	}{
+		"done":             {run("", "true"), Done, []string{"exit status 0"}},
+		"check holds":      {run("test -f $HOME/done1", "touch $HOME/done1"), Done, []string{"the check after them too"}},
+		"check in a while": {run("test -f $HOME/done2", "(sleep 0.5; touch $HOME/done2) >/dev/null 2>&1 &"), Done, nil},
+		"check does not":   {run("test -f never", "true"), Failed, []string{`the check "test -f never" did not`}},
+		"fails":            {run("", "echo going on", "sh -c 'echo no such unit >&2; exit 5'", "touch $HOME/after"), Failed, []string{"exit status 5", "going on\nno such unit"}},
+		"killed":           {run("", "kill -9 $PPID", "kill -9 $$"), Unknown, []string{"how far they came is not known"}},
+	} {
+		y := h.try(t, "r7k/stage/"+strings.ReplaceAll(name, " ", "-")+"/1", test.d)
+		y.Limit = 2 * time.Minute
+		t.Run(name, func(t *testing.T) {
+			expect(t, y.perform(t), test.want, test.says...)
+			expect(t, y.probe(t), test.want, test.says...)
+		})
+	}
+	if _, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "test -f $HOME/after"); err == nil {
+		t.Error("a command was run after one that failed")
+	}
+}
+
+func TestSSHIsNeverStartedTwice(t *testing.T) {
+	h := newHost(t)
+	d := run("", "echo once >>$HOME/count", "sleep 1")
+	for range 2 { // the second goes on waiting for the first
+		expect(t, h.try(t, "r7k/stage/once/1", d).perform(t), Done)
+	}
+	out, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "cat $HOME/count")
+	if err != nil || out != "once\n" {
+		t.Errorf("the command wrote %q, %v, want one line", out, err)
+	}
+}
+
+func TestSSHProbe(t *testing.T) {
+	h := newHost(t)
+	y := h.try(t, "r7k/stage/slow/1", run("", "echo at work", "sleep 2"))
+	y.prepare(t)
+	expect(t, y.probe(t), NotDone, "not begun")
+	y.Limit = 20 * time.Second
+	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "at work")
+	expect(t, y.probe(t), Running, "at work")
+	y.Limit = 10 * time.Minute
+	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
+	h.down(t)
+	expect(t, y.probe(t), Unknown, "can't be seen")
+}
+
+func TestHostThatIsNotReached(t *testing.T) {
+	h := newHost(t)
+	d := run("", "true")
+	d.Host = "azar02"
+	y := h.try(t, "r7k/stage/unreached/1", d)
+	expect(t, Of(d).Perform(t.Context(), y.Attempt), NotDone, "azar02", "nothing was run")
+	expect(t, y.probe(t), Unknown)
+	if _, err := Of(d).Prepare(t.Context(), y.Attempt); err == nil {
+		t.Error("an attempt at a host that nobody answers for was prepared")
+	}
+	stranger := run("", "true")
+	stranger.User = "root"
+	expect(t, Of(stranger).Perform(t.Context(), y.Attempt), NotDone, `no account "root"`)
+}
+
+func TestReboot(t *testing.T) {
+	h := newHost(t)
+	d := &plan.Reboot{Host: "azar03", User: "operator", Command: "echo refused; false"}
+	y := h.try(t, "r7k/stage/reboot/1", d)
+	y.Limit = 10 * time.Minute
+	y.prepare(t)
+	expect(t, y.probe(t), Running, "old boot") // nothing can be told so early
+	expect(t, Of(d).Perform(t.Context(), y.Attempt), Failed, "not rebooted", "exit status 1", "refused")
+	expect(t, y.probe(t), Failed)
+
+	// The same host, seen from an attempt that was prepared in an earlier boot.
+	var err error
+	if y.Evidence, err = json.Marshal(boot{"another boot id"}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, y.probe(t), Done, "new boot id")
+
+	never := h.try(t, "r7k/stage/reboot/2", d)
+	never.prepare(t)
+	never.Started = never.Started.Add(-time.Hour)
+	expect(t, never.probe(t), NotDone, "never begun")
+
+	h.down(t)
+	expect(t, y.probe(t), Running, "it is rebooting")
+}

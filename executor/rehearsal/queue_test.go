@@ -1,0 +1,219 @@
+package rehearsal
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	efdapi "github.com/lsst-ts/csu/executor/internal/efd"
+	loveapi "github.com/lsst-ts/csu/executor/internal/love"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// addScript adds a script under an identity and returns its end as the EFD
+// tells it.
+func addScript(t *testing.T, s *Site, queue int, path, config, identity string) efdapi.ScriptEvent {
+	t.Helper()
+	began := s.clk.Now()
+	index, err := s.loveClient().AddScript(t.Context(), loveapi.Add{Queue: queue, Path: path, Standard: true, Config: config, Descr: "test " + identity, ExecutionID: identity})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found efdapi.ScriptEvent
+	for range 2000 {
+		e, ok, err := s.efdClient().FindScript(t.Context(), queue, identity, began)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok && e.Ended() {
+			found = e
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	if !found.Ended() {
+		t.Fatalf("script %d %s has not ended\n%s", index, path, s.tail(15))
+	}
+	if found.Index != index {
+		t.Errorf("the script found by its identity is %d, LOVE said %d", found.Index, index)
+	}
+	return found
+}
+
+func TestSetSummaryState(t *testing.T) {
+	for _, test := range []struct {
+		name, config, want string
+		changes            []string
+	}{
+		{"down and up", "data:\n- [MTMount:0, OFFLINE]\n- [ESS:105, STANDBY]\nmute_alarms: false\n", "DONE",
+			[]string{"MTMount:0 STANDBY -> OFFLINE", "ESS:105 ENABLED -> DISABLED", "ESS:105 DISABLED -> STANDBY"}},
+		{"all indices", "data: [['ESS:*', DISABLED]]\nmute_alarms: false\n", "DONE", []string{"ESS:105 ENABLED -> DISABLED", "ESS:106 ENABLED -> DISABLED"}},
+		{"no index", "data: [[MTMount, ENABLED]]\n", "DONE", []string{"MTMount:0 STANDBY -> DISABLED", "MTMount:0 DISABLED -> ENABLED"}},
+		{"it stops at a silent CSC", "data: [[ESS:107, ENABLED], [MTMount, ENABLED]]\n", "FAILED", nil},
+		{"an entry that is one string", "data: [ESS:109 ENABLED]\n", "CONFIGURE_FAILED", nil},
+		{"an entry of one", "data: [[ESS:105]]\n", "CONFIGURE_FAILED", nil},
+		{"FAULT is no target", "data: [[ESS:105, FAULT]]\n", "CONFIGURE_FAILED", nil},
+		{"unknown component", "data: [[Nothing, OFFLINE]]\n", "CONFIGURE_FAILED", nil},
+		{"unknown field", "data: [[ESS:105, OFFLINE]]\nmuteAlarms: false\n", "CONFIGURE_FAILED", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, smallPlan())
+			e := addScript(t, s, 1, setStatePath, test.config, "run/step/1")
+			if e.Outcome() != test.want {
+				t.Errorf("it ended %s, want %s\n%s", e.Outcome(), test.want, s.tail(10))
+			}
+			if got := s.seen(StateChanged); !slices.Equal(got, test.changes) {
+				t.Errorf("state changes %q, want %q", got, test.changes)
+			}
+		})
+	}
+}
+
+func TestMutingNeedsTheWatcher(t *testing.T) {
+	s := start(t, smallPlan())
+	if e := addScript(t, s, 1, setStatePath, "data: [[Watcher, OFFLINE]]\nmute_alarms: false\n", "a/b/1"); e.Outcome() != "DONE" {
+		t.Fatalf("the Watcher's script ended %s", e.Outcome())
+	}
+	if e := addScript(t, s, 1, setStatePath, "data: [[MTMount, OFFLINE]]\n", "a/b/2"); e.Outcome() != "FAILED" {
+		t.Errorf("with the Watcher down and alarms to mute, it ended %s", e.Outcome())
+	}
+}
+
+func TestFailedScriptPausesItsQueue(t *testing.T) {
+	s := start(t, smallPlan(), "csc-stuck=MTMount:0")
+	addScript(t, s, 1, setStatePath, "data: [[MTMount, OFFLINE]]\nmute_alarms: false\n", "a/b/1")
+	client := s.loveClient()
+	if _, err := client.AddScript(t.Context(), loveapi.Add{Queue: 1, Path: "auxtel/track_target.py", Standard: true, Descr: "next"}); err != nil {
+		t.Fatal(err)
+	}
+	queue := s.queues[1]
+	s.eventually(t, "the second script is configured", func() bool { return len(queue.waiting) == 1 && queue.waiting[0].process == processConfigured })
+	time.Sleep(20 * time.Millisecond) // more than a minute of the site's
+	s.mu.Lock()
+	current, waiting := queue.current, len(queue.waiting)
+	s.mu.Unlock()
+	if current == nil || current.path != setStatePath || waiting != 1 {
+		t.Errorf("the paused queue has %v as its current script and %d waiting", current, waiting)
+	}
+	if err := client.Resume(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "the second script ends", func() bool { return len(queue.past) == 2 })
+	want := []string{"ScriptQueue:1 " + setStatePath + " FAILED", "ScriptQueue:1 auxtel/track_target.py DONE"}
+	if got := s.seen(ScriptEnded); !slices.Equal(got, want) {
+		t.Errorf("ends %q, want %q", got, want)
+	}
+}
+
+func TestPausedQueueRunsNothing(t *testing.T) {
+	s := start(t, smallPlan(), "queue-paused")
+	state, err := s.efdClient().Queue(t.Context(), 2)
+	if err != nil || !state.Known || !state.Enabled || state.Running {
+		t.Errorf("Queue = %+v, %v; want it known, enabled and paused", state, err)
+	}
+}
+
+func TestUnknownScriptIsNotLoaded(t *testing.T) {
+	s := start(t, smallPlan())
+	if e := addScript(t, s, 2, "auxtel/enable_lattis.py", "", "a/b/1"); e.Outcome() != "LOADFAILED" {
+		t.Errorf("it ended %s", e.Outcome())
+	}
+}
+
+// The ScriptQueue that runs the script is the last in its list, and goes down
+// with it.
+func TestQueueThatTakesItselfDown(t *testing.T) {
+	s := start(t, smallPlan())
+	client := s.loveClient()
+	config := "data:\n- [ScriptQueue:3, OFFLINE]\n- [ScriptQueue:2, OFFLINE]\n- [ScriptQueue:1, OFFLINE]\nmute_alarms: false\n"
+	if _, err := client.AddScript(t.Context(), loveapi.Add{Queue: 1, Path: setStatePath, Standard: true, Config: config, Descr: "last"}); err != nil {
+		t.Fatal(err)
+	}
+	s.eventually(t, "ScriptQueue:1 is silent", func() bool { return !s.csc("ScriptQueue:1").lives() })
+	var down []string
+	for _, e := range s.seen(CSCDown) {
+		down = append(down, strings.Fields(e)[0])
+	}
+	if want := []string{"ScriptQueue:3", "ScriptQueue:2", "ScriptQueue:1"}; !slices.Equal(down, want) {
+		t.Errorf("down went %q, want %q", down, want)
+	}
+	if got := s.seen(ScriptEnded); !slices.Equal(got, []string{"ScriptQueue:1 " + setStatePath + " TERMINATED"}) {
+		t.Errorf("ends %q", got)
+	}
+	var silent *loveapi.NoAckError
+	if err := client.Resume(t.Context(), 1); !errors.As(err, &silent) {
+		t.Errorf("Resume of a silent queue = %v, want a NoAckError", err)
+	}
+	for range 1000 { // until it has come in
+		if got := look(t, s, "ScriptQueue:1"); got.State == plan.Offline {
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Error("the EFD does not have the queue's OFFLINE")
+}
+
+func TestSystemWideShutdown(t *testing.T) {
+	s := start(t, smallPlan())
+	s.mu.Lock()
+	for _, c := range s.cscs {
+		c.says = c.component != "MTVMS"
+	}
+	s.mu.Unlock()
+	config := "user: a\nreason: b\nstart_with: [Watcher]\nend_with: [MTMount]\nignore: [ESS:106]\n"
+	e := addScript(t, s, 1, shutdownPath, config, "a/b/1")
+	if e.Outcome() != "FAILED" {
+		t.Errorf("it ended %s, although MTVMS:1 never says OFFLINE", e.Outcome())
+	}
+	var order []string
+	for _, c := range s.seen(StateChanged) {
+		if strings.HasSuffix(c, "-> OFFLINE") {
+			order = append(order, strings.Fields(c)[0])
+		}
+	}
+	if want := []string{"Watcher:0", "ESS:105", "MTVMS:1", "MTMount:0"}; !slices.Equal(order, want) {
+		t.Errorf("OFFLINE went %q, want %q", order, want)
+	}
+	s.eventually(t, "MTVMS:1 is silent", func() bool { return !s.csc("MTVMS:1").lives() })
+	if !s.csc("ESS:106").lives() || !s.csc("ScriptQueue:2").lives() || !s.csc("MTCamera:0").lives() {
+		t.Error("one of those that are ignored, left out, or bridges, is down")
+	}
+	if got := look(t, s, "MTVMS:1"); got.State != "STANDBY" {
+		t.Errorf("MTVMS:1 said %s at last, want STANDBY", got.State)
+	}
+	bad := addScript(t, s, 2, shutdownPath, "user: a\n", "a/b/2")
+	if bad.Outcome() != "CONFIGURE_FAILED" {
+		t.Errorf("without a reason it ended %s", bad.Outcome())
+	}
+}
+
+func TestLostAcknowledgement(t *testing.T) {
+	s := start(t, smallPlan(), "love-ack-lost=add")
+	_, err := s.loveClient().AddScript(t.Context(), loveapi.Add{Queue: 1, Path: "auxtel/track_target.py", Standard: true, Descr: "a/b/1"})
+	var silent *loveapi.NoAckError
+	if !errors.As(err, &silent) {
+		t.Fatalf("AddScript = %v, want a NoAckError", err)
+	}
+	if got := s.seen(ScriptAdded); len(got) != 1 {
+		t.Errorf("scripts added: %q, want one", got)
+	}
+}
+
+func TestCommandsBetweenStates(t *testing.T) {
+	for _, test := range []struct {
+		from, to state
+		want     string
+	}{
+		{enabled, offline, "disable standby exitControl"},
+		{offline, enabled, "enterControl start enable"},
+		{fault, disabled, "standby start"},
+		{standby, standby, ""},
+	} {
+		if got := strings.Join(commandsTo(test.from, test.to), " "); got != test.want {
+			t.Errorf("%s to %s: %q, want %q", test.from, test.to, got, test.want)
+		}
+	}
+}

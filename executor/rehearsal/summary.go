@@ -1,0 +1,80 @@
+package rehearsal
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Summary is what a site's record says of a rehearsed run.
+type Summary struct {
+	Down        []string // CSCs, in the order in which they first went down
+	JobsDeleted []string // CSCs whose Jobs were deleted, in that order
+	Scripts     int      // that were added to a ScriptQueue
+	Commands    int      // that were run on hosts
+	Syncs       int
+	Seen        int      // CSCs of the plan's table that speak
+	Astray      []string // those that are not in their expected state at the end, and where they are
+}
+
+// Summarize reads a record for its summary. What it says comes from the record
+// alone, and from the plan's table of CSCs.
+func Summarize(p *plan.Plan, effects []Effect) Summary {
+	var s Summary
+	byJob := map[string]string{}
+	for _, c := range p.CSCs {
+		if c.Job != nil {
+			byJob[c.Job.Namespace+"/"+c.Job.Name] = c.CSC
+		}
+	}
+	add := func(list *[]string, name string) {
+		if !slices.Contains(*list, name) {
+			*list = append(*list, name)
+		}
+	}
+	state := map[string]string{}
+	up := map[string]bool{}
+	for _, e := range effects {
+		switch e.Kind {
+		case ScriptAdded:
+			s.Scripts++
+		case CommandRun:
+			s.Commands++
+		case SyncStarted:
+			s.Syncs++
+		case JobDeleted:
+			if csc, ok := byJob[e.Subject]; ok {
+				add(&s.JobsDeleted, csc)
+			}
+		case CSCUp:
+			up[e.Subject], state[e.Subject] = true, e.Detail
+		case CSCDown:
+			up[e.Subject] = false
+			add(&s.Down, e.Subject)
+		case StateChanged:
+			_, now, _ := strings.Cut(e.Detail, " -> ")
+			state[e.Subject] = now
+			if now == plan.Offline {
+				add(&s.Down, e.Subject)
+			}
+		}
+	}
+	for _, c := range p.CSCs {
+		if !c.Speaks() {
+			continue
+		}
+		s.Seen++
+		now := plan.Offline
+		if up[c.CSC] {
+			now = state[c.CSC]
+		}
+		if now == plan.Offline && c.Bridge && up[c.CSC] {
+			now = plan.OfflineAvailable
+		}
+		if now != c.Expect {
+			s.Astray = append(s.Astray, c.CSC+" ("+now+", not "+c.Expect+")")
+		}
+	}
+	return s
+}

@@ -1,0 +1,368 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func TestRunToTheEnd(t *testing.T) {
+	b := newBench(t,
+		stage("one", step("a", host("h1")), step("b", host("h2"), "a")),
+		stage("two", step("c", host("h1"))))
+	res := b.must(Completed)
+	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b", "two/c"}) {
+		t.Errorf("effects: %v", got)
+	}
+	var events []journal.Event
+	for _, r := range b.records() {
+		events = append(events, r.Event)
+	}
+	want := []journal.Event{
+		journal.RunBegun, journal.Guarded,
+		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.Started, journal.Outcome, journal.StageDone,
+		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.StageDone,
+		journal.Complete,
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("records %v, want %v", events, want)
+	}
+	if r := b.records()[4]; r.Identity != "csu-"+res.RunID+"/one/a/1" || string(r.Evidence) != `{"before":"one/a"}` || len(res.RunID) != 12 {
+		t.Errorf("started: %+v", r)
+	}
+	if got := b.lease.history; !slices.Equal(got, []string{"acquired", "released"}) {
+		t.Errorf("lease: %v", got)
+	}
+}
+
+func TestStagesAreBarriersWithConsent(t *testing.T) {
+	var steps []plan.Step
+	for i := range 5 {
+		steps = append(steps, step(fmt.Sprint("s", i), host(fmt.Sprint("h", i))))
+	}
+	b := newBench(t, stage("one", steps...), stage("two", step("last", host("h0"))))
+	b.plan.Stages[1].Principals = []string{"camera team"}
+	b.plan.Stages[1].Doubts = []string{"is it azar02?", "is it on?"}
+	b.person.answer = func(q operator.Question) (operator.Answer, error) {
+		if q.Stage == "two" && len(b.world.steps()) != 5 {
+			t.Errorf("stage two is asked about after %v", b.world.steps())
+		}
+		return yes(q)
+	}
+	b.must(Completed)
+	consents, doubts := b.person.questions(operator.StageConsent), b.person.questions(operator.Doubt)
+	if len(consents) != 2 || consents[1].Text != "May two begin?" || consents[1].Principals[0] != "camera team" {
+		t.Errorf("consents: %+v", consents)
+	}
+	if len(doubts) != 2 || doubts[0].Text != "is it azar02?" || doubts[1].Text != "is it on?" {
+		t.Errorf("doubts: %+v", doubts)
+	}
+	s := b.state()
+	if s.Stages[1].Consent == nil || s.Stages[1].Consent.By != "Ana" || len(s.Stages[1].Doubts) != 2 {
+		t.Errorf("recorded: %+v", s.Stages[1])
+	}
+}
+
+// TestParallelSteps needs three steps to be under way at once.
+func TestParallelSteps(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", &plan.AwaitState{Want: []plan.Want{{States: []string{"STANDBY"}, CSCs: []string{"MTMount:0"}}}}),
+		step("d", host("h4"), "a", "b", "c")))
+	var meet sync.WaitGroup
+	meet.Add(3)
+	for _, id := range []string{"one/a", "one/b", "one/c"} {
+		b.world.script[id] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			meet.Done()
+			meet.Wait()
+			return b.world.effect(a, action.Done)
+		}}
+	}
+	b.must(Completed)
+	if got := b.world.steps(); got[3] != "one/d" {
+		t.Errorf("effects: %v", got)
+	}
+}
+
+func TestOneAtATimePerResource(t *testing.T) {
+	doers := map[string]func(i int) plan.Doer{
+		"host":      func(int) plan.Doer { return host("h1") },
+		"queue":     func(int) plan.Doer { return &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}} },
+		"app":       func(int) plan.Doer { return &plan.Sync{Application: "love", Revision: "main"} },
+		"channel":   func(int) plan.Doer { return message("#summit") },
+		"namespace": func(int) plan.Doer { return &plan.Delete{Objects: plan.Jobs, Namespace: "n", Selector: "a=b"} },
+		"manual":    func(int) plan.Doer { return &plan.Manual{Text: "x"} },
+	}
+	var steps []plan.Step
+	for name, d := range doers {
+		for i := range 4 {
+			steps = append(steps, step(fmt.Sprint(name, i), d(i)))
+		}
+	}
+	b := newBench(t, stage("one", steps...))
+	for _, s := range b.plan.Stages[0].Steps {
+		b.world.script[s.ID] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			time.Sleep(2 * time.Millisecond) // real: so that an overlap would be seen
+			return b.world.effect(a, action.Done)
+		}}
+	}
+	b.must(Completed)
+	if len(b.world.steps()) != 24 || b.world.most < 2 || b.world.most > len(doers) {
+		t.Errorf("%d effects, at most %d at once", len(b.world.steps()), b.world.most)
+	}
+}
+
+func TestResources(t *testing.T) {
+	for _, c := range []struct {
+		doer plan.Doer
+		want string
+	}{
+		{&plan.Manual{}, "terminal"},
+		{&plan.Announce{Channel: "#s"}, "channel/#s"},
+		{&plan.Script{Queue: 2}, "queue/2"},
+		{&plan.SetState{Queue: 3}, "queue/3"},
+		{&plan.AwaitState{}, ""},
+		{&plan.SSH{Host: "a"}, "host/a"},
+		{&plan.Reboot{Host: "a"}, "host/a"},
+		{&plan.Delete{Objects: plan.Jobs, Namespace: "n"}, "namespace/n"},
+		{&plan.Delete{Objects: plan.Namespaces}, "namespaces"},
+		{&plan.Sync{Application: "love"}, "application/love"},
+		{&plan.Compatibility{}, "registry"},
+	} {
+		if got := resource(c.doer); got != c.want {
+			t.Errorf("%T uses %q, want %q", c.doer, got, c.want)
+		}
+	}
+}
+
+func TestNoConsentNoStep(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))))
+	b.person.answer = choose(operator.StageConsent, operator.No, operator.Yes)
+	res := b.must(Halted)
+	if len(b.world.effects) != 0 || len(b.world.prepared) != 0 {
+		t.Error("something was done without consent")
+	}
+	if !strings.Contains(res.Text, "Ana") || b.state().Begun() {
+		t.Errorf("%q, begun %v", res.Text, b.state().Begun())
+	}
+	if got := b.lease.history; !slices.Equal(got, []string{"acquired", "released"}) {
+		t.Errorf("lease: %v", got)
+	}
+	b.must(Completed) // nothing was begun, so that --resume is not needed
+	if got := b.records()[0].Run.ID; got != res.RunID {
+		t.Errorf("another run: %s, %s", got, res.RunID)
+	}
+}
+
+func TestUnattendedAtTheFirstStage(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))))
+	b.person.answer = func(q operator.Question) (operator.Answer, error) {
+		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "--consent one"}
+	}
+	_, err := b.run()
+	var unattended *operator.UnattendedError
+	if !errors.As(err, &unattended) || unattended.Want != "--consent one" {
+		t.Fatalf("run = %v", err)
+	}
+	b.person.answer = nil
+	b.must(Completed)
+}
+
+func TestStepConsentAndDoubt(t *testing.T) {
+	a := step("a", &plan.Delete{Objects: plan.Namespaces, Selector: "x=y"})
+	a.Consent, a.Doubt, a.Principals = "This ends people's sessions.", "is it the right selector?", []string{"Nublado users"}
+	b := newBench(t, stage("one", a, step("b", host("h1"))))
+	b.world.script["one/a"] = behaviour{reading: "12 namespaces"}
+	b.must(Completed)
+	doubts, consents := b.person.questions(operator.Doubt), b.person.questions(operator.StepConsent)
+	if len(doubts) != 1 || len(consents) != 1 {
+		t.Fatalf("asked %d doubts, %d consents", len(doubts), len(consents))
+	}
+	if q := consents[0]; q.Reading != "12 namespaces" || q.Text != "This ends people's sessions." || q.Principals[0] != "Nublado users" || q.Step != "one/a" || q.Stage != "one" {
+		t.Errorf("asked %+v", q)
+	}
+	for _, r := range b.records() {
+		if r.Answer != nil && r.Answer.Topic == string(operator.StepConsent) && (r.Answer.Shown != "12 namespaces" || r.Answer.By != "Ana" || r.Answer.Via != "terminal") {
+			t.Errorf("recorded %+v", r.Answer)
+		}
+	}
+}
+
+func TestStepConsentRefused(t *testing.T) {
+	for _, c := range []struct {
+		choice operator.Choice
+		end    End
+		phase  Phase
+		after  bool // the step that needs it runs
+	}{
+		{operator.ByHand, Completed, ByHand, true},
+		{operator.Skip, Completed, Skipped, true},
+		{operator.No, Halted, Pending, false},
+		{operator.Abort, GivenUp, Pending, false},
+	} {
+		t.Run(string(c.choice), func(t *testing.T) {
+			a := step("a", host("h1"))
+			a.Consent = "really?"
+			b := newBench(t, stage("one", a, step("b", host("h2"), "a")))
+			b.person.answer = choose(operator.StepConsent, c.choice, operator.Yes)
+			b.must(c.end)
+			b.phases(map[string]Phase{"one/a": c.phase})
+			if ran := slices.Contains(b.world.steps(), "one/b"); ran != c.after {
+				t.Errorf("the step that needs it ran: %v", ran)
+			}
+			if slices.Contains(b.world.steps(), "one/a") {
+				t.Error("it was done all the same")
+			}
+			if c.end == Halted { // a consent that has not led to a start is asked again
+				b.must(Completed, resumed)
+				if n := len(b.person.questions(operator.StepConsent)); n != 2 {
+					t.Errorf("asked %d times", n)
+				}
+			}
+		})
+	}
+}
+
+func TestUntil(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))), stage("three", step("c", host("h1"))))
+	b.plan.Final = []plan.Step{undoing("f", "one/a")}
+	until := func(id string) func(*Options) { return func(o *Options) { o.Until = id } }
+	b.must(Reached, until("two"))
+	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "two/b"}) {
+		t.Errorf("effects: %v", got)
+	}
+	b.must(Reached, resumed, until("one")) // it is done: nothing to do
+	b.must(Reached, resumed, until("three"))
+	if got := b.world.steps(); len(got) != 3 {
+		t.Errorf("effects: %v", got)
+	}
+	if owed := b.state().Owed(); len(owed) != 1 || owed[0].Step.ID != "final/f" {
+		t.Errorf("owed: %v", owed)
+	}
+	b.must(Completed, resumed)
+	var input *InputError
+	if _, err := b.run(until("tow")); !errors.As(err, &input) || !strings.Contains(err.Error(), `did you mean "two"`) {
+		t.Errorf("unknown stage: %v", err)
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
+	broken := errors.New("no key for h1")
+	_, err := b.run(func(o *Options) {
+		o.Preflight = func(_ context.Context, stage *plan.Stage, s *State) error {
+			if stage.ID == "two" && s.Steps["one/a"].Phase == Done {
+				return broken
+			}
+			return nil
+		}
+	})
+	var refused *RefusedError
+	if !errors.As(err, &refused) || !errors.Is(err, broken) {
+		t.Fatalf("run = %v", err)
+	}
+	if got := b.world.steps(); !slices.Equal(got, []string{"one/a"}) {
+		t.Errorf("effects: %v", got)
+	}
+	b.must(Completed, resumed)
+}
+
+// TestStop lets finish what runs, starts nothing, and is resumable.
+func TestStop(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "a")))
+	stop := make(chan struct{})
+	b.world.script["one/a"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		close(stop)
+		time.Sleep(20 * time.Millisecond)
+		return b.world.effect(a, action.Done)
+	}}
+	b.must(Interrupted, func(o *Options) { o.Stop = stop })
+	b.phases(map[string]Phase{"one/a": Done, "one/b": Done, "one/c": Pending})
+	if b.state().Halt == "" {
+		t.Error("the journal does not say that it was interrupted")
+	}
+	delete(b.world.script, "one/a")
+	b.must(Completed, resumed)
+	if got := b.world.steps(); len(got) != 3 {
+		t.Errorf("effects: %v", got)
+	}
+}
+
+func TestStopAtAQuestion(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))))
+	stop := make(chan struct{})
+	o := b.options()
+	o.Stop = stop
+	o.Operator = waiting{b.person, func() { close(stop) }}
+	res, err := Run(t.Context(), o)
+	if err != nil || res.End != Interrupted {
+		t.Errorf("run = %q, %v", res.End, err)
+	}
+}
+
+// waiting is an operator who never answers.
+type waiting struct {
+	*person
+	asked func()
+}
+
+func (w waiting) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	w.asked()
+	<-ctx.Done()
+	return operator.Answer{}, ctx.Err()
+}
+
+// TestLeaveAtOnce is the second interrupt: what ran is in doubt, and nothing that
+// was cut short counts as failed.
+func TestLeaveAtOnce(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2"), "a")))
+	ctx, cancel := context.WithCancel(t.Context())
+	b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+		b.world.effect(a, action.Done)
+		cancel()
+		<-ctx.Done()
+		return action.Found(action.Failed, "the connection was closed")
+	}}
+	res, err := Run(ctx, b.options())
+	if err != nil || res.End != Interrupted {
+		t.Fatalf("run = %q, %v", res.End, err)
+	}
+	b.phases(map[string]Phase{"one/a": Started, "one/b": Pending})
+	b.must(Completed, resumed)
+	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b"}) {
+		t.Errorf("effects: %v", got)
+	}
+}
+
+// TestLongChain is a plan of 5,000 steps, one after the other, taken up before
+// its last.
+func TestLongChain(t *testing.T) {
+	const n = 5000
+	steps := []plan.Step{step("s0", host("h"))}
+	for i := 1; i < n; i++ {
+		steps = append(steps, step(fmt.Sprint("s", i), host("h"), fmt.Sprint("s", i-1)))
+	}
+	b := newBench(t, stage("one", steps...))
+	last := fmt.Sprint("one/s", n-1)
+	b.world.script[last] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { return nil, errors.New("not yet") }}
+	b.person.answer = choose(operator.Failed, operator.Stop)
+	b.must(Halted)
+	var began time.Time
+	b.world.script[last] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { began = time.Now(); return nil, nil }}
+	start := time.Now()
+	b.must(Completed, resumed)
+	if took := began.Sub(start); took > 10*time.Second {
+		t.Errorf("the last step began after %v", took)
+	}
+	if len(b.world.effects) != n {
+		t.Errorf("%d effects", len(b.world.effects))
+	}
+}

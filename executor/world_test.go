@@ -1,0 +1,407 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// world is what the steps of a test act on: it remembers every effect, and the
+// tests ask it, not the executor, what happened. Its performers do what the test
+// scripts; unscripted ones succeed, and their probes tell the truth.
+type world struct {
+	t *testing.T
+
+	mu       sync.Mutex
+	effects  []string                  // identities, in the order of their effects
+	verdicts map[string]action.Verdict // by identity
+	prepared []string
+	running  map[string]int // by resource
+	most     int            // that ran at once
+	script   map[string]behaviour
+}
+
+// behaviour replaces what a step does; nil fields leave the world's own way.
+type behaviour struct {
+	prepare func(ctx context.Context, a *action.Attempt) (any, error)
+	perform func(ctx context.Context, a *action.Attempt) action.Finding
+	probe   func(ctx context.Context, a *action.Attempt) action.Finding
+	await   func(ctx context.Context, a *action.Attempt) action.Finding
+	reading string
+}
+
+func newWorld(t *testing.T) *world {
+	return &world{t: t, verdicts: map[string]action.Verdict{}, running: map[string]int{}, script: map[string]behaviour{}}
+}
+
+// effect makes the effect of an attempt, which must be its first.
+func (w *world) effect(a *action.Attempt, v action.Verdict) action.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, twice := w.verdicts[a.Identity]; twice {
+		w.t.Errorf("%s: the effect was made twice", a.Identity)
+	}
+	w.effects = append(w.effects, a.Identity)
+	w.verdicts[a.Identity] = v
+	return action.Found(v, "the effect of %s: %s", a.Step.ID, v)
+}
+
+// look is a truthful probe.
+func (w *world) look(a *action.Attempt) action.Finding {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if v, there := w.verdicts[a.Identity]; there {
+		return action.Found(v, "seen: %s", v)
+	}
+	return action.Found(action.NotDone, "nothing of it is to be seen")
+}
+
+// steps returns the ids of the steps that had an effect, in order.
+func (w *world) steps() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var ids []string
+	for _, identity := range w.effects {
+		_, rest, _ := strings.Cut(identity, "/")
+		ids = append(ids, rest[:strings.LastIndexByte(rest, '/')])
+	}
+	return ids
+}
+
+// before checks the order of two steps' effects.
+func (w *world) before(first, second string) {
+	w.t.Helper()
+	ids := w.steps()
+	i, j := slices.Index(ids, first), slices.Index(ids, second)
+	if i < 0 || j < 0 || i > j {
+		w.t.Errorf("%s does not come before %s in %v", first, second, ids)
+	}
+}
+
+func (w *world) performer(d plan.Doer) action.Performer { return scripted{w} }
+
+type scripted struct{ w *world }
+
+func (s scripted) Prepare(ctx context.Context, a *action.Attempt) (any, error) {
+	s.w.mu.Lock()
+	s.w.prepared = append(s.w.prepared, a.Step.ID)
+	do := s.w.script[a.Step.ID].prepare
+	s.w.mu.Unlock()
+	if do != nil {
+		return do(ctx, a)
+	}
+	return map[string]string{"before": a.Step.ID}, nil
+}
+
+func (s scripted) Perform(ctx context.Context, a *action.Attempt) action.Finding {
+	res := resource(a.Step.Action.Doer)
+	s.w.mu.Lock()
+	s.w.running[res]++
+	total := 0
+	for _, n := range s.w.running {
+		total += n
+	}
+	s.w.most = max(s.w.most, total)
+	if res != "" && s.w.running[res] > 1 {
+		s.w.t.Errorf("%s: two steps use %q at once", a.Step.ID, res)
+	}
+	do := s.w.script[a.Step.ID].perform
+	s.w.mu.Unlock()
+	defer func() {
+		s.w.mu.Lock()
+		s.w.running[res]--
+		s.w.mu.Unlock()
+	}()
+	if a.Started.IsZero() || a.Limit <= 0 {
+		s.w.t.Errorf("%s: started %v, limit %v", a.Identity, a.Started, a.Limit)
+	}
+	if do != nil {
+		return do(ctx, a)
+	}
+	if ctx.Err() != nil {
+		return action.Found(action.Unknown, "interrupted")
+	}
+	return s.w.effect(a, action.Done)
+}
+
+func (s scripted) Probe(ctx context.Context, a *action.Attempt) action.Finding {
+	if do := s.w.behaviour(a).probe; do != nil {
+		return do(ctx, a)
+	}
+	return s.w.look(a)
+}
+
+func (s scripted) Await(ctx context.Context, a *action.Attempt) action.Finding {
+	if do := s.w.behaviour(a).await; do != nil {
+		return do(ctx, a)
+	}
+	return s.w.look(a)
+}
+
+func (s scripted) Reading(_ context.Context, a *action.Attempt) (string, error) {
+	return s.w.behaviour(a).reading, nil
+}
+
+func (w *world) behaviour(a *action.Attempt) behaviour {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.script[a.Step.ID]
+}
+
+// person answers questions and remembers what was asked and told.
+type person struct {
+	mu     sync.Mutex
+	asked  []operator.Question
+	told   []operator.Event
+	answer func(operator.Question) (operator.Answer, error)
+	at     int // questions open at the moment
+	t      *testing.T
+}
+
+func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	p.mu.Lock()
+	p.asked = append(p.asked, q)
+	if p.at++; p.at > 1 {
+		p.t.Errorf("two questions at once: %s", q.Step)
+	}
+	answer := p.answer
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		p.at--
+		p.mu.Unlock()
+	}()
+	if ctx.Err() != nil {
+		return operator.Answer{}, ctx.Err()
+	}
+	if answer == nil {
+		return yes(q)
+	}
+	return answer(q)
+}
+
+func (p *person) Tell(e operator.Event) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.told = append(p.told, e)
+}
+
+// questions returns the questions of a topic.
+func (p *person) questions(topic operator.Topic) []operator.Question {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var of []operator.Question
+	for _, q := range p.asked {
+		if q.Topic == topic {
+			of = append(of, q)
+		}
+	}
+	return of
+}
+
+// yes consents to everything, and knows no answer to a failure.
+func yes(q operator.Question) (operator.Answer, error) {
+	if slices.Contains(q.Choices, operator.Yes) {
+		return operator.Answer{Choice: operator.Yes, By: "Ana", Via: "terminal"}, nil
+	}
+	return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "a terminal"}
+}
+
+// choose answers the topic with the choices in turn, the last one for ever, and
+// everything else with yes.
+func choose(topic operator.Topic, choices ...operator.Choice) func(operator.Question) (operator.Answer, error) {
+	var mu sync.Mutex
+	return func(q operator.Question) (operator.Answer, error) {
+		if q.Topic != topic {
+			return yes(q)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		c := choices[0]
+		if len(choices) > 1 {
+			choices = choices[1:]
+		}
+		return operator.Answer{Choice: c, Reason: "for the test", By: "Ana", Via: "terminal"}, nil
+	}
+}
+
+// bench is a run on a disk of its own, which tests can repeat and take up.
+type bench struct {
+	t      *testing.T
+	plan   *plan.Plan
+	world  *world
+	person *person
+	disk   *journaltest.Disk
+	clock  *clock.Clock
+	lease  *fakeLease
+}
+
+func newBench(t *testing.T, stages ...plan.Stage) *bench {
+	t.Helper()
+	p := &plan.Plan{
+		Format: plan.Format, Site: "summit", Type: plan.Incremental,
+		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Queue: 1}, Stages: stages,
+	}
+	now := time.Now()
+	return &bench{
+		t: t, plan: p, world: newWorld(t), person: &person{t: t}, disk: &journaltest.Disk{},
+		clock: clock.Fast(now, now, 1000), lease: &fakeLease{},
+	}
+}
+
+func (b *bench) options() Options {
+	return Options{
+		Plan: b.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: "j", FS: b.disk,
+		Operator: b.person, Name: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer, Lease: b.lease,
+	}
+}
+
+func (b *bench) valid() {
+	b.t.Helper()
+	if problems := b.plan.Validate(); len(problems) > 0 {
+		b.t.Fatalf("the plan of the test: %v", problems)
+	}
+}
+
+func (b *bench) run(change ...func(*Options)) (Result, error) {
+	b.t.Helper()
+	b.valid()
+	o := b.options()
+	for _, c := range change {
+		c(&o)
+	}
+	return Run(b.t.Context(), o)
+}
+
+func resumed(o *Options) { o.Resume = true }
+
+// must runs and wants the end.
+func (b *bench) must(end End, change ...func(*Options)) Result {
+	b.t.Helper()
+	res, err := b.run(change...)
+	if err != nil {
+		b.t.Fatalf("run: %v", err)
+	}
+	if res.End != end {
+		b.t.Fatalf("the run ended %q (%s), want %q", res.End, res.Text, end)
+	}
+	return res
+}
+
+// state folds the journal anew.
+func (b *bench) state() *State {
+	b.t.Helper()
+	s, err := ReadState(b.disk, "j", b.plan, b.options().Digest)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return s
+}
+
+// phases checks where steps stand, given as id and phase in turn.
+func (b *bench) phases(want map[string]Phase) {
+	b.t.Helper()
+	s := b.state()
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		if got := s.Steps[id].Phase; got != want[id] {
+			b.t.Errorf("step %s is %q, want %q", id, got, want[id])
+		}
+	}
+}
+
+// events returns the journal's events.
+func (b *bench) records() []journal.Record {
+	b.t.Helper()
+	var records []journal.Record
+	err := journal.Read(b.disk, "j", func(r *journal.Record) error {
+		records = append(records, *r)
+		return nil
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return records
+}
+
+func stage(id string, steps ...plan.Step) plan.Stage {
+	for i := range steps {
+		steps[i].ID = id + "/" + steps[i].ID
+		for j, need := range steps[i].Needs {
+			steps[i].Needs[j] = id + "/" + need
+		}
+	}
+	return plan.Stage{ID: id, Title: "Stage " + id, Consent: "May " + id + " begin?", Source: []string{"P2"}, Steps: steps}
+}
+
+func step(id string, d plan.Doer, needs ...string) plan.Step {
+	return plan.Step{
+		ID: id, Title: "Do " + id, Source: []string{"P1"}, Needs: needs, Action: plan.Action{Doer: d},
+		Timeout: plan.Duration(time.Minute), OnFailure: plan.Ask, ByHand: "Do " + id + " by hand.",
+	}
+}
+
+func host(name string) plan.Doer {
+	return &plan.SSH{Host: name, User: "u", Purpose: plan.Stop, Service: "s", Commands: []string{"true"}}
+}
+
+func undoing(id, undoes string) plan.Step {
+	s := step("final/"+id, &plan.Compatibility{Expect: "NONE", Set: "FORWARD"})
+	s.Undoes = undoes
+	return s
+}
+
+func message(channel string) plan.Doer { return &plan.Announce{Channel: channel, Text: "x"} }
+
+type fakeLease struct {
+	mu      sync.Mutex
+	holder  string
+	fail    error
+	history []string
+}
+
+func (l *fakeLease) Acquire(_ context.Context, runID, _, _ string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.fail != nil {
+		return l.fail
+	}
+	if l.holder != "" && l.holder != runID {
+		return errors.New("held by another run")
+	}
+	l.holder = runID
+	l.history = append(l.history, "acquired")
+	return nil
+}
+
+func (l *fakeLease) Release(_ context.Context, runID string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holder != runID {
+		return fmt.Errorf("released by %q, held by %q", runID, l.holder)
+	}
+	l.holder = ""
+	l.history = append(l.history, "released")
+	return nil
+}
+
+func evidenceOf(a *action.Attempt) string {
+	var e map[string]string
+	if json.Unmarshal(a.Evidence, &e) != nil {
+		return ""
+	}
+	return e["before"]
+}
