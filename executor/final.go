@@ -131,7 +131,7 @@ func (r *run) owe(step *plan.Step) {
 	if errors.As(h.err, &unattended) {
 		h.err = nil // the failure is what is to be told, not that nobody was there to ask
 	}
-	if h.end == NotRun || h.end == Interrupted {
+	if h.end == NotRun || h.end == Interrupted || r.ctx.Err() != nil {
 		return
 	}
 	again := "take the run up with --resume, or abort it"

@@ -249,7 +249,7 @@ func TestUntil(t *testing.T) {
 	}
 	b.must(Completed, resumed)
 	var input *InputError
-	if _, err := b.run(until("tow")); !errors.As(err, &input) || !strings.Contains(err.Error(), `did you mean "two"`) {
+	if _, err := b.run(until("twoo")); !errors.As(err, &input) || !strings.Contains(err.Error(), `did you mean "two"`) {
 		t.Errorf("unknown stage: %v", err)
 	}
 }

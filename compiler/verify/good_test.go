@@ -99,8 +99,12 @@ func (d *draft) tables() {
 	host("m1m3-crio-ts", "admin", "login", "M1M3 principal")
 	host("m1m3-crio-vms", "admin", "login", "M1M3 principal")
 	host("azar03", "dco", "sudo", "")
-	host("azar02", "own", "own", "IT")
-	host("m2-ess01", "dco", "sudo", "ESS principal")
+	switch d.p.Type {
+	case plan.Full:
+		host("m2-ess01", "dco", "sudo", "ESS principal")
+	case plan.Recovery:
+		host("azar02", "own", "own", "IT")
+	}
 }
 
 // stage appends a stage; its source are the numbers of its steps and its
@@ -346,7 +350,8 @@ func (d *draft) incremental() {
 		d.stage("testing", manual("topics", "P49", "Do the new topics exist?"),
 			setState("enabled", "P49", plan.Enabled, 1, cycled, needs("topics")),
 			setState("standby", "P49", plan.Standby, 1, cycled, needs("enabled")),
-			setState("end", "P49", plan.Enabled, 0, []string{"ESS:105"}, needs("standby")))
+			setState("end", "P49", plan.Enabled, 0, []string{"ESS:105"}, needs("standby")),
+			manual("populated", "P49", "Are the topics populated?", needs("end")))
 		d.sequence("P49", "P50")
 		d.sequence("P49", "P51")
 	}
@@ -376,7 +381,8 @@ func (d *draft) recovery() {
 	if d.atSummit() {
 		d.stage("m2",
 			setState("enabled", "P5", plan.Enabled, 0, []string{mtm2}, consented("M2 principal")),
-			manual("closed-loop", "P5", "Closed loop?", consented("M2 principal"), needs("enabled")),
+			manual("closed-loop", "P5", "Closed loop?", consented("M2 principal"), needs("seen")),
+			d.await("seen", "P5", []string{mtm2}, expected, needs("enabled")),
 			manual("vm", "P5", "The VM may be rebooted.", consented("M2 principal"), needs("closed-loop")))
 		for _, x := range []struct{ host, service, csc string }{
 			{"m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0"}, {"m1m3-crio-ts", "ts-M1M3thermal", "MTM1M3TS:0"}, {"m1m3-crio-vms", "ts-VMS", "MTVMS:1"},
@@ -459,7 +465,8 @@ func (d *draft) camerasDown() {
 func (d *draft) camerasUp() {
 	d.stage("cameras-up", manual("done", "P35", "Is stage 1 done?"), announce("stage-2", "P35", true, needs("done")), manual("heard", "P35", "Have they heard of stage 2?", needs("stage-2")),
 		manual("bridge", "P34", "The camera team starts ats-ocs-bridge.service on auxtel-mcm.", needs("heard")),
-		d.await("seen", "P34 P37", []string{"ATCamera:0"}, expected, needs("bridge")))
+		manual("available", "P34", "It is put into OFFLINE_AVAILABLE.", needs("bridge")),
+		d.await("seen", "P34 P37", []string{"ATCamera:0"}, expected, needs("available")))
 }
 
 // enable brings the list to ENABLED and looks at everything.
@@ -474,7 +481,12 @@ func (d *draft) enable(source string, all []string, ess ...string) {
 	if d.atSummit() {
 		all = append(slices.Clone(all), "MTM1M3:0", "MTM1M3TS:0")
 	}
-	d.stage("enable", setState("ess", source, plan.Enabled, group, ess, reported), setState("watcher", source, plan.Enabled, 0, []string{watcher}, needs("ess")),
+	asked := func(s *plan.Step) {
+		if !d.atSummit() && d.p.Type != plan.Incremental {
+			s.Consent = "Is it necessary?"
+		}
+	}
+	d.stage("enable", setState("ess", source, plan.Enabled, group, ess, reported, asked), setState("watcher", source, plan.Enabled, 0, []string{watcher}, needs("ess"), asked),
 		d.await("seen", source+" P6", all, expected, needs("watcher")))
 }
 
@@ -496,9 +508,13 @@ func (d *draft) backTo(csc string, agreed option) plan.Step {
 // sequence runs the scripts of a telescope's test.
 func (d *draft) sequence(why, number string) {
 	var steps []plan.Step
-	for i, scripts := range sequences[number] {
+	for i, scripts := range newView(d.p).sequence(number) {
 		path, _, _ := strings.Cut(scripts, "|")
-		s := step(fmt.Sprintf("script-%d", i+1), why+" "+number+" P52", 20*time.Minute, &plan.Script{Queue: 2, Path: path, Standard: true, Accept: []string{"DONE"}})
+		var do plan.Doer = &plan.Script{Queue: 2, Path: path, Standard: true, Config: "test: " + number + "\n", Accept: []string{"DONE"}}
+		if !strings.Contains(path, "/") && path != "run_command.py" {
+			do = &plan.Manual{Text: "See to " + path}
+		}
+		s := step(fmt.Sprintf("script-%d", i+1), why+" "+number+" P52", 20*time.Minute, do)
 		if i > 0 {
 			needs(fmt.Sprintf("script-%d", i))(&s)
 		}

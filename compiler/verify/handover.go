@@ -2,6 +2,7 @@ package verify
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -33,6 +34,12 @@ func announced(v *view, f *findings) {
 			if !slices.ContainsFunc(begin, func(b *node) bool { return before(b, d) }) {
 				f.step(d, "let it come after "+begin[0].ID, "it takes something down and may run before the deployment is announced")
 			}
+		}
+	}
+	for _, n := range begin {
+		opening := !slices.ContainsFunc(v.steps, func(m *node) bool { return m.takesDown() && !before(n, m) })
+		if !opening && v.any(func(m *node) bool { return m.stage != nil && m.kind() != plan.KindAnnounce && !before(m, n) }) {
+			f.step(n, "let it come before all that goes down, or after all else", "it announces the beginning or the end of the deployment in the midst of it")
 		}
 	}
 	again := v.where(func(n *node) bool { return n.cites("P42") && n.kind() != plan.KindManual })
@@ -115,6 +122,21 @@ func cameraHandovers(v *view, f *findings) {
 	for _, n := range starts {
 		if !before(two, n) || !v.confirmed(two, "P35", n) {
 			f.step(n, "let it come after "+two.ID+" and the question whether it was heard", "a bridge may be started before the camera team has heard that stage 2 may begin")
+		}
+	}
+	available := slices.ContainsFunc(starts, func(b *node) bool {
+		m, ok := b.Action.Doer.(*plan.Manual)
+		return ok && strings.Contains(b.Title+m.Text, plan.OfflineAvailable) &&
+			slices.ContainsFunc(starts, func(a *node) bool { return before(a, b) })
+	})
+	if !available {
+		f.plan("add a manual step for P34 behind the start that names the state", "the bridges are not started and then put into %s", plan.OfflineAvailable)
+	}
+	for _, look := range v.citing(plan.KindAwaitState, "P34") {
+		for _, n := range starts {
+			if !before(n, look) {
+				f.step(look, "let it need "+n.ID, "it looks for the bridges and may be over before %s", n.ID)
+			}
 		}
 	}
 	reported := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites("P35") && before(n, two) })

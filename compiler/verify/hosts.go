@@ -13,6 +13,8 @@ func hostRules() []Rule {
 			"Whatever the plan stops on a host it starts again, once, or a later manual step says who does it and names host and service.", stoppedIsStarted},
 		{"update-while-stopped", []string{"P17", "P23", "P28", "P29"},
 			"What is updated on a host is updated between the stop and the start of what runs there.", updateWhileStopped},
+		{"crios-updated", []string{"P29"},
+			"A full upgrade of the summit updates the cRIOs of MTM1M3, MTM1M3TS and MTVMS:1 and :2, unless the request says that this was done already.", criosUpdated},
 		{"silent-before-start", []string{"P45"},
 			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first. " +
 				"In a recovery of the summit the cRIO services of MTM1M3, MTM1M3TS and MTVMS:1 and :2 are started so.", silentBeforeStart},
@@ -41,6 +43,11 @@ func stoppedIsStarted(v *view, f *findings) {
 		}
 	}
 	stops := v.sshSteps(plan.Stop)
+	for _, n := range v.citing(plan.KindManual, "P36") {
+		if !slices.ContainsFunc(stops, func(s *node) bool { return before(s, n) && namesService(n, s) }) {
+			f.step(n, "take the step out, or add the stop", "it has a person start what no step has stopped")
+		}
+	}
 	for i, s := range stops {
 		a := s.Action.Doer.(*plan.SSH)
 		for _, other := range stops[:i] {
@@ -52,10 +59,7 @@ func stoppedIsStarted(v *view, f *findings) {
 			if !before(s, n) {
 				return false
 			}
-			if m, ok := n.Action.Doer.(*plan.Manual); ok {
-				return strings.Contains(m.Text, a.Host) && strings.Contains(m.Text, a.Service)
-			}
-			return slices.Contains(starts, n) && sameService(s, n)
+			return namesService(n, s) || slices.Contains(starts, n) && sameService(s, n)
 		})
 		if !started {
 			f.step(s, "add an ssh step that starts it, or a manual step that names both", "it stops %q on %q, and no later step starts that again", a.Service, a.Host)
@@ -67,6 +71,14 @@ func stoppedIsStarted(v *view, f *findings) {
 func sameService(a, b *node) bool {
 	x, y := a.Action.Doer.(*plan.SSH), b.Action.Doer.(*plan.SSH)
 	return x.Host == y.Host && x.Service == y.Service
+}
+
+// namesService tells whether the step is a manual one whose text names the host
+// and the service of an ssh step.
+func namesService(n, ssh *node) bool {
+	m, ok := n.Action.Doer.(*plan.Manual)
+	a := ssh.Action.Doer.(*plan.SSH)
+	return ok && strings.Contains(m.Text, a.Host) && strings.Contains(m.Text, a.Service)
 }
 
 func updateWhileStopped(v *view, f *findings) {
@@ -83,6 +95,56 @@ func updateWhileStopped(v *view, f *findings) {
 				f.step(s, "let it come after "+u.ID, "it starts something on %q and may run before %s has updated it", host, u.ID)
 			}
 		}
+		on := func(n *node) bool { return n.touches(host) }
+		if u.cites("P28") || u.cites("P29") {
+			if !slices.ContainsFunc(stops, on) || !slices.ContainsFunc(starts, on) {
+				f.step(u, "add the stop before and the start after it", "it updates what runs on %q, which is not stopped before and started afterwards", host)
+			}
+		}
+	}
+	for _, s := range stops {
+		a := s.Action.Doer.(*plan.SSH)
+		updated := slices.ContainsFunc(v.sshSteps(plan.Update), func(u *node) bool { return u.touches(a.Host) })
+		switch {
+		case updated:
+		case s.cites("P28"), s.cites("P29"):
+			f.step(s, "add the update, or take stop and start out", "it stops %q on %q for an update that no step does", a.Service, a.Host)
+		case v.Type == plan.Full && s.cites("P17") && v.shared(a):
+			f.step(s, "add the update of its checkout for P23", "it stops %q on %q, whose checkout no step updates before it starts again", a.Service, a.Host)
+		}
+	}
+}
+
+// shared tells whether the step runs as the T&S systems' common account, from
+// which their services are launched out of a configuration checkout (P23).
+func (v *view) shared(a *plan.SSH) bool {
+	h, ok := v.Host(a.Host)
+	if !ok {
+		return false
+	}
+	u, ok := h.User(a.User)
+	return ok && u.Via == "sudo"
+}
+
+// onCRIOs are the CSCs that run on cRIOs at the summit (P29, P45).
+var onCRIOs = []string{"MTM1M3:0", "MTM1M3TS:0", "MTVMS:1", "MTVMS:2"}
+
+func criosUpdated(v *view, f *findings) {
+	if v.Site != summit || v.Type != plan.Full {
+		return
+	}
+	for _, name := range onCRIOs {
+		c, ok := v.CSC(name)
+		if !ok {
+			continue
+		}
+		updates := slices.DeleteFunc(v.sshSteps(plan.Update), func(n *node) bool { return !n.touches(c.Host) })
+		if len(updates) == 0 && !v.Upgrade.CriosDone {
+			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, and the request does not say that it was", c.Host, name)
+		}
+		if len(updates) > 0 && v.Upgrade.CriosDone {
+			f.step(updates[0], "take the step out", "it updates the cRIO of %s, which the request says was done already", name)
+		}
 	}
 }
 
@@ -91,6 +153,9 @@ func silentBeforeStart(v *view, f *findings) {
 	for _, s := range v.sshSteps(plan.Start) {
 		a := s.Action.Doer.(*plan.SSH)
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
+		if !stopped && len(a.Silent) == 0 && len(v.on(a.Host)) == 0 {
+			f.step(s, "stop the service before", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
+		}
 		for _, c := range v.on(a.Host) {
 			if !stopped && !slices.Contains(a.Silent, c) {
 				f.step(s, "name it among those that must be silent, or stop the service before", "it starts %q, and %s may be running there", a.Service, c)
@@ -110,7 +175,7 @@ func silentBeforeStart(v *view, f *findings) {
 	if v.Site != summit || v.Type != plan.Recovery {
 		return
 	}
-	for _, name := range []string{"MTM1M3:0", "MTM1M3TS:0", "MTVMS:1", "MTVMS:2"} {
+	for _, name := range onCRIOs {
 		c, ok := v.CSC(name)
 		if ok && !v.any(func(n *node) bool { return n.cites("P45") && v.brings(n, c) }) {
 			f.plan("add an ssh step for P45", "no step starts the cRIO service of %s", name)

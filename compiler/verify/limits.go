@@ -13,7 +13,7 @@ func limitRules() []Rule {
 		{"time-limits", []string{"P27", "P29", "P39"},
 			"Time limits are generous where containers are pulled or code is generated, and nothing that a machine does is waited for without an end.", timeLimits},
 		{"failure-asked", []string{"P2", "P39", "P41"},
-			"A step that fails stops the run and asks, unless nothing hangs on it: a message, a look that a later one repeats, or a group of CSCs that is brought up.", failureAsked},
+			"A step that fails stops the run and asks, unless nothing hangs on it: a message, a look for what is not OFFLINE yet that a later step sees to, or a group of CSCs that is brought up and looked at later.", failureAsked},
 	}
 }
 
@@ -65,6 +65,10 @@ func failureAsked(v *view, f *findings) {
 			}
 		case *plan.AwaitState:
 			for _, w := range a.Want {
+				if !slices.Equal(w.States, []string{plan.Offline}) {
+					f.step(n, "set onFailure to ask", "if it fails the run would go on, although %s may not be %s", list(w.CSCs), list(w.States))
+					break
+				}
 				if c := v.unrepeated(n, w.CSCs, w.States); c != "" {
 					f.step(n, "set onFailure to ask", "if it fails the run would go on, and no later step looks whether %s is %s", c, list(w.States))
 					break

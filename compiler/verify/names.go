@@ -60,6 +60,12 @@ func knownNames(v *view, f *findings) {
 			f.plan("compile the plan again", "%s is a camera bridge without a host", c.CSC)
 		}
 	}
+	for i := range v.Hosts {
+		name := v.Hosts[i].Name
+		if len(v.on(name)) == 0 && !v.any(func(n *node) bool { return n.touches(name) }) {
+			f.plan("compile the plan again", "the table has the host %q, which runs no CSC and which no step touches: a step is missing", name)
+		}
+	}
 	v.requestNames(f, known)
 	for i := range v.Stages {
 		for _, p := range v.Stages[i].Principals {

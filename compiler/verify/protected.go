@@ -61,6 +61,7 @@ func protected(v *view, f *findings) {
 			}
 		}
 		keptSeen(v, f, name, state, touching)
+		keptUnit(v, f, name, state, touching)
 	}
 }
 
@@ -106,6 +107,33 @@ func agreed(v *view, n *node, c *plan.CSC) bool {
 		return m.Consent != "" && m.touches(c.Host) && slices.Contains(m.Principals, v.principalOf(c))
 	}
 	return names(n) || v.any(func(m *node) bool { return n.earlier[m] && names(m) })
+}
+
+// keptUnit wants what touches the host of a kept CSC, its way back to its state
+// and the look at that to be one stage, so that it is not left half done.
+func keptUnit(v *view, f *findings, name, state string, touching []*node) {
+	if len(touching) == 0 {
+		return
+	}
+	last := touching[len(touching)-1]
+	for _, n := range touching {
+		if n.stageAt != last.stageAt {
+			f.step(n, "put stop, update, start and the way back into one stage", "it touches the host of %s apart from %s", name, last.ID)
+		}
+	}
+	after := func(cond func(*node) bool, of ...*node) []*node {
+		return v.where(func(n *node) bool {
+			return n.stageAt == last.stageAt && cond(n) && !slices.ContainsFunc(of, func(t *node) bool { return !before(t, n) })
+		})
+	}
+	back := after(func(n *node) bool { return n.sets(name, state) }, touching...)
+	if len(back) == 0 {
+		f.step(last, "add a set-state step behind it, in its stage", "no step of its stage brings %s back to %s afterwards", name, state)
+		return
+	}
+	if len(after(func(n *node) bool { return slices.Equal(n.wants(name), []string{state}) }, back...)) == 0 {
+		f.step(back[0], "add an await-state step behind it, in its stage", "no step of its stage looks whether %s is back in %s", name, state)
+	}
 }
 
 // keptSeen wants a look at the CSC before anything goes down, but in a recovery,
@@ -178,6 +206,11 @@ func m2Recovery(v *view, f *findings) {
 		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return v.brings(s, c) && before(s, n) }) {
 			f.step(n, "let it come after the sync of MTM2's application", "MTM2 may not run yet: its Job is not surely synced before")
 		}
+	}
+	if !v.any(func(n *node) bool {
+		return slices.Equal(n.wants(mtm2), []string{plan.Enabled}) && n.cites("P5") && before(first, n)
+	}) {
+		f.step(first, "add an await-state step for P5 behind it", "nothing looks whether MTM2 is ENABLED before M2 is judged")
 	}
 	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
 	chained := slices.ContainsFunc(asks, func(b *node) bool {

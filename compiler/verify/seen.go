@@ -13,7 +13,9 @@ func seenRules() []Rule {
 		{"watcher-enabled", []string{"P37", "P41", "P43"},
 			"The Watcher ends ENABLED, or the site has no alarms. Only at a test stand, when integration testing follows, is that left to others.", watcherEnabled},
 		{"enabled-in-groups", []string{"P41", "P43", "P55"},
-			"set_summary_state.py stops at its first failure: CSCs are brought up in groups, and the Watcher by a script of its own, so that one dead ESS does not keep the others down.", enabledInGroups},
+			"set_summary_state.py stops at its first failure: CSCs are brought up in groups, and the Watcher by a script of its own, the last, so that one dead ESS does not keep the others down.", enabledInGroups},
+		{"enabled-if-necessary", []string{"P41"},
+			"At a test stand CSCs are enabled after a full upgrade or a recovery only if that is necessary: the step asks.", enabledIfNecessary},
 		{"up-before-command", []string{"P37", "P41", "P43", "P45"},
 			"A CSC that was taken down is sent to a state only after it was seen to have come up.", upBeforeCommand},
 	}
@@ -33,9 +35,12 @@ func seenBack(v *view, f *findings) {
 			f.plan("compile the plan again", "the plan takes %s down or starts it, and its table does not say in which state that ends", c.CSC)
 			continue
 		}
-		brought := c.ComesUp == c.Expect || v.any(func(n *node) bool { return n.sets(c.CSC, c.Expect) })
+		brought := c.ComesUp == c.Expect || v.any(func(n *node) bool {
+			early := slices.ContainsFunc(moving, func(m *node) bool { return v.brings(m, c) && !before(m, n) })
+			return n.sets(c.CSC, c.Expect) && !n.cites("P49") && !early
+		})
 		if !brought {
-			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, and no step brings it there", c.CSC, c.ComesUp, c.Expect)
+			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, and no step behind its start brings it there", c.CSC, c.ComesUp, c.Expect)
 		}
 		seen := v.any(func(n *node) bool {
 			if !n.sets(c.CSC, c.Expect) && !endsIn(n.wants(c.CSC), c.Expect) {
@@ -47,6 +52,60 @@ func seenBack(v *view, f *findings) {
 			f.step(moving[0], "add an await-state step behind all steps that concern it", "%s is never seen in %s after the steps that take it down or bring it up (%s)", c.CSC, c.Expect, ids(moving))
 		}
 	}
+	looksAfterSetting(v, f)
+	looksApart(v, f)
+}
+
+// looksAfterSetting wants a look that belongs to the enabling of CSCs to come
+// after all of that.
+func looksAfterSetting(v *view, f *findings) {
+	for _, number := range []string{"P41", "P43", "P55"} {
+		for _, look := range v.citing(plan.KindAwaitState, number) {
+			for _, set := range v.citing(plan.KindSetState, number) {
+				if !before(set, look) {
+					f.step(look, "let it come after "+set.ID, "it looks where CSCs are and may be over before %s has brought them there", set.ID)
+				}
+			}
+		}
+		for _, set := range v.citing(plan.KindSetState, number) {
+			if !slices.ContainsFunc(v.citing(plan.KindAwaitState, number), func(l *node) bool { return before(set, l) }) {
+				f.step(set, "add an await-state step for "+number+" behind it", "no look for %s follows it", number)
+			}
+		}
+	}
+}
+
+// looksApart wants a look and a step of its stage that moves one of its CSCs to
+// be in an order: else it sees now the one state and now the other.
+func looksApart(v *view, f *findings) {
+	for _, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
+		for _, m := range v.steps {
+			if m.stageAt != look.stageAt || before(m, look) || before(look, m) {
+				continue
+			}
+			for _, name := range m.commands(v) {
+				if look.wants(name) != nil {
+					f.step(look, "let one of them need the other", "it looks for %s, and %s may move that at the same time", name, m.ID)
+					break
+				}
+			}
+		}
+	}
+}
+
+// commands returns the CSCs that the step takes down, starts or brings to a
+// state.
+func (n *node) commands(v *view) []string {
+	out := n.downs()
+	switch a := n.Action.Doer.(type) {
+	case *plan.SetState:
+		out = append(out, a.CSCs...)
+	case *plan.Sync:
+		out = append(out, a.CSCs...)
+	case *plan.SSH:
+		out = append(out, v.on(a.Host)...)
+	}
+	return out
 }
 
 // moves tells whether the step takes the CSC down, starts it, or brings it to a
@@ -89,6 +148,39 @@ func enabledInGroups(v *view, f *findings) {
 		}
 		if a.GroupSize == 0 || a.GroupSize >= len(a.CSCs) && len(a.CSCs) > 5 || a.GroupSize > 10 {
 			f.step(n, "set groupSize to 5", "one script takes %d CSCs, and the first that fails keeps the others down", groupOf(a))
+		}
+	}
+	enabledWatcherLast(v, f)
+}
+
+// enabledWatcherLast wants the Watcher to be enabled when there is something to
+// watch.
+func enabledWatcherLast(v *view, f *findings) {
+	for _, number := range []string{"P41", "P43"} {
+		setting := v.citing(plan.KindSetState, number)
+		for _, w := range setting {
+			if !w.sets(watcher, plan.Enabled) {
+				continue
+			}
+			if a := w.Action.Doer.(*plan.SetState); len(a.CSCs) > 1 {
+				f.step(w, "give the Watcher a step of its own", "it brings up the Watcher together with others")
+			}
+			for _, n := range setting {
+				if n != w && !before(n, w) {
+					f.step(w, "let it come after "+n.ID, "the Watcher may be ENABLED before %s is done, and raise alarms about what is still coming up", n.ID)
+				}
+			}
+		}
+	}
+}
+
+func enabledIfNecessary(v *view, f *findings) {
+	if !v.atTestStand() || v.Type == plan.Incremental {
+		return
+	}
+	for _, n := range v.citing(plan.KindSetState, "P41") {
+		if n.Consent == "" {
+			f.step(n, "give the step a consent", "it enables CSCs without asking whether that is necessary")
 		}
 	}
 }

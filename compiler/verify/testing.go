@@ -22,12 +22,37 @@ func testingRules() []Rule {
 	}
 }
 
-// sequences are the scripts that a telescope's test can't do without, in their
-// order; either of two where a bar stands between them.
+// sequences are the scripts of a telescope's test and what a person does between
+// them, in their order; either of two where a bar stands between them. Where a
+// site only tracks, those of [imaging] are left out.
 var sequences = map[string][]string{
-	"P50": {"auxtel/enable_atcs.py", "auxtel/prepare_for/onsky.py", "auxtel/track_target.py", "auxtel/stop_tracking.py", "auxtel/standby_atcs.py"},
-	"P51": {"maintel/enable_mtcs.py", "maintel/home_both_axes.py", "maintel/enable_hexapod_compensation_mode.py", "maintel/mtdome/open_dome.py",
-		"maintel/mtdome/enable_dome_following.py", "maintel/m1m3/raise_m1m3.py", "maintel/track_target.py", "maintel/stop_tracking.py|maintel/csc_end_of_night.py"},
+	"P50": {
+		"auxtel/enable_atcs.py", "auxtel/enable_latiss.py", "auxtel_housekeeping.py", "run_command.py", "auxtel/prepare_for/onsky.py", "auxtel/track_target.py",
+		"auxtel/take_image_latiss.py", "LATISS Exposure Table", "auxtel/stop_tracking.py", "auxtel/standby_atcs.py",
+	},
+	"P51": {
+		"maintel/enable_mtcs.py", "maintel/enable_lsstcam.py", "maintel_housekeeping.py", "run_command.py",
+		"maintel/home_both_axes.py", "maintel/enable_hexapod_compensation_mode.py", "maintel/mtdome/open_dome.py",
+		"maintel/mtdome/enable_dome_following.py", "maintel/m1m3/raise_m1m3.py", "maintel/track_target.py",
+		"maintel/take_image_lsstcam.py", "LSSTCam Exposure Table", "RubinTV", "maintel/stop_tracking.py|maintel/csc_end_of_night.py",
+	},
+}
+
+// imaging is what only a test with images needs.
+var imaging = []string{
+	"auxtel/enable_latiss.py", "auxtel_housekeeping.py", "run_command.py", "auxtel/take_image_latiss.py", "LATISS Exposure Table",
+	"maintel/enable_lsstcam.py", "maintel_housekeeping.py", "maintel/take_image_lsstcam.py", "LSSTCam Exposure Table", "RubinTV",
+}
+
+// sequence returns what the test of P50 or P51 consists of at the site.
+func (v *view) sequence(number string) []string {
+	var out []string
+	for _, s := range sequences[number] {
+		if v.Site != tts || !slices.Contains(imaging, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func minimalTesting(v *view, f *findings) {
@@ -70,9 +95,24 @@ func cycled(v *view, f *findings) {
 			f.plan("add set-state steps for P49 that bring it to ENABLED and back", "%s has changed and is not cycled through its states", c.CSC)
 		}
 	}
+	tests := v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") })
+	last := slices.ContainsFunc(v.citing(plan.KindManual, "P49"), func(m *node) bool {
+		return !slices.Contains(tests, m) &&
+			!slices.ContainsFunc(setting, func(n *node) bool { return !before(n, m) }) &&
+			!slices.ContainsFunc(tests, func(n *node) bool { return !before(m, n) })
+	})
+	if len(setting) > 0 && !last {
+		f.plan("add a manual step for P49 behind them", "nobody looks, after the CSCs were cycled and before the telescopes are tested, whether their topics are populated")
+	}
 	for _, n := range setting {
 		if !slices.ContainsFunc(v.citing(plan.KindManual, "P49"), func(m *node) bool { return before(m, n) }) {
 			f.step(n, "let it come after the question whether the new topics exist", "it may cycle CSCs before the new topics are known to exist")
+		}
+		for _, t := range tests {
+			if !before(n, t) {
+				f.step(n, "let it come before "+t.ID, "it cycles CSCs and may run while %s tests their telescope", t.ID)
+				break
+			}
 		}
 	}
 }
@@ -109,7 +149,7 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 		}
 	}
 	last := -1
-	for _, script := range sequences[number] {
+	for _, script := range v.sequence(number) {
 		either := strings.Split(script, "|")
 		at := slices.IndexFunc(steps, func(n *node) bool { return slices.ContainsFunc(either, n.runs) })
 		switch {

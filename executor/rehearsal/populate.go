@@ -110,9 +110,12 @@ func (s *Site) begin(c *csc) {
 	if c.component != "" {
 		c.state = p.state
 		c.alive = []span{{from: since}}
+		found := p.state.String()
 		if !p.alive {
 			c.alive[0].to = s.Epoch.Add(-2 * time.Hour)
+			found = "silent"
 		}
+		s.effect(Effect{System: SystemCSC, Kind: CSCFound, Subject: c.row.CSC, Detail: found})
 		// The events are in the order of time, by measurement; several CSCs of a
 		// component began at different times.
 		s.efd.add(measurement(c.component, "logevent_summaryState"), since, fields{"salIndex": c.index, "summaryState": int(p.state)})

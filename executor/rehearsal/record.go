@@ -27,6 +27,7 @@ const (
 	ScriptEnded   = "script ended"   // detail: path and end
 	QueuePaused   = "queue paused"   // detail: why
 	QueueResumed  = "queue resumed"  //
+	CSCFound      = "found"          // no effect: how the upgrade finds a CSC; detail: state, or "silent"
 	StateChanged  = "state changed"  // subject: CSC; detail: "OLD -> NEW"
 	CSCUp         = "up"             // its process is up and speaks; detail: state
 	CSCDown       = "down"           // its process has ended; detail: why

@@ -170,7 +170,7 @@ func (s *Site) muteAlarms(ctx context.Context) error {
 	if err := s.clk.Sleep(ctx, ackLimit); err != nil {
 		return err
 	}
-	return fmt.Errorf("Watcher: mute: %w", errNoAck)
+	return fmt.Errorf("mute alarms by the Watcher: %w", errNoAck)
 }
 
 // bring sends a CSC the commands that lead to a state; without the lock.

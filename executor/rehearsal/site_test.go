@@ -252,9 +252,11 @@ func TestRecordIsInTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := s.Record()
-	if len(effects) != 1 || !slices.Equal(effects, want) {
-		t.Errorf("the file has %+v, the site %+v", effects, want)
+	if !slices.Equal(effects, s.Record()) {
+		t.Errorf("the file has %+v, the site %+v", effects, s.Record())
+	}
+	if last := effects[len(effects)-1]; last.Kind != CSCDown || last.Subject != "ESS:105" || last.Seq != len(effects) {
+		t.Errorf("the last effect is %+v", last)
 	}
 }
 

@@ -47,6 +47,8 @@ func Summarize(p *plan.Plan, effects []Effect) Summary {
 			if csc, ok := byJob[e.Subject]; ok {
 				add(&s.JobsDeleted, csc)
 			}
+		case CSCFound:
+			up[e.Subject], state[e.Subject] = e.Detail != "silent", e.Detail
 		case CSCUp:
 			up[e.Subject], state[e.Subject] = true, e.Detail
 		case CSCDown:

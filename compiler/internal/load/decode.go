@@ -60,9 +60,6 @@ type (
 // out, except for its name: a list that names it is right.
 func decodeSite(s *source) *model.Site {
 	site := &model.Site{}
-	if !s.usable {
-		return site
-	}
 	root := path{"site"}
 	site.Pos = s.places.of(root)
 	s.decode(root.with("name"), &site.Name)

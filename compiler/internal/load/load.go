@@ -98,6 +98,7 @@ func Request(root string, site *model.Site, typ, file string) (*model.Request, e
 type project struct {
 	root    string
 	overlay map[string]string // files that stand before those on the disk, by absolute path
+	given   map[string]string // names of files outside the root, as a person gave them, by absolute path
 }
 
 // newProject returns the project below root. The overlay's paths are relative to
@@ -106,7 +107,7 @@ func newProject(root string, overlay map[string]string) *project {
 	if abs, err := filepath.Abs(root); err == nil {
 		root = abs
 	}
-	p := &project{root: root, overlay: map[string]string{}}
+	p := &project{root: root, overlay: map[string]string{}, given: map[string]string{}}
 	for path, text := range overlay {
 		p.overlay[filepath.Join(root, filepath.FromSlash(path))] = text
 	}
@@ -114,10 +115,13 @@ func newProject(root string, overlay map[string]string) *project {
 }
 
 // relative returns the path as it stands in reports: below the root and with
-// slashes, or as it is where it lies elsewhere.
+// slashes, or as it was given where it lies elsewhere.
 func (p *project) relative(path string) string {
 	rel, err := filepath.Rel(p.root, path)
 	if err != nil || !filepath.IsLocal(rel) {
+		if given, ok := p.given[path]; ok {
+			return given
+		}
 		return path
 	}
 	return filepath.ToSlash(rel)
@@ -137,9 +141,12 @@ func (p *project) site(name string) (*model.Site, error) {
 		return nil, err
 	}
 	src := p.read("site "+name, aSite, files)
-	site := decodeSite(src)
+	var site *model.Site
 	if src.usable {
-		checkSite(src, site, name)
+		src.guard(func() {
+			site = decodeSite(src)
+			checkSite(src, site, name)
+		})
 	}
 	if err := src.problems(); err != nil {
 		return nil, err

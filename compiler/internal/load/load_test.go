@@ -60,6 +60,8 @@ func TestHostileFiles(t *testing.T) {
 		"signs":         "package site\n\nsite: name: " + strings.Repeat("!", nest) + "true\n",
 		"interpolation": "package site\n\nsite: name: " + strings.Repeat(`"\(`, nest),
 		"labels":        "package site\n\nsite: " + strings.Repeat("a: ", nest) + "1\n",
+		"lines":         "package site\n\nsite:\n" + strings.Repeat("a:\n", nest) + "1\n",
+		"both":          "package site\n\nsite: " + strings.Repeat(strings.Repeat("a: ", 199)+"{\n", 100) + "\n",
 		"operands":      "package site\n\nsite: name: " + strings.Repeat("a & ", nest) + "a\n",
 		"selectors":     "package site\n\nsite: name: a" + strings.Repeat(".a", nest) + "\n",
 		"too large":     "package site\n\n//" + strings.Repeat("x", maxSize) + "\n",
@@ -70,7 +72,7 @@ func TestHostileFiles(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := newProject(root, map[string]string{"sites/summit/zz.cue": text}).site("summit")
-			if name == "self" { // which says nothing, and so is right
+			if name == "self" || name == "empty" { // which say nothing, and so are right
 				if err != nil {
 					t.Errorf("load: %v", err)
 				}
@@ -86,6 +88,25 @@ func TestHostileFiles(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDepth checks that the project's own files are far from the limit.
+func TestDepth(t *testing.T) {
+	for _, pattern := range []string{"sites/*/*.cue", "schema/*.cue", "schema/*/*.cue"} {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := depth(text); d > maxDepth/3 {
+				t.Errorf("%s: depth %d, limit %d", file, d, maxDepth)
+			}
+		}
 	}
 }
 

@@ -46,10 +46,8 @@ func (p *project) request(site *model.Site, typ, file string) (*model.Request, e
 	if err != nil {
 		return nil, fmt.Errorf("load the upgrade: %w", err)
 	}
+	p.given[abs] = file
 	name := p.relative(abs)
-	if name == abs {
-		name = file // as it was given
-	}
 	if !strings.HasSuffix(abs, ".cue") {
 		return nil, &Problems{Input: "upgrade", All: []Problem{{
 			Pos: model.Pos{File: name, Line: 1, Column: 1}, Subject: "upgrade", Text: "the file's name does not end in .cue",
@@ -60,7 +58,7 @@ func (p *project) request(site *model.Site, typ, file string) (*model.Request, e
 	req := &model.Request{Type: typ}
 	if src.usable {
 		c := &requestCheck{source: src, site: site, req: req, at: path{"upgrade", typ}, subject: typ + " upgrade"}
-		c.run()
+		src.guard(c.run)
 		src.only(typ)
 	}
 	if err := src.problems(); err != nil {

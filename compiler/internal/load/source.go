@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ import (
 // caught, so that what is absurdly large or deep is refused before.
 const (
 	maxSize  = 1 << 20 // bytes
-	maxDepth = 200     // brackets inside each other
+	maxDepth = 300     // brackets, labels and operands inside each other
 )
 
 // source is one built CUE instance with the places in its files.
@@ -51,23 +52,34 @@ var marker = cue.ParsePath("#follows")
 
 // read builds the files as one instance, which holds what is named, and
 // validates it. What is wrong stands in the source.
-func (p *project) read(input string, what kind, files []string) (src *source) {
-	src = &source{input: input, places: newPlaces(p)}
-	// CUE is a large evaluator fed with what people write: if it fails on some
-	// input, that is a problem with this input, not the end of csu.
+func (p *project) read(input string, what kind, files []string) *source {
+	src := &source{input: input, places: newPlaces(p)}
+	src.guard(func() { p.build(src, what, files) })
+	return src
+}
+
+// guard runs what evaluates CUE. CUE is a large evaluator fed with what people
+// write: if it fails on some input, that is a problem with this input, not the end
+// of csu.
+func (s *source) guard(evaluate func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			src.usable = false
-			src.fromGo = append(src.fromGo, Problem{
-				Subject: input,
-				Text:    fmt.Sprintf("CUE failed to evaluate it: %v", r),
-				Remedy:  "undo the last change to its files",
+			s.usable = false
+			s.fromGo = append(s.fromGo, Problem{
+				Pos: s.fallback, Subject: s.input,
+				Text:   fmt.Sprintf("CUE failed to evaluate it: %v", r),
+				Remedy: "undo the last change to its files",
 			})
 		}
 	}()
+	evaluate()
+}
+
+// build fills the source from the files.
+func (p *project) build(src *source, what kind, files []string) {
 	if len(files) == 0 {
-		src.fromGo = append(src.fromGo, Problem{Subject: input, Text: "there are no files", Remedy: "add them"})
-		return src
+		src.fromGo = append(src.fromGo, Problem{Subject: src.input, Text: "there are no files", Remedy: "add them"})
+		return
 	}
 	for _, f := range files {
 		if prob, ok := p.tooLarge(f); ok {
@@ -75,7 +87,7 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 		}
 	}
 	if len(src.fromGo) > 0 {
-		return src
+		return
 	}
 	src.fallback = model.Pos{File: p.relative(files[0]), Line: 1, Column: 1}
 	inst := p.instance(files)
@@ -84,12 +96,12 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 	}
 	if inst.Err != nil {
 		src.addCUE(inst.Err)
-		return src
+		return
 	}
 	schema := p.schema(inst)
 	if schema.Err != nil {
 		src.addCUE(schema.Err)
-		return src
+		return
 	}
 	src.places.learn(schema)
 	ctx := cuecontext.New()
@@ -106,7 +118,6 @@ func (p *project) read(input string, what kind, files []string) (src *source) {
 		// Where a reference leads nowhere, CUE builds nothing at all.
 		src.usable = src.value.LookupPath(field).Exists()
 	}
-	return src
 }
 
 // schemaPackage is the folder of the schema, which is the last element of its
@@ -150,7 +161,7 @@ func (p *project) tooLarge(file string) (Problem, bool) {
 	case len(text) > maxSize:
 		prob.Text, prob.Remedy = fmt.Sprintf("is larger than %d bytes", maxSize), "divide it into several files"
 	case depth(text) > maxDepth:
-		prob.Text, prob.Remedy = fmt.Sprintf("has more than %d brackets or signs inside each other", maxDepth), "look for brackets that are never closed"
+		prob.Text, prob.Remedy = fmt.Sprintf("has more than %d brackets, labels or operands inside each other", maxDepth), "look for brackets that are never closed, or write it flatter"
 	default:
 		return Problem{}, false
 	}
@@ -175,25 +186,41 @@ func (p *project) text(file string) ([]byte, error) {
 	return os.ReadFile(file)
 }
 
-// depth is how deep a parser would descend at most: into brackets, and into
-// runs of signs before an operand.
+// depth is how deep a parser would descend at most: into brackets, and along
+// labels and operands that follow each other without an end. It takes strings and
+// comments for code, which makes it too large rather than too small; a file of
+// this project comes to a tenth of the limit.
 func depth(text []byte) int {
-	open, signs, most := 0, 0, 0
+	var open []int // depth at each bracket that is open
+	run, most := 0, 0
+	var before byte // last sign that is no space
 	for _, c := range text {
 		switch c {
+		case ' ', '\t', '\r':
+			continue
 		case '(', '[', '{':
-			open++
-			signs = 0
+			run++
+			open = append(open, run)
 		case ')', ']', '}':
-			open = max(open-1, 0)
-			signs = 0
-		case '-', '+', '!', '*', '=', '~', '<', '>':
-			signs++
-		case ' ', '\t', '\n', '\r':
-		default:
-			signs = 0
+			run = 0
+			if n := len(open); n > 0 {
+				run, open = open[n-1], open[:n-1]
+			}
+		case ':', '&', '|', '+', '-', '*', '/', '!', '=', '~', '<', '>':
+			run++
+		case ',', '\n':
+			if c == ',' || !bytes.ContainsRune([]byte(":&|+-*/!=~<>"), rune(before)) {
+				run = 0
+				if n := len(open); n > 0 {
+					run = open[n-1]
+				}
+			}
+			if c == '\n' {
+				continue
+			}
 		}
-		most = max(most, open, signs)
+		before = c
+		most = max(most, run)
 	}
 	return most
 }

@@ -29,8 +29,10 @@ func (s awaitState) Perform(ctx context.Context, a *Attempt) Finding {
 	w := s.want()
 	missing, err := w.await(ctx, a, a.patience(), a.Limit)
 	switch {
+	case ctx.Err() != nil:
+		return s.Probe(ctx, a)
 	case err != nil:
-		return ended(err, Finding{})
+		return Found(Failed, "after %s it can't be told where the CSCs are: %v", a.Limit, err)
 	case len(missing) == 0:
 		return Found(Done, "%d of %d there", len(w.names), len(w.names))
 	}

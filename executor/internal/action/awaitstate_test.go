@@ -1,6 +1,7 @@
 package action
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -32,6 +33,13 @@ func TestAwaitState(t *testing.T) {
 	expect(t, await(plan.Want{States: []string{plan.OfflineAvailable}, CSCs: []string{"MTCamera:0"}}), Done)
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"MTCamera:0"}}), Done) // P11
 	expect(t, await(plan.Want{States: []string{plan.OfflineAvailable}, CSCs: []string{"GIS:0"}}), Failed)
+
+	y := newTry(t, s.systems, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Enabled}, CSCs: []string{"Watcher:0"}}}})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	expect(t, Of(y.Step.Action.Doer).Perform(ctx, y.Attempt), NotDone, "it can wait again")
+	y.Systems, y.Limit = blind(s.systems), time.Second
+	expect(t, y.perform(t), Failed, "does not answer")
 }
 
 func TestSilenceNeedsAWitness(t *testing.T) {

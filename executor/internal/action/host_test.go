@@ -39,7 +39,7 @@ func newHost(t *testing.T) *host {
 		}
 	}
 	now := time.Now()
-	h.systems = &Systems{Clock: clock.Fast(now, now, 30)}
+	h.systems = &Systems{Clock: clock.Fast(now, now, 60)}
 	h.connect(t)
 	for _, name := range []string{"azar02", "azar03"} {
 		h.hosts = append(h.hosts, plan.Host{Name: name, Address: name + ".cp.lsst.org", Users: []plan.User{{Name: "operator", Via: "own"}}})

@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/internal/love"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 const (
@@ -335,7 +336,7 @@ func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, er
 // down tells whether the queue itself has gone OFFLINE.
 func (q *queueing) down(ctx context.Context) bool {
 	found, err := places(ctx, q.a, []string{q.name()})
-	return err == nil && found[0].in("OFFLINE")
+	return err == nil && found[0].in(plan.Offline)
 }
 
 // waiting says what a script that has not ended waits for.

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -120,9 +119,12 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 			s.command(c)
 			return http.StatusInternalServerError, ""
 		}, NotDone, "no script that came of it"},
-		"never sent":                 {func(*site, command) (int, string) { return http.StatusGatewayTimeout, timeout }, NotDone, "no such command"},
-		"sent, and the queue hangs":  {func(s *site, c command) (int, string) { s.command(c); return http.StatusGatewayTimeout, timeout }, Unknown, "look at ScriptQueue:1"},
-		"added, and the answer lost": {func(s *site, c command) (int, string) { s.ends(efd.ProcessDone, efd.ScriptDone)(c); return http.StatusGatewayTimeout, timeout }, Done, "ended DONE"},
+		"never sent":                {func(*site, command) (int, string) { return http.StatusGatewayTimeout, timeout }, NotDone, "no such command"},
+		"sent, and the queue hangs": {func(s *site, c command) (int, string) { s.command(c); return http.StatusGatewayTimeout, timeout }, Unknown, "look at ScriptQueue:1"},
+		"added, and the answer lost": {func(s *site, c command) (int, string) {
+			s.ends(efd.ProcessDone, efd.ScriptDone)(c)
+			return http.StatusGatewayTimeout, timeout
+		}, Done, "ended DONE"},
 	} {
 		s := newQueueSite(t)
 		s.queue = func(c command) (int, string) { return test.queue(s, c) }
@@ -168,14 +170,11 @@ func TestScriptProbe(t *testing.T) {
 	expect(t, lost.probe(t), NotDone, "no such script")
 
 	// Without the EFD nobody knows.
-	dead := *s.systems
-	now := time.Now()
-	dead.Clock = clock.Fast(now, now, 1000)
-	dead.EFD = efd.New("http://127.0.0.1:1", "efd", "", "", nil, dead.Clock, testLag)
-	y.Systems, lost.Systems = &dead, &dead
+	dead := blind(s.systems)
+	y.Systems, lost.Systems = dead, dead
 	expect(t, y.probe(t), Unknown)
 	expect(t, lost.probe(t), Unknown)
-	fresh := newTry(t, &dead, shutdown("DONE"))
+	fresh := newTry(t, dead, shutdown("DONE"))
 	expect(t, fresh.perform(t), NotDone, "no script was added")
 }
 

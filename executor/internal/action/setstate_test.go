@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -182,11 +181,7 @@ func TestSetStateProbe(t *testing.T) {
 	expect(t, Of(d).Perform(t.Context(), y.Attempt), Running, "RUNNING")
 	expect(t, y.probe(t), Running)
 
-	dead := *s.systems
-	now := time.Now()
-	dead.Clock = clock.Fast(now, now, 1000)
-	dead.EFD = efd.New("http://127.0.0.1:1", "efd", "", "", nil, dead.Clock, testLag)
-	y.Systems = &dead
+	y.Systems = blind(s.systems)
 	expect(t, y.probe(t), Unknown)
 	y.Systems = s.systems
 

@@ -30,7 +30,7 @@ type site struct {
 	systems *Systems
 
 	mu       stdsync.Mutex
-	commands []command                   // that LOVE got, but for tokens
+	commands []command                     // that LOVE got, but for tokens
 	queue    func(c command) (int, string) // carries a command out, and answers with status and body
 	seqNum   int
 }
@@ -242,3 +242,12 @@ func expect(t testing.TB, got Finding, want Verdict, says ...string) {
 
 // row is a CSC of the plan's table.
 func row(csc string) plan.CSC { return plan.CSC{CSC: csc, Host: "azar03"} }
+
+// blind returns systems without an EFD that answers.
+func blind(systems *Systems) *Systems {
+	b := *systems
+	now := time.Now()
+	b.Clock = clock.Fast(now, now, 1000)
+	b.EFD = efd.New("http://127.0.0.1:1", "efd", "", "", nil, b.Clock, testLag)
+	return &b
+}

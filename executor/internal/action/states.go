@@ -142,7 +142,7 @@ func (p place) state() string {
 		return "its pod has ended"
 	case p.presence == efd.Unknown:
 		return "unknown"
-	case p.presence == efd.Silent:
+	case p.presence == efd.Silent && p.sight.State != plan.Offline:
 		return "silent"
 	case p.sight.State == "":
 		return "without a summary state"
@@ -159,7 +159,7 @@ func (p place) String() string {
 		b.WriteString("its pod has ended")
 	case p.presence == efd.Unknown:
 		b.WriteString("unknown, neither it nor any other CSC is heard, so that it may be the EFD that is silent")
-	case p.presence == efd.Silent:
+	case p.presence == efd.Silent && p.sight.State != plan.Offline:
 		b.WriteString("silent")
 		if !p.sight.HeartbeatAt.IsZero() {
 			b.WriteString(", last heard at " + hour(p.sight.HeartbeatAt))

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lsst-ts/csu/"
+
+// An importRule says who may import what, and why.
+type importRule struct {
+	what   string   // import path, or its beginning where it ends with a slash
+	only   []string // packages of this module that may; a trailing slash means all below
+	reason string
+}
+
+var importRules = []importRule{
+	{"cuelang.org/go/", []string{"compiler/internal/load"},
+		"CUE is the compiler's input; whoever else knew it would let sources steer what a frozen plan says"},
+	{"k8s.io/", []string{"executor/internal/cluster", "executor/internal/cluster/", "executor/internal/argocd", "executor/internal/registry", "executor/rehearsal", "executor/ground", "executor/ground/"},
+		"one package per system spoken to: the cluster's API is spoken in these alone"},
+	{"golang.org/x/crypto/ssh", []string{"executor/internal/remote", "executor/rehearsal", "executor/ground", "executor/ground/"},
+		"one package per system spoken to: host keys are checked in one place"},
+	{"golang.org/x/crypto/ssh/", []string{"executor/internal/remote", "executor/rehearsal", "executor/ground", "executor/ground/"},
+		"one package per system spoken to: host keys are checked in one place"},
+	{"github.com/slack-go/slack", []string{"executor/internal/slack"},
+		"one package per system spoken to"},
+	{"github.com/alecthomas/kong", []string{"cmd/csu"},
+		"the command line is cmd's alone"},
+	{module + "cmd/", nil,
+		"imports go down only: nothing imports the command"},
+	{module + "compiler", []string{"cmd/csu"},
+		"the executor obeys a plan, however it came about, and never sees the compiler"},
+	{module + "compiler/", []string{"cmd/csu", "compiler", "compiler/"},
+		"the executor obeys a plan, however it came about, and never sees the compiler"},
+	{module + "executor", []string{"cmd/csu"},
+		"the compiler writes the language between the halves and knows nothing of the executor"},
+	{module + "executor/internal/", []string{"executor", "executor/"},
+		"the systems are spoken to by actions alone"},
+	{module + "executor/journal", []string{"executor", "executor/journal/", "cmd/csu"},
+		"the journal is the executor's; others read it through its State"},
+	{module + "executor/rehearsal", []string{"cmd/csu"},
+		"the executor must not be able to tell a simulated site from a real one"},
+}
+
+// alone are packages that may import the standard library and nothing else but
+// what is named.
+var alone = map[string][]string{
+	"executor/plan":           nil,
+	"executor/operator":       nil,
+	"executor/journal":        {"executor/plan"},
+	"executor/sitemap":        {"executor/plan"},
+	"executor/internal/clock": nil,
+	"compiler/internal/model": nil,
+	"compiler/verify":         {"executor/plan"},
+	"compiler/review":         {"executor/plan"},
+}
+
+// TestImportsGoDownOnly enforces the directions of ARCHITECTURE.md.
+func TestImportsGoDownOnly(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		seen++
+		for _, imported := range p.Imports {
+			for _, r := range importRules {
+				if matches(imported, r.what) && !slices.ContainsFunc(r.only, func(who string) bool { return matches(p.name(), who) }) {
+					t.Errorf("%s imports %s: %s", p.name(), imported, r.reason)
+				}
+			}
+			allowed, restricted := alone[p.name()]
+			if restricted && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") && !slices.Contains(allowed, strings.TrimPrefix(imported, module)) {
+				t.Errorf("%s imports %s: it stands on the standard library%s alone", p.name(), imported, strings.Join(append([]string{""}, allowed...), " and "))
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("go list found %d packages, which can't be all", seen)
+	}
+	for name := range alone {
+		if !slices.ContainsFunc(packages(t), func(p listed) bool { return p.name() == name }) {
+			t.Errorf("there is no package %q any more: correct this test", name)
+		}
+	}
+}
+
+// matches tells whether an import path is the named one, or below it where the
+// name ends with a slash.
+func matches(path, what string) bool {
+	return path == what || strings.HasSuffix(what, "/") && strings.HasPrefix(path, what)
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func (l listed) name() string { return strings.TrimPrefix(l.ImportPath, module) }
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var l listed
+		if err := dec.Decode(&l); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list: %v", err)
+		}
+		all = append(all, l)
+	}
+}

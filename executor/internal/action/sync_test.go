@@ -1,0 +1,214 @@
+package action
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/cluster/kubetest"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// argo is an API server on which an application controller works: it takes
+// refreshes off at once, and carries operations out when the Application is
+// read the next time.
+type argo struct {
+	*kubetest.Server
+	systems *Systems
+	// outcome of an operation, as the status of its state; nil: it waits.
+	outcome func(operation kubetest.Object) kubetest.Object
+}
+
+const telescope = "7d3f0a1"
+
+func newArgo(t *testing.T) *argo {
+	t.Helper()
+	server, systems := newCluster(t)
+	a := &argo{Server: server, systems: systems, outcome: succeeded}
+	server.Put(applications+"simonyitel", kubetest.Object{
+		"metadata": kubetest.Object{"annotations": kubetest.Object{}},
+		"spec":     kubetest.Object{"project": "telescope", "source": kubetest.Object{"targetRevision": "main"}},
+		"status": kubetest.Object{
+			"sync": kubetest.Object{"status": "OutOfSync", "revision": telescope},
+			"resources": []any{
+				kubetest.Object{"group": "batch", "kind": "Job", "namespace": "simonyitel", "name": "mtmount", "status": "OutOfSync"},
+				kubetest.Object{"kind": "ConfigMap", "namespace": "simonyitel", "name": "csc-env", "status": "OutOfSync"},
+				kubetest.Object{"kind": "ConfigMap", "namespace": "simonyitel", "name": "other", "status": "Synced"},
+			},
+		},
+	})
+	server.Before = func(r *http.Request) {
+		if r.Method == http.MethodGet {
+			server.Edit(applications+"simonyitel", a.work)
+		}
+	}
+	return a
+}
+
+func (a *argo) work(app kubetest.Object) {
+	if annotations, ok := app["metadata"].(kubetest.Object)["annotations"].(kubetest.Object); ok {
+		delete(annotations, "argocd.argoproj.io/refresh")
+	}
+	operation, ok := app["operation"].(kubetest.Object)
+	if !ok {
+		return
+	}
+	if state := a.outcome(operation); state != nil {
+		delete(app, "operation")
+		app["status"].(kubetest.Object)["operationState"] = state
+	}
+}
+
+func succeeded(operation kubetest.Object) kubetest.Object {
+	return kubetest.Object{"operation": operation, "phase": "Succeeded", "syncResult": kubetest.Object{"revision": telescope}}
+}
+
+var syncMount = &plan.Sync{
+	Application: "simonyitel", Revision: "main", CSCs: []string{"MTMount:0"},
+	Resources: []plan.Resource{{Group: "batch", Kind: "Job", Namespace: "simonyitel", Name: "mtmount"}},
+}
+
+func (a *argo) try(t *testing.T) *try {
+	y := newTry(t, a.systems, syncMount, jobOf("MTMount:0", "mtmount"))
+	y.Limit = time.Minute
+	return y
+}
+
+func TestSyncIsDoneWhenTheImagesRun(t *testing.T) {
+	a := newArgo(t)
+	y := a.try(t)
+	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs", "MTMount:0: there is no such Job")
+	uid := putJob(a.Server, "mtmount")
+	expect(t, y.probe(t), Running, "the Job has no pod yet")
+	a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0044"))
+	expect(t, y.probe(t), Running, "it runs ts-dockerhub.lsst.org/mtmount:c0044, not ts-dockerhub.lsst.org/mtmount:c0045")
+	a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0045"))
+	expect(t, y.probe(t), Done)
+	expect(t, Of(syncMount).Await(t.Context(), y.Attempt), Done, "MTMount:0 runs its image")
+	if n := a.Requests(http.MethodPut); n != 1 {
+		t.Errorf("%d operations were written, want one", n)
+	}
+}
+
+func TestSyncThatDoesNotSucceed(t *testing.T) {
+	state := func(change func(state, operation kubetest.Object)) func(kubetest.Object) kubetest.Object {
+		return func(operation kubetest.Object) kubetest.Object {
+			s := succeeded(operation)
+			change(s, operation)
+			return s
+		}
+	}
+	for name, test := range map[string]struct {
+		outcome func(kubetest.Object) kubetest.Object
+		want    Verdict
+		says    []string
+	}{
+		"failed": {state(func(s, _ kubetest.Object) {
+			s["phase"], s["message"] = "Failed", "one or more objects failed to apply"
+			s["syncResult"].(kubetest.Object)["resources"] = []any{kubetest.Object{"kind": "Job", "namespace": "simonyitel", "name": "mtmount", "status": "SyncFailed", "message": "field is immutable"}}
+		}), Failed, []string{"one or more objects failed to apply", "Job simonyitel/mtmount: SyncFailed: field is immutable"}},
+		"not begun": {func(kubetest.Object) kubetest.Object { return nil }, Running, []string{"has not begun"}},
+		"blocked": {state(func(s, _ kubetest.Object) {
+			s["phase"], s["message"] = "Running", "Sync operation blocked by sync window"
+		}), Running, []string{"blocked by sync window"}},
+		"another sync": {state(func(_, operation kubetest.Object) {
+			delete(operation["sync"].(kubetest.Object), "resources")
+		}), Failed, []string{"another one than csu asked for"}},
+		"pushed meanwhile": {state(func(s, _ kubetest.Object) {
+			s["syncResult"].(kubetest.Object)["revision"] = "0000000"
+		}), Failed, []string{"brought revision 0000000, and 7d3f0a1 was seen"}},
+		"replaced by another": {state(func(_, operation kubetest.Object) {
+			operation["info"], operation["initiatedBy"] = nil, kubetest.Object{"username": "bob"}
+		}), Unknown, []string{"is of bob"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newArgo(t)
+			a.outcome = test.outcome
+			y := a.try(t)
+			expect(t, y.perform(t), test.want, test.says...)
+			expect(t, y.probe(t), test.want, test.says...)
+		})
+	}
+}
+
+func TestSyncDoesNotBegin(t *testing.T) {
+	a := newArgo(t)
+	y := a.try(t)
+	y.prepare(t)
+	expect(t, y.probe(t), NotDone, "had not come to")
+
+	a.Edit(applications+"simonyitel", func(app kubetest.Object) {
+		app["operation"] = kubetest.Object{"initiatedBy": kubetest.Object{"username": "bob"}}
+	})
+	a.outcome = func(kubetest.Object) kubetest.Object { return nil }
+	expect(t, Of(syncMount).Perform(t.Context(), y.Attempt), NotDone, "operation of bob")
+
+	for says, change := range map[string]func(kubetest.Object){
+		`it follows "tickets/DM-1", and the plan expects "main"`: func(app kubetest.Object) {
+			app["spec"].(kubetest.Object)["source"] = kubetest.Object{"targetRevision": "tickets/DM-1"}
+		},
+		"can't compare it with its source: ComparisonError: repository not found": func(app kubetest.Object) {
+			status := app["status"].(kubetest.Object)
+			status["sync"] = kubetest.Object{"status": "Unknown"}
+			status["conditions"] = []any{kubetest.Object{"type": "ComparisonError", "message": "repository not found"}}
+		},
+	} {
+		a := newArgo(t)
+		a.Edit(applications+"simonyitel", change)
+		_, err := Of(syncMount).Prepare(t.Context(), a.try(t).Attempt)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("prepare: %v, want an error that says %q", err, says)
+		}
+	}
+}
+
+func TestSyncWhoseAnswerWasLost(t *testing.T) {
+	for name, test := range map[string]struct {
+		fault kubetest.Fault
+		want  Verdict
+		says  string
+	}{
+		"carried out": {kubetest.Fault{CutAfter: true}, Done, "runs its image"},
+		"not taken":   {kubetest.Fault{CutBefore: true}, NotDone, "has had no operation"},
+	} {
+		a := newArgo(t)
+		uid := putJob(a.Server, "mtmount")
+		a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0045"))
+		a.Faults = func(r *http.Request) kubetest.Fault {
+			if r.Method == http.MethodPut {
+				return test.fault
+			}
+			return kubetest.Fault{}
+		}
+		y := a.try(t)
+		t.Log(name)
+		expect(t, y.perform(t), test.want, test.says)
+		expect(t, y.probe(t), test.want)
+	}
+}
+
+func TestManualShowsWhatThePlanWillSync(t *testing.T) {
+	a := newArgo(t)
+	y := newTry(t, a.systems, &plan.Manual{Text: "Merge it.", Applications: []string{"simonyitel", "nublado"}})
+	y.Plan.Stages[0].Steps = append(y.Plan.Stages[0].Steps, plan.Step{ID: "stage/sync", Action: plan.Action{Doer: syncMount}})
+	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	want := `application simonyitel follows main, at 7d3f0a1: OutOfSync
+  out of sync: Job simonyitel/mtmount (the plan syncs it)
+  out of sync: ConfigMap simonyitel/csc-env (NOT synced by the plan)
+application nublado: there is no Argo CD application "nublado" in namespace "argocd"; is it enabled for this site, and has the app of apps been synced?`
+	if err != nil || reading != want {
+		t.Errorf("reading, %v:\n%s\nwant:\n%s", err, reading, want)
+	}
+}
+
+func TestEvidenceOfASync(t *testing.T) {
+	a := newArgo(t)
+	y := a.try(t)
+	y.prepare(t)
+	var e syncEvidence
+	if err := json.Unmarshal(y.Evidence, &e); err != nil || e.Revision != telescope || e.TargetRevision != "main" || e.ResourceVersion == "" {
+		t.Errorf("evidence %s, %v, want both revisions and the resource version", y.Evidence, err)
+	}
+}

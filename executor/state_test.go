@@ -1,0 +1,110 @@
+package executor
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func TestEveryPhaseIsExplained(t *testing.T) {
+	seen := map[string]Phase{}
+	for _, p := range []Phase{Pending, Started, InDoubt, Failed, NotDone, Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftInDoubt} {
+		text := p.Explain()
+		if !strings.HasSuffix(text, ".") || seen[text] != "" {
+			t.Errorf("%q is explained as %q", p, text)
+		}
+		seen[text] = p
+		if p.Finished() && p.Open() {
+			t.Errorf("%q is both finished and open", p)
+		}
+	}
+}
+
+// TestRecordsThatDoNotFit: a journal whose chain is whole but which tells what
+// csu never does is refused, and never written.
+func TestRecordsThatDoNotFit(t *testing.T) {
+	p := &plan.Plan{Stages: []plan.Stage{stage("one", step("a", host("h1")))}, Final: []plan.Step{undoing("f", "one/a")}}
+	run := &journal.Run{Format: journal.Format, ID: "0123456789ab", Digest: "d"}
+	started := func(n int) journal.Record {
+		return journal.Record{Event: journal.Started, Stage: "one", Step: "one/a", Attempt: n}
+	}
+	outcome := func(n int, verdict string) journal.Record {
+		return journal.Record{Event: journal.Outcome, Stage: "one", Step: "one/a", Attempt: n, Verdict: verdict}
+	}
+	answer := func(c operator.Choice) journal.Record {
+		return journal.Record{Event: journal.Answered, Stage: "one", Step: "one/a", Answer: &journal.Answer{Topic: "failed", Choice: string(c)}}
+	}
+	for name, c := range map[string]struct {
+		records []journal.Record
+		want    string // in the error of the last record
+	}{
+		"started twice":            {[]journal.Record{started(1), started(2)}, "does not fit"},
+		"started after done":       {[]journal.Record{started(1), outcome(1, "done"), started(2)}, "does not fit"},
+		"an attempt left out":      {[]journal.Record{started(2)}, "does not fit"},
+		"outcome without a start":  {[]journal.Record{outcome(0, "done")}, "does not fit"},
+		"retry while in doubt":     {[]journal.Record{started(1), answer(operator.Retry)}, "does not fit"},
+		"happened without a start": {[]journal.Record{answer(operator.Happened)}, "does not fit"},
+		"an unknown step":          {[]journal.Record{{Event: journal.Started, Step: "one/b"}}, `no step "one/b"`},
+		"an unknown stage":         {[]journal.Record{{Event: journal.StageDone, Stage: "two"}}, `no stage "two"`},
+		"no step":                  {[]journal.Record{{Event: journal.Outcome}}, "names no step"},
+		"after the end":            {[]journal.Record{{Event: journal.Complete}, started(1)}, "behind the end"},
+		"another run resumes":      {[]journal.Record{{Event: journal.Resumed, Run: &journal.Run{ID: "other"}}}, `has the id "other"`},
+		"not needed once begun":    {[]journal.Record{{Event: journal.Started, Step: "final/f", Attempt: 1}, {Event: journal.NotNeeded, Step: "final/f"}}, "does not fit"},
+	} {
+		var d journaltest.Disk
+		j, err := journal.Create(&d, "j", journal.Record{Event: journal.RunBegun, Time: time.Unix(0, 0), Run: run})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range c.records {
+			if _, err := j.Append(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = ReadState(&d, "j", p, "d")
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), fmt.Sprintf("line %d", len(c.records)+1)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestReadStateOfAnotherPlan(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))))
+	b.must(Completed)
+	var refused *RefusedError
+	if _, err := ReadState(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint == "" {
+		t.Errorf("ReadState = %v", err)
+	}
+}
+
+// chain is a run of n steps, one after the other, on the real disk.
+func chain(b testing.TB, n int) Options {
+	steps := []plan.Step{step("s0", host("h"))}
+	for i := 1; i < n; i++ {
+		steps = append(steps, step(fmt.Sprint("s", i), host("h"), fmt.Sprint("s", i-1)))
+	}
+	p := &plan.Plan{Stages: []plan.Stage{stage("one", steps...)}}
+	return Options{
+		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, Name: "Ana",
+		Performer: idle,
+	}
+}
+
+// BenchmarkChain is the executor's overhead per no-op step in a chain of 5,000.
+func BenchmarkChain(b *testing.B) {
+	const n = 5000
+	for b.Loop() {
+		if res, err := Run(b.Context(), chain(b, n)); err != nil || res.End != Completed {
+			b.Fatal(res.End, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/step")
+}
