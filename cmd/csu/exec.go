@@ -177,6 +177,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
 		Operator: &asker{name: name, consents: flags.Consent, file: flags.Answers, answers: answers, screen: view, attended: c.terminal},
 		Stop:     c.signals(cancel),
+		Lease:    executor.NewLease(l.plan, systems),
 	}
 	shownUntil, done := context.WithCancel(ctx)
 	ended := make(chan struct{})

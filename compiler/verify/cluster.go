@@ -183,23 +183,27 @@ func images(v *view, f *findings) {
 			continue
 		}
 		revision, given := revisions[c.CSC]
-		if want := v.tags(revision, given); !slices.ContainsFunc(want, func(r *regexp.Regexp) bool { return r.MatchString(m[3]) }) {
+		if !v.tagFits(m[3], revision, given) {
 			f.plan("compile the plan again", "the image of %s has the tag %q, which is not that of cycle %q with the revision that the request gives", c.CSC, m[3], v.Upgrade.Cycle)
 		}
 	}
 }
 
-// tags returns the forms that an image's tag may have.
-func (v *view) tags(revision int, given bool) []*regexp.Regexp {
-	cycle := regexp.QuoteMeta(v.Upgrade.Cycle)
-	form := func(suffix string) *regexp.Regexp { return regexp.MustCompile("^" + cycle + suffix + "$") }
+var threeDigits = regexp.MustCompile(`^\.\d{3}$`)
+
+// tagFits tells whether an image's tag is the cycle's, with the revision that is
+// given or, in a cycle that goes on, any.
+func (v *view) tagFits(tag string, revision int, given bool) bool {
+	suffix, ok := strings.CutPrefix(tag, v.Upgrade.Cycle)
 	switch {
+	case !ok:
+		return false
 	case given && revision > 0:
-		return []*regexp.Regexp{form(fmt.Sprintf(`\.%03d`, revision))}
+		return suffix == fmt.Sprintf(".%03d", revision)
 	case given || v.Type == plan.Full:
-		return []*regexp.Regexp{form(``), form(`\.000`)}
+		return suffix == "" || suffix == ".000"
 	}
-	return []*regexp.Regexp{form(``), form(`\.\d{3}`)}
+	return suffix == "" || threeDigits.MatchString(suffix)
 }
 
 func syncWidth(v *view, f *findings) {

@@ -106,6 +106,9 @@ func (f *findings) plan(remedy, format string, args ...any) {
 
 // sorted brings violations into the plan's order and drops repetitions.
 func (v *view) sorted(list []Violation) []Violation {
+	if len(list) == 0 {
+		return nil
+	}
 	place := map[string]int{}
 	for i := range v.Stages {
 		place["stage "+v.Stages[i].ID] = v.firstOf(i)

@@ -3,7 +3,9 @@ package load
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -81,6 +83,7 @@ func (p *project) build(src *source, what kind, files []string) {
 		src.fromGo = append(src.fromGo, Problem{Subject: src.input, Text: "there are no files", Remedy: "add them"})
 		return
 	}
+	src.fallback = model.Pos{File: p.relative(files[0]), Line: 1, Column: 1}
 	for _, f := range files {
 		if prob, ok := p.tooLarge(f); ok {
 			src.fromGo = append(src.fromGo, prob)
@@ -89,7 +92,6 @@ func (p *project) build(src *source, what kind, files []string) {
 	if len(src.fromGo) > 0 {
 		return
 	}
-	src.fallback = model.Pos{File: p.relative(files[0]), Line: 1, Column: 1}
 	inst := p.instance(files)
 	for _, f := range inst.Files {
 		src.places.add(f)
@@ -157,6 +159,9 @@ func (p *project) tooLarge(file string) (Problem, bool) {
 	text, err := p.text(file)
 	switch {
 	case err != nil:
+		if inner := new(fs.PathError); errors.As(err, &inner) {
+			err = inner.Err // the place says which file
+		}
 		prob.Text, prob.Remedy = fmt.Sprintf("can't be read: %v", err), "name a CUE file that can be read"
 	case len(text) > maxSize:
 		prob.Text, prob.Remedy = fmt.Sprintf("is larger than %d bytes", maxSize), "divide it into several files"
@@ -248,7 +253,7 @@ func (s *source) report(at path, subject, text, remedy string) {
 // offline is a registry that has nothing.
 type offline struct{}
 
-var errOffline = fmt.Errorf("csu fetches no modules; put the package below the project's root")
+var errOffline = errors.New("csu fetches no modules; put the package below the project's root")
 
 func (offline) ModFile(context.Context, module.Version) (*modfile.File, error) {
 	return nil, errOffline

@@ -146,9 +146,10 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 	case len(refused) == len(objects):
 		return Found(NotDone, "nothing was deleted: %s", refused[0])
 	case len(refused) > 0:
-		return Found(Failed, "%d of %d %s could not be deleted; a retry takes only those that are left:\n%s", len(refused), len(objects), d.d.Objects, strings.Join(refused, "\n"))
-	}
-	if accepted {
+		finding := d.wait(ctx, a, objects, false)
+		finding.Text += "\n" + strings.Join(refused, "\n")
+		return finding
+	case accepted:
 		if err := a.Note(deletionNote{Accepted: len(objects)}); err != nil {
 			return Found(Unknown, "record that the deletions were taken: %v", err)
 		}
@@ -170,30 +171,62 @@ func (d deletion) remaining(ctx context.Context, a *Attempt, objects []cluster.O
 	return a.Systems.Cluster.RemainingJobs(ctx, objects)
 }
 
-// wait waits until all objects and, of Jobs, their pods are gone.
+// standing returns those of the objects that are still there themselves, and
+// not only the pods of a Job that is gone. A namespace is, until it is empty.
+func (d deletion) standing(ctx context.Context, a *Attempt, objects []cluster.Object) ([]cluster.Object, error) {
+	found, err := d.find(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(objects), func(o cluster.Object) bool { return !slices.Contains(found, o) }), nil
+}
+
+// wait waits until all objects and, of Jobs, their pods are gone. Where not all
+// deletions are known to have been taken, it waits for the pods of the Jobs that
+// are gone: a retry finds Jobs, and would not know of these pods.
 func (d deletion) wait(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
-	var left []cluster.Object
-	var blind error
+	var finding Finding
 	report := a.reporter()
 	err := a.patience().poll(ctx, deletePause, func(ctx context.Context) (bool, error) {
-		left, blind = d.remaining(ctx, a, objects)
+		finding = d.look(ctx, a, objects, accepted)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		if blind != nil {
-			report.say(blind.Error())
-			return false, nil
-		}
-		report.say(fmt.Sprintf("%d of %d %s gone", len(objects)-len(left), len(objects), d.d.Objects))
-		return len(left) == 0, nil
+		report.say(finding.Text)
+		// An API server that doesn't answer may come back.
+		return finding.Verdict != Running && finding.Verdict != Unknown, nil
 	})
-	switch {
-	case err == nil:
-		return d.gone(objects)
-	case blind != nil:
-		return ended(err, Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, blind))
+	if err != nil {
+		return ended(err, finding)
 	}
-	return ended(err, d.staying(objects, left, accepted))
+	return finding
+}
+
+// look judges by what is still there; accepted says that the API server has
+// taken all deletions.
+func (d deletion) look(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
+	left, err := d.remaining(ctx, a, objects)
+	if err != nil {
+		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+	}
+	if len(left) == 0 {
+		return d.gone(objects)
+	}
+	standing := left
+	if !accepted {
+		if standing, err = d.standing(ctx, a, left); err != nil {
+			return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+		}
+	}
+	switch {
+	case !accepted && len(standing) == len(objects):
+		return Found(NotDone, "all %d %s are still there", len(objects), d.d.Objects)
+	case !accepted && len(standing) == len(left):
+		return Found(Failed, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
+	case d.d.Objects == plan.Namespaces:
+		return Found(Running, "%d of %d namespaces are being deleted, Kubernetes is still emptying them: %s", len(left), len(objects), names(left))
+	}
+	return Found(Running, "%d of %d Jobs are being deleted, of their pods some have not ended: %s", len(left), len(objects), names(left))
 }
 
 func (d deletion) gone(objects []cluster.Object) Finding {
@@ -201,18 +234,6 @@ func (d deletion) gone(objects []cluster.Object) Finding {
 		return Found(Done, "all %d namespaces are gone", len(objects))
 	}
 	return Found(Done, "all %d Jobs and their pods are gone", len(objects))
-}
-
-// staying is the finding for objects that are still there; accepted says that
-// the API server has taken all deletions.
-func (d deletion) staying(objects, left []cluster.Object, accepted bool) Finding {
-	switch {
-	case !accepted:
-		return Found(Failed, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
-	case d.d.Objects == plan.Namespaces:
-		return Found(Running, "%d of %d namespaces are being deleted, Kubernetes is still emptying them: %s", len(left), len(objects), names(left))
-	}
-	return Found(Running, "%d of %d Jobs are being deleted, of their pods some have not ended: %s", len(left), len(objects), names(left))
 }
 
 // names lists objects while they are few.
@@ -234,14 +255,7 @@ func (d deletion) Probe(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	left, err := d.remaining(ctx, a, objects)
-	switch {
-	case err != nil:
-		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
-	case len(left) == 0:
-		return d.gone(objects)
-	}
-	return d.staying(objects, left, len(a.Notes) > 0)
+	return d.look(ctx, a, objects, len(a.Notes) > 0)
 }
 
 func (d deletion) Await(ctx context.Context, a *Attempt) Finding {

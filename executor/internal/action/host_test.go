@@ -132,13 +132,24 @@ func TestSSHProbe(t *testing.T) {
 	y := h.try(t, "r7k/stage/slow/1", run("", "echo at work", "sleep 2"))
 	y.prepare(t)
 	expect(t, y.probe(t), NotDone, "not begun")
-	y.Limit = 20 * time.Second
+	y.Limit = 40 * time.Second
 	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "at work")
 	expect(t, y.probe(t), Running, "at work")
 	y.Limit = 10 * time.Minute
 	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
 	h.down(t)
 	expect(t, y.probe(t), Unknown, "can't be seen")
+}
+
+func TestSSHWhoseTracesAreGone(t *testing.T) {
+	h := newHost(t)
+	y := h.try(t, "csu-r7k/stage/tidied/1", run("", "true"))
+	expect(t, y.perform(t), Done)
+	if err := os.RemoveAll(filepath.Join(h.Home, ".csu")); err != nil {
+		t.Fatal(err)
+	}
+	y.Started = y.Started.Add(-time.Hour)
+	expect(t, y.probe(t), Unknown, "not there any more")
 }
 
 func TestHostThatIsNotReached(t *testing.T) {

@@ -204,7 +204,7 @@ func (q *queueing) add(ctx context.Context, identity, path string, standard bool
 	}
 	index, err := q.a.Systems.LOVE.AddScript(ctx, love.Add{
 		Queue: q.queue, Path: path, Standard: standard, Config: config,
-		Descr: "csu " + identity, ExecutionID: identity, Location: love.Last,
+		Descr: identity, ExecutionID: identity, Location: love.Last,
 	})
 	if err == nil {
 		n.Event, n.Script = noteAdded, index

@@ -52,7 +52,7 @@ func TestScriptIsJudgedByItsEnd(t *testing.T) {
 				t.Fatalf("added %d scripts, want one", len(adds))
 			}
 			c := adds[0]
-			if c.Params.Descr != "csu r7k/stage/step/1" || c.Params.ExecutionID != y.Identity || c.Params.Location != 2 || !c.Params.IsStandard || c.Params.Config != "user: ann\n" {
+			if c.Params.Descr != y.Identity || c.Params.ExecutionID != y.Identity || c.Params.Location != 2 || !c.Params.IsStandard || c.Params.Config != "user: ann\n" {
 				t.Errorf("added %+v, want the script at the end of the queue under its identity", c)
 			}
 		})

@@ -213,7 +213,13 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	case known == sentYes:
 		return Found(Running, "%s", describeScript(event))
 	}
-	return Found(Unknown, "it is not known what became of %s on %s: %s", setStateScript, q.name(), why)
+	// A script whose fate is not known would find nothing to do any more if all
+	// CSCs are there.
+	finding := s.look(ctx, a, Failed, nil)
+	if finding.Verdict == Done {
+		return finding
+	}
+	return Found(Unknown, "it is not known what became of %s on %s: %s\n%s", setStateScript, q.name(), why, finding.Text)
 }
 
 // look judges by where the CSCs are where nothing is under way; short is the

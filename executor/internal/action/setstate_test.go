@@ -65,7 +65,7 @@ func TestSetStateInGroups(t *testing.T) {
 	if diff := cmp.Diff(want, configs(adds)); diff != "" {
 		t.Errorf("configurations (-want +got):\n%s", diff)
 	}
-	if adds[0].Params.Descr != "csu r7k/stage/step/1/g1" || adds[1].Params.Descr != "csu r7k/stage/step/1/g2" {
+	if adds[0].Params.Descr != y.Identity+"/g1" || adds[1].Params.Descr != y.Identity+"/g2" {
 		t.Errorf("identities %q and %q, want one for each group", adds[0].Params.Descr, adds[1].Params.Descr)
 	}
 	expect(t, y.probe(t), Done)

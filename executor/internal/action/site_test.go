@@ -182,7 +182,7 @@ func newTry(t testing.TB, systems *Systems, d plan.Doer, rows ...plan.CSC) *try 
 	y := &try{}
 	y.Attempt = &Attempt{
 		Plan: p, Step: &p.Stages[0].Steps[0], Systems: systems, Operator: "ann",
-		Identity: "r7k/stage/step/1", Limit: 2 * time.Minute, Started: systems.Clock.Now(),
+		Identity: "csu-r7k/stage/step/1", Limit: 2 * time.Minute, Started: systems.Clock.Now(),
 		Note: func(v any) error {
 			raw, err := json.Marshal(v)
 			y.Notes = append(y.Notes, raw)

@@ -14,6 +14,10 @@ import (
 const (
 	commandPause = 5 * time.Second // between two looks at a detached command
 	checkLimit   = time.Minute     // for a check to come to 0 after the commands
+	// startLimit is how long after its attempt has begun a command may still
+	// come to be started, where the answer to that was lost: a slow login, a
+	// sudo that waits for its directory.
+	startLimit = time.Minute
 )
 
 // sshCommand runs commands on a host, detached under a name made from the
@@ -31,6 +35,11 @@ func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return bootEvidence(ctx, a, t)
 }
 
+// sshNote is recorded when the host has said that the command is started.
+type sshNote struct {
+	Started string `json:"started"` // its name there
+}
+
 func (s sshCommand) script() string {
 	return "set -e\n" + strings.Join(s.d.Commands, "\n") + "\n"
 }
@@ -44,16 +53,20 @@ func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 	var lost *remote.LostError
 	switch {
 	case err == nil, errors.Is(err, remote.ErrExists): // what has this name is ours
+		if err := a.Note(sshNote{commandName(a.Identity)}); err != nil {
+			return Found(Unknown, "the commands were started on %s: %v", t, err)
+		}
+		return s.wait(ctx, a, t, true)
 	case errors.As(err, &lost):
 		a.Progress("%v; csu looks whether it runs", err)
-	default:
-		return Found(NotDone, "nothing was run: %v", err)
+		return s.wait(ctx, a, t, false)
 	}
-	return s.wait(ctx, a, t)
+	return Found(NotDone, "nothing was run: %v", err)
 }
 
 // wait follows the command until it has ended, and then sees to the check.
-func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target) Finding {
+// started says that the host has confirmed the start.
+func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, started bool) Finding {
 	left, report := a.patience(), a.reporter()
 	var finding Finding
 	var status remote.Status
@@ -71,7 +84,7 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target) Findi
 		if status.Running {
 			report.say(lastLine(status.Output))
 		}
-		finding = s.judge(t, status)
+		finding = s.judge(a, t, status, started)
 		return finding.Verdict != Running, nil
 	})
 	switch {
@@ -92,8 +105,12 @@ func lastLine(output string) string {
 
 // judge tells what the state of the detached command means; Done is without the
 // check.
-func (s sshCommand) judge(t remote.Target, status remote.Status) Finding {
+func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, started bool) Finding {
 	switch {
+	case !status.Known && started:
+		return Found(Unknown, "the commands were started on %s, and what they left in ~/.csu/%s is not there any more: how far they came is not known", t, commandName(a.Identity))
+	case !status.Known && a.Systems.Clock.Since(a.Started) < startLimit:
+		return Found(Running, "the commands have not been begun on %s so far", t)
 	case !status.Known, status.NotStarted:
 		return Found(NotDone, "the commands were not begun on %s", t)
 	case status.Running:
@@ -140,12 +157,20 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
-	if err != nil {
+	var finding Finding
+	err = a.Systems.Clock.Poll(ctx, commandPause, 2*startLimit, func(ctx context.Context) (bool, error) {
+		status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+		if err != nil {
+			return false, err
+		}
+		finding = s.judge(a, t, status, len(a.Notes) > 0)
+		// One that may still come to be started is waited for.
+		return status.Known || finding.Verdict != Running, nil
+	})
+	switch {
+	case err != nil:
 		return Found(Unknown, "what became of the commands can't be seen: %v", err)
-	}
-	finding := s.judge(t, status)
-	if finding.Verdict == Done {
+	case finding.Verdict == Done:
 		return s.check(ctx, a, t, a.patience())
 	}
 	return finding
@@ -156,7 +181,7 @@ func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return s.wait(ctx, a, t)
+	return s.wait(ctx, a, t, len(a.Notes) > 0)
 }
 
 // Reading shows what will be run, and how the check comes out now.
