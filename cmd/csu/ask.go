@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -74,10 +73,8 @@ type asker struct {
 	consents []string // stages, or "all"
 	file     string
 	answers  []prepared
-	screen   interface {
-		operator.Operator
-	}
-	attended bool
+	screen   operator.Operator
+	attended bool // there is a terminal
 }
 
 // Ask implements [operator.Operator].
@@ -118,34 +115,14 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
-		return fmt.Sprintf("--consent %s, or a terminal", q.Stage)
+		return fmt.Sprintf("--consent %s, or run csu in a terminal", q.Stage)
 	case operator.Failed, operator.InDoubt:
-		return "a terminal: this is decided by someone who looks"
+		return "csu a terminal: this is decided by somebody who looks"
 	}
 	at := q.Step
 	if at == "" {
 		at = q.Stage
 	}
-	return fmt.Sprintf("--answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or a terminal", at, q.Topic)
+	return fmt.Sprintf("--answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or run csu in a terminal", at, q.Topic)
 }
 
-// questionText is a question as it is printed.
-func questionText(q operator.Question) string {
-	var b strings.Builder
-	at := q.Stage
-	if q.Step != "" {
-		at = q.Step
-	}
-	fmt.Fprintf(&b, "%s: %s", at, q.Topic)
-	if q.Title != "" {
-		fmt.Fprintf(&b, ": %s", q.Title)
-	}
-	b.WriteString("\n\n" + strings.TrimSpace(q.Text) + "\n")
-	if len(q.Principals) > 0 {
-		fmt.Fprintf(&b, "\nA yes confirms that these have agreed: %s.\n", strings.Join(q.Principals, ", "))
-	}
-	if q.Reading != "" {
-		fmt.Fprintf(&b, "\nAs csu sees it now:\n%s\n", strings.TrimRight(q.Reading, "\n"))
-	}
-	return b.String()
-}

@@ -58,6 +58,11 @@ func (cmd *execCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if cmd.Until != "" {
+		if err := knownStages(l.plan, "--until", cmd.Until); err != nil {
+			return err
+		}
+	}
 	if cmd.DryRun {
 		return c.dryRun(l, cmd.Until)
 	}
@@ -156,7 +161,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 			return err
 		}
 	}
-	if err := knownStages(l.plan, flags.Consent); err != nil {
+	if err := knownStages(l.plan, "--consent", flags.Consent...); err != nil {
 		return err
 	}
 	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
@@ -166,9 +171,9 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	defer systems.Remote.Close()
 	banner := ""
 	if l.siteMap != nil {
-		banner = fmt.Sprintf("--- rehearsal against the simulated site of %s; nothing real is touched ---", shown(l.mapFile))
-		fmt.Fprintln(c.out, banner)
+		banner = "--- REHEARSAL: a simulated site, nothing real is touched ---"
 	}
+	c.heading(l, name, banner)
 	view := newScreen(c, name, banner, systems.Clock.Now)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -186,6 +191,18 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	done()
 	<-ended
 	return c.ending(l, result, err)
+}
+
+// heading tells what is about to be carried out, where and by whom.
+func (c *console) heading(l *loaded, name, banner string) {
+	p := l.plan
+	fmt.Fprintf(c.out, "%s: %s upgrade of %s, cycle %s, digest %.12s…\n", l.file, p.Type, p.Site, p.Upgrade.Cycle, l.digest)
+	if banner != "" {
+		fmt.Fprintf(c.out, "%s\nSite map: %s\n", banner, shown(l.mapFile))
+	} else {
+		fmt.Fprintf(c.out, "Cluster: %s, %s\n", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
+	}
+	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs and ends csu; the run can be resumed.\n", name, shown(l.journal))
 }
 
 // signals stops a run at the first Ctrl-C and leaves at the second.
@@ -214,9 +231,6 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	for _, s := range r.Owed {
 		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
 	}
-	if r.State != nil {
-		fmt.Fprintf(c.out, "Journal: %s\n", shown(l.journal))
-	}
 	if err != nil {
 		return err
 	}
@@ -233,15 +247,18 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	return fail(exitFailed, resume, "the run is not complete")
 }
 
-// knownStages refuses consent to stages that the plan lacks.
-func knownStages(p *plan.Plan, stages []string) error {
+// knownStages refuses a flag that names stages that the plan lacks.
+func knownStages(p *plan.Plan, flag string, stages ...string) error {
 	var ids []string
 	for i := range p.Stages {
 		ids = append(ids, p.Stages[i].ID)
 	}
 	for _, s := range stages {
-		if s != "all" && !slices.Contains(ids, s) {
-			return fail(exitInput, "its stages are "+strings.Join(ids, ", "), "--consent %s: the plan has no such stage%s", s, plan.DidYouMean(s, ids))
+		if flag == "--consent" && s == "all" {
+			continue
+		}
+		if !slices.Contains(ids, s) {
+			return fail(exitInput, "its stages are "+strings.Join(ids, ", "), "%s %s: the plan has no such stage%s", flag, s, plan.DidYouMean(s, ids))
 		}
 	}
 	return nil
@@ -270,11 +287,6 @@ func (c *console) dryRun(l *loaded, until string) error {
 	}
 	if err != nil {
 		return err
-	}
-	if until != "" {
-		if err := knownStages(l.plan, []string{until}); err != nil {
-			return err
-		}
 	}
 	for i := range l.plan.Stages {
 		s := &l.plan.Stages[i]

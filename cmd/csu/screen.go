@@ -3,11 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +17,7 @@ import (
 // screen shows a run: a line per event and, on a terminal, below them what runs
 // and since when.
 type screen struct {
+	in       io.Reader
 	out      io.Writer
 	name     string // the operator's, for answers
 	terminal bool
@@ -27,10 +27,12 @@ type screen struct {
 
 	mu      sync.Mutex
 	running []runningStep
-	shown   int  // lines of the block below the events
-	asking  bool // the block is hidden
-	lines   chan string
-	readErr error
+	shown   int           // lines of the block below the events
+	asking  bool          // there is no block meanwhile
+	prompt  string        // where an answer is typed now; "" otherwise
+	line    chan<- string // takes the answer that is waited for; nil otherwise
+	readErr error         // why nothing can be read any more
+	reading sync.Once
 }
 
 type runningStep struct {
@@ -39,14 +41,16 @@ type runningStep struct {
 }
 
 func newScreen(c *console, name, banner string, now func() time.Time) *screen {
-	return &screen{out: c.out, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now}
+	return &screen{in: c.in, out: c.out, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now}
 }
 
-// refresh keeps the durations in the block true until ctx ends.
+// refresh keeps the durations in the block true until ctx ends, and takes in what
+// is typed.
 func (s *screen) refresh(ctx context.Context) {
 	if !s.terminal {
 		return
 	}
+	s.listen()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -58,8 +62,10 @@ func (s *screen) refresh(ctx context.Context) {
 			return
 		case <-tick.C:
 			s.mu.Lock()
-			s.hide()
-			s.draw()
+			if s.prompt == "" {
+				s.hide()
+				s.draw()
+			}
 			s.mu.Unlock()
 		}
 	}
@@ -103,28 +109,41 @@ func (s *screen) print(e operator.Event) {
 			fmt.Fprintln(s.out, s.banner)
 		}
 	}
-	head := fmt.Sprintf("%s  %-10s %s", e.Time.Format("15:04:05"), e.Kind, what)
+	head := fmt.Sprintf("%s  %-10s %s", e.Time.UTC().Format(time.TimeOnly), e.Kind, what)
 	if e.Title != "" {
 		head += "  " + e.Title
 	}
-	fmt.Fprintln(s.out, head)
+	s.text("", head)
 	if text := strings.TrimSpace(e.Text); text != "" && text != e.Title {
-		for _, line := range strings.Split(text, "\n") {
-			fmt.Fprintf(s.out, "            %s\n", line)
-		}
+		s.text("            ", text)
 	}
 }
 
-// hide removes the block.
+// text prints lines: wrapped on a terminal; elsewhere as they are, for those who
+// search them.
+func (s *screen) text(indent, text string) {
+	if s.terminal {
+		text = wrap(indent, text, s.width)
+	} else {
+		text = indent + strings.ReplaceAll(text, "\n", "\n"+indent)
+	}
+	fmt.Fprintln(s.out, text)
+}
+
+// hide removes the block, or the line at which an answer is typed.
 func (s *screen) hide() {
+	if s.prompt != "" {
+		fmt.Fprint(s.out, "\r\x1b[K")
+	}
 	if s.shown > 0 {
 		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.shown)
 		s.shown = 0
 	}
 }
 
-// draw writes the block of what runs.
+// draw writes the block of what runs, or the line at which an answer is typed.
 func (s *screen) draw() {
+	fmt.Fprint(s.out, s.prompt)
 	if !s.terminal || s.asking || len(s.running) == 0 {
 		return
 	}
@@ -148,34 +167,42 @@ func (s *screen) draw() {
 func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	s.mu.Lock()
 	s.hide()
+	fmt.Fprintf(s.out, "\n%s\n\n", questionText(q, s.width))
 	s.asking = true
-	fmt.Fprintf(s.out, "\n%s\n", questionText(q))
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
-		s.asking = false
+		s.asking, s.prompt = false, ""
 		s.draw()
 		s.mu.Unlock()
 	}()
 	for {
-		s.prompt(q.Choices)
-		line, err := s.readLine(ctx)
+		line, err := s.readLine(ctx, promptText(q.Choices))
 		if err != nil {
 			return operator.Answer{}, err
 		}
 		choice, ok := choose(line, q.Choices)
 		if !ok {
-			fmt.Fprintf(s.out, "%q is none of these.\n", line)
+			s.say("%q is none of these; type a number or a word.", line)
 			continue
 		}
 		a := operator.Answer{Choice: choice, By: s.name, Via: "terminal"}
-		if choice == operator.Skip {
-			fmt.Fprint(s.out, "Why is it left out? ")
-			if a.Reason, err = s.readLine(ctx); err != nil {
+		switch choice {
+		case operator.Skip:
+			if a.Reason, err = s.readLine(ctx, "Why is it left out? "); err != nil {
 				return operator.Answer{}, err
 			}
-			if strings.TrimSpace(a.Reason) == "" {
-				fmt.Fprintln(s.out, "Skipping wants a reason, which the journal keeps.")
+			if a.Reason = strings.TrimSpace(a.Reason); a.Reason == "" {
+				s.say("Skipping wants a reason, which the journal keeps.")
+				continue
+			}
+		case operator.Abort:
+			line, err := s.readLine(ctx, "This can't be taken back. Type abort once more to confirm: ")
+			if err != nil {
+				return operator.Answer{}, err
+			}
+			if strings.TrimSpace(line) != string(operator.Abort) {
+				s.say("Nothing was given up.")
 				continue
 			}
 		}
@@ -183,73 +210,70 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	}
 }
 
-// prompt lists the choices with their numbers.
-func (s *screen) prompt(choices []operator.Choice) {
-	var parts []string
-	for i, c := range choices {
-		parts = append(parts, fmt.Sprintf("%d %s", i+1, c))
-	}
-	fmt.Fprintf(s.out, "%s > ", strings.Join(parts, "   "))
-}
-
-// choose takes a choice by its number, its word or the word's beginning where
-// that is not ambiguous.
-func choose(line string, choices []operator.Choice) (operator.Choice, bool) {
-	line = strings.ToLower(strings.TrimSpace(line))
-	if line == "" {
-		return "", false
-	}
-	if n, err := strconv.Atoi(line); err == nil {
-		if n < 1 || n > len(choices) {
-			return "", false
-		}
-		return choices[n-1], true
-	}
-	var found []operator.Choice
-	for _, c := range choices {
-		if string(c) == line {
-			return c, true
-		}
-		if strings.HasPrefix(string(c), line) {
-			found = append(found, c)
-		}
-	}
-	if len(found) == 1 {
-		return found[0], true
-	}
-	return "", false
-}
-
-// readLine returns the next line that is typed, or ctx's error.
-func (s *screen) readLine(ctx context.Context) (string, error) {
+func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
-	if s.lines == nil {
-		s.lines = make(chan string)
-		go s.read()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.out, format+"\n", args...)
+}
+
+// errNoAnswer says that the terminal was closed while csu asked.
+var errNoAnswer = errors.New("the terminal gave no answer")
+
+// readLine returns the next line that is typed behind the prompt, or ctx's
+// error. What was typed before, when nothing was asked, is no answer: somebody
+// who presses a key twice must not consent to what comes next.
+func (s *screen) readLine(ctx context.Context, prompt string) (string, error) {
+	s.listen()
+	line := make(chan string, 1)
+	s.mu.Lock()
+	if s.readErr != nil {
+		s.mu.Unlock()
+		return "", fmt.Errorf("%w: %w", errNoAnswer, s.readErr)
 	}
-	lines := s.lines
+	s.line, s.prompt = line, prompt
+	fmt.Fprint(s.out, prompt)
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.line, s.prompt = nil, ""
+		s.mu.Unlock()
+	}()
 	select {
 	case <-ctx.Done():
 		return "", ctx.Err()
-	case line, ok := <-lines:
+	case text, ok := <-line:
 		if !ok {
-			return "", fmt.Errorf("read an answer from the terminal: %w", s.readErr)
+			return "", fmt.Errorf("%w: %w", errNoAnswer, s.readErr)
 		}
-		return line, nil
+		return text, nil
 	}
 }
 
-// read hands over what is typed for as long as csu runs: a read that has begun
-// can't be taken back when its question ends.
+// listen begins to read what is typed, for as long as csu runs: a read that has
+// begun can't be taken back when its question ends.
+func (s *screen) listen() { s.reading.Do(func() { go s.read() }) }
+
 func (s *screen) read() {
-	defer close(s.lines)
-	in := bufio.NewScanner(os.Stdin)
+	in := bufio.NewScanner(s.in)
 	for in.Scan() {
-		s.lines <- in.Text()
+		s.mu.Lock()
+		if s.line != nil {
+			s.line <- in.Text()
+			s.line, s.prompt = nil, ""
+		} else {
+			s.hide()
+			fmt.Fprintf(s.out, "(Nothing is asked now: %q was not taken for an answer.)\n", in.Text())
+			s.draw()
+		}
+		s.mu.Unlock()
 	}
-	s.readErr = in.Err()
-	if s.readErr == nil {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.readErr = in.Err(); s.readErr == nil {
 		s.readErr = io.EOF
+	}
+	if s.line != nil {
+		close(s.line)
+		s.line = nil
 	}
 }

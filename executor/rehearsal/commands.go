@@ -221,9 +221,9 @@ func (h *host) control(v *service, verb string) answer {
 	case "stop":
 		return answer{takes: 20 * time.Second, then: func() { h.stop(v) }}
 	case "start":
-		return answer{takes: h.usual("launch"), then: func() { h.start(v) }}
+		return answer{takes: h.usual("launch"), then: func() { h.start(v, "") }}
 	case "restart":
-		return answer{takes: h.usual("launch"), then: func() { h.stop(v); h.start(v) }}
+		return answer{takes: h.usual("launch"), then: func() { h.stop(v); h.start(v, "") }}
 	}
 	return answer{takes: time.Second}
 }
@@ -236,10 +236,11 @@ func (h *host) stop(v *service) {
 	}
 }
 
-func (h *host) start(v *service) {
+// start starts a service; by says whose doing it is, where it was no command.
+func (h *host) start(v *service, by string) {
 	again := v.running
 	v.running = true
-	h.site.effect(Effect{System: SystemHost, Kind: ServiceStart, Subject: h.row.Name, Detail: v.name})
+	h.site.effect(Effect{System: SystemHost, Kind: ServiceStart, Subject: h.row.Name, Detail: v.name, Identity: by})
 	if again && slices.ContainsFunc(v.cscs, (*csc).lives) {
 		for _, c := range v.cscs {
 			h.site.effect(Effect{System: SystemCSC, Kind: CSCDuplicate, Subject: c.row.CSC})

@@ -65,6 +65,7 @@ func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
 	s.slack[channel] = now
 	s.effect(Effect{System: SystemSlack, Kind: MessagePosted, Subject: channel, Detail: text})
 	s.heard(text)
+	s.heard(text)
 	stamp := strconv.FormatFloat(float64(now.UnixMicro())/1e6, 'f', 6, 64)
 	writeJSON(w, http.StatusOK, map[string]any{
 		"ok": true, "channel": "C0REHEARSE", "ts": stamp,

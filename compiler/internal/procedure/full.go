@@ -45,7 +45,7 @@ func (b *builder) shutdownAll() {
 	rest := b.setState("rest", "CSCs that are not OFFLINE yet, one by one", plan.Offline, cscs, 1, "P10", "P11")
 	rest.Timeout = plan.Duration(limitRest)
 	stragglers := s.add(after(rest, settled))
-	s.add(after(b.queuesDown(), stragglers))
+	s.add(after(b.queuesDown("P9"), stragglers))
 	var kept []string
 	for _, k := range b.site.States.Keep {
 		kept = append(kept, fmt.Sprintf("%s stays %s", k.CSC, k.State))

@@ -44,7 +44,7 @@ func (b *builder) sendOffline() {
 	if len(cscs) > 0 {
 		last = s.add(after(b.setState("cscs", plan.CSCList(cscs)+" to OFFLINE", plan.Offline, cscs, 1, "P11", "P14"), first))
 	}
-	s.add(after(b.queuesDown(), last))
+	s.add(after(b.queuesDown("P9", "P14"), last))
 	text := fmt.Sprintf("The Watcher, %s and the ScriptQueues go down now, in this order.", plan.CSCList(cscs))
 	if len(cscs) == 0 {
 		text = "The Watcher and the ScriptQueues go down now, in this order."

@@ -150,11 +150,15 @@ func (b *builder) deleteNublado() plan.Step {
 
 // deleteCommander makes the step that deletes love-commander's Job (P18).
 func (b *builder) deleteCommander() (plan.Step, bool) {
+	source := []string{"P18"}
+	if plan.Type(b.req.Type) == plan.Recovery {
+		source = append(source, "P44")
+	}
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
 		if c.Component == "" && c.Application == loveApplication {
 			return b.deleteJobs("love-commander", "Delete love-commander's Job; from here until love is synced LOVE takes no commands",
-				b.namespace(c), "csc-name="+c.CSCName, []string{c.Name()}, "P18"), true
+				b.namespace(c), "csc-name="+c.CSCName, []string{c.Name()}, source...), true
 		}
 	}
 	return plan.Step{}, false

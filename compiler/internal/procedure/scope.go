@@ -151,10 +151,7 @@ func (b *builder) revise(change model.Change) {
 		b.refuse(change.Pos, "leave the revision out: what is deployed on a host is its branch",
 			"%s runs on host %q and has no image that a revision could be of", change.CSC, c.Host)
 	case c.Job == "":
-	case plan.Type(b.req.Type) == plan.Incremental && c.Pinned && change.Revision == c.Revision:
-		b.refuse(change.Pos, "give the new revision, or leave the CSC out",
-			"%s is at revision %d already", change.CSC, c.Revision)
-	default:
+	case change.Pinned:
 		b.revision[change.CSC] = change.Revision
 	}
 }

@@ -119,7 +119,7 @@ func (b *builder) shutdown() plan.Step {
 		panic(fmt.Sprintf("procedure: configuration of %s: %v", shutdownScript, err))
 	}
 	return plan.Step{
-		ID: "shutdown", Title: "All CSCs but the ScriptQueues to OFFLINE, the Watcher first", Source: []string{"P6", "P7", "P8"},
+		ID: "shutdown", Title: "All CSCs but the ScriptQueues to OFFLINE, the Watcher first", Source: append(b.keepNumbers(), "P7", "P8"),
 		Action: plan.Action{Doer: &plan.Script{
 			Queue: b.req.Queue, Path: shutdownScript, Standard: true, Config: string(text),
 			// It ends FAILED whenever one CSC did not get there; what counts is
@@ -127,16 +127,28 @@ func (b *builder) shutdown() plan.Step {
 			Accept: []string{"DONE", "FAILED"},
 		}},
 		Timeout: plan.Duration(limitShutdown),
-		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s with:\n\n%s\n\nIt ends FAILED when one CSC did not get to OFFLINE; the next steps see to those.",
-			queueName(b.req.Queue), shutdownScript, indent(string(text))),
+		ByHand: scriptByHand(b.req.Queue, shutdownScript, string(text)) +
+			"\n\nIt ends FAILED when one CSC did not get to OFFLINE; the next steps see to those.",
 	}
+}
+
+// scriptByHand says how a person runs a standard script: in LOVE, or without it
+// by the ScriptQueue's own command (P12).
+func scriptByHand(queue int, path, config string) string {
+	with, same := " without a configuration.", "\"\""
+	if config != "" {
+		with, same = " with:\n\n"+indent(config), "the same text"
+	}
+	return fmt.Sprintf("In LOVE, on %s, run the standard script %s%s\n\nWithout LOVE: in a Nublado notebook, with queue = salobj.Remote(domain, %q, index=%d), "+
+		"`await queue.cmd_add.set_start(isStandard=True, path=%q, config=…)` with %s as config.",
+		queueName(queue), path, with, scriptQueue, queue, path, same)
 }
 
 // queuesDown makes the step that sends the ScriptQueues OFFLINE, the running
 // one at the very end (P9).
-func (b *builder) queuesDown() plan.Step {
+func (b *builder) queuesDown(source ...string) plan.Step {
 	return b.setState("queues", fmt.Sprintf("ScriptQueues to OFFLINE, the one that runs the script, %s, last", queueNames[b.req.Queue]),
-		plan.Offline, b.queues(), 0, "P9")
+		plan.Offline, b.queues(), 0, source...)
 }
 
 // watch adds the steps that see the CSCs come up (P37 to P40).
@@ -154,9 +166,23 @@ func (b *builder) watch(id, title string, cscs []string) {
 
 // report is the step by which what is left broken is reported (P40).
 func (b *builder) report(cscs []string) plan.Step {
-	return manual("report", "Report what is left in non-working order", fmt.Sprintf(
-		"If CSCs are left in non-working order, say which on %s, and tell their principals. If all is well, there is nothing to do.", b.site.Targets.SlackChannel),
-		cscs, nil, "P38", "P40")
+	text := fmt.Sprintf("If CSCs are left in non-working order, say which on %s, and tell their principals. If all is well, there is nothing to do.", b.site.Targets.SlackChannel)
+	var principals []string
+	for _, principal := range b.principalsOf(&plan.SetState{CSCs: cscs}) {
+		principals = append(principals, fmt.Sprintf("%s: %s", principal, plan.CSCList(b.ofPrincipal(principal, cscs))))
+	}
+	if len(principals) > 0 {
+		text += "\n\nPrincipals:\n\n" + indent(strings.Join(principals, "\n"))
+	}
+	return manual("report", "Report what is left in non-working order", text, cscs, nil, "P38", "P40")
+}
+
+// ofPrincipal returns those of the CSCs that a principal answers for.
+func (b *builder) ofPrincipal(principal string, cscs []string) []string {
+	return slices.DeleteFunc(slices.Clone(cscs), func(name string) bool {
+		c, ok := b.site.CSC(name)
+		return !ok || c.Principal != principal
+	})
 }
 
 // enable adds the steps that bring CSCs to ENABLED: the ESS in groups, so that

@@ -105,9 +105,9 @@ func (b *builder) image(c *model.CSC) string {
 	if !given && b.req.Cycle == b.site.Cycle && c.Pinned {
 		revision, given = c.Revision, true
 	}
-	// A change without a revision asks for the bare tag again, which is what
-	// the test stands deploy.
-	if given && (revision > 0 || c.Pinned) {
+	// Without a revision it is the bare tag, which is what the test stands
+	// deploy.
+	if given {
 		return fmt.Sprintf("%s:%s.%03d", repository, b.req.Cycle, revision)
 	}
 	return repository + ":" + b.req.Cycle

@@ -86,12 +86,7 @@ func (b *builder) testSequence(seq model.TestSequence, why string) {
 			last = s.add(after(step, last))
 			continue
 		}
-		hand := fmt.Sprintf("In LOVE, on %s, run the standard script %s", queueName(t.Queue), t.Script)
-		if t.Config != "" {
-			hand += " with:\n\n" + indent(t.Config)
-		} else {
-			hand += " without a configuration."
-		}
+		hand := scriptByHand(t.Queue, t.Script, t.Config)
 		if t.Text != "" {
 			hand += "\n\n" + t.Text
 		}

@@ -14,6 +14,7 @@ import (
 )
 
 func TestAnnounce(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		status   int
 		body     string
@@ -65,6 +66,7 @@ func TestAnnounce(t *testing.T) {
 }
 
 func TestManual(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.alive("STANDBY", "MTM2:0")
 	m2 := row("MTM2:0")

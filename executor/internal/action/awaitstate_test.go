@@ -11,6 +11,7 @@ import (
 )
 
 func TestAwaitState(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.alive("STANDBY", "GIS:0", "MTMount:0")
 	s.alive("FAULT", "Watcher:0")
@@ -43,6 +44,7 @@ func TestAwaitState(t *testing.T) {
 }
 
 func TestSilenceNeedsAWitness(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	s.state("GIS:0", "STANDBY", s.now().Add(-time.Hour))
 	gis := plan.CSC{CSC: "GIS:0", Job: &plan.Job{Namespace: "obssys", Name: "gis"}}

@@ -103,7 +103,7 @@ func TestSSH(t *testing.T) {
 		"fails":            {run("", "echo going on", "sh -c 'echo no such unit >&2; exit 5'", "touch $HOME/after"), Failed, []string{"exit status 5", "going on\nno such unit"}},
 		"killed":           {run("", "kill -9 $PPID", "kill -9 $$"), Unknown, []string{"how far they came is not known"}},
 	} {
-		y := h.try(t, "r7k/stage/"+strings.ReplaceAll(name, " ", "-")+"/1", test.d)
+		y := h.try(t, "csu-r7k/stage/"+strings.ReplaceAll(name, " ", "-")+"/1", test.d)
 		y.Limit = 2 * time.Minute
 		t.Run(name, func(t *testing.T) {
 			expect(t, y.perform(t), test.want, test.says...)
@@ -119,7 +119,7 @@ func TestSSHIsNeverStartedTwice(t *testing.T) {
 	h := newHost(t)
 	d := run("", "echo once >>$HOME/count", "sleep 1")
 	for range 2 { // the second goes on waiting for the first
-		expect(t, h.try(t, "r7k/stage/once/1", d).perform(t), Done)
+		expect(t, h.try(t, "csu-r7k/stage/once/1", d).perform(t), Done)
 	}
 	out, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "cat $HOME/count")
 	if err != nil || out != "once\n" {
@@ -129,7 +129,7 @@ func TestSSHIsNeverStartedTwice(t *testing.T) {
 
 func TestSSHProbe(t *testing.T) {
 	h := newHost(t)
-	y := h.try(t, "r7k/stage/slow/1", run("", "echo at work", "sleep 2"))
+	y := h.try(t, "csu-r7k/stage/slow/1", run("", "echo at work", "sleep 2"))
 	y.prepare(t)
 	expect(t, y.probe(t), NotDone, "not begun")
 	y.Limit = 40 * time.Second
@@ -156,7 +156,7 @@ func TestHostThatIsNotReached(t *testing.T) {
 	h := newHost(t)
 	d := run("", "true")
 	d.Host = "azar02"
-	y := h.try(t, "r7k/stage/unreached/1", d)
+	y := h.try(t, "csu-r7k/stage/unreached/1", d)
 	expect(t, Of(d).Perform(t.Context(), y.Attempt), NotDone, "azar02", "nothing was run")
 	expect(t, y.probe(t), Unknown)
 	if _, err := Of(d).Prepare(t.Context(), y.Attempt); err == nil {
@@ -170,7 +170,11 @@ func TestHostThatIsNotReached(t *testing.T) {
 func TestReboot(t *testing.T) {
 	h := newHost(t)
 	d := &plan.Reboot{Host: "azar03", User: "operator", Command: "echo refused; false"}
-	y := h.try(t, "r7k/stage/reboot/1", d)
+	y := h.try(t, "csu-r7k/stage/reboot/1", d)
+	reading, err := Of(d).Reading(t.Context(), y.Attempt)
+	if err != nil || !strings.HasPrefix(reading, `"azar03" with the operator's own account says of itself: `) {
+		t.Errorf("reading %q, %v, want what the machine says of itself", reading, err)
+	}
 	y.Limit = 10 * time.Minute
 	y.prepare(t)
 	expect(t, y.probe(t), Running, "old boot") // nothing can be told so early
@@ -178,13 +182,12 @@ func TestReboot(t *testing.T) {
 	expect(t, y.probe(t), Failed)
 
 	// The same host, seen from an attempt that was prepared in an earlier boot.
-	var err error
 	if y.Evidence, err = json.Marshal(boot{"another boot id"}); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, y.probe(t), Done, "new boot id")
 
-	never := h.try(t, "r7k/stage/reboot/2", d)
+	never := h.try(t, "csu-r7k/stage/reboot/2", d)
 	never.prepare(t)
 	never.Started = never.Started.Add(-time.Hour)
 	expect(t, never.probe(t), NotDone, "never begun")

@@ -24,6 +24,7 @@ func newQueueSite(t *testing.T) *site {
 }
 
 func TestScriptIsJudgedByItsEnd(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		process efd.ProcessState
 		state   efd.ScriptState
@@ -60,6 +61,7 @@ func TestScriptIsJudgedByItsEnd(t *testing.T) {
 }
 
 func TestScriptIsNotAddedToAQueueThatWouldNotRunIt(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		site func(*site)
 		says string
@@ -83,6 +85,7 @@ func TestScriptIsNotAddedToAQueueThatWouldNotRunIt(t *testing.T) {
 }
 
 func TestPausedQueueIsResumedOnlyIfTheOperatorSaysSo(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		answer  operator.Choice
 		want    Verdict
@@ -108,6 +111,7 @@ func TestPausedQueueIsResumedOnlyIfTheOperatorSaysSo(t *testing.T) {
 }
 
 func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
+	t.Parallel()
 	const timeout = `{"ack":"Command time out."}`
 	for name, test := range map[string]struct {
 		queue func(*site, command) (int, string)
@@ -137,7 +141,8 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 }
 
 func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
-	s := newSite(t)
+	t.Parallel()
+	s := newSiteAt(t, 20) // or what is written now would be old before it is read
 	// Heard now, and not any more: the EFD stops taking data in.
 	s.point("ScriptQueue", "logevent_heartbeat", s.now(), "salIndex=1i")
 	s.state("ScriptQueue:1", "ENABLED", s.now().Add(-time.Hour))
@@ -149,6 +154,7 @@ func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 }
 
 func TestScriptProbe(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.queue = s.ends(efd.ProcessRunning, efd.ScriptRunning)
 	y := newTry(t, s.systems, shutdown("DONE"))
@@ -178,7 +184,25 @@ func TestScriptProbe(t *testing.T) {
 	expect(t, fresh.perform(t), NotDone, "no script was added")
 }
 
+func TestScriptIsFoundByTheIndexThatLOVEGave(t *testing.T) {
+	t.Parallel()
+	s := newQueueSite(t)
+	s.queue = func(c command) (int, string) {
+		// The EFD has lost the command, and the queue does not pass identities on.
+		s.script(c, 7, efd.ProcessDone, efd.ScriptDone)
+		return http.StatusOK, `{"ack":"100007"}`
+	}
+	y := newTry(t, s.systems, shutdown("DONE"))
+	expect(t, y.perform(t), Done, "script 100007")
+	expect(t, y.probe(t), Done)
+	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	if err != nil || !strings.HasPrefix(reading, "ScriptQueue:1, as of ") || !strings.HasSuffix(reading, "it is empty") {
+		t.Errorf("reading %q, %v, want that the queue is empty", reading, err)
+	}
+}
+
 func TestScriptInAPausedQueueSaysSo(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	waits := s.ends(efd.ProcessConfigured, efd.ScriptConfigured)
 	s.queue = func(c command) (int, string) {

@@ -50,6 +50,7 @@ func configs(adds []command) []string {
 }
 
 func TestSetStateInGroups(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.alive("STANDBY", "ESS:104", "ESS:105", "GIS:0", "Watcher:0")
 	s.alive("ENABLED", "HVAC:0")
@@ -78,6 +79,7 @@ func TestSetStateInGroups(t *testing.T) {
 }
 
 func TestSetStateGoesOnAfterAGroupThatFailed(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.alive("STANDBY", "ESS:104", "ESS:105", "GIS:0", "Watcher:0")
 	s.queue = s.moves("ESS:104")
@@ -105,11 +107,16 @@ func TestSetStateGoesOnAfterAGroupThatFailed(t *testing.T) {
 }
 
 func TestSetStateTakesSilentCSCsLast(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.alive("STANDBY", "ESS:105", "GIS:0")
 	s.state("ESS:104", "STANDBY", s.now().Add(-time.Hour))
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104", "ESS:105", "GIS:0"}, GroupSize: 5})
 	y.prepare(t)
+	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	if err != nil || !strings.Contains(reading, "ESS:104: silent") || !strings.Contains(reading, "GIS:0: STANDBY since") {
+		t.Errorf("reading %q, %v, want where each CSC is", reading, err)
+	}
 	const want = `{"before":{"ESS:104":"silent","ESS:105":"STANDBY","GIS:0":"STANDBY"},"groups":[["ESS:105","GIS:0"],["ESS:104"]]}`
 	if string(y.Evidence) != want {
 		t.Errorf("evidence %s, want %s", y.Evidence, want)
@@ -117,6 +124,7 @@ func TestSetStateTakesSilentCSCsLast(t *testing.T) {
 }
 
 func TestSetStateIsJudgedByWhereTheCSCsAre(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.alive("STANDBY", "GIS:0")
 	s.queue = func(c command) (int, string) {
@@ -135,6 +143,7 @@ func TestSetStateIsJudgedByWhereTheCSCsAre(t *testing.T) {
 }
 
 func TestQueuesTakeThemselvesDown(t *testing.T) {
+	t.Parallel()
 	for name, last := range map[string]efd.ProcessState{"no last event": efd.ProcessRunning, "terminated": efd.ProcessTerminated} {
 		s := newQueueSite(t)
 		s.alive("ENABLED", "ScriptQueue:2", "ScriptQueue:3")
@@ -160,6 +169,7 @@ func TestQueuesTakeThemselvesDown(t *testing.T) {
 }
 
 func TestSetStateDoesNotBeginWhereNothingIsKnown(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Offline, CSCs: []string{"GIS:0"}}, row("GIS:0"))
 	_, err := Of(y.Step.Action.Doer).Prepare(t.Context(), y.Attempt)
@@ -169,6 +179,7 @@ func TestSetStateDoesNotBeginWhereNothingIsKnown(t *testing.T) {
 }
 
 func TestSetStateProbe(t *testing.T) {
+	t.Parallel()
 	s := newQueueSite(t)
 	s.alive("STANDBY", "GIS:0")
 	d := &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"GIS:0"}}

@@ -48,9 +48,15 @@ type command struct {
 
 func newSite(t testing.TB) *site {
 	t.Helper()
+	return newSiteAt(t, 60)
+}
+
+// newSiteAt is newSite with another speed of time.
+func newSiteAt(t testing.TB, speed float64) *site {
+	t.Helper()
 	s := &site{t: t, db: ground.StartInfluxDB(t, false)}
 	now := time.Now()
-	clk := clock.Fast(now, now, 60)
+	clk := clock.Fast(now, now, speed)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.systems = &Systems{

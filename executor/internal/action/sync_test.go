@@ -170,8 +170,10 @@ func TestSyncWhoseAnswerWasLost(t *testing.T) {
 		want  Verdict
 		says  string
 	}{
-		"carried out": {kubetest.Fault{CutAfter: true}, Done, "runs its image"},
-		"not taken":   {kubetest.Fault{CutBefore: true}, NotDone, "has had no operation"},
+		"carried out":                    {kubetest.Fault{CutAfter: true}, Done, "runs its image"},
+		"not taken, after a sync of csu": {kubetest.Fault{CutBefore: true}, NotDone, "still that of ann (csu csu-old/x/1)"},
+		"not taken, after somebody's":    {kubetest.Fault{CutBefore: true}, Unknown, "whether ours was there before it is not known"},
+		"not taken":                      {kubetest.Fault{CutBefore: true}, NotDone, "has had no operation"},
 	} {
 		a := newArgo(t)
 		uid := putJob(a.Server, "mtmount")
@@ -183,6 +185,15 @@ func TestSyncWhoseAnswerWasLost(t *testing.T) {
 			return kubetest.Fault{}
 		}
 		y := a.try(t)
+		last := kubetest.Object{"initiatedBy": kubetest.Object{"username": "ann"}}
+		if strings.Contains(name, "of csu") {
+			last["info"] = []any{kubetest.Object{"name": "csu", "value": "csu-old/x/1"}}
+		}
+		if strings.Contains(name, "after") {
+			a.Edit(applications+"simonyitel", func(app kubetest.Object) {
+				app["status"].(kubetest.Object)["operationState"] = succeeded(last)
+			})
+		}
 		t.Log(name)
 		expect(t, y.perform(t), test.want, test.says)
 		expect(t, y.probe(t), test.want)

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/operator"
+)
+
+// questionText is a question as it is printed, wrapped to the width.
+func questionText(q operator.Question, width int) string {
+	at := fmt.Sprintf("stage %q", q.Stage)
+	switch {
+	case q.Step != "":
+		at = fmt.Sprintf("step %q", q.Step)
+	case q.Stage == "":
+		at = ""
+	}
+	head := strings.TrimSpace(heading[q.Topic] + " " + at)
+	if q.Title != "" {
+		head = strings.TrimLeft(head+": "+q.Title, ": ")
+	}
+	parts := []string{wrap("", head, width)}
+	if text := strings.TrimSpace(q.Text); text != "" {
+		parts = append(parts, wrap("  ", text, width))
+	}
+	if len(q.Principals) > 0 {
+		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
+	}
+	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
+		parts = append(parts, "  "+evidence[q.Topic]+":\n"+wrap("    ", reading, width))
+	}
+	var choices []string
+	for i, c := range q.Choices {
+		choices = append(choices, wrap("  ", fmt.Sprintf("%d %-12s  %s", i+1, c, meaning(q.Topic, c)), width))
+	}
+	parts = append(parts, strings.Join(choices, "\n"))
+	return strings.Join(parts, "\n\n")
+}
+
+// heading begins a question, by its topic.
+var heading = map[operator.Topic]string{
+	operator.StageConsent: "Your consent is asked to",
+	operator.StepConsent:  "Your consent is asked to",
+	operator.Doubt:        "A fact is doubtful:",
+	operator.Manual:       "A person does this:",
+	operator.Handover:     "Somebody waits for a message:",
+	operator.QueuePaused:  "A ScriptQueue is paused:",
+	operator.Failed:       "Not done:",
+	operator.InDoubt:      "In doubt:",
+}
+
+// evidence names what a question's reading is, by its topic.
+var evidence = map[operator.Topic]string{
+	operator.StepConsent: "As csu sees it now",
+	operator.Doubt:       "As csu sees it now",
+	operator.Manual:      "As csu sees it now",
+	operator.Handover:    "Why it could not be posted",
+	operator.QueuePaused: "What is in the queue now",
+	operator.Failed:      "What a person would do",
+	operator.InDoubt:     "What csu could find out",
+}
+
+// meaning says what a choice does, so that nobody has to know it at night.
+func meaning(t operator.Topic, c operator.Choice) string {
+	asks := "csu asks then how to go on"
+	switch c {
+	case operator.Yes:
+		return map[operator.Topic]string{
+			operator.StageConsent: "begin this stage",
+			operator.StepConsent:  "do this step",
+			operator.Doubt:        "it was looked into: go on",
+			operator.Manual:       "it is done",
+			operator.Handover:     "they have been told",
+			operator.QueuePaused:  "resume the queue",
+		}[t]
+	case operator.No:
+		return map[operator.Topic]string{
+			operator.StageConsent: "end csu here: nothing of this stage is begun, and the run can be resumed",
+			operator.StepConsent:  "end csu: this step is not begun, what runs is let finish, and the run can be resumed",
+			operator.Doubt:        "end csu: nothing new is begun, what runs is let finish, and the run can be resumed",
+			operator.Manual:       "it is not done; " + asks,
+			operator.Handover:     "they have not been told; " + asks,
+			operator.QueuePaused:  "leave it paused; " + asks,
+		}[t]
+	case operator.Retry:
+		return "do this step again"
+	case operator.ByHand:
+		return "a person has done it: take it as done"
+	case operator.Skip:
+		return "leave it undone and go on; csu asks for the reason"
+	case operator.Stop:
+		return "end csu; the run can be resumed"
+	case operator.Abort:
+		return "give the upgrade up for good: only the final steps still run"
+	case operator.KeepWaiting:
+		return "look again, for as long as the step's time limit"
+	case operator.Happened:
+		return "I have seen that it is done"
+	case operator.NotHappened:
+		return "I have seen that it is neither done nor under way; " + asks
+	}
+	return ""
+}
+
+// promptText is the line at which the answer is typed.
+func promptText(choices []operator.Choice) string {
+	var parts []string
+	for i, c := range choices {
+		parts = append(parts, fmt.Sprintf("%d %s", i+1, c))
+	}
+	return strings.Join(parts, ", ") + " > "
+}
+
+// choose takes a choice by its number, its word or the word's beginning where
+// that is not ambiguous.
+func choose(line string, choices []operator.Choice) (operator.Choice, bool) {
+	line = strings.ToLower(strings.TrimSpace(line))
+	if line == "" {
+		return "", false
+	}
+	if n, err := strconv.Atoi(line); err == nil {
+		if n < 1 || n > len(choices) {
+			return "", false
+		}
+		return choices[n-1], true
+	}
+	if slices.Contains(choices, operator.Choice(line)) {
+		return operator.Choice(line), true
+	}
+	var found []operator.Choice
+	for _, c := range choices {
+		if strings.HasPrefix(string(c), line) {
+			found = append(found, c)
+		}
+	}
+	if len(found) == 1 {
+		return found[0], true
+	}
+	return "", false
+}
+
+// wrap breaks text between words, so that no line is wider than the width where
+// that can be. A line that begins with spaces keeps them.
+func wrap(indent, text string, width int) string {
+	var lines []string
+	for _, paragraph := range strings.Split(text, "\n") {
+		own := len(paragraph) - len(strings.TrimLeft(paragraph, " "))
+		start := indent + paragraph[:own]
+		line, cells := start, len(start)
+		for i, word := range splitWords(paragraph[own:]) {
+			size := len([]rune(word))
+			bare := len([]rune(strings.TrimRight(word, " ")))
+			if i > 0 && cells+bare > width {
+				lines = append(lines, strings.TrimRight(line, " "))
+				line, cells = start+"  ", len(start)+2
+			}
+			line, cells = line+word, cells+size
+		}
+		lines = append(lines, strings.TrimRight(line, " "))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// splitWords splits behind each run of spaces, which stay with the word before.
+func splitWords(s string) []string {
+	var words []string
+	for s != "" {
+		end := strings.IndexByte(s, ' ')
+		if end < 0 {
+			return append(words, s)
+		}
+		for end < len(s) && s[end] == ' ' {
+			end++
+		}
+		words, s = append(words, s[:end]), s[end:]
+	}
+	return words
+}
