@@ -369,7 +369,9 @@ func TestResumeWaitsForWhatRuns(t *testing.T) {
 	b.phases(map[string]Phase{"one/long": Started, "one/other": Pending})
 	otherDone := make(chan struct{})
 	b.world.script["one/long"] = behaviour{
-		probe: func(context.Context, *action.Attempt) action.Finding { return action.Found(action.Running, "compiling") },
+		probe: func(context.Context, *action.Attempt) action.Finding {
+			return action.Found(action.Running, "compiling")
+		},
 		await: func(_ context.Context, a *action.Attempt) action.Finding {
 			<-otherDone
 			return b.world.effect(a, action.Done)

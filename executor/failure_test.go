@@ -3,7 +3,6 @@ package executor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"syscall"
@@ -229,7 +228,9 @@ func TestInDoubtIsAsked(t *testing.T) {
 func TestTimeLimitIsAsked(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	waited := 0
-	running := func(context.Context, *action.Attempt) action.Finding { return action.Found(action.Running, "compiling") }
+	running := func(context.Context, *action.Attempt) action.Finding {
+		return action.Found(action.Running, "compiling")
+	}
 	b.world.script["one/a"] = behaviour{
 		perform: running, probe: running,
 		await: func(_ context.Context, a *action.Attempt) action.Finding {
@@ -456,5 +457,5 @@ func TestPanicIsNotSwallowed(t *testing.T) {
 		b.phases(map[string]Phase{"one/a": Started})
 	}()
 	r.try(&b.plan.Stages[0].Steps[0])
-	t.Error(fmt.Sprint("the panic was swallowed"))
+	t.Error("the panic was swallowed")
 }

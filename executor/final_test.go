@@ -159,7 +159,9 @@ func TestFinalStepByHand(t *testing.T) {
 		b := schema(t)
 		level := action.NotDone
 		b.world.script["final/forward"] = behaviour{
-			perform: func(_ context.Context, a *action.Attempt) action.Finding { return action.Found(action.Failed, "no pod") },
+			perform: func(_ context.Context, a *action.Attempt) action.Finding {
+				return action.Found(action.Failed, "no pod")
+			},
 			probe: func(context.Context, *action.Attempt) action.Finding {
 				defer func() { level = action.Done }()
 				if seen == action.Done {

@@ -82,16 +82,6 @@ func (w *world) steps() []string {
 	return ids
 }
 
-// before checks the order of two steps' effects.
-func (w *world) before(first, second string) {
-	w.t.Helper()
-	ids := w.steps()
-	i, j := slices.Index(ids, first), slices.Index(ids, second)
-	if i < 0 || j < 0 || i > j {
-		w.t.Errorf("%s does not come before %s in %v", first, second, ids)
-	}
-}
-
 func (w *world) performer(d plan.Doer) action.Performer { return scripted{w} }
 
 type scripted struct{ w *world }

@@ -45,10 +45,10 @@ func (cmd *announceCommand) Run(c *console) error {
 			return fail(exitRefused, "give --yes", "there is no terminal to ask at whether this is posted")
 		}
 		a, err := newScreen(c, "", "", time.Now).Ask(ctx, operator.Question{
-			Topic: operator.StepConsent, Title: "Post this?", Choices: []operator.Choice{operator.Yes, operator.No},
+			Title: "Shall this be posted?", Choices: []operator.Choice{operator.Yes, operator.No},
 		})
 		if err != nil {
-			return err
+			return fail(exitFailed, "", "nothing was posted: %w", err)
 		}
 		if a.Choice != operator.Yes {
 			return fail(exitFailed, "", "nothing was posted")

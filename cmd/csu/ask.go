@@ -125,4 +125,3 @@ func want(q operator.Question) string {
 	}
 	return fmt.Sprintf("--answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or run csu in a terminal", at, q.Topic)
 }
-

@@ -80,6 +80,9 @@ type loaded struct {
 	journal string
 	siteMap *sitemap.Map // nil for a real run
 	mapFile string
+	// siteEnds says that the simulated site is gone when the command ends, so
+	// that the run can't be resumed.
+	siteEnds bool
 }
 
 // load reads a plan and applies the guards that need nothing else: the rules,
@@ -231,15 +234,31 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	for _, s := range r.Owed {
 		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
 	}
+	resume := "go on with csu exec " + l.file + " --resume"
+	switch {
+	case l.siteEnds:
+		resume = "the simulated site has ended with this command; to practise a resume, keep one up with csu rehearse --serve " + l.file
+	case l.mapFile != "":
+		resume += " --site-map " + shown(l.mapFile)
+	}
+	if err != nil && l.siteEnds {
+		code, _ := classify(err)
+		return &exitError{code, err, resume}
+	}
 	if err != nil {
 		return err
 	}
-	resume := "go on with csu exec " + l.file + " --resume"
-	if l.mapFile != "" {
-		resume += " --site-map " + shown(l.mapFile)
-	}
 	switch r.End {
-	case executor.Completed, executor.GivenUp, executor.Reached:
+	case executor.Completed:
+		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
+		if l.siteMap == nil {
+			fmt.Fprintf(c.out, "Commit its journal, %s: it documents the deployment.\n", shown(l.journal))
+		}
+		return nil
+	case executor.GivenUp:
+		fmt.Fprintln(c.out, "\nThe upgrade was given up, and its journal is closed.")
+		return nil
+	case executor.Reached:
 		return nil
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")

@@ -130,6 +130,7 @@ func classify(err error) (code int, hint string) {
 		input      *executor.InputError
 		locked     *journal.LockedError
 		damaged    *journal.DamageError
+		failed     *journal.FailedError
 		unattended *operator.UnattendedError
 		rules      *compiler.RulesError
 	)
@@ -146,6 +147,10 @@ func classify(err error) (code int, hint string) {
 		return exitInput, input.Hint
 	case errors.As(err, &damaged):
 		return exitInput, "the journal was changed after csu wrote it; restore it from a copy. Nothing was started"
+	case errors.As(err, &failed):
+		return exitFailed, "whatever ran when the journal failed is in doubt; --resume looks what became of it"
+	case errors.Is(err, errNoAnswer):
+		return exitFailed, "what has been done is in the journal; go on with --resume"
 	case errors.As(err, &rules):
 		return exitFailed, ""
 	case errors.Is(err, context.Canceled):

@@ -25,6 +25,7 @@ type rehearseCommand struct {
 	Dir      string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR"`
 	Speed    float64  `default:"3600" help:"How many seconds of the site pass in a second."`
 	Seed     int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
+	Fault    []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
 	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
 	Answers  string   `help:"Take answers from this file." placeholder:"FILE"`
@@ -34,12 +35,29 @@ type rehearseCommand struct {
 func (rehearseCommand) Help() string {
 	return `Starts a simulated site, made from the plan's own tables, in a process of its own and carries the plan out against it: the real executor, with time running fast. At the end it tells what the site's own record of effects shows.
 
+Faults:
+
+` + faults() + `
 Examples:
 
   csu rehearse plans/2026-11-24-summit-incremental.json --consent all
   csu rehearse plans/2026-11-24-summit-incremental.json
+  csu rehearse plans/2026-11-24-summit-incremental.json --fault csc-stuck=MTMount:0
   csu rehearse --serve --dir /tmp/site --speed 60 plans/2026-11-24-summit-incremental.json
   csu exec plans/2026-11-24-summit-incremental.json --site-map /tmp/site/site-map.json`
+}
+
+// faults lists what can go wrong at a simulated site.
+func faults() string {
+	var b strings.Builder
+	for _, f := range rehearsal.Faults() {
+		name := f.Name
+		if f.Subject != "" {
+			name += "=" + strings.ToUpper(f.Subject)
+		}
+		fmt.Fprintf(&b, "  %-28s %s\n", name, f.Text)
+	}
+	return b.String()
 }
 
 func (cmd *rehearseCommand) Run(c *console) error {
@@ -49,6 +67,14 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	}
 	if cmd.Speed < 1 || cmd.Speed > 3600 {
 		return fail(exitInput, "", "--speed %g: the site's clock runs 1 to 3600 times as fast as the real one", cmd.Speed)
+	}
+	if err := knownFaults(cmd.Fault); err != nil {
+		return err
+	}
+	if cmd.Dir != "" && !cmd.Child {
+		if err := cmd.fresh(); err != nil {
+			return err
+		}
 	}
 	if cmd.Serve || cmd.Child {
 		return cmd.serve(c, p)
@@ -82,6 +108,40 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	return nil
 }
 
+// knownFaults refuses faults that a simulated site does not know.
+func knownFaults(asked []string) error {
+	subjects := map[string]string{}
+	var names []string
+	for _, f := range rehearsal.Faults() {
+		subjects[f.Name] = f.Subject
+		names = append(names, f.Name)
+	}
+	for _, a := range asked {
+		name, subject, _ := strings.Cut(a, "=")
+		wants, known := subjects[name]
+		switch {
+		case !known:
+			return fail(exitInput, "csu rehearse --help lists the faults", "--fault %s: there is no fault %q%s", a, name, plan.DidYouMean(name, names))
+		case wants == "" && subject != "":
+			return fail(exitInput, "", "--fault %s: this fault takes no subject: --fault %s", a, name)
+		case wants != "" && subject == "":
+			return fail(exitInput, "", "--fault %s: name what it befalls: --fault %s=%s", a, name, strings.ToUpper(wants))
+		}
+	}
+	return nil
+}
+
+// fresh refuses a folder in which this plan was rehearsed before: its journal
+// tells of a simulated site that is gone.
+func (cmd *rehearseCommand) fresh() error {
+	name := filepath.Join(cmd.Dir, filepath.Base(cmd.Plan)+".journal")
+	if _, err := os.Stat(name); err == nil {
+		return fail(exitRefused, "give another folder, or remove this one",
+			"%q tells of an earlier rehearsal of this plan, whose simulated site is gone", shown(name))
+	}
+	return nil
+}
+
 // against carries the plan out against the site in the folder.
 func (cmd *rehearseCommand) against(c *console, dir string) error {
 	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, "site-map.json")}
@@ -89,9 +149,8 @@ func (cmd *rehearseCommand) against(c *console, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, statErr := os.Stat(l.journal)
+	l.siteEnds = true
 	return c.carryOut(l, flags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
-		o.Resume = statErr == nil
 		return executor.Run(ctx, o)
 	})
 }
@@ -122,7 +181,7 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 			stop()
 		}()
 	}
-	site, err := rehearsal.Start(ctx, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed})
+	site, err := rehearsal.Start(ctx, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault})
 	if err != nil {
 		return err
 	}
@@ -155,7 +214,11 @@ func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 	}
 	ch := &child{cmd: exec.Command(self), done: make(chan error, 1)}
 	ch.cmd.Args = []string{os.Args[0], "rehearse", "--child", "--dir", dir,
-		fmt.Sprintf("--speed=%g", cmd.Speed), fmt.Sprintf("--seed=%d", cmd.Seed), cmd.Plan}
+		fmt.Sprintf("--speed=%g", cmd.Speed), fmt.Sprintf("--seed=%d", cmd.Seed)}
+	for _, f := range cmd.Fault {
+		ch.cmd.Args = append(ch.cmd.Args, "--fault="+f)
+	}
+	ch.cmd.Args = append(ch.cmd.Args, cmd.Plan)
 	ch.cmd.Stderr = &ch.err
 	if ch.stdin, err = ch.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start the simulated site: %w", err)

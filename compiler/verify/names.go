@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -137,7 +136,9 @@ func (c *nameChecker) account(host, user string) {
 		for _, u := range h.Users {
 			users = append(users, u.Name)
 		}
-		c.in(user, fmt.Sprintf("account on %q", host), users)
+		if !slices.Contains(users, user) {
+			c.f.step(c.n, "choose an account of the host", "it runs as %q, which is no account of the host %q%s", user, host, plan.DidYouMean(user, users))
+		}
 	}
 }
 

@@ -186,8 +186,9 @@ func m2Recovery(v *view, f *findings) {
 	if v.Site != summit || v.Type != plan.Recovery {
 		return
 	}
-	if len(v.Stages) > 0 && !stageCites(v, 0, "P5") {
-		f.stage(&v.Stages[0], "ask it in the first stage, and cite P5", "the first stage does not ask whether the machine of M2's EUI was rebooted already")
+	asked := slices.ContainsFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return n.stageAt == 0 })
+	if len(v.Stages) > 0 && !asked {
+		f.stage(&v.Stages[0], "add a manual step for P5 to it", "the first stage does not ask whether the machine of M2's EUI was rebooted already")
 	}
 	enable := v.where(func(n *node) bool { return n.sets(mtm2, plan.Enabled) && n.cites("P5") })
 	if len(enable) == 0 {
@@ -243,12 +244,6 @@ func m2Agreed(v *view, f *findings, asks []*node) {
 			f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it is about M2, and nobody confirms that the %s has agreed", p)
 		}
 	}
-}
-
-// stageCites tells whether a stage, or a step of it, names the number.
-func stageCites(v *view, at int, number string) bool {
-	return slices.Contains(v.Stages[at].Source, number) ||
-		v.any(func(n *node) bool { return n.stageAt == at && n.cites(number) })
 }
 
 func quoted(s string) string { return "\"" + strings.ReplaceAll(s, "\"", "'") + "\"" }

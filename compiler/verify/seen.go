@@ -113,7 +113,11 @@ func (n *node) commands(v *view) []string {
 func (v *view) moves(n *node, c *plan.CSC) bool {
 	a, ok := n.Action.Doer.(*plan.SetState)
 	other := ok && a.State != c.Expect && slices.Contains(a.CSCs, c.CSC)
-	bridge := c.Bridge && n.kind() == plan.KindManual && n.cites("P34")
+	// A person starts the bridges that the plan has stopped, and no others.
+	bridge := c.Bridge && n.kind() == plan.KindManual && n.cites("P34") && v.any(func(s *node) bool {
+		a, ok := s.Action.Doer.(*plan.SSH)
+		return ok && a.Purpose == plan.Stop && a.Host == c.Host
+	})
 	return other || bridge || slices.Contains(n.downs(), c.CSC) || v.brings(n, c)
 }
 

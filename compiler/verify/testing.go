@@ -205,7 +205,7 @@ func enabledAfterMaintenance(v *view, f *findings) {
 		}
 	}
 	if len(missed) > 0 {
-		f.plan("add them to a set-state step for P55", "%s are not brought back to ENABLED after the maintenance", list(missed))
+		f.plan("add them to a set-state step for P55", "nothing brings %s back to ENABLED after the maintenance", list(missed))
 	}
 	for _, n := range enabling {
 		for _, t := range v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") }) {

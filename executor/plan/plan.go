@@ -214,7 +214,9 @@ type Step struct {
 	Principals []string `json:"principals,omitempty"` // whose agreement that consent confirms (P3)
 	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before it starts
 	Action     Action   `json:"action"`
-	Timeout    Duration `json:"timeout"`
+	// Takes is how long it usually takes: for people, never waited for.
+	Takes   Duration `json:"takes"`
+	Timeout Duration `json:"timeout"`
 	// OnFailure also holds for a step whose time ran out.
 	OnFailure OnFailure `json:"onFailure"`
 	ByHand    string    `json:"byHand"`           // what a person would do instead (P12)

@@ -95,11 +95,10 @@ func (c *csc) heartbeats(from, to time.Time, descending bool) iter.Seq[time.Time
 	}
 }
 
-// scan yields the points of a measurement that came in, within a span of time
-// and, for heartbeats, of one SAL index if one is given.
-func (e *efd) scan(name string, s query, from, to time.Time) iter.Seq[point] {
+// scan yields the points of the query's measurement within a span of time.
+func (e *efd) scan(s query, from, to time.Time) iter.Seq[point] {
 	return func(yield func(point) bool) {
-		component, beats := strings.CutSuffix(strings.TrimPrefix(name, "lsst.sal."), ".logevent_heartbeat")
+		component, beats := strings.CutSuffix(strings.TrimPrefix(s.measurement, "lsst.sal."), ".logevent_heartbeat")
 		if beats {
 			for _, p := range e.beats(component, s, from, to) {
 				if !yield(p) {
@@ -108,7 +107,7 @@ func (e *efd) scan(name string, s query, from, to time.Time) iter.Seq[point] {
 			}
 			return
 		}
-		points := e.points[name]
+		points := e.points[s.measurement]
 		first, _ := slices.BinarySearchFunc(points, from, func(p point, t time.Time) int { return p.at.Compare(t) })
 		end := len(points)
 		for end > first && points[end-1].at.After(to) {
@@ -174,42 +173,36 @@ type series struct {
 }
 
 // run carries a statement out.
-func (e *efd) run(s query, epoch string) []series {
-	now := e.site.clk.Now()
-	from, to := e.site.Epoch.Add(-history), e.horizon(now)
-	if s.where != nil {
-		from, to = s.where.bounds(from, to)
+func (e *efd) run(q query, epoch string) []series {
+	from, to := e.site.Epoch.Add(-history), e.horizon(e.site.clk.Now())
+	if q.where != nil {
+		from, to = q.where.bounds(from, to)
 	}
-	var found []series
-	for _, name := range s.measurements {
-		out := series{Name: name}
-		keys := s.fields
-		var points []point
-		for p := range e.scan(name, s, from, to) {
-			if s.where != nil && !s.where.holds(p) || !p.hasOne(s.fields) {
-				continue
-			}
-			if points = append(points, p); len(points) == s.limit {
-				break
-			}
-		}
-		if len(points) == 0 {
+	var points []point
+	for p := range e.scan(q, from, to) {
+		if q.where != nil && !q.where.holds(p) || !p.hasOne(q.fields) {
 			continue
 		}
-		if len(keys) == 0 {
-			keys = fieldKeys(points)
+		if points = append(points, p); len(points) == q.limit {
+			break
 		}
-		out.Columns = append([]string{"time"}, keys...)
-		for _, p := range points {
-			row := []any{influxTime(p.at, epoch)}
-			for _, k := range keys {
-				row = append(row, p.fields[k])
-			}
-			out.Values = append(out.Values, row)
-		}
-		found = append(found, out)
 	}
-	return found
+	if len(points) == 0 {
+		return nil
+	}
+	keys := q.fields
+	if len(keys) == 0 {
+		keys = fieldKeys(points)
+	}
+	out := series{Name: q.measurement, Columns: append([]string{"time"}, keys...)}
+	for _, p := range points {
+		row := []any{influxTime(p.at, epoch)}
+		for _, k := range keys {
+			row = append(row, p.fields[k])
+		}
+		out.Values = append(out.Values, row)
+	}
+	return []series{out}
 }
 
 // hasOne tells whether the point has one of the fields; InfluxDB leaves out
@@ -273,19 +266,36 @@ func (s *Site) serveQuery(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusBadRequest, err.Error())
 		return
 	}
-	results := make([]result, 0, len(statements))
 	s.mu.Lock()
-	for i, statement := range statements {
-		answer := result{StatementID: i}
-		if db := r.FormValue("db"); s.efd.database != "" && db != s.efd.database {
-			answer.Error = "database not found: " + db
-		} else {
-			answer.Series = s.efd.run(statement, r.FormValue("epoch"))
-		}
-		if results = append(results, answer); answer.Error != "" {
-			break
-		}
-	}
+	results := s.efd.results(statements, r.FormValue("db"), r.FormValue("epoch"))
 	s.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+}
+
+// results carries the statements of a request out, up to the first that fails.
+func (e *efd) results(statements []query, database, epoch string) []result {
+	results := make([]result, 0, len(statements))
+	for i, q := range statements {
+		switch {
+		case database == "":
+			q.problem = "database name required"
+		case e.database != "" && database != e.database:
+			q.problem = "database not found: " + database
+		}
+		if q.problem == "" {
+			results = append(results, result{StatementID: i, Series: e.run(q, epoch)})
+			continue
+		}
+		failed := result{StatementID: i, Error: q.problem}
+		if i == len(statements)-1 {
+			return append(results, failed)
+		}
+		// InfluxDB counts those that are left as the first statement, and what
+		// comes twice under one number takes the place of what was before.
+		if i > 0 {
+			results = append(results, failed)
+		}
+		return append(results, result{Error: "not executed"})
+	}
+	return results
 }

@@ -9,13 +9,14 @@ import (
 )
 
 // query is a SELECT statement of InfluxQL, as much of it as an EFD client
-// needs: fields of measurements, a condition, an order and a limit.
+// needs: fields of a measurement, a condition, an order and a limit.
 type query struct {
-	fields       []string // none: all of them
-	measurements []string
-	where        condition // nil: none
-	descending   bool
-	limit        int // 0: none
+	fields      []string // none: all of them
+	measurement string
+	where       condition // nil: none
+	descending  bool
+	limit       int    // 0: none
+	problem     string // why it can't be carried out, though it is InfluxQL
 }
 
 // condition is a WHERE clause, or a part of it.
@@ -153,9 +154,10 @@ type token struct {
 }
 
 type queryParser struct {
-	text   string
-	now    time.Time
-	tokens []token
+	text    string
+	now     time.Time
+	tokens  []token
+	problem string // of the statement that is being read
 }
 
 // parseQuery reads the statements of a query.
@@ -171,10 +173,12 @@ func parseQuery(text string, now time.Time) ([]query, error) {
 		if p.tokens[0].kind == 0 {
 			return statements, nil
 		}
+		p.problem = ""
 		s, err := p.query()
 		if err != nil {
 			return nil, err
 		}
+		s.problem = p.problem
 		statements = append(statements, s)
 		if t := p.tokens[0]; t.kind != 0 && t.text != ";" {
 			return nil, p.unexpected(";, EOF")
@@ -274,7 +278,7 @@ func (p *queryParser) query() (s query, err error) {
 	if !p.take("FROM") {
 		return s, p.unexpected("FROM")
 	}
-	if s.measurements, err = p.list(); err != nil {
+	if s.measurement, err = p.name(); err != nil {
 		return s, err
 	}
 	if p.take("WHERE") {
@@ -310,15 +314,20 @@ func (p *queryParser) list() ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		for p.take(".") { // database.retention."measurement"
-			if name, err = p.next('i', "identifier"); err != nil {
-				return nil, err
-			}
-		}
 		if names = append(names, name); !p.take(",") {
 			return names, nil
 		}
 	}
+}
+
+// name reads a measurement's name, with the database and the retention policy
+// before it or without.
+func (p *queryParser) name() (string, error) {
+	name, err := p.next('i', "identifier")
+	for err == nil && p.take(".") {
+		name, err = p.next('i', "identifier")
+	}
+	return name, err
 }
 
 func (p *queryParser) any() (condition, error) {
@@ -405,7 +414,8 @@ func (p *queryParser) instant() (time.Time, error) {
 				return at, nil
 			}
 		}
-		return time.Time{}, fmt.Errorf("invalid operation: time and %q are not compatible", t.text)
+		p.problem = "invalid operation: time and *influxql.StringLiteral are not compatible"
+		return time.Time{}, nil
 	case t.kind == 'n':
 		p.tokens = p.tokens[1:]
 		d, err := span64(t.text)

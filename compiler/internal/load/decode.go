@@ -37,6 +37,7 @@ type (
 		User                         string
 		Run                          []string
 		Check, Doubt, Consent, Limit string
+		Takes                        string
 	}
 	rawCheckout struct{ Repository, Branch, User, Limit string }
 	rawTargets  struct {
@@ -87,6 +88,7 @@ func decodeSite(s *source) *model.Site {
 		site.Testing = append(site.Testing, s.sequence(root.with("testing", name), name))
 	}
 	site.Recovery = s.recovery(root.with("recovery"))
+	site.Durations = s.durations(root.with("durations"))
 	return site
 }
 
@@ -226,7 +228,7 @@ func (s *source) commands(at path, r *rawCommands) *model.Commands {
 	}
 	return &model.Commands{
 		Pos: s.places.of(at), User: r.User, Run: r.Run, Check: r.Check,
-		Doubt: fold(r.Doubt), Consent: fold(r.Consent), Limit: duration(r.Limit),
+		Doubt: fold(r.Doubt), Consent: fold(r.Consent), Limit: duration(r.Limit), Takes: duration(r.Takes),
 	}
 }
 
@@ -288,6 +290,17 @@ func (s *source) recovery(at path) model.Recovery {
 func fold(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // duration returns what the schema has found to be a duration.
+// durations returns how long actions usually take, by their kinds.
+func (s *source) durations(at path) map[string]time.Duration {
+	texts := map[string]string{}
+	s.decode(at, &texts)
+	usual := map[string]time.Duration{}
+	for kind, text := range texts {
+		usual[kind] = duration(text)
+	}
+	return usual
+}
+
 func duration(text string) time.Duration {
 	d, _ := time.ParseDuration(text)
 	return d

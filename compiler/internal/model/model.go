@@ -37,6 +37,7 @@ type Site struct {
 	States        States
 	Testing       []TestSequence
 	Recovery      Recovery
+	Durations     map[string]time.Duration // by action kind: how long one usually takes
 }
 
 // Targets are the systems that an upgrade of the site talks to.
@@ -159,6 +160,7 @@ type Commands struct {
 	Doubt   string   // why they are doubtful; "" if they are not
 	Consent string   // asked beside the doubt, such as for "git checkout main" (P29)
 	Limit   time.Duration
+	Takes   time.Duration // usually; 0: as the site's durations say
 }
 
 // Checkout is a configuration checkout on a host.

@@ -77,8 +77,20 @@ func (s *stage) add(step plan.Step) string {
 	if step.OnFailure == "" {
 		step.OnFailure = plan.Ask
 	}
+	if step.Takes == 0 {
+		step.Takes = s.b.takes(step.Action.Doer)
+	}
 	s.Steps = append(s.Steps, step)
 	return step.ID
+}
+
+// takes is how long an action usually takes at the site.
+func (b *builder) takes(d plan.Doer) plan.Duration {
+	usual := b.site.Durations[string(d.Kind())]
+	if a, ok := d.(*plan.SetState); ok && a.GroupSize > 0 {
+		usual *= time.Duration((len(a.CSCs) + a.GroupSize - 1) / a.GroupSize)
+	}
+	return plan.Duration(usual)
 }
 
 // after makes a step need others.

@@ -44,6 +44,7 @@ func (b *builder) shutdownAll() {
 	// stops at its first failure.
 	rest := b.setState("rest", "CSCs that are not OFFLINE yet, one by one", plan.Offline, cscs, 1, "P10", "P11")
 	rest.Timeout = plan.Duration(limitRest)
+	rest.Takes = 5 * b.takes(&plan.SetState{}) // only a few are left as a rule
 	stragglers := s.add(after(rest, settled))
 	s.add(after(b.queuesDown("P9"), stragglers))
 	var kept []string
@@ -80,6 +81,7 @@ func (b *builder) releaseSchema() {
 	back := b.compatibility("forward", "Schema registry back to FORWARD", "NONE", "FORWARD", "P25")
 	back.ID = "final/" + back.ID
 	back.OnFailure = plan.Ask
+	back.Takes = b.takes(back.Action.Doer)
 	back.Undoes = id
 	b.plan.Final = append(b.plan.Final, back)
 }

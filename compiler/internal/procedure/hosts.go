@@ -23,6 +23,7 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 		Action: plan.Action{Doer: &plan.SSH{
 			Host: h.Name, User: c.User, Purpose: purpose, Service: service, Commands: c.Run, Check: c.Check,
 		}},
+		Takes:   plan.Duration(c.Takes),
 		Timeout: plan.Duration(limit),
 		ByHand:  logIn(h, c.User, c.Run),
 	}

@@ -32,7 +32,7 @@ func (b *builder) incremental() {
 // Watcher first, the ScriptQueues last.
 func (b *builder) sendOffline() {
 	s := b.stage("offline", "Send the affected CSCs to OFFLINE", "P11", "P12", "P13")
-	first := s.add(b.setState("watcher", "Watcher to OFFLINE", plan.Offline, []string{watcher}, 0, "P8", "P14"))
+	first := s.add(b.setState("watcher", "Watcher to OFFLINE", plan.Offline, []string{watcher}, 0, "P8", "P11", "P14"))
 	var cscs []string
 	for _, name := range b.speaking(b.down) {
 		if name != watcher && !isQueue(name) {

@@ -107,9 +107,14 @@ func (b *builder) scopeIncremental() {
 		b.updatable(change, c)
 	}
 	for _, name := range b.req.Hosts {
-		if _, ok := b.site.Host(name); !ok {
+		h, ok := b.site.Host(name)
+		switch {
+		case !ok:
 			b.refuse(b.req.Pos, "give the name of a host of the site, as in sites/"+b.site.Name+"/hosts.cue",
 				"host %q is not a host of the site", name)
+		case len(h.Services) == 0 && h.Checkout == nil:
+			b.refuse(b.req.Pos, fmt.Sprintf("describe in sites/%s/hosts.cue what is updated there, or leave the host to its owner and out of this request", b.site.Name),
+				"how host %q is updated is not known", name)
 		}
 		hosts[name] = true
 	}

@@ -252,10 +252,9 @@ func (q *queueing) locate(ctx context.Context, identity string, by time.Time) (e
 	enough := by.Add(client.Lag() + commandLimit)
 	var event efd.ScriptEvent
 	var found bool
-	var blind error
-	err := q.left.clock.Poll(ctx, scriptPause, 2*client.Lag()+2*commandLimit, func(ctx context.Context) (bool, error) {
-		event, found, blind = client.FindScript(ctx, q.queue, identity, q.a.Started)
-		return blind == nil && (found || event.EFDTime.After(enough)), nil
+	err := q.left.clock.Poll(ctx, scriptPause, 3*client.Lag()+3*commandLimit, func(ctx context.Context) (done bool, err error) {
+		event, found, err = client.FindScript(ctx, q.queue, identity, q.a.Started)
+		return found || event.EFDTime.After(enough), err
 	})
 	switch {
 	case err == nil && found:
@@ -265,9 +264,7 @@ func (q *queueing) locate(ctx context.Context, identity string, by time.Time) (e
 	case err == nil:
 		return event, sentCommand, fmt.Sprintf("the EFD has the command, of %s, and no script that came of it; look at %s in LOVE", hour(event.CommandedAt), q.name())
 	case !errors.Is(err, clock.ErrLimit):
-		return event, sentUnknown, "csu was interrupted while it looked for the script"
-	case blind != nil:
-		return event, sentUnknown, blind.Error()
+		return event, sentUnknown, err.Error()
 	case event.EFDTime.IsZero():
 		return event, sentUnknown, "the EFD hears no ScriptQueue, so that it is not known whether it has everything; look at " + q.name() + " in LOVE"
 	}

@@ -142,7 +142,7 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 
 func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, 20) // or what is written now would be old before it is read
+	s := newSiteAt(t, 30) // or what is written now would be old before it is read
 	// Heard now, and not any more: the EFD stops taking data in.
 	s.point("ScriptQueue", "logevent_heartbeat", s.now(), "salIndex=1i")
 	s.state("ScriptQueue:1", "ENABLED", s.now().Add(-time.Hour))

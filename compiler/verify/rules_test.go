@@ -1,0 +1,437 @@
+package verify
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// A breach is the smallest change of a good plan that breaks a rule.
+type breach struct {
+	rule   string
+	name   string
+	plan   string // of goodPlans
+	change func(*plan.Plan)
+}
+
+// at returns a step of a plan.
+func at(p *plan.Plan, id string) *plan.Step {
+	s, ok := p.Step(id)
+	if !ok {
+		panic("no step " + id)
+	}
+	return s
+}
+
+// act returns a step's action.
+func act[T plan.Doer](p *plan.Plan, id string) T { return at(p, id).Action.Doer.(T) }
+
+// csc returns a row of the plan's table.
+func csc(p *plan.Plan, name string) *plan.CSC {
+	c, ok := p.CSC(name)
+	if !ok {
+		panic("no csc " + name)
+	}
+	return c
+}
+
+// drop takes a step out.
+func drop(id string) func(*plan.Plan) {
+	return func(p *plan.Plan) {
+		for i := range p.Stages {
+			for j := range p.Stages[i].Steps {
+				if p.Stages[i].Steps[j].ID == id {
+					removeStep(p, i, j)
+					return
+				}
+			}
+		}
+		panic("no step " + id)
+	}
+}
+
+// unneed takes the needs of a step away.
+func unneed(id string) func(*plan.Plan) {
+	return func(p *plan.Plan) { at(p, id).Needs = nil }
+}
+
+// add puts a step at the end of a stage, where it needs nothing.
+func add(stage string, s plan.Step) func(*plan.Plan) {
+	return func(p *plan.Plan) {
+		for i := range p.Stages {
+			if p.Stages[i].ID == stage {
+				s.ID = stage + "/" + s.ID
+				p.Stages[i].Steps = append(p.Stages[i].Steps, s)
+				return
+			}
+		}
+		panic("no stage " + stage)
+	}
+}
+
+const (
+	sumFull, sumInc, sumRec = "summit full", "summit incremental", "summit recovery"
+	ttsFull, ttsInc, ttsRec = "tucson-teststand full", "tucson-teststand incremental", "tucson-teststand recovery"
+	btsInc, btsRec          = "base-teststand incremental", "base-teststand recovery"
+)
+
+func breaches() []breach {
+	return slices.Concat(orderBreaches(), offlineBreaches(), protectedBreaches(), clusterBreaches(), hostBreaches(), systemBreaches(), stateBreaches(), paperBreaches())
+}
+
+func orderBreaches() []breach {
+	return []breach{
+		{"procedure-order", "services start before the sync", sumInc, func(p *plan.Plan) {
+			i := slices.IndexFunc(p.Stages, func(s plan.Stage) bool { return s.ID == "services-up" })
+			p.Stages[i], p.Stages[i-1] = p.Stages[i-1], p.Stages[i]
+		}},
+		{"stage-source", "a step in a stage of something else", sumFull, add("schema", plan.Step{ID: "x", Source: []string{"P37"}, Action: plan.Action{Doer: &plan.Manual{Text: "?"}}})},
+		{"stage-source", "a number without its step", sumFull, func(p *plan.Plan) { p.Stages[0].Source = append(p.Stages[0].Source, "P19") }},
+		{"once", "the same message twice", sumFull, func(p *plan.Plan) {
+			s := *at(p, "begin/announce")
+			s.ID = "again"
+			add("begin", s)(p)
+		}},
+		{"configuration-first", "nobody asks", sumFull, drop("configuration/merged")},
+		{"configuration-first", "the checkout is updated at once", sumFull, unneed("configuration/azar03")},
+		{"configuration-first", "an application is not shown", sumInc, func(p *plan.Plan) {
+			a := act[*plan.Manual](p, "configuration/merged")
+			a.Applications = a.Applications[1:]
+		}},
+		{"configuration-first", "nobody looks what Argo CD would bring", sumRec, drop("compare/look")},
+		{"platform-first", "science-platform is not synced", sumFull, drop("platform/apps")},
+		{"platform-first", "nublado at the same time", sumFull, unneed("platform/nublado")},
+		{"platform-first", "sasquatch without a consent", sumFull, func(p *plan.Plan) { at(p, "platform/sasquatch").Consent = "" }},
+		{"platform-first", "sasquatch unasked", sumFull, func(p *plan.Plan) { p.Upgrade.SyncSasquatch = false }},
+		{"platform-first", "sasquatch forgotten", sumFull, drop("platform/sasquatch")},
+		{"platform-first", "nobody looks for sasquatch", sumFull, drop("platform/efd")},
+		{"small-first", "the rest does not wait for love", sumRec, func(p *plan.Plan) { at(p, "deploy/envsys").Needs = []string{"deploy/small"} }},
+		{"small-first", "an application is forgotten", sumRec, drop("deploy/auxtel")},
+		{"announced", "nothing is said", sumInc, drop("begin/announce")},
+		{"announced", "something goes down before", sumInc, add("begin", plan.Step{ID: "x", Action: plan.Action{Doer: &plan.SetState{State: plan.Offline, CSCs: []string{watcher}}}})},
+		{"announced", "Nublado is forgotten", sumFull, drop("end/again")},
+		{"announced", "Nublado although testing follows", sumFull, func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = true }},
+		{"broken-reported", "nothing at the end", sumInc, drop("end/look")},
+		{"broken-reported", "nothing where the CSCs come up", sumInc, drop("watch/report")},
+		{"camera-handovers", "stage 1 is not announced", sumFull, drop("cameras-down/stage-1")},
+		{"camera-handovers", "stage 1 before the bridge is stopped", sumFull, unneed("cameras-down/stage-1")},
+		{"camera-handovers", "nobody has heard", sumFull, drop("cameras-down/heard")},
+		{"camera-handovers", "a message and no hand-over", sumFull, func(p *plan.Plan) { act[*plan.Announce](p, "cameras-up/stage-2").Handover = false }},
+		{"camera-handovers", "the bridge starts too early", sumFull, unneed("cameras-up/bridge")},
+		{"camera-handovers", "the bridge stays up", ttsFull, drop("cameras-down/atcamera")},
+		{"camera-handovers", "no way into OFFLINE_AVAILABLE", ttsFull, drop("cameras-up/available")},
+	}
+}
+
+func offlineBreaches() []breach {
+	return []breach{
+		{"watcher-first", "the others at the same time", sumInc, unneed("offline/cscs")},
+		{"watcher-first", "not the first of its list", sumInc, func(p *plan.Plan) {
+			act[*plan.SetState](p, "offline/watcher").CSCs = []string{"GenericCamera:101", watcher}
+		}},
+		{"watcher-first", "start_with is missing", sumFull, func(p *plan.Plan) {
+			a := act[*plan.Script](p, "offline/shutdown")
+			a.Config = strings.Replace(a.Config, "- Watcher", "- ATAOS", 1)
+		}},
+		{"watcher-first", "its Job with the others", sumRec, unneed("jobs/envsys")},
+		{"queues-last", "the running one first", sumInc, func(p *plan.Plan) { slices.Reverse(act[*plan.SetState](p, "offline/queues").CSCs) }},
+		{"queues-last", "a CSC at the same time", sumInc, unneed("offline/queues")},
+		{"queues-last", "one is forgotten", sumInc, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/queues")
+			a.CSCs = a.CSCs[1:]
+		}},
+		{"queues-last", "a CSC behind them", sumInc, func(p *plan.Plan) {
+			act[*plan.SetState](p, "offline/queues").CSCs = []string{"ScriptQueue:3", "ScriptQueue:2", "Test:42", "ScriptQueue:1"}
+		}},
+		{"shutdown-script", "in an incremental upgrade", sumInc, add("offline", plan.Step{ID: "x", Action: plan.Action{Doer: &plan.Script{Path: shutdownScript}}})},
+		{"shutdown-script", "not at all", sumFull, drop("offline/shutdown")},
+		{"shutdown-script", "without a reason, with an end, with any end", sumFull, func(p *plan.Plan) {
+			a := act[*plan.Script](p, "offline/shutdown")
+			a.Config = "user: csu\nstart_with: [Watcher]\nignore: [MTM1M3, MTM1M3TS, GIS]\nend_with: [ATAOS]\n"
+			a.Accept = []string{"DONE", "FAILED", "STOPPED"}
+		}},
+		{"shutdown-script", "a configuration that can't be read", sumFull, func(p *plan.Plan) { act[*plan.Script](p, "offline/shutdown").Config = "{user: csu}" }},
+		{"all-offline", "one is forgotten", sumFull, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/rest")
+			a.CSCs = a.CSCs[:len(a.CSCs)-1]
+		}},
+		{"all-offline", "no look between", sumFull, drop("offline/settled")},
+		{"offline-before-removal", "a Job of a CSC that is up", sumInc, func(p *plan.Plan) {
+			act[*plan.SetState](p, "offline/cscs").CSCs = []string{"ATCamera:0", "GenericCamera:101"}
+		}},
+		{"offline-before-removal", "a service whose CSC is up", sumInc, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/cscs")
+			a.CSCs = a.CSCs[:len(a.CSCs)-1]
+		}},
+		{"only-concerned", "another CSC goes down", sumInc, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/cscs")
+			a.CSCs = append(a.CSCs, "ATAOS:0")
+		}},
+		{"only-concerned", "a changed one stays up", sumInc, func(p *plan.Plan) {
+			p.Upgrade.Changed = append(p.Upgrade.Changed, plan.Change{CSC: "ATAOS:0", Revision: 1})
+		}},
+		{"only-concerned", "another host", sumInc, add("services-down", ssh("x", "P17", plan.Stop, "m1m3-crio-vms", "admin", "ts-VMS"))},
+		{"only-concerned", "another application", sumInc, add("deploy", sync("x", "P33", "auxtel", nil))},
+		{"only-concerned", "a host and an application that nobody touches", sumInc, func(p *plan.Plan) {
+			p.Upgrade.Hosts, p.Upgrade.Applications = []string{"m1m3-crio-vms"}, []string{"auxtel"}
+		}},
+	}
+}
+
+func protectedBreaches() []breach {
+	return []breach{
+		{"protected", "sent to OFFLINE", sumFull, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/rest")
+			a.CSCs = append(a.CSCs, "MTM1M3:0")
+		}},
+		{"protected", "not on the ignore list", sumFull, func(p *plan.Plan) {
+			a := act[*plan.Script](p, "offline/shutdown")
+			a.Config = strings.Replace(a.Config, "- MTM1M3TS\n", "", 1)
+		}},
+		{"protected", "its service is stopped", sumInc, add("services-down", ssh("x", "P17", plan.Stop, "m1m3-crio-ss", "admin", "ts-M1M3support"))},
+		{"protected", "brought to another state", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "m1m3-crio-ss/back").State = plan.Enabled }},
+		{"protected", "not looked at before", sumInc, drop("begin/kept")},
+		{"protected", "left half done", sumRec, drop("m1m3-crio-ts/back")},
+		{"m2-closed-loop", "nobody asks", sumInc, drop("begin/m2")},
+		{"m2-closed-loop", "the principal is not asked", sumFull, func(p *plan.Plan) { at(p, "begin/m2").Consent, at(p, "begin/m2").Principals = "", nil }},
+		{"m2-closed-loop", "something goes down before", sumFull, add("begin", ssh("x", "P17", plan.Stop, "azar03", "dco", "gc"))},
+		{"m2-recovery", "MTM2 stays down", sumRec, drop("m2/enabled")},
+		{"m2-recovery", "without the principal", sumRec, func(p *plan.Plan) { at(p, "m2/enabled").Principals = nil }},
+		{"m2-recovery", "nobody asks about the VM", sumRec, drop("begin/vm")},
+		{"m2-recovery", "closed loop and release at the same time", sumRec, func(p *plan.Plan) { at(p, "m2/vm").Needs = []string{"m2/seen"} }},
+		{"m2-recovery", "a machine is rebooted before", sumRec, add("m2", step("x", "P47", time.Hour, &plan.Reboot{Host: "azar02", User: "own", Command: "reboot"}))},
+	}
+}
+
+func clusterBreaches() []breach {
+	return []breach{
+		{"selector-width", "too wide", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class=ess" }},
+		{"selector-width", "too narrow", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mt").Selector = "csc-class=mtmount" }},
+		{"selector-width", "another namespace", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Namespace = "obssys" }},
+		{"selector-width", "an unknown label", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "app=ess" }},
+		{"selector-width", "no selector that can be read", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class in ess" }},
+		{"selector-width", "other namespaces", sumFull, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/nublado").Selector = "argocd.argoproj.io/instance" }},
+		{"nublado-consent", "unasked", sumFull, func(p *plan.Plan) { at(p, "jobs/nublado").Consent = "" }},
+		{"nublado-consent", "in an incremental upgrade", sumInc, add("jobs", step("x", "P19", time.Hour, &plan.Delete{Objects: plan.Namespaces, Selector: nubladoSelector}, consented()))},
+		{"jobs-replaced", "synced before it is deleted", sumRec, unneed("deploy/love")},
+		{"jobs-replaced", "not brought back", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs = nil }},
+		{"jobs-replaced", "not deleted", sumFull, drop("jobs/auxtel")},
+		{"jobs-replaced", "deleted twice", sumInc, add("jobs", deleteJobs("x", "P21", "envsys", "csc=ess105", []string{"ESS:105"}))},
+		{"jobs-replaced", "love-commander too early", sumFull, add("jobs", deleteJobs("x", "P18", love, "csc", []string{"love-commander"}))},
+		{"images", "another revision", sumInc, func(p *plan.Plan) { csc(p, "MTMount:0").Image = "ts-dockerhub.lsst.org/mtmount:c0045.008" }},
+		{"images", "the old cycle", sumFull, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ts-dockerhub.lsst.org/ataos:c0044" }},
+		{"images", "no tag", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ataos" }},
+		{"sync-width", "a Job of another CSC", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[0].Name = "ess104" }},
+		{"sync-width", "another kind of object", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[1].Kind = "Secret" }},
+		{"sync-width", "a CSC of another application", sumFull, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs[0] = "ATAOS:0" }},
+	}
+}
+
+func hostBreaches() []breach {
+	return []breach{
+		{"stopped-is-started", "never", sumInc, drop("services-up/azar03")},
+		{"stopped-is-started", "twice", sumInc, add("services-up", ssh("x", "P36", plan.Start, "azar03", "dco", "gc"))},
+		{"stopped-is-started", "a person, who is not told where", sumInc, func(p *plan.Plan) { act[*plan.Manual](p, "cameras-up/bridge").Text = "The camera team starts it." }},
+		{"update-while-stopped", "while it runs", sumFull, unneed("hosts/ess-update")},
+		{"update-while-stopped", "never stopped", sumFull, drop("hosts/ess-stop")},
+		{"update-while-stopped", "never updated", sumFull, drop("hosts/ess-update")},
+		{"update-while-stopped", "its checkout stays", sumFull, drop("configuration/azar03")},
+		{"crios-updated", "one is forgotten", sumFull, drop("hosts/vms")},
+		{"crios-updated", "done already", sumFull, func(p *plan.Plan) { p.Upgrade.CriosDone = true }},
+		{"silent-before-start", "a second daemon", sumRec, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/start").Silent = nil }},
+		{"silent-before-start", "one is not started", sumRec, drop("m1m3-crio-vms/start")},
+		{"reboot-consent", "unasked", sumRec, func(p *plan.Plan) { at(p, "reboot/azar02").Consent = "" }},
+		{"reboot-consent", "in an upgrade", sumInc, add("end", step("x", "P47", time.Hour, &plan.Reboot{Host: "azar03", User: "dco", Command: "reboot"}, consented()))},
+		{"careful-update", "unasked", sumFull, func(p *plan.Plan) { at(p, "hosts/vms").Consent = "" }},
+		{"registry-back", "never", sumFull, func(p *plan.Plan) { p.Final = nil }},
+		{"registry-back", "another level", sumFull, func(p *plan.Plan) { act[*plan.Compatibility](p, "schema/none").Set = "BACKWARD" }},
+		{"registry-back", "unasked", sumFull, func(p *plan.Plan) { p.Upgrade.BreaksSchema = false }},
+		{"registry-back", "forgotten", sumFull, drop("schema/none")},
+		{"registry-back", "in an incremental upgrade", sumInc, func(p *plan.Plan) { p.Upgrade.BreaksSchema = true }},
+		{"final-undoes", "something else", sumFull, func(p *plan.Plan) { p.Final[0].Action.Doer = &plan.Announce{Channel: "#site-announce", Text: "over"} }},
+		{"final-undoes", "to another level", sumFull, func(p *plan.Plan) { act[*plan.Compatibility](p, "final/forward").Set = "FULL" }},
+	}
+}
+
+func systemBreaches() []breach {
+	return []breach{
+		{"system-down", "a script while its queue is down", sumInc, add("jobs", setState("x", "P14", plan.Offline, 0, []string{"ESS:104"}))},
+		{"system-down", "a script while LOVE is synced", sumRec, add("deploy", setState("x", "P41", plan.Enabled, 0, []string{"ESS:104"}))},
+		{"system-down", "a look while sasquatch is synced", sumFull, func(p *plan.Plan) {
+			add("platform", step("x", "P37", time.Hour, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby}, CSCs: []string{"ATAOS:0"}}}}))(p)
+		}},
+		{"system-down", "the queue is not seen back", sumInc, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "watch/up")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "ScriptQueue:1") })
+		}},
+		{"one-queue", "another one", sumInc, func(p *plan.Plan) { act[*plan.SetState](p, "offline/cscs").Queue = 2 }},
+		{"one-queue", "one that is not there", sumInc, func(p *plan.Plan) { p.Upgrade.Queue = 4 }},
+		{"alarms", "muted while the Watcher is down", sumInc, func(p *plan.Plan) { act[*plan.SetState](p, "offline/queues").MuteAlarms = true }},
+		{"minimal-testing", "a telescope is not tested", btsRec, func(p *plan.Plan) {
+			p.Stages = slices.DeleteFunc(p.Stages, func(s plan.Stage) bool { return s.ID == "testing-p51" })
+		}},
+		{"minimal-testing", "two scripts at a time", btsInc, unneed("testing-p50/script-3")},
+		{"minimal-testing", "another order", btsInc, func(p *plan.Plan) {
+			a, b := at(p, "testing-p50/script-1"), at(p, "testing-p50/script-6")
+			a.Action, b.Action = b.Action, a.Action
+		}},
+		{"minimal-testing", "a CSC is not cycled, and nobody looks", btsInc, func(p *plan.Plan) {
+			act[*plan.SetState](p, "testing/standby").CSCs = []string{"ESS:105"}
+			drop("testing/populated")(p)
+		}},
+		{"minimal-testing", "at the summit", sumInc, add("end", step("x", "P50", time.Hour, &plan.Script{Queue: 2, Path: "auxtel/enable_atcs.py", Standard: true, Accept: []string{"DONE"}}))},
+		{"tracking-only", "an image", ttsRec, func(p *plan.Plan) { act[*plan.Script](p, "testing-p50/script-3").Path = "auxtel/take_image_latiss.py" }},
+		{"enabled-after-maintenance", "one is forgotten", ttsRec, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "enable-all/all")
+			a.CSCs = a.CSCs[1:]
+		}},
+		{"enabled-after-maintenance", "although testing follows", ttsRec, func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = true }},
+		{"known-script", "states by a script", sumInc, add("offline", step("x", "P14", time.Hour, &plan.Script{Queue: 1, Path: setStateScript, Standard: true, Accept: []string{"DONE"}}))},
+		{"known-script", "an end that is none", btsInc, func(p *plan.Plan) { act[*plan.Script](p, "testing-p50/script-1").Accept = []string{"DONE", "FAILED"} }},
+	}
+}
+
+func stateBreaches() []breach {
+	return []breach{
+		{"seen-back", "never seen", sumInc, func(p *plan.Plan) {
+			for _, id := range []string{"enable/seen", "watch/up"} {
+				a := act[*plan.AwaitState](p, id)
+				a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTMount:0") })
+			}
+		}},
+		{"seen-back", "never brought there", sumInc, drop("enable/watcher")},
+		{"seen-back", "in FAULT will do", sumInc, func(p *plan.Plan) {
+			for _, id := range []string{"enable/seen", "watch/up"} {
+				for i := range act[*plan.AwaitState](p, id).Want {
+					w := &act[*plan.AwaitState](p, id).Want[i]
+					w.States = append(w.States, plan.Fault)
+				}
+			}
+		}},
+		{"seen-back", "looked at too early", sumInc, unneed("enable/seen")},
+		{"watcher-enabled", "left in STANDBY", sumInc, func(p *plan.Plan) { csc(p, watcher).Expect = plan.Standby }},
+		{"enabled-in-groups", "all in one script", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "enable/ess").GroupSize = 0 }},
+		{"enabled-in-groups", "the Watcher with the others", sumFull, unneed("enable/watcher")},
+		{"enabled-if-necessary", "unasked", ttsFull, func(p *plan.Plan) { at(p, "enable/ess").Consent = "" }},
+		{"up-before-command", "commanded before it is up", sumFull, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "watch/up")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "ESS:104") })
+		}},
+	}
+}
+
+func paperBreaches() []breach {
+	return []breach{
+		{"consent", "a stage without one", sumInc, func(p *plan.Plan) { p.Stages[1].Consent = "" }},
+		{"consent", "an empty doubt", sumInc, func(p *plan.Plan) { p.Stages[1].Doubts = []string{""} }},
+		{"consent", "principals and nobody who is asked", sumInc, func(p *plan.Plan) { at(p, "begin/m2").Consent = "" }},
+		{"principals", "the camera team is not asked", sumInc, func(p *plan.Plan) {
+			for i := range p.Stages {
+				if p.Stages[i].ID == "cameras-down" {
+					p.Stages[i].Principals = nil
+				}
+			}
+		}},
+		{"known-names", "a host", sumInc, func(p *plan.Plan) { act[*plan.SSH](p, "services-up/azar03").Host = "azar3" }},
+		{"known-names", "an account", sumInc, func(p *plan.Plan) { act[*plan.SSH](p, "services-up/azar03").User = "root" }},
+		{"known-names", "a CSC", sumInc, func(p *plan.Plan) { act[*plan.SetState](p, "offline/cscs").CSCs[0] = "MTMont:0" }},
+		{"known-names", "a CSC that speaks no SAL, and one twice", sumInc, func(p *plan.Plan) {
+			act[*plan.SetState](p, "offline/cscs").CSCs = []string{"love-commander", "ESS:105", "ESS:105"}
+		}},
+		{"known-names", "an application", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Application = "envsy" }},
+		{"known-names", "a branch", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Revision = "HEAD" }},
+		{"known-names", "a namespace", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Namespace = "default" }},
+		{"known-names", "a channel", sumInc, func(p *plan.Plan) { act[*plan.Announce](p, "begin/announce").Channel = "#general" }},
+		{"known-names", "a principal", sumInc, func(p *plan.Plan) { at(p, "begin/m2").Principals = []string{"M3 principal"} }},
+		{"known-names", "a changed CSC", sumInc, func(p *plan.Plan) { p.Upgrade.Changed[0].CSC = "MTMount:1" }},
+		{"known-names", "an idle host", sumFull, func(p *plan.Plan) {
+			p.Hosts = append(p.Hosts, plan.Host{Name: "tel-hw1", Address: "tel-hw1.example.org", Users: []plan.User{{Name: "dco", Via: "sudo"}}})
+		}},
+		{"targets", "no context, no lag, plain http, no channel", sumInc, func(p *plan.Plan) {
+			p.Targets.Kubernetes.Context, p.Targets.EFD.Lag, p.Targets.LOVE.URL, p.Targets.Slack.Channel = "", 0, "http://love", "general"
+		}},
+		{"sources", "an instruction without its step", sumFull, func(p *plan.Plan) {
+			at(p, "jobs/nublado").Source = []string{"P18"}
+		}},
+		{"sources", "a number that is none", sumInc, func(p *plan.Plan) { at(p, "begin/m2").Source = []string{"P4", "P56"} }},
+		{"time-limits", "too short for a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").Timeout = plan.Duration(time.Minute) }},
+		{"time-limits", "too short for the SAL generation", sumFull, func(p *plan.Plan) { at(p, "hosts/vms").Timeout = plan.Duration(30 * time.Minute) }},
+		{"time-limits", "nearly endless", sumInc, func(p *plan.Plan) { at(p, "watch/up").Timeout = plan.Duration(24 * time.Hour) }},
+		{"failure-asked", "a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").OnFailure = plan.Report }},
+		{"failure-asked", "a hand-over", sumInc, func(p *plan.Plan) { at(p, "cameras-down/stage-1").OnFailure = plan.Report }},
+		{"failure-asked", "a CSC that stays up", sumInc, func(p *plan.Plan) { at(p, "offline/cscs").OnFailure = plan.Report }},
+		{"failure-asked", "a look that nothing follows", sumInc, func(p *plan.Plan) { at(p, "enable/seen").OnFailure = plan.Report }},
+	}
+}
+
+// TestBreaches compares what each rule says about the plans that break it with
+// testdata/<rule>.golden. UPDATE=1 writes those files.
+func TestBreaches(t *testing.T) {
+	all := breaches()
+	for _, r := range Rules() {
+		t.Run(r.Name, func(t *testing.T) {
+			var got strings.Builder
+			fmt.Fprintf(&got, "%s (%s)\n%s\n", r.Name, numbers(r), r.Explain)
+			cases := 0
+			for _, b := range all {
+				if b.rule != r.Name {
+					continue
+				}
+				cases++
+				p := clone(t, goodPlans()[b.plan])
+				b.change(p)
+				violations := r.Check(p)
+				if len(violations) == 0 {
+					t.Errorf("%s: the rule holds", b.name)
+				}
+				fmt.Fprintf(&got, "\n# %s: %s\n", b.plan, b.name)
+				for _, v := range violations {
+					fmt.Fprintf(&got, "%s\n    remedy: %s\n", v, v.Remedy)
+					if v.Rule != r.Name || v.Reason == "" || v.Remedy == "" {
+						t.Errorf("%s: incomplete: %+v", b.name, v)
+					}
+					if !slices.Contains(Check(p), v) {
+						t.Errorf("%s: Check does not report %s", b.name, v)
+					}
+				}
+			}
+			if cases == 0 {
+				t.Error("no plan breaks this rule")
+			}
+			golden(t, filepath.Join("testdata", r.Name+".golden"), got.String())
+		})
+	}
+}
+
+// numbers lists a rule's numbers, the rule about all of them briefly.
+func numbers(r Rule) string {
+	if len(r.Numbers) == lastNumber {
+		return "all"
+	}
+	return strings.Join(r.Numbers, ", ")
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	if os.Getenv("UPDATE") != "" {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is not what the rule says now (UPDATE=1 renews it):\n%s", name, got)
+	}
+}

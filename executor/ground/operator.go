@@ -1,0 +1,112 @@
+package ground
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// OperatorRights are the rights that csu needs to run plans with these targets,
+// and all that an operator of the ground has. To ask for one's own rights needs
+// none.
+func OperatorRights(targets plan.Targets) []cluster.Permission {
+	var rights []cluster.Permission
+	grant := func(namespace, group, resource, subresource string, verbs ...string) {
+		for _, verb := range verbs {
+			rights = append(rights, cluster.Permission{Verb: verb, Group: group, Resource: resource, Subresource: subresource, Namespace: namespace})
+		}
+	}
+	grant("", "batch", "jobs", "", "get", "list", "delete")
+	grant("", "", "pods", "", "list")
+	grant("", "", "namespaces", "", "get", "list", "delete")
+	grant(targets.Registry.Namespace, "", "pods", "exec", "create", "get")
+	grant(targets.ArgoCD.Namespace, "argoproj.io", "applications", "", "get", "list", "patch", "update")
+	grant(targets.ArgoCD.Namespace, "coordination.k8s.io", "leases", "", "get", "create", "delete")
+	return rights
+}
+
+// Operator makes a new user of the cluster who has the rights that csu needs,
+// without those named, and returns the user's kubeconfig, whose only context is
+// named as the targets'. The namespaces of the targets must be there.
+func (c *Cluster) Operator(t testing.TB, targets plan.Targets, without ...cluster.Permission) (kubeconfig string) {
+	t.Helper()
+	rights := OperatorRights(targets)
+	for _, w := range without {
+		i := slices.Index(rights, w)
+		if i < 0 {
+			t.Fatalf("take the right %q from an operator: operators don't have it", w)
+		}
+		rights = slices.Delete(rights, i, i+1)
+	}
+	c.mu.Lock()
+	c.operators++
+	user := fmt.Sprintf("operator%d", c.operators)
+	certificate := c.plane.authority.client(t, user)
+	c.mu.Unlock()
+	for _, namespace := range []string{"", targets.Registry.Namespace, targets.ArgoCD.Namespace} {
+		c.bind(t, user, namespace, rights)
+	}
+	kubeconfig = filepath.Join(c.dir, user+".kubeconfig")
+	c.writeKubeconfig(t, kubeconfig, targets.Kubernetes.Context, certificate)
+	return kubeconfig
+}
+
+// bind gives a user those of the rights that hold in a namespace; "" is the
+// whole cluster.
+func (c *Cluster) bind(t testing.TB, user, namespace string, rights []cluster.Permission) {
+	t.Helper()
+	var rules []rbacv1.PolicyRule
+	for _, r := range rights {
+		if r.Namespace != namespace {
+			continue
+		}
+		resource := r.Resource
+		if r.Subresource != "" {
+			resource += "/" + r.Subresource
+		}
+		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{r.Group}, Resources: []string{resource}, Verbs: []string{r.Verb}})
+	}
+	object := metav1.ObjectMeta{Name: user, Namespace: namespace}
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}
+	api := c.Admin.RbacV1()
+	var err error
+	if namespace == "" {
+		if _, err = api.ClusterRoles().Create(t.Context(), &rbacv1.ClusterRole{ObjectMeta: object, Rules: rules}, metav1.CreateOptions{}); err == nil {
+			_, err = api.ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+				ObjectMeta: object, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
+			}, metav1.CreateOptions{})
+		}
+	} else {
+		if _, err = api.Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: object, Rules: rules}, metav1.CreateOptions{}); err == nil {
+			_, err = api.RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
+				ObjectMeta: object, Subjects: subjects, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+			}, metav1.CreateOptions{})
+		}
+	}
+	if err != nil {
+		t.Fatalf("give %s its rights in namespace %q: %v", user, namespace, err)
+	}
+}
+
+// writeKubeconfig writes a kubeconfig with one context, in whose namespace Argo
+// CD's controllers look for their own configuration.
+func (c *Cluster) writeKubeconfig(t testing.TB, name, context string, client pair) {
+	t.Helper()
+	config := clientcmdapi.NewConfig()
+	config.Clusters["ground"] = &clientcmdapi.Cluster{Server: c.URL, CertificateAuthorityData: c.plane.authority.pem}
+	config.AuthInfos["ground"] = &clientcmdapi.AuthInfo{ClientCertificateData: client.certificate, ClientKeyData: client.key}
+	config.Contexts[context] = &clientcmdapi.Context{Cluster: "ground", AuthInfo: "ground", Namespace: argoNamespace}
+	config.CurrentContext = context
+	if err := clientcmd.WriteToFile(*config, name); err != nil {
+		t.Fatalf("write a kubeconfig: %v", err)
+	}
+}

@@ -1,0 +1,210 @@
+package ground
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// server is a server process to be started.
+type server struct {
+	name    string // of its log file, and for messages
+	program string
+	dir     string   // where its log goes
+	env     []string // beside the environment's own
+	ports   int      // how many ports it needs
+	// arguments gets that many ports that are free.
+	arguments func(ports []int) []string
+	// ready asks the server whether it is ready; its error says what it waits
+	// for.
+	ready func(ctx context.Context, ports []int) error
+	limit time.Duration // until it is ready, two minutes by default
+}
+
+// process is a server that runs.
+type process struct {
+	name  string
+	log   string
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+// start starts the server, waits until it is ready, and ends it, by its process
+// id, with the test. Its log is shown where the test has failed. It returns the
+// ports that the server was given: one that was free may be taken before the
+// server has it; then others are tried.
+func (s server) start(t testing.TB) []int {
+	t.Helper()
+	var err error
+	for range 5 {
+		var ports []int
+		var p *process
+		if ports, err = freePorts(s.ports); err != nil {
+			t.Fatalf("start %s: %v", s.name, err)
+		}
+		if p, err = s.run(ports); err != nil {
+			t.Fatal(err)
+		}
+		if err = s.wait(t.Context(), p, ports); err == nil {
+			t.Cleanup(func() { p.stop(t) })
+			return ports
+		}
+		ended := p.hasEnded()
+		p.kill()
+		if !ended {
+			break // it has its ports
+		}
+	}
+	t.Fatalf("start %s: %v; the end of its log:\n%s", s.name, err, s.logText(60))
+	return nil
+}
+
+func (s server) logFile() string { return filepath.Join(s.dir, s.name+".log") }
+
+func (s server) logText(lines int) string { return logText(s.logFile(), lines) }
+
+func logText(file string, lines int) string {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(text), lines)
+}
+
+func (s server) run(ports []int) (*process, error) {
+	log, err := os.Create(s.logFile())
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.name, err)
+	}
+	defer log.Close() // the process has its own
+	cmd := exec.Command(s.program, s.arguments(ports)...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = diesWithParent()
+	if err := launch(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.name, err)
+	}
+	p := &process{name: s.name, log: s.logFile(), cmd: cmd, ended: make(chan struct{})}
+	go func() {
+		// It ends by a signal, or because it could not start; its log says why.
+		_ = cmd.Wait()
+		close(p.ended)
+	}()
+	return p, nil
+}
+
+// launch starts a process from a thread that lives as long as the program: the
+// kernel takes the end of the starting thread for the end of the parent.
+func launch(cmd *exec.Cmd) error {
+	launcher.once.Do(func() {
+		launcher.starts = make(chan func())
+		go func() {
+			runtime.LockOSThread()
+			for start := range launcher.starts {
+				start()
+			}
+		}()
+	})
+	err := make(chan error)
+	launcher.starts <- func() { err <- cmd.Start() }
+	return <-err
+}
+
+var launcher struct {
+	once   sync.Once
+	starts chan func()
+}
+
+func (s server) wait(ctx context.Context, p *process, ports []int) error {
+	limit := s.limit
+	if limit == 0 {
+		limit = 2 * time.Minute
+	}
+	for began := time.Now(); ; {
+		look, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := s.ready(look, ports)
+		cancel()
+		if err == nil && !p.hasEnded() {
+			return nil
+		}
+		switch {
+		case p.hasEnded():
+			return errors.New("it has ended")
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Since(began) > limit:
+			return fmt.Errorf("it is not ready after %s: %w", limit, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *process) stop(t testing.TB) {
+	if p.hasEnded() {
+		t.Errorf("%s has ended before the test: %s", p.name, p.cmd.ProcessState)
+	}
+	p.kill()
+	if t.Failed() {
+		t.Logf("end of the log of %s:\n%s", p.name, logText(p.log, 40))
+	}
+}
+
+func (p *process) kill() {
+	// An error means that it has ended already, which is then waited for.
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// freePorts returns ports of the loopback interface that are free now. They lie
+// below those that the kernel gives to connections and to listeners that ask for
+// any: else it could give one away before the server has it.
+func freePorts(n int) ([]int, error) {
+	const low, high = 20000, 32000
+	var ports []int
+	for tries := 0; len(ports) < n; tries++ {
+		if tries == 1000 {
+			return nil, fmt.Errorf("no free port between %d and %d", low, high)
+		}
+		port := low + rand.IntN(high-low)
+		listener, err := net.Listen("tcp", local(port))
+		if err != nil {
+			continue
+		}
+		// Kept until all are found, so that none is found twice.
+		defer listener.Close()
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// local returns the address of a port on the loopback interface.
+func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// answers is a server's ready for those that need no more than to listen.
+func answers(ctx context.Context, ports []int) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", local(ports[0]))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}

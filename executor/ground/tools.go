@@ -1,0 +1,262 @@
+package ground
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Tools are the programs that Debian doesn't have, built from their Go modules:
+// paths of files.
+type Tools struct {
+	Etcd, APIServer, ControllerManager, Scheduler, Kwok string
+	// The roles of Argo CD's one program, which goes by the name that it is
+	// called by.
+	RepoServer, ApplicationController string
+
+	KwokCRDs, KwokStages, ArgoCDCRDs string // folders of manifests
+}
+
+// toolModule is a nested module below tools, which pins the version of what is
+// built. Their dependencies contradict one another, so that each is its own.
+type toolModule struct {
+	name     string
+	module   string            // that holds programs and manifests
+	programs map[string]string // file name to package
+	links    map[string]string // further name to file name
+	copies   map[string]string // folder in the cache to folder in the module
+	takes    string            // for the first build, on two cores
+	ldflags  string
+}
+
+var toolModules = []toolModule{
+	{
+		name: "etcd", module: "go.etcd.io/etcd/server/v3", takes: "one minute",
+		programs: map[string]string{"etcd": "go.etcd.io/etcd/server/v3"},
+	},
+	{
+		name: "kubernetes", module: "k8s.io/kubernetes", takes: "ten minutes",
+		programs: map[string]string{
+			"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
+			"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+			"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
+		},
+		// Otherwise they call themselves v0.0.0, which some clients compare.
+		ldflags: "-X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37",
+	},
+	{
+		name: "kwok", module: "sigs.k8s.io/kwok", takes: "two minutes",
+		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
+		copies:   map[string]string{"kwok-crds": "kustomize/crd/bases", "kwok-stages": "kustomize/stage/node"},
+	},
+	{
+		name: "argocd", module: "github.com/argoproj/argo-cd/v3", takes: "five minutes",
+		programs: map[string]string{"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
+		links:    map[string]string{"argocd-repo-server": "argocd", "argocd-application-controller": "argocd"},
+		copies:   map[string]string{"argocd-crds": "manifests/crds"},
+	},
+}
+
+// BuildTools returns the tools, after building those that the user's cache
+// folder lacks. The first time that takes many minutes, and it says so to
+// report. Of several test programs that want them at once one builds, the others
+// wait. It needs the project's source: the working folder must be in it.
+func BuildTools(ctx context.Context, report io.Writer) (*Tools, error) {
+	source, err := toolSource()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("find the cache folder for the proving ground's tools: %w", err)
+	}
+	cache = filepath.Join(cache, "csu-ground")
+	digest, err := toolDigest(source)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(cache, digest)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("make the cache folder for the proving ground's tools: %w", err)
+	}
+	for _, m := range toolModules {
+		if m.built(dir) {
+			continue
+		}
+		if err := m.buildOnce(ctx, report, source, dir); err != nil {
+			return nil, err
+		}
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	return &Tools{
+		Etcd: in("etcd"), APIServer: in("kube-apiserver"), ControllerManager: in("kube-controller-manager"), Scheduler: in("kube-scheduler"),
+		Kwok: in("kwok"), RepoServer: in("argocd-repo-server"), ApplicationController: in("argocd-application-controller"),
+		KwokCRDs: in("kwok-crds"), KwokStages: in("kwok-stages"), ArgoCDCRDs: in("argocd-crds"),
+	}, nil
+}
+
+// toolSource finds the folder with the tools' modules from the working folder
+// upwards: it can't be embedded, since Go embeds no other modules.
+func toolSource() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		source := filepath.Join(dir, "executor", "ground", "tools")
+		if _, err := os.Stat(filepath.Join(source, toolModules[0].name, "go.mod")); err == nil {
+			return source, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("find executor/ground/tools: the working folder is not in the source of csu")
+		}
+		dir = parent
+	}
+}
+
+// toolDigest names what the tools are built from: the modules' pinned versions,
+// the recipe and the compiler.
+func toolDigest(source string) (string, error) {
+	sum := sha256.New()
+	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	for _, m := range toolModules {
+		fmt.Fprintf(sum, "%+v\n", m)
+		for _, name := range []string{"go.mod", "go.sum"} {
+			text, err := os.ReadFile(filepath.Join(source, m.name, name))
+			if err != nil {
+				return "", fmt.Errorf("read what the proving ground's tools are built from: %w", err)
+			}
+			fmt.Fprintf(sum, "%d\n%s", len(text), text)
+		}
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:16], nil
+}
+
+// built tells whether all of a module's files are in the folder.
+func (m toolModule) built(dir string) bool {
+	for _, name := range m.files() {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (m toolModule) files() []string {
+	var names []string
+	for _, set := range []map[string]string{m.programs, m.links, m.copies} {
+		for name := range set {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// buildOnce builds a module's programs while it holds a lock. Unless another
+// process has done it in the meantime.
+func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir string) error {
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return fmt.Errorf("lock the proving ground's tools: %w", err)
+	}
+	defer lock.Close() // which also unlocks
+	for said := false; ; {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return fmt.Errorf("lock the proving ground's tools: %w", err)
+		}
+		if !said {
+			fmt.Fprintf(report, "ground: another process builds the proving ground's tools; waiting for it\n")
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the process that builds the proving ground's tools: %w", ctx.Err())
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	if m.built(dir) {
+		return nil
+	}
+	began := time.Now()
+	fmt.Fprintf(report, "ground: building %s from %s; the first time takes about %s, and it is kept in %s\n", m.name, m.module, m.takes, dir)
+	if err := m.build(ctx, filepath.Join(source, m.name), dir); err != nil {
+		return fmt.Errorf("build the proving ground's %s: %w", m.name, err)
+	}
+	fmt.Fprintf(report, "ground: built %s in %s\n", m.name, time.Since(began).Round(time.Second))
+	return nil
+}
+
+// build builds into a folder beside and moves what is whole into place, so that
+// a build that was broken off leaves nothing that looks built.
+func (m toolModule) build(ctx context.Context, source, dir string) error {
+	scratch, err := os.MkdirTemp(dir, "build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	for name, pkg := range m.programs {
+		if _, err := m.runGo(ctx, source, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", filepath.Join(scratch, name), pkg); err != nil {
+			return err
+		}
+	}
+	for name, to := range m.links {
+		if err := os.Symlink(to, filepath.Join(scratch, name)); err != nil {
+			return err
+		}
+	}
+	for name, from := range m.copies {
+		out, err := m.runGo(ctx, source, "list", "-m", "-f", "{{.Dir}}", m.module)
+		if err != nil {
+			return err
+		}
+		if err := os.CopyFS(filepath.Join(scratch, name), os.DirFS(filepath.Join(strings.TrimSpace(out), from))); err != nil {
+			return err
+		}
+	}
+	for _, name := range m.files() {
+		to := filepath.Join(dir, name)
+		if err := os.RemoveAll(to); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(scratch, name), to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m toolModule) runGo(ctx context.Context, dir string, arguments ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", arguments...)
+	cmd.Dir = dir
+	// The tools have their own versions, whatever a workspace says; without cgo
+	// they need no C compiler.
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(arguments, " "), err, lastLines(errs.String(), 30))
+	}
+	return out.String(), nil
+}
+
+// lastLines returns at most the n last lines of a text.
+func lastLines(text string, n int) string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
