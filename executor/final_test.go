@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -102,6 +103,23 @@ func TestAbortWithoutARun(t *testing.T) {
 	}
 	if _, there := b.disk.Content("j"); there {
 		t.Error("a journal was made")
+	}
+}
+
+// TestAbortOfAnothersSite: a refused abort leaves the run as it was.
+func TestAbortOfAnothersSite(t *testing.T) {
+	b := schema(t)
+	b.must(Reached, func(o *Options) { o.Until = "two" })
+	held := &cluster.HeldError{Namespace: "argocd", Name: "csu-summit"}
+	b.lease.fail = held
+	var refused *RefusedError
+	if _, err := Abort(t.Context(), b.options()); !errors.As(err, &refused) || b.state().Aborting {
+		t.Errorf("abort = %v, aborting %v", err, b.state().Aborting)
+	}
+	// A cluster that does not answer keeps nobody from aborting.
+	b.lease.fail = errors.New("the API server does not answer")
+	if res, err := Abort(t.Context(), b.options()); err != nil || res.End != GivenUp {
+		t.Errorf("abort = %q, %v", res.End, err)
 	}
 }
 

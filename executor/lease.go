@@ -64,7 +64,7 @@ func (r *run) acquire() error {
 		return nil // interrupted; drive sees that
 	case errors.As(err, &held):
 		return &RefusedError{Err: err}
-	case r.o.Plan.Type != plan.Recovery && !r.aborting():
+	case r.o.Plan.Type != plan.Recovery && !r.giveUp && !r.aborting():
 		return &RefusedError{Reason: "the site's Lease could not be had", Err: err, Hint: "see to it that the cluster answers, then repeat the command"}
 	}
 	text := fmt.Sprintf("the site's Lease could not be had, and the run goes on without it: see to it that nobody else runs an upgrade: %v", err)

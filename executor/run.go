@@ -63,6 +63,9 @@ type Options struct {
 	// Preflight looks, before the consent of each stage, whether what the stage
 	// uses is there. It changes nothing; its error ends the run, resumable.
 	Preflight func(ctx context.Context, stage *plan.Stage, s *State) error
+	// SkipPreflight is why there is no preflight, for the journal; "" where there
+	// is one.
+	SkipPreflight string
 	// Performer returns what carries out an action; nil is [action.Of].
 	Performer func(plan.Doer) action.Performer
 }
@@ -127,11 +130,7 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 	if err := r.open(); err != nil {
 		return Result{}, err
 	}
-	if !r.state.Aborting {
-		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", o.Name)}); err != nil {
-			return r.finish(err)
-		}
-	}
+	r.giveUp = true
 	return r.finish(r.drive())
 }
 
@@ -144,6 +143,7 @@ type run struct {
 	changed chan struct{} // wakes the scheduler
 	stages  map[string]*plan.Stage
 	leased  bool
+	giveUp  bool // this is csu abort
 
 	mu      sync.Mutex // guards what follows
 	journal *journal.Journal
@@ -307,12 +307,26 @@ func (r *run) drive() error {
 			return err
 		}
 	}
+	if r.o.SkipPreflight != "" {
+		text := fmt.Sprintf("%s went on without preflight: %s", r.o.Name, r.o.SkipPreflight)
+		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+			return err
+		}
+		r.tell(operator.Notice, "", "", "%s", text)
+	}
+	if r.giveUp && !r.aborting() {
+		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", r.o.Name)}); err != nil {
+			return err
+		}
+	}
 	for i := range r.state.Stages {
 		if r.ending() {
 			break
 		}
-		r.stage(&r.state.Stages[i])
-		if r.state.Stages[i].Done && r.o.Until == r.state.Stages[i].Stage.ID && !r.aborting() {
+		if r.stage(&r.state.Stages[i]); !r.state.Stages[i].Done {
+			break // the next one must not even be asked about
+		}
+		if r.o.Until == r.state.Stages[i].Stage.ID && !r.aborting() {
 			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as was asked for; take the run up with --resume", r.o.Until)})
 		}
 	}

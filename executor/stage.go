@@ -2,6 +2,7 @@ package executor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -45,6 +46,10 @@ func (r *run) consented(s *StageState) bool {
 	if r.o.Preflight != nil {
 		if err := r.o.Preflight(r.ctx, s.Stage, r.state); err != nil {
 			refused := &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}
+			var hinted *RefusedError
+			if errors.As(err, &hinted) {
+				refused.Hint = hinted.Hint
+			}
 			r.stop(halt{end: Halted, err: refused})
 			return false
 		}
@@ -127,6 +132,9 @@ func (s *schedule) run() bool {
 		if s.running == 0 {
 			switch {
 			case ending:
+				return false
+			case s.r.ctx.Err() != nil:
+				s.leave()
 				return false
 			case len(s.failed) > 0:
 				s.decide()

@@ -279,9 +279,15 @@ func TestPreflight(t *testing.T) {
 func TestStop(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "a")))
 	stop := make(chan struct{})
+	begun := make(chan struct{})
 	b.world.script["one/a"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		<-begun
 		close(stop)
 		time.Sleep(20 * time.Millisecond)
+		return b.world.effect(a, action.Done)
+	}}
+	b.world.script["one/b"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		close(begun)
 		return b.world.effect(a, action.Done)
 	}}
 	b.must(Interrupted, func(o *Options) { o.Stop = stop })
@@ -340,6 +346,22 @@ func TestLeaveAtOnce(t *testing.T) {
 	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b"}) {
 		t.Errorf("effects: %v", got)
 	}
+}
+
+// TestEndedBeforeItBegan: a context that has ended lets nothing begin.
+func TestEndedBeforeItBegan(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
+	b.plan.Final = []plan.Step{undoing("f", "one/a")}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	res, err := Run(ctx, b.options())
+	if err != nil || res.End != Interrupted {
+		t.Errorf("run = %q, %v", res.End, err)
+	}
+	if len(b.person.asked) > 0 || len(b.world.prepared) > 0 || b.state().Begun() {
+		t.Errorf("asked %v, prepared %v", b.person.asked, b.world.prepared)
+	}
+	b.must(Completed)
 }
 
 // TestLongChain is a plan of 5,000 steps, one after the other, taken up before

@@ -80,6 +80,9 @@ func usesOf(p *plan.Plan) uses {
 
 func usesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 
+// Systems are the clients of everything that a run talks to.
+type Systems = action.Systems
+
 // Connect makes the clients of everything that the plan talks to; it makes no
 // request. With a site map they are the map's, on the loopback interface only,
 // with the map's credentials and clock; else the plan's targets, with what
@@ -113,13 +116,28 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	if !used.cluster {
 		return s, nil
 	}
+	return s, c.cluster(p, s)
+}
+
+// ConnectCluster is Connect for the cluster alone; it needs no credential but
+// the kubeconfig's.
+func ConnectCluster(p *plan.Plan, m *sitemap.Map) (*Systems, error) {
+	c := connection{clock: clock.Real()}
+	if m != nil {
+		c.rehearsed(m)
+	}
+	s := &Systems{Clock: c.clock}
+	return s, c.cluster(p, s)
+}
+
+func (c *connection) cluster(p *plan.Plan, s *Systems) (err error) {
 	if s.Cluster, err = cluster.Connect(c.kubeconfig, p.Targets.Kubernetes.Context); err != nil {
-		return nil, err
+		return err
 	}
 	s.Cluster.SetClock(c.clock)
 	s.ArgoCD = argocd.New(s.Cluster, p.Targets.ArgoCD.Namespace, c.clock)
 	s.Registry = registry.New(s.Cluster, p.Targets.Registry.Namespace, p.Targets.Registry.Selector, p.Targets.Registry.Container)
-	return s, nil
+	return nil
 }
 
 // connection is what Connect chooses between the real site and a stand-in.

@@ -33,10 +33,11 @@ type runFlags struct {
 }
 
 type execCommand struct {
-	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
-	Resume bool   `help:"Take up the run whose journal is beside the plan."`
-	Until  string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
-	DryRun bool   `help:"Print what would run, and touch nothing."`
+	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Resume        bool   `help:"Take up the run whose journal is beside the plan."`
+	Until         string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
+	SkipPreflight string `help:"Do not look beforehand whether everything is there, for this reason, which the journal keeps." placeholder:"REASON"`
+	DryRun        bool   `help:"Print what would run, and touch nothing."`
 	runFlags
 }
 
@@ -68,6 +69,9 @@ func (cmd *execCommand) Run(c *console) error {
 	}
 	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = cmd.Resume, cmd.Until
+		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
+			o.Preflight = c.beforeStage(l, o.Systems)
+		}
 		return executor.Run(ctx, o)
 	})
 }

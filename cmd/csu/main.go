@@ -32,13 +32,15 @@ const (
 type commands struct {
 	Root string `help:"The project's folder: the one with cue.mod. By default the working directory or the closest one above it." placeholder:"DIR"`
 
-	Plan     planCommands    `cmd:"" help:"Compile, check and show plans."`
-	Exec     execCommand     `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
-	Abort    abortCommand    `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
-	Status   statusCommand   `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
-	Announce announceCommand `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
-	Rehearse rehearseCommand `cmd:"" help:"Carry out a plan against a simulated site."`
-	Version  versionCommand  `cmd:"" help:"Print csu's version."`
+	Plan      planCommands     `cmd:"" help:"Compile, check and show plans."`
+	Preflight preflightCommand `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
+	Exec      execCommand      `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
+	Abort     abortCommand     `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
+	Unlock    unlockCommand    `cmd:"" help:"Remove the Lease that a run has left behind in the cluster."`
+	Status    statusCommand    `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
+	Announce  announceCommand  `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
+	Rehearse  rehearseCommand  `cmd:"" help:"Carry out a plan against a simulated site."`
+	Version   versionCommand   `cmd:"" help:"Print csu's version."`
 }
 
 type planCommands struct {

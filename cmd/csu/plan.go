@@ -58,6 +58,9 @@ func (cmd *compileCommand) Run(c *console) error {
 			return fmt.Errorf("write the plan: %w", err)
 		}
 	}
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return fail(exitInput, "-o - writes to standard output", "write %q: it is no regular file, and would be replaced by one", name)
+	}
 	if err := keepsJournal(name, data); err != nil {
 		return err
 	}

@@ -135,6 +135,9 @@ func jsonReason(data []byte, err error) string {
 		return fmt.Sprintf("line %d: it is not JSON: %v", lineAt(data, syntax.Offset), err)
 	}
 	var typ *json.UnmarshalTypeError
+	if errors.As(err, &typ) && typ.Field == "" {
+		return fmt.Sprintf("line %d: it is not an object, but the JSON kind %q", lineAt(data, typ.Offset), typ.Value)
+	}
 	if errors.As(err, &typ) {
 		return fmt.Sprintf("line %d: field %q is a %s", lineAt(data, typ.Offset), typ.Field, typ.Value)
 	}
@@ -145,25 +148,37 @@ func lineAt(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(int(offset), len(data))], []byte("\n"))
 }
 
-// locate gives problems that name a step or a stage the line where it stands.
+// locate gives problems that name a step, a stage or a row of a table the line
+// where it stands.
 func locate(tree *node, problems []Problem) {
-	lines := map[string]int{}
-	tree.walk(func(n *node) {
-		if id := n.field("id"); id != nil {
-			if s, ok := id.value.(string); ok {
-				if _, seen := lines[s]; !seen {
-					lines[s] = n.line
+	lines := map[string]int{} // by subject
+	note := func(word string, n *node, name string) {
+		if f := n.field(name); f != nil {
+			if s, ok := f.value.(string); ok {
+				if subject := fmt.Sprintf("%s %q", word, s); lines[subject] == 0 {
+					lines[subject] = n.line
 				}
 			}
 		}
-	})
-	for i := range problems {
-		p := &problems[i]
-		if p.Line > 0 {
-			continue
+	}
+	each := func(n *node, list string, visit func(*node)) {
+		if l := n.field(list); l != nil {
+			for _, e := range l.elems {
+				visit(e)
+			}
 		}
-		if _, id, ok := strings.Cut(p.Subject, `"`); ok {
-			p.Line = lines[strings.TrimSuffix(id, `"`)]
+	}
+	step := func(n *node) { note("step", n, "id") }
+	each(tree, "cscs", func(n *node) { note("csc", n, "csc") })
+	each(tree, "hosts", func(n *node) { note("host", n, "name") })
+	each(tree, "stages", func(n *node) {
+		note("stage", n, "id")
+		each(n, "steps", step)
+	})
+	each(tree, "final", step)
+	for i := range problems {
+		if p := &problems[i]; p.Line == 0 {
+			p.Line = lines[p.Subject]
 		}
 	}
 }

@@ -13,7 +13,11 @@ import (
 func Encode(p *Plan) ([]byte, error) {
 	c := *p
 	c.CSCs = present(p.CSCs)
-	c.Hosts = present(p.Hosts)
+	c.Hosts = make([]Host, len(p.Hosts))
+	for i, h := range p.Hosts {
+		h.Users = present(h.Users)
+		c.Hosts[i] = h
+	}
 	c.Targets.Pages = present(p.Targets.Pages)
 	c.Stages = make([]Stage, len(p.Stages))
 	for i, s := range p.Stages {

@@ -7,8 +7,12 @@ import (
 )
 
 // WriteFile writes a whole file or nothing: into a temporary file beside it,
-// which is synced and renamed, and then the folder is synced.
+// which is synced and renamed, and then the folder is synced. What is there and
+// is no regular file, such as a device, is refused: it would be replaced.
 func WriteFile(name string, data []byte) (err error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("write %q: it is no regular file, and would be replaced by one", name)
+	}
 	dir := filepath.Dir(name)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")
 	if err != nil {

@@ -36,16 +36,6 @@ func (n *node) field(name string) *node {
 	return nil
 }
 
-func (n *node) walk(visit func(*node)) {
-	visit(n)
-	for _, f := range n.fields {
-		f.node.walk(visit)
-	}
-	for _, e := range n.elems {
-		e.walk(visit)
-	}
-}
-
 // maxDepth bounds the recursion on hostile input; plans are not deeper than 8.
 const maxDepth = 32
 

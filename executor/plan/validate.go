@@ -71,7 +71,7 @@ func (v *validator) tables() {
 	seen := map[string]bool{}
 	for _, c := range v.plan.CSCs {
 		subject := fmt.Sprintf("csc %q", c.CSC)
-		if c.Speaks() && !ValidCSC(c.CSC) {
+		if c.CSC == "" || c.Speaks() && !ValidCSC(c.CSC) {
 			v.add(subject, "this is not a SAL name with its index, such as \"MTMount:0\"")
 		}
 		if seen[c.CSC] {

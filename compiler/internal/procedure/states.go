@@ -187,9 +187,16 @@ func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 
 // enable adds the steps that bring CSCs to ENABLED: the ESS in groups, so that
 // one that is dead does not keep the others down, the rest one by one, the
-// Watcher last, when there is something to watch (P41, P43).
+// Watcher last, when there is something to watch (P41, P43). Where none is to be
+// enabled, they are only looked at (P37).
 func (b *builder) enable(cscs []string, source string) {
 	s := b.stage("enable", "Bring CSCs to the state that they end in")
+	if len(cscs) == 0 {
+		if plan.Type(b.req.Type) == plan.Recovery {
+			return // they were seen as they came up, and nothing has moved them since
+		}
+		s.Title, source = "See that every CSC is in the state that it ends in", "P37"
+	}
 	var ess, others []string
 	for _, c := range cscs {
 		switch {

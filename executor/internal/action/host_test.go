@@ -195,3 +195,35 @@ func TestReboot(t *testing.T) {
 	h.down(t)
 	expect(t, y.probe(t), Running, "it is rebooting")
 }
+
+// A cRIO's service is started only where its CSC is silent (P45).
+func TestSSHWhereACSCMustBeSilent(t *testing.T) {
+	h, s := newHost(t), newSite(t)
+	h.systems.EFD = s.systems.EFD
+	start := func() *plan.SSH {
+		d := run("", "echo started >>$HOME/daemon")
+		d.Silent = []string{"MTVMS:1"}
+		return d
+	}
+	try := func(identity string) *try {
+		y := h.try(t, identity, start())
+		y.Plan.CSCs = []plan.CSC{row("MTVMS:1"), row("HVAC:0")}
+		return y
+	}
+	ran := func() bool {
+		_, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "test -f $HOME/daemon")
+		return err == nil
+	}
+	expect(t, try("csu-r7k/crios/unknown/1").perform(t), NotDone, "can't be told whether MTVMS:1 is silent", "Look on azar03")
+	s.alive("ENABLED", "HVAC:0")
+	s.alive("STANDBY", "MTVMS:1")
+	expect(t, try("csu-r7k/crios/speaks/1").perform(t), Done, "nothing was run: MTVMS:1 speaks, in STANDBY")
+	if ran() {
+		t.Fatal("a daemon was started beside one that runs, or where nothing was known")
+	}
+	s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.MTVMS.logevent_heartbeat"`)
+	expect(t, try("csu-r7k/crios/silent/1").perform(t), Done, "exit status 0")
+	if !ran() {
+		t.Error("the daemon was not started though its CSC was silent")
+	}
+}

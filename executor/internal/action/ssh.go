@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -40,14 +41,45 @@ type sshNote struct {
 	Started string `json:"started"` // its name there
 }
 
+// script runs each command in a shell of its own, since each stands for itself,
+// and ends with the first that fails. It does not rely on set -e, which lets
+// "cd there && make" pass where there is no such folder.
 func (s sshCommand) script() string {
-	return "set -e\n" + strings.Join(s.d.Commands, "\n") + "\n"
+	var b strings.Builder
+	for _, c := range s.d.Commands {
+		fmt.Fprintf(&b, "( %s\n) || exit $?\n", c)
+	}
+	return b.String()
+}
+
+// silent looks whether a CSC speaks that must be silent before anything is run.
+// Its finding stands where ok is false.
+func (s sshCommand) silent(ctx context.Context, a *Attempt) (finding Finding, ok bool) {
+	if len(s.d.Silent) == 0 {
+		return Finding{}, true
+	}
+	found, err := places(ctx, a, s.d.Silent)
+	if err != nil {
+		return Found(NotDone, "nothing was run, since it can't be told whether %s is silent: %v", plan.CSCList(s.d.Silent), err), false
+	}
+	for _, p := range found {
+		switch {
+		case p.presence == efd.Speaking:
+			return Found(Done, "nothing was run: %s speaks, in %s, and a second daemon must not start beside it", p.row.CSC, p.sight.State), false
+		case !p.known():
+			return Found(NotDone, "nothing was run, since it can't be told whether %s is silent: no other CSC is heard that would show that the EFD takes data in. Look on %s whether it runs, and start it by hand if it does not", p.row.CSC, s.d.Host), false
+		}
+	}
+	return Finding{}, true
 }
 
 func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 	t, err := target(a, s.d.Host, s.d.User)
 	if err != nil {
 		return Found(NotDone, "nothing was run: %v", err)
+	}
+	if finding, ok := s.silent(ctx, a); !ok {
+		return finding
 	}
 	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), s.script())
 	var lost *remote.LostError

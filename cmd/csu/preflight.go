@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/preflight"
+)
+
+type preflightCommand struct {
+	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Stage   string `help:"Check only what this stage needs." placeholder:"STAGE"`
+	SiteMap string `help:"Look at the simulated site of this map." placeholder:"FILE"`
+}
+
+func (preflightCommand) Help() string {
+	return `Looks whether everything that the plan needs is there: LOVE and the permission to command, the EFD and how fresh it is, every host's login and sudo, the cluster and each permission in it, Argo CD's applications, the schema registry's level, Slack, disk and clock, and CSCs that are heard and that the plan does not know. It only reads, and runs no command of the plan. exec does the same before the first stage, and before each stage for what that stage uses.
+
+Examples:
+
+  csu preflight plans/2026-11-24-summit-incremental.json
+  csu preflight plans/2026-12-15-summit-full.json --stage deploy`
+}
+
+func (cmd *preflightCommand) Run(c *console) error {
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true})
+	if err != nil {
+		return err
+	}
+	var stages []string
+	if cmd.Stage != "" {
+		stages = []string{cmd.Stage}
+		if err := knownStages(l.plan, "--stage", cmd.Stage); err != nil {
+			return err
+		}
+	}
+	state, err := executor.ReadState(journal.Disk, l.journal, l.plan, l.digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		state, err = executor.NewState(l.plan), nil
+	}
+	if err != nil {
+		return err
+	}
+	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
+	if err != nil {
+		return err
+	}
+	defer systems.Remote.Close()
+	began := time.Now()
+	checks := preflight.Run(context.Background(), l.preflight(systems, state, stages))
+	c.checks(checks, true)
+	if err := preflight.Verdict(checks); err != nil {
+		return c.notReady(err)
+	}
+	_, err = fmt.Fprintf(c.out, "\nready: %d things looked at in %s\n", len(checks), time.Since(began).Round(100*time.Millisecond))
+	return err
+}
+
+// preflight says what is checked for the stages of a run that stands where the
+// state says.
+func (l *loaded) preflight(systems *executor.Systems, state *executor.State, stages []string) preflight.Options {
+	return preflight.Options{
+		Plan: l.plan, Systems: systems, Stages: stages, RunID: state.Run.ID,
+		Down: state.Down(), Begun: state.Begun(), Rehearsed: l.siteMap != nil, Folder: filepath.Dir(l.journal),
+	}
+}
+
+// beforeStage is exec's preflight: of everything before the first stage, and of
+// what a stage uses before each other.
+func (c *console) beforeStage(l *loaded, systems *executor.Systems) func(context.Context, *plan.Stage, *executor.State) error {
+	return func(ctx context.Context, stage *plan.Stage, state *executor.State) error {
+		stages := []string{stage.ID}
+		if !state.Begun() {
+			stages = nil
+		}
+		checks := preflight.Run(ctx, l.preflight(systems, state, stages))
+		err := preflight.Verdict(checks)
+		if err == nil {
+			c.checks(checks, false)
+			return nil
+		}
+		c.checks(checks, true)
+		return c.notReady(err)
+	}
+}
+
+// checks prints checks: all of them, or only what is worth knowing.
+func (c *console) checks(checks []preflight.Check, all bool) {
+	for _, check := range checks {
+		if !all && check.Result == preflight.Ready {
+			continue
+		}
+		text := strings.ReplaceAll(check.Text, "\n", "\n"+strings.Repeat(" ", 8))
+		fmt.Fprintf(c.out, "%-7s %s: %s\n", check.Result, check.Subject, text)
+		if check.Remedy != "" {
+			fmt.Fprintf(c.out, "        %s\n", check.Remedy)
+		}
+	}
+}
+
+// notReady is the error of a preflight that found something.
+func (c *console) notReady(err error) error {
+	var bad *preflight.NotReadyError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	var subjects []string
+	for _, check := range bad.Checks {
+		subjects = append(subjects, check.Subject)
+	}
+	return &executor.RefusedError{
+		Reason: "not ready: " + strings.Join(subjects, ", "),
+		Hint:   "mend what is said above and repeat the command; csu exec --skip-preflight REASON goes on without, which the journal keeps",
+	}
+}

@@ -1,0 +1,297 @@
+package ground_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lsst-ts/csu/executor/ground"
+	"github.com/lsst-ts/csu/executor/internal/cluster"
+)
+
+func awaitGone(t *testing.T, c *ground.Cluster, client *cluster.Cluster, jobs ...cluster.Object) {
+	t.Helper()
+	c.Until(t, time.Minute, fmt.Sprintf("%v are gone with their pods", jobs), func(ctx context.Context) (bool, error) {
+		left, err := client.RemainingJobs(ctx, jobs)
+		return err == nil && len(left) == 0, err
+	})
+}
+
+func TestAJobIsDeletedWithItsPods(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "deletion", "mtmount", image("mtmount", "c0044"))
+	addJob(t, c, "deletion", "mtaos", image("mtaos", "c0044"))
+	awaitImage(t, c, client, "deletion", "mtmount", image("mtmount", "c0044"))
+	awaitImage(t, c, client, "deletion", "mtaos", image("mtaos", "c0044"))
+	mount := find(t, client, "deletion", "mtmount")
+	if err := client.DeleteJob(t.Context(), mount); err != nil {
+		t.Fatal(err)
+	}
+	// The Job itself is gone at once, its pod takes a second.
+	if jobs, err := client.Jobs(t.Context(), "deletion", "csc-name=mtmount"); err != nil || len(jobs) != 0 {
+		t.Errorf("Jobs = %v, %v, want none after a background deletion", jobs, err)
+	}
+	left, err := client.RemainingJobs(t.Context(), []cluster.Object{mount})
+	if err != nil || !slices.Equal(left, []cluster.Object{mount}) {
+		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod is there still", left, err)
+	}
+	awaitGone(t, c, client, mount)
+	pods, err := c.Admin.CoreV1().Pods("deletion").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(pods.Items) != 1 || pods.Items[0].Labels["csc"] != "mtaos" {
+		t.Errorf("pods = %v, %v, want the other Job's only", pods, err)
+	}
+	if err := client.DeleteJob(t.Context(), mount); err != nil {
+		t.Errorf("DeleteJob of one that is gone = %v, want nil", err)
+	}
+}
+
+func TestANewerJobIsSpared(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "spared", "mtmount", image("mtmount", "c0044"))
+	awaitImage(t, c, client, "spared", "mtmount", image("mtmount", "c0044"))
+	old := find(t, client, "spared", "mtmount")
+	if err := client.DeleteJob(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	awaitGone(t, c, client, old)
+	addJob(t, c, "spared", "mtmount", image("mtmount", "c0045"))
+	awaitImage(t, c, client, "spared", "mtmount", image("mtmount", "c0045"))
+	newer := find(t, client, "spared", "mtmount")
+	if err := client.DeleteJob(t.Context(), old); err != nil {
+		t.Errorf("DeleteJob of one that has a successor = %v, want nil", err)
+	}
+	if left, err := client.RemainingJobs(t.Context(), []cluster.Object{old}); err != nil || len(left) != 0 {
+		t.Errorf("RemainingJobs = %v, %v, want none: the successor's pod is not the old one's", left, err)
+	}
+	if now := find(t, client, "spared", "mtmount"); now != newer || newer == old {
+		t.Errorf("the Job is now %v, want %v, as it was before the deletion of %v", now, newer, old)
+	}
+	awaitImage(t, c, client, "spared", "mtmount", image("mtmount", "c0045"))
+}
+
+func TestAnAbsentNamespaceIsEmpty(t *testing.T) {
+	_, client := connect(t)
+	if jobs, err := client.Jobs(t.Context(), "absent", "csc"); err != nil || len(jobs) != 0 {
+		t.Errorf("Jobs = %v, %v, want none", jobs, err)
+	}
+	if ended, known, err := client.PodEnded(t.Context(), "absent", "mtmount"); err != nil || ended || known {
+		t.Errorf("PodEnded = %v, %v, %v, want not known", ended, known, err)
+	}
+	images, err := client.JobImages(t.Context(), "absent", []string{"mtmount"})
+	want := []cluster.JobImage{{Namespace: "absent", Job: "mtmount", Why: "there is no such Job"}}
+	if err != nil || !cmp.Equal(want, images) {
+		t.Errorf("JobImages = %+v, %v, want %+v", images, err, want)
+	}
+}
+
+func TestNamespacesAreDeletedWithWhatIsInThem(t *testing.T) {
+	c, client := connect(t)
+	sessions := map[string]string{"argocd.argoproj.io/instance": "nublado-users"}
+	for _, name := range []string{"nublado-ann", "nublado-bob"} {
+		c.AddNamespace(t, name, sessions)
+		addJob(t, c, name, "session", image("nublado", "c0044"))
+	}
+	found, err := client.Namespaces(t.Context(), "argocd.argoproj.io/instance=nublado-users")
+	if err != nil || len(found) != 2 || found[0].Name != "nublado-ann" || found[1].Name != "nublado-bob" {
+		t.Fatalf("Namespaces = %v, %v, want ann's and bob's", found, err)
+	}
+	ann := found[0]
+	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := client.RemainingNamespaces(t.Context(), found); err != nil || !slices.Equal(left, found) {
+		t.Errorf("RemainingNamespaces = %v, %v, want both: one of them is being deleted", left, err)
+	}
+	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
+		t.Errorf("DeleteNamespace of one that is being deleted = %v, want nil", err)
+	}
+	c.Until(t, 2*time.Minute, "the namespace is gone", func(ctx context.Context) (bool, error) {
+		left, err := client.RemainingNamespaces(ctx, found)
+		return err == nil && len(left) == 1 && left[0].Name == "nublado-bob", err
+	})
+	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
+		t.Errorf("DeleteNamespace of one that is gone = %v, want nil", err)
+	}
+	c.AddNamespace(t, "nublado-ann", sessions) // she is back
+	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
+		t.Errorf("DeleteNamespace of one that has a successor = %v, want nil", err)
+	}
+	now, err := c.Admin.CoreV1().Namespaces().Get(t.Context(), "nublado-ann", metav1.GetOptions{})
+	if err != nil || now.DeletionTimestamp != nil || string(now.UID) == ann.UID {
+		t.Errorf("namespace = %+v, %v, want the newer one, untouched", now, err)
+	}
+}
+
+func TestALeaseIsTakenOnce(t *testing.T) {
+	_, client := connect(t)
+	ctx := t.Context()
+	ours := cluster.Holder{Digest: "d1", RunID: "r1", Operator: "ann", Since: time.Date(2026, 11, 24, 9, 0, 0, 123456000, time.UTC)}
+	theirs := cluster.Holder{Digest: "d1", RunID: "r2", Operator: "bob"}
+	if holder, err := client.LeaseHolder(ctx, "argocd", "csu-once"); err != nil || holder != nil {
+		t.Fatalf("LeaseHolder = %v, %v, want none", holder, err)
+	}
+	if err := client.AcquireLease(ctx, "argocd", "csu-once", ours); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.AcquireLease(ctx, "argocd", "csu-once", ours); err != nil {
+		t.Errorf("AcquireLease of the same run again = %v, want nil", err)
+	}
+	var held *cluster.HeldError
+	if err := client.AcquireLease(ctx, "argocd", "csu-once", theirs); !errors.As(err, &held) || held.Holder.RunID != "r1" || held.Holder.Operator != "ann" {
+		t.Errorf("AcquireLease of another run = %v, want a *HeldError that names the holder", err)
+	}
+	holder, err := client.LeaseHolder(ctx, "argocd", "csu-once")
+	if err != nil || holder == nil || holder.Digest != ours.Digest || holder.RunID != ours.RunID || !holder.Since.Equal(ours.Since) {
+		t.Fatalf("LeaseHolder = %+v, %v, want %+v", holder, err, ours)
+	}
+	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); !errors.As(err, &held) {
+		t.Errorf("ReleaseLease of another run = %v, want a *HeldError", err)
+	}
+	if err := client.RemoveLease(ctx, "argocd", "csu-once", theirs); !errors.As(err, &held) {
+		t.Errorf("RemoveLease of another holder than seen = %v, want a *HeldError", err)
+	}
+	if err := client.RemoveLease(ctx, "argocd", "csu-once", *holder); err != nil {
+		t.Errorf("RemoveLease = %v", err)
+	}
+	if err := client.AcquireLease(ctx, "argocd", "csu-once", theirs); err != nil {
+		t.Errorf("AcquireLease after the removal = %v", err)
+	}
+	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); err != nil {
+		t.Errorf("ReleaseLease = %v", err)
+	}
+	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); err != nil {
+		t.Errorf("ReleaseLease of one that is gone = %v, want nil", err)
+	}
+}
+
+func TestAMissingRightIsNamed(t *testing.T) {
+	all := ground.OperatorRights(site().Targets)
+	_, client := connect(t)
+	if denied, err := client.Allowed(t.Context(), all); err != nil || len(denied) != 0 {
+		t.Errorf("Allowed = %v, %v, want nothing denied", denied, err)
+	}
+	beyond := cluster.Permission{Verb: "delete", Group: "apps", Resource: "deployments", Namespace: "simonyitel"}
+	if denied, err := client.Allowed(t.Context(), []cluster.Permission{beyond}); err != nil || !slices.Equal(denied, []cluster.Permission{beyond}) {
+		t.Errorf("Allowed = %v, %v, want %q denied", denied, err, beyond)
+	}
+	for _, lacking := range all {
+		t.Run(strings.ReplaceAll(lacking.String(), "/", " "), func(t *testing.T) {
+			_, client := connect(t, lacking)
+			denied, err := client.Allowed(t.Context(), all)
+			if err != nil || !slices.Equal(denied, []cluster.Permission{lacking}) {
+				t.Errorf("Allowed = %v, %v, want %q denied", denied, err, lacking)
+			}
+		})
+	}
+}
+
+func TestWhatIsForbiddenIsNotInDoubt(t *testing.T) {
+	c, client := connect(t, cluster.Permission{Verb: "delete", Group: "batch", Resource: "jobs"})
+	addJob(t, c, "forbidden", "mtmount", image("mtmount", "c0044"))
+	awaitImage(t, c, client, "forbidden", "mtmount", image("mtmount", "c0044"))
+	job := find(t, client, "forbidden", "mtmount")
+	err := client.DeleteJob(t.Context(), job)
+	var lost *cluster.LostError
+	if err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), "permission") {
+		t.Errorf("DeleteJob = %v, want a refusal that says what to ask for, and is no *LostError", err)
+	}
+	if now := find(t, client, "forbidden", "mtmount"); now != job {
+		t.Errorf("the Job is now %v, want %v", now, job)
+	}
+}
+
+func TestExecRunsACommandInAPod(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "sasquatch", "shell", image("shell", "c0044"))
+	awaitImage(t, c, client, "sasquatch", "shell", image("shell", "c0044"))
+	run := func(argv ...string) (string, error) {
+		return client.Exec(t.Context(), "sasquatch", "csc=shell", "", argv)
+	}
+	if out, err := run("printf", "%s|%s", "two words", `"$HOME"`); err != nil || out != `two words|"$HOME"` {
+		t.Errorf("Exec = %q, %v, want its arguments as they are, without a shell", out, err)
+	}
+	out, err := run("sh", "-c", "echo out; echo no such schema >&2; exit 7")
+	var exit *cluster.ExitError
+	if !errors.As(err, &exit) || exit.Status != 7 || strings.TrimSpace(exit.Stderr) != "no such schema" || out != "out\n" {
+		t.Errorf("Exec = %q, %v, want exit status 7 and both outputs", out, err)
+	}
+	if out, err := run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"); err != nil || len(out) != 3000*41 {
+		t.Errorf("Exec gave %d bytes, %v, want %d", len(out), err, 3000*41)
+	}
+	var missing *cluster.NoPodError
+	if _, err := client.Exec(t.Context(), "sasquatch", "csc=none", "", []string{"true"}); !errors.As(err, &missing) {
+		t.Errorf("Exec without a pod = %v, want a *NoPodError", err)
+	}
+	if err := c.EndPods(t.Context(), "sasquatch", "shell", 0); err != nil {
+		t.Fatal(err)
+	}
+	c.Until(t, time.Minute, "the pod that has ended takes no command", func(ctx context.Context) (bool, error) {
+		_, err := run("true")
+		return errors.As(err, &missing) && len(missing.Found) == 1 && strings.HasSuffix(missing.Found[0], "(Succeeded)"), err
+	})
+}
+
+func TestExecThatIsForbiddenHasNotBegun(t *testing.T) {
+	c, client := connect(t,
+		cluster.Permission{Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"},
+		cluster.Permission{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"},
+	)
+	addJob(t, c, "sasquatch", "closed", image("closed", "c0044"))
+	awaitImage(t, c, client, "sasquatch", "closed", image("closed", "c0044"))
+	_, err := client.Exec(t.Context(), "sasquatch", "csc=closed", "", []string{"true"})
+	var lost *cluster.LostError
+	if err == nil || errors.As(err, &lost) || !strings.Contains(err.Error(), "permission") {
+		t.Errorf("Exec = %v, want a refusal that is no *LostError", err)
+	}
+}
+
+func TestWhatAJobRuns(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "images", "mtmount", image("mtmount", "c0044.007"))
+	addJob(t, c, "images", "mtaos", image("mtaos", "absent"))
+	awaitImage(t, c, client, "images", "mtmount", image("mtmount", "c0044.007"))
+	c.Until(t, time.Minute, "the image that can't be pulled is told", func(ctx context.Context) (bool, error) {
+		images, err := client.JobImages(ctx, "images", []string{"mtaos", "mtmount"})
+		if err != nil {
+			return false, err
+		}
+		if len(images) != 2 || images[0].Running || len(images[0].Images) != 0 || !strings.Contains(images[0].Why, "ImagePullBackOff") || !images[1].Running {
+			return false, fmt.Errorf("%+v", images)
+		}
+		return true, nil
+	})
+}
+
+func TestAPodThatHasEndedIsAWitness(t *testing.T) {
+	c, client := connect(t)
+	for status, name := range map[int]string{0: "mtmount", 1: "mtaos"} {
+		addJob(t, c, "witness", name, image(name, "c0044"))
+		awaitImage(t, c, client, "witness", name, image(name, "c0044"))
+		if ended, known, err := client.PodEnded(t.Context(), "witness", name); err != nil || ended || !known {
+			t.Errorf("PodEnded of one that runs = %v, %v, %v, want false and known", ended, known, err)
+		}
+		if err := c.EndPods(t.Context(), "witness", name, status); err != nil {
+			t.Fatal(err)
+		}
+		c.Until(t, time.Minute, fmt.Sprintf("the pod of %s has ended with status %d", name, status), func(ctx context.Context) (bool, error) {
+			ended, known, err := client.PodEnded(ctx, "witness", name)
+			return ended && known, err
+		})
+	}
+	// No other pod comes in its place.
+	pods, err := c.Admin.CoreV1().Pods("witness").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(pods.Items) != 2 {
+		t.Errorf("%d pods, %v, want the two that have ended", len(pods.Items), err)
+	}
+	if ended, known, err := client.PodEnded(t.Context(), "witness", "none"); err != nil || ended || known {
+		t.Errorf("PodEnded of no Job = %v, %v, %v, want not known", ended, known, err)
+	}
+}

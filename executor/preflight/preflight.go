@@ -1,0 +1,152 @@
+// Package preflight looks whether everything that a plan needs is there: access,
+// permissions, preconditions (P1). It only reads.
+//
+// A check is one thing that is needed. What a run itself has taken down is
+// expected to be down, which the caller says.
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Result is how a check came out.
+type Result string
+
+// The results.
+const (
+	Ready    Result = "ok"
+	Remark   Result = "note"   // worth knowing; stands in nobody's way
+	NotReady Result = "NOT OK" // the plan would fail here
+)
+
+// Check is one thing that is needed.
+type Check struct {
+	Subject string // such as "host azar03 as dco"
+	Result  Result
+	Text    string // what was found
+	Remedy  string // what to do, where it is not ready
+}
+
+// Options are what is checked.
+type Options struct {
+	Plan    *plan.Plan
+	Systems *action.Systems
+	// Stages are the ids of the stages whose needs are checked; none is all.
+	Stages []string
+	// Down are CSCs that this run has taken down: nobody expects them to speak.
+	Down []string
+	// RunID is that of the run that goes on, "" where there is none.
+	RunID string
+	// Begun says that the run has begun: what it changes is not judged any more,
+	// such as the registry's level.
+	Begun bool
+	// Rehearsed: the cluster is a stand-in, whose address is not the plan's.
+	Rehearsed bool
+	// Folder is where the journal will be.
+	Folder string
+}
+
+// limit bounds one check, in real time.
+const limit = 25 * time.Second
+
+// Run makes every check that the plan's stages need, at the same time, and
+// returns them in a fixed order. It changes nothing.
+func Run(ctx context.Context, o Options) []Check {
+	needs := needsOf(o.Plan, o.Stages)
+	var looks []func(context.Context) []Check
+	add := func(look func(context.Context) []Check) { looks = append(looks, look) }
+	p := &preflight{o, needs}
+	add(p.local)
+	if needs.love {
+		add(p.love)
+	}
+	if needs.efd {
+		add(p.efd)
+	}
+	for _, t := range needs.hosts {
+		add(func(ctx context.Context) []Check { return p.host(ctx, t) })
+	}
+	if needs.cluster() {
+		add(p.target)
+		add(p.permissions)
+	}
+	for _, app := range needs.applications {
+		add(func(ctx context.Context) []Check { return p.application(ctx, app) })
+	}
+	if needs.registry != nil {
+		add(p.registry)
+	}
+	if needs.slack {
+		add(p.slack)
+	}
+	found := make([][]Check, len(looks))
+	var all sync.WaitGroup
+	for i, look := range looks {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			found[i] = look(ctx)
+		})
+	}
+	all.Wait()
+	return slices.Concat(found...)
+}
+
+// NotReadyError says what stands in the way.
+type NotReadyError struct{ Checks []Check }
+
+func (e *NotReadyError) Error() string {
+	var lines []string
+	for _, c := range e.Checks {
+		lines = append(lines, fmt.Sprintf("%s: %s", c.Subject, c.Text))
+	}
+	return "preflight: not ready:\n" + strings.Join(lines, "\n")
+}
+
+// Verdict returns a [*NotReadyError] with the checks that are not ready, or nil.
+func Verdict(checks []Check) error {
+	var bad []Check
+	for _, c := range checks {
+		if c.Result == NotReady {
+			bad = append(bad, c)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return &NotReadyError{bad}
+}
+
+type preflight struct {
+	Options
+	needs needs
+}
+
+func ready(subject, format string, args ...any) Check {
+	return Check{subject, Ready, fmt.Sprintf(format, args...), ""}
+}
+
+func remark(subject, format string, args ...any) Check {
+	return Check{subject, Remark, fmt.Sprintf(format, args...), ""}
+}
+
+func notReady(subject, remedy, format string, args ...any) Check {
+	return Check{subject, NotReady, fmt.Sprintf(format, args...), remedy}
+}
+
+// late gives the time that ran out a text that people understand.
+func late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %s: %w", limit, err)
+	}
+	return err
+}
