@@ -34,12 +34,14 @@ func (b *bench) failing(id string, n int, v action.Verdict) {
 func TestFailureSuspends(t *testing.T) {
 	b := newBench(t, stage("one",
 		step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow"), step("after", host("h4"), "bad")))
-	failed := make(chan struct{})
+	failed, begun := make(chan struct{}), make(chan struct{})
 	b.world.script["one/bad"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		<-begun
 		defer close(failed)
 		return b.world.effect(a, action.Failed)
 	}}
 	b.world.script["one/slow"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		close(begun)
 		<-failed
 		time.Sleep(20 * time.Millisecond)
 		return b.world.effect(a, action.Done)

@@ -7,7 +7,7 @@ import (
 )
 
 type abortCommand struct {
-	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	runFlags
 }
 

@@ -13,11 +13,11 @@ import (
 )
 
 type announceCommand struct {
-	Plan       string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan       string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	DayBefore  bool   `xor:"when" required:"" help:"Say that the deployment is tomorrow."`
 	HourBefore bool   `xor:"when" required:"" help:"Say that the deployment begins in an hour."`
 	Yes        bool   `help:"Post without asking."`
-	SiteMap    string `help:"Post to the simulated site of this map." placeholder:"FILE"`
+	SiteMap    string `help:"Post to the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
 func (announceCommand) Help() string {

@@ -27,13 +27,13 @@ import (
 type runFlags struct {
 	Operator    string   `help:"Your name, for the journal. By default that of your account." placeholder:"NAME"`
 	Consent     []string `help:"Consent beforehand to these stages. all answers every consent, doubt and manual step, and works only against a simulated site." placeholder:"STAGE"`
-	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE"`
-	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE"`
+	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	Uncommitted bool     `help:"Run the plan although its bytes are not those of HEAD."`
 }
 
 type execCommand struct {
-	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Resume        bool   `help:"Take up the run whose journal is beside the plan."`
 	Until         string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
 	SkipPreflight string `help:"Do not look beforehand whether everything is there, for this reason, which the journal keeps." placeholder:"REASON"`

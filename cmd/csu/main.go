@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	kongcompletion "github.com/jotaen/kong-completion"
+	"github.com/posener/complete"
 	"golang.org/x/term"
 
 	"github.com/lsst-ts/csu/compiler"
@@ -30,17 +32,18 @@ const (
 )
 
 type commands struct {
-	Root string `help:"The project's folder: the one with cue.mod. By default the working directory or the closest one above it." placeholder:"DIR"`
+	Root string `help:"The project's folder: the one with cue.mod. By default the working directory or the closest one above it." placeholder:"DIR" predictor:"dir"`
 
-	Plan      planCommands     `cmd:"" help:"Compile, check and show plans."`
-	Preflight preflightCommand `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
-	Exec      execCommand      `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
-	Abort     abortCommand     `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
-	Unlock    unlockCommand    `cmd:"" help:"Remove the Lease that a run has left behind in the cluster."`
-	Status    statusCommand    `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
-	Announce  announceCommand  `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
-	Rehearse  rehearseCommand  `cmd:"" help:"Carry out a plan against a simulated site."`
-	Version   versionCommand   `cmd:"" help:"Print csu's version."`
+	Plan       planCommands              `cmd:"" help:"Compile, check and show plans."`
+	Preflight  preflightCommand          `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
+	Exec       execCommand               `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
+	Abort      abortCommand              `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
+	Unlock     unlockCommand             `cmd:"" help:"Remove the Lease that a run has left behind in the cluster."`
+	Status     statusCommand             `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
+	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
+	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
+	Version    versionCommand            `cmd:"" help:"Print csu's version."`
+	Completion kongcompletion.Completion `cmd:"" help:"Print how tab completion is set up in bash, zsh or fish."`
 }
 
 type planCommands struct {
@@ -100,6 +103,10 @@ func run(args []string) int {
 		fmt.Fprintln(c.err, "error:", err)
 		return exitInput
 	}
+	// Asked by a shell for completions, it answers and exits.
+	kongcompletion.Register(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
+		"plan": complete.PredictFiles("*.json"), "file": complete.PredictFiles("*"), "dir": complete.PredictDirs("*"),
+	}))
 	ctx, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help

@@ -18,8 +18,8 @@ import (
 type compileCommand struct {
 	Site    string `required:"" help:"The site: summit, tucson-teststand or base-teststand."`
 	Type    string `required:"" help:"The upgrade type: full, incremental or recovery."`
-	Upgrade string `help:"Take the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE"`
-	Output  string `short:"o" help:"Write the plan to this file; - is standard output. By default plans/DATE-SITE-TYPE.json in the project." placeholder:"FILE"`
+	Upgrade string `help:"Take the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE" predictor:"file"`
+	Output  string `short:"o" help:"Write the plan to this file; - is standard output. By default plans/DATE-SITE-TYPE.json in the project." placeholder:"FILE" predictor:"file"`
 }
 
 func (compileCommand) Help() string {
@@ -114,7 +114,7 @@ func shown(path string) string {
 }
 
 type checkCommand struct {
-	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Rules bool   `help:"Ask only whether the plan keeps the rules, not whether the sources still give it: for plans of past upgrades."`
 }
 
@@ -182,7 +182,7 @@ func firstDifference(a, b []byte) (number int, inA, inB string) {
 }
 
 type showCommand struct {
-	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Format string `enum:"text,markdown" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, with what a person would do and type."`
 }
 

@@ -17,9 +17,9 @@ import (
 )
 
 type preflightCommand struct {
-	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Stage   string `help:"Check only what this stage needs." placeholder:"STAGE"`
-	SiteMap string `help:"Look at the simulated site of this map." placeholder:"FILE"`
+	SiteMap string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
 func (preflightCommand) Help() string {

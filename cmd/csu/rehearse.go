@@ -20,15 +20,15 @@ import (
 )
 
 type rehearseCommand struct {
-	Plan     string   `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Plan     string   `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Serve    bool     `help:"Only keep the simulated site up, until Ctrl-C, and say how to run csu exec against it."`
-	Dir      string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR"`
+	Dir      string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR" predictor:"dir"`
 	Speed    float64  `default:"3600" help:"How many seconds of the site pass in a second."`
 	Seed     int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
 	Fault    []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
 	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers  string   `help:"Take answers from this file." placeholder:"FILE"`
+	Answers  string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
 	Child    bool     `hidden:"" help:"Serve until standard input ends."`
 }
 

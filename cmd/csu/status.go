@@ -15,8 +15,8 @@ import (
 )
 
 type statusCommand struct {
-	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN"`
-	SiteMap string `help:"Tell of the rehearsed run in this map's folder." placeholder:"FILE"`
+	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	SiteMap string `help:"Tell of the rehearsed run in this map's folder." placeholder:"FILE" predictor:"file"`
 }
 
 func (statusCommand) Help() string {

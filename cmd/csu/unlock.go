@@ -11,10 +11,10 @@ import (
 )
 
 type unlockCommand struct {
-	Plan     string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN"`
+	Plan     string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN" predictor:"plan"`
 	Reason   string `required:"" help:"Why the Lease may be removed." placeholder:"TEXT"`
 	Operator string `help:"Your name. By default that of your account." placeholder:"NAME"`
-	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE"`
+	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
 func (unlockCommand) Help() string {

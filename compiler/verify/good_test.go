@@ -389,7 +389,7 @@ func (d *draft) recovery() {
 		} {
 			start := ssh("start", "P45", plan.Start, x.host, "admin", x.service, consented("M1M3 principal"))
 			start.Action.Doer.(*plan.SSH).Silent = []string{x.csc}
-			up := step("up", "P45 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby, plan.Disabled, plan.Enabled}, CSCs: []string{x.csc}}}}, needs("start"))
+			up := step("up", "P45 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: d.upOrKept(x.csc), CSCs: []string{x.csc}}}}, needs("start"))
 			if x.csc == "MTVMS:1" {
 				d.stage(x.host, start, d.await("up", "P45 P37", []string{x.csc}, comesUp, needs("start")))
 				continue
@@ -496,13 +496,20 @@ func (d *draft) keptUnit(host, service, csc string) {
 		ssh("stop", "P6 P29", plan.Stop, host, "admin", service, agreed),
 		ssh("update", "P6 P29", plan.Update, host, "admin", service, agreed, needs("stop")),
 		ssh("start", "P6 P29", plan.Start, host, "admin", service, agreed, needs("update")),
-		step("up", "P6 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby, plan.Disabled, plan.Enabled}, CSCs: []string{csc}}}}, needs("start")),
+		step("up", "P6 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: d.upOrKept(csc), CSCs: []string{csc}}}}, needs("start")),
 		d.backTo(csc, agreed), d.await("seen", "P6", []string{csc}, expected, needs("back")))
 }
 
 func (d *draft) backTo(csc string, agreed option) plan.Step {
 	c, _ := d.p.CSC(csc)
 	return setState("back", "P6", c.Expect, 0, []string{csc}, agreed, needs("up"))
+}
+
+// upOrKept are the states in which a CSC that keeps its state may be after a
+// start.
+func (d *draft) upOrKept(csc string) []string {
+	c, _ := d.p.CSC(csc)
+	return []string{c.ComesUp, c.Expect}
 }
 
 // sequence runs the scripts of a telescope's test.

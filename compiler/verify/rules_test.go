@@ -314,7 +314,21 @@ func stateBreaches() []breach {
 				}
 			}
 		}},
-		{"seen-back", "looked at too early", sumInc, unneed("enable/seen")},
+		{"looks-in-order", "looked at too early", sumInc, unneed("enable/seen")},
+		{"looks-complete", "one is not watched", sumInc, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "watch/up")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTMount:0") })
+		}},
+		{"looks-complete", "one is left out at the end", sumInc, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "enable/seen")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTMount:0") })
+		}},
+		{"awaited-states", "OFFLINE after the sync", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "watch/up").Want[0].States = []string{plan.Offline} }},
+		{"awaited-states", "another state than it comes up in", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "watch/up").Want[0].States = []string{plan.Enabled} }},
+		{"awaited-states", "another state than it ends in", sumInc, func(p *plan.Plan) {
+			act[*plan.AwaitState](p, "enable/seen").Want[0].States = []string{plan.Standby, plan.Enabled}
+		}},
+		{"awaited-states", "a state of neither kind", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "begin/kept").Want[0].States = []string{plan.Fault} }},
 		{"watcher-enabled", "left in STANDBY", sumInc, func(p *plan.Plan) { csc(p, watcher).Expect = plan.Standby }},
 		{"enabled-in-groups", "all in one script", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "enable/ess").GroupSize = 0 }},
 		{"enabled-in-groups", "the Watcher with the others", sumFull, unneed("enable/watcher")},

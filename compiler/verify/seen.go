@@ -52,60 +52,6 @@ func seenBack(v *view, f *findings) {
 			f.step(moving[0], "add an await-state step behind all steps that concern it", "%s is never seen in %s after the steps that take it down or bring it up (%s)", c.CSC, c.Expect, ids(moving))
 		}
 	}
-	looksAfterSetting(v, f)
-	looksApart(v, f)
-}
-
-// looksAfterSetting wants a look that belongs to the enabling of CSCs to come
-// after all of that.
-func looksAfterSetting(v *view, f *findings) {
-	for _, number := range []string{"P41", "P43", "P55"} {
-		for _, look := range v.citing(plan.KindAwaitState, number) {
-			for _, set := range v.citing(plan.KindSetState, number) {
-				if !before(set, look) {
-					f.step(look, "let it come after "+set.ID, "it looks where CSCs are and may be over before %s has brought them there", set.ID)
-				}
-			}
-		}
-		for _, set := range v.citing(plan.KindSetState, number) {
-			if !slices.ContainsFunc(v.citing(plan.KindAwaitState, number), func(l *node) bool { return before(set, l) }) {
-				f.step(set, "add an await-state step for "+number+" behind it", "no look for %s follows it", number)
-			}
-		}
-	}
-}
-
-// looksApart wants a look and a step of its stage that moves one of its CSCs to
-// be in an order: else it sees now the one state and now the other.
-func looksApart(v *view, f *findings) {
-	for _, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
-		for _, m := range v.steps {
-			if m.stageAt != look.stageAt || before(m, look) || before(look, m) {
-				continue
-			}
-			for _, name := range m.commands(v) {
-				if look.wants(name) != nil {
-					f.step(look, "let one of them need the other", "it looks for %s, and %s may move that at the same time", name, m.ID)
-					break
-				}
-			}
-		}
-	}
-}
-
-// commands returns the CSCs that the step takes down, starts or brings to a
-// state.
-func (n *node) commands(v *view) []string {
-	out := n.downs()
-	switch a := n.Action.Doer.(type) {
-	case *plan.SetState:
-		out = append(out, a.CSCs...)
-	case *plan.Sync:
-		out = append(out, a.CSCs...)
-	case *plan.SSH:
-		out = append(out, v.on(a.Host)...)
-	}
-	return out
 }
 
 // moves tells whether the step takes the CSC down, starts it, or brings it to a

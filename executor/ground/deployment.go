@@ -258,3 +258,12 @@ func revisionBefore(tag string) int {
 	}
 	return max(0, n-1)
 }
+
+// Add commits a file beside those of the site.
+func (d *Deployment) Add(t testing.TB, name, text string) (commit string) {
+	t.Helper()
+	d.write(t, name, []byte(text))
+	d.git(t, "add", "--all")
+	d.git(t, "commit", "--quiet", "--allow-empty", "--message", name)
+	return d.git(t, "rev-parse", "HEAD")
+}

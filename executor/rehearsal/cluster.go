@@ -91,8 +91,8 @@ func (s *Site) serveCluster() error {
 	if err != nil {
 		return err
 	}
-	s.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
-	return os.WriteFile(s.Kubeconfig, config, 0o600)
+	s.Map.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
+	return os.WriteFile(s.Map.Kubeconfig, config, 0o600)
 }
 
 // clusterHandler serves what csu uses of the Kubernetes API.

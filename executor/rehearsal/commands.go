@@ -143,6 +143,7 @@ type answer struct {
 	takes  time.Duration
 	status int
 	output string
+	reads  bool   // it has no effect, and is not recorded
 	then   func() // with the lock, when the time has passed
 }
 
@@ -151,12 +152,14 @@ func (h *host) obey(c call) answer {
 	s := h.site
 	name, args := c.argv[0], c.argv[1:]
 	switch name {
+	case "ps":
+		return answer{reads: true}
 	case "hostname":
-		return answer{output: h.row.Name}
+		return answer{reads: true, output: h.row.Name}
 	case "uptime":
-		return answer{output: "up 12 days,  3:04,  0 users,  load average: 0.08, 0.03, 0.01"}
+		return answer{reads: true, output: "up 12 days,  3:04,  0 users,  load average: 0.08, 0.03, 0.01"}
 	case "sleep":
-		return answer{takes: sleepTime(args)}
+		return answer{reads: true, takes: sleepTime(args)}
 	}
 	if s.faults.commands[h.row.Name] {
 		return answer{takes: time.Second, status: 1, output: name + ": failed"}
@@ -188,6 +191,8 @@ func (h *host) unit(argv []string) (*service, string) {
 	switch {
 	case argv[0] == "systemctl" && len(rest) == 2:
 		verb, unit = rest[0], rest[1]
+	case argv[0] == "pgrep" && len(rest) == 1:
+		verb, unit = "is-active", strings.TrimSuffix(rest[0], "d") // a daemon has its service's name
 	case len(rest) == 1 && slices.Contains([]string{"start", "stop", "restart", "status"}, rest[0]):
 		verb, unit = rest[0], argv[0]
 	default:
@@ -215,9 +220,9 @@ func (h *host) control(v *service, verb string) answer {
 	switch verb {
 	case "status", "is-active":
 		if v.running {
-			return answer{output: "active"}
+			return answer{reads: true, output: "active"}
 		}
-		return answer{status: 3, output: "inactive"}
+		return answer{reads: true, status: 3, output: "inactive"}
 	case "stop":
 		return answer{takes: 20 * time.Second, then: func() { h.stop(v) }}
 	case "start":

@@ -174,7 +174,7 @@ type series struct {
 
 // run carries a statement out.
 func (e *efd) run(q query, epoch string) []series {
-	from, to := e.site.Epoch.Add(-history), e.horizon(e.site.clk.Now())
+	from, to := e.site.Map.Epoch.Add(-history), e.horizon(e.site.clk.Now())
 	if q.where != nil {
 		from, to = q.where.bounds(from, to)
 	}

@@ -48,10 +48,21 @@ type service struct {
 	cscs    []*csc
 }
 
+// folderName are names of hosts and accounts, which become those of folders.
+var folderName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+
 // addHosts makes the hosts of the plan's table, without their servers.
-func (s *Site) addHosts() {
+func (s *Site) addHosts() error {
 	for i := range s.plan.Hosts {
 		row := &s.plan.Hosts[i]
+		if !folderName.MatchString(row.Name) {
+			return fmt.Errorf("host %q: this is not the name of a host", row.Name)
+		}
+		for _, u := range row.Users {
+			if !folderName.MatchString(u.Name) {
+				return fmt.Errorf("host %q: %q is not the name of an account", row.Name, u.Name)
+			}
+		}
 		if s.hosts[row.Name] != nil {
 			continue
 		}
@@ -59,17 +70,22 @@ func (s *Site) addHosts() {
 		s.hosts[row.Name] = h
 		h.readPlan()
 	}
+	return nil
 }
 
 // plain are names of folders that need no quotes in a shell, nor in ssh config.
 var plain = regexp.MustCompile(`^[A-Za-z0-9/._+-]+$`)
 
 // runFolder is where the hosts' folders are: commands name them without quotes.
+// It is the site's own folder, or else a temporary one, which goes with the
+// site.
 func (s *Site) runFolder() (string, error) {
 	if plain.MatchString(s.dir) {
 		return s.dir, nil
 	}
-	return os.MkdirTemp("", "csu-site-")
+	var err error
+	s.temporary, err = os.MkdirTemp("", "csu-site-")
+	return s.temporary, err
 }
 
 // serveHosts starts an SSH server for each host, and writes the ssh config that
@@ -89,7 +105,7 @@ func (s *Site) serveHosts() error {
 	var config, known strings.Builder
 	for _, row := range s.plan.Hosts {
 		h := s.hosts[row.Name]
-		h.root = filepath.Join(run, "hosts", filepath.Base(row.Name))
+		h.root = filepath.Join(run, "hosts", row.Name)
 		if err := h.build(); err != nil {
 			return fmt.Errorf("host %q: %w", row.Name, err)
 		}
@@ -115,8 +131,8 @@ func (s *Site) serveHosts() error {
 	if err := os.WriteFile(filepath.Join(run, "known_hosts"), []byte(known.String()), 0o600); err != nil {
 		return err
 	}
-	s.SSHConfig = filepath.Join(run, "ssh_config")
-	return os.WriteFile(s.SSHConfig, []byte(config.String()), 0o600)
+	s.Map.SSHConfig = filepath.Join(run, "ssh_config")
+	return os.WriteFile(s.Map.SSHConfig, []byte(config.String()), 0o600)
 }
 
 // newKey makes a key; a name is that of the file it is written to, "" for none.
@@ -287,6 +303,9 @@ func (s *Site) closeHosts() error {
 	}
 	if s.calls != nil {
 		errs = append(errs, s.calls.close())
+	}
+	if s.temporary != "" {
+		errs = append(errs, os.RemoveAll(s.temporary))
 	}
 	return errors.Join(errs...)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func (s *Site) pool(t *testing.T) *remote.Pool {
-	p := remote.New(remote.Config{SSHConfigFile: s.SSHConfig, Clock: s.clk})
+	p := remote.New(remote.Config{SSHConfigFile: s.Map.SSHConfig, Clock: s.clk})
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -87,7 +87,7 @@ func TestServiceIsStoppedUpdatedAndStarted(t *testing.T) {
 	if !strings.HasPrefix(got[5], "m1m3-crio-vms cp ") || !strings.Contains(got[5], filepath.Join(s.dir, "hosts", "m1m3-crio-vms", "usr", "sbin", "ts-VMSd")) {
 		t.Errorf("the binary was copied by %q", got[5])
 	}
-	if took := s.clk.Since(s.Epoch); took < 50*time.Minute {
+	if took := s.clk.Since(s.Map.Epoch); took < 50*time.Minute {
 		t.Errorf("all that took %v of the site's time: SAL's generator alone takes an hour", took)
 	}
 }
@@ -219,5 +219,49 @@ func TestSimpleCommands(t *testing.T) {
 	}
 	if got := withoutSudo([]string{"sudo", "-n", "-u", "root", "reboot"}); !slices.Equal(got, []string{"reboot"}) {
 		t.Errorf("without sudo: %q", got)
+	}
+}
+
+// A folder whose name a shell would split is no place for the hosts' files.
+func TestFolderWithASpace(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "the site")
+	s, err := Start(t.Context(), Config{Plan: smallPlan(), Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.pool(t).BootID(t.Context(), s.target(t, "m1m3-crio-vms", "admin")); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(s.temporary); s.temporary == "" || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the temporary folder %q is left behind (%v)", s.temporary, err)
+	}
+}
+
+func TestNamesThatLeadOutOfTheFolderAreRefused(t *testing.T) {
+	for _, change := range []func(*plan.Host){
+		func(h *plan.Host) { h.Name = ".." },
+		func(h *plan.Host) { h.Users = []plan.User{{Name: "../../x", Via: "sudo"}} },
+	} {
+		p := smallPlan()
+		change(&p.Hosts[0])
+		if s, err := Start(t.Context(), Config{Plan: p, Dir: t.TempDir()}); err == nil {
+			t.Errorf("a site was started with the host %+v: %v", p.Hosts[0], s.Close())
+		}
+	}
+}
+
+func TestLookingIsNoEffect(t *testing.T) {
+	s := start(t, smallPlan())
+	p, target := s.pool(t), s.target(t, "m1m3-crio-vms", "admin")
+	for _, look := range []string{"hostname; uptime", "/etc/init.d/ts-VMS status", "pgrep -x ts-VMSd", "systemctl is-active ts-VMS"} {
+		if _, err := p.Run(t.Context(), target, look); err != nil {
+			t.Errorf("%s: %v", look, err)
+		}
+	}
+	if got := s.seen(CommandRun); len(got) > 0 {
+		t.Errorf("recorded: %q", got)
 	}
 }

@@ -21,7 +21,7 @@ const history = 30 * 24 * time.Hour
 
 // populate makes the site as it is before the upgrade: for a recovery as the
 // upgrade of the OS or of Kubernetes has left it.
-func (s *Site) populate() {
+func (s *Site) populate() error {
 	s.efd = newEFD(s)
 	s.cluster = newCluster(s)
 	s.love = love{tokens: map[string]bool{}, lost: map[string]bool{}}
@@ -30,7 +30,9 @@ func (s *Site) populate() {
 	for i := range s.plan.CSCs {
 		s.addCSC(&s.plan.CSCs[i])
 	}
-	s.addHosts()
+	if err := s.addHosts(); err != nil {
+		return err
+	}
 	s.addNamespaces()
 	for _, c := range s.cscs {
 		s.begin(c)
@@ -42,6 +44,7 @@ func (s *Site) populate() {
 	}
 	s.addApplications()
 	s.addRegistryPod()
+	return nil
 }
 
 func (s *Site) addCSC(row *plan.CSC) {
@@ -106,13 +109,13 @@ func (s *Site) hasSSH(host string) bool {
 // begin gives a CSC its past, its Job and its pod.
 func (s *Site) begin(c *csc) {
 	p := s.pastOf(c)
-	since := s.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
+	since := s.Map.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
 	if c.component != "" {
 		c.state = p.state
 		c.alive = []span{{from: since}}
 		found := p.state.String()
 		if !p.alive {
-			c.alive[0].to = s.Epoch.Add(-2 * time.Hour)
+			c.alive[0].to = s.Map.Epoch.Add(-2 * time.Hour)
 			found = "silent"
 		}
 		s.effect(Effect{System: SystemCSC, Kind: CSCFound, Subject: c.row.CSC, Detail: found})
@@ -149,10 +152,10 @@ func (s *Site) beginJob(c *csc, p past, since time.Time) {
 	case p.podRan:
 	case s.plan.Type == plan.Recovery:
 		k.endPod(pod, corev1.PodFailed, 255, "Unknown")
-		j.finish(batchv1.JobFailed, metav1.NewTime(s.Epoch.Add(-2*time.Hour)))
+		j.finish(batchv1.JobFailed, metav1.NewTime(s.Map.Epoch.Add(-2*time.Hour)))
 	default:
 		k.endPod(pod, corev1.PodSucceeded, 0, "Completed")
-		j.finish(batchv1.JobComplete, metav1.NewTime(s.Epoch.Add(-2*time.Hour)))
+		j.finish(batchv1.JobComplete, metav1.NewTime(s.Map.Epoch.Add(-2*time.Hour)))
 	}
 }
 
@@ -253,7 +256,7 @@ func (s *Site) addRegistryPod() {
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: container, Image: "confluentinc/cp-schema-registry:7.7.0"}}},
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{
 			Name: container, Image: "confluentinc/cp-schema-registry:7.7.0", Ready: true,
-			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(s.Epoch)}},
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.NewTime(s.Map.Epoch)}},
 		}}},
 	}
 	s.cluster.pods[pod.Namespace+"/"+pod.Name] = pod

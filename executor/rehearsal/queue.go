@@ -147,7 +147,7 @@ type refusal struct{ reason string }
 
 func (r *refusal) Error() string { return r.reason }
 
-// record puts the command itself into the EFD and returns its number.
+// command puts a command itself into the EFD and returns its number.
 func (q *queue) command(name, identity string, more fields) int {
 	q.seq++
 	f := fields{"salIndex": q.index, "private_seqNum": q.seq, "private_identity": identity}

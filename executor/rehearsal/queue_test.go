@@ -217,3 +217,13 @@ func TestCommandsBetweenStates(t *testing.T) {
 		}
 	}
 }
+
+func TestScriptThatFailsHalfWay(t *testing.T) {
+	s := start(t, smallPlan(), "script-fails=auxtel/track_target.py")
+	if e := addScript(t, s, 3, "auxtel/track_target.py", "", "a/b/1"); e.Outcome() != "FAILED" {
+		t.Errorf("it ended %s", e.Outcome())
+	}
+	if got := s.seen(QueuePaused); len(got) != 1 {
+		t.Errorf("queues paused: %q", got)
+	}
+}

@@ -13,9 +13,9 @@
 //     and asks the site what it does;
 //   - a fault is something that goes wrong, asked for by name.
 //
-// The model is one set of values under one lock, Site.mu. Functions whose names
-// end in nothing in particular are called with it; those that wait for the
-// site's time are called without it, and say so.
+// The model is one set of values under one lock, Site.mu. Whatever reads or
+// changes the model is called with it, except what waits for the site's time:
+// that takes the lock itself, and says so.
 package rehearsal
 
 import (
@@ -74,8 +74,10 @@ type Site struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	record *recorder
-	sitemap.Map
 	credentials
+
+	// Map is the site map, as it stands in the site's folder.
+	Map sitemap.Map
 
 	mu       sync.Mutex
 	closed   bool
@@ -91,11 +93,13 @@ type Site struct {
 	cluster  *cluster
 	hosts    map[string]*host // by name
 	calls    *calls
-	servers  []*http.Server
+	// temporary is a folder outside the site's own; "" for none.
+	temporary string
+	servers   []*http.Server
 }
 
 // Start starts a simulated site and returns when everything answers. It runs
-// until Close, or until ctx ends.
+// until Close; when ctx ends, nothing moves in it any more.
 func Start(ctx context.Context, cfg Config) (*Site, error) {
 	site, err := newSite(ctx, cfg)
 	if err != nil {
@@ -144,7 +148,9 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.populate()
+	if err := s.populate(); err != nil {
+		return nil, errors.Join(err, s.record.close())
+	}
 	return s, nil
 }
 
@@ -155,9 +161,9 @@ func (s *Site) serve() error {
 		path    string
 		handler http.Handler
 	}{
-		{&s.LOVE, "/love", s.loveHandler()},
-		{&s.EFD, "/influxdb", s.efdHandler()},
-		{&s.Slack, "/api/", s.slackHandler()},
+		{&s.Map.LOVE, "/love", s.loveHandler()},
+		{&s.Map.EFD, "/influxdb", s.efdHandler()},
+		{&s.Map.Slack, "/api/", s.slackHandler()},
 		{&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)},
 	} {
 		base, err := s.listen(server.handler, nil)
@@ -172,8 +178,8 @@ func (s *Site) serve() error {
 	if err := s.serveHosts(); err != nil {
 		return err
 	}
-	s.Credentials = s.credentials.byVariable()
-	return s.Write(filepath.Join(s.dir, MapFile))
+	s.Map.Credentials = s.credentials.byVariable()
+	return s.Map.Write(filepath.Join(s.dir, MapFile))
 }
 
 // listen serves a handler on a port of its own, over TLS if there is a

@@ -134,16 +134,16 @@ func (s *Site) seen(kind string) []string {
 }
 
 func (s *Site) loveClient() *loveapi.Client {
-	return loveapi.New(s.LOVE, s.Credentials["CSU_LOVE_USERNAME"], s.Credentials["CSU_LOVE_PASSWORD"], nil)
+	return loveapi.New(s.Map.LOVE, s.Map.Credentials["CSU_LOVE_USERNAME"], s.Map.Credentials["CSU_LOVE_PASSWORD"], nil)
 }
 
 func (s *Site) efdClient() *efdapi.Client {
-	return efdapi.New(s.EFD, "efd", s.Credentials["CSU_EFD_USERNAME"], s.Credentials["CSU_EFD_PASSWORD"], nil, s.clk, 10*time.Second)
+	return efdapi.New(s.Map.EFD, "efd", s.Map.Credentials["CSU_EFD_USERNAME"], s.Map.Credentials["CSU_EFD_PASSWORD"], nil, s.clk, 10*time.Second)
 }
 
 func (s *Site) clusterClient(t *testing.T) *clusterapi.Cluster {
 	t.Helper()
-	c, err := clusterapi.Connect(s.Kubeconfig, "yagan")
+	c, err := clusterapi.Connect(s.Map.Kubeconfig, "yagan")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,5 +270,34 @@ func TestUnknownFaultsAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("fault %q: %v, want it to say %s", test.fault, err, test.want)
 		}
+	}
+}
+
+// Each of the project's plans makes a site whose CSCs are heard as the plan's
+// table says; a recovery's is one in which most are not.
+func TestEveryPlanMakesASite(t *testing.T) {
+	names, err := filepath.Glob("../../plans/*.json")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no plans: %v", err)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			p, _, err := plan.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := start(t, p)
+			heard := 0
+			s.mu.Lock()
+			for _, c := range s.cscs {
+				if c.component != "" && c.lives() {
+					heard++
+				}
+			}
+			s.mu.Unlock()
+			if most := heard > len(p.CSCs)/2; most == (p.Type == plan.Recovery) {
+				t.Errorf("%d of %d CSCs live before a %s upgrade", heard, len(p.CSCs), p.Type)
+			}
+		})
 	}
 }

@@ -97,6 +97,10 @@ const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
 // build makes the host's folder: homes, stand-ins, boot id.
 func (h *host) build() error {
+	// A site that was killed in this folder may have left processes behind.
+	if err := h.killAll(); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(h.root); err != nil {
 		return err
 	}
@@ -312,7 +316,9 @@ func (c *calls) take(folder string) {
 	}
 	asked := call{host: h, user: words[1], argv: words[2:]}
 	a := h.obey(asked)
-	s.effect(Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user})
+	if !a.reads {
+		s.effect(Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user})
+	}
 	s.mu.Unlock()
 	if s.clk.Sleep(s.ctx, a.takes) != nil {
 		return

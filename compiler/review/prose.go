@@ -1,0 +1,125 @@
+package review
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"unicode"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// A block of a plan's text is a paragraph, or lines that are typed or read as
+// they stand: those that are indented by four spaces.
+type block struct {
+	lines []string // without the indent
+	code  bool
+}
+
+func blocks(text string) []block {
+	var out []block
+	blank := true
+	for _, line := range strings.Split(text, "\n") {
+		code := strings.HasPrefix(line, "    ")
+		last := len(out) - 1
+		switch {
+		case strings.TrimSpace(line) == "":
+			blank = true
+			continue
+		case code && last >= 0 && out[last].code:
+			if blank {
+				out[last].lines = append(out[last].lines, "")
+			}
+			out[last].lines = append(out[last].lines, line[4:])
+		case code:
+			out = append(out, block{lines: []string{line[4:]}, code: true})
+		case last >= 0 && !out[last].code && !blank:
+			out[last].lines = append(out[last].lines, strings.TrimSpace(line))
+		default:
+			out = append(out, block{lines: []string{strings.TrimSpace(line)}})
+		}
+		blank = false
+	}
+	return out
+}
+
+// A span of a paragraph is plain, or stood between backticks.
+type span struct {
+	text string
+	code bool
+}
+
+// spans splits a paragraph. A backtick without a second one is plain.
+func spans(s string) []span {
+	var out []span
+	for s != "" {
+		open := strings.IndexByte(s, '`')
+		length := -1
+		if open >= 0 {
+			length = strings.IndexByte(s[open+1:], '`')
+		}
+		if length <= 0 {
+			return append(out, span{text: s})
+		}
+		if open > 0 {
+			out = append(out, span{text: s[:open]})
+		}
+		out = append(out, span{text: s[open+1 : open+1+length], code: true})
+		s = s[open+length+2:]
+	}
+	return out
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// visible writes out whatever does not show, or makes other characters show
+// elsewhere than they stand: what a reviewer sees must be what the plan says.
+func visible(s string) string {
+	hidden := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+	if strings.IndexFunc(s, hidden) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if hidden(r) {
+			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// shown returns a copy of the plan in which every text is [visible].
+func shown(p *plan.Plan) *plan.Plan {
+	c := visibleCopy(reflect.ValueOf(*p)).Interface().(plan.Plan)
+	return &c
+}
+
+func visibleCopy(v reflect.Value) reflect.Value {
+	out := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.String:
+		out.SetString(visible(v.String()))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			out.Field(i).Set(visibleCopy(v.Field(i)))
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			out = reflect.Append(out, visibleCopy(v.Index(i)))
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(visibleCopy(v.Elem()))
+		}
+	case reflect.Interface:
+		if !v.IsNil() {
+			out.Set(visibleCopy(v.Elem()))
+		}
+	default:
+		out.Set(v)
+	}
+	return out
+}

@@ -1,0 +1,149 @@
+package verify
+
+import (
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func lookRules() []Rule {
+	return []Rule{
+		{"looks-in-order", []string{"P37", "P41", "P43", "P55"},
+			"A look at CSCs comes before or after what moves them, never beside it, and the one that ends their enabling comes after all of that.", looksInOrder},
+		{"looks-complete", []string{"P37", "P39", "P41", "P43"},
+			"All CSCs that went down are watched coming up, and the look that ends their enabling leaves none of them out.", looksComplete},
+		{"awaited-states", []string{"P11", "P37", "P41", "P43"},
+			"A CSC is awaited in the states that the plan's table gives it: the one in which it comes up, or the one in which it ends; and in OFFLINE only while it is down.", awaitedStates},
+	}
+}
+
+func looksInOrder(v *view, f *findings) {
+	looksAfterSetting(v, f)
+	looksApart(v, f)
+}
+
+// looksAfterSetting wants a look that belongs to the enabling of CSCs to come
+// after all of that.
+func looksAfterSetting(v *view, f *findings) {
+	for _, number := range []string{"P41", "P43", "P55"} {
+		for _, look := range v.citing(plan.KindAwaitState, number) {
+			for _, set := range v.citing(plan.KindSetState, number) {
+				if !before(set, look) {
+					f.step(look, "let it come after "+set.ID, "it looks where CSCs are and may be over before %s has brought them there", set.ID)
+				}
+			}
+		}
+		for _, set := range v.citing(plan.KindSetState, number) {
+			if !slices.ContainsFunc(v.citing(plan.KindAwaitState, number), func(l *node) bool { return before(set, l) }) {
+				f.step(set, "add an await-state step for "+number+" behind it", "no look for %s follows it", number)
+			}
+		}
+	}
+}
+
+// looksApart wants a look and a step of its stage that moves one of its CSCs to
+// be in an order: else it sees now the one state and now the other.
+func looksApart(v *view, f *findings) {
+	for _, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
+		for _, m := range v.steps {
+			if m.stageAt != look.stageAt || before(m, look) || before(look, m) {
+				continue
+			}
+			for _, name := range m.commands(v) {
+				if look.wants(name) != nil {
+					f.step(look, "let one of them need the other", "it looks for %s, and %s may move that at the same time", name, m.ID)
+					break
+				}
+			}
+		}
+	}
+}
+
+// commands returns the CSCs that the step takes down, starts or brings to a
+// state.
+func (n *node) commands(v *view) []string {
+	out := n.downs()
+	switch a := n.Action.Doer.(type) {
+	case *plan.SetState:
+		out = append(out, a.CSCs...)
+	case *plan.Sync:
+		out = append(out, a.CSCs...)
+	case *plan.SSH:
+		out = append(out, v.on(a.Host)...)
+	}
+	return out
+}
+
+// looksComplete wants each CSC that went down in a look of P37 once it is back,
+// and in those of P41 and P43.
+func looksComplete(v *view, f *findings) {
+	left := map[*node][]string{}
+	var unwatched []string
+	ends := slices.Concat(v.citing(plan.KindAwaitState, "P41"), v.citing(plan.KindAwaitState, "P43"))
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		moving := v.where(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) || v.brings(n, c) })
+		down := slices.ContainsFunc(moving, func(n *node) bool { return slices.Contains(n.downs(), c.CSC) })
+		if !c.Speaks() || !down {
+			continue
+		}
+		behind := func(look *node) bool {
+			return !slices.ContainsFunc(moving, func(m *node) bool { return !before(m, look) })
+		}
+		watched := slices.ContainsFunc(v.citing(plan.KindAwaitState, "P37"), func(n *node) bool {
+			return n.wants(c.CSC) != nil && behind(n)
+		})
+		if !watched {
+			unwatched = append(unwatched, c.CSC)
+		}
+		for _, look := range ends {
+			if behind(look) && look.wants(c.CSC) == nil {
+				left[look] = append(left[look], c.CSC)
+			}
+		}
+	}
+	if len(unwatched) > 0 {
+		f.plan("name them in an await-state step for P37 behind the steps that bring them back", "nothing watches %s come up", list(unwatched))
+	}
+	for _, look := range ends {
+		if len(left[look]) > 0 {
+			f.step(look, "name them too", "it leaves out %s, which went down", list(left[look]))
+		}
+	}
+}
+
+func awaitedStates(v *view, f *findings) {
+	for _, n := range v.steps {
+		a, ok := n.Action.Doer.(*plan.AwaitState)
+		if !ok {
+			continue
+		}
+		final := n.cites("P41") || n.cites("P43") || n.cites("P55")
+		for _, w := range a.Want {
+			for _, name := range w.CSCs {
+				c, ok := v.CSC(name)
+				switch {
+				case !ok: // said by known-names
+				case slices.Equal(w.States, []string{plan.Offline}) && c.Expect != plan.Offline:
+					if !v.downAt(n, c) {
+						f.step(n, "await the state in which it comes up or ends", "it awaits %s in OFFLINE, where no step before it has left it", name)
+					}
+				case final && !slices.Equal(w.States, []string{c.Expect}):
+					f.step(n, "await "+c.Expect+" alone", "it awaits %s in %s; the upgrade ends with it in %s", name, list(w.States), c.Expect)
+				case slices.ContainsFunc(w.States, func(s string) bool { return s != c.ComesUp && s != c.Expect }):
+					f.step(n, "await the state in which it comes up or ends", "it awaits %s in %s; it comes up in %s and ends in %s", name, list(w.States), c.ComesUp, c.Expect)
+				case n.cites("P37") && !slices.Contains(w.States, c.ComesUp):
+					f.step(n, "await "+c.ComesUp, "it watches %s come up, and awaits %s, though it comes up in %s", name, list(w.States), c.ComesUp)
+				}
+			}
+		}
+	}
+}
+
+// downAt tells whether the CSC is down when the step looks: sent to OFFLINE
+// before, and not brought back.
+func (v *view) downAt(n *node, c *plan.CSC) bool {
+	sent := v.any(func(m *node) bool { return slices.Contains(m.downs(), c.CSC) && before(m, n) })
+	back := v.any(func(m *node) bool { return v.brings(m, c) && !before(n, m) })
+	return sent && !back
+}
