@@ -83,7 +83,11 @@ func (b *bench) truthful(q operator.Question) (operator.Answer, error) {
 		}
 		return answer(operator.Retry)
 	case operator.InDoubt:
-		id := b.state().Steps[q.Step].Identity
+		s, err := ReadState(b.disk, "j", b.plan, b.options().Digest)
+		if err != nil { // the machine has died meanwhile
+			return operator.Answer{}, err
+		}
+		id := s.Steps[q.Step].Identity
 		b.world.mu.Lock()
 		_, happened := b.world.verdicts[id]
 		b.world.mu.Unlock()

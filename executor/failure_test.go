@@ -254,9 +254,19 @@ func TestTimeLimitIsAsked(t *testing.T) {
 // the answer.
 func TestNothingStartsWhileInDoubt(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "b")))
-	b.lost("one/a", true, action.Unknown)
-	asked := make(chan struct{})
+	asked, begun := make(chan struct{}), make(chan struct{})
+	b.world.script["one/a"] = behaviour{
+		perform: func(_ context.Context, a *action.Attempt) action.Finding {
+			<-begun
+			b.world.effect(a, action.Done)
+			return action.Found(action.Unknown, "the answer was lost")
+		},
+		probe: func(context.Context, *action.Attempt) action.Finding {
+			return action.Found(action.Unknown, "nobody can tell")
+		},
+	}
 	b.world.script["one/b"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		close(begun)
 		<-asked
 		return b.world.effect(a, action.Done)
 	}}

@@ -66,7 +66,7 @@ func (cmd *announceCommand) Run(c *console) error {
 		return err
 	}
 	if err := systems.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
-		return fail(exitFailed, "write it on the channel yourself", "post to %s: %w", p.Targets.Slack.Channel, err)
+		return fail(exitFailed, fmt.Sprintf("write it on the channel yourself; csu posts with %s or %s", executor.SlackToken, executor.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")
 	return err

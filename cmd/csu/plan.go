@@ -182,15 +182,16 @@ func firstDifference(a, b []byte) (number int, inA, inB string) {
 }
 
 type showCommand struct {
-	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Format string `enum:"text,markdown" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, with what a person would do and type."`
+	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
+	Format string `enum:"text,markdown,html" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, for a pull request; html: one page with everything, to look around in."`
 }
 
 func (showCommand) Help() string {
 	return `Examples:
 
   csu plan show plans/2026-11-24-summit-incremental.json | less
-  csu plan show --format markdown plans/2026-11-24-summit-incremental.json > runbook.md`
+  csu plan show --format markdown plans/2026-11-24-summit-incremental.json > runbook.md
+  csu plan show --format html plans/2026-11-24-summit-incremental.json > plan.html`
 }
 
 func (cmd *showCommand) Run(c *console) error {
@@ -198,8 +199,11 @@ func (cmd *showCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if cmd.Format == "markdown" {
+	switch cmd.Format {
+	case "markdown":
 		return review.Markdown(c.out, p)
+	case "html":
+		return review.HTML(c.out, p)
 	}
-	return review.Text(c.out, p, c.width)
+	return review.Text(c.out, p, c.style())
 }

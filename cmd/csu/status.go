@@ -45,12 +45,12 @@ func (cmd *statusCommand) Run(c *console) error {
 		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
 	}
 	state, err := executor.ReadState(journal.Disk, name, p, digest)
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(c.out, "%s has not been run: there is no journal %s\nNext: csu exec %s\n", cmd.Plan, shown(name), cmd.Plan)
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if err != nil || state.Records == 0 {
+		fmt.Fprintf(c.out, "%s has not been run: there is no journal %s, or nothing in it.\nNext: csu exec %s%s\n", cmd.Plan, shown(name), cmd.Plan, cmd.flags())
+		return nil
 	}
 	held, err := journal.Held(name)
 	if err != nil {
@@ -63,7 +63,7 @@ func (cmd *statusCommand) Run(c *console) error {
 // status prints one screen.
 func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 	p := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
-	p("Run %s of %s, led by %s, begun %s, last record %s", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.Format(time.DateTime), s.Last.Format(time.DateTime))
+	p("Run %s of %s, led by %s, begun %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
 		p("This is a rehearsal against the simulated site of %s.", s.Run.SiteMap)
 	}
@@ -104,7 +104,7 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 			p("%s:", title)
 		}
 		for _, st := range steps {
-			p("  %s  %s (attempt %d, since %s)", st.Step.ID, st.Phase, st.Attempt, st.Since.Format(time.TimeOnly))
+			p("  %s  %s (attempt %d, since %s UTC)", st.Step.ID, st.Phase, st.Attempt, st.Since.UTC().Format(time.TimeOnly))
 			for _, line := range strings.Split(strings.TrimSpace(st.Text+"\n"+st.Reason), "\n") {
 				if line != "" {
 					p("      %s", line)
@@ -121,12 +121,17 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 	p("Next: %s", c.next(cmd, s, held))
 }
 
+// flags are those that the next command needs as well.
+func (cmd *statusCommand) flags() string {
+	if cmd.SiteMap == "" {
+		return ""
+	}
+	return " --site-map " + cmd.SiteMap
+}
+
 // next says what can be done.
 func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string {
-	flags := ""
-	if cmd.SiteMap != "" {
-		flags = " --site-map " + cmd.SiteMap
-	}
+	flags := cmd.flags()
 	switch {
 	case s.Ended == executor.Completed:
 		return "nothing; the run is complete. Commit its journal."

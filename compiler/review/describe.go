@@ -1,6 +1,18 @@
 // Package review shows plans to people: to the lead who runs one, and to those
 // who review it and were not there when it was made. It reads plans only; what
 // it shows steers nothing.
+//
+// The words:
+//
+//   - an estimate is how long a plan takes when nothing goes wrong and nobody is
+//     waited for; a stage's critical steps are those that its end waits for;
+//   - a comparison of two plans is the changes from the old to the new, by
+//     meaning: a step is the same step when its id is, or when it was only moved;
+//   - a change's weight is how closely it must be looked at: it may let damage
+//     happen, it changes what is done, or it changes words, times and order.
+//
+// Text in plans is data: no text of a plan ends a cell, opens an element, draws
+// a node or hides itself.
 package review
 
 import (
@@ -11,52 +23,52 @@ import (
 )
 
 // Describe says in one sentence what an action does.
-func Describe(d plan.Doer) string {
+func Describe(d plan.Doer) string { return describe(d, plan.CSCList) }
+
+// describe is [Describe] with the way to write a set of CSCs.
+func describe(d plan.Doer, list func([]string) string) string {
 	switch a := d.(type) {
 	case *plan.Manual:
 		return "A person does this; csu shows the text and asks."
 	case *plan.Announce:
-		if a.Handover {
-			return fmt.Sprintf("Posts to %s, where somebody waits for it: %q", a.Channel, a.Text)
-		}
-		return fmt.Sprintf("Posts to %s: %q", a.Channel, a.Text)
+		return fmt.Sprintf("%s %q", posts(a), a.Text)
 	case *plan.Script:
-		return fmt.Sprintf("Adds the script %s to ScriptQueue:%d and waits for its end (%s).", a.Path, a.Queue, strings.Join(a.Accept, " or "))
-	case *plan.SetState:
-		groups := ""
-		if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
-			groups = fmt.Sprintf(", %d to a script", a.GroupSize)
+		kind := "standard"
+		if !a.Standard {
+			kind = "external"
 		}
-		return fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d%s, for those that are not %s yet: %s.", a.Queue, groups, a.State, plan.CSCList(a.CSCs))
+		return fmt.Sprintf("Adds the %s script %s to ScriptQueue:%d and waits for its end (%s).", kind, a.Path, a.Queue, strings.Join(a.Accept, " or "))
+	case *plan.SetState:
+		text := fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d", a.Queue)
+		if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
+			text += fmt.Sprintf(", %d to a script", a.GroupSize)
+		}
+		if a.MuteAlarms {
+			text += ", with alarms muted"
+		}
+		return text + fmt.Sprintf(", for those that are not %s yet: %s.", a.State, list(a.CSCs))
 	case *plan.AwaitState:
 		var parts []string
 		for _, w := range a.Want {
-			parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(w.States, " or "), plan.CSCList(w.CSCs)))
+			parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(w.States, " or "), list(w.CSCs)))
 		}
 		return "Watches the EFD until every CSC is in its state: " + strings.Join(parts, "; ") + "."
 	case *plan.SSH:
-		text := fmt.Sprintf("On %s as %s: %s", a.Host, a.User, strings.Join(a.Commands, "; "))
-		if a.Check != "" {
-			text += fmt.Sprintf("; then checks: %s", a.Check)
-		}
-		if len(a.Silent) > 0 {
-			text += fmt.Sprintf(" (only if %s is silent)", plan.CSCList(a.Silent))
-		}
-		return text + "."
+		return fmt.Sprintf("On %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
 	case *plan.Reboot:
 		return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with another boot id.", a.Host, a.Command, a.User)
 	case *plan.Delete:
 		if a.Objects == plan.Namespaces {
 			return fmt.Sprintf("Deletes the namespaces that %q selects, and waits until they are gone.", a.Selector)
 		}
-		return fmt.Sprintf("Deletes the Jobs in namespace %s that %q selects (%s), and waits until they and their pods are gone.", a.Namespace, a.Selector, plan.CSCList(a.CSCs))
+		return fmt.Sprintf("Deletes the Jobs in namespace %s that %q selects (%s), and waits until they and their pods are gone.", a.Namespace, a.Selector, list(a.CSCs))
 	case *plan.Sync:
 		text := fmt.Sprintf("Argo CD syncs %s at %s", a.Application, a.Revision)
 		if len(a.Resources) > 0 {
 			text += fmt.Sprintf(", only %s", resources(a.Resources))
 		}
 		if len(a.CSCs) > 0 {
-			text += fmt.Sprintf(", and csu waits until the expected images run: %s", plan.CSCList(a.CSCs))
+			text += fmt.Sprintf(", and csu waits until the expected images run: %s", list(a.CSCs))
 		}
 		return text + "."
 	case *plan.Compatibility:
@@ -65,18 +77,46 @@ func Describe(d plan.Doer) string {
 	return ""
 }
 
+// posts says where a message goes, without its text.
+func posts(a *plan.Announce) string {
+	if a.Handover {
+		return fmt.Sprintf("Posts to %s, where somebody waits for it:", a.Channel)
+	}
+	return fmt.Sprintf("Posts to %s:", a.Channel)
+}
+
+// conditions says what an ssh action sees to besides its commands, and ends the
+// sentence.
+func conditions(a *plan.SSH) string {
+	text := ""
+	if a.Check != "" {
+		text += fmt.Sprintf("; then checks: %s", a.Check)
+	}
+	if len(a.Silent) > 0 {
+		text += fmt.Sprintf(" (only if %s is silent)", plan.CSCList(a.Silent))
+	}
+	return text + "."
+}
+
+// resources names Jobs, and other objects by their number: they follow from the
+// Jobs' chart.
 func resources(rs []plan.Resource) string {
-	var jobs, others []string
+	var jobs, kinds []string
+	others := map[string]int{}
 	for _, r := range rs {
 		if r.Kind == "Job" {
 			jobs = append(jobs, r.Name)
-		} else {
-			others = append(others, r.Kind+" "+r.Name)
+			continue
 		}
+		unique(&kinds, r.Kind)
+		others[r.Kind]++
 	}
-	text := "the Jobs " + strings.Join(jobs, ", ")
-	if len(others) > 0 {
-		text += fmt.Sprintf(" and %d ConfigMaps of their chart, where they exist", len(others))
+	var parts []string
+	if len(jobs) > 0 {
+		parts = append(parts, "the Jobs "+strings.Join(jobs, ", "))
 	}
-	return text
+	for _, k := range kinds {
+		parts = append(parts, counted(others[k], k)+" of their chart, where they exist")
+	}
+	return strings.Join(parts, " and ")
 }

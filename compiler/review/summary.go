@@ -10,106 +10,247 @@ import (
 
 // Summary is what a reviewer asks first.
 type Summary struct {
-	Down       []string // CSCs that go down, in the order of the table
-	Jobs       []string // CSCs whose Jobs are deleted
-	Namespaces bool     // Nublado's user namespaces are deleted
-	Synced     []string // applications
-	Hosts      []string // touched
-	Reboots    []string
-	Scripts    int
-	Manual     int // steps that a person does
-	Consents   int // consents, those of stages and of steps
-	Doubts     int
-	Levels     []string // what the registry is set to
+	Down         []string // CSCs that go down, in the order of the table
+	Touched      []string // CSCs whose state, Job, image or service a step changes, in the order of the table
+	Jobs         []string // CSCs and others whose Jobs are deleted
+	Namespaces   []string // selectors of the namespaces that are deleted
+	Synced       []string // applications
+	Hosts        []string // logged in to
+	Reboots      []string // hosts
+	Levels       []string // what the registry is set to, one after the other
+	Scripts      int      // steps that use a ScriptQueue
+	Consents     []Asked  // those of stages and of steps
+	Doubts       []Asked
+	Persons      []Asked // what a person does
+	Irreversible []Asked // what no step of the plan takes back
+}
+
+// Asked is something that a person must know of, with its place.
+type Asked struct {
+	Where      string // id of a stage or a step
+	Text       string
+	Principals []string
 }
 
 // Summarize reads a plan for its summary.
 func Summarize(p *plan.Plan) Summary {
-	var s Summary
-	down := map[string]bool{}
-	add := func(list *[]string, names ...string) {
-		for _, n := range names {
-			if !slices.Contains(*list, n) {
-				*list = append(*list, n)
-			}
-		}
-	}
+	s := summarizer{plan: p, down: map[string]bool{}, touched: map[string]bool{}}
 	for i := range p.Stages {
-		s.Consents++
-		s.Doubts += len(p.Stages[i].Doubts)
+		stage := &p.Stages[i]
+		s.Consents = append(s.Consents, Asked{stage.ID, stage.Consent, stage.Principals})
+		for _, d := range stage.Doubts {
+			s.Doubts = append(s.Doubts, Asked{Where: stage.ID, Text: d})
+		}
+		for j := range stage.Steps {
+			s.step(&stage.Steps[j])
+		}
 	}
-	for step := range p.AllSteps() {
-		if step.Consent != "" {
-			s.Consents++
-		}
-		if step.Doubt != "" {
-			s.Doubts++
-		}
-		switch a := step.Action.Doer.(type) {
-		case *plan.Manual:
-			s.Manual++
-		case *plan.Script:
-			s.Scripts++
-			if strings.HasSuffix(a.Path, "system_wide_shutdown.py") {
-				for _, c := range p.CSCs {
-					down[c.CSC] = down[c.CSC] || c.Speaks() && !strings.HasPrefix(c.CSC, "ScriptQueue:") && !strings.Contains(a.Config, "- "+strings.TrimSuffix(c.CSC, ":0")+"\n")
-				}
-				down["Watcher:0"] = true // it stands in the configuration to be the first
-			}
-		case *plan.SetState:
-			s.Scripts++
-			for _, c := range a.CSCs {
-				down[c] = down[c] || a.State == plan.Offline
-			}
-		case *plan.SSH:
-			add(&s.Hosts, a.Host)
-			for _, c := range p.CSCs {
-				down[c.CSC] = down[c.CSC] || c.Host == a.Host && a.Purpose == plan.Stop
-			}
-		case *plan.Reboot:
-			add(&s.Hosts, a.Host)
-			add(&s.Reboots, a.Host)
-		case *plan.Delete:
-			add(&s.Jobs, a.CSCs...)
-			for _, c := range a.CSCs {
-				down[c] = true
-			}
-			s.Namespaces = s.Namespaces || a.Objects == plan.Namespaces
-		case *plan.Sync:
-			add(&s.Synced, a.Application)
-		case *plan.Compatibility:
-			s.Levels = append(s.Levels, a.Set)
-		}
+	for i := range p.Final {
+		s.step(&p.Final[i])
 	}
 	for _, c := range p.CSCs {
-		if down[c.CSC] {
+		if s.down[c.CSC] {
 			s.Down = append(s.Down, c.CSC)
 		}
-	}
-	return s
-}
-
-// lines returns the summary as labelled lines.
-func (s Summary) lines() [][2]string {
-	var out [][2]string
-	add := func(label, text string) {
-		if text != "" {
-			out = append(out, [2]string{label, text})
+		if s.down[c.CSC] || s.touched[c.CSC] {
+			s.Touched = append(s.Touched, c.CSC)
 		}
 	}
-	add("Goes down", fmt.Sprintf("%d CSCs: %s", len(s.Down), plan.CSCList(s.Down)))
-	deleted := ""
+	return s.Summary
+}
+
+type summarizer struct {
+	Summary
+	plan          *plan.Plan
+	down, touched map[string]bool
+}
+
+func (s *summarizer) step(step *plan.Step) {
+	if step.Consent != "" {
+		s.Consents = append(s.Consents, Asked{step.ID, step.Consent, step.Principals})
+	}
+	if step.Doubt != "" {
+		s.Doubts = append(s.Doubts, Asked{Where: step.ID, Text: step.Doubt})
+	}
+	never := func(format string, args ...any) {
+		s.Irreversible = append(s.Irreversible, Asked{Where: step.ID, Text: fmt.Sprintf(format, args...)})
+	}
+	switch a := step.Action.Doer.(type) {
+	case *plan.Manual:
+		s.Persons = append(s.Persons, Asked{Where: step.ID, Text: step.Title})
+	case *plan.Announce:
+		never("a message is posted to %s", a.Channel)
+	case *plan.Script:
+		s.Scripts++
+		if strings.HasSuffix(a.Path, "system_wide_shutdown.py") {
+			s.shutdown(a.Config)
+		}
+	case *plan.SetState:
+		s.Scripts++
+		s.touch(a.State == plan.Offline, a.CSCs...)
+	case *plan.SSH:
+		unique(&s.Hosts, a.Host)
+		s.touch(a.Purpose == plan.Stop, s.on(a.Host)...)
+		if a.Purpose == plan.Update {
+			never("%s on %s is replaced by what its commands bring", a.Service, a.Host)
+		}
+	case *plan.Reboot:
+		unique(&s.Hosts, a.Host)
+		unique(&s.Reboots, a.Host)
+		s.touch(true, s.on(a.Host)...)
+		never("%s is rebooted", a.Host)
+	case *plan.Delete:
+		if a.Objects == plan.Namespaces {
+			unique(&s.Namespaces, a.Selector)
+			never("the namespaces that %q selects are deleted, with the sessions in them and what was not saved", a.Selector)
+		}
+		unique(&s.Jobs, a.CSCs...)
+		s.touch(true, a.CSCs...)
+	case *plan.Sync:
+		unique(&s.Synced, a.Application)
+		s.touch(false, a.CSCs...)
+	case *plan.Compatibility:
+		s.Levels = append(s.Levels, a.Set)
+		if a.Set == "NONE" {
+			never("schemas that come in while the registry is at NONE stay, though the level goes back")
+		}
+	}
+}
+
+func (s *summarizer) touch(down bool, cscs ...string) {
+	for _, c := range cscs {
+		s.touched[c] = true
+		s.down[c] = s.down[c] || down
+	}
+}
+
+// on returns the CSCs that a host runs.
+func (s *summarizer) on(host string) []string {
+	var out []string
+	for _, c := range s.plan.CSCs {
+		if c.Host == host {
+			out = append(out, c.CSC)
+		}
+	}
+	return out
+}
+
+// shutdown counts what system_wide_shutdown.py sends to OFFLINE: everything
+// that speaks but the ScriptQueues and what its configuration has it ignore.
+func (s *summarizer) shutdown(config string) {
+	ignored := map[string]bool{}
+	key := ""
+	for _, line := range strings.Split(config, "\n") {
+		item, isItem := strings.CutPrefix(strings.TrimSpace(line), "- ")
+		switch {
+		case isItem && key == "ignore":
+			ignored[strings.Trim(item, `"'`)] = true
+		case !isItem:
+			key, _, _ = strings.Cut(line, ":")
+		}
+	}
+	for _, c := range s.plan.CSCs {
+		queue := strings.HasPrefix(c.CSC, "ScriptQueue:")
+		if c.Speaks() && !queue && !ignored[c.CSC] && !ignored[strings.TrimSuffix(c.CSC, ":0")] {
+			s.touch(true, c.CSC)
+		}
+	}
+}
+
+func unique(list *[]string, names ...string) {
+	for _, n := range names {
+		if !slices.Contains(*list, n) {
+			*list = append(*list, n)
+		}
+	}
+}
+
+// A fact is a line of the summary.
+type fact struct{ label, text string }
+
+// facts returns the summary's lines; list writes a set of CSCs.
+func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
+	var out []fact
+	add := func(label, text string) {
+		if text != "" {
+			out = append(out, fact{label, text})
+		}
+	}
+	if len(s.Down) > 0 {
+		add("Goes down", list(s.Down))
+	} else {
+		add("Goes down", "nothing")
+	}
+	var deleted []string
 	if len(s.Jobs) > 0 {
-		deleted = fmt.Sprintf("%d Jobs: %s", len(s.Jobs), plan.CSCList(s.Jobs))
+		deleted = append(deleted, "the Jobs of "+list(s.Jobs))
 	}
-	if s.Namespaces {
-		deleted += "; the Nublado user namespaces, with the sessions in them"
+	for _, n := range s.Namespaces {
+		deleted = append(deleted, fmt.Sprintf("the namespaces that %q selects", n))
 	}
-	add("Is deleted", deleted)
+	add("Is deleted", strings.Join(deleted, "; "))
 	add("Is synced", strings.Join(s.Synced, ", "))
-	add("Hosts touched", strings.Join(s.Hosts, ", "))
+	add("Logged in to", strings.Join(s.Hosts, ", "))
 	add("Is rebooted", strings.Join(s.Reboots, ", "))
 	add("Schema registry", strings.Join(s.Levels, ", then "))
-	add("Is asked", fmt.Sprintf("%d consents, %d doubts, %d things that a person does", s.Consents, s.Doubts, s.Manual))
+	add("Is asked", s.asked())
+	if e.Takes > 0 {
+		add("Expected time", about(e.Takes)+", when nothing fails and no answer is waited for")
+	}
 	return out
+}
+
+func (s *Summary) asked() string {
+	return strings.Join([]string{
+		counted(len(s.Consents), "consent"),
+		counted(len(s.Doubts), "doubt"),
+		counted(len(s.Persons), "thing") + " that a person does",
+	}, ", ")
+}
+
+// counted writes a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// countedCSCs names CSCs after their number.
+func countedCSCs(cscs []string) string {
+	return counted(len(cscs), "CSC") + ": " + plan.CSCList(cscs)
+}
+
+// firstSentence shortens a text to what it begins with; the whole text stands
+// where it is asked.
+func firstSentence(s string) string {
+	s = oneLine(s)
+	if i := strings.Index(s, ". "); i >= 0 {
+		s = s[:i+1]
+	}
+	return shortened(s, 140)
+}
+
+// shortened cuts a text between words, so that it has at most n characters.
+func shortened(s string, n int) string {
+	runes := []rune(s)
+	if len(runes) <= n {
+		return s
+	}
+	cut := string(runes[:n-1])
+	if i := strings.LastIndexByte(cut, ' '); i > n/2 {
+		cut = cut[:i]
+	}
+	return cut + "…"
+}
+
+func title(p *plan.Plan) string {
+	text := fmt.Sprintf("%s: %s upgrade, cycle %s, on %s", p.Site, p.Type, p.Upgrade.Cycle, p.Upgrade.Date)
+	if p.Type == plan.Recovery {
+		text = fmt.Sprintf("%s: recovery after an upgrade of the OS or Kubernetes, cycle %s, on %s", p.Site, p.Upgrade.Cycle, p.Upgrade.Date)
+	}
+	if p.Upgrade.Attempt > 1 {
+		text += fmt.Sprintf(", attempt %d", p.Upgrade.Attempt)
+	}
+	return text
 }

@@ -8,107 +8,198 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Text writes the plan for a terminal of the given width: stages and steps with
-// their sources, needs, consents and doubts, without the texts for doing them by
-// hand, which Markdown has.
-func Text(w io.Writer, p *plan.Plan, width int) error {
-	t := &text{w: w, width: max(width, 40)}
-	t.line("", title(p))
-	t.line("", fmt.Sprintf("Reason: %s", p.Upgrade.Reason))
-	t.line("", fmt.Sprintf("Cluster %s, %s; scripts run on ScriptQueue:%d", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server, p.Upgrade.Queue))
-	t.line("", "")
-	for _, l := range Summarize(p).lines() {
-		t.line("  ", fmt.Sprintf("%-16s %s", l[0]+":", l[1]))
+// A Terminal is what a text is written for.
+type Terminal struct {
+	Width  int // in characters; less than 40 counts as 40
+	Colour bool
+}
+
+// Text writes the plan for a terminal: the summary, then stages and steps with
+// their sources, needs, times, consents and doubts, without the texts for doing
+// them by hand, which [Markdown] has.
+func Text(w io.Writer, p *plan.Plan, on Terminal) error {
+	p = shown(p)
+	t := newText(w, on)
+	summary, estimate := Summarize(p), EstimatePlan(p)
+	t.line("", bold, title(p))
+	t.line("", plain, "Reason: "+p.Upgrade.Reason)
+	t.line("", plain, fmt.Sprintf("Cluster %s, %s; scripts run on ScriptQueue:%d", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server, p.Upgrade.Queue))
+	t.gap()
+	for _, f := range summary.facts(estimate, countedCSCs) {
+		t.line("  ", plain, fmt.Sprintf("%-16s %s", f.label+":", f.text))
 	}
-	for i, s := range p.Stages {
-		t.line("", "")
-		t.line("", fmt.Sprintf("%d. %s  [%s] %s", i+1, s.Title, s.ID, numbers(s.Source)))
-		t.line("   ", "Consent: "+s.Consent)
-		if len(s.Principals) > 0 {
-			t.line("   ", "Agreed by: "+strings.Join(s.Principals, ", "))
-		}
-		for _, d := range s.Doubts {
-			t.line("   ", "Doubt: "+d)
-		}
-		for _, step := range s.Steps {
-			t.step(step)
-		}
+	t.irreversible(&summary)
+	t.times(p, estimate)
+	for i := range p.Stages {
+		t.stage(i+1, &p.Stages[i], &estimate.Stages[i])
 	}
 	if len(p.Final) > 0 {
-		t.line("", "")
-		t.line("", "At the end, and when the run is aborted:")
-		for _, step := range p.Final {
-			t.step(step)
+		t.gap()
+		t.line("", bold, "At the end, and when the run is aborted:")
+		for i := range p.Final {
+			t.step(&p.Final[i], false)
 		}
 	}
 	return t.err
 }
 
-func title(p *plan.Plan) string {
-	text := fmt.Sprintf("%s: %s upgrade, cycle %s, on %s", p.Site, p.Type, p.Upgrade.Cycle, p.Upgrade.Date)
-	if p.Type == plan.Recovery {
-		text = fmt.Sprintf("%s: recovery after an upgrade of the OS or Kubernetes, cycle %s, on %s", p.Site, p.Upgrade.Cycle, p.Upgrade.Date)
+func (t *text) irreversible(s *Summary) {
+	if len(s.Irreversible) == 0 {
+		return
 	}
-	if p.Upgrade.Attempt > 1 {
-		text += fmt.Sprintf(", attempt %d", p.Upgrade.Attempt)
+	t.gap()
+	t.line("", bold, "What no step takes back:")
+	for _, a := range s.Irreversible {
+		t.line("  ", red, a.Where+": "+a.Text)
 	}
-	return text
+}
+
+// times writes the expected time of each stage, and the critical path.
+func (t *text) times(p *plan.Plan, e Estimate) {
+	t.gap()
+	t.line("", bold, "Expected times, and what each stage's end waits for:")
+	for i, s := range e.Stages {
+		t.line("  ", plain, fmt.Sprintf("%2d. %-16s %8s  %s", i+1, p.Stages[i].ID, about(s.Takes), criticalNames(s)))
+	}
+	if len(p.Final) > 0 {
+		t.line("  ", plain, fmt.Sprintf("    %-16s %8s", "final steps", about(e.Final)))
+	}
+}
+
+// criticalNames are the stage's critical steps without the stage's id.
+func criticalNames(s StageEstimate) string {
+	names := make([]string, len(s.Critical))
+	for i, id := range s.Critical {
+		names[i] = strings.TrimPrefix(id, s.ID+"/")
+	}
+	return strings.Join(names, " > ")
+}
+
+func (t *text) stage(n int, s *plan.Stage, e *StageEstimate) {
+	t.gap()
+	t.line("", bold, fmt.Sprintf("%d. %s  [%s] %s", n, s.Title, s.ID, numbers(s.Source)))
+	t.line("   ", cyan, "Consent: "+s.Consent)
+	if len(s.Principals) > 0 {
+		t.line("   ", cyan, "Agreed by: "+strings.Join(s.Principals, ", "))
+	}
+	for _, d := range s.Doubts {
+		t.line("   ", yellow, "Doubt: "+d)
+	}
+	critical := map[string]bool{}
+	for _, id := range e.Critical {
+		critical[id] = true
+	}
+	for i := range s.Steps {
+		t.step(&s.Steps[i], critical[s.Steps[i].ID])
+	}
+}
+
+func (t *text) step(s *plan.Step, critical bool) {
+	t.gap()
+	t.line("   ", bold, fmt.Sprintf("%s  %s %s", s.ID, s.Title, numbers(s.Source)))
+	t.line("      ", plain, Describe(s.Action.Doer))
+	if s.Undoes != "" {
+		t.line("      ", plain, "undoes "+s.Undoes)
+	}
+	if len(s.Needs) > 0 {
+		t.line("      ", dim, "after "+strings.Join(s.Needs, ", "))
+	}
+	t.line("      ", dim, fmt.Sprintf("%s, %s; if it fails: %s", s.Action.Kind(), lasts(s, critical), onFailure(s)))
+	if s.Consent != "" {
+		t.line("      ", cyan, "Consent: "+s.Consent)
+	}
+	if len(s.Principals) > 0 {
+		t.line("      ", cyan, "Agreed by: "+strings.Join(s.Principals, ", "))
+	}
+	if s.Doubt != "" {
+		t.line("      ", yellow, "Doubt: "+s.Doubt)
+	}
+}
+
+// lasts says how long a step usually takes, and at most.
+func lasts(s *plan.Step, critical bool) string {
+	usual := "usually " + s.Takes.String()
+	if s.Takes == 0 {
+		usual = "at once"
+	}
+	if critical {
+		usual += " (critical)"
+	}
+	return usual + ", at most " + s.Timeout.String()
 }
 
 func numbers(source []string) string { return "(" + strings.Join(source, ", ") + ")" }
 
-type text struct {
-	w     io.Writer
-	width int
-	err   error
-}
-
-func (t *text) step(s plan.Step) {
-	t.line("", "")
-	t.line("   ", fmt.Sprintf("%s  %s %s", s.ID, s.Title, numbers(s.Source)))
-	t.line("      ", Describe(s.Action.Doer))
-	if len(s.Needs) > 0 {
-		t.line("      ", "after "+strings.Join(s.Needs, ", "))
-	}
-	t.line("      ", fmt.Sprintf("%s, within %s; if it fails: %s", s.Action.Kind(), s.Timeout, onFailure(s)))
-	if s.Consent != "" {
-		t.line("      ", "Consent: "+s.Consent)
-	}
-	if len(s.Principals) > 0 {
-		t.line("      ", "Agreed by: "+strings.Join(s.Principals, ", "))
-	}
-	if s.Doubt != "" {
-		t.line("      ", "Doubt: "+s.Doubt)
-	}
-}
-
-func onFailure(s plan.Step) string {
+func onFailure(s *plan.Step) string {
 	if s.OnFailure == plan.Report {
 		return "it is told, and the run goes on"
 	}
 	return "the operator is asked"
 }
 
-// line writes text wrapped to the width, every line behind the indent.
-func (t *text) line(indent, s string) {
-	if s == "" {
-		t.write("\n")
-		return
-	}
+// A style is how a line is set off where there is colour: an SGR parameter.
+type style string
+
+const (
+	plain  style = ""
+	bold   style = "1"
+	dim    style = "2"
+	red    style = "31"
+	green  style = "32"
+	yellow style = "33"
+	cyan   style = "36"
+)
+
+// text writes wrapped lines until the first error, which it keeps.
+type text struct {
+	w      io.Writer
+	width  int
+	colour bool
+	err    error
+}
+
+func newText(w io.Writer, on Terminal) *text {
+	return &text{w: w, width: max(on.Width, 40), colour: on.Colour}
+}
+
+func (t *text) gap() { t.write("\n") }
+
+// line writes text wrapped to the width, every line behind the indent. Runs of
+// spaces are kept: they align columns.
+func (t *text) line(indent string, how style, s string) {
 	for _, paragraph := range strings.Split(s, "\n") {
-		rest := indent
-		for _, word := range strings.Fields(paragraph) {
-			if len(rest) > len(indent) && len(rest)+1+len(word) > t.width {
-				t.write(rest + "\n")
-				rest = indent + "  "
+		rest, cells, fresh := indent, len(indent), true
+		for _, word := range columns(paragraph) {
+			bare := len([]rune(strings.TrimRight(word, " ")))
+			if !fresh && cells+bare > t.width {
+				t.styled(how, rest)
+				rest, cells = indent+"  ", len(indent)+2
 			}
-			if strings.TrimSpace(rest) != "" {
-				rest += " "
-			}
-			rest += word
+			rest, cells, fresh = rest+word, cells+len([]rune(word)), false
 		}
-		t.write(rest + "\n")
+		t.styled(how, rest)
 	}
+}
+
+// columns splits behind each run of spaces, which stay with the word before.
+func columns(s string) []string {
+	var out []string
+	start := 0
+	for i := 1; i < len(s); i++ {
+		if s[i-1] == ' ' && s[i] != ' ' {
+			out = append(out, s[start:i])
+			start = i
+		}
+	}
+	return append(out, s[start:])
+}
+
+func (t *text) styled(how style, line string) {
+	line = strings.TrimRight(line, " ")
+	if t.colour && how != plain {
+		line = "\x1b[" + string(how) + "m" + line + "\x1b[0m"
+	}
+	t.write(line + "\n")
 }
 
 func (t *text) write(s string) {

@@ -107,99 +107,6 @@ func (d *draft) tables() {
 	}
 }
 
-// stage appends a stage; its source are the numbers of its steps and its
-// principals those of what they touch.
-func (d *draft) stage(id string, steps ...plan.Step) {
-	s := plan.Stage{ID: id, Title: id, Consent: "Now " + id + "."}
-	v := newView(d.p)
-	for i := range steps {
-		step := &steps[i]
-		step.ID = id + "/" + step.ID
-		for j, need := range step.Needs {
-			step.Needs[j] = id + "/" + need
-		}
-		n := &node{Step: step}
-		v.effects(n)
-		if step.Consent == "" {
-			s.Principals = append(s.Principals, v.principalsOf(n)...)
-		}
-		if len(v.principalsOf(n)) > 0 {
-			s.Source = append(s.Source, "P3")
-		}
-		s.Source = append(s.Source, step.Source...)
-	}
-	slices.Sort(s.Principals)
-	s.Principals = slices.Compact(s.Principals)
-	slices.Sort(s.Source)
-	s.Source = slices.Compact(s.Source)
-	s.Steps = steps
-	d.p.Stages = append(d.p.Stages, s)
-}
-
-// an option changes a step.
-type option func(*plan.Step)
-
-func step(id, source string, timeout time.Duration, doer plan.Doer, options ...option) plan.Step {
-	s := plan.Step{
-		ID: id, Title: id, Source: strings.Fields(source), Action: plan.Action{Doer: doer},
-		Timeout: plan.Duration(timeout), OnFailure: plan.Ask, ByHand: "by hand",
-	}
-	for _, o := range options {
-		o(&s)
-	}
-	return s
-}
-
-func needs(ids ...string) option { return func(s *plan.Step) { s.Needs = append(s.Needs, ids...) } }
-
-func consented(principals ...string) option {
-	return func(s *plan.Step) { s.Consent, s.Principals = "Is this agreed?", principals }
-}
-
-func reported(s *plan.Step) { s.OnFailure = plan.Report }
-
-func manual(id, source, text string, options ...option) plan.Step {
-	return step(id, source, time.Hour, &plan.Manual{Text: text}, options...)
-}
-
-func announce(id, source string, handover bool, options ...option) plan.Step {
-	return step(id, source, time.Minute, &plan.Announce{Channel: "#site-announce", Text: "news: " + id, Handover: handover}, options...)
-}
-
-func setState(id, source, state string, group int, cscs []string, options ...option) plan.Step {
-	return step(id, source, 10*time.Minute, &plan.SetState{Queue: 1, State: state, CSCs: cscs, GroupSize: group}, options...)
-}
-
-// await waits for each CSC to be in the state that of says.
-func (d *draft) await(id, source string, cscs []string, of func(*plan.CSC) string, options ...option) plan.Step {
-	a := &plan.AwaitState{}
-	for _, name := range cscs {
-		c, ok := d.p.CSC(name)
-		if !ok {
-			panic("no " + name)
-		}
-		a.Want = append(a.Want, plan.Want{States: []string{of(c)}, CSCs: []string{name}})
-	}
-	return step(id, source, 10*time.Minute, a, options...)
-}
-
-func comesUp(c *plan.CSC) string { return c.ComesUp }
-func expected(c *plan.CSC) string {
-	return c.Expect
-}
-
-func ssh(id, source string, purpose plan.Purpose, host, user, service string, options ...option) plan.Step {
-	return step(id, source, 2*time.Hour, &plan.SSH{Host: host, User: user, Purpose: purpose, Service: service, Commands: []string{"./" + string(purpose)}}, options...)
-}
-
-func deleteJobs(id, source, namespace, selector string, cscs []string, options ...option) plan.Step {
-	return step(id, source, 10*time.Minute, &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}, options...)
-}
-
-func sync(id, source, application string, cscs []string, options ...option) plan.Step {
-	return step(id, source, time.Hour, &plan.Sync{Application: application, Revision: "main", CSCs: cscs}, options...)
-}
-
 // pick returns the CSCs of the table for which a condition holds.
 func (d *draft) pick(cond func(*plan.CSC) bool) []string {
 	var out []string
@@ -400,11 +307,11 @@ func (d *draft) recovery() {
 			d.await("up", "P46 P37", []string{"GenericCamera:101"}, comesUp, needs("start")))
 		d.stage("reboot", step("azar02", "P47", 30*time.Minute, &plan.Reboot{Host: "azar02", User: "own", Command: "sudo reboot"}, consented("IT")))
 	}
-	seen := jobs
-	if d.p.Site == tts {
-		seen = []string{watcher, "ESS:104", "ESS:105"}
+	if d.atSummit() {
+		d.enable("P41", append(slices.Clone(jobs), "GenericCamera:101"))
+	} else {
+		d.enable("P41", jobs)
 	}
-	d.enable("P41", seen)
 	if !d.atSummit() {
 		d.sequence("P48", "P50")
 		d.sequence("P48", "P51")
@@ -487,7 +394,17 @@ func (d *draft) enable(source string, all []string, ess ...string) {
 		}
 	}
 	d.stage("enable", setState("ess", source, plan.Enabled, group, ess, reported, asked), setState("watcher", source, plan.Enabled, 0, []string{watcher}, needs("ess"), asked),
-		d.await("seen", source+" P6", all, expected, needs("watcher")))
+		d.await("seen", source+" P6", all, d.afterEnabling, needs("watcher")))
+}
+
+// afterEnabling is the state in which a CSC is once those of the list are
+// enabled: where the whole site is enabled later, the others are not yet.
+func (d *draft) afterEnabling(c *plan.CSC) string {
+	later := d.p.Site == tts && d.p.Type == plan.Recovery
+	if later && c.CSC != watcher && component(c.CSC) != "ESS" {
+		return c.ComesUp
+	}
+	return c.Expect
 }
 
 func (d *draft) keptUnit(host, service, csc string) {

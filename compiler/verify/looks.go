@@ -79,7 +79,9 @@ func (n *node) commands(v *view) []string {
 func looksComplete(v *view, f *findings) {
 	left := map[*node][]string{}
 	var unwatched []string
-	ends := slices.Concat(v.citing(plan.KindAwaitState, "P41"), v.citing(plan.KindAwaitState, "P43"))
+	ends := v.where(func(n *node) bool {
+		return n.kind() == plan.KindAwaitState && (n.cites("P39") || n.cites("P41") || n.cites("P43"))
+	})
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		moving := v.where(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) || v.brings(n, c) })
@@ -97,6 +99,9 @@ func looksComplete(v *view, f *findings) {
 			unwatched = append(unwatched, c.CSC)
 		}
 		for _, look := range ends {
+			if c.Bridge && look.cites("P39") {
+				continue // comes up after the services
+			}
 			if behind(look) && look.wants(c.CSC) == nil {
 				left[look] = append(left[look], c.CSC)
 			}
@@ -128,7 +133,7 @@ func awaitedStates(v *view, f *findings) {
 					if !v.downAt(n, c) {
 						f.step(n, "await the state in which it comes up or ends", "it awaits %s in OFFLINE, where no step before it has left it", name)
 					}
-				case final && !slices.Equal(w.States, []string{c.Expect}):
+				case final && !slices.Equal(w.States, []string{c.Expect}) && !v.enabledLater(n, c):
 					f.step(n, "await "+c.Expect+" alone", "it awaits %s in %s; the upgrade ends with it in %s", name, list(w.States), c.Expect)
 				case slices.ContainsFunc(w.States, func(s string) bool { return s != c.ComesUp && s != c.Expect }):
 					f.step(n, "await the state in which it comes up or ends", "it awaits %s in %s; it comes up in %s and ends in %s", name, list(w.States), c.ComesUp, c.Expect)
@@ -140,10 +145,21 @@ func awaitedStates(v *view, f *findings) {
 	}
 }
 
+// enabledLater tells whether the CSC is brought to ENABLED only after the look,
+// with all of the site (P55).
+func (v *view) enabledLater(n *node, c *plan.CSC) bool {
+	return slices.ContainsFunc(v.citing(plan.KindSetState, "P55"), func(set *node) bool {
+		return set.sets(c.CSC, plan.Enabled) && before(n, set)
+	})
+}
+
 // downAt tells whether the CSC is down when the step looks: sent to OFFLINE
 // before, and not brought back.
 func (v *view) downAt(n *node, c *plan.CSC) bool {
 	sent := v.any(func(m *node) bool { return slices.Contains(m.downs(), c.CSC) && before(m, n) })
-	back := v.any(func(m *node) bool { return v.brings(m, c) && !before(n, m) })
+	back := v.any(func(m *node) bool {
+		bridge := c.Bridge && m.kind() == plan.KindManual && m.cites("P34")
+		return (bridge || v.brings(m, c)) && !before(n, m)
+	})
 	return sent && !back
 }

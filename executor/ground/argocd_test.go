@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -79,13 +80,13 @@ func (a argo) commit(t *testing.T, tags map[string]string) (revision string) {
 		if !ok {
 			t.Fatalf("no CSC %q", csc)
 		}
-		images[csc] = image(row.Job.CSCClass, tag)
+		committed[csc] = image(row.Job.CSCClass, tag)
 	}
-	return a.Deployment.Commit(t, "c0044", images)
+	return a.Deployment.Commit(t, "c0044", committed)
 }
 
-// images are those that the tests have committed.
-var images = func() map[string]string {
+// committed are the images that the repository has now.
+var committed = func() map[string]string {
 	before := map[string]string{}
 	for _, row := range site().CSCs {
 		before[row.CSC] = image(row.Job.CSCClass, "c0044.006")
@@ -243,12 +244,9 @@ func TestAFailingSyncIsToldInArgoCDsWords(t *testing.T) {
 // The cycle's tag comes to the applications by way of the app of apps.
 func TestTheAppOfAppsBringsTheCycle(t *testing.T) {
 	a := connectArgo(t)
-	committed := map[string]string{}
-	for csc, i := range images {
-		committed[csc] = i
-	}
-	committed["ATDome:0"] = image("atdome", "c0045")
-	a.Deployment.Commit(t, "c0045", committed)
+	next := maps.Clone(committed)
+	next["ATDome:0"] = image("atdome", "c0045")
+	a.Deployment.Commit(t, "c0045", next)
 	t.Cleanup(func() { a.commit(t, nil) })
 	if app := a.refreshed(t, "auxtel"); slices.Contains(resources(app), "Job auxtel/atdome") && slices.Contains(app.Images, image("atdome", "c0045")) {
 		t.Errorf("before the app of apps is synced: %+v, want nothing of the new cycle", app)

@@ -86,13 +86,13 @@ func (c *Cluster) connect(t testing.TB) {
 }
 
 // Until asks again and again until look says yes, and fails the test after the
-// limit, in real time. what is what is waited for, in words. An error of look
-// counts as a no, and is shown in the end.
+// limit, in real time. what is what is waited for, in words. The error that look
+// returns beside its last no is shown in the end.
 func (c *Cluster) Until(t testing.TB, limit time.Duration, what string, look func(context.Context) (bool, error)) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		yes, err := look(t.Context())
-		if err == nil && yes {
+		if yes {
 			return
 		}
 		if time.Since(began) > limit {

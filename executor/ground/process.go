@@ -91,7 +91,7 @@ func (s server) run(ports []int) (*process, error) {
 	cmd.Dir = s.dir
 	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = diesWithParent()
+	cmd.SysProcAttr = apart()
 	if err := launch(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.name, err)
 	}

@@ -38,6 +38,9 @@ func NewSession(ctx context.Context) *Session {
 
 // Do runs body, and returns what it failed with.
 func (s *Session) Do(body func(t testing.TB)) error {
+	s.mu.Lock()
+	before := len(s.messages)
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -46,10 +49,10 @@ func (s *Session) Do(body func(t testing.TB)) error {
 	<-done
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.messages) == 0 {
+	if len(s.messages) == before {
 		return nil
 	}
-	return errors.New(strings.Join(s.messages, "\n"))
+	return errors.New(strings.Join(s.messages[before:], "\n"))
 }
 
 // Close ends the servers of the session, the last one first, and removes their

@@ -55,7 +55,9 @@ var catalogue = []faultEntry{
 		func(f *faults, subject string) { f.unreachable[subject] = true }},
 }
 
-func chooseFaults(names []string) (*faults, error) {
+// chooseFaults arms the faults that were asked for; their subjects must be the
+// plan's.
+func chooseFaults(p *plan.Plan, names []string) (*faults, error) {
 	f := &faults{
 		stuck: map[string]bool{}, scripts: map[string]bool{}, commands: map[string]bool{},
 		unreachable: map[string]bool{}, lostAcks: map[string]bool{},
@@ -74,7 +76,24 @@ func chooseFaults(names []string) (*faults, error) {
 		if (entry.Subject == "") != (subject == "") {
 			return nil, fmt.Errorf("fault %q: it is asked for as %q", asked, strings.TrimSuffix(name+"="+entry.Subject, "="))
 		}
+		if err := checkSubject(p, entry.Fault, subject); err != nil {
+			return nil, err
+		}
 		entry.arm(f, subject)
 	}
 	return f, nil
+}
+
+func checkSubject(p *plan.Plan, f Fault, subject string) error {
+	known := true
+	switch f.Subject {
+	case "CSC":
+		_, known = p.CSC(subject)
+	case "host":
+		_, known = p.Host(subject)
+	}
+	if !known {
+		return fmt.Errorf("fault %q: the plan's table has no %s %q", f.Name, f.Subject, subject)
+	}
+	return nil
 }

@@ -122,7 +122,7 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the plan's date: %w", err)
 	}
-	known, err := chooseFaults(cfg.Faults)
+	known, err := chooseFaults(cfg.Plan, cfg.Faults)
 	if err != nil {
 		return nil, err
 	}

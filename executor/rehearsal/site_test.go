@@ -265,6 +265,8 @@ func TestUnknownFaultsAreRefused(t *testing.T) {
 		{"csc-stuk=MTMount:0", `did you mean "csc-stuck"`},
 		{"csc-stuck", `"csc-stuck=CSC"`},
 		{"queue-paused=1", `"queue-paused"`},
+		{"csc-stuck=MTMont:0", `no CSC "MTMont:0"`},
+		{"host-unreachable=azar2", `no host "azar2"`},
 	} {
 		_, err := Start(t.Context(), Config{Plan: smallPlan(), Dir: t.TempDir(), Faults: []string{test.fault}})
 		if err == nil || !strings.Contains(err.Error(), test.want) {

@@ -1,0 +1,111 @@
+package review
+
+import (
+	"fmt"
+	"html"
+	"strings"
+	"unicode"
+)
+
+// inMarkdown writes a paragraph of a plan's text: flattened, its code spans
+// kept, and nothing else in it read as markup, a cell's end or a mention of a
+// person. It must not stand at the beginning of a line, where Markdown has more
+// signs.
+func inMarkdown(s string) string {
+	var b strings.Builder
+	for _, sp := range spans(oneLine(visible(s))) {
+		if sp.code {
+			b.WriteString(codeSpan(sp.text))
+		} else {
+			b.WriteString(escaped(sp.text))
+		}
+	}
+	return b.String()
+}
+
+// escaped is plain text as Markdown.
+func escaped(s string) string {
+	var b strings.Builder
+	runes := []rune(s)
+	word := func(i int) bool {
+		return i >= 0 && i < len(runes) && (unicode.IsLetter(runes[i]) || unicode.IsDigit(runes[i]))
+	}
+	for i, r := range runes {
+		switch r {
+		case '\\', '`', '*', '[', ']', '<', '|', '~', '$':
+			b.WriteByte('\\')
+		case '_':
+			if !word(i-1) || !word(i+1) { // within a word it is no emphasis
+				b.WriteByte('\\')
+			}
+		case '&':
+			b.WriteString("&amp;")
+			continue
+		case '@':
+			if !word(i-1) && word(i+1) { // nobody is notified
+				b.WriteString("@<!-- -->")
+				continue
+			}
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// codeSpan stands between more backticks than it holds. A cell's end is escaped
+// in it too, as tables want it; outside of tables no plan's code has one.
+func codeSpan(s string) string {
+	fence := "`"
+	for strings.Contains(s, fence) {
+		fence += "`"
+	}
+	if len(fence) > 1 {
+		return fence + " " + s + " " + fence
+	}
+	return fence + s + fence
+}
+
+// inCell is inMarkdown for a table's cell, where a code span can't hold a bar.
+func inCell(s string) string {
+	var b strings.Builder
+	for _, sp := range spans(oneLine(visible(s))) {
+		if sp.code {
+			b.WriteString(strings.ReplaceAll(codeSpan(sp.text), "|", `\|`))
+		} else {
+			b.WriteString(escaped(sp.text))
+		}
+	}
+	return b.String()
+}
+
+// inHTML is plain text between the tags of HTML in Markdown, where Markdown's
+// own signs count as well.
+func inHTML(s string) string {
+	s = html.EscapeString(oneLine(visible(s)))
+	return strings.NewReplacer("`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "]", "&#93;", "|", "&#124;", "$", "&#36;").Replace(s)
+}
+
+// inMermaid is plain text in a quoted label of Mermaid.
+func inMermaid(s string) string {
+	var b strings.Builder
+	for _, r := range oneLine(visible(s)) {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,:-/()'", r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, "#%d;", r)
+		}
+	}
+	return b.String()
+}
+
+// typed writes lines as a block of code that nothing in them ends.
+func typed(lines []string) string {
+	var b strings.Builder
+	for _, l := range lines {
+		if l = visible(l); l != "" {
+			b.WriteString("    " + l)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

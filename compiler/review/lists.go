@@ -1,0 +1,93 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// lists gives long sets of CSCs a name, so that a document writes each of them
+// once.
+type lists struct {
+	byText   map[string]*list
+	order    []*list
+	rank     map[string]int // of a CSC in the plan's table
+	registry string         // of most images
+}
+
+type list struct {
+	name, text string
+	count      int
+}
+
+func newLists(p *plan.Plan) *lists {
+	l := &lists{byText: map[string]*list{}, rank: map[string]int{}}
+	registries := map[string]int{}
+	for i, c := range p.CSCs {
+		l.rank[c.CSC] = i
+		if j := strings.LastIndexByte(c.Image, '/'); j > 0 {
+			registries[c.Image[:j]]++
+			if r := c.Image[:j]; registries[r] > registries[l.registry] {
+				l.registry = r
+			}
+		}
+	}
+	return l
+}
+
+// longList is from how many characters on a set has a name.
+const longList = 150
+
+// refer writes a set of CSCs in the table's order, or its name.
+func (l *lists) refer(cscs []string) string {
+	sorted := slices.Clone(cscs)
+	slices.SortStableFunc(sorted, func(a, b string) int { return l.rank[a] - l.rank[b] })
+	text := plan.CSCList(sorted)
+	if len(text) < longList {
+		if len(cscs) > 3 {
+			return fmt.Sprintf("%d CSCs: %s", len(cscs), text)
+		}
+		return text
+	}
+	known := l.byText[text]
+	if known == nil {
+		known = &list{name: fmt.Sprintf("list L%d", len(l.order)+1), text: text, count: len(cscs)}
+		l.byText[text] = known
+		l.order = append(l.order, known)
+	}
+	return fmt.Sprintf("%d CSCs, %s", len(cscs), known.name)
+}
+
+// abridge puts the names of lists into a text about an action where the text
+// writes the lists out.
+func (l *lists) abridge(d plan.Doer, text string) string {
+	for _, set := range sets(d) {
+		if written := plan.CSCList(set); len(written) >= longList {
+			text = strings.ReplaceAll(text, written, l.refer(set))
+		}
+	}
+	return text
+}
+
+// sets returns the sets of CSCs that an action is about.
+func sets(d plan.Doer) [][]string {
+	switch a := d.(type) {
+	case *plan.Manual:
+		return [][]string{a.CSCs}
+	case *plan.SetState:
+		return [][]string{a.CSCs}
+	case *plan.AwaitState:
+		var out [][]string
+		for _, w := range a.Want {
+			out = append(out, w.CSCs)
+		}
+		return out
+	case *plan.Delete:
+		return [][]string{a.CSCs}
+	case *plan.Sync:
+		return [][]string{a.CSCs}
+	}
+	return nil
+}
