@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/compiler/internal/load"
+	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/compiler/internal/procedure"
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -77,7 +78,7 @@ func Compile(r Request) (*plan.Plan, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p, problems, warnings := procedure.Compile(site, req)
+	p, problems := procedure.Compile(site, req)
 	if len(problems) > 0 {
 		return nil, nil, &RefusedError{texts(problems)}
 	}
@@ -91,7 +92,7 @@ func Compile(r Request) (*plan.Plan, []Warning, error) {
 	if violations := verify.Check(p); len(violations) > 0 {
 		return nil, nil, &RulesError{violations}
 	}
-	return p, texts(warnings), nil
+	return p, warnings(p, req), nil
 }
 
 // FileName is the name of a plan in the folder plans.
@@ -101,6 +102,15 @@ func FileName(p *plan.Plan) string {
 		name += fmt.Sprintf("-attempt%d", p.Upgrade.Attempt)
 	}
 	return filepath.Join("plans", name+".json")
+}
+
+// warnings are what is unusual about the plan, at the place of the request.
+func warnings(p *plan.Plan, req *model.Request) []Warning {
+	var out []Warning
+	for _, w := range verify.Warnings(p) {
+		out = append(out, Warning{req.Pos.String(), fmt.Sprintf("upgrade %q", req.Type), fmt.Sprintf("%s (%s)", w.Reason, w.Number), w.Remedy})
+	}
+	return out
 }
 
 func texts(problems []procedure.Problem) []Warning {

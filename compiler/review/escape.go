@@ -100,12 +100,13 @@ func inMermaid(s string) string {
 
 // typed writes lines as a block of code that nothing in them ends.
 func typed(lines []string) string {
-	var b strings.Builder
-	for _, l := range lines {
-		if l = visible(l); l != "" {
-			b.WriteString("    " + l)
-		}
-		b.WriteByte('\n')
+	if len(lines) <= 3 {
+		return "    " + visible(strings.Join(lines, "\n    ")) + "\n"
 	}
-	return b.String()
+	text := visible(strings.Join(lines, "\n"))
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	return fence + "\n" + text + "\n" + fence + "\n"
 }

@@ -18,8 +18,10 @@ type lists struct {
 }
 
 type list struct {
-	name, text string
-	count      int
+	name  string
+	text  string   // written out
+	cscs  []string // in the table's order
+	brief string   // from another list, where that is much shorter; else text
 }
 
 func newLists(p *plan.Plan) *lists {
@@ -38,7 +40,7 @@ func newLists(p *plan.Plan) *lists {
 }
 
 // longList is from how many characters on a set has a name.
-const longList = 150
+const longList = 100
 
 // refer writes a set of CSCs in the table's order, or its name.
 func (l *lists) refer(cscs []string) string {
@@ -53,11 +55,41 @@ func (l *lists) refer(cscs []string) string {
 	}
 	known := l.byText[text]
 	if known == nil {
-		known = &list{name: fmt.Sprintf("list L%d", len(l.order)+1), text: text, count: len(cscs)}
+		known = &list{name: fmt.Sprintf("list L%d", len(l.order)+1), text: text, cscs: sorted, brief: l.brief(sorted, text)}
 		l.byText[text] = known
 		l.order = append(l.order, known)
 	}
 	return fmt.Sprintf("%d CSCs, %s", len(cscs), known.name)
+}
+
+// brief says a set by its difference from a list that is known already, where
+// that is less than half as long.
+func (l *lists) brief(cscs []string, text string) string {
+	best := text
+	for _, other := range l.order {
+		said := "those of " + other.name
+		if less := without(other.cscs, cscs); len(less) > 0 {
+			said += " without " + plan.CSCList(less)
+		}
+		if more := without(cscs, other.cscs); len(more) > 0 {
+			said += ", and " + plan.CSCList(more)
+		}
+		if len(said) < len(text)/2 && len(said) < len(best) {
+			best = said
+		}
+	}
+	return best
+}
+
+// without returns what is in a and not in b.
+func without(a, b []string) []string {
+	var out []string
+	for _, s := range a {
+		if !slices.Contains(b, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // abridge puts the names of lists into a text about an action where the text

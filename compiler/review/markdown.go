@@ -14,7 +14,7 @@ import (
 // What is long and repeated stands once, in a list with a name.
 func Markdown(w io.Writer, p *plan.Plan) error {
 	p = shown(p)
-	m := &markdown{w: w, plan: p, lists: newLists(p), estimate: EstimatePlan(p)}
+	m := &markdown{w: w, plan: p, lists: newLists(p), estimate: EstimatePlan(p), said: map[string]string{}, notes: map[string]string{}}
 	m.summary()
 	m.graph()
 	m.before()
@@ -38,6 +38,8 @@ type markdown struct {
 	plan     *plan.Plan
 	lists    *lists
 	estimate Estimate
+	said     map[string]string // long texts of steps, and the first step that has them
+	notes    map[string]string // remarks that many steps make, and their names
 }
 
 func (m *markdown) f(format string, args ...any) {
@@ -60,42 +62,46 @@ func (m *markdown) summary() {
 	m.f("\n")
 	if len(s.Irreversible) > 0 {
 		m.f("**What no step takes back**\n\n")
-		m.asked(s.Irreversible, 8)
+		m.asked(s.Irreversible)
 	}
 	if len(s.Doubts) > 0 {
-		m.f("**What is in doubt**: %s, in full where each is asked\n\n", counted(len(s.Doubts), "doubt"))
-		m.asked(s.Doubts, 4)
+		m.f("**What is in doubt**, in full where it is asked\n\n")
+		m.asked(s.Doubts)
 	}
 	var own []Asked
 	for _, c := range s.Consents {
 		if strings.Contains(c.Where, "/") {
-			own = append(own, c)
+			text := "asked of the lead"
+			if len(c.Principals) > 0 {
+				text = "agreed by " + strings.Join(c.Principals, ", ")
+			}
+			own = append(own, Asked{Where: c.Where, Text: text})
 		}
 	}
 	if len(own) > 0 {
-		m.f("**Steps with a consent of their own**, besides one for each stage\n\n")
-		m.asked(own, 4)
+		m.f("**Steps with a consent of their own**, besides the one for each stage\n\n")
+		m.asked(own)
 	}
 }
 
-// asked lists what is asked, the same in several places only once, and folds
-// what is more than a few.
-func (m *markdown) asked(all []Asked, few int) {
+// asked lists what is asked, the same in several places once, and folds what is
+// more than a few.
+func (m *markdown) asked(all []Asked) {
 	var order []string
-	where := map[string][]string{}
+	places := map[string][]string{}
 	for _, a := range all {
 		text := firstSentence(a.Text)
-		if _, seen := where[text]; !seen {
+		if _, seen := places[text]; !seen {
 			order = append(order, text)
 		}
-		where[text] = append(where[text], codeSpan(a.Where))
+		places[text] = append(places[text], codeSpan(a.Where))
 	}
 	folded := len(order) > few
 	if folded {
-		m.fold(fmt.Sprintf("all %d", len(order)))
+		m.fold(fmt.Sprintf("all %d", len(all)))
 	}
 	for _, text := range order {
-		m.f("- %s: %s\n", strings.Join(where[text], ", "), inMarkdown(text))
+		m.f("- %s: %s\n", inMarkdown(text), strings.Join(places[text], ", "))
 	}
 	if folded {
 		m.end()
@@ -107,11 +113,14 @@ func (m *markdown) asked(all []Asked, few int) {
 // graph draws the stages, and says what each one's end waits for.
 func (m *markdown) graph() {
 	m.f("```mermaid\nflowchart TD\n")
+	var chain []string
 	for i, s := range m.plan.Stages {
-		m.f("  s%d[\"%d. %s<br/>%s, about %s\"]\n", i+1, i+1, inMermaid(s.Title), counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
-		if i > 0 {
-			m.f("  s%d --> s%d\n", i, i+1)
-		}
+		node := fmt.Sprintf("s%d", i+1)
+		chain = append(chain, node)
+		m.f("  %s[\"%d. %s<br/>%s, about %s\"]\n", node, i+1, inMermaid(s.Title), counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
+	}
+	if len(chain) > 1 {
+		m.f("  %s\n", strings.Join(chain, " --> "))
 	}
 	for i := range m.plan.Final {
 		f := &m.plan.Final[i]
@@ -165,9 +174,31 @@ func (m *markdown) before() {
 		}
 		m.end()
 	}
-	m.f("Under each step stand its id, its numbers in the procedure, how long it usually takes and its time limit. " +
+	m.remarks()
+	m.f("With each step stand its id, its numbers in the procedure, how long it usually takes (\"critical\" where the stage's end waits for it) and its time limit. " +
 		"Steps of a stage run at the same time, unless one says after which others. " +
 		"When a step fails or its time is up, nothing new starts and the operator is asked, unless it says otherwise.\n\n")
+}
+
+// remarks writes the remarks on doing things by hand that many steps make.
+func (m *markdown) remarks() {
+	times := map[string]int{}
+	var order []string
+	for s := range m.plan.AllSteps() {
+		for i, b := range blocks(s.ByHand) {
+			text := strings.Join(b.lines, " ")
+			if i == 0 || b.code || len(text) < 80 {
+				continue
+			}
+			if times[text]++; times[text] == 3 {
+				order = append(order, text)
+			}
+		}
+	}
+	for i, text := range order {
+		m.notes[text] = fmt.Sprintf("Remark R%d", i+1)
+		m.f("**%s**, to which steps refer: %s\n\n", m.notes[text], inMarkdown(text))
+	}
 }
 
 // touchedHosts returns the hosts that steps name.
@@ -183,7 +214,7 @@ func touchedHosts(p *plan.Plan) []plan.Host {
 }
 
 func accounts(h plan.Host) string {
-	via := map[string]string{"login": "log in as it", "sudo": "sudo from your own", "own": "your own"}
+	via := map[string]string{"login": "log in as it", "sudo": "by sudo", "own": "your own"}
 	var users []string
 	for _, u := range h.Users {
 		users = append(users, fmt.Sprintf("%s (%s)", u.Name, via[u.Via]))
@@ -205,9 +236,61 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 		m.fold(counted(len(s.Steps), "step"))
 		defer m.end()
 	}
-	for i := range s.Steps {
+	for i := 0; i < len(s.Steps); {
+		if rows := simple(s.Steps[i:]); rows > 1 {
+			m.rows(n, i, s.Steps[i:i+rows], e)
+			i += rows
+			continue
+		}
 		m.step(fmt.Sprintf("%d.%d ", n, i+1), &s.Steps[i], slices.Contains(e.Critical, s.Steps[i].ID))
+		i++
 	}
+}
+
+// simple returns how many steps from the first on are nothing but commands on a
+// host, so that each fits into the row of a table.
+func simple(steps []plan.Step) int {
+	for i := range steps {
+		s := &steps[i]
+		a, isSSH := s.Action.Doer.(*plan.SSH)
+		asks := s.Consent != "" || s.Doubt != "" || len(s.Principals) > 0 || s.OnFailure != plan.Ask
+		if b := blocks(s.ByHand); !isSSH || asks || len(b) != 1 || len(b[0].lines) > 4 || !holds(s.ByHand, a.Commands) {
+			return i
+		}
+	}
+	return len(steps)
+}
+
+// rows writes simple steps as a table.
+func (m *markdown) rows(stage, first int, steps []plan.Step, e *StageEstimate) {
+	m.f("Each on its host, by csu or by hand:\n\n|step|id|time|type|\n|---|---|---|---|\n")
+	for i := range steps {
+		s := &steps[i]
+		var lines []string
+		for _, l := range blocks(s.ByHand)[0].lines {
+			lines = append(lines, strings.ReplaceAll(codeSpan(l), "|", `\|`))
+		}
+		text := strings.Join(lines, "<br>")
+		if c := conditions(s.Action.Doer.(*plan.SSH)); c != "." {
+			text += "<br>" + inCell(strings.TrimPrefix(c, "; "))
+		}
+		m.f("|%d.%d %s|%s %s|%s%s|%s|\n", stage, first+i+1, inCell(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "),
+			lasts(s, slices.Contains(e.Critical, s.ID)), m.after(s, ", "), text)
+	}
+	m.f("\n")
+}
+
+// after names the steps that a step comes after, without the stage's id.
+func (m *markdown) after(s *plan.Step, sep string) string {
+	if len(s.Needs) == 0 {
+		return ""
+	}
+	stage, _, _ := strings.Cut(s.ID, "/")
+	var names []string
+	for _, n := range s.Needs {
+		names = append(names, codeSpan(strings.TrimPrefix(n, stage+"/")))
+	}
+	return sep + "after " + strings.Join(names, ", ")
 }
 
 func (m *markdown) agreed(principals []string) {
@@ -218,15 +301,7 @@ func (m *markdown) agreed(principals []string) {
 
 func (m *markdown) step(number string, s *plan.Step, critical bool) {
 	m.f("#### %s%s\n\n", number, inMarkdown(s.Title))
-	m.f("%s %s · %s", codeSpan(s.ID), strings.Join(s.Source, " "), lasts(s, critical))
-	if len(s.Needs) > 0 {
-		stage, _, _ := strings.Cut(s.ID, "/")
-		var names []string
-		for _, n := range s.Needs {
-			names = append(names, codeSpan(strings.TrimPrefix(n, stage+"/")))
-		}
-		m.f(" · after %s", strings.Join(names, ", "))
-	}
+	m.f("%s %s · %s%s", codeSpan(s.ID), strings.Join(s.Source, " "), lasts(s, critical), m.after(s, " · "))
 	if s.Undoes != "" {
 		m.f(" · undoes %s", codeSpan(s.Undoes))
 	}
@@ -235,13 +310,22 @@ func (m *markdown) step(number string, s *plan.Step, critical bool) {
 	}
 	m.f("\n\n")
 	if s.Consent != "" {
-		m.f("**Consent:** %s\n\n", inMarkdown(s.Consent))
+		m.f("**Consent:** %s\n\n", inMarkdown(m.once(s.ID, s.Consent)))
 	}
 	m.agreed(s.Principals)
 	if s.Doubt != "" {
-		m.f("**Doubt:** %s\n\n", inMarkdown(s.Doubt))
+		m.f("**Doubt:** %s\n\n", inMarkdown(m.once(s.ID, s.Doubt)))
 	}
 	m.does(s)
+}
+
+// once returns a text, or where the same text stands already.
+func (m *markdown) once(id, text string) string {
+	if at, seen := m.said[text]; seen && len(text) > 100 {
+		return fmt.Sprintf("as at `%s`: %s", at, firstSentence(text))
+	}
+	m.said[text] = id
+	return text
 }
 
 // does says what the step does and how a person would do it, without saying
@@ -263,16 +347,16 @@ func (m *markdown) does(s *plan.Step) {
 			m.f("By hand: ")
 		}
 	case *plan.Announce:
-		text := posts(a)
-		if !strings.Contains(s.ByHand, fmt.Sprintf("%q", a.Text)) {
-			text += fmt.Sprintf(" %q", a.Text)
+		if strings.Contains(s.ByHand, fmt.Sprintf("%q", a.Text)) {
+			m.f("csu posts this%s. By hand: ", map[bool]string{true: ", and somebody waits for it"}[a.Handover])
+		} else {
+			m.f("%s\n\nBy hand: ", inMarkdown(Describe(a)))
 		}
-		m.f("%s By hand: ", inMarkdown(text))
 	case *plan.SSH:
 		if holds(s.ByHand, a.Commands) {
-			m.f("%s By hand: ", inMarkdown(fmt.Sprintf("Over SSH on %s as %s, what is typed below%s", a.Host, a.User, conditions(a))))
+			m.f("csu as %s on %s, or a person by hand%s\n\n", inMarkdown(a.User), inMarkdown(a.Host), inMarkdown(conditions(a)))
 		} else {
-			m.f("%s By hand: ", inMarkdown(Describe(a)))
+			m.f("%s\n\nBy hand: ", inMarkdown(Describe(a)))
 		}
 	default:
 		m.f("%s\n\nBy hand: ", inMarkdown(describe(a, m.lists.refer)))
@@ -301,9 +385,13 @@ const long = 14
 // blocks writes a text whose first paragraph may go on the present line.
 func (m *markdown) blocks(text string) {
 	for i, b := range blocks(text) {
-		switch {
+		paragraph := strings.Join(b.lines, " ")
+		switch note := m.notes[paragraph]; {
+		case !b.code && note != "" && i > 0:
+			m.f("%s holds here.\n\n", note)
+			continue
 		case !b.code:
-			m.f("%s\n\n", inMarkdown(strings.Join(b.lines, " ")))
+			m.f("%s\n\n", inMarkdown(paragraph))
 			continue
 		case i == 0:
 			m.f("\n\n")
@@ -325,33 +413,62 @@ func (m *markdown) named() {
 	}
 	m.f("## Lists\n\n")
 	for _, l := range m.lists.order {
-		m.f("**%s**, %s: %s\n\n", l.name, counted(l.count, "CSC"), inMarkdown(l.text))
+		m.f("**%s**, %s: %s\n\n", l.name, counted(len(l.cscs), "CSC"), inMarkdown(l.brief))
 	}
 }
 
+// table says where each CSC runs and ends. Most Jobs and images have the name
+// of their CSC: only the others are written out.
 func (m *markdown) table() {
 	touched := Summarize(m.plan).Touched
 	if len(touched) == 0 {
 		return
 	}
-	m.f("## Where the CSCs run and end\n\nWhere one state stands, it comes up in the state that it ends in. Images without a registry are from %s.\n\n", codeSpan(m.lists.registry))
+	m.f("## Where the CSCs run and end\n\n")
 	m.fold(counted(len(touched), "CSC") + " that this plan touches")
-	m.f("|CSC|runs|comes up, ends|image|principal|\n|---|---|---|---|---|\n")
+	m.f("Where one state stands, they come up in the state that they end in. Unless it is given, the Job is called like the CSC in small letters with its index, " +
+		"the image like the CSC in small letters, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
+	m.f("|runs|comes up, ends|principal|CSCs|\n|---|---|---|---|\n")
+	var order []string
+	rows := map[string][]string{}
 	for _, name := range touched {
 		c, _ := m.plan.CSC(name)
 		states := c.ComesUp + ", " + c.Expect
 		if c.ComesUp == c.Expect {
 			states = c.Expect
 		}
-		m.f("|%s|%s|%s|%s|%s|\n", inCell(c.CSC), inCell(where(c)), states, inCell(strings.TrimPrefix(c.Image, m.lists.registry+"/")), inCell(c.Principal))
+		place := "host " + c.Host
+		if c.Job != nil {
+			place = c.Job.Namespace
+		}
+		row := fmt.Sprintf("|%s|%s|%s|", inCell(place), inCell(states), inCell(c.Principal))
+		if rows[row] == nil {
+			order = append(order, row)
+		}
+		rows[row] = append(rows[row], inCell(c.CSC+m.unusual(c)))
+	}
+	for _, row := range order {
+		m.f("%s%s|\n", row, strings.Join(rows[row], ", "))
 	}
 	m.end()
 }
 
-// where says where a CSC runs.
-func where(c *plan.CSC) string {
-	if c.Job != nil {
-		return c.Job.Namespace + "/" + c.Job.Name
+// unusual returns the names of a CSC's Job and image in brackets where they are
+// not those that [markdown.table] says.
+func (m *markdown) unusual(c *plan.CSC) string {
+	if c.Job == nil {
+		return ""
 	}
-	return "host " + c.Host
+	name, index, _ := strings.Cut(strings.ToLower(c.CSC), ":")
+	var parts []string
+	if c.Job.Name != name+strings.TrimPrefix(index, "0") {
+		parts = append(parts, "Job "+c.Job.Name)
+	}
+	if c.Image != m.lists.registry+"/"+name+":"+m.plan.Upgrade.Cycle {
+		parts = append(parts, strings.TrimPrefix(c.Image, m.lists.registry+"/"))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(parts, ", ") + ")"
 }

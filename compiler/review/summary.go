@@ -92,7 +92,7 @@ func (s *summarizer) step(step *plan.Step) {
 		unique(&s.Hosts, a.Host)
 		s.touch(a.Purpose == plan.Stop, s.on(a.Host)...)
 		if a.Purpose == plan.Update {
-			never("%s on %s is replaced by what its commands bring", a.Service, a.Host)
+			never("%s is updated, and nothing brings back what was there", a.Service)
 		}
 	case *plan.Reboot:
 		unique(&s.Hosts, a.Host)
@@ -228,7 +228,7 @@ func firstSentence(s string) string {
 	if i := strings.Index(s, ". "); i >= 0 {
 		s = s[:i+1]
 	}
-	return shortened(s, 140)
+	return shortened(s, 110)
 }
 
 // shortened cuts a text between words, so that it has at most n characters.

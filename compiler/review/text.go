@@ -118,10 +118,7 @@ func (t *text) step(s *plan.Step, critical bool) {
 
 // lasts says how long a step usually takes, and at most.
 func lasts(s *plan.Step, critical bool) string {
-	usual := "usually " + s.Takes.String()
-	if s.Takes == 0 {
-		usual = "at once"
-	}
+	usual := s.Takes.String()
 	if critical {
 		usual += " (critical)"
 	}

@@ -8,14 +8,11 @@
 package procedure
 
 import (
-	"fmt"
-	"time"
-
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Problem is why a request can't be compiled, or what is unusual about it.
+// Problem is why a request can't be compiled.
 type Problem struct {
 	Pos     model.Pos
 	Subject string // what it is about, such as `upgrade "incremental"`
@@ -25,8 +22,8 @@ type Problem struct {
 
 // Compile returns the plan for the request at the site. It returns problems
 // instead where the request asks for what the procedure does not allow, all of
-// them together; warnings are about plans that are made all the same.
-func Compile(site *model.Site, req *model.Request) (p *plan.Plan, problems, warnings []Problem) {
+// them together.
+func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 	b := &builder{site: site, req: req, plan: &plan.Plan{
 		Format:  plan.Format,
 		Site:    site.Name,
@@ -36,7 +33,7 @@ func Compile(site *model.Site, req *model.Request) (p *plan.Plan, problems, warn
 	}}
 	b.scope()
 	if len(b.problems) > 0 {
-		return nil, b.problems, nil
+		return nil, b.problems
 	}
 	switch plan.Type(req.Type) {
 	case plan.Full:
@@ -47,33 +44,10 @@ func Compile(site *model.Site, req *model.Request) (p *plan.Plan, problems, warn
 		b.recovery()
 	}
 	if len(b.problems) > 0 {
-		return nil, b.problems, nil
+		return nil, b.problems
 	}
 	b.tables()
-	return b.plan, nil, b.dates()
-}
-
-// dates warns of days that the rules for announcing a deployment exclude (P54).
-func (b *builder) dates() []Problem {
-	day, err := time.Parse(time.DateOnly, b.req.Date)
-	if err != nil || b.site.TestStand {
-		return nil
-	}
-	warn := func(format string, args ...any) []Problem {
-		return []Problem{{
-			Pos:     b.req.Pos,
-			Subject: b.subject(),
-			Text:    fmt.Sprintf(format, args...) + " (P54)",
-			Remedy:  "choose another date, or agree on this one with those who are concerned",
-		}}
-	}
-	switch {
-	case b.plan.Type == plan.Full && day.Weekday() != time.Tuesday:
-		return warn("%s is a %s: full deployments at the summit begin on a Tuesday at 09:00 summit time", b.req.Date, day.Weekday())
-	case b.plan.Type == plan.Incremental && day.Weekday() == time.Friday:
-		return warn("%s is a Friday: incremental deployments at the summit are never made on a Friday", b.req.Date)
-	}
-	return nil
+	return b.plan, nil
 }
 
 // upgrade copies the request into the plan.
