@@ -63,20 +63,33 @@ func (b *builder) begin() {
 		}, limitLook, "P6")
 		s.add(step)
 	}
-	for _, k := range b.site.States.Keep {
-		if k.Doubt != "" {
-			verb := "is left in"
-			if plan.Type(b.req.Type) == plan.Recovery {
-				verb = "is brought back to"
-			}
-			s.Doubts = append(s.Doubts, fmt.Sprintf("%s %s %s: %s", k.CSC, verb, k.State, k.Doubt))
-		}
-	}
+	s.Doubts = append(s.Doubts, b.keptDoubts()...)
 	if b.site.Targets.ServerDoubt != "" {
 		s.Doubts = append(s.Doubts, fmt.Sprintf("Kubernetes context %s, API server %s: %s", b.site.Targets.Context, b.site.Targets.Server, b.site.Targets.ServerDoubt))
 	}
 	s.close(fmt.Sprintf("You lead %s at %s, with the consent of everybody who is concerned; from here on nothing is done there without yours. "+
 		"Nothing goes down in this stage. Every step says how it is done by hand, should csu or LOVE not work.", b.what(), b.site.Name))
+}
+
+// keptDoubts returns what is contested of the CSCs that keep their states, each
+// text once.
+func (b *builder) keptDoubts() []string {
+	verb := "stays"
+	if plan.Type(b.req.Type) == plan.Recovery {
+		verb = "is brought back to"
+	}
+	var doubts []string
+	about := map[string][]string{}
+	for _, k := range b.site.States.Keep {
+		if k.Doubt != "" {
+			doubts = union(doubts, []string{k.Doubt})
+			about[k.Doubt] = append(about[k.Doubt], fmt.Sprintf("%s %s %s", plan.CSCList([]string{k.CSC}), verb, k.State))
+		}
+	}
+	for i, d := range doubts {
+		doubts[i] = strings.Join(about[d], ", ") + ": " + d
+	}
+	return doubts
 }
 
 // askForM2 adds what is asked about M2 before the control system goes down.
