@@ -43,7 +43,7 @@ func (p Phase) Explain() string {
 	case Failed:
 		return "The last attempt is over and did not come to its end; parts of it may have happened. The operator decides how to go on."
 	case NotDone:
-		return "The last attempt is known to have had no effect; it can be started again."
+		return "The last attempt is known to have had no effect, or none but what it should; what is left can be started again."
 	case Done:
 		return "It happened, and what it is for has been seen."
 	case Reported:
@@ -418,7 +418,7 @@ func (st *StepState) conclude(r *journal.Record) {
 		st.enter(Reported, r)
 	case r.Event == journal.Doubtful:
 		st.enter(InDoubt, r)
-	case verdict == action.NotDone:
+	case verdict == action.NotDone, verdict == action.CutShort:
 		st.enter(NotDone, r)
 	default:
 		st.enter(Failed, r)

@@ -186,16 +186,17 @@ type work struct {
 // conclude brings an attempt to its outcome: by what was found, by its probe, or
 // by the operator's word. It leaves the attempt open where the run is
 // interrupted. It returns whether it is known, without anybody's word, that
-// nothing had happened before this executor was started.
+// nothing of it is open and a new attempt may simply follow.
 func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
 	for {
 		if r.ctx.Err() != nil && f.Verdict != action.Done {
 			return false // what was cut short can't be told from what failed
 		}
 		switch f.Verdict {
-		case action.Done, action.Failed, action.NotDone:
-			// That nothing happened before a crash is no failure of the step.
-			fresh = w.takenUp && f.Verdict == action.NotDone && via == viaProbe
+		case action.Done, action.Failed, action.NotDone, action.CutShort:
+			// That nothing happened before a crash, or nothing but what should,
+			// is no failure of the step.
+			fresh = w.takenUp && (f.Verdict == action.NotDone && via == viaProbe || f.Verdict == action.CutShort)
 			r.outcome(w, f, via, fresh)
 			return fresh
 		}
@@ -240,8 +241,8 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 		r.failing = true
 	}
 	r.mu.Unlock()
-	if err != nil {
-		return
+	if err != nil || fresh && phase == NotDone {
+		return // of a new attempt that follows, lookInto tells
 	}
 	switch phase {
 	case Done:
@@ -283,8 +284,7 @@ func (r *run) resume(t *task) {
 
 // lookInto probes an open attempt and carries it on. It calls known, perhaps
 // more than once, when it is clear how the attempt stands. It returns whether
-// nothing of it has happened, so that a new one may be started without a
-// question.
+// a new one may be started without a question.
 func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
 	defer known()
 	a, n := r.lastAttempt(step)
@@ -297,7 +297,7 @@ func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
 		f, via = w.do.Await(r.ctx, a), viaAwait
 	}
 	if fresh = r.conclude(w, f, via); fresh {
-		r.tellStep(operator.Notice, step, "nothing of it had happened: it is started again")
+		r.tellStep(operator.Notice, step, "it is started again for what is left: %s", f.Text)
 	}
 	return fresh
 }

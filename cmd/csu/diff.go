@@ -1,12 +1,106 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 
 	"golang.org/x/term"
 
 	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/executor/plan"
 )
+
+type diffCommand struct {
+	Plans   []string `arg:"" help:"The two plans' files, the old one first; with --against the new one alone." placeholder:"PLAN"`
+	Against string   `help:"Compare with the same file at this Git revision, such as origin/main." placeholder:"REV"`
+	Format  string   `enum:"text,markdown,json" default:"text" help:"text for the terminal, markdown for a pull request, json for programs."`
+}
+
+func (diffCommand) Help() string {
+	return `Compares by meaning: steps, consents, doubts, CSCs, targets and tables, what may be dangerous first. Exits with 1 where the plans differ, and with 0 where they are the same.
+
+Examples:
+
+  csu plan diff old.json plans/2026-11-24-summit-incremental.json
+  csu plan diff --against origin/main --format markdown plans/2026-11-24-summit-incremental.json`
+}
+
+func (cmd *diffCommand) Run(c *console) error {
+	old, now, err := cmd.read()
+	if err != nil {
+		return err
+	}
+	comparison, err := review.Compare(old, now)
+	if err != nil {
+		return err
+	}
+	switch cmd.Format {
+	case "markdown":
+		err = comparison.Markdown(c.out)
+	case "json":
+		err = comparison.JSON(c.out)
+	default:
+		err = comparison.Text(c.out, c.style())
+	}
+	if err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	if !comparison.Same() {
+		return fail(exitFailed, "", "the plans differ: %d changes", len(comparison.Changes))
+	}
+	return nil
+}
+
+func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
+	want := 2
+	if cmd.Against != "" {
+		want = 1
+	}
+	if len(cmd.Plans) != want {
+		return nil, nil, fail(exitInput, "csu plan diff OLD NEW, or csu plan diff --against REV PLAN", "compare plans: %d files are given, and %d are wanted", len(cmd.Plans), want)
+	}
+	if now, _, err = plan.ReadFile(cmd.Plans[want-1]); err != nil {
+		return nil, nil, err
+	}
+	if cmd.Against == "" {
+		old, _, err = plan.ReadFile(cmd.Plans[0])
+		return old, now, err
+	}
+	name := cmd.Against + ":" + cmd.Plans[0]
+	data, err := atRevision(cmd.Plans[0], cmd.Against)
+	if err != nil {
+		return nil, nil, err
+	}
+	old, err = plan.Decode(name, data)
+	return old, now, err
+}
+
+// atRevision returns a file's bytes as they were at a Git revision.
+func atRevision(file, revision string) ([]byte, error) {
+	if strings.HasPrefix(revision, "-") {
+		return nil, fail(exitInput, "", "compare with revision %q: this is no revision", revision)
+	}
+	dir, base := filepath.Split(file)
+	if dir == "" {
+		dir = "."
+	}
+	git := exec.Command("git", "show", revision+":./"+base)
+	git.Dir = dir
+	data, err := git.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, fail(exitInput, "the revision must be known here and hold the file; a plan that is new in a pull request is looked at with csu plan show",
+			"compare %q with revision %q: git: %s", file, revision, strings.TrimSpace(string(exit.Stderr)))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("compare %q with revision %q: %w", file, revision, err)
+	}
+	return data, nil
+}
 
 // style is how texts are written on this console: in colour on a terminal only,
 // and not where NO_COLOR asks for none.

@@ -104,7 +104,7 @@ func (c *console) load(file string, flags runFlags) (*loaded, error) {
 		for _, v := range violations {
 			fmt.Fprintf(c.err, "%s: %s\n", file, v)
 		}
-		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %d places; nothing was started", file, len(violations))
+		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	if flags.SiteMap != "" {
@@ -209,7 +209,7 @@ func (c *console) heading(l *loaded, name, banner string) {
 	} else {
 		fmt.Fprintf(c.out, "Cluster: %s, %s\n", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
 	}
-	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs and ends csu; the run can be resumed.\n", name, shown(l.journal))
+	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.\n", name, shown(l.journal))
 }
 
 // signals stops a run at the first Ctrl-C and leaves at the second.

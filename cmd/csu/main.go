@@ -50,6 +50,7 @@ type planCommands struct {
 	Compile compileCommand `cmd:"" help:"Compile a site's upgrade request into a plan."`
 	Check   checkCommand   `cmd:"" help:"Check that a plan keeps the rules, and that the sources still give it."`
 	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
+	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, what may be dangerous first."`
 }
 
 // console is what a command prints on and reads from.

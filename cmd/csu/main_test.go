@@ -19,8 +19,18 @@ import (
 
 // TestMain lets the scripts run csu from the test's own binary.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"csu": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(suite{m}, map[string]func(){"csu": func() { os.Exit(run(os.Args[1:])) }})
 }
+
+// suite removes what [binary] has built when all tests have run.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer func() { os.RemoveAll(built) }()
+	return s.M.Run()
+}
+
+var built string // the folder of the built binary
 
 // TestScript runs the scripts, one per behaviour of the command line. With
 // CSU_UPDATE=1 it renews the output that they compare with.
@@ -133,6 +143,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	name := filepath.Join(dir, "csu")
 	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build csu: %w\n%s", err, out)

@@ -136,7 +136,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		for _, v := range violations {
 			fmt.Fprintf(c.err, "%s: %s\n", cmd.Plan, v)
 		}
-		return fail(exitFailed, "", "plan %q breaks the rules in %d places", cmd.Plan, len(violations))
+		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
 	}
 	if cmd.Rules {
 		_, err := fmt.Fprintf(c.out, "%s: keeps the rules\n", cmd.Plan)
@@ -161,6 +161,13 @@ func (cmd *checkCommand) Run(c *console) error {
 	}
 	_, err = fmt.Fprintf(c.out, "%s: keeps the rules, and the sources give it\n", cmd.Plan)
 	return err
+}
+
+func places(n int) string {
+	if n == 1 {
+		return "1 place"
+	}
+	return fmt.Sprintf("%d places", n)
 }
 
 // firstDifference returns the first line in which two texts differ.

@@ -5,17 +5,17 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// The checks of the rows P1 to P21; the others are in procedure_deploy_test.go.
+// The checks of the rows P1 to P21. Those of P22 to P36 are in
+// procedure_deploy_test.go, the others in procedure_after_test.go.
 
-// stepOf returns a step and what it does.
-func stepOf[A plan.Doer](t *testing.T, p *plan.Plan, id string) (*plan.Step, A) {
+// stepAs returns a step and what it does.
+func stepAs[A plan.Doer](t *testing.T, p *plan.Plan, id string) (*plan.Step, A) {
 	t.Helper()
 	s, ok := p.Step(id)
 	if !ok {
@@ -63,7 +63,7 @@ func inOrder(t *testing.T, u *upgrade, p *plan.Plan, stages ...string) {
 func chained(t *testing.T, u *upgrade, p *plan.Plan, steps ...string) {
 	t.Helper()
 	for i, id := range steps[1:] {
-		if s, _ := stepOf[plan.Doer](t, p, id); !slices.Contains(s.Needs, steps[i]) {
+		if s, _ := stepAs[plan.Doer](t, p, id); !slices.Contains(s.Needs, steps[i]) {
 			t.Errorf("%s: %s needs %q, and should need %s", u.name, id, s.Needs, steps[i])
 		}
 	}
@@ -92,7 +92,7 @@ func principalsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 			i := slices.IndexFunc(p.Stages, func(s plan.Stage) bool { return s.ID == stage })
 			named = p.Stages[i].Principals
 		} else {
-			s, _ := stepOf[plan.Doer](t, p, id)
+			s, _ := stepAs[plan.Doer](t, p, id)
 			if named = s.Principals; s.Consent == "" {
 				t.Errorf("%s: %s has no consent in which a principal's agreement is confirmed", u.name, id)
 			}
@@ -113,7 +113,7 @@ func principalsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func m2BeforeAll(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepOf[*plan.Manual](t, p, "begin/m2-closed-loop")
+	s, a := stepAs[*plan.Manual](t, p, "begin/m2-closed-loop")
 	says(t, u, s.ID, a.Text, "closed-loop control", "EUI", "#summit-simonyitel")
 	if p.Stages[0].ID != "begin" {
 		t.Errorf("%s: it begins with %s", u.name, p.Stages[0].ID)
@@ -124,9 +124,9 @@ func m2BeforeAll(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func m2BeforeTheVM(t *testing.T, u *upgrade, p *plan.Plan) {
-	vm, asked := stepOf[*plan.Manual](t, p, "begin/m2-vm")
+	vm, asked := stepAs[*plan.Manual](t, p, "begin/m2-vm")
 	says(t, u, vm.ID, asked.Text, "Hexrot VM", "has been rebooted already", "the M2 principal decides")
-	s, a := stepOf[*plan.SetState](t, p, "m2/enabled")
+	s, a := stepAs[*plan.SetState](t, p, "m2/enabled")
 	equal(t, u, "what goes to ENABLED", a.CSCs, []string{"MTM2:0"})
 	equal(t, u, "the state of "+s.ID, a.State, plan.Enabled)
 	if s.Consent == "" {
@@ -162,7 +162,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 		}
 	}
 	if p.Type != plan.Recovery {
-		_, before := stepOf[*plan.AwaitState](t, p, "begin/kept")
+		_, before := stepAs[*plan.AwaitState](t, p, "begin/kept")
 		equal(t, u, "what is looked at before", before.Want, []plan.Want{{States: []string{plan.Enabled}, CSCs: []string{"MTM1M3TS:0"}}, {States: []string{plan.Disabled}, CSCs: []string{"MTM1M3:0"}}})
 	}
 	// Seen afterwards: by a look of their own unit, or with all others.
@@ -188,11 +188,11 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 		}
 	}
 	// The contradiction of the sources is told.
-	says(t, u, "what is in doubt at the beginning", strings.Join(p.Stages[0].Doubts, "\n"), "MTM1M3TS:0", "MTM1M3:0", "the site's page stops both cRIO services")
+	says(t, u, "what is in doubt at the beginning", strings.Join(p.Stages[0].Doubts, "\n"), "MTM1M3TS", "MTM1M3 ", "the site's page stops both cRIO services")
 }
 
 func shutdownIsConfigured(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepOf[*plan.Script](t, p, "offline/shutdown")
+	s, a := stepAs[*plan.Script](t, p, "offline/shutdown")
 	var config struct {
 		User      string   `json:"user"`
 		Reason    string   `json:"reason"`
@@ -220,7 +220,7 @@ func watcherFirst(t *testing.T, u *upgrade, p *plan.Plan) {
 	if p.Type == plan.Full {
 		return // start_with, see P7
 	}
-	_, a := stepOf[*plan.SetState](t, p, "offline/watcher")
+	_, a := stepAs[*plan.SetState](t, p, "offline/watcher")
 	equal(t, u, "the first to go down", a.CSCs, []string{"Watcher:0"})
 	first, next := "offline/watcher", "offline/queues"
 	if !u.is(noOtherCSC) {
@@ -230,7 +230,7 @@ func watcherFirst(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func queuesLast(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepOf[*plan.SetState](t, p, "offline/queues")
+	s, a := stepAs[*plan.SetState](t, p, "offline/queues")
 	want := []string{"ScriptQueue:3", "ScriptQueue:2", "ScriptQueue:1"}
 	if p.Upgrade.Queue == 2 {
 		want = []string{"ScriptQueue:3", "ScriptQueue:1", "ScriptQueue:2"}
@@ -249,12 +249,12 @@ func queuesLast(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 // goingDown are the CSCs that a full upgrade sends to OFFLINE before the
-// ScriptQueues.
+// ScriptQueues, the Watcher first.
 func goingDown(p *plan.Plan) []string {
-	var out []string
+	out := []string{"Watcher:0"}
 	for _, c := range p.CSCs {
 		kept := p.Site == "summit" && strings.HasPrefix(c.CSC, "MTM1M3")
-		if c.Speaks() && !kept && !strings.HasPrefix(c.CSC, "ScriptQueue:") {
+		if c.Speaks() && !kept && !strings.HasPrefix(c.CSC, "ScriptQueue:") && c.CSC != "Watcher:0" {
 			out = append(out, c.CSC)
 		}
 	}
@@ -262,7 +262,7 @@ func goingDown(p *plan.Plan) []string {
 }
 
 func stragglersOneByOne(t *testing.T, u *upgrade, p *plan.Plan) {
-	_, a := stepOf[*plan.SetState](t, p, "offline/rest")
+	_, a := stepAs[*plan.SetState](t, p, "offline/rest")
 	equal(t, u, "the stragglers", *a, plan.SetState{Queue: p.Upgrade.Queue, State: plan.Offline, CSCs: goingDown(p), GroupSize: 1})
 }
 
@@ -270,7 +270,7 @@ func offlineIsLookedAt(t *testing.T, u *upgrade, p *plan.Plan) {
 	if p.Type != plan.Full {
 		return // set-state looks itself
 	}
-	s, a := stepOf[*plan.AwaitState](t, p, "offline/settled")
+	s, a := stepAs[*plan.AwaitState](t, p, "offline/settled")
 	equal(t, u, s.ID, a.Want, []plan.Want{{States: []string{plan.Offline}, CSCs: goingDown(p)}})
 	equal(t, u, "what happens if some are not there", s.OnFailure, plan.Report)
 }
@@ -323,7 +323,7 @@ func viewsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 			says(t, u, "the consent of "+id, p.Stages[i].Consent, fmt.Sprintf("%q", view))
 		}
 	}
-	_, a := stepOf[*plan.Manual](t, p, "end/look")
+	_, a := stepAs[*plan.Manual](t, p, "end/look")
 	says(t, u, "end/look", a.Text, append(slices.Clone(dashboards), fmt.Sprintf("%q", view))...)
 	for _, page := range []string{view, dashboards[0], dashboards[1]} {
 		if !slices.ContainsFunc(p.Targets.Pages, func(x plan.Page) bool { return strings.Contains(x.Title, page) && strings.HasPrefix(x.URL, "https://") }) {
@@ -336,27 +336,14 @@ func onlyConcernedGoDown(t *testing.T, u *upgrade, p *plan.Plan) {
 	if u.is(noOtherCSC) {
 		return
 	}
-	want := map[string]string{
-		"summit/incremental":                  "ESS:105 MTMount:0 GenericCamera:101 GenericCamera:102 GenericCamera:103",
-		"summit/incremental+m2":               "MTM2:0",
-		"summit/incremental+camera":           "MTCamera:0",
-		"summit/incremental+bridges":          "ATCamera:0 MTCamera:0",
-		"summit/incremental+vms":              "MTVMS:1",
-		"summit/incremental+hosts":            "ESS:404 MTVMS:2",
-		"summit/incremental+index":            "MTHexapod:1",
-		"tucson-teststand/incremental":        "Electrometer:101 MTMount:0",
-		"tucson-teststand/incremental+camera": "ATCamera:0",
-		"tucson-teststand/incremental+ess":    "ESS:105",
-		"base-teststand/incremental":          "ATDome:0 MTMount:0",
-	}[u.name]
-	_, a := stepOf[*plan.SetState](t, p, "offline/cscs")
-	equal(t, u, "the CSCs concerned", a.CSCs, strings.Fields(want))
+	_, a := stepAs[*plan.SetState](t, p, "offline/cscs")
+	equal(t, u, "the CSCs concerned", a.CSCs, strings.Fields(concerned[u.name]))
 	equal(t, u, "where they go", a.State, plan.Offline)
 }
 
 func bridgesAreStopped(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range citing(p, "P15") {
-		s, a := stepOf[*plan.SSH](t, p, id)
+		s, a := stepAs[*plan.SSH](t, p, id)
 		equal(t, u, s.ID, fmt.Sprint(a.Purpose, " ", a.Commands), fmt.Sprintf("stop [sudo systemctl stop %s]", a.Service))
 		if !strings.HasSuffix(a.Host, "-mcm") || !strings.HasSuffix(a.Service, "ocs-bridge.service") {
 			t.Errorf("%s: %s stops %s on %s", u.name, s.ID, a.Service, a.Host)
@@ -366,7 +353,7 @@ func bridgesAreStopped(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func stage1IsHandedOver(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepOf[*plan.Announce](t, p, "cameras-down/stage-1")
+	s, a := stepAs[*plan.Announce](t, p, "cameras-down/stage-1")
 	equal(t, u, "the channel", a.Channel, p.Targets.Slack.Channel)
 	says(t, u, s.ID, a.Text, "stage 1 may begin")
 	if !a.Handover {
@@ -375,13 +362,13 @@ func stage1IsHandedOver(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, stop := range citing(p, "P15") {
 		chained(t, u, p, stop, s.ID)
 	}
-	stepOf[*plan.Manual](t, p, "cameras-down/stage-1-heard")
+	stepAs[*plan.Manual](t, p, "cameras-down/stage-1-heard")
 	chained(t, u, p, s.ID, "cameras-down/stage-1-heard")
 }
 
 func servicesAreStopped(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range citing(p, "P17") {
-		if _, a := stepOf[*plan.SSH](t, p, id); a.Purpose != plan.Stop {
+		if _, a := stepAs[*plan.SSH](t, p, id); a.Purpose != plan.Stop {
 			t.Errorf("%s: the purpose of %s is %s", u.name, id, a.Purpose)
 		}
 	}
@@ -391,7 +378,7 @@ func servicesAreStopped(t *testing.T, u *upgrade, p *plan.Plan) {
 func allJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 	deleted := map[string]int{}
 	for _, id := range citing(p, "P18") {
-		s, a := stepOf[*plan.Delete](t, p, id)
+		s, a := stepAs[*plan.Delete](t, p, id)
 		for _, csc := range a.CSCs {
 			deleted[csc]++
 		}
@@ -423,7 +410,7 @@ func allJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func sessionsAreEnded(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepOf[*plan.Delete](t, p, "jobs/nublado")
+	s, a := stepAs[*plan.Delete](t, p, "jobs/nublado")
 	equal(t, u, s.ID, *a, plan.Delete{Objects: plan.Namespaces, Selector: "argocd.argoproj.io/instance=nublado-users"})
 	says(t, u, "the consent of "+s.ID, s.Consent, "ends the Nublado sessions")
 }
@@ -448,7 +435,7 @@ func concernedJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 	}
 	var deleted []string
 	for _, id := range citing(p, "P21") {
-		s, a := stepOf[*plan.Delete](t, p, id)
+		s, a := stepAs[*plan.Delete](t, p, id)
 		equal(t, u, id, fmt.Sprint(a.Objects, " ", a.Namespace, " ", a.Selector), "jobs "+want[id])
 		if strings.HasPrefix(a.Selector, "csc-name=") {
 			says(t, u, "the title of "+id, s.Title, "alone, not of all of class")
@@ -468,6 +455,3 @@ func concernedJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 	equal(t, u, "the Jobs deleted", deleted, down)
 	inOrder(t, u, p, "offline", "services-down", "jobs", "deploy")
 }
-
-// thirtyMinutes is what P27 and P39 are about.
-const thirtyMinutes = plan.Duration(30 * time.Minute)

@@ -28,8 +28,8 @@ const (
 var procedure = []number{
 	// Standing rules.
 	{name: "P1", asks: "access to everything before anything starts",
-		guard: "the executor's preflight before each stage, and the credentials, which are asked for together before the first",
-		tests: []string{"executor.TestPreflight", "executor.TestMissingCredentialsAreNamedTogether"}},
+		guard: "the preflight, before the first stage and before each for what that uses, and the credentials, all of which are asked for together",
+		tests: []string{"executor.TestPreflight", "cmd/csu.TestScript/preflight", "executor.TestMissingCredentialsAreNamedTogether", "cmd/csu.TestScript/exec-credentials"}},
 	{name: "P2", asks: "consent to everything, recorded; one executor at a time",
 		carried: []carrier{{"*/*", "begin/"}},
 		guard:   "the consent of every stage, and the journal's lock",
@@ -154,7 +154,7 @@ var procedure = []number{
 	{name: "P25", asks: "and back", carried: []carrier{{"summit/full", "final/forward"}}, holds: registryGoesBack},
 	{name: "P26", asks: "an incompatible upgrade is never incremental",
 		guard: "the compiler, which refuses the request",
-		tests: []string{"cmd/csu.TestIncompatibleIncrementalIsRefused"}},
+		tests: []string{"cmd/csu.TestIncompatibleIncrementalIsRefused", "cmd/csu.TestScript/compile-breaks-schema"}},
 
 	// Deploy.
 	{name: "P27", asks: "time for slow pulls",
@@ -302,11 +302,11 @@ var procedure = []number{
 	{name: "P53", asks: "announced the day before, an hour before, and as it begins",
 		carried: []carrier{{"*/*", "begin/announce"}, {"*/* !summit/full !tucson-teststand/full+enable", "end/announce"}},
 		guard:   "csu announce, which posts the first two",
-		tests:   []string{"cmd/csu.TestAnnouncements"},
+		tests:   []string{"cmd/csu.TestScript/announce"},
 		holds:   beginningIsAnnounced},
 	{name: "P54", asks: "the summit's days",
 		guard: "the compiler's warning",
-		tests: []string{"cmd/csu.TestDatesAreWarnedAbout"}},
+		tests: []string{"cmd/csu.TestDatesAreWarnedAbout", "cmd/csu.TestScript/compile-friday"}},
 	{name: "P55", asks: "at the Tucson test stand all back to ENABLED after a recovery",
 		carried: []carrier{{"tucson-teststand/recovery", "enable-all/{enabled,seen}"}},
 		holds:   allAreEnabled},

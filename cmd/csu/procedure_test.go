@@ -201,14 +201,18 @@ func expand(s string) []string {
 }
 
 // testExists looks for a test function in the source tree, such as
-// executor.TestPreflight.
+// executor.TestPreflight, or for one of the scripts that TestScript runs.
 func testExists(name string) error {
 	folder, function, _ := strings.Cut(name, ".")
-	packages, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+	if script, ok := strings.CutPrefix(function, "TestScript/"); ok {
+		_, err := os.Stat(filepath.Join(root, folder, "testdata", "script", script+".txtar"))
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
 	if err != nil {
 		return err
 	}
-	for _, file := range packages {
+	for _, file := range files {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
 		if err != nil {
 			return err

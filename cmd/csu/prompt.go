@@ -34,7 +34,9 @@ func questionText(q operator.Question, width int) string {
 	}
 	var choices []string
 	for i, c := range q.Choices {
-		choices = append(choices, wrap("  ", fmt.Sprintf("%d %-12s  %s", i+1, c, meaning(q.Topic, c)), width))
+		choice := fmt.Sprintf("  %d %-12s  ", i+1, c)
+		indent := strings.Repeat(" ", len(choice))
+		choices = append(choices, choice+strings.TrimPrefix(wrap(indent, meaning(q.Topic, c), width), indent))
 	}
 	parts = append(parts, strings.Join(choices, "\n"))
 	return strings.Join(parts, "\n\n")

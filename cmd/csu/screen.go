@@ -136,7 +136,7 @@ func (s *screen) hide() {
 		fmt.Fprint(s.out, "\r\x1b[K")
 	}
 	if s.shown > 0 {
-		fmt.Fprintf(s.out, "\x1b[%dA\x1b[J", s.shown)
+		fmt.Fprintf(s.out, "\r\x1b[%dA\x1b[J", s.shown)
 		s.shown = 0
 	}
 }
@@ -261,6 +261,7 @@ func (s *screen) read() {
 			s.line <- in.Text()
 			s.line, s.prompt = nil, ""
 		} else {
+			s.shown++ // the terminal has shown what was typed, and the line's end
 			s.hide()
 			fmt.Fprintf(s.out, "(Nothing is asked now: %q was not taken for an answer.)\n", in.Text())
 			s.draw()

@@ -72,6 +72,22 @@ var upgrades = []*upgrade{
 		date: "2026-12-02", integrationTestingFollows: true`},
 }
 
+// concerned are the CSCs that the incremental upgrades take down between the
+// Watcher and the ScriptQueues.
+var concerned = map[string]string{
+	"summit/incremental":                  "ESS:105 MTMount:0 GenericCamera:101 GenericCamera:102 GenericCamera:103",
+	"summit/incremental+m2":               "MTM2:0",
+	"summit/incremental+camera":           "MTCamera:0",
+	"summit/incremental+bridges":          "ATCamera:0 MTCamera:0",
+	"summit/incremental+vms":              "MTVMS:1",
+	"summit/incremental+hosts":            "ESS:404 MTVMS:2",
+	"summit/incremental+index":            "MTHexapod:1",
+	"tucson-teststand/incremental":        "Electrometer:101 MTMount:0",
+	"tucson-teststand/incremental+camera": "ATCamera:0",
+	"tucson-teststand/incremental+ess":    "ESS:105",
+	"base-teststand/incremental":          "ATDome:0 MTMount:0",
+}
+
 // root is the project's folder, seen from this package's.
 const root = "../.."
 

@@ -14,10 +14,10 @@ import (
 func inMarkdown(s string) string {
 	var b strings.Builder
 	for _, sp := range spans(oneLine(visible(s))) {
-		if sp.code {
-			b.WriteString(codeSpan(sp.text))
+		if sp.Code {
+			b.WriteString(codeSpan(sp.Text))
 		} else {
-			b.WriteString(escaped(sp.text))
+			b.WriteString(escaped(sp.Text))
 		}
 	}
 	return b.String()
@@ -69,10 +69,10 @@ func codeSpan(s string) string {
 func inCell(s string) string {
 	var b strings.Builder
 	for _, sp := range spans(oneLine(visible(s))) {
-		if sp.code {
-			b.WriteString(strings.ReplaceAll(codeSpan(sp.text), "|", `\|`))
+		if sp.Code {
+			b.WriteString(strings.ReplaceAll(codeSpan(sp.Text), "|", `\|`))
 		} else {
-			b.WriteString(escaped(sp.text))
+			b.WriteString(escaped(sp.Text))
 		}
 	}
 	return b.String()

@@ -1,10 +1,216 @@
 package review
 
 import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// HTML writes the plan as one page.
-func HTML(w io.Writer, p *plan.Plan) error { return Markdown(w, p) }
+//go:embed page.html
+var pageTemplate string
+
+//go:embed page.css
+var pageStyle string
+
+//go:embed page.js
+var pageScript string
+
+// HTML writes the plan as one page that needs no network: the summary, the
+// stages with their steps and the graph of their needs, the hosts and the CSCs.
+// A step has its id as its fragment: #offline/watcher opens and shows it.
+func HTML(w io.Writer, p *plan.Plan) error {
+	g := newPage(shown(p))
+	t, err := template.New("page").Funcs(template.FuncMap{
+		"blocks":  blocks,
+		"spans":   spans,
+		"join":    func(list []string) string { return strings.Join(list, ", ") },
+		"about":   about,
+		"counted": counted,
+		"grouped": grouped,
+		"clock":   clock,
+		"short":   func(image string) string { return strings.TrimPrefix(image, g.Registry+"/") },
+	}).Parse(pageTemplate)
+	if err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	if err := t.Execute(w, g); err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// A page is what the template shows. Ids of its own begin with an underscore or
+// hold a colon, which no id of a stage or a step does.
+type page struct {
+	Title, Reason string
+	Plan          *plan.Plan
+	Summary       Summary
+	Estimate      Estimate
+	Facts         []pageFact
+	Stages        []pageStage
+	Final         []pageStep
+	Hosts         []pageHost
+	CSCs          []pageCSC
+	Registry      string // of most images
+	Untouched     int    // rows of CSCs that the plan leaves alone
+	Style         template.CSS
+	Script        template.JS
+	Policy        string
+}
+
+type pageFact struct {
+	Label string
+	Count string // the number of what follows; "" where it is none
+	Text  string
+}
+
+type pageStage struct {
+	plan.Stage
+	Number   int
+	Estimate StageEstimate
+	Share    int // of the plan's expected time, in per cent
+	Steps    []pageStep
+	Drawing  drawing
+}
+
+type pageStep struct {
+	plan.Step
+	Number    string
+	Critical  bool
+	Begins    plan.Duration
+	Does      string
+	ByText    string // what a person does, where that is not said by ByHand
+	Resource  string
+	Failure   string
+	Set       []string // CSCs
+	NeededBy  []string
+	Searching string // what a search looks at besides what the step shows
+}
+
+type pageHost struct {
+	plan.Host
+	Accounts string
+	Steps    []string
+}
+
+type pageCSC struct {
+	plan.CSC
+	Where   string
+	Touched bool
+	Steps   []string
+}
+
+func newPage(p *plan.Plan) *page {
+	g := &page{Title: title(p), Reason: p.Upgrade.Reason, Plan: p, Summary: Summarize(p), Estimate: EstimatePlan(p), Registry: newLists(p).registry,
+		Style: template.CSS(pageStyle), Script: template.JS(pageScript)}
+	g.Policy = fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hashed(pageStyle), hashed(pageScript))
+	for _, f := range g.Summary.facts(g.Estimate, countedCSCs) {
+		g.Facts = append(g.Facts, newFact(f))
+	}
+	byCSC, byHost := map[string][]string{}, map[string][]string{}
+	for s := range p.AllSteps() {
+		for _, c := range named(s.Action.Doer) {
+			byCSC[c] = append(byCSC[c], s.ID)
+		}
+		switch a := s.Action.Doer.(type) {
+		case *plan.SSH:
+			byHost[a.Host] = append(byHost[a.Host], s.ID)
+		case *plan.Reboot:
+			byHost[a.Host] = append(byHost[a.Host], s.ID)
+		}
+	}
+	for i := range p.Stages {
+		g.Stages = append(g.Stages, newPageStage(i+1, &p.Stages[i], g.Estimate))
+	}
+	for i := range p.Final {
+		g.Final = append(g.Final, newPageStep("", &p.Final[i]))
+	}
+	for _, h := range touchedHosts(p) {
+		g.Hosts = append(g.Hosts, pageHost{h, accounts(h), byHost[h.Name]})
+	}
+	for _, c := range p.CSCs {
+		touched := slices.Contains(g.Summary.Touched, c.CSC)
+		if !touched {
+			g.Untouched++
+		}
+		g.CSCs = append(g.CSCs, pageCSC{c, where(&c), touched, byCSC[c.CSC]})
+	}
+	return g
+}
+
+// newFact sets the number that a fact begins with apart.
+func newFact(f fact) pageFact {
+	head, rest, ok := strings.Cut(f.text, ": ")
+	if ok && strings.HasSuffix(head, "CSCs") && len(rest) > longList {
+		return pageFact{f.label, head, rest}
+	}
+	return pageFact{Label: f.label, Text: f.text}
+}
+
+func newPageStage(n int, s *plan.Stage, e Estimate) pageStage {
+	out := pageStage{Stage: *s, Number: n, Estimate: e.Stages[n-1], Drawing: draw(s, e.Stages[n-1])}
+	if e.Takes > 0 {
+		out.Share = int(100 * out.Estimate.Takes / e.Takes)
+	}
+	for i := range s.Steps {
+		step := newPageStep(fmt.Sprintf("%d.%d", n, i+1), &s.Steps[i])
+		step.Critical = slices.Contains(out.Estimate.Critical, step.ID)
+		step.Begins = out.Estimate.Steps[i].Begins
+		for _, other := range s.Steps {
+			if slices.Contains(other.Needs, step.ID) {
+				step.NeededBy = append(step.NeededBy, other.ID)
+			}
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	return out
+}
+
+func newPageStep(number string, s *plan.Step) pageStep {
+	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Doer), Resource: resource(s.Action.Doer),
+		Failure: onFailure(s), Set: named(s.Action.Doer)}
+	if a, ok := s.Action.Doer.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
+		out.ByText = a.Text
+	}
+	out.Searching = strings.Join(out.Set, " ")
+	return out
+}
+
+// named returns the CSCs that an action names, each once.
+func named(d plan.Doer) []string {
+	var out []string
+	for _, set := range sets(d) {
+		unique(&out, set...)
+	}
+	if a, ok := d.(*plan.SSH); ok {
+		unique(&out, a.Silent...)
+	}
+	return out
+}
+
+// hashed names a text in a content security policy.
+func hashed(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// clock writes a duration as hours and minutes since a beginning.
+func clock(d plan.Duration) string {
+	minutes := int64(d) / 60e9
+	return fmt.Sprintf("+%d:%02d", minutes/60, minutes%60)
+}
+
+// where says where a CSC runs.
+func where(c *plan.CSC) string {
+	if c.Job != nil {
+		return c.Job.Namespace + "/" + c.Job.Name
+	}
+	return "host " + c.Host
+}

@@ -19,9 +19,8 @@ type lists struct {
 
 type list struct {
 	name  string
-	text  string   // written out
-	cscs  []string // in the table's order
-	brief string   // from another list, where that is much shorter; else text
+	cscs  []string
+	brief string // written out, or from another list where that is much shorter
 }
 
 func newLists(p *plan.Plan) *lists {
@@ -47,15 +46,28 @@ func (l *lists) refer(cscs []string) string {
 	sorted := slices.Clone(cscs)
 	slices.SortStableFunc(sorted, func(a, b string) int { return l.rank[a] - l.rank[b] })
 	text := plan.CSCList(sorted)
-	if len(text) < longList {
-		if len(cscs) > 3 {
-			return fmt.Sprintf("%d CSCs: %s", len(cscs), text)
-		}
-		return text
+	if len(text) >= longList {
+		return l.named(sorted, text, l.brief(sorted, text))
 	}
+	if len(cscs) > 3 {
+		return fmt.Sprintf("%d CSCs: %s", len(cscs), text)
+	}
+	return text
+}
+
+// ordered is refer for sets whose order counts.
+func (l *lists) ordered(cscs []string) string {
+	text := plan.CSCList(cscs)
+	if len(text) >= longList {
+		return l.named(cscs, text, text)
+	}
+	return text
+}
+
+func (l *lists) named(cscs []string, text, brief string) string {
 	known := l.byText[text]
 	if known == nil {
-		known = &list{name: fmt.Sprintf("list L%d", len(l.order)+1), text: text, cscs: sorted, brief: l.brief(sorted, text)}
+		known = &list{name: fmt.Sprintf("list L%d", len(l.order)+1), cscs: slices.Clone(cscs), brief: brief}
 		l.byText[text] = known
 		l.order = append(l.order, known)
 	}

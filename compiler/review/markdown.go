@@ -24,7 +24,7 @@ func Markdown(w io.Writer, p *plan.Plan) error {
 	if len(p.Final) > 0 {
 		m.f("## At the end, and when the run is aborted\n\nThese undo what earlier steps did. The run is not complete while they are outstanding.\n\n")
 		for i := range p.Final {
-			m.step("", &p.Final[i], false)
+			m.step("", &p.Final[i])
 		}
 	}
 	m.named()
@@ -87,21 +87,17 @@ func (m *markdown) summary() {
 // asked lists what is asked, the same in several places once, and folds what is
 // more than a few.
 func (m *markdown) asked(all []Asked) {
-	var order []string
-	places := map[string][]string{}
-	for _, a := range all {
-		text := firstSentence(a.Text)
-		if _, seen := places[text]; !seen {
-			order = append(order, text)
-		}
-		places[text] = append(places[text], codeSpan(a.Where))
-	}
-	folded := len(order) > few
+	matters := grouped(all)
+	folded := len(matters) > few
 	if folded {
 		m.fold(fmt.Sprintf("all %d", len(all)))
 	}
-	for _, text := range order {
-		m.f("- %s: %s\n", inMarkdown(text), strings.Join(places[text], ", "))
+	for _, a := range matters {
+		var places []string
+		for _, p := range a.Places {
+			places = append(places, codeSpan(p))
+		}
+		m.f("- %s: %s\n", inMarkdown(firstSentence(a.Text)), strings.Join(places, ", "))
 	}
 	if folded {
 		m.end()
@@ -175,7 +171,7 @@ func (m *markdown) before() {
 		m.end()
 	}
 	m.remarks()
-	m.f("With each step stand its id, its numbers in the procedure, how long it usually takes (\"critical\" where the stage's end waits for it) and its time limit. " +
+	m.f("With each step stand its id, its numbers in the procedure, how long it usually takes and its time limit. " +
 		"Steps of a stage run at the same time, unless one says after which others. " +
 		"When a step fails or its time is up, nothing new starts and the operator is asked, unless it says otherwise.\n\n")
 }
@@ -185,9 +181,9 @@ func (m *markdown) remarks() {
 	times := map[string]int{}
 	var order []string
 	for s := range m.plan.AllSteps() {
-		for i, b := range blocks(s.ByHand) {
-			text := strings.Join(b.lines, " ")
-			if i == 0 || b.code || len(text) < 80 {
+		for _, b := range blocks(s.ByHand) {
+			text := b.Paragraph()
+			if b.Code || len(text) < 80 {
 				continue
 			}
 			if times[text]++; times[text] == 3 {
@@ -195,9 +191,13 @@ func (m *markdown) remarks() {
 			}
 		}
 	}
+	if len(order) > 0 {
+		m.f("What many steps say about doing them by hand stands here once:\n\n")
+		defer m.f("\n")
+	}
 	for i, text := range order {
-		m.notes[text] = fmt.Sprintf("Remark R%d", i+1)
-		m.f("**%s**, to which steps refer: %s\n\n", m.notes[text], inMarkdown(text))
+		m.notes[text] = fmt.Sprintf("remark R%d", i+1)
+		m.f("- **%s**: %s\n", m.notes[text], inMarkdown(text))
 	}
 }
 
@@ -238,46 +238,134 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 	}
 	for i := 0; i < len(s.Steps); {
 		if rows := simple(s.Steps[i:]); rows > 1 {
-			m.rows(n, i, s.Steps[i:i+rows], e)
+			m.rows(n, i, s.Steps[i:i+rows])
 			i += rows
 			continue
 		}
-		m.step(fmt.Sprintf("%d.%d ", n, i+1), &s.Steps[i], slices.Contains(e.Critical, s.Steps[i].ID))
+		m.step(fmt.Sprintf("%d.%d ", n, i+1), &s.Steps[i])
 		i++
 	}
 }
 
-// simple returns how many steps from the first on are nothing but commands on a
-// host, so that each fits into the row of a table.
+// simple returns how many steps from the first on are of one kind and ask
+// nothing, so that each fits into the row of a table.
 func simple(steps []plan.Step) int {
 	for i := range steps {
 		s := &steps[i]
-		a, isSSH := s.Action.Doer.(*plan.SSH)
 		asks := s.Consent != "" || s.Doubt != "" || len(s.Principals) > 0 || s.OnFailure != plan.Ask
-		if b := blocks(s.ByHand); !isSSH || asks || len(b) != 1 || len(b[0].lines) > 4 || !holds(s.ByHand, a.Commands) {
+		if asks || s.Action.Kind() != steps[0].Action.Kind() || !fitsRow(s) {
+			return i
+		}
+		if a, ok := s.Action.Doer.(*plan.Sync); ok && a.Revision != steps[0].Action.Doer.(*plan.Sync).Revision {
 			return i
 		}
 	}
 	return len(steps)
 }
 
+func fitsRow(s *plan.Step) bool {
+	hand := blocks(s.ByHand)
+	code := slices.ContainsFunc(hand, func(b block) bool { return b.Code })
+	switch a := s.Action.Doer.(type) {
+	case *plan.SSH:
+		return len(hand) == 1 && len(hand[0].Lines) <= 4 && holds(s.ByHand, a.Commands)
+	case *plan.Delete:
+		return a.Objects == plan.Jobs && !code && strings.Contains(s.ByHand, a.Namespace) && strings.Contains(s.ByHand, a.Selector)
+	case *plan.Sync:
+		return len(a.Resources) == 0 && !code
+	}
+	return false
+}
+
 // rows writes simple steps as a table.
-func (m *markdown) rows(stage, first int, steps []plan.Step, e *StageEstimate) {
-	m.f("Each on its host, by csu or by hand:\n\n|step|id|time|type|\n|---|---|---|---|\n")
-	for i := range steps {
-		s := &steps[i]
-		var lines []string
-		for _, l := range blocks(s.ByHand)[0].lines {
-			lines = append(lines, strings.ReplaceAll(codeSpan(l), "|", `\|`))
+func (m *markdown) rows(stage, first int, steps []plan.Step) {
+	switch a := steps[0].Action.Doer.(type) {
+	case *plan.SSH:
+		m.f("By csu over SSH, or by hand:\n\n")
+	case *plan.Delete:
+		m.f("csu deletes the Jobs of these CSCs, which the selector must find and no others, and waits until they and their pods are gone. By hand:\n\n")
+	case *plan.Sync:
+		m.f("Argo CD syncs the application at %s, and csu waits until the images run that are expected of these CSCs. By hand:\n\n", codeSpan(a.Revision))
+	}
+	m.f("|step|id in the stage|time|what|\n|---|---|---|---|\n")
+	for i := 0; i < len(steps); {
+		together := sameLogin(steps[i:])
+		var titles, ids, times []string
+		what := m.what(&steps[i], true)
+		for j := range together {
+			s := &steps[i+j]
+			_, name, _ := strings.Cut(s.ID, "/")
+			titles = append(titles, fmt.Sprintf("%d.%d %s", stage, first+i+j+1, inCell(s.Title)))
+			ids = append(ids, codeSpan(name)+" "+strings.Join(s.Source, " "))
+			times = append(times, lasts(s))
+			if j > 0 {
+				what += "<br>" + m.what(s, false)
+			} else {
+				times[0] += m.after(s, ", ")
+			}
 		}
-		text := strings.Join(lines, "<br>")
-		if c := conditions(s.Action.Doer.(*plan.SSH)); c != "." {
-			text += "<br>" + inCell(strings.TrimPrefix(c, "; "))
-		}
-		m.f("|%d.%d %s|%s %s|%s%s|%s|\n", stage, first+i+1, inCell(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "),
-			lasts(s, slices.Contains(e.Critical, s.ID)), m.after(s, ", "), text)
+		m.f("|%s|%s|%s|%s|\n", strings.Join(titles, "<br>"), strings.Join(ids, "<br>"), strings.Join(times, "<br>"), what)
+		i += together
 	}
 	m.f("\n")
+}
+
+// sameLogin returns how many steps from the first on go on where the one before
+// has logged in: the same lines come before their commands, and nothing but the
+// one before is needed.
+func sameLogin(steps []plan.Step) int {
+	for i := 1; i < len(steps); i++ {
+		needs := steps[i].Needs
+		if login := loginLines(&steps[i]); login == nil || !slices.Equal(login, loginLines(&steps[0])) || len(needs) != 1 || needs[0] != steps[i-1].ID {
+			return i
+		}
+	}
+	return len(steps)
+}
+
+// loginLines returns what a person types on the way to a simple step's
+// commands; nil where they don't come last.
+func loginLines(s *plan.Step) []string {
+	a, ok := s.Action.Doer.(*plan.SSH)
+	if !ok {
+		return nil
+	}
+	lines := blocks(s.ByHand)[0].Lines
+	n := len(lines) - len(a.Commands)
+	if n <= 0 || !slices.Equal(lines[n:], a.Commands) {
+		return nil
+	}
+	return lines[:n]
+}
+
+// what is the last cell of a simple step, from logging in on or without that.
+func (m *markdown) what(s *plan.Step, login bool) string {
+	var parts []string
+	switch a := s.Action.Doer.(type) {
+	case *plan.Delete:
+		parts = append(parts, inCell(m.lists.refer(a.CSCs)))
+	case *plan.Sync:
+		if len(a.CSCs) > 0 && !strings.Contains(s.ByHand, plan.CSCList(a.CSCs)) {
+			parts = append(parts, inCell(m.lists.refer(a.CSCs)))
+		}
+	}
+	for _, b := range blocks(m.abridge(s.Action.Doer, s.ByHand)) {
+		if !b.Code {
+			parts = append(parts, inCell(b.Paragraph()))
+			continue
+		}
+		lines := b.Lines
+		if !login {
+			lines = lines[len(loginLines(s)):]
+		}
+		for _, l := range lines {
+			parts = append(parts, strings.ReplaceAll(codeSpan(l), "|", `\|`))
+		}
+	}
+	if a, ok := s.Action.Doer.(*plan.SSH); ok && conditions(a) != "." {
+		parts = append(parts, inCell(strings.TrimPrefix(conditions(a), "; ")))
+	}
+	return strings.Join(parts, "<br>")
 }
 
 // after names the steps that a step comes after, without the stage's id.
@@ -299,9 +387,9 @@ func (m *markdown) agreed(principals []string) {
 	}
 }
 
-func (m *markdown) step(number string, s *plan.Step, critical bool) {
+func (m *markdown) step(number string, s *plan.Step) {
 	m.f("#### %s%s\n\n", number, inMarkdown(s.Title))
-	m.f("%s %s · %s%s", codeSpan(s.ID), strings.Join(s.Source, " "), lasts(s, critical), m.after(s, " · "))
+	m.f("%s %s · %s%s", codeSpan(s.ID), strings.Join(s.Source, " "), lasts(s), m.after(s, " · "))
 	if s.Undoes != "" {
 		m.f(" · undoes %s", codeSpan(s.Undoes))
 	}
@@ -331,46 +419,94 @@ func (m *markdown) once(id, text string) string {
 // does says what the step does and how a person would do it, without saying
 // twice what both say.
 func (m *markdown) does(s *plan.Step) {
-	hand := m.lists.abridge(s.Action.Doer, s.ByHand)
+	text, own := m.sentence(s)
+	if text != "" {
+		m.f("%s ", inMarkdown(text))
+	}
+	if own {
+		m.f("By hand: ")
+	}
+	m.blocks(m.abridge(s.Action.Doer, s.ByHand))
+}
+
+// sentence says what csu does, and whether the text for doing it by hand stands
+// on its own beside that.
+func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 	switch a := s.Action.Doer.(type) {
 	case *plan.Manual:
-		m.f("A person does this.")
+		text = "A person does this."
 		if len(a.CSCs) > 0 {
-			m.f(" csu shows the states of %s.", inMarkdown(m.lists.refer(a.CSCs)))
+			text += fmt.Sprintf(" csu shows the states of %s.", m.lists.refer(a.CSCs))
 		}
 		if len(a.Applications) > 0 {
-			m.f(" csu shows what is out of sync in %s.", inMarkdown(strings.Join(a.Applications, ", ")))
+			text += fmt.Sprintf(" csu shows what is out of sync in %s.", strings.Join(a.Applications, ", "))
 		}
-		m.f(" ")
-		if oneLine(a.Text) != oneLine(s.ByHand) {
-			m.blocks(m.lists.abridge(a, a.Text))
-			m.f("By hand: ")
+		if oneLine(a.Text) == oneLine(s.ByHand) {
+			return text, false
 		}
+		return text + " " + oneLine(a.Text), true
 	case *plan.Announce:
 		if strings.Contains(s.ByHand, fmt.Sprintf("%q", a.Text)) {
-			m.f("csu posts this%s. By hand: ", map[bool]string{true: ", and somebody waits for it"}[a.Handover])
-		} else {
-			m.f("%s\n\nBy hand: ", inMarkdown(Describe(a)))
+			return "csu posts this" + map[bool]string{true: ", and somebody waits for it"}[a.Handover] + ".", true
 		}
 	case *plan.SSH:
 		if holds(s.ByHand, a.Commands) {
-			m.f("csu as %s on %s, or a person by hand%s\n\n", inMarkdown(a.User), inMarkdown(a.Host), inMarkdown(conditions(a)))
-		} else {
-			m.f("%s\n\nBy hand: ", inMarkdown(Describe(a)))
+			return fmt.Sprintf("csu as %s on %s, or a person by hand%s", a.User, a.Host, conditions(a)), false
 		}
-	default:
-		m.f("%s\n\nBy hand: ", inMarkdown(describe(a, m.lists.refer)))
+	case *plan.SetState:
+		return describe(a, m.lists.ordered), true
+	case *plan.AwaitState:
+		if says(s.ByHand, a.Want) {
+			return "csu watches the EFD until every CSC is in its state.", true
+		}
+	case *plan.Sync:
+		if written := plan.CSCList(a.CSCs); len(a.CSCs) > 0 && strings.Contains(s.ByHand, written) {
+			short := *a
+			short.CSCs = nil
+			return strings.TrimSuffix(describe(&short, m.lists.refer), ".") + ", and csu waits until the expected images run.", true
+		}
 	}
-	m.blocks(hand)
+	return describe(s.Action.Doer, m.lists.refer), true
+}
+
+// says tells whether a text's code has a line for each set of CSCs and states.
+func says(text string, want []plan.Want) bool {
+	var lines []string
+	for _, w := range want {
+		lines = append(lines, strings.Join(w.States, " or ")+": "+plan.CSCList(w.CSCs))
+	}
+	return holds(text, lines)
+}
+
+// abridge leaves out of a text what stands elsewhere in the document.
+func (m *markdown) abridge(d plan.Doer, text string) string {
+	text = strings.ReplaceAll(text, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
+	if a, ok := d.(*plan.SetState); ok && len(a.CSCs) > long {
+		if data := stateData(a); strings.Contains(text, data) {
+			text = strings.Replace(text, data, fmt.Sprintf("    data:\n    - [CSC, %s]  # a line for each of %s\n", a.State, m.lists.ordered(a.CSCs)), 1)
+		}
+	}
+	return m.lists.abridge(d, text)
+}
+
+// stateData is the list in a configuration of set_summary_state.py as a text for
+// doing it by hand has it.
+func stateData(a *plan.SetState) string {
+	var b strings.Builder
+	b.WriteString("    data:\n")
+	for _, c := range a.CSCs {
+		fmt.Fprintf(&b, "    - [%s, %s]\n", strings.TrimSuffix(c, ":0"), a.State)
+	}
+	return b.String()
 }
 
 // holds tells whether the lines stand in a text's code, in their order.
 func holds(text string, lines []string) bool {
 	for _, b := range blocks(text) {
-		if !b.code {
+		if !b.Code {
 			continue
 		}
-		for _, l := range b.lines {
+		for _, l := range b.Lines {
 			if len(lines) > 0 && l == lines[0] {
 				lines = lines[1:]
 			}
@@ -384,24 +520,28 @@ const long = 14
 
 // blocks writes a text whose first paragraph may go on the present line.
 func (m *markdown) blocks(text string) {
-	for i, b := range blocks(text) {
-		paragraph := strings.Join(b.lines, " ")
+	all := blocks(text)
+	for i, b := range all {
+		paragraph := b.Paragraph()
 		switch note := m.notes[paragraph]; {
-		case !b.code && note != "" && i > 0:
-			m.f("%s holds here.\n\n", note)
+		case !b.Code && note != "" && i+1 < len(all) && all[i+1].Code:
+			m.f("as %s says, with\n\n", note)
 			continue
-		case !b.code:
+		case !b.Code && note != "":
+			m.f("Besides, %s.\n\n", note)
+			continue
+		case !b.Code:
 			m.f("%s\n\n", inMarkdown(paragraph))
 			continue
 		case i == 0:
 			m.f("\n\n")
 		}
-		if len(b.lines) > long {
-			m.fold(fmt.Sprintf("%d lines", len(b.lines)))
-			m.f("%s", typed(b.lines))
+		if len(b.Lines) > long {
+			m.fold(fmt.Sprintf("%d lines", len(b.Lines)))
+			m.f("%s", typed(b.Lines))
 			m.end()
 		} else {
-			m.f("%s\n", typed(b.lines))
+			m.f("%s\n", typed(b.Lines))
 		}
 	}
 }
@@ -426,7 +566,7 @@ func (m *markdown) table() {
 	}
 	m.f("## Where the CSCs run and end\n\n")
 	m.fold(counted(len(touched), "CSC") + " that this plan touches")
-	m.f("Where one state stands, they come up in the state that they end in. Unless it is given, the Job is called like the CSC in small letters with its index, " +
+	m.f("Where one state stands, they come up in the state that they end in. Unless it is given, the Job is called like the CSC in small letters with its index, "+
 		"the image like the CSC in small letters, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
 	m.f("|runs|comes up, ends|principal|CSCs|\n|---|---|---|---|\n")
 	var order []string

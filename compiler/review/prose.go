@@ -12,9 +12,12 @@ import (
 // A block of a plan's text is a paragraph, or lines that are typed or read as
 // they stand: those that are indented by four spaces.
 type block struct {
-	lines []string // without the indent
-	code  bool
+	Lines []string // without the indent
+	Code  bool
 }
+
+// Paragraph is the block as one line.
+func (b block) Paragraph() string { return strings.Join(b.Lines, " ") }
 
 func blocks(text string) []block {
 	var out []block
@@ -26,17 +29,17 @@ func blocks(text string) []block {
 		case strings.TrimSpace(line) == "":
 			blank = true
 			continue
-		case code && last >= 0 && out[last].code:
+		case code && last >= 0 && out[last].Code:
 			if blank {
-				out[last].lines = append(out[last].lines, "")
+				out[last].Lines = append(out[last].Lines, "")
 			}
-			out[last].lines = append(out[last].lines, line[4:])
+			out[last].Lines = append(out[last].Lines, line[4:])
 		case code:
-			out = append(out, block{lines: []string{line[4:]}, code: true})
-		case last >= 0 && !out[last].code && !blank:
-			out[last].lines = append(out[last].lines, strings.TrimSpace(line))
+			out = append(out, block{Lines: []string{line[4:]}, Code: true})
+		case last >= 0 && !out[last].Code && !blank:
+			out[last].Lines = append(out[last].Lines, strings.TrimSpace(line))
 		default:
-			out = append(out, block{lines: []string{strings.TrimSpace(line)}})
+			out = append(out, block{Lines: []string{strings.TrimSpace(line)}})
 		}
 		blank = false
 	}
@@ -45,8 +48,8 @@ func blocks(text string) []block {
 
 // A span of a paragraph is plain, or stood between backticks.
 type span struct {
-	text string
-	code bool
+	Text string
+	Code bool
 }
 
 // spans splits a paragraph. A backtick without a second one is plain.
@@ -59,12 +62,12 @@ func spans(s string) []span {
 			length = strings.IndexByte(s[open+1:], '`')
 		}
 		if length <= 0 {
-			return append(out, span{text: s})
+			return append(out, span{Text: s})
 		}
 		if open > 0 {
-			out = append(out, span{text: s[:open]})
+			out = append(out, span{Text: s[:open]})
 		}
-		out = append(out, span{text: s[open+1 : open+1+length], code: true})
+		out = append(out, span{Text: s[open+1 : open+1+length], Code: true})
 		s = s[open+length+2:]
 	}
 	return out

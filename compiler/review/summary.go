@@ -165,6 +165,32 @@ func unique(list *[]string, names ...string) {
 	}
 }
 
+// A matter is what is asked or known in several places.
+type matter struct {
+	Text   string
+	Places []string // ids of stages and steps
+}
+
+// grouped puts what has the same text together.
+func grouped(all []Asked) []matter {
+	var out []matter
+	at := map[string]int{}
+	for _, a := range all {
+		text := oneLine(a.Text)
+		if len(a.Principals) > 0 {
+			text += fmt.Sprintf(" (agreed by %s)", strings.Join(a.Principals, ", "))
+		}
+		i, seen := at[text]
+		if !seen {
+			i = len(out)
+			at[text] = i
+			out = append(out, matter{Text: text})
+		}
+		out[i].Places = append(out[i].Places, a.Where)
+	}
+	return out
+}
+
 // A fact is a line of the summary.
 type fact struct{ label, text string }
 
@@ -228,7 +254,7 @@ func firstSentence(s string) string {
 	if i := strings.Index(s, ". "); i >= 0 {
 		s = s[:i+1]
 	}
-	return shortened(s, 110)
+	return shortened(s, 90)
 }
 
 // shortened cuts a text between words, so that it has at most n characters.

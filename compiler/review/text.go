@@ -104,7 +104,12 @@ func (t *text) step(s *plan.Step, critical bool) {
 	if len(s.Needs) > 0 {
 		t.line("      ", dim, "after "+strings.Join(s.Needs, ", "))
 	}
-	t.line("      ", dim, fmt.Sprintf("%s, %s; if it fails: %s", s.Action.Kind(), lasts(s, critical), onFailure(s)))
+	how := dim
+	times := lasts(s)
+	if critical {
+		how, times = plain, times+", critical"
+	}
+	t.line("      ", how, fmt.Sprintf("%s, %s; if it fails: %s", s.Action.Kind(), times, onFailure(s)))
 	if s.Consent != "" {
 		t.line("      ", cyan, "Consent: "+s.Consent)
 	}
@@ -117,13 +122,7 @@ func (t *text) step(s *plan.Step, critical bool) {
 }
 
 // lasts says how long a step usually takes, and at most.
-func lasts(s *plan.Step, critical bool) string {
-	usual := s.Takes.String()
-	if critical {
-		usual += " (critical)"
-	}
-	return usual + ", at most " + s.Timeout.String()
-}
+func lasts(s *plan.Step) string { return s.Takes.String() + ", at most " + s.Timeout.String() }
 
 func numbers(source []string) string { return "(" + strings.Join(source, ", ") + ")" }
 

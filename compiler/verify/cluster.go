@@ -44,11 +44,18 @@ func selectorWidth(v *view, f *findings) {
 // nubladoSelector finds the namespaces of Nublado's users and nothing else.
 const nubladoSelector = "argocd.argoproj.io/instance=nublado-users"
 
+// mixed are the namespaces in which not all Jobs are those of CSCs (P18).
+var mixed = []string{love, "uws"}
+
 func jobsSelected(v *view, f *findings, n *node, a *plan.Delete) {
 	requirements, err := parseSelector(a.Selector)
 	if err != nil {
 		f.step(n, "select by csc, csc-name or csc-class", "what the selector %q finds can't be known: %v", a.Selector, err)
 		return
+	}
+	named := slices.ContainsFunc(requirements, func(r requirement) bool { return r.op == "=" || r.op == "in" })
+	if slices.Contains(mixed, a.Namespace) && !named {
+		f.step(n, "select by csc-name or csc-class with a value", "in namespace %q there are Jobs of others, and the selector %q names no CSC or class", a.Namespace, a.Selector)
 	}
 	if len(a.CSCs) == 0 {
 		f.step(n, "name the CSCs whose Jobs it deletes", "it names no CSC whose Job it deletes")
@@ -148,6 +155,11 @@ func loveCommander(v *view, f *findings) {
 			if s.stageAt != n.stageAt {
 				f.step(n, "put it into the stage of "+s.ID+", right before that", "LOVE takes no commands from this step until %s, a stage or more later", s.ID)
 			}
+			for _, m := range v.syncs("") {
+				if m != s && before(m, s) && !before(m, n) {
+					f.step(n, "let it come after "+m.ID, "LOVE takes no commands from this step on, and %s is done before love is synced", m.ID)
+				}
+			}
 		}
 	}
 }
@@ -223,8 +235,11 @@ func syncWidth(v *view, f *findings) {
 		if v.Type != plan.Incremental {
 			wholeApplication(v, f, n, a)
 		}
-		if len(a.Resources) > 0 {
+		switch {
+		case len(a.Resources) > 0:
 			resourcesMatch(f, n, a, jobs)
+		case v.Type == plan.Incremental && !slices.Contains(v.Upgrade.Applications, a.Application):
+			f.step(n, "list the Jobs and ConfigMaps of its CSCs", "it syncs the whole of %q, which the request does not name", a.Application)
 		}
 	}
 }
@@ -247,8 +262,12 @@ func wholeApplication(v *view, f *findings, n *node, a *plan.Sync) {
 	}
 }
 
+// chartConfigMaps are the ConfigMaps that the CSC chart makes beside a Job, by
+// what follows the Job's name.
+var chartConfigMaps = []string{"configfile", "entrypoint", "obsenv-configfile"}
+
 func resourcesMatch(f *findings, n *node, a *plan.Sync, jobs map[string]string) {
-	listed := map[string]bool{}
+	listed, maps := map[string]bool{}, map[string]bool{}
 	for _, r := range a.Resources {
 		key := r.Namespace + "/" + r.Name
 		switch {
@@ -258,6 +277,7 @@ func resourcesMatch(f *findings, n *node, a *plan.Sync, jobs map[string]string) 
 				f.step(n, "take it out", "it syncs the Job %q, which is that of none of its CSCs", key)
 			}
 		case r.Kind == "ConfigMap" && r.Group == "":
+			maps[key] = true
 			if !slices.ContainsFunc(keys(jobs), func(job string) bool { return strings.HasPrefix(key, job+"-") }) {
 				f.step(n, "take it out", "it syncs the ConfigMap %q, which does not belong to a Job of its CSCs", key)
 			}
@@ -268,6 +288,11 @@ func resourcesMatch(f *findings, n *node, a *plan.Sync, jobs map[string]string) 
 	for _, key := range keys(jobs) {
 		if !listed[key] {
 			f.step(n, "add the Job to its resources", "it is to bring back %s and does not sync its Job %q", jobs[key], key)
+		}
+		for _, suffix := range chartConfigMaps {
+			if !maps[key+"-"+suffix] {
+				f.step(n, "add the ConfigMap to its resources", "it brings back the Job of %s without the ConfigMap %q, which the chart may have changed", jobs[key], key+"-"+suffix)
+			}
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -12,6 +13,54 @@ func consentRules() []Rule {
 			"Nothing is done without the consent of the person who leads: every stage asks for it and says for what, and every doubt is asked in words.", consent},
 		{"principals", []string{"P3"},
 			"Whoever answers for a system has agreed before it is touched: the consent of the stage, or of the step itself, names the principal of every CSC and host that is touched.", principals},
+		{"one-stage", []string{"P2", "P5", "P35", "P45", "P46", "P50", "P51", "P55"},
+			"What belongs together stands in one stage, so that the operator consents to the whole and it is not left half done: M2's way back, a hand-over with its answer, " +
+				"the start of a host's service with the look for its CSCs, a telescope's test.", oneStage},
+	}
+}
+
+// units are the steps that belong together, by what they are about.
+func (v *view) units() map[string][]*node {
+	out := map[string][]*node{}
+	enabling := slices.IndexFunc(v.steps, func(n *node) bool { return n.sets(mtm2, plan.Enabled) && n.cites("P5") })
+	for _, n := range v.steps {
+		for _, number := range []string{"P35", "P50", "P51", "P55"} {
+			if n.cites(number) {
+				out[number] = append(out[number], n)
+			}
+		}
+		if n.cites("P5") && enabling >= 0 && n.stageAt >= v.steps[enabling].stageAt {
+			out["P5"] = append(out["P5"], n)
+		}
+		for _, number := range []string{"P45", "P46"} {
+			for i := range v.Hosts {
+				if h := v.Hosts[i].Name; n.cites(number) && v.isAbout(n, h) {
+					out[number+" on "+h] = append(out[number+" on "+h], n)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// isAbout tells whether the step touches the host, or moves or looks at a CSC
+// that runs there.
+func (v *view) isAbout(n *node, host string) bool {
+	return n.touches(host) || slices.ContainsFunc(v.on(host), func(c string) bool {
+		_, sets := n.setting(c)
+		return sets || n.wants(c) != nil
+	})
+}
+
+func oneStage(v *view, f *findings) {
+	units := v.units()
+	for _, what := range slices.Sorted(maps.Keys(units)) {
+		first := units[what][0]
+		for _, n := range units[what][1:] {
+			if n.stageAt != first.stageAt {
+				f.step(n, "put it into the stage of "+first.ID, "it belongs to %s and stands in another stage than %s", what, first.ID)
+			}
+		}
 	}
 }
 

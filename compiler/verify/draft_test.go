@@ -57,6 +57,8 @@ func consented(principals ...string) option {
 	return func(s *plan.Step) { s.Consent, s.Principals = "Is this agreed?", principals }
 }
 
+func doubted(text string) option { return func(s *plan.Step) { s.Doubt = text } }
+
 func reported(s *plan.Step) { s.OnFailure = plan.Report }
 
 func manual(id, source, text string, options ...option) plan.Step {

@@ -147,6 +147,12 @@ func (d *draft) begin(m2 bool) {
 		steps = append(steps, d.await("kept", "P6", []string{"MTM1M3:0", "MTM1M3TS:0"}, expected))
 	}
 	d.stage("begin", steps...)
+	d.p.Doubts = append(d.p.Doubts, plan.Doubt{Text: "The cluster's address is a guess."})
+	d.p.Stages[0].Doubts = []string{"Cluster: The cluster's address is a guess."}
+	if d.atSummit() {
+		d.p.Doubts = append(d.p.Doubts, plan.Doubt{Text: "Does that still hold?", CSCs: []string{"MTM1M3:0"}, State: plan.Disabled})
+		d.p.Stages[0].Doubts = append(d.p.Stages[0].Doubts, "MTM1M3 stays DISABLED: Does that still hold?")
+	}
 }
 
 func (d *draft) end() {
@@ -174,7 +180,9 @@ func (d *draft) full() {
 		setState("queues", "P9", plan.Offline, 0, allQueues, needs("rest")))
 	d.camerasDown()
 	if d.atSummit() {
-		d.stage("services-down", ssh("azar03", "P17", plan.Stop, "azar03", "dco", "gc"), ssh("vms", "P17", plan.Stop, "m1m3-crio-vms", "admin", "ts-VMS"))
+		d.p.Doubts = append(d.p.Doubts, plan.Doubt{Text: "Who owns DIMM?", Host: "dimm"}, plan.Doubt{Text: "Is it this script?", Host: "azar03", Service: "gc", Purpose: plan.Stop},
+			plan.Doubt{Text: "Is it in use?", Host: "azar03"})
+		d.stage("services-down", ssh("azar03", "P17", plan.Stop, "azar03", "dco", "gc", doubted("Is it in use? Is it this script?")), ssh("vms", "P17", plan.Stop, "m1m3-crio-vms", "admin", "ts-VMS"))
 	}
 	nub := step("nublado", "P19", 10*time.Minute, &plan.Delete{Objects: plan.Namespaces, Selector: nubladoSelector}, consented())
 	d.stage("jobs", append(d.deleteAll("P18"), nub)...)
@@ -187,7 +195,8 @@ func (d *draft) full() {
 			ssh("ess-stop", "P28", plan.Stop, "m2-ess01", "dco", "controller"),
 			ssh("ess-update", "P28", plan.Update, "m2-ess01", "dco", "controller", needs("ess-stop")),
 			ssh("ess-start", "P28", plan.Start, "m2-ess01", "dco", "controller", needs("ess-update")),
-			ssh("vms", "P29", plan.Update, "m1m3-crio-vms", "admin", "ts-VMS", generated, consented("M1M3 principal")))
+			ssh("vms", "P29", plan.Update, "m1m3-crio-vms", "admin", "ts-VMS", generated, consented("M1M3 principal")),
+			manual("dimm", "P28", "Who owns DIMM?"))
 	}
 	d.stage("platform",
 		sync("apps", "P30", appOfApps, nil), sync("nublado", "P30", nublado, nil, needs("apps")),
@@ -272,7 +281,9 @@ func (d *draft) part(application string, cscs []string) plan.Step {
 		c, _ := d.p.CSC(name)
 		a.Resources = append(a.Resources,
 			plan.Resource{Group: "batch", Kind: "Job", Namespace: application, Name: c.Job.Name},
-			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-configfile"})
+			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-configfile"},
+			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-entrypoint"},
+			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-obsenv-configfile"})
 	}
 	return s
 }
@@ -434,7 +445,7 @@ func (d *draft) sequence(why, number string) {
 	var steps []plan.Step
 	for i, scripts := range newView(d.p).sequence(number) {
 		path, _, _ := strings.Cut(scripts, "|")
-		var do plan.Doer = &plan.Script{Queue: 2, Path: path, Standard: true, Config: "test: " + number + "\n", Accept: []string{"DONE"}}
+		var do plan.Doer = &plan.Script{Queue: testQueues[number], Path: path, Standard: true, Config: "test: " + number + "\n", Accept: []string{"DONE"}}
 		if !strings.Contains(path, "/") && path != "run_command.py" {
 			do = &plan.Manual{Text: "See to " + path}
 		}

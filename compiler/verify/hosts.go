@@ -153,6 +153,9 @@ func silentBeforeStart(v *view, f *findings) {
 	for _, s := range v.sshSteps(plan.Start) {
 		a := s.Action.Doer.(*plan.SSH)
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
+		if p := v.principalsOf(s); s.cites("P45") && (s.Consent == "" || slices.ContainsFunc(p, func(p string) bool { return !slices.Contains(s.Principals, p) })) {
+			f.step(s, "give the step a consent and the principals "+list(p), "it starts a daemon without a consent of its own, in which the operator confirms that the %s has agreed", list(p))
+		}
 		if !stopped && len(a.Silent) == 0 && len(v.on(a.Host)) == 0 {
 			f.step(s, "stop the service before", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
 		}

@@ -62,7 +62,7 @@ func looksApart(v *view, f *findings) {
 // commands returns the CSCs that the step takes down, starts or brings to a
 // state.
 func (n *node) commands(v *view) []string {
-	out := n.downs()
+	out := slices.Clone(n.downs())
 	switch a := n.Action.Doer.(type) {
 	case *plan.SetState:
 		out = append(out, a.CSCs...)
@@ -107,6 +107,7 @@ func looksComplete(v *view, f *findings) {
 			}
 		}
 	}
+	lastLook(v, f)
 	if len(unwatched) > 0 {
 		f.plan("name them in an await-state step for P37 behind the steps that bring them back", "nothing watches %s come up", list(unwatched))
 	}
@@ -114,6 +115,41 @@ func looksComplete(v *view, f *findings) {
 		if len(left[look]) > 0 {
 			f.step(look, "name them too", "it leaves out %s, which went down", list(left[look]))
 		}
+	}
+}
+
+// lastLook wants one look behind everything that takes CSCs down or starts them
+// that names all of them, so that somebody sees the site as a whole. Those that
+// keep their states have looks of their own.
+func lastLook(v *view, f *findings) {
+	var down []*plan.CSC
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		_, kept := v.kept()[c.CSC]
+		if c.Speaks() && !kept && v.any(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) }) {
+			down = append(down, c)
+		}
+	}
+	var closest []string // those that the best of the looks leaves out
+	for i, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
+		var out []string
+		for _, c := range down {
+			behind := !v.any(func(m *node) bool {
+				return (slices.Contains(m.downs(), c.CSC) || v.brings(m, c)) && !before(m, look)
+			})
+			if !behind || look.wants(c.CSC) == nil {
+				out = append(out, c.CSC)
+			}
+		}
+		if len(out) == 0 {
+			return
+		}
+		if i == 0 || len(out) < len(closest) {
+			closest = out
+		}
+	}
+	if len(down) > 0 && len(closest) > 0 {
+		f.plan("add an await-state step behind all of them that names every CSC that went down", "no look at the end is at all CSCs that went down; the one that comes closest leaves out %s", list(closest))
 	}
 }
 
@@ -139,10 +175,41 @@ func awaitedStates(v *view, f *findings) {
 					f.step(n, "await the state in which it comes up or ends", "it awaits %s in %s; it comes up in %s and ends in %s", name, list(w.States), c.ComesUp, c.Expect)
 				case n.cites("P37") && !slices.Contains(w.States, c.ComesUp):
 					f.step(n, "await "+c.ComesUp, "it watches %s come up, and awaits %s, though it comes up in %s", name, list(w.States), c.ComesUp)
+				default:
+					leftElsewhere(v, f, n, c, w.States)
 				}
 			}
 		}
 	}
+}
+
+// leftElsewhere refuses a look for a CSC in a state other than the one in which
+// the steps before it have surely left it.
+func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) {
+	moving := v.where(func(m *node) bool {
+		_, sets := m.setting(c.CSC)
+		return sets || slices.Contains(m.downs(), c.CSC) || v.brings(m, c)
+	})
+	for _, m := range moving {
+		last := before(m, n) && !slices.ContainsFunc(moving, func(x *node) bool { return x != m && !before(x, m) && !before(n, x) })
+		if !last {
+			continue
+		}
+		if state, ok := m.setting(c.CSC); ok && !slices.Contains(states, state) {
+			f.step(n, "await "+state, "it awaits %s in %s, and %s brings it to %s", c.CSC, list(states), m.ID, state)
+		} else if !ok && v.brings(m, c) && !slices.Contains(states, c.ComesUp) {
+			f.step(n, "bring it there before, or await "+c.ComesUp, "it awaits %s in %s, and %s starts it, which leaves it in %s", c.CSC, list(states), m.ID, c.ComesUp)
+		}
+	}
+}
+
+// setting returns the state to which a set-state step brings the CSC.
+func (n *node) setting(csc string) (string, bool) {
+	a, ok := n.Action.Doer.(*plan.SetState)
+	if !ok || !slices.Contains(a.CSCs, csc) {
+		return "", false
+	}
+	return a.State, true
 }
 
 // enabledLater tells whether the CSC is brought to ENABLED only after the look,

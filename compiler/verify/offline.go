@@ -70,8 +70,12 @@ func queuesLast(v *view, f *findings) {
 	}
 	sending := v.where(func(n *node) bool { return len(n.sends) > 0 })
 	for _, q := range v.queues() {
-		if !slices.ContainsFunc(sending, func(n *node) bool { return slices.Contains(n.sends, q) }) {
+		by := slices.DeleteFunc(slices.Clone(sending), func(n *node) bool { return !slices.Contains(n.sends, q) })
+		switch {
+		case len(by) == 0:
 			f.plan("add it to the step that sends the ScriptQueues to OFFLINE", "%s is never sent to OFFLINE", q)
+		case len(by) > 1:
+			f.step(by[0], "take it off the list", "it sends %s to OFFLINE, which %s does, after all other CSCs", q, by[1].ID)
 		}
 	}
 	for _, n := range sending {

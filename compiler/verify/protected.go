@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -52,12 +53,15 @@ func protected(v *view, f *findings) {
 		var touching []*node
 		for _, n := range v.steps {
 			keptState(f, n, name, state)
+			what := ""
 			if n.touches(c.Host) {
 				touching = append(touching, n)
-				if !agreed(v, n, c) {
-					f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)),
-						"it touches %q, which runs %s, without a consent of its own that names the principal", c.Host, name)
-				}
+				what = fmt.Sprintf("touches %q, which runs %s", c.Host, name)
+			} else if _, sets := n.setting(name); sets {
+				what = "commands " + name
+			}
+			if what != "" && !agreed(v, n, c) {
+				f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it %s, without a consent of its own that names the principal", what)
 			}
 		}
 		keptSeen(v, f, name, state, touching)
@@ -99,14 +103,9 @@ func (v *view) principalOf(c *plan.CSC) string {
 	return c.Principal
 }
 
-// agreed tells whether the step's own consent names the CSC's principal, or the
-// consent of a step on the same host that it needs: stop, update and start are
-// one unit.
+// agreed tells whether the step's own consent names the CSC's principal.
 func agreed(v *view, n *node, c *plan.CSC) bool {
-	names := func(m *node) bool {
-		return m.Consent != "" && m.touches(c.Host) && slices.Contains(m.Principals, v.principalOf(c))
-	}
-	return names(n) || v.any(func(m *node) bool { return n.earlier[m] && names(m) })
+	return n.Consent != "" && slices.Contains(n.Principals, v.principalOf(c))
 }
 
 // keptUnit wants what touches the host of a kept CSC, its way back to its state
@@ -149,6 +148,12 @@ func keptSeen(v *view, f *findings, name, state string, touching []*node) {
 		})
 		if !early {
 			f.plan("add an await-state step before the first step that takes something down", "nothing looks whether %s is %s before the control system goes down", name, state)
+		}
+	}
+	for _, l := range slices.Concat(v.citing(plan.KindAwaitState, "P41"), v.citing(plan.KindAwaitState, "P43")) {
+		later := slices.ContainsFunc(touching, func(t *node) bool { return !before(t, l) })
+		if !later && !slices.Equal(l.wants(name), []string{state}) {
+			f.step(l, "await it in "+state+" too", "it looks where the CSCs have ended and leaves out %s, which stays %s", name, state)
 		}
 	}
 	disturbing := append(v.where(func(n *node) bool { return len(n.sends) > 0 }), touching...)
@@ -208,14 +213,15 @@ func m2Recovery(v *view, f *findings) {
 			f.step(n, "let it come after the sync of MTM2's application", "MTM2 may not run yet: its Job is not surely synced before")
 		}
 	}
+	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
 	if !v.any(func(n *node) bool {
-		return slices.Equal(n.wants(mtm2), []string{plan.Enabled}) && n.cites("P5") && before(first, n)
+		return slices.Equal(n.wants(mtm2), []string{plan.Enabled}) && n.cites("P5") && before(first, n) &&
+			!slices.ContainsFunc(asks, func(a *node) bool { return !before(n, a) })
 	}) {
 		f.step(first, "add an await-state step for P5 behind it", "nothing looks whether MTM2 is ENABLED before M2 is judged")
 	}
-	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
 	chained := slices.ContainsFunc(asks, func(b *node) bool {
-		return slices.ContainsFunc(asks, func(a *node) bool { return before(a, b) })
+		return speaks(b, "reboot") && slices.ContainsFunc(asks, func(a *node) bool { return speaks(a, "closed loop", "closed-loop") && before(a, b) })
 	})
 	if !chained {
 		f.step(first, "add two manual steps for P5 behind it, the second one needing the first", "it is not followed by closed loop confirmed on the EUI and then the release of the machine's reboot")
@@ -231,6 +237,13 @@ func m2Recovery(v *view, f *findings) {
 	}
 }
 
+// speaks tells whether the title or the text of a manual step has one of the
+// words.
+func speaks(n *node, words ...string) bool {
+	text := strings.ToLower(n.Title + " " + n.Action.Doer.(*plan.Manual).Text)
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+}
+
 // m2Agreed wants the questions about M2 to be put with its principal.
 func m2Agreed(v *view, f *findings, asks []*node) {
 	c, ok := v.CSC(mtm2)
@@ -239,9 +252,8 @@ func m2Agreed(v *view, f *findings, asks []*node) {
 	}
 	for _, n := range asks {
 		p := v.principalOf(c)
-		named := n.Consent != "" && slices.Contains(n.Principals, p) || n.stage != nil && slices.Contains(n.stage.Principals, p)
-		if p != "" && !named {
-			f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it is about M2, and nobody confirms that the %s has agreed", p)
+		if p != "" && (n.Consent == "" || !slices.Contains(n.Principals, p)) {
+			f.step(n, "give the step a consent and the principal "+quoted(p), "it is about M2, without a consent of its own in which the operator confirms that the %s has agreed", p)
 		}
 	}
 }

@@ -377,6 +377,18 @@ func paperBreaches() []breach {
 		{"time-limits", "too short for a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").Timeout = plan.Duration(time.Minute) }},
 		{"time-limits", "too short for the SAL generation", sumFull, func(p *plan.Plan) { at(p, "hosts/vms").Timeout = plan.Duration(30 * time.Minute) }},
 		{"time-limits", "nearly endless", sumInc, func(p *plan.Plan) { at(p, "watch/up").Timeout = plan.Duration(24 * time.Hour) }},
+		{"doubts", "a stage does not ask", sumFull, func(p *plan.Plan) { p.Stages[0].Doubts = nil }},
+		{"doubts", "a stage asks about another CSC", sumFull, func(p *plan.Plan) { p.Stages[0].Doubts[1] = "MTM1M3TS stays ENABLED: Does that still hold?" }},
+		{"doubts", "a step does not ask", sumFull, func(p *plan.Plan) { at(p, "services-down/azar03").Doubt = "Is it in use?" }},
+		{"doubts", "a step asks too late", sumFull, func(p *plan.Plan) {
+			at(p, "services-down/azar03").Doubt = "Is it this script?"
+			at(p, "services-up/azar03").Doubt = "Is it in use?"
+		}},
+		{"doubts", "nobody is asked", sumFull, drop("hosts/dimm")},
+		{"doubts", "other words", sumFull, func(p *plan.Plan) {
+			p.Stages[0].Doubts[0] = "Is that the cluster?"
+			at(p, "services-up/azar03").Doubt = "What is this?"
+		}},
 		{"failure-asked", "a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").OnFailure = plan.Report }},
 		{"failure-asked", "a hand-over", sumInc, func(p *plan.Plan) { at(p, "cameras-down/stage-1").OnFailure = plan.Report }},
 		{"failure-asked", "a CSC that stays up", sumInc, func(p *plan.Plan) { at(p, "offline/cscs").OnFailure = plan.Report }},

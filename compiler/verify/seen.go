@@ -12,6 +12,8 @@ func seenRules() []Rule {
 			"Every CSC that the plan takes down, starts or brings to another state is seen, after all of that, in the state in which the upgrade ends.", seenBack},
 		{"watcher-enabled", []string{"P37", "P41", "P43"},
 			"The Watcher ends ENABLED, or the site has no alarms. Only at a test stand, when integration testing follows, is that left to others.", watcherEnabled},
+		{"enabled-list", []string{"P41", "P43"},
+			"The list of CSCs that a site brings to ENABLED holds the Watcher and every ESS: those of them that went down are brought there by a step of that number, unless integration testing follows at a test stand.", enabledList},
 		{"enabled-in-groups", []string{"P41", "P43", "P55"},
 			"set_summary_state.py stops at its first failure: CSCs are brought up in groups, and the Watcher by a script of its own, the last, so that one dead ESS does not keep the others down.", enabledInGroups},
 		{"enabled-if-necessary", []string{"P41"},
@@ -87,6 +89,30 @@ func watcherEnabled(v *view, f *findings) {
 		f.plan("compile the plan again", "the Watcher does not stand in the plan's table")
 	case moved && !left && c.Expect != plan.Enabled:
 		f.plan("compile the plan again", "the table lets the Watcher end in %q, not in ENABLED", c.Expect)
+	}
+}
+
+func enabledList(v *view, f *findings) {
+	number := "P41"
+	if v.Type == plan.Incremental {
+		number = "P43"
+	} else if !v.enables() {
+		return
+	}
+	var missed []string
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		listed := c.CSC == watcher || component(c.CSC) == "ESS" && c.Speaks()
+		down := v.any(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) })
+		if !listed || !down {
+			continue
+		}
+		if !slices.ContainsFunc(v.citing(plan.KindSetState, number), func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {
+			missed = append(missed, c.CSC)
+		}
+	}
+	if len(missed) > 0 {
+		f.plan("name them in a set-state step for "+number, "%s went down, and no step for %s brings them to ENABLED", list(missed), number)
 	}
 }
 

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -134,6 +135,9 @@ func (v *view) tests(number string) bool {
 	})
 }
 
+// testQueues are the ScriptQueues of the telescopes: the ATQueue and the MTQueue.
+var testQueues = map[string]int{"P50": 2, "P51": 1}
+
 func sequence(v *view, f *findings, number string, steps []*node) {
 	for i, n := range steps {
 		for _, e := range steps[:i] {
@@ -146,6 +150,11 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 				f.step(n, "let it come after "+s.ID, "it tests a telescope that %s may still be deploying to", s.ID)
 				break
 			}
+		}
+	}
+	for _, n := range steps {
+		if a, ok := n.Action.Doer.(*plan.Script); ok && a.Queue != testQueues[number] {
+			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which is another one's", number, scriptQueue, a.Queue)
 		}
 	}
 	last := -1

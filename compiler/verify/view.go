@@ -61,6 +61,7 @@ type node struct {
 	sends   []string // CSCs that it sends to OFFLINE, in this order
 	deletes []string // CSCs whose Jobs it deletes
 	stops   []string // CSCs on the host whose service it stops or that it reboots
+	down    []string // all of these: CSCs that it takes down
 	closes  *shutdown
 }
 
@@ -141,6 +142,7 @@ func (v *view) firstOf(stage int) int {
 }
 
 func (v *view) effects(n *node) {
+	defer func() { n.down = slices.Concat(n.sends, n.deletes, n.stops) }()
 	switch a := n.Action.Doer.(type) {
 	case *plan.SetState:
 		if a.State == plan.Offline {
@@ -195,9 +197,7 @@ func (v *view) on(host string) []string {
 }
 
 // downs returns the CSCs that the step takes down.
-func (n *node) downs() []string {
-	return slices.Concat(n.sends, n.deletes, n.stops)
-}
+func (n *node) downs() []string { return n.down }
 
 // takesDown tells whether the step may take something of the control system
 // down, whether or not a CSC of the table runs there.

@@ -370,6 +370,7 @@ func TestASyncThatAWindowBlocks(t *testing.T) {
 		t.Errorf("the sync did not stay blocked: %v", err)
 	}
 	a.ground.Apply(t, fmt.Sprintf(closedProject, ""))
+	a.refreshed(t, "windowed") // Argo CD looks at the window again at some time; this has it look now
 	if o := a.completed(t, "windowed", "run7/sync/1", request); o.Phase != "Succeeded" {
 		t.Errorf("Operation once the window is open = %+v, want it succeeded", o)
 	}

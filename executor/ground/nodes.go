@@ -21,18 +21,28 @@ const nodeName = "node01"
 // scheduler may use it.
 func (p *controlPlane) startNodes(t testing.TB) {
 	t.Helper()
-	p.applyFile(t, filepath.Join(p.tools.KwokCRDs, "kwok.x-k8s.io_execs.yaml"))
 	writeFile(t, p.file("nodes.yaml"), nodesConfig)
+	exec := server{
+		name: "podexec", program: p.tools.PodExec, dir: p.dir, ports: 1,
+		arguments: func(ports []int) []string {
+			return []string{
+				"--listen=" + local(ports[0]), "--kubeconfig=" + p.AdminKubeconfig,
+				"--tls-cert-file=" + p.file("server.crt"), "--tls-private-key-file=" + p.file("server.key"),
+			}
+		},
+		ready: answers,
+	}.start(t)
 	server{
 		name: "kwok", program: p.tools.Kwok, dir: p.dir, ports: 1,
 		env: []string{"HOME=" + p.dir}, // it looks there for a configuration of its own
 		arguments: func(ports []int) []string {
 			return []string{
-				"--kubeconfig=" + p.AdminKubeconfig, "--manage-all-nodes=true", "--enable-crds=Exec",
+				"--kubeconfig=" + p.AdminKubeconfig, "--manage-all-nodes=true",
 				"--config=" + p.file("nodes.yaml"),
 				"--config=" + filepath.Join(p.tools.KwokStages, "fast", "node-initialize.yaml"),
 				"--config=" + filepath.Join(p.tools.KwokStages, "heartbeat", "node-heartbeat.yaml"),
-				"--node-ip=127.0.0.1", fmt.Sprintf("--node-port=%d", ports[0]), "--server-address=" + local(ports[0]),
+				// To the API server the node is where podexec listens.
+				"--node-ip=127.0.0.1", fmt.Sprintf("--node-port=%d", exec[0]), "--server-address=" + local(ports[0]),
 				"--tls-cert-file=" + p.file("server.crt"), "--tls-private-key-file=" + p.file("server.key"),
 			}
 		},

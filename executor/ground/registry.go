@@ -72,29 +72,23 @@ func (r *Registry) addPod(t testing.TB, c *Cluster, target plan.Registry, listen
 	if container == "" {
 		container = "server"
 	}
-	manifest := []any{
-		map[string]any{
-			"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Exec", "metadata": map[string]any{"name": name, "namespace": target.Namespace},
-			"spec": map[string]any{"execs": []any{map[string]any{"local": map[string]any{"envs": []any{map[string]any{"name": "SCHEMA_REGISTRY_LISTENERS", "value": listeners}}}}}},
-		},
-		map[string]any{
-			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name, "namespace": target.Namespace, "labels": marks},
-			"spec": map[string]any{"containers": []any{map[string]any{"name": container, "image": "confluentinc/cp-schema-registry:7.7.0"}}},
-		},
+	manifest, err := json.Marshal(map[string]any{
+		"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name, "namespace": target.Namespace, "labels": marks},
+		"spec": map[string]any{"containers": []any{map[string]any{
+			"name": container, "image": "confluentinc/cp-schema-registry:7.7.0",
+			"env": []any{map[string]string{"name": "SCHEMA_REGISTRY_LISTENERS", "value": listeners}},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	c.Apply(t, string(manifest))
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
 		if err := c.Admin.CoreV1().Pods(target.Namespace).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
 			t.Errorf("delete the schema registry's pod: %v", err)
 		}
 	})
-	for _, object := range manifest {
-		text, err := json.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Apply(t, string(text))
-	}
 	admin, err := cluster.Connect(c.AdminKubeconfig, "")
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,11 +22,12 @@ import (
 // paths of files.
 type Tools struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok string
+	PodExec                                             string // ours, see tools/kwok/podexec
 	// The roles of Argo CD's one program, which goes by the name that it is
 	// called by.
 	RepoServer, ApplicationController string
 
-	KwokCRDs, KwokStages, ArgoCDCRDs string // folders of manifests
+	KwokStages, ArgoCDCRDs string // folders of manifests
 }
 
 // toolModule is a nested module below tools, which pins the version of what is
@@ -57,8 +59,8 @@ var toolModules = []toolModule{
 	},
 	{
 		name: "kwok", module: "sigs.k8s.io/kwok", takes: "two minutes",
-		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok"},
-		copies:   map[string]string{"kwok-crds": "kustomize/crd/bases", "kwok-stages": "kustomize/stage/node"},
+		programs: map[string]string{"kwok": "sigs.k8s.io/kwok/cmd/kwok", "podexec": "./podexec"},
+		copies:   map[string]string{"kwok-stages": "kustomize/stage/node"},
 	},
 	{
 		name: "argocd", module: "github.com/argoproj/argo-cd/v3", takes: "five minutes",
@@ -102,7 +104,7 @@ func BuildTools(ctx context.Context, report io.Writer) (*Tools, error) {
 	return &Tools{
 		Etcd: in("etcd"), APIServer: in("kube-apiserver"), ControllerManager: in("kube-controller-manager"), Scheduler: in("kube-scheduler"),
 		Kwok: in("kwok"), RepoServer: in("argocd-repo-server"), ApplicationController: in("argocd-application-controller"),
-		KwokCRDs: in("kwok-crds"), KwokStages: in("kwok-stages"), ArgoCDCRDs: in("argocd-crds"),
+		PodExec: in("podexec"), KwokStages: in("kwok-stages"), ArgoCDCRDs: in("argocd-crds"),
 	}, nil
 }
 
@@ -126,19 +128,26 @@ func toolSource() (string, error) {
 	}
 }
 
-// toolDigest names what the tools are built from: the modules' pinned versions,
-// the recipe and the compiler.
+// toolDigest names what the tools are built from: the modules' pinned versions
+// and their own source, the recipe and the compiler.
 func toolDigest(source string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, m := range toolModules {
 		fmt.Fprintf(sum, "%+v\n", m)
-		for _, name := range []string{"go.mod", "go.sum"} {
-			text, err := os.ReadFile(filepath.Join(source, m.name, name))
-			if err != nil {
-				return "", fmt.Errorf("read what the proving ground's tools are built from: %w", err)
+		err := filepath.WalkDir(filepath.Join(source, m.name), func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
 			}
-			fmt.Fprintf(sum, "%d\n%s", len(text), text)
+			text, err := os.ReadFile(name)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(sum, "%s %d\n%s", entry.Name(), len(text), text)
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("read what the proving ground's tools are built from: %w", err)
 		}
 	}
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil

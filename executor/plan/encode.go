@@ -18,6 +18,7 @@ func Encode(p *Plan) ([]byte, error) {
 		h.Users = present(h.Users)
 		c.Hosts[i] = h
 	}
+	c.Doubts = present(p.Doubts)
 	c.Targets.Pages = present(p.Targets.Pages)
 	c.Stages = make([]Stage, len(p.Stages))
 	for i, s := range p.Stages {

@@ -11,7 +11,9 @@
 //   - a final step undoes what another step did, at the end of the run or when
 //     it is aborted;
 //   - targets are the systems that the plan talks to; cscs and hosts are the
-//     plan's own tables of the site: whatever a step names stands there.
+//     plan's own tables of the site: whatever a step names stands there;
+//   - a doubt is a doubtful fact of the sources, with what rests on it. Stages
+//     and steps ask about it.
 //
 // A plan in memory and a plan in a file are one struct. [Encode] is canonical
 // and [Decode] accepts canonical bytes only, so that a plan has one digest.
@@ -45,6 +47,7 @@ type Plan struct {
 	Targets Targets `json:"targets"`
 	CSCs    []CSC   `json:"cscs"`
 	Hosts   []Host  `json:"hosts"`
+	Doubts  []Doubt `json:"doubts"`
 	Stages  []Stage `json:"stages"`
 	Final   []Step  `json:"final"`
 }

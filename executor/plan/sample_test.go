@@ -44,6 +44,10 @@ func sample() *Plan {
 			{CSC: "GenericCamera:101", Host: "azar03", ComesUp: Standby, Expect: Standby, Principal: "camera team"},
 		},
 		Hosts: []Host{{Name: "azar03", Address: "azar03.example.org", Users: []User{{Name: "dco", Via: "sudo"}}}},
+		Doubts: []Doubt{
+			{Text: "Perhaps."},
+			{Text: "It may not be.", CSCs: []string{"Watcher:0"}, State: Offline, Host: "azar03", Service: "gc", Purpose: Stop, Source: []string{"P12"}, Step: "offline/stop"},
+		},
 		Stages: []Stage{
 			{
 				ID: "offline", Title: "Down", Consent: "Now they go down.", Doubts: []string{"Perhaps."}, Source: []string{"P2"},

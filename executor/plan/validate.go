@@ -23,6 +23,7 @@ func (p *Plan) Validate() []Problem {
 		v.step(&p.Final[i], "final")
 	}
 	v.undoes()
+	v.doubts()
 	return v.problems
 }
 
@@ -93,6 +94,19 @@ func (v *validator) tables() {
 			if !slices.Contains([]string{"login", "sudo", "own"}, u.Via) {
 				v.add(subject, "user %q: unknown way %q (login, sudo or own)", u.Name, u.Via)
 			}
+		}
+	}
+}
+
+func (v *validator) doubts() {
+	for _, d := range v.plan.Doubts {
+		switch {
+		case d.Text == "":
+			v.add("", "one of the doubts has no text: there is nothing to ask")
+		case d.Host == "" && (d.Service != "" || d.Purpose != ""), len(d.CSCs) == 0 && d.State != "":
+			v.add("", "the doubt %q names a service or a purpose without a host, or a state without CSCs", d.Text)
+		case d.Step != "" && !v.steps[d.Step]:
+			v.add("", "the doubt %q is about %q, which is no step", d.Text, d.Step)
 		}
 	}
 }

@@ -239,19 +239,52 @@ func (k *cluster) begin(a *application) {
 	if !ok || a.running() {
 		return
 	}
-	var o operation
-	text, err := json.Marshal(asked)
-	if err == nil {
-		err = json.Unmarshal(text, &o)
+	if k.site.strikesOnce(syncTakenOver, a.GetName()) {
+		asked = k.othersOperation(a)
+		a.Object["operation"] = asked
 	}
 	a.status()["operationState"] = map[string]any{
 		"operation": runtime.DeepCopyJSON(asked), "phase": "Running", "message": "one or more tasks are running", "startedAt": k.now(),
+	}
+	if k.site.strikes(syncBlocked, a.GetName()) {
+		a.status()["operationState"].(map[string]any)["message"] = "Sync operation blocked by sync window"
+		a.SetResourceVersion(k.bump())
+		return
+	}
+	k.carryOut(a)
+}
+
+// othersOperation is a sync of somebody else, of nothing that runs.
+func (k *cluster) othersOperation(a *application) map[string]any {
+	resources := []any{}
+	for _, o := range a.others {
+		resources = append(resources, map[string]any{"group": o.Group, "kind": o.Kind, "namespace": o.Namespace, "name": o.Name})
+	}
+	return map[string]any{
+		"initiatedBy": map[string]any{"username": "somebody.else"},
+		"sync":        map[string]any{"revision": a.revision(), "resources": resources},
+	}
+}
+
+// carryOut does what the operation that was picked up says.
+func (k *cluster) carryOut(a *application) {
+	var o operation
+	text, err := json.Marshal(a.Object["operation"])
+	if err == nil {
+		err = json.Unmarshal(text, &o)
+	}
+	if state, ok := a.status()["operationState"].(map[string]any); ok {
+		state["message"] = "one or more tasks are running"
 	}
 	a.SetResourceVersion(k.bump())
 	k.site.effect(Effect{System: SystemArgoCD, Kind: SyncStarted, Subject: a.GetName(), Identity: o.identity()})
 	k.site.after(k.site.between("sync "+a.GetName(), 4*time.Second, 20*time.Second), func() {
 		phase, message, results := "Error", "the operation is not one that can be carried out", []any{}
-		if err == nil && o.Sync != nil {
+		switch {
+		case err != nil || o.Sync == nil:
+		case k.site.strikesOnce(syncFails, a.GetName()):
+			phase, message = "Failed", "one or more objects failed to apply, reason: etcdserver: request timed out"
+		default:
 			phase, message, results = k.apply(a, o.Sync.Resources)
 		}
 		k.finish(a, o, phase, message, results)

@@ -78,6 +78,7 @@ func (s *Site) serveCluster() error {
 	if err != nil {
 		return err
 	}
+	s.apiGate = s.gates[len(s.gates)-1]
 	name := s.plan.Targets.Kubernetes.Context
 	if name == "" {
 		name = "rehearsal"

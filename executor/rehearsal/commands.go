@@ -144,6 +144,7 @@ type answer struct {
 	status int
 	output string
 	reads  bool   // it has no effect, and is not recorded
+	hangs  bool   // it never ends by itself
 	then   func() // with the lock, when the time has passed
 }
 
@@ -161,7 +162,10 @@ func (h *host) obey(c call) answer {
 	case "sleep":
 		return answer{reads: true, takes: sleepTime(args)}
 	}
-	if s.faults.commands[h.row.Name] {
+	if s.strikesOnce(hostCommandHangs, h.row.Name) {
+		return answer{hangs: true}
+	}
+	if s.strikes(hostCommandFails, h.row.Name) {
 		return answer{takes: time.Second, status: 1, output: name + ": failed"}
 	}
 	if name == "reboot" || name == "shutdown" && slices.Contains(args, "-r") || name == "systemctl" && slices.Contains(args, "reboot") {

@@ -110,6 +110,9 @@ func (s *Site) up(c *csc) {
 		s.effect(Effect{System: SystemCSC, Kind: CSCDuplicate, Subject: c.row.CSC})
 		return
 	}
+	if s.strikes(cscNeverHeard, c.row.CSC) {
+		return // its process runs, and says nothing
+	}
 	first, ok := stateOf(c.row.ComesUp)
 	switch {
 	case c.row.Bridge:
@@ -171,8 +174,11 @@ func (s *Site) command(ctx context.Context, c *csc, name, by string) error {
 		return fmt.Errorf("%s: %s: %w", c.row.CSC, name, errNoAck)
 	case !ok:
 		return fmt.Errorf("%s: %s is not allowed in state %s", c.row.CSC, name, c.state)
-	case s.faults.stuck[c.row.CSC]:
+	case s.strikes(cscStuck, c.row.CSC), s.strikes(cscStaysStandby, c.row.CSC) && c.state == standby:
 		return fmt.Errorf("%s: %s failed", c.row.CSC, name)
+	case s.strikesOnce(cscFaults, c.row.CSC):
+		s.change(c, fault, by)
+		return fmt.Errorf("%s: %s failed: it is in FAULT", c.row.CSC, name)
 	default:
 		s.change(c, to, by)
 		return nil

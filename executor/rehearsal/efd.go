@@ -25,6 +25,7 @@ type efd struct {
 	lag        time.Duration
 	points     map[string][]point // by measurement, in the order of time
 	components map[string][]*csc
+	reached    time.Time // the horizon when the EFD began to lag more
 }
 
 // defaultLag is how late data come in where the plan doesn't say.
@@ -59,6 +60,12 @@ func (e *efd) lastState(c *csc) state {
 // intervals, and what it writes has been under way for a while.
 func (e *efd) horizon(now time.Time) time.Time {
 	half := e.lag / 2
+	if e.site.strikes(efdLags, "") {
+		if late := now.Add(-efdLate); late.After(e.reached) {
+			return late
+		}
+		return e.reached // what has come in is there
+	}
 	return now.Add(-half).Truncate(half)
 }
 
@@ -237,8 +244,8 @@ func influxTime(at time.Time, epoch string) any {
 // efdHandler serves InfluxDB's query API.
 func (s *Site) efdHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("/influxdb/query", s.serveQuery)
-	mux.HandleFunc("/query", s.serveQuery)
+	mux.HandleFunc("/influxdb/query", s.unlessDown(efdDown, s.serveQuery))
+	mux.HandleFunc("/query", s.unlessDown(efdDown, s.serveQuery))
 	mux.HandleFunc("/influxdb/ping", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return mux
 }
@@ -267,6 +274,11 @@ func (s *Site) serveQuery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
+	if s.strikes(efdError, "") {
+		s.mu.Unlock()
+		writeJSON(w, http.StatusOK, map[string]any{"results": []result{{Error: "timeout"}}})
+		return
+	}
 	results := s.efd.results(statements, r.FormValue("db"), r.FormValue("epoch"))
 	s.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})

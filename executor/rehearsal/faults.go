@@ -1,9 +1,11 @@
 package rehearsal
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -11,8 +13,8 @@ import (
 // Fault is something that can go wrong at a simulated site.
 type Fault struct {
 	Name    string
-	Subject string // what "name=subject" names; "" where it takes none
-	Text    string
+	Subject string // what "name=subject" names, such as "CSC"; "" where it takes none
+	Text    string // a sentence, for people
 }
 
 // Faults are those that a site knows.
@@ -24,76 +26,175 @@ func Faults() []Fault {
 	return list
 }
 
-// faults are those that were asked for, by the place in the model that looks
-// at them.
-type faults struct {
-	stuck       map[string]bool // CSCs that fail every state command
-	scripts     map[string]bool // paths of scripts that fail half way
-	commands    map[string]bool // hosts on which every command fails
-	unreachable map[string]bool // hosts that take no connection
-	paused      bool            // the ScriptQueues are paused at the start
-	lostAcks    map[string]bool // commands of LOVE that are carried out without an acknowledgement
-}
-
-type faultEntry struct {
+// entry is a fault of the catalogue with what it does.
+type entry struct {
 	Fault
-	arm func(f *faults, subject string)
+	// usual is the subject where none is asked for; "" where the plan has none,
+	// which is the same as not known to subjects.
+	usual func(*plan.Plan) string
+	// on are the moments of which the first one begins the fault; a fault
+	// without any is there from the start.
+	on []moment
+	// lasts is how long it stays, in the site's time; 0 is until something ends
+	// it: that it has struck once, or a person.
+	lasts time.Duration
+	// begin and end are called with the lock; nil does nothing.
+	begin, end func(s *Site, subject string)
 }
 
-var catalogue = []faultEntry{
-	{Fault{"csc-stuck", "CSC", "the CSC fails every state command"},
-		func(f *faults, subject string) { f.stuck[subject] = true }},
-	{Fault{"script-fails", "path", "the script fails half way, and with that pauses its queue"},
-		func(f *faults, subject string) { f.scripts[subject] = true }},
-	{Fault{"queue-paused", "", "the ScriptQueues are paused when the upgrade begins"},
-		func(f *faults, _ string) { f.paused = true }},
-	{Fault{"love-ack-lost", "command", "LOVE answers 504 to the first such command although it is carried out: add, resume"},
-		func(f *faults, subject string) { f.lostAcks[subject] = true }},
-	{Fault{"host-command-fails", "host", "every command of the plan on the host ends with status 1"},
-		func(f *faults, subject string) { f.commands[subject] = true }},
-	{Fault{"host-unreachable", "host", "the host takes no connection"},
-		func(f *faults, subject string) { f.unreachable[subject] = true }},
+// moment is when a fault may begin: the kind of an effect, or one of these.
+type moment = string
+
+const (
+	loveCommanded  moment = "LOVE gets a command"
+	registryAsked  moment = "the registry is asked for another level"
+	messageArrives moment = "Slack gets a message that counts" // see countsForSlack
+)
+
+// phase is where a fault stands.
+type phase int
+
+const (
+	ahead phase = iota
+	underWay
+	over
+)
+
+// mishap is a fault that was asked for.
+type mishap struct {
+	entry
+	subject string
+	phase   phase
 }
 
-// chooseFaults arms the faults that were asked for; their subjects must be the
-// plan's.
-func chooseFaults(p *plan.Plan, names []string) (*faults, error) {
-	f := &faults{
-		stuck: map[string]bool{}, scripts: map[string]bool{}, commands: map[string]bool{},
-		unreachable: map[string]bool{}, lostAcks: map[string]bool{},
+func (f *mishap) String() string {
+	if f.subject == "" {
+		return f.Name
 	}
+	return f.Name + "=" + f.subject
+}
+
+// CheckFaults tells what is wrong with faults that are asked for as "name" or
+// "name=subject": an unknown name, a subject that the plan does not have.
+func CheckFaults(p *plan.Plan, asked []string) error {
+	_, err := chooseFaults(p, asked)
+	return err
+}
+
+// chooseFaults returns the faults that were asked for; their subjects are the
+// plan's.
+func chooseFaults(p *plan.Plan, asked []string) ([]*mishap, error) {
 	var known []string
 	for _, e := range catalogue {
 		known = append(known, e.Name)
 	}
-	for _, asked := range names {
-		name, subject, _ := strings.Cut(asked, "=")
+	var chosen []*mishap
+	for _, a := range asked {
+		name, subject, given := strings.Cut(a, "=")
 		i := slices.Index(known, name)
 		if i < 0 {
-			return nil, fmt.Errorf("unknown fault %q%s", name, plan.DidYouMean(name, known))
+			return nil, fmt.Errorf("there is no fault %q%s", name, plan.DidYouMean(name, known))
 		}
-		entry := catalogue[i]
-		if (entry.Subject == "") != (subject == "") {
-			return nil, fmt.Errorf("fault %q: it is asked for as %q", asked, strings.TrimSuffix(name+"="+entry.Subject, "="))
+		f := &mishap{entry: catalogue[i], subject: subject}
+		switch {
+		case f.Subject == "" && given:
+			return nil, fmt.Errorf("fault %q takes no subject: ask for %q", a, name)
+		case f.Subject != "" && given && subject == "":
+			return nil, fmt.Errorf("fault %q: name what it befalls: %s=%s", a, name, strings.ToUpper(f.Subject))
+		case f.usual != nil && subject == "":
+			if f.subject = f.usual(p); f.subject == "" {
+				return nil, fmt.Errorf("fault %q: the plan has nothing that it could befall", a)
+			}
 		}
-		if err := checkSubject(p, entry.Fault, subject); err != nil {
+		if err := checkSubject(p, f); err != nil {
 			return nil, err
 		}
-		entry.arm(f, subject)
+		if f.Subject == "" {
+			f.subject = ""
+		}
+		if slices.ContainsFunc(chosen, func(c *mishap) bool { return c.String() == f.String() }) {
+			return nil, fmt.Errorf("fault %q is asked for twice", f)
+		}
+		chosen = append(chosen, f)
 	}
-	return f, nil
+	return chosen, nil
 }
 
-func checkSubject(p *plan.Plan, f Fault, subject string) error {
-	known := true
-	switch f.Subject {
-	case "CSC":
-		_, known = p.CSC(subject)
-	case "host":
-		_, known = p.Host(subject)
+func checkSubject(p *plan.Plan, f *mishap) error {
+	known := subjects(p)[f.Subject]
+	if known == nil || slices.Contains(known, f.subject) {
+		return nil
 	}
-	if !known {
-		return fmt.Errorf("fault %q: the plan's table has no %s %q", f.Name, f.Subject, subject)
+	return fmt.Errorf("fault %q: the plan has no %s %q%s", f.Name, f.Subject, f.subject, plan.DidYouMean(f.subject, known))
+}
+
+// moment begins the faults that wait for it.
+func (s *Site) moment(m moment) {
+	for _, f := range s.faults {
+		if f.phase == ahead && slices.Contains(f.on, m) {
+			s.beginFault(f)
+		}
+	}
+}
+
+// beginFaults begins those that are there from the start.
+func (s *Site) beginFaults() {
+	for _, f := range s.faults {
+		if len(f.on) == 0 {
+			s.beginFault(f)
+		}
+	}
+}
+
+func (s *Site) beginFault(f *mishap) {
+	f.phase = underWay
+	s.effect(Effect{System: SystemFault, Kind: FaultBegan, Subject: f.String(), Detail: f.Text})
+	if f.entry.begin != nil {
+		f.entry.begin(s, f.subject)
+	}
+	if f.lasts > 0 {
+		s.after(f.lasts, func() { s.endFault(f) })
+	}
+}
+
+// endFault ends a fault that is under way.
+func (s *Site) endFault(f *mishap) {
+	if f.phase != underWay {
+		return
+	}
+	f.phase = over
+	s.effect(Effect{System: SystemFault, Kind: FaultOver, Subject: f.String()})
+	if f.entry.end != nil {
+		f.entry.end(s, f.subject)
+	}
+}
+
+// suffers returns the fault of that name that is under way for the subject, or
+// nil.
+func (s *Site) suffers(name, subject string) *mishap {
+	for _, f := range s.faults {
+		if f.Name == name && f.phase == underWay && f.subject == subject {
+			return f
+		}
 	}
 	return nil
 }
+
+// knows tells whether the fault is there for the subject, ahead or under way.
+func (s *Site) knows(name, subject string) bool {
+	return slices.ContainsFunc(s.faults, func(f *mishap) bool { return f.Name == name && f.phase != over && f.subject == subject })
+}
+
+func (s *Site) strikes(name, subject string) bool { return s.suffers(name, subject) != nil }
+
+// strikesOnce is strikes for a fault that is over when it has struck.
+func (s *Site) strikesOnce(name, subject string) bool {
+	f := s.suffers(name, subject)
+	if f != nil {
+		s.endFault(f)
+	}
+	return f != nil
+}
+
+// errNoLaptop is returned where the executor is not one that the site can stop.
+var errNoLaptop = errors.New("fault \"laptop-sleeps\": this site does not know the process of the executor: rehearse with csu rehearse, without --serve")

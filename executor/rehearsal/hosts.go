@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -39,6 +40,8 @@ type host struct {
 	listener net.Listener
 	down     bool // on its way through a reboot
 	conns    map[*ssh.ServerConn]bool
+	held     []net.Conn // connections that it takes and never answers on
+	away     bool       // it takes no connection for a while
 }
 
 // service is something on a host that is stopped and started.
@@ -126,7 +129,18 @@ func (s *Site) serveHosts() error {
 		fmt.Fprintf(&config, "Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n", aliases, address.Port, ownAccount)
 		fmt.Fprintf(&config, "  IdentityFile %s\n  IdentitiesOnly yes\n  IdentityAgent none\n", filepath.Join(run, "id_ed25519"))
 		fmt.Fprintf(&config, "  UserKnownHostsFile %s\n  GlobalKnownHostsFile none\n\n", filepath.Join(run, "known_hosts"))
-		known.WriteString(knownhosts.Line(names, h.signer.PublicKey()) + "\n")
+		if s.knows(hostHangs, row.Name) {
+			config.WriteString("  ConnectTimeout 3\n") // nobody rehearses how to wait longer
+		}
+		shown := h.signer.PublicKey()
+		if s.knows(hostKeyChanged, row.Name) {
+			other, err := newKey("")
+			if err != nil {
+				return err
+			}
+			shown = other.PublicKey()
+		}
+		known.WriteString(knownhosts.Line(names, shown) + "\n")
 	}
 	if err := os.WriteFile(filepath.Join(run, "known_hosts"), []byte(known.String()), 0o600); err != nil {
 		return err
@@ -165,9 +179,11 @@ func (h *host) serve(operator ssh.Signer) (err error) {
 		return nil, nil
 	}}
 	config.AddHostKey(h.signer)
-	if h.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		return err
 	}
+	h.listener = h.site.gated(l)
 	h.site.work.Go(func() {
 		for {
 			conn, err := h.listener.Accept()
@@ -175,8 +191,12 @@ func (h *host) serve(operator ssh.Signer) (err error) {
 				return // closed
 			}
 			h.site.mu.Lock()
-			gone := h.down || h.site.closed || h.site.faults.unreachable[h.row.Name]
-			if !gone {
+			gone := h.down || h.away || h.site.closed || h.site.strikes(hostUnreachable, h.row.Name)
+			switch {
+			case gone:
+			case h.site.strikes(hostHangs, h.row.Name):
+				h.held = append(h.held, conn)
+			default:
 				h.site.spawn(func() { h.converse(conn, config) })
 			}
 			h.site.mu.Unlock()
@@ -266,7 +286,7 @@ func (h *host) run(user, command string, channel ssh.Channel) int {
 	if err != nil {
 		return 126
 	}
-	cmd.Stdout, cmd.Stderr = channel, channel.Stderr()
+	cmd.Stdout, cmd.Stderr = &hostOutput{channel, h}, channel.Stderr()
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(channel.Stderr(), err)
 		return 126
@@ -283,6 +303,39 @@ func (h *host) run(user, command string, channel ssh.Channel) int {
 		return exit.ExitCode()
 	}
 	return 0
+}
+
+// hostOutput is what a session prints.
+type hostOutput struct {
+	io.Writer
+	host *host
+}
+
+// Write implements [io.Writer]. What says that a detached command was started
+// is what a host that drops its connections never gets to say.
+func (o *hostOutput) Write(p []byte) (int, error) {
+	if bytes.HasSuffix(p, []byte("started\n")) && o.host.drops() {
+		return 0, io.ErrClosedPipe
+	}
+	return o.Writer.Write(p)
+}
+
+// drops takes the host away for two minutes, once, if it has that fault.
+func (h *host) drops() bool {
+	s := h.site
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.suffers(hostDrops, h.row.Name)
+	if f == nil || h.away {
+		return false
+	}
+	h.away = true
+	h.disconnect()
+	s.after(2*time.Minute, func() {
+		h.away = false
+		s.endFault(f)
+	})
+	return true
 }
 
 // closeHosts ends the SSH servers and every process of the hosts.
@@ -314,6 +367,10 @@ func (h *host) disconnect() {
 	for c := range h.conns {
 		_ = c.Close() // a connection that is gone already is as good
 	}
+	for _, c := range h.held {
+		_ = c.Close()
+	}
+	h.held = nil
 }
 
 // reboot takes the host away, and brings it back in a new boot.

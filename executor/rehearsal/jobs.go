@@ -71,9 +71,18 @@ func (k *cluster) createJob(row *plan.CSC, c *csc, image string) {
 			return
 		}
 		p := k.addPod(j)
+		if s.strikes(podNeverStarts, row.CSC) {
+			p.Status.ContainerStatuses[0].State.Waiting = &corev1.ContainerStateWaiting{
+				Reason: "CreateContainerConfigError", Message: `secret "ts-salkafka" not found`,
+			}
+			return
+		}
 		pull := s.between("start "+j.key(), time.Second, 4*time.Second)
 		if !k.pulled[image] {
 			pull = s.between("pull "+image, 10*time.Second, 5*time.Minute)
+		}
+		if s.strikesOnce(imagePullSlow, row.CSC) {
+			pull = 20 * time.Minute
 		}
 		s.after(pull, func() {
 			if p.DeletionTimestamp == nil {
@@ -82,6 +91,15 @@ func (k *cluster) createJob(row *plan.CSC, c *csc, image string) {
 			}
 		})
 	})
+}
+
+// startPods starts the pods of a CSC that wait for nothing any more.
+func (k *cluster) startPods(c *csc) {
+	for _, p := range k.pods {
+		if j := k.jobs[jobKey(c.row.Job)]; j != nil && ownedBy(p, j) && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
+			k.runPod(p, j)
+		}
+	}
 }
 
 // addPod makes a Job's pod, which waits for its image.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -36,13 +37,12 @@ func (c credentials) byVariable() map[string]string {
 // love is LOVE's manager with its commander.
 type love struct {
 	tokens map[string]bool
-	lost   map[string]bool // commands whose acknowledgement has been lost already
 }
 
 // loveHandler serves LOVE-manager's API.
 func (s *Site) loveHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /love/manager/api/get-token/", s.serveGetToken)
+	mux.HandleFunc("POST /love/manager/api/get-token/", s.unlessDown(loveDown, s.serveGetToken))
 	mux.HandleFunc("GET /love/manager/api/validate-token/", s.authenticated(s.serveValidate))
 	mux.HandleFunc("GET /love/manager/api/validate-token/{flags}/", s.authenticated(s.serveValidate))
 	mux.HandleFunc("POST /love/manager/api/cmd/", s.authenticated(s.serveCommand))
@@ -82,7 +82,7 @@ func (s *Site) session(token string) map[string]any {
 }
 
 func (s *Site) authenticated(next func(w http.ResponseWriter, r *http.Request, token string)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+	return s.unlessDown(loveDown, func(w http.ResponseWriter, r *http.Request) {
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Token ")
 		s.mu.Lock()
 		known := s.love.tokens[token]
@@ -92,6 +92,23 @@ func (s *Site) authenticated(next func(w http.ResponseWriter, r *http.Request, t
 			return
 		}
 		next(w, r, token)
+	})
+}
+
+// unlessDown serves a request, or answers as the cluster's ingress does for a
+// system that a fault has taken down.
+func (s *Site) unlessDown(name string, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		down := s.strikes(name, "")
+		s.mu.Unlock()
+		if !down {
+			next(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = io.WriteString(w, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\n") // a client that has gone notices itself
 	}
 }
 
@@ -115,9 +132,14 @@ func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	s.mu.Lock()
+	s.moment(loveCommanded)
 	c := s.byName[body.CSC+":"+strconv.Itoa(*body.SALIndex)]
-	lives := c != nil && c.lives()
+	lives, down := c != nil && c.lives(), s.strikes(loveDown, "")
 	s.mu.Unlock()
+	if down {
+		s.unlessDown(loveDown, nil)(w, r)
+		return
+	}
 	if !lives {
 		// The client may have gone by then.
 		_ = s.clk.Sleep(r.Context(), ackLimit)
@@ -129,10 +151,7 @@ func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 	}
 	s.mu.Lock()
 	answer, err := s.queueCommand(c, name, body.Params)
-	lost := err == nil && s.faults.lostAcks[name] && !s.love.lost[name]
-	if lost {
-		s.love.lost[name] = true
-	}
+	lost := err == nil && s.strikesOnce(loveAckLost, name)
 	s.mu.Unlock()
 	var refused *refusal
 	switch {

@@ -24,9 +24,10 @@ const history = 30 * 24 * time.Hour
 func (s *Site) populate() error {
 	s.efd = newEFD(s)
 	s.cluster = newCluster(s)
-	s.love = love{tokens: map[string]bool{}, lost: map[string]bool{}}
+	s.love = love{tokens: map[string]bool{}}
 	s.slack = slackChannels{}
 	s.registry = registry{site: s, level: "FORWARD", subjects: map[string]string{}}
+	s.beginFaults()
 	for i := range s.plan.CSCs {
 		s.addCSC(&s.plan.CSCs[i])
 	}
@@ -52,7 +53,7 @@ func (s *Site) addCSC(row *plan.CSC) {
 		return
 	}
 	c := newCSC(row)
-	c.says = c.component != "MTVMS" && !s.chance("says OFFLINE "+row.CSC, 0.08)
+	c.says = c.component != "MTVMS" && !s.chance("says OFFLINE "+row.CSC, 0.08) && !s.strikes(cscSaysStandby, row.CSC)
 	s.cscs = append(s.cscs, c)
 	s.byName[row.CSC] = c
 	s.efd.components[c.component] = append(s.efd.components[c.component], c)
@@ -129,7 +130,7 @@ func (s *Site) begin(c *csc) {
 	}
 	if c.queue != nil && p.alive {
 		c.queue.open()
-		if s.faults.paused {
+		if s.strikes(queuePaused, "") {
 			c.queue.pause("fault queue-paused")
 		}
 	}

@@ -282,7 +282,7 @@ func (sc *script) load() {
 	s.mu.Lock()
 	switch {
 	case sc.ended():
-	case !s.knowsScript(sc.path, sc.standard):
+	case !s.knowsScript(sc.path, sc.standard), s.strikesOnce(scriptLoadFails, sc.path):
 		sc.end(processLoadFailed, scriptUnknown)
 		q.step()
 	default:

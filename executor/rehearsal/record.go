@@ -19,6 +19,7 @@ const (
 	SystemArgoCD   = "argocd"
 	SystemRegistry = "registry"
 	SystemSlack    = "slack"
+	SystemFault    = "fault"
 )
 
 // The kinds of effects, by system.
@@ -47,6 +48,9 @@ const (
 	SyncEnded     = "sync ended"     // detail: phase and message
 	LevelChanged  = "level changed"  // subject: "global" or the subject; detail: "OLD -> NEW"
 	MessagePosted = "message posted" // subject: channel; detail: text
+	FaultBegan    = "fault began"    // subject: the fault; detail: its sentence
+	FaultOver     = "fault over"     //
+	FaultFailed   = "fault failed"   // it could not be simulated; detail: why
 )
 
 // Effect is one thing that happened at the site.

@@ -190,6 +190,10 @@ func (g *registry) put(q curlRequest, subject string) (int, any) {
 	if !slices.Contains(plan.Levels, level) {
 		return registryError(42203, "Invalid compatibility level. Valid values are none, backward, forward, full, backward_transitive, forward_transitive, and full_transitive")
 	}
+	g.site.moment(registryAsked)
+	if g.site.strikes(registryRefuses, "") {
+		return registryError(42205, "Cannot change the compatibility level: the registry is in mode READONLY")
+	}
 	name, before := "global", g.level
 	if subject != "" {
 		name, before = subject, g.subjects[subject]

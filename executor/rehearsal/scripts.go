@@ -33,17 +33,23 @@ func (s *Site) knowsScript(path string, standard bool) bool {
 	return false
 }
 
+// errHalfWay is what a script fails with that is to fail half way.
+var errHalfWay = errors.New("it failed half way")
+
 // configure reads a script's configuration and returns what it then does.
 func (s *Site) configure(sc *script) (func(context.Context) error, error) {
+	if s.strikesOnce(scriptConfFails, sc.path) {
+		return nil, errors.New("its configuration is refused")
+	}
 	run, err := s.program(sc)
-	if err != nil || !s.faults.scripts[sc.path] {
+	if err != nil || sc.path == setStatePath || !s.strikesOnce(scriptFails, sc.path) {
 		return run, err
 	}
 	return func(ctx context.Context) error {
 		if err := s.clk.Sleep(ctx, 30*time.Second); err != nil {
 			return err
 		}
-		return errors.New("it failed half way")
+		return errHalfWay
 	}, nil
 }
 
@@ -92,6 +98,7 @@ func (s *Site) setSummaryState(sc *script) (func(context.Context) error, error) 
 		}
 		targets = append(targets, t)
 	}
+	fails := len(targets) > 1 && s.strikesOnce(scriptFails, sc.path)
 	mute := config.MuteAlarms == nil || *config.MuteAlarms
 	return func(ctx context.Context) error {
 		if mute {
@@ -99,7 +106,10 @@ func (s *Site) setSummaryState(sc *script) (func(context.Context) error, error) 
 				return err
 			}
 		}
-		for _, t := range targets {
+		for i, t := range targets {
+			if fails && i >= len(targets)/2 {
+				return errHalfWay
+			}
 			for _, c := range s.instances(t) {
 				if err := s.bring(ctx, c, t.state, sc.descr); err != nil {
 					return err

@@ -32,6 +32,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +53,9 @@ type Config struct {
 	// Faults are names of the catalogue, with a subject where the fault has
 	// one: "csc-stuck=MTMount:0"; see [Faults].
 	Faults []string
+	// Laptop stops the process of the executor, and has it go on, for the fault
+	// in which the operator's laptop sleeps; nil where that can't be done.
+	Laptop func(asleep bool) error
 }
 
 // DefaultSpeed makes an hour pass in a second.
@@ -79,23 +83,28 @@ type Site struct {
 	// Map is the site map, as it stands in the site's folder.
 	Map sitemap.Map
 
-	mu       sync.Mutex
-	closed   bool
-	draws    map[string]uint64 // how often each subject has been drawn for
-	faults   *faults
-	cscs     []*csc // in the plan's order
-	byName   map[string]*csc
-	queues   map[int]*queue
-	efd      *efd
-	love     love
-	slack    slackChannels
-	registry registry
-	cluster  *cluster
-	hosts    map[string]*host // by name
-	calls    *calls
+	mu     sync.Mutex
+	closed bool
+	draws  map[string]uint64 // how often each subject has been drawn for
+	faults []*mishap
+	laptop func(asleep bool) error
+	cscs   []*csc // in the plan's order
+	byName map[string]*csc
+	queues map[int]*queue
+	efd    *efd
+	love   love
+	slack  slackChannels
+	// turnedAway is how many messages a busy Slack has not taken.
+	turnedAway int
+	registry   registry
+	cluster    *cluster
+	hosts      map[string]*host // by name
+	calls      *calls
 	// temporary is a folder outside the site's own; "" for none.
 	temporary string
 	servers   []*http.Server
+	gates     []*gate
+	apiGate   *gate
 }
 
 // Start starts a simulated site and returns when everything answers. It runs
@@ -126,6 +135,9 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Laptop == nil && slices.ContainsFunc(known, func(f *mishap) bool { return f.Name == laptopSleeps }) {
+		return nil, errNoLaptop
+	}
 	dir, err := filepath.Abs(cfg.Dir)
 	if err != nil {
 		return nil, err
@@ -136,7 +148,7 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	// 09:00 at Cerro Pachon, where deployments begin (P54).
 	epoch, now := date.Add(12*time.Hour), time.Now()
 	s := &Site{
-		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known,
+		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known, laptop: cfg.Laptop,
 		clk:   clock.Fast(epoch, now, cfg.Speed),
 		Map:   sitemap.Map{Digest: cfg.Digest, Epoch: epoch, Real: now, Speed: cfg.Speed, Dir: dir},
 		draws: map[string]uint64{}, byName: map[string]*csc{}, queues: map[int]*queue{}, hosts: map[string]*host{},
@@ -190,6 +202,7 @@ func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (strin
 		return "", err
 	}
 	scheme := "http://"
+	l = s.gated(l)
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	if certificate != nil {
 		scheme = "https://"
@@ -198,6 +211,13 @@ func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (strin
 	s.servers = append(s.servers, server)
 	go func() { _ = server.Serve(l) }() // ends with Close
 	return scheme + l.Addr().String(), nil
+}
+
+// gated puts a gate before a listener.
+func (s *Site) gated(l net.Listener) *gate {
+	g := newGate(l)
+	s.gates = append(s.gates, g)
+	return g
 }
 
 // Close ends the site: its servers, and the processes that it runs for its
@@ -230,7 +250,12 @@ func (s *Site) Record() []Effect { return s.record.all() }
 // Clock returns the site's clock.
 func (s *Site) Clock() *clock.Clock { return s.clk }
 
-func (s *Site) effect(e Effect) { s.record.add(e) }
+// effect puts an effect into the record, and begins the faults that it is the
+// moment of.
+func (s *Site) effect(e Effect) {
+	s.record.add(e)
+	s.moment(e.Kind)
+}
 
 func (s *Site) serveRecord(w http.ResponseWriter, _ *http.Request) {
 	effects := s.Record()

@@ -263,8 +263,11 @@ func TestRecordIsInTheFile(t *testing.T) {
 func TestUnknownFaultsAreRefused(t *testing.T) {
 	for _, test := range []struct{ fault, want string }{
 		{"csc-stuk=MTMount:0", `did you mean "csc-stuck"`},
-		{"csc-stuck", `"csc-stuck=CSC"`},
-		{"queue-paused=1", `"queue-paused"`},
+		{"csc-stuck=", `csc-stuck=CSC`},
+		{"queue-paused=1", `takes no subject`},
+		{"registry-refuses", `the plan has nothing that it could befall`},
+		{"love-ack-lost=ad", `no command "ad" (did you mean "add"?)`},
+		{"laptop-sleeps", `does not know the process of the executor`},
 		{"csc-stuck=MTMont:0", `no CSC "MTMont:0"`},
 		{"host-unreachable=azar2", `no host "azar2"`},
 	} {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // slackChannels are when each channel last took a message.
@@ -32,6 +34,13 @@ func (s *Site) slackCall(next http.HandlerFunc) http.HandlerFunc {
 		if !bearer {
 			token = r.FormValue("token")
 		}
+		s.mu.Lock()
+		down := s.strikes(slackDown, "")
+		s.mu.Unlock()
+		if down {
+			http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+			return
+		}
 		switch token {
 		case s.slackToken:
 			next(w, r)
@@ -41,6 +50,20 @@ func (s *Site) slackCall(next http.HandlerFunc) http.HandlerFunc {
 			writeJSON(w, http.StatusOK, map[string]any{"ok": false, "error": "invalid_auth"})
 		}
 	}
+}
+
+// countsForSlack tells whether the message is a hand-over, or any where the plan
+// has no hand-over.
+func (s *Site) countsForSlack(text string) bool {
+	handovers := 0
+	for step := range s.plan.AllSteps() {
+		if a, ok := step.Action.Doer.(*plan.Announce); ok && a.Handover {
+			if handovers++; strings.Contains(text, a.Text) {
+				return true
+			}
+		}
+	}
+	return handovers == 0
 }
 
 func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
@@ -56,15 +79,25 @@ func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.countsForSlack(text) {
+		s.moment(messageArrives)
+	}
+	if s.strikes(slackDown, "") {
+		http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+		return
+	}
 	now := s.clk.Now()
-	if last, ok := s.slack[channel]; ok && now.Sub(last) < slackPause {
+	busy := s.strikes(slackBusy, "") && s.turnedAway < slackRefusals
+	if busy {
+		s.turnedAway++
+	}
+	if last, ok := s.slack[channel]; busy || ok && now.Sub(last) < slackPause {
 		w.Header().Set("Retry-After", "1")
 		writeJSON(w, http.StatusTooManyRequests, map[string]any{"ok": false, "error": "ratelimited"})
 		return
 	}
 	s.slack[channel] = now
 	s.effect(Effect{System: SystemSlack, Kind: MessagePosted, Subject: channel, Detail: text})
-	s.heard(text)
 	s.heard(text)
 	stamp := strconv.FormatFloat(float64(now.UnixMicro())/1e6, 'f', 6, 64)
 	writeJSON(w, http.StatusOK, map[string]any{

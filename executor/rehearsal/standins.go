@@ -83,6 +83,17 @@ fi
 exec "$@"
 `
 
+// fullDisk takes the place of mkdir, without which nothing is kept, while the
+// host's disk is full.
+const fullDisk = `#!/bin/sh
+# A stand-in of a rehearsal.
+for name; do :; done
+echo "mkdir: cannot create directory '$name': No space left on device" >&2
+exit 1
+`
+
+func (h *host) fullDisk() string { return filepath.Join(h.root, "bin", "mkdir") }
+
 // always are stand-ins that every host has, named by the plan or not: commands
 // that would reach this machine itself, or that only a real host has.
 var always = []string{
@@ -121,6 +132,11 @@ func (h *host) build() error {
 	}
 	if err := writeScript(filepath.Join(h.root, "bin", "sudo"), sudoStandIn); err != nil {
 		return err
+	}
+	if h.site.knows(hostDiskFull, h.row.Name) {
+		if err := writeScript(h.fullDisk(), fullDisk); err != nil {
+			return err
+		}
 	}
 	for _, name := range always {
 		if err := h.put(filepath.Join(h.root, "bin", name)); err != nil {
@@ -320,8 +336,8 @@ func (c *calls) take(folder string) {
 		s.effect(Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user})
 	}
 	s.mu.Unlock()
-	if s.clk.Sleep(s.ctx, a.takes) != nil {
-		return
+	if a.hangs || s.clk.Sleep(s.ctx, a.takes) != nil {
+		return // one that hangs is never answered
 	}
 	if a.then != nil {
 		s.mu.Lock()

@@ -35,7 +35,7 @@ func (b *builder) full() {
 func (b *builder) shutdownAll() {
 	s := b.stage("offline", "Send all CSCs to OFFLINE", "P8", "P11", "P12", "P13")
 	cscs := b.shutdownCSCs()
-	s.Doubts = b.doubtsAbout(cscs)
+	s.Doubts = b.doubtsAbout(b.down)
 	sent := s.add(b.shutdown())
 	settle := b.awaitStates("settled", "See which CSCs are OFFLINE", cscs, offline, limitLook, "P11")
 	settle.OnFailure = plan.Report // the next step sees to those that are not

@@ -149,7 +149,7 @@ func (b *builder) updateHosts() {
 					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
 				}
 			}
-		case h.Role == model.Machine && h.Doubt != "" && !b.reboots(h.Name):
+		case b.asksAbout(h):
 			s.add(manual(slug(h.Name), fmt.Sprintf("%s: ask whether it needs an update", h.Name), sentence(h.Doubt), nil, nil, "P28"))
 		}
 	}
@@ -163,7 +163,8 @@ func (b *builder) updateController(s *stage, h *model.Host) {
 	step := func(what string, st plan.Step) {
 		st.ID = slug(h.Name + " " + what)
 		if last != "" {
-			st.Doubt = "" // asked once, before the host is touched
+			// What is doubtful of the host is asked once, before it is touched.
+			st.Doubt = strings.TrimSpace(strings.TrimPrefix(st.Doubt, h.Doubt))
 		}
 		last = s.add(after(st, last))
 	}
@@ -180,6 +181,12 @@ func (b *builder) updateController(s *stage, h *model.Host) {
 			step("start", b.ssh("", fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P28"))
 		}
 	}
+}
+
+// asksAbout tells whether a person is asked about a machine that no step touches
+// (P28).
+func (b *builder) asksAbout(h *model.Host) bool {
+	return plan.Type(b.req.Type) != plan.Recovery && h.Role == model.Machine && h.Doubt != "" && !b.reboots(h.Name)
 }
 
 func (b *builder) reboots(host string) bool {

@@ -39,7 +39,7 @@ func (b *builder) sendOffline() {
 			cscs = append(cscs, name)
 		}
 	}
-	s.Doubts = b.doubtsAbout(cscs)
+	s.Doubts = b.doubtsAbout(b.down)
 	last := first
 	if len(cscs) > 0 {
 		last = s.add(after(b.setState("cscs", plan.CSCList(cscs)+" to OFFLINE", plan.Offline, cscs, 1, "P11", "P14"), first))

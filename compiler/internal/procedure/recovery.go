@@ -28,6 +28,7 @@ func (b *builder) recovery() {
 // cleanJobs adds the stage that deletes what is left of the Jobs.
 func (b *builder) cleanJobs() {
 	s := b.stage("jobs", "Clean up the cluster")
+	s.Doubts = b.doubtsAbout(b.down)
 	b.deleteAllJobs(s)
 	s.close(fmt.Sprintf("In cluster %s (%s) every CSC Job is deleted, the Watcher's first, and love-commander's later, right before love is synced. CSCs that still run end with their Jobs.",
 		b.site.Targets.Context, b.site.Targets.Server))

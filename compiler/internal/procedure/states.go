@@ -92,11 +92,12 @@ func indent(text string) string {
 }
 
 // shutdownCSCs are those that system_wide_shutdown.py takes down: all that
-// speak but the ScriptQueues and what its ignore list names.
+// speak but the ScriptQueues and what its ignore list names. The Watcher is the
+// first of them (P8), also where the script has failed before it did anything.
 func (b *builder) shutdownCSCs() []string {
-	var out []string
-	for _, name := range b.down {
-		if c, ok := b.site.CSC(name); ok && c.Component != "" && !isQueue(name) {
+	out := []string{watcher}
+	for _, name := range b.speaking(b.down) {
+		if name != watcher && !isQueue(name) {
 			out = append(out, name)
 		}
 	}

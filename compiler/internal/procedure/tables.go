@@ -52,6 +52,7 @@ func (b *builder) tables() {
 		}
 		b.plan.Hosts = append(b.plan.Hosts, row)
 	}
+	b.doubts()
 }
 
 func (b *builder) row(c *model.CSC) plan.CSC {

@@ -48,8 +48,12 @@ const (
 	Done    Verdict = "done"     // it happened, and what it is for has been seen
 	Failed  Verdict = "failed"   // it is over and did not come to its end; parts of it may have happened
 	NotDone Verdict = "not done" // nothing of it happened, nor is under way
-	Running Verdict = "running"  // it was started, and goes on
-	Unknown Verdict = "unknown"  // nobody can tell: the operator decides
+	// CutShort is what only Probe and Await find, after a crash: what was begun
+	// of it came to its end as it should, the rest was never begun, and a new
+	// attempt takes that alone.
+	CutShort Verdict = "cut short"
+	Running  Verdict = "running" // it was started, and goes on
+	Unknown  Verdict = "unknown" // nobody can tell: the operator decides
 )
 
 // Finding is a verdict and what it rests on.
@@ -103,7 +107,7 @@ type Performer interface {
 	// Perform has the effect and waits for its end.
 	Perform(ctx context.Context, a *Attempt) Finding
 	// Probe looks what became of an attempt whose outcome is not known. It
-	// changes nothing.
+	// changes nothing but this: what it finds not done can't happen any more.
 	Probe(ctx context.Context, a *Attempt) Finding
 	// Await goes on waiting for an attempt that Probe found running.
 	Await(ctx context.Context, a *Attempt) Finding

@@ -129,9 +129,14 @@ func TestSSHIsNeverStartedTwice(t *testing.T) {
 
 func TestSSHProbe(t *testing.T) {
 	h := newHost(t)
-	y := h.try(t, "csu-r7k/stage/slow/1", run("", "echo at work", "sleep 2"))
+	d := run("", "echo at work", "sleep 2")
+	late := h.try(t, "csu-r7k/stage/slow/1", d)
+	late.prepare(t)
+	expect(t, late.probe(t), NotDone, "not begun")
+	expect(t, Of(d).Perform(t.Context(), late.Attempt), NotDone, "not begun") // it can't come to it any more
+
+	y := h.try(t, "csu-r7k/stage/slow/2", d)
 	y.prepare(t)
-	expect(t, y.probe(t), NotDone, "not begun")
 	y.Limit = 40 * time.Second
 	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "at work")
 	expect(t, y.probe(t), Running, "at work")

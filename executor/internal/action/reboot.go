@@ -90,6 +90,11 @@ func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
 		return Found(Unknown, "%v", err)
 	}
 	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+	if err == nil && !status.Known && a.Systems.Clock.Since(a.Started) >= rebootGrace {
+		// A reboot that is still on its way must not come after this is taken
+		// for not done.
+		status, err = a.Systems.Remote.Forbid(ctx, t, commandName(a.Identity))
+	}
 	var hostKey *remote.HostKeyError
 	var config *remote.ConfigError
 	switch {
@@ -104,7 +109,9 @@ func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
 		return Found(Running, "the command %q still runs on %s", r.d.Command, t.Host)
 	case a.Systems.Clock.Since(a.Started) < rebootGrace:
 		return Found(Running, "%s still answers in its old boot", t.Host)
-	case !status.Known, status.NotStarted:
+	case !status.Known:
+		return Found(Unknown, "%s was not rebooted so far, and it can't be made sure that it never will be: the folder ~/.csu/%s can't be made there", t.Host, commandName(a.Identity))
+	case status.NotStarted:
 		return Found(NotDone, "%s was not rebooted: the command %q was never begun there", t.Host, r.d.Command)
 	case status.Gone:
 		return Found(Failed, "%s was not rebooted within %s: the command %q was killed there", t.Host, rebootGrace, r.d.Command)

@@ -141,7 +141,7 @@ func (s setState) perform(ctx context.Context, q *queueing, i int, names []strin
 		return end(Found(NotDone, "%s", problem))
 	}
 	q.a.Progress("%s for %s", setStateScript, strings.Join(names, ", "))
-	n, added, why := q.add(ctx, fmt.Sprintf("%s/g%d", q.a.Identity, i+1), setStateScript, true, s.config(names))
+	n, added, why := q.add(ctx, s.identity(q.a, i), setStateScript, true, s.config(names))
 	switch added {
 	case sentNot:
 		return end(Found(NotDone, "%s was not added to %s: %s", setStateScript, q.name(), why))
@@ -201,13 +201,16 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	event, known, why := q.look(ctx, n)
 	switch {
-	case known == sentNot && strings.HasSuffix(n.Identity, "/g1"):
+	case known == sentNot && n.Identity == s.identity(a, 0):
 		return s.look(ctx, a, NotDone, []string{why})
 	case known == sentNot:
-		return s.look(ctx, a, Failed, []string{why})
+		return s.rest(ctx, q, n, false, 0)
 	case event.Ended():
-		since := a.Systems.Clock.Since(event.At)
-		return s.settle(ctx, q, max(0, s.slow(a)-since), s.trouble(q, event))
+		within := max(0, s.slow(a)-a.Systems.Clock.Since(event.At))
+		if troubles := s.trouble(q, event); len(troubles) > 0 {
+			return s.settle(ctx, q, within, troubles)
+		}
+		return s.rest(ctx, q, n, true, within)
 	case q.closes && q.down(ctx):
 		return s.settle(ctx, q, s.slow(a), nil)
 	case known == sentYes:
@@ -221,6 +224,49 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	return Found(Unknown, "it is not known what became of %s on %s: %s\n%s", setStateScript, q.name(), why, finding.Text)
 }
+
+// rest judges an attempt whose last script, that of the note, has ended or was
+// never added. Where every CSC that was begun with is in its state, a new attempt
+// can take the others without a question.
+func (s setState) rest(ctx context.Context, q *queueing, n queueNote, added bool, within time.Duration) Finding {
+	begun, left := s.begun(q.a, n, added)
+	if len(left) == 0 {
+		return s.settle(ctx, q, within, nil)
+	}
+	q.left.left = max(q.left.left, within)
+	missing, err := wantAll(begun, s.d.State).await(ctx, q.a, q.left, within)
+	switch {
+	case err != nil:
+		return ended(err, Found(Unknown, "%v", err))
+	case len(missing) > 0:
+		return s.settle(ctx, q, 0, nil)
+	}
+	return Found(CutShort, "what was begun came to its end; no script was added for %s", strings.Join(left, ", "))
+}
+
+// begun divides the step's CSCs: those that were there before, or whose script
+// was begun, up to that of the note, and those behind it.
+func (s setState) begun(a *Attempt, n queueNote, added bool) (begun, left []string) {
+	var evidence setStateEvidence
+	if json.Unmarshal(a.Evidence, &evidence) != nil {
+		return s.d.CSCs, nil // Perform has begun nothing with such evidence
+	}
+	for i, names := range slices.Backward(evidence.Groups) {
+		last := s.identity(a, i) == n.Identity
+		if last && added {
+			break
+		}
+		left = slices.Concat(names, left)
+		if last {
+			break
+		}
+	}
+	begun = slices.DeleteFunc(slices.Clone(s.d.CSCs), func(c string) bool { return slices.Contains(left, c) })
+	return begun, left
+}
+
+// identity is that of the script for the i-th group.
+func (s setState) identity(a *Attempt, i int) string { return fmt.Sprintf("%s/g%d", a.Identity, i+1) }
 
 // look judges by where the CSCs are where nothing is under way; short is the
 // verdict if some are not there.
@@ -245,7 +291,8 @@ func (s setState) trouble(q *queueing, e efd.ScriptEvent) []string {
 	return []string{fmt.Sprintf("script %d, %s, ended %s; %s", e.Index, e.Path, e.Outcome(), q.remedy(e))}
 }
 
-// Await waits for the script that runs. Groups behind it are left to a retry.
+// Await waits for the script that runs. Groups behind it are left to a new
+// attempt.
 func (s setState) Await(ctx context.Context, a *Attempt) Finding {
 	n, begun := lastScript(a.Notes)
 	if !begun {

@@ -210,3 +210,30 @@ func TestSetStateProbe(t *testing.T) {
 	expect(t, refused.perform(t), NotDone, "LOVE refused it")
 	expect(t, refused.probe(t), NotDone)
 }
+
+// After a crash between two scripts, or while the one before ran, the rest may
+// follow without a question; not so where one that was begun did not get there.
+func TestSetStateCutShort(t *testing.T) {
+	t.Parallel()
+	s := newQueueSite(t)
+	s.alive("STANDBY", "ESS:104", "GIS:0", "Watcher:0")
+	s.queue = s.ends(efd.ProcessRunning, efd.ScriptRunning)
+	d := &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104", "GIS:0", "Watcher:0"}, GroupSize: 1}
+	y := newTry(t, s.systems, d)
+	y.prepare(t)
+	y.Limit = 10 * time.Second
+	expect(t, Of(d).Perform(t.Context(), y.Attempt), Running, "RUNNING")
+
+	adds, _ := s.added()
+	s.script(adds[0], 1, efd.ProcessDone, efd.ScriptDone)
+	expect(t, Of(d).Await(t.Context(), y.Attempt), Failed, "0 of 3 are ENABLED")
+	s.state("ESS:104", "ENABLED", s.now())
+	expect(t, Of(d).Await(t.Context(), y.Attempt), CutShort, "no script was added for GIS:0, Watcher:0")
+	expect(t, y.probe(t), CutShort, "no script was added for GIS:0, Watcher:0")
+
+	// The next was about to be added, and LOVE has not got it.
+	if err := y.Note(queueNote{Event: noteAdd, Identity: y.Identity + "/g2", At: s.now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, y.probe(t), CutShort, "no script was added for GIS:0, Watcher:0")
+}

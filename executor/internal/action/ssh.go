@@ -15,9 +15,10 @@ import (
 const (
 	commandPause = 5 * time.Second // between two looks at a detached command
 	checkLimit   = time.Minute     // for a check to come to 0 after the commands
-	// startLimit is how long after its attempt has begun a command may still
+	// startLimit is how long after its attempt has begun a command is given to
 	// come to be started, where the answer to that was lost: a slow login, a
-	// sudo that waits for its directory.
+	// sudo that waits for its directory. Then its name is taken, so that it
+	// can't be started any more.
 	startLimit = time.Minute
 )
 
@@ -104,7 +105,7 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, start
 	var status remote.Status
 	var blind error
 	err := left.poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		status, blind = a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+		status, blind = s.look(ctx, a, t, started)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -130,6 +131,17 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, start
 	return ended(err, finding)
 }
 
+// look finds the detached command. One that has not come to be started in its
+// time is kept from it: what is taken for not done must not happen later, beside
+// the next attempt.
+func (s sshCommand) look(ctx context.Context, a *Attempt, t remote.Target, started bool) (remote.Status, error) {
+	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+	if err != nil || status.Known || started || a.Systems.Clock.Since(a.Started) < startLimit {
+		return status, err
+	}
+	return a.Systems.Remote.Forbid(ctx, t, commandName(a.Identity))
+}
+
 func lastLine(output string) string {
 	lines := strings.Split(strings.TrimSpace(output), "\n")
 	return lines[len(lines)-1]
@@ -143,7 +155,9 @@ func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, sta
 		return Found(Unknown, "the commands were started on %s, and what they left in ~/.csu/%s is not there any more: how far they came is not known", t, commandName(a.Identity))
 	case !status.Known && a.Systems.Clock.Since(a.Started) < startLimit:
 		return Found(Running, "the commands have not been begun on %s so far", t)
-	case !status.Known, status.NotStarted:
+	case !status.Known:
+		return Found(Unknown, "the commands were not begun on %s so far, and it can't be made sure that they never will: the folder ~/.csu/%s can't be made there", t, commandName(a.Identity))
+	case status.NotStarted:
 		return Found(NotDone, "the commands were not begun on %s", t)
 	case status.Running:
 		return Found(Running, "the commands run on %s; %s", t, lastLines(status.Output))
@@ -191,7 +205,7 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	var finding Finding
 	err = a.Systems.Clock.Poll(ctx, commandPause, 2*startLimit, func(ctx context.Context) (bool, error) {
-		status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+		status, err := s.look(ctx, a, t, len(a.Notes) > 0)
 		if err != nil {
 			return false, err
 		}

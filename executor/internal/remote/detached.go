@@ -21,6 +21,8 @@ var (
 	runScript string
 	//go:embed look.sh
 	lookScript string
+	//go:embed forbid.sh
+	forbidScript string
 	//go:embed forget.sh
 	forgetScript string
 )
@@ -91,13 +93,27 @@ func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 // Look tells what is known about the detached command name. It only reads,
 // but for a start that hangs, which it ends; see the package comment.
 func (p *Pool) Look(ctx context.Context, t Target, name string) (Status, error) {
+	return p.look(ctx, t, name, "")
+}
+
+// Forbid is Look for a command that seems not to have been started. It takes the
+// name if nothing was started under it, and then reports NotStarted: a start
+// whose connection was lost may still come to the host, after minutes where the
+// network was away, and must find the name taken. Where the name can't be taken
+// (a full disk, no home), Known is not set.
+func (p *Pool) Forbid(ctx context.Context, t Target, name string) (Status, error) {
+	return p.look(ctx, t, name, forbidScript)
+}
+
+// look runs first and then looks.
+func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, error) {
 	if err := checkName(name); err != nil {
 		return Status{}, err
 	}
 	var s Status
 	var starting bool
 	look := func(fence string) (err error) {
-		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+lookScript)
+		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+first+lookScript)
 		if err == nil {
 			s, starting, err = parseStatus(out)
 		}

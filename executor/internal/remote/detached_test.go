@@ -103,6 +103,44 @@ func TestStartOnce(t *testing.T) {
 	}
 }
 
+// A start that comes after Forbid finds its name taken.
+func TestForbid(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	p := h.pool(t)
+	for range 2 {
+		s, err := p.Forbid(t.Context(), h.target, "late")
+		if err != nil || !s.Known || !s.NotStarted {
+			t.Fatalf("Forbid = %+v, %v, want that it never starts", s, err)
+		}
+	}
+	if err := p.Start(t.Context(), h.target, "late", "touch $HOME/ran"); !errors.Is(err, ErrExists) {
+		t.Errorf("Start after Forbid = %v, want ErrExists", err)
+	}
+	if s, err := p.Look(t.Context(), h.target, "late"); err != nil || !s.NotStarted {
+		t.Errorf("Look after Forbid = %+v, %v", s, err)
+	}
+	if _, err := os.Stat(filepath.Join(h.Home, "ran")); err == nil {
+		t.Error("what was forbidden ran")
+	}
+	// One that was started is left alone.
+	if err := p.Start(t.Context(), h.target, "early", "exit 3"); err != nil {
+		t.Fatal(err)
+	}
+	awaitStatus(t, p, h.target, "early", "exited")
+	if s, err := p.Forbid(t.Context(), h.target, "early"); err != nil || s.ExitStatus != 3 {
+		t.Errorf("Forbid of a command that has ended = %+v, %v", s, err)
+	}
+}
+
+// Where the name can't be taken, that is not hidden.
+func TestForbidThatCannot(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	write(t, filepath.Join(h.Home, ".csu"), "a file where the folder should be")
+	if s, err := h.pool(t).Forbid(t.Context(), h.target, "late"); err != nil || s.Known {
+		t.Errorf("Forbid = %+v, %v, want that nothing is known", s, err)
+	}
+}
+
 func TestStartThatCannot(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)

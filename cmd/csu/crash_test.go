@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+const incremental = "../../plans/2026-11-24-summit-incremental.json"
+
+// crashSpeed leaves the steps some tenths of a second of real time, so that a
+// signal hits them while they are under way.
+const crashSpeed = 600
+
+// TestKilled kills the executor with SIGKILL in the middle of steps of different
+// stages while the site lives on, and takes the run up again each time. What the
+// site has recorded in the end is what it records of a run that nobody killed.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	// Each is killed at the first sign of the step in the journal or, where that
+	// says when, of its effect at the site. One that is over by then is a miss.
+	blows := []struct{ step, effect string }{
+		{"offline/cscs", "/offline/cscs/"},
+		{"services-down/azar03", ""},
+		{"jobs/scriptqueue", ""},
+		{"hosts/auxtel-ess01-update", `"detail":"update_repo docker-compose-ops/ summit"`},
+		{"deploy/obssys", "/deploy/obssys/"},
+		{"services-up/azar03", `"detail":"launch_gc"`},
+		{"watch/up", ""},
+		{"enable/ess", "/enable/ess/"},
+		{"enable/watcher", ""},
+	}
+	hit := map[string]bool{}
+	for i, b := range blows {
+		flags := []string{"--consent", "all"}
+		if i > 0 {
+			flags = append(flags, "--resume")
+		}
+		x := r.start(t, flags...)
+		r.await(t, x, b.step, b.effect)
+		if err := x.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			t.Fatal(err)
+		}
+		<-x.ended
+		if s := r.state(t); s.Steps[b.step].Phase == executor.Started {
+			stage, _, _ := strings.Cut(b.step, "/")
+			hit[stage] = true
+		} else {
+			t.Logf("%s was over when the executor was killed", b.step)
+		}
+	}
+	if len(hit) < 5 {
+		t.Errorf("the executor was killed within steps of %d stages only, want 5: %v", len(hit), hit)
+	}
+
+	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
+	s := r.state(t)
+	if s.Ended != executor.Completed {
+		t.Errorf("the run has ended as %q", s.Ended)
+	}
+	for id, st := range s.Steps {
+		if st.Phase != executor.Done {
+			t.Errorf("step %s is %s: %s", id, st.Phase, st.Text)
+		}
+	}
+	r.compare(t)
+}
+
+// TestInterruptedOnce lets what runs finish and ends csu, to be resumed.
+func TestInterruptedOnce(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	x := r.start(t, "--consent", "all")
+	r.await(t, x, "offline/cscs", "/offline/cscs/")
+	x.interrupt(t)
+	x.wantExit(t, exitInterrupted)
+	s := r.state(t)
+	if p := s.Steps["offline/cscs"].Phase; p != executor.Done {
+		t.Errorf("what ran is %s, want it finished", p)
+	}
+	if p := s.Steps["offline/queues"].Phase; p != executor.Pending {
+		t.Errorf("the next step is %s, want it not begun", p)
+	}
+	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Still down: Watcher"} {
+		if !strings.Contains(x.said(), text) {
+			t.Errorf("csu did not say %q:\n%s", text, x.said())
+		}
+	}
+	r.resume(t)
+}
+
+// TestInterruptedTwice leaves at once: what ran is in doubt, and is looked into
+// when the run is taken up.
+func TestInterruptedTwice(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	x := r.start(t, "--consent", "all")
+	r.await(t, x, "offline/cscs", "/offline/cscs/")
+	x.interrupt(t)
+	if err := awaitFile(x.output, "Once more"); err != nil {
+		t.Fatal(err)
+	}
+	x.interrupt(t)
+	x.wantExit(t, exitInterrupted)
+	if p := r.state(t).Steps["offline/cscs"].Phase; p != executor.Started {
+		t.Errorf("what ran is %s, want it left open", p)
+	}
+	out, err := csu(t, "status", r.plan, "--site-map", r.siteMap).CombinedOutput()
+	if err != nil {
+		t.Errorf("status: %v", err)
+	}
+	if !bytes.Contains(out, []byte("In doubt (begun, and no csu runs this plan now):\n  offline/cscs")) {
+		t.Errorf("status does not tell the doubt:\n%s", out)
+	}
+	r.resume(t)
+}
+
+// executing is csu exec, a process of its own.
+type executing struct {
+	cmd    *exec.Cmd
+	output string        // the file of all that it prints
+	ended  chan struct{} // closed when it has ended
+}
+
+func (x *executing) said() string {
+	data, err := os.ReadFile(x.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data)
+}
+
+func (x *executing) interrupt(t *testing.T) {
+	t.Helper()
+	if err := x.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (x *executing) wantExit(t *testing.T, code int) {
+	t.Helper()
+	<-x.ended
+	if got := x.cmd.ProcessState.ExitCode(); got != code {
+		t.Fatalf("csu ended with the exit code %d, want %d:\n%s", got, code, x.said())
+	}
+}
+
+// served is a plan with its simulated site, a process of its own.
+type served struct {
+	plan, dir, siteMap, journal string
+}
+
+func newServed(t *testing.T, flags ...string) *served {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "plan.json")
+	data, err := os.ReadFile(incremental)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	dir := serve(t, name, crashSpeed, flags...)
+	return &served{plan: name, dir: dir, siteMap: filepath.Join(dir, "site-map.json"), journal: filepath.Join(dir, "plan.json.journal")}
+}
+
+// start starts an executor.
+func (r *served) start(t *testing.T, flags ...string) *executing {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	x := &executing{cmd: csu(t, append([]string{"exec", r.plan, "--site-map", r.siteMap}, flags...)...), output: out.Name(), ended: make(chan struct{})}
+	x.cmd.Stdout, x.cmd.Stderr = out, out
+	if err := x.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(x.ended)
+		_ = x.cmd.Wait() // how it ended is in its ProcessState
+	}()
+	t.Cleanup(func() {
+		_ = x.cmd.Process.Kill() // it has ended, unless the test failed
+		<-x.ended
+	})
+	return x
+}
+
+// await waits until the step's begin is in the journal and the effect, if there
+// is one, in the site's record.
+func (r *served) await(t *testing.T, x *executing, step, effect string) {
+	t.Helper()
+	for {
+		if has(r.journal, `"event":"started"`, `"step":"`+step+`"`) && (effect == "" || has(filepath.Join(r.dir, "record.jsonl"), effect)) {
+			return
+		}
+		select {
+		case <-x.ended:
+			t.Fatalf("csu ended before %s was under way:\n%s", step, x.said())
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// has tells whether one of the file's lines has all of the texts.
+func has(name string, texts ...string) bool {
+	f, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(lines.Text(), text) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func readPlan(t *testing.T, name string) *plan.Plan {
+	t.Helper()
+	p, _, err := plan.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (r *served) state(t *testing.T) *executor.State {
+	t.Helper()
+	p := readPlan(t, r.plan)
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := executor.ReadState(journal.Disk, r.journal, p, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// resume takes the run up and brings it to its end.
+func (r *served) resume(t *testing.T) {
+	t.Helper()
+	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
+	r.compare(t)
+}
+
+// compare compares what the site recorded with its record of an undisturbed run
+// of the same plan: nothing more, nothing twice, nothing less; and in the end
+// every CSC is where it belongs.
+func (r *served) compare(t *testing.T) {
+	t.Helper()
+	quiet := t.TempDir()
+	if out, err := csu(t, "rehearse", r.plan, "--consent", "all", "--dir", quiet).CombinedOutput(); err != nil {
+		t.Fatalf("undisturbed run: %v\n%s", err, out)
+	}
+	want, got := effects(t, filepath.Join(quiet, "record.jsonl")), effects(t, filepath.Join(r.dir, "record.jsonl"))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the site's record is not that of an undisturbed run (- undisturbed, + here):\n%s", diff)
+	}
+	p := readPlan(t, r.plan)
+	record, err := rehearsal.ReadRecord(filepath.Join(r.dir, "record.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if astray := rehearsal.Summarize(p, record).Astray; len(astray) > 0 {
+		t.Errorf("not in their expected state: %v", astray)
+	}
+	seen := map[string]bool{}
+	for _, e := range record {
+		if e.Kind != rehearsal.ScriptAdded && e.Kind != rehearsal.SyncStarted && e.Kind != rehearsal.JobDeleted {
+			continue
+		}
+		if key := e.Kind + " " + e.Identity; seen[key] {
+			t.Errorf("%s twice", key)
+		} else {
+			seen[key] = true
+		}
+	}
+}
+
+// effects counts what was done at a site, by what it was and to whom. What
+// differs from run to run is left out: times, UIDs, the run's id and the Lease,
+// which is taken up with every resume.
+func effects(t *testing.T, record string) map[string]int {
+	t.Helper()
+	all, err := rehearsal.ReadRecord(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, e := range all {
+		if e.Kind == rehearsal.LeaseUpdated {
+			continue
+		}
+		key, err := json.Marshal([]string{e.System, e.Kind, e.Subject, e.Detail, stepOf(e.Identity)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count[string(key)]++
+	}
+	return count
+}
+
+// stepOf is the step's id within an identity "csu-RUN/STAGE/STEP/…"; "" of what
+// is none.
+func stepOf(identity string) string {
+	parts := strings.Split(identity, "/")
+	if len(parts) < 4 || !strings.HasPrefix(parts[0], "csu-") {
+		return ""
+	}
+	return parts[1] + "/" + parts[2]
+}

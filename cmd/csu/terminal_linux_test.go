@@ -1,0 +1,206 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/operator"
+)
+
+// at is the prompt at which the answer to a stage's consent or doubt is typed.
+const at = "1 yes, 2 no, 3 abort >"
+
+// TestTerminalConsent leads a run at a terminal: the consent is shown with what
+// can be answered, the stage runs and shows what is under way, and a no at the
+// next stage ends csu, to be resumed.
+func TestTerminalConsent(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator"))
+	s.reads(t,
+		"REHEARSAL: a simulated site, nothing real is touched",
+		"Led by: Ada Operator",
+		`Your consent is asked to stage "begin": Before anything goes down`,
+		"Nothing goes down in this stage.",
+		"1 yes begin this stage",
+		"2 no end csu here: nothing of this stage is begun, and the run can be resumed",
+		"3 abort give the upgrade up for good", at)
+	s.types(t, "perhaps\n")
+	s.reads(t, `"perhaps" is none of these`, at)
+	s.types(t, "4\n")
+	s.reads(t, `"4" is none of these`, at)
+	s.types(t, "yes\n")
+	for range doubts(t, r) {
+		s.reads(t, `A fact is doubtful: stage "begin"`, "1 yes it was looked into: go on", at)
+		s.types(t, "1\n")
+	}
+	s.reads(t, "stage begin Before anything goes down", "start begin/kept", "… begin/kept", "done begin/kept", "stage done begin",
+		`Your consent is asked to stage "offline"`, at)
+	s.types(t, "no\n")
+	s.wantExit(t, exitFailed)
+	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: go on with csu exec "+r.plan+" --resume")
+
+	state := r.state(t)
+	a := state.Stages[0].Consent
+	if a == nil || a.By != "Ada Operator" || a.Via != "terminal" || a.Choice != string(operator.Yes) {
+		t.Errorf("the journal has the consent %+v", a)
+	}
+	if state.Stages[1].Begun {
+		t.Error("the stage has begun that was not consented to")
+	}
+}
+
+// TestTerminalFailure answers a failure: csu shows what a person would do and
+// each choice's meaning; skipping wants a reason, which the journal keeps.
+func TestTerminalFailure(t *testing.T) {
+	t.Parallel()
+	r := newServed(t, "--fault", "host-command-fails=azar03")
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator",
+		"--consent", "begin,offline,services-down", "--answers", doubtsAnswered(t)))
+	const prompt = "1 retry, 2 by hand, 3 skip, 4 stop, 5 abort >"
+	s.reads(t, "failed services-down/azar03", `Not done: step "services-down/azar03"`, "What a person would do", "./shutdown_gc",
+		"3 skip leave it undone and go on; csu asks for the reason", prompt)
+	s.types(t, "skip\n")
+	s.reads(t, "Why is it left out?")
+	s.types(t, " \n")
+	s.reads(t, "Skipping wants a reason", prompt)
+	s.types(t, "sk\n")
+	s.reads(t, "Why is it left out?")
+	s.types(t, "stopped at the rack\n")
+	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Your consent is asked to stage "jobs"`, at)
+	s.types(t, "no\n")
+	s.wantExit(t, exitFailed)
+	if st := r.state(t).Steps["services-down/azar03"]; st.Phase != executor.Skipped || st.Reason != "stopped at the rack" {
+		t.Errorf("the journal has the step as %s, reason %q", st.Phase, st.Reason)
+	}
+}
+
+// TestTerminalTypedAhead: what is typed while nothing is asked consents to
+// nothing.
+func TestTerminalTypedAhead(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
+	s.reads(t, "start begin/kept")
+	s.types(t, "yes\n")
+	s.reads(t, `(Nothing is asked now: "yes" was not taken for an answer.)`, `Your consent is asked to stage "offline"`, at)
+
+	// A closed terminal is no answer either.
+	s.types(t, "\x04")
+	s.wantExit(t, exitFailed)
+	s.reads(t, "error: the terminal gave no answer: EOF", "go on with --resume")
+	if r.state(t).Stages[1].Begun {
+		t.Error("the stage has begun that nobody consented to")
+	}
+}
+
+// TestTerminalAbort: giving up is confirmed, since it can't be taken back.
+func TestTerminalAbort(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
+	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	s.types(t, "3\n")
+	s.reads(t, "This can't be taken back. Type abort once more to confirm:")
+	s.types(t, "3\n")
+	s.reads(t, "Nothing was given up.", at)
+	s.types(t, "a\n")
+	s.reads(t, "Type abort once more to confirm:")
+	s.types(t, "abort\n")
+	s.wantExit(t, exitComplete)
+	s.reads(t, "The upgrade was given up, and its journal is closed.")
+	if got := r.state(t).Ended; got != executor.GivenUp {
+		t.Errorf("the run has ended as %q", got)
+	}
+}
+
+// TestTerminalInterrupt: Ctrl-C at a question ends csu, to be resumed.
+func TestTerminalInterrupt(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap))
+	s.reads(t, `Your consent is asked to stage "begin"`, at)
+	s.types(t, "\x03")
+	s.wantExit(t, exitInterrupted)
+	s.reads(t, "Nothing new is started", "error: interrupted", "hint: go on with csu exec")
+}
+
+// TestTerminalAnnounce asks before it posts.
+func TestTerminalAnnounce(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	for _, x := range []struct {
+		answer, says string
+		code         int
+	}{{"no", "nothing was posted", exitFailed}, {"yes", "posted", exitComplete}} {
+		s := atTerminal(t, csu(t, "announce", r.plan, "--hour-before", "--site-map", r.siteMap))
+		s.reads(t, "To #summit-announce: In one hour", "Shall this be posted?", "1 yes, 2 no >")
+		s.types(t, x.answer+"\n")
+		s.wantExit(t, x.code)
+		s.reads(t, x.says)
+		if got := has(filepath.Join(r.dir, "record.jsonl"), `"message posted"`); got != (x.answer == "yes") {
+			t.Errorf("after %q it was posted: %t", x.answer, got)
+		}
+	}
+}
+
+// doubts are those of the first stage.
+func doubts(t *testing.T, r *served) []string {
+	t.Helper()
+	return readPlan(t, r.plan).Stages[0].Doubts
+}
+
+// doubtsAnswered is a file that answers them.
+func doubtsAnswered(t *testing.T) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "answers.json")
+	if err := os.WriteFile(name, []byte(`[{"at": "begin", "topic": "doubt", "choice": "yes"}]`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// TestWrap keeps lines within the width, the indents that they have, and words
+// whole.
+func TestWrap(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct{ indent, text, want string }{
+		{"", "", ""},
+		{"  ", "one two", "  one two"},
+		{"", "one two three four five", "one two three\n  four five"},
+		{"  ", "one two three four", "  one two\n    three four"},
+		{" ", "a:\n    b c", " a:\n     b c"},
+		{"", "averyveryverylongword b", "averyveryverylongword\n  b"},
+		{"", "ööö ööö ööö öö", "ööö ööö ööö öö"},
+	} {
+		if got := wrap(x.indent, x.text, 14); got != x.want {
+			t.Errorf("wrap(%q, %q) = %q, want %q", x.indent, x.text, got, x.want)
+		}
+		for _, line := range strings.Split(wrap(x.indent, x.text, 14), "\n") {
+			if len([]rune(line)) > 14 && strings.Contains(strings.TrimSpace(line), " ") {
+				t.Errorf("the line %q is too long", line)
+			}
+		}
+	}
+}
+
+// TestChoose takes numbers, words and what they begin with, and nothing else.
+func TestChoose(t *testing.T) {
+	t.Parallel()
+	choices := []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop}
+	for line, want := range map[string]operator.Choice{
+		"1": operator.Retry, " 4 ": operator.Stop, "by hand": operator.ByHand, "B": operator.ByHand, "sk": operator.Skip, "STOP": operator.Stop,
+	} {
+		if got, ok := choose(line, choices); !ok || got != want {
+			t.Errorf("choose(%q) = %q, %t, want %q", line, got, ok, want)
+		}
+	}
+	for _, line := range []string{"", " ", "0", "5", "-1", "s", "yes", "1 2"} {
+		if got, ok := choose(line, choices); ok {
+			t.Errorf("choose(%q) = %q, want none", line, got)
+		}
+	}
+}

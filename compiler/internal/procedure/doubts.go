@@ -1,0 +1,94 @@
+package procedure
+
+import (
+	"reflect"
+	"slices"
+
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// doubts fills the plan's table of doubts: those of the sources on which a step
+// rests, and those that a person is asked about although no step does. Where
+// they are asked is said where the steps are made.
+func (b *builder) doubts() {
+	b.doubt(plan.Doubt{Text: b.site.Targets.ServerDoubt})
+	b.doubtsOfCSCs()
+	for _, h := range b.site.Hosts {
+		b.doubtsOfHost(&h)
+	}
+	for _, h := range b.hosts {
+		if b.asksAbout(h) {
+			b.plan.Doubts = append(b.plan.Doubts, plan.Doubt{Text: sentence(h.Doubt), Host: h.Name})
+		}
+		for i := range h.Services {
+			if s := &h.Services[i]; b.kept(s) {
+				b.doubt(plan.Doubt{Text: s.Keep, Source: []string{"P17"}})
+			}
+		}
+	}
+	if plan.Type(b.req.Type) == plan.Recovery {
+		for _, r := range b.site.Recovery.Reboot {
+			b.doubt(plan.Doubt{Text: r.Doubt, Host: r.Host})
+		}
+	}
+	for _, note := range b.site.States.Notes {
+		b.doubt(plan.Doubt{Text: note, Source: []string{"P41"}})
+	}
+	for _, seq := range b.site.Testing {
+		for _, t := range seq.Steps {
+			b.doubt(plan.Doubt{Text: t.Doubt, Step: "testing-" + seq.Name + "/" + t.ID})
+		}
+	}
+}
+
+// doubt enters a doubt into the table if a step rests on it.
+func (b *builder) doubt(d plan.Doubt) {
+	if d.Text == "" || slices.ContainsFunc(b.plan.Doubts, func(x plan.Doubt) bool { return reflect.DeepEqual(x, d) }) {
+		return
+	}
+	for s := range b.plan.AllSteps() {
+		if b.plan.RestsOn(s, &d) {
+			b.plan.Doubts = append(b.plan.Doubts, d)
+			return
+		}
+	}
+}
+
+// doubtsOfCSCs enters what is doubtful of CSCs themselves, those of one text
+// together, and of the states that some keep.
+func (b *builder) doubtsOfCSCs() {
+	for _, k := range b.site.States.Keep {
+		b.doubt(plan.Doubt{Text: k.Doubt, CSCs: []string{k.CSC}, State: k.State})
+	}
+	var texts []string
+	about := map[string][]string{}
+	for i := range b.site.CSCs {
+		if c := &b.site.CSCs[i]; c.Doubt != "" && b.goesDown(c.Name()) {
+			texts = union(texts, []string{c.Doubt})
+			about[c.Doubt] = append(about[c.Doubt], c.Name())
+		}
+	}
+	for _, text := range texts {
+		b.doubt(plan.Doubt{Text: text, CSCs: about[text]})
+	}
+}
+
+func (b *builder) doubtsOfHost(h *model.Host) {
+	if h.Role == model.Camera {
+		// How its bridge is made available.
+		b.doubt(plan.Doubt{Text: h.Doubt, CSCs: cscsOn(h), State: plan.OfflineAvailable})
+	} else {
+		b.doubt(plan.Doubt{Text: h.Doubt, Host: h.Name})
+	}
+	for _, s := range h.Services {
+		for _, c := range []struct {
+			purpose  plan.Purpose
+			commands *model.Commands
+		}{{plan.Stop, s.Stop}, {plan.Update, s.Update}, {plan.Start, s.Start}} {
+			if c.commands != nil {
+				b.doubt(plan.Doubt{Text: c.commands.Doubt, Host: h.Name, Service: s.Name, Purpose: c.purpose})
+			}
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package review
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// A browser is a headless Chromium with one page, spoken to in the DevTools
+// protocol.
+type browser struct {
+	t        *testing.T
+	conn     *websocket.Conn
+	last     int
+	requests []string // addresses that the page asked for
+	errors   []string // that the console showed
+	loaded   bool
+}
+
+func startBrowser(t *testing.T) *browser {
+	t.Helper()
+	program, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatalf("the page is opened in a real browser: install the Debian package chromium (apt-get install chromium): %v", err)
+	}
+	profile := t.TempDir()
+	cmd := exec.Command(program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--remote-debugging-port=0", "--remote-allow-origins=*",
+		"--user-data-dir="+profile, "about:blank")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children end with it
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start chromium: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
+		_ = cmd.Wait()                                      // killed
+	})
+	b := &browser{t: t}
+	address := b.address(filepath.Join(profile, "DevToolsActivePort"), &said)
+	b.conn, _, err = websocket.DefaultDialer.Dial(address, nil)
+	if err != nil {
+		t.Fatalf("speak to chromium: %v", err)
+	}
+	t.Cleanup(func() { b.conn.Close() })
+	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
+		b.call(domain+".enable", nil, nil)
+	}
+	return b
+}
+
+// address waits until chromium has written its port, and returns where its page
+// is spoken to.
+func (b *browser) address(portFile string, said fmt.Stringer) string {
+	b.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if data, err := os.ReadFile(portFile); err == nil {
+			if port, _, ok := strings.Cut(string(data), "\n"); ok {
+				return b.page(port)
+			}
+		}
+		if time.Now().After(deadline) {
+			b.t.Fatalf("chromium did not start within 30s: %s", said)
+		}
+	}
+}
+
+func (b *browser) page(port string) string {
+	b.t.Helper()
+	req, err := http.NewRequest(http.MethodPut, "http://127.0.0.1:"+port+"/json/new?about:blank", nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.t.Fatalf("open a page in chromium: %v", err)
+	}
+	defer resp.Body.Close()
+	var target struct {
+		URL string `json:"webSocketDebuggerUrl"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&target); err != nil || target.URL == "" {
+		b.t.Fatalf("open a page in chromium: %v", err)
+	}
+	return target.URL
+}
+
+type message struct {
+	ID     int             `json:"id"`
+	Method string          `json:"method"`
+	Params json.RawMessage `json:"params"`
+	Result json.RawMessage `json:"result"`
+	Error  *struct {
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// call sends a command and waits for its result.
+func (b *browser) call(method string, params, result any) {
+	b.t.Helper()
+	b.last++
+	if err := b.conn.WriteJSON(map[string]any{"id": b.last, "method": method, "params": params}); err != nil {
+		b.t.Fatalf("%s: %v", method, err)
+	}
+	for {
+		m := b.read()
+		if m.ID != b.last {
+			continue
+		}
+		if m.Error != nil {
+			b.t.Fatalf("%s: %s", method, m.Error.Message)
+		}
+		if result != nil {
+			if err := json.Unmarshal(m.Result, result); err != nil {
+				b.t.Fatalf("%s: %v", method, err)
+			}
+		}
+		return
+	}
+}
+
+// read takes one message and keeps what events say.
+func (b *browser) read() message {
+	b.t.Helper()
+	if err := b.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		b.t.Fatal(err)
+	}
+	var m message
+	if err := b.conn.ReadJSON(&m); err != nil {
+		b.t.Fatalf("read from chromium: %v", err)
+	}
+	switch m.Method {
+	case "Page.loadEventFired":
+		b.loaded = true
+	case "Network.requestWillBeSent":
+		var p struct {
+			Request struct{ URL string }
+		}
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			b.t.Fatal(err)
+		}
+		b.requests = append(b.requests, p.Request.URL)
+	case "Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled":
+		b.errors = append(b.errors, string(m.Params))
+	}
+	return m
+}
+
+// open loads an address and waits until it is there. Another fragment of the
+// same page loads nothing.
+func (b *browser) open(address string) {
+	b.t.Helper()
+	b.loaded = false
+	var r struct{ LoaderID string }
+	b.call("Page.navigate", map[string]any{"url": address}, &r)
+	for r.LoaderID != "" && !b.loaded {
+		b.read()
+	}
+}
+
+// eval runs an expression in the page and reads its value.
+func (b *browser) eval(expression string, value any) {
+	b.t.Helper()
+	var r struct {
+		Result    struct{ Value json.RawMessage }
+		Exception *struct{ Text string } `json:"exceptionDetails"`
+	}
+	b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	if r.Exception != nil {
+		b.t.Fatalf("%s: %s", expression, r.Exception.Text)
+	}
+	if value != nil {
+		if err := json.Unmarshal(r.Result.Value, value); err != nil {
+			b.t.Fatalf("%s gives %s: %v", expression, r.Result.Value, err)
+		}
+	}
+}
+
+// holds wants an expression to be true.
+func (b *browser) holds(what, expression string) {
+	b.t.Helper()
+	var ok bool
+	if b.eval("Boolean("+expression+")", &ok); !ok {
+		b.t.Errorf("%s: %s does not hold", what, expression)
+	}
+}
+
+// screenshot writes what is seen to a PNG file.
+func (b *browser) screenshot(name string) {
+	b.t.Helper()
+	var r struct{ Data string }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	data, err := base64.StdEncoding.DecodeString(r.Data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(name, data, 0o644); err != nil {
+		b.t.Fatal(err)
+	}
+}

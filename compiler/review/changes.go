@@ -1,0 +1,323 @@
+package review
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// JSON writes the comparison with every value in full.
+func (c *Comparison) JSON(w io.Writer) error {
+	out := *c
+	if out.Changes == nil {
+		out.Changes = []Change{}
+	}
+	for _, list := range []*[]string{&out.NowDown, &out.NoLongerDown, &out.NowTouched, &out.NoLongerTouched} {
+		if *list == nil {
+			*list = []string{}
+		}
+	}
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(&out)
+}
+
+// A bundle is changes that are the same but for their subjects.
+type bundle struct {
+	Change
+	subjects []string
+}
+
+// bundled puts changes of one weight together. What many subjects share comes
+// last: what stands alone must not drown in it.
+func (c *Comparison) bundled(weight Weight) []bundle {
+	var out []bundle
+	at := map[string]int{}
+	for _, ch := range c.Changes {
+		if ch.Weight != weight {
+			continue
+		}
+		kind, _ := subject(ch.Subject)
+		_, was, is, _ := difference(ch.Old, ch.New)
+		key := strings.Join([]string{ch.What, kind, ch.Field, was, is, strings.Join(ch.Gone, "\n"), strings.Join(ch.Come, "\n"), ch.Why}, "\x00")
+		if i, seen := at[key]; seen && ch.What == Changed {
+			out[i].subjects = append(out[i].subjects, ch.Subject)
+			continue
+		}
+		at[key] = len(out)
+		out = append(out, bundle{ch, []string{ch.Subject}})
+	}
+	slices.SortStableFunc(out, func(a, b bundle) int { return min(len(a.subjects), 4)/4 - min(len(b.subjects), 4)/4 })
+	return out
+}
+
+// difference splits two texts into what they begin with alike, the parts that
+// differ, and what they end with alike, between words.
+func difference(a, b string) (head, was, is, tail string) {
+	x, y := pieces(a), pieces(b)
+	i := 0
+	for i < len(x) && i < len(y) && x[i] == y[i] {
+		i++
+	}
+	j := 0
+	for j < len(x)-i && j < len(y)-i && x[len(x)-1-j] == y[len(y)-1-j] {
+		j++
+	}
+	return strings.Join(x[:i], ""), strings.Join(x[i:len(x)-j], ""), strings.Join(y[i:len(y)-j], ""), strings.Join(x[len(x)-j:], "")
+}
+
+// pieces splits a text into words and what stands between them.
+func pieces(s string) []string {
+	isWord := func(r byte) bool {
+		return r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= 0x80
+	}
+	var out []string
+	start := 0
+	for i := 1; i <= len(s); i++ {
+		if i == len(s) || !isWord(s[i]) || !isWord(s[i-1]) {
+			out = append(out, s[start:i])
+			start = i
+		}
+	}
+	return out
+}
+
+// around is how many letters beside a difference are shown, and whole how many a
+// text may have to be shown as it is.
+const (
+	around = 40
+	whole  = 120
+)
+
+// excerpts returns the two texts of a change, long ones around where they
+// differ. The difference itself is never cut where it may matter.
+func (ch *Change) excerpts() (was, is string) {
+	if len(ch.Old) <= whole && len(ch.New) <= whole || ch.Old == "" || ch.New == "" {
+		return ch.limit(ch.Old), ch.limit(ch.New)
+	}
+	head, was, is, tail := difference(ch.Old, ch.New)
+	if r := []rune(head); len(r) > around {
+		head = "…" + string(r[len(r)-around:])
+	}
+	if r := []rune(tail); len(r) > around {
+		tail = string(r[:around]) + "…"
+	}
+	return head + ch.limit(was) + tail, head + ch.limit(is) + tail
+}
+
+func (ch *Change) limit(s string) string {
+	if ch.Weight == Minor {
+		return shortened(s, 2*whole)
+	}
+	return s
+}
+
+// list writes what a list lost or gained.
+func (ch *Change) list(items []string, write func(string) string) string {
+	if strings.HasSuffix(ch.Field, "cscs") {
+		return write(plan.CSCList(items))
+	}
+	var out []string
+	for i, item := range items {
+		if ch.Weight == Minor && i == 6 {
+			out = append(out, fmt.Sprintf("and %d more", len(items)-i))
+			break
+		}
+		out = append(out, write(ch.limit(item)))
+	}
+	return strings.Join(out, ", ")
+}
+
+// heads are what the changes of each weight stand under.
+var heads = map[Weight]string{
+	Danger: "Look at these first",
+	Effect: "Other changes of what is done",
+	Minor:  "Words, times and order",
+}
+
+// verdict says in one line how the plans differ.
+func (c *Comparison) verdict() string {
+	if c.Same() {
+		return "The plans are the same."
+	}
+	count := map[Weight]int{}
+	order := true
+	for _, ch := range c.Changes {
+		count[ch.Weight]++
+		order = order && ch.What == Reordered && ch.Weight == Minor
+	}
+	if order {
+		return "Same effect, other order."
+	}
+	return fmt.Sprintf("%s: %d to look at first, %d that change what else is done, %d of words, times and order.",
+		counted(len(c.Changes), "change"), count[Danger], count[Effect], count[Minor])
+}
+
+// effectsOf names the CSCs that are affected in one of the two plans only.
+func (c *Comparison) effectsOf() []fact {
+	var out []fact
+	for _, f := range []struct {
+		label string
+		cscs  []string
+	}{{"Goes down now", c.NowDown}, {"Goes down no longer", c.NoLongerDown}, {"Is touched now", c.NowTouched}, {"Is touched no longer", c.NoLongerTouched}} {
+		if len(f.cscs) > 0 {
+			out = append(out, fact{f.label, countedCSCs(f.cscs)})
+		}
+	}
+	return out
+}
+
+// Text writes the comparison for a terminal.
+func (c *Comparison) Text(w io.Writer, on Terminal) error {
+	t := newText(w, on)
+	t.line("", plain, fmt.Sprintf("old: %s (%.12s)", visible(c.Old.Title), c.Old.Digest))
+	t.line("", plain, fmt.Sprintf("new: %s (%.12s)", visible(c.New.Title), c.New.Digest))
+	t.line("", bold, c.verdict())
+	for _, f := range c.effectsOf() {
+		t.line("  ", red, f.label+": "+f.text)
+	}
+	styles := map[Weight]style{Danger: red, Effect: yellow, Minor: dim}
+	for _, weight := range weights {
+		all := c.bundled(weight)
+		if len(all) == 0 {
+			continue
+		}
+		t.gap()
+		t.line("", bold, heads[weight]+":")
+		for _, b := range all {
+			t.line("  ", styles[weight], visible(b.head(func(s string) string { return s })))
+			b.values(t)
+		}
+	}
+	return t.err
+}
+
+// head is the subject, the field and what happened.
+func (b *bundle) head(code func(string) string) string {
+	text := subjects(b.subjects, code)
+	if b.Field != "" {
+		text += ", " + code(b.Field)
+	}
+	if b.What != Changed {
+		text += " " + b.What
+	}
+	if b.Why != "" {
+		text += ": " + b.Why
+	}
+	return text
+}
+
+// subjects names the subjects of a bundle, which are of one kind.
+func subjects(all []string, code func(string) string) string {
+	kind, first := subject(all[0])
+	if first == "" {
+		return kind
+	}
+	if len(all) == 1 {
+		return kind + " " + code(first)
+	}
+	var names []string
+	for _, s := range all {
+		_, name := subject(s)
+		names = append(names, name)
+	}
+	if kind == "csc" {
+		return fmt.Sprintf("%d cscs (%s)", len(all), plan.CSCList(names))
+	}
+	for i := range names {
+		names[i] = code(names[i])
+	}
+	return fmt.Sprintf("%d %ss (%s)", len(all), kind, strings.Join(names, ", "))
+}
+
+func (b *bundle) values(t *text) {
+	put := func(sign string, how style, s string) {
+		if s != "" {
+			t.line("      ", how, sign+" "+visible(oneLine(s)))
+		}
+	}
+	was, is := b.excerpts()
+	same := func(s string) string { return s }
+	put("-", red, was)
+	put("+", green, is)
+	put("-", red, b.list(b.Gone, same))
+	put("+", green, b.list(b.Come, same))
+}
+
+// Markdown writes the comparison for a pull request, a line for each change,
+// the dangerous ones first.
+func (c *Comparison) Markdown(w io.Writer) error {
+	m := &markdown{w: w}
+	m.f("# What changes in the plan\n\n")
+	m.f("%s (`%.12s` → `%.12s`)\n\n", inMarkdown(titles(c)), c.Old.Digest, c.New.Digest)
+	m.f("**%s**\n\n", c.verdict())
+	for _, f := range c.effectsOf() {
+		m.f("- **%s:** %s\n", f.label, inMarkdown(f.text))
+	}
+	if len(c.effectsOf()) > 0 {
+		m.f("\n")
+	}
+	for _, weight := range weights {
+		all := c.bundled(weight)
+		if len(all) == 0 {
+			continue
+		}
+		m.f("## %s\n\n", heads[weight])
+		folded := weight == Minor && len(all) > few
+		if folded {
+			m.fold(counted(len(all), "change"))
+		}
+		for _, b := range all {
+			m.f("- %s\n", b.markdown())
+		}
+		if folded {
+			m.end()
+		} else {
+			m.f("\n")
+		}
+	}
+	return m.err
+}
+
+func titles(c *Comparison) string {
+	if c.Old.Title == c.New.Title {
+		return c.New.Title
+	}
+	return c.Old.Title + " → " + c.New.Title
+}
+
+func (b *bundle) markdown() string {
+	code := func(s string) string {
+		s = codeSpan(oneLine(visible(s)))
+		return strings.ReplaceAll(s, "\n", " ")
+	}
+	why := b.Why
+	b.Why = ""
+	text := "**" + b.head(code) + "**"
+	if why != "" {
+		text += " " + inMarkdown(why) + "."
+	}
+	was, is := b.excerpts()
+	if was != "" || is != "" {
+		text += " " + orNothing(was, code) + " → " + orNothing(is, code)
+	}
+	if len(b.Gone) > 0 {
+		text += " − " + b.list(b.Gone, code)
+	}
+	if len(b.Come) > 0 {
+		text += " + " + b.list(b.Come, code)
+	}
+	return text
+}
+
+func orNothing(s string, code func(string) string) string {
+	if strings.TrimSpace(s) == "" {
+		return "nothing"
+	}
+	return code(s)
+}

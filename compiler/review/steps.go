@@ -1,0 +1,160 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// A placed step is a step and where it stands.
+type placed struct {
+	step  *plan.Step
+	stage string
+}
+
+// steps compares the steps. One that has another id but does the same was
+// moved.
+func (c *comparer) steps() {
+	olds, news := stepsOf(c.old), stepsOf(c.new)
+	has := func(list []placed, id string) int {
+		return slices.IndexFunc(list, func(p placed) bool { return p.step.ID == id })
+	}
+	var gone, come []placed
+	for _, p := range olds {
+		if has(news, p.step.ID) < 0 {
+			gone = append(gone, p)
+		}
+	}
+	for _, p := range news {
+		if has(olds, p.step.ID) < 0 {
+			come = append(come, p)
+		}
+	}
+	for _, p := range gone {
+		if i := counterpart(p, come); i >= 0 {
+			c.renamed[p.step.ID] = come[i].step.ID
+			come = slices.Delete(come, i, i+1)
+		}
+	}
+	for _, p := range olds {
+		id := p.step.ID
+		if to, moved := c.renamed[id]; moved {
+			id = to
+			c.add(Change{What: Moved, Subject: stepSubject(to), Old: p.step.ID, New: to})
+		}
+		if i := has(news, id); i >= 0 {
+			c.step(p.step, news[i].step)
+		} else {
+			c.add(Change{What: Removed, Subject: stepSubject(p.step.ID), Old: p.step.Title + ": " + Describe(p.step.Action.Doer)})
+		}
+	}
+	for _, p := range come {
+		c.add(Change{What: Added, Subject: stepSubject(p.step.ID), New: p.step.Title + ": " + Describe(p.step.Action.Doer)})
+	}
+	for _, s := range c.new.Stages {
+		c.stepOrder(&s)
+	}
+	c.order("final steps", "order", c.ids(c.old.Final, "final"), c.ids(c.new.Final, "final"))
+}
+
+func stepSubject(id string) string { return fmt.Sprintf("step %q", id) }
+
+func stepsOf(p *plan.Plan) []placed {
+	var out []placed
+	for s := range p.AllSteps() {
+		stage, _, _ := strings.Cut(s.ID, "/")
+		out = append(out, placed{s, stage})
+	}
+	return out
+}
+
+// counterpart finds a step that does the same under another id: the same
+// action, and the same name or title.
+func counterpart(p placed, among []placed) int {
+	name := strings.TrimPrefix(p.step.ID, p.stage+"/")
+	return slices.IndexFunc(among, func(o placed) bool {
+		alike := strings.TrimPrefix(o.step.ID, o.stage+"/") == name || o.step.Title == p.step.Title
+		return alike && brief(tree(o.step.Action)) == brief(tree(p.step.Action))
+	})
+}
+
+// step compares two forms of a step. What it needs and undoes is compared by the
+// ids that moved steps have now.
+func (c *comparer) step(old, new *plan.Step) {
+	a, b := *old, *new
+	a.ID = b.ID
+	a.Undoes = c.now(a.Undoes)
+	a.Needs = nil
+	for _, n := range old.Needs {
+		a.Needs = append(a.Needs, c.now(n))
+	}
+	c.fields(stepSubject(b.ID), "", tree(a), tree(b))
+}
+
+func (c *comparer) now(id string) string {
+	if to, moved := c.renamed[id]; moved {
+		return to
+	}
+	return id
+}
+
+// ids returns the ids that steps have now, of those that stand in the stage.
+func (c *comparer) ids(steps []plan.Step, stage string) []string {
+	var out []string
+	for _, s := range steps {
+		if id := c.now(s.ID); strings.HasPrefix(id, stage+"/") {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// stepOrder reports steps of a stage that stand in another order. That changes
+// something only for steps that wait for the same resource and not for each
+// other.
+func (c *comparer) stepOrder(s *plan.Stage) {
+	i := slices.IndexFunc(c.old.Stages, func(o plan.Stage) bool { return o.ID == s.ID })
+	if i < 0 {
+		return
+	}
+	was := common(c.ids(c.old.Stages[i].Steps, s.ID), c.ids(s.Steps, s.ID))
+	is := common(c.ids(s.Steps, s.ID), was)
+	if slices.Equal(was, is) {
+		return
+	}
+	change := Change{What: Reordered, Subject: fmt.Sprintf("stage %q", s.ID), Field: "steps", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")}
+	if shared := contended(s, was); shared != "" {
+		change.Weight = Effect
+		change.Why = "steps that use " + shared + " run in another order"
+	} else {
+		change.Why = "same effect, other order"
+	}
+	c.add(change)
+}
+
+// contended names a resource whose steps stand in another order than before,
+// though none of them needs the other.
+func contended(s *plan.Stage, was []string) string {
+	for i := range s.Steps {
+		for j := i + 1; j < len(s.Steps); j++ {
+			a, b := &s.Steps[i], &s.Steps[j]
+			r := resource(a.Action.Doer)
+			x, y := slices.Index(was, a.ID), slices.Index(was, b.ID)
+			if r != "" && r == resource(b.Action.Doer) && x > y && y >= 0 && !waitsFor(s, b.ID, a.ID) {
+				return r
+			}
+		}
+	}
+	return ""
+}
+
+// waitsFor tells whether a step needs another one, directly or not.
+func waitsFor(s *plan.Stage, id, other string) bool {
+	i := slices.IndexFunc(s.Steps, func(x plan.Step) bool { return x.ID == id })
+	if i < 0 {
+		return false
+	}
+	return slices.ContainsFunc(s.Steps[i].Needs, func(n string) bool { return n == other || waitsFor(s, n, other) })
+}

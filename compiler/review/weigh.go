@@ -1,0 +1,220 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// weigh says how closely a change must be looked at, and why.
+func (c *comparer) weigh(ch *Change) {
+	if ch.Weight != "" {
+		return
+	}
+	kind, id := subject(ch.Subject)
+	switch {
+	case ch.What == Reordered:
+		c.weighOrder(ch, kind, id)
+	case kind == "step":
+		c.weighStep(ch, id)
+	case kind == "stage":
+		weighStage(ch)
+	case kind == "csc" || kind == "host":
+		weighRow(ch, kind)
+	case kind == "targets":
+		weighTarget(ch)
+	case kind == "plan" && ch.Field == "doubts":
+		ch.Weight, ch.Why = Danger, "the rules take other facts for doubtful"
+	case kind == "plan":
+		ch.Weight, ch.Why = Danger, "this is a plan for something else"
+	default:
+		ch.Weight = Effect
+		if ch.Field == "reason" {
+			ch.Weight = Minor
+		}
+	}
+}
+
+// subject splits `step "offline/watcher"` into its kind and its name.
+func subject(s string) (kind, name string) {
+	kind, name, _ = strings.Cut(s, " ")
+	return kind, strings.Trim(name, `"`)
+}
+
+func (c *comparer) weighOrder(ch *Change, kind, id string) {
+	ch.Weight, ch.Why = Minor, "same effect, other order"
+	switch {
+	case ch.Subject == "plan" && ch.Field == "stages":
+		ch.Weight, ch.Why = Danger, "stages run in this order, one after the other"
+	case kind == "final":
+		ch.Weight, ch.Why = Effect, "final steps run in this order"
+	case kind != "step":
+	case ch.Field == "action.commands":
+		ch.Weight, ch.Why = Danger, "commands run in this order"
+	case ch.Field == "action.cscs":
+		if s, ok := c.new.Step(id); ok && s.Action.Kind() == plan.KindSetState {
+			ch.Weight, ch.Why = Danger, "the script takes CSCs in this order"
+		}
+	}
+}
+
+// safeguards are fields of a step that keep damage away, and what their change
+// may mean.
+var safeguards = map[string]string{
+	"consent":           "the operator is asked something else",
+	"principals":        "other people have to agree",
+	"doubt":             "the operator is told something else about what is doubtful",
+	"needs":             "it starts after other steps than before",
+	"onFailure":         "a failure is dealt with in another way",
+	"undoes":            "it undoes another step",
+	"action.kind":       "it does something else altogether",
+	"action.queue":      "another ScriptQueue runs it",
+	"action.state":      "CSCs are sent to another state",
+	"action.path":       "another script runs",
+	"action.standard":   "the script comes from another place",
+	"action.config":     "the script is told something else",
+	"action.accept":     "other ends of the script count as done",
+	"action.host":       "it runs on another host",
+	"action.user":       "it runs as another user",
+	"action.commands":   "other commands run",
+	"action.command":    "another command runs",
+	"action.check":      "what it has done is checked in another way",
+	"action.silent":     "other CSCs must be silent before it runs",
+	"action.purpose":    "it counts as something else",
+	"action.service":    "it is about another service",
+	"action.objects":    "something else is deleted",
+	"action.namespace":  "it deletes in another namespace",
+	"action.selector":   "another selector decides what is deleted",
+	"action.revision":   "another branch is synced",
+	"action.expect":     "another level is expected before",
+	"action.set":        "another level is set",
+	"action.muteAlarms": "alarms are treated in another way",
+}
+
+func (c *comparer) weighStep(ch *Change, id string) {
+	ch.Weight = Effect
+	switch ch.What {
+	case Removed:
+		ch.Weight, ch.Why = Danger, "it is not done any more"
+		if strings.HasPrefix(id, "final/") {
+			ch.Why = "what it undid stays as it is, also after an abort"
+		}
+		return
+	case Added:
+		ch.Weight, ch.Why = Danger, "it is done now"
+		if s, ok := c.new.Step(id); ok && slices.Contains([]plan.Kind{plan.KindManual, plan.KindAnnounce, plan.KindAwaitState}, s.Action.Kind()) {
+			ch.Weight, ch.Why = Effect, ""
+		}
+		return
+	case Moved:
+		ch.Weight, ch.Why = Danger, "it runs at another time, under another consent"
+		if from, _, _ := strings.Cut(ch.Old, "/"); strings.HasPrefix(id, from+"/") {
+			ch.Weight, ch.Why = Minor, "only its name is another"
+		}
+		return
+	}
+	field, _, _ := strings.Cut(ch.Field, "[")
+	why, guards := safeguards[field]
+	switch {
+	case guards:
+		ch.Weight, ch.Why = Danger, why
+		if ch.New == "" && len(ch.Come) == 0 && slices.Contains([]string{"consent", "doubt", "principals", "needs", "action.check", "action.silent"}, field) {
+			ch.Why = "it is dropped"
+		}
+	case field == "action.cscs" || field == "action.want":
+		ch.Weight, ch.Why = Danger, c.cscWhy(ch, id)
+	case field == "action.resources" || field == "action.application" || field == "action.applications":
+		ch.Weight, ch.Why = Danger, "something else is synced or looked at"
+	case field == "timeout":
+		ch.Why = "the operator is asked sooner or later"
+		ch.Weight = Danger
+	case slices.Contains([]string{"title", "byHand", "source", "takes"}, field):
+		ch.Weight = Minor
+		if field == "byHand" {
+			ch.Why = "what a person does instead"
+		}
+	}
+}
+
+// cscWhy says what it means that a step names other CSCs.
+func (c *comparer) cscWhy(ch *Change, id string) string {
+	s, ok := c.new.Step(id)
+	if !ok {
+		return ""
+	}
+	var guarded []string
+	for _, name := range ch.Come {
+		if row, ok := c.new.CSC(name); ok && row.Principal != "" {
+			guarded = append(guarded, fmt.Sprintf("%s (%s)", name, row.Principal))
+		}
+	}
+	of := ""
+	if len(guarded) > 0 {
+		of = ": among them " + strings.Join(guarded, "; ")
+	}
+	switch a := s.Action.Doer.(type) {
+	case *plan.SetState:
+		return fmt.Sprintf("other CSCs are sent to %s%s", a.State, of)
+	case *plan.Delete:
+		return "Jobs of other CSCs are deleted" + of
+	case *plan.AwaitState:
+		return "other CSCs or states are waited for"
+	case *plan.Sync:
+		return "images of other CSCs are waited for"
+	}
+	return "other CSCs are concerned"
+}
+
+func weighStage(ch *Change) {
+	switch {
+	case ch.What == Removed || ch.What == Added:
+		ch.Weight = Danger
+	case ch.Field == "consent":
+		ch.Weight, ch.Why = Danger, "the operator consents to something else"
+	case ch.Field == "principals":
+		ch.Weight, ch.Why = Danger, "other people have to agree"
+	case ch.Field == "doubts":
+		ch.Weight, ch.Why = Danger, "the operator is told something else about what is doubtful"
+		if len(ch.Gone) > 0 && len(ch.Come) == 0 {
+			ch.Why = "a doubt is not asked any more"
+		}
+	default:
+		ch.Weight = Minor
+	}
+}
+
+func weighRow(ch *Change, kind string) {
+	ch.Weight = Danger
+	switch {
+	case ch.What == Removed:
+		ch.Why = "selectors are not held against it any more"
+	case ch.What == Added:
+		ch.Weight = Effect
+	case ch.Field == "image":
+		ch.Why = "another image runs"
+	case ch.Field == "expect":
+		ch.Why = "it ends in another state"
+	case ch.Field == "comesUp":
+		ch.Why = "it is expected in another state after its start"
+	case ch.Field == "principal":
+		ch.Why = "somebody else must have agreed"
+	case kind == "host":
+		ch.Why = "commands run elsewhere, or as somebody else"
+	default:
+		ch.Why = "it is looked for elsewhere"
+	}
+}
+
+func weighTarget(ch *Change) {
+	ch.Weight, ch.Why = Danger, "the plan talks to another system"
+	switch {
+	case strings.HasPrefix(ch.Field, "pages") || ch.Field == "love.view":
+		ch.Weight, ch.Why = Minor, ""
+	case ch.Field == "slack.channel":
+		ch.Weight, ch.Why = Effect, "messages go elsewhere"
+	case ch.Field == "efd.lag":
+		ch.Weight, ch.Why = Effect, ""
+	}
+}

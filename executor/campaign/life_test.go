@@ -1,0 +1,233 @@
+package campaign
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"sync"
+
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// journalName is the name of the journal on the disks of the campaign.
+const journalName = "plan.json.journal"
+
+// life is one executor.
+type life struct {
+	site    *rehearsal.Site
+	trigger trigger
+
+	mu     sync.Mutex
+	dead   bool
+	end    context.CancelFunc
+	owned  []io.Closer // listeners and connections
+	count  int         // of records, requests or answers on the way to the trigger
+	armed  bool        // the trigger's record is on the disk, or its effect was answered
+	passed int         // requests or answers since
+}
+
+// owns takes something that ends with the life; false if it has ended.
+func (l *life) owns(c io.Closer) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		c.Close()
+		return false
+	}
+	l.owned = append(l.owned, c)
+	return true
+}
+
+// die ends the life at once.
+func (l *life) die() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.dieLocked()
+}
+
+func (l *life) dieLocked() {
+	if l.dead {
+		return
+	}
+	l.dead = true
+	for _, c := range l.owned {
+		c.Close()
+	}
+	if l.end != nil {
+		l.end()
+	}
+}
+
+func (l *life) died() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead
+}
+
+// request decides over data on its way to a system.
+func (l *life) request() (pass bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.dead:
+	case l.trigger.On == onRequest && l.armed:
+		if l.passed++; l.passed == l.trigger.After {
+			l.dieLocked()
+		}
+	case l.trigger.On == onEffect && l.armed:
+		l.dieLocked()
+	}
+	return !l.dead
+}
+
+// answer decides over data on its way back. An effect that the site's record
+// has by then was had before its answer is delivered.
+func (l *life) answer() (pass bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.dead:
+	case l.trigger.On == onAnswer && l.armed:
+		if l.passed++; l.passed == l.trigger.After {
+			l.dieLocked()
+		}
+	case l.trigger.On == onEffect && !l.armed && countOf(l.site.Record(), l.trigger.Key) >= l.trigger.N:
+		if l.trigger.At == middle {
+			l.dieLocked()
+		}
+		l.armed = true
+	}
+	return !l.dead
+}
+
+func countOf(effects []rehearsal.Effect, of string) (n int) {
+	for _, e := range effects {
+		if key(e) == of {
+			n++
+		}
+	}
+	return n
+}
+
+// writing decides over a record on its way into the journal: how many of its
+// bytes get there, and whether the life ends when they have.
+func (l *life) writing(line []byte) (at position, fires bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.trigger.On == onEffect && l.armed {
+		return before, true
+	}
+	if l.armed || l.trigger.On == onEffect || l.trigger.On == "" {
+		return "", false
+	}
+	var r journal.Record
+	if json.Unmarshal(line, &r) != nil || l.trigger.Key != "" && recordKey(&r) != l.trigger.Key {
+		return "", false
+	}
+	if l.count++; l.count != l.trigger.N {
+		return "", false
+	}
+	if l.trigger.On == onRecord {
+		return l.trigger.At, true
+	}
+	return after, false
+}
+
+// recordKey names a record within a run.
+func recordKey(r *journal.Record) string {
+	about := r.Step
+	if about == "" {
+		about = r.Stage
+	}
+	return about + " " + string(r.Event)
+}
+
+// arm is called when the record of a request or an answer is on the disk.
+func (l *life) arm() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = true
+}
+
+// mortal is a disk under a life's journal.
+type mortal struct {
+	*life
+	disk *journaltest.Disk
+}
+
+func (m mortal) OpenFile(name string, flag int, perm fs.FileMode) (journal.File, error) {
+	if m.died() {
+		return nil, journaltest.ErrCrashed
+	}
+	f, err := m.disk.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return &mortalFile{File: f, life: m.life, journal: name == journalName}, nil
+}
+
+func (m mortal) SyncDir(dir string) error {
+	if m.died() {
+		return journaltest.ErrCrashed
+	}
+	return m.disk.SyncDir(dir)
+}
+
+type mortalFile struct {
+	journal.File
+	life    *life
+	journal bool
+	then    func() // when what was written is on the disk
+}
+
+func (f *mortalFile) WriteAt(p []byte, off int64) (int, error) {
+	if f.life.died() {
+		return 0, journaltest.ErrCrashed
+	}
+	if !f.journal {
+		return f.File.WriteAt(p, off)
+	}
+	at, fires := f.life.writing(p)
+	switch {
+	case !fires && at == after:
+		f.then = f.life.arm
+	case !fires:
+	case at == before:
+		f.life.die()
+		return 0, journaltest.ErrCrashed
+	case at == middle:
+		n, _ := f.File.WriteAt(p[:len(p)/2], off)
+		f.life.die()
+		return n, journaltest.ErrCrashed
+	default:
+		f.then = f.life.die
+	}
+	return f.File.WriteAt(p, off)
+}
+
+func (f *mortalFile) Truncate(size int64) error {
+	if f.life.died() {
+		return journaltest.ErrCrashed
+	}
+	return f.File.Truncate(size)
+}
+
+func (f *mortalFile) Sync() error {
+	if f.life.died() {
+		return journaltest.ErrCrashed
+	}
+	if err := f.File.Sync(); err != nil {
+		return err
+	}
+	if f.then != nil {
+		f.then()
+		f.then = nil
+	}
+	if f.life.died() {
+		return journaltest.ErrCrashed
+	}
+	return nil
+}

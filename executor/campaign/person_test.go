@@ -1,0 +1,136 @@
+package campaign
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// person leads the run: does what the manual steps ask for, and answers what is
+// in doubt by what is so, not by what csu shows.
+type person struct {
+	c *world
+
+	mu     sync.Mutex
+	hands  []hand // what was done by hand
+	shown  map[string]int
+	waited map[string]int
+}
+
+// hand is a manual step that the person has done, when the site's record had so
+// many effects.
+type hand struct {
+	step string
+	at   int
+}
+
+func newPerson(c *world) *person {
+	return &person{c: c, shown: map[string]int{}, waited: map[string]int{}}
+}
+
+func (p *person) did(step string) bool {
+	return slices.ContainsFunc(p.hands, func(h hand) bool { return h.step == step })
+}
+
+func (p *person) Tell(operator.Event) {}
+
+func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ctx.Err() != nil {
+		return operator.Answer{}, ctx.Err()
+	}
+	answer := operator.Answer{Choice: operator.Yes, By: "Ana", Via: "terminal", Reason: "so it is"}
+	switch q.Topic {
+	case operator.Manual, operator.Handover:
+		p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
+	case operator.Failed:
+		answer.Choice = operator.Retry
+	case operator.InDoubt:
+		p.shown[q.Step]++
+		if strings.TrimSpace(q.Reading) == "" {
+			return answer, fmt.Errorf("step %q is in doubt, and no evidence is shown", q.Step)
+		}
+		var err error
+		if answer.Choice, err = p.truth(q.Step); err != nil {
+			return answer, err
+		}
+	}
+	if !slices.Contains(q.Choices, answer.Choice) {
+		return answer, fmt.Errorf("%s of %q: %q is not offered", q.Topic, q.Step, answer.Choice)
+	}
+	return answer, nil
+}
+
+// truth looks at the site for what became of the step's last attempt.
+func (p *person) truth(id string) (operator.Choice, error) {
+	s, err := executor.ReadState(p.c.disk, journalName, p.c.plan, p.c.digest)
+	if err != nil {
+		return "", err
+	}
+	st := s.Steps[id]
+	record := p.c.site.Record()
+	seen := func(is func(rehearsal.Effect) bool) bool { return slices.ContainsFunc(record, is) }
+	begun, over := false, false
+	switch a := st.Step.Action.Doer.(type) {
+	case *plan.Manual:
+		begun = p.did(id)
+		over = begun
+	case *plan.Announce:
+		begun = p.did(id) || seen(func(e rehearsal.Effect) bool {
+			return e.Kind == rehearsal.MessagePosted && e.Subject == a.Channel && e.Detail == a.Text
+		})
+		over = begun
+	case *plan.Script, *plan.SetState:
+		mine := func(e rehearsal.Effect) bool { return strings.HasPrefix(e.Identity+"/", st.Identity+"/") }
+		begun = seen(func(e rehearsal.Effect) bool { return e.Kind == rehearsal.ScriptAdded && mine(e) })
+		over = seen(func(e rehearsal.Effect) bool { return e.Kind == rehearsal.ScriptEnded && mine(e) })
+	case *plan.Sync:
+		begun = seen(func(e rehearsal.Effect) bool {
+			return e.Kind == rehearsal.SyncStarted && strings.Contains(e.Identity, st.Identity)
+		})
+		over = seen(func(e rehearsal.Effect) bool {
+			return e.Kind == rehearsal.SyncEnded && strings.Contains(e.Identity, st.Identity)
+		})
+	case *plan.SSH:
+		found, err := filepath.Glob(filepath.Join(p.c.dir, "hosts", a.Host, "home", "*", ".csu", strings.ReplaceAll(st.Identity, "/", "_")))
+		if err != nil {
+			return "", err
+		}
+		if begun = len(found) > 0; begun {
+			_, err := os.Stat(filepath.Join(found[0], "status"))
+			over = err == nil
+		}
+	case *plan.Reboot:
+		begun = seen(func(e rehearsal.Effect) bool {
+			return e.Kind == rehearsal.Rebooted && e.Subject == a.Host && e.Time.After(st.Began)
+		})
+		over = begun && seen(func(e rehearsal.Effect) bool {
+			return e.Kind == rehearsal.HostUp && e.Subject == a.Host && e.Time.After(st.Began)
+		})
+	case *plan.Compatibility:
+		begun = seen(func(e rehearsal.Effect) bool { return e.Kind == rehearsal.LevelChanged && !e.Time.Before(st.Began) })
+		over = begun
+	default:
+		return "", fmt.Errorf("step %q of kind %s can't be in doubt for its probe", id, a.Kind())
+	}
+	switch {
+	case over:
+		return operator.Happened, nil
+	case !begun:
+		return operator.NotHappened, nil
+	}
+	if p.waited[id]++; p.waited[id] > 50 {
+		return "", fmt.Errorf("step %q: it is in doubt for ever", id)
+	}
+	return operator.KeepWaiting, nil
+}

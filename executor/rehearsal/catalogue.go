@@ -1,0 +1,226 @@
+package rehearsal
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// The names of faults that the model asks for.
+const (
+	cscStuck         = "csc-stuck"
+	cscStaysStandby  = "csc-stays-standby"
+	cscFaults        = "csc-faults"
+	cscNeverHeard    = "csc-never-heard"
+	cscSaysStandby   = "csc-says-standby"
+	podNeverStarts   = "pod-never-starts"
+	imagePullSlow    = "image-pull-slow"
+	hostUnreachable  = "host-unreachable"
+	hostHangs        = "host-hangs"
+	hostDrops        = "host-drops"
+	hostDiskFull     = "host-disk-full"
+	hostKeyChanged   = "host-key-changed"
+	hostCommandFails = "host-command-fails"
+	hostCommandHangs = "host-command-hangs"
+	queuePaused      = "queue-paused"
+	scriptLoadFails  = "script-load-fails"
+	scriptConfFails  = "script-configure-fails"
+	scriptFails      = "script-fails"
+	loveTokenExpires = "love-token-expires"
+	loveAckLost      = "love-ack-lost"
+	loveDown         = "love-down"
+	efdLags          = "efd-lags"
+	efdDown          = "efd-down"
+	efdError         = "efd-error"
+	syncFails        = "sync-fails"
+	syncBlocked      = "sync-blocked"
+	syncTakenOver    = "sync-taken-over"
+	apiAway          = "api-away"
+	registryRefuses  = "registry-refuses"
+	registryOther    = "registry-other-level"
+	slackBusy        = "slack-busy"
+	slackDown        = "slack-down"
+	laptopSleeps     = "laptop-sleeps"
+	networkLost      = "network-lost"
+)
+
+// efdLate is how late data come in while the EFD lags.
+const efdLate = time.Minute
+
+// slackRefusals is how many messages a busy Slack turns away, one after the
+// other.
+const slackRefusals = 2
+
+var catalogue = []entry{
+	{Fault: Fault{cscStuck, "CSC", "The CSC fails every state command."}, usual: sentCSC},
+	{Fault: Fault{cscStaysStandby, "CSC", "The CSC stays in STANDBY: it fails the commands that lead out of it."}, usual: sentCSC},
+	{Fault: Fault{cscFaults, "CSC", "The CSC goes to FAULT at its first state command."}, usual: sentCSC},
+	{Fault: Fault{cscNeverHeard, "CSC", "The CSC sends no heartbeat when it is started again."}, usual: syncedCSC},
+	{Fault: Fault{cscSaysStandby, "CSC", "The CSC goes OFFLINE without saying so: STANDBY stays its last word."}, usual: sentCSC},
+	{Fault: Fault{podNeverStarts, "CSC", "The pod of the CSC's new Job never starts."}, usual: syncedCSC,
+		end: func(s *Site, subject string) { s.cluster.startPods(s.byName[subject]) }},
+	{Fault: Fault{imagePullSlow, "CSC", "The pull of the CSC's image takes twenty minutes."}, usual: syncedCSC},
+
+	{Fault: Fault{hostUnreachable, "host", "The host refuses every connection."}, usual: firstHost},
+	{Fault: Fault{hostHangs, "host", "The host takes connections and never answers."}, usual: firstHost,
+		end: func(s *Site, subject string) { s.hosts[subject].disconnect() }},
+	{Fault: Fault{hostDrops, "host", "The host drops its connections when the first command has begun, and takes none for two minutes."}, usual: firstHost},
+	{Fault: Fault{hostDiskFull, "host", "The host's disk is full."}, usual: firstHost,
+		end: func(s *Site, subject string) { _ = os.Remove(s.hosts[subject].fullDisk()) }}, // if it is there
+	{Fault: Fault{hostKeyChanged, "host", "The host shows another key than the one in known_hosts."}, usual: firstHost},
+	{Fault: Fault{hostCommandFails, "host", "Every command of the plan on the host ends with status 1."}, usual: firstHost},
+	{Fault: Fault{hostCommandHangs, "host", "The first command of the plan on the host hangs until it is killed."}, usual: firstHost},
+
+	{Fault: Fault{queuePaused, "", "The ScriptQueues are paused when the upgrade begins."}},
+	{Fault: Fault{scriptLoadFails, "path", "The first run of the script fails to load."}, usual: firstScript},
+	{Fault: Fault{scriptConfFails, "path", "The first run of the script fails to configure."}, usual: firstScript},
+	{Fault: Fault{scriptFails, "path", "The first run of the script fails half way, and with that pauses its queue; of set_summary_state.py the first run with several CSCs."}, usual: firstScript},
+
+	{Fault: Fault{loveTokenExpires, "", "LOVE forgets its tokens after the first script was added."}, usual: hasScript, on: []moment{ScriptAdded},
+		begin: func(s *Site, _ string) { clear(s.love.tokens) }},
+	{Fault: Fault{loveAckLost, "command", "LOVE answers 504 to the first such command, although it is carried out."},
+		usual: func(p *plan.Plan) string {
+			if hasScript(p) == "" {
+				return ""
+			}
+			return "add"
+		}},
+	{Fault: Fault{loveDown, "", "LOVE is down for ten minutes, from its first command on."}, usual: hasScript, on: []moment{loveCommanded}, lasts: 10 * time.Minute},
+
+	{Fault: Fault{efdLags, "", "The EFD lags by a minute, for ten minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 10 * time.Minute,
+		begin: func(s *Site, _ string) { s.efd.reached = s.efd.horizon(s.clk.Now()) }},
+	{Fault: Fault{efdDown, "", "The EFD is down for ten minutes, from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 10 * time.Minute},
+	{Fault: Fault{efdError, "", "The EFD answers every query with an error in a 200, for five minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 5 * time.Minute},
+
+	{Fault: Fault{syncFails, "application", "The first sync of the application fails."}, usual: firstApplication},
+	{Fault: Fault{syncBlocked, "application", "A sync window blocks the sync of the application."}, usual: firstApplication,
+		end: func(s *Site, subject string) {
+			if a := s.cluster.applications[subject]; a.running() {
+				s.cluster.carryOut(a)
+			}
+		}},
+	{Fault: Fault{syncTakenOver, "application", "Another operation takes the place of the first sync of the application."}, usual: firstApplication},
+	{Fault: Fault{apiAway, "", "The API server is away for two minutes, from the first Job that is deleted or sync that is begun on."}, usual: hasCluster,
+		on: []moment{JobDeleted, SyncStarted}, lasts: 2 * time.Minute,
+		begin: func(s *Site, _ string) { s.apiGate.shut() },
+		end:   func(s *Site, _ string) { s.apiGate.open() }},
+
+	{Fault: Fault{registryRefuses, "", "The registry refuses changes for ten minutes, from the first on."}, usual: hasRegistry, on: []moment{registryAsked}, lasts: 10 * time.Minute},
+	{Fault: Fault{registryOther, "level", "The registry is found at another compatibility level."},
+		usual: func(p *plan.Plan) string {
+			if hasRegistry(p) == "" {
+				return ""
+			}
+			return "BACKWARD"
+		},
+		begin: func(s *Site, subject string) { s.registry.level = subject }},
+
+	{Fault: Fault{slackBusy, "", "Slack answers 429 to the first two messages, and wants a second between any two."}},
+	{Fault: Fault{slackDown, "", "Slack is down for ten minutes, from the first hand-over on, or from the first message where there is none."}, on: []moment{messageArrives}, lasts: 10 * time.Minute},
+
+	{Fault: Fault{laptopSleeps, "", "The operator's laptop sleeps for an hour, from the first script, command or sync on; a shell with job control then wants fg."},
+		on: []moment{ScriptAdded, CommandRun, SyncStarted}, lasts: time.Hour,
+		begin: (*Site).fallAsleep, end: (*Site).wakeUp},
+	{Fault: Fault{networkLost, "", "The operator's laptop loses the network for ten minutes, from the first script, command or sync on: every connection is cut."},
+		on: []moment{ScriptAdded, CommandRun, SyncStarted}, lasts: 10 * time.Minute,
+		begin: func(s *Site, _ string) { s.eachGate((*gate).shut) },
+		end:   func(s *Site, _ string) { s.eachGate((*gate).open) }},
+}
+
+// subjects are those that a plan has, by what they are.
+func subjects(p *plan.Plan) map[string][]string {
+	all := map[string][]string{
+		"CSC": {}, "host": {}, "application": {}, "path": {},
+		"command": {"add", "resume"}, "level": plan.Levels,
+	}
+	add := func(kind, name string) {
+		if !slices.Contains(all[kind], name) {
+			all[kind] = append(all[kind], name)
+		}
+	}
+	for i := range p.CSCs {
+		add("CSC", p.CSCs[i].CSC)
+	}
+	for i := range p.Hosts {
+		add("host", p.Hosts[i].Name)
+	}
+	for step := range p.AllSteps() {
+		switch a := step.Action.Doer.(type) {
+		case *plan.SetState:
+			add("path", setStatePath)
+		case *plan.Script:
+			add("path", a.Path)
+		case *plan.Sync:
+			add("application", a.Application)
+		}
+	}
+	return all
+}
+
+// firstOf returns what pick takes of the first of the plan's steps of that kind
+// of action, from which it takes anything; "" if there is none.
+func firstOf[D plan.Doer](p *plan.Plan, pick func(D) string) string {
+	for step := range p.AllSteps() {
+		if a, ok := step.Action.Doer.(D); ok {
+			if found := pick(a); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// common picks the first of the CSCs that no other part of the upgrade hangs on.
+func common(cscs []string) string {
+	for _, name := range cscs {
+		component, _, _ := strings.Cut(name, ":")
+		if component != "Watcher" && component != "ScriptQueue" && plan.ValidCSC(name) {
+			return name
+		}
+	}
+	return ""
+}
+
+func sentCSC(p *plan.Plan) string {
+	return firstOf(p, func(a *plan.SetState) string { return common(a.CSCs) })
+}
+
+func syncedCSC(p *plan.Plan) string {
+	return firstOf(p, func(a *plan.Sync) string { return common(a.CSCs) })
+}
+
+func firstHost(p *plan.Plan) string { return firstOf(p, func(a *plan.SSH) string { return a.Host }) }
+
+func firstApplication(p *plan.Plan) string {
+	return firstOf(p, func(a *plan.Sync) string { return a.Application })
+}
+
+func firstScript(p *plan.Plan) string {
+	for step := range p.AllSteps() {
+		switch a := step.Action.Doer.(type) {
+		case *plan.SetState:
+			return setStatePath
+		case *plan.Script:
+			return a.Path
+		}
+	}
+	return ""
+}
+
+// hasScript, hasCluster and hasRegistry say whether the plan has a step of
+// theirs, for faults without a subject.
+func hasScript(p *plan.Plan) string { return firstScript(p) }
+
+func hasCluster(p *plan.Plan) string {
+	if a := firstApplication(p); a != "" {
+		return a
+	}
+	return firstOf(p, func(a *plan.Delete) string { return string(a.Objects) })
+}
+
+func hasRegistry(p *plan.Plan) string {
+	return firstOf(p, func(a *plan.Compatibility) string { return a.Set })
+}

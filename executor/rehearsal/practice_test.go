@@ -1,0 +1,313 @@
+package rehearsal
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// practiceSpeed leaves a busy machine time: what it takes for a look is little
+// of the site's time.
+const practiceSpeed = 900
+
+// reply is what the operator of a rehearsal does at a question.
+type reply struct {
+	topic  operator.Topic
+	step   string
+	says   []string // what the question's text or reading must tell
+	do     func(*practice)
+	choice operator.Choice
+	reason string
+}
+
+// practice is a rehearsal with an operator who answers what is asked for: yes to
+// consents and manual steps, and the replies in their order to what goes wrong.
+type practice struct {
+	t       *testing.T
+	site    *Site
+	plan    *plan.Plan
+	journal string
+	replies []reply
+	mu      sync.Mutex
+	seen    strings.Builder // what the operator sees of what goes wrong
+}
+
+func newPractice(t *testing.T, p *plan.Plan, faults ...string) *practice {
+	t.Helper()
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := Start(t.Context(), Config{Plan: p, Digest: digest, Dir: t.TempDir(), Speed: practiceSpeed, Seed: 1, Faults: faults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &practice{t: t, site: s, plan: p, journal: filepath.Join(t.TempDir(), "journal")}
+}
+
+func (r *practice) options() executor.Options {
+	r.t.Helper()
+	m, err := sitemap.Read(filepath.Join(r.site.dir, MapFile))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	systems, err := executor.Connect(r.plan, m, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return executor.Options{
+		Plan: r.plan, Digest: m.Digest, PlanFile: "plan.json", Journal: r.journal, SiteMap: filepath.Join(m.Dir, MapFile),
+		Systems: systems, Operator: r, Name: "Ana", Version: "test", Clock: systems.Clock, Lease: executor.NewLease(r.plan, systems),
+		SkipPreflight: "a test",
+	}
+}
+
+// run carries the plan out, or takes it up, and returns how that ended.
+func (r *practice) run(change ...func(*executor.Options)) executor.Result {
+	r.t.Helper()
+	o := r.options()
+	if _, err := os.Stat(r.journal); err == nil {
+		o.Resume = true
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	ctx, cancel := context.WithTimeout(r.t.Context(), 5*time.Minute)
+	defer cancel()
+	got, err := executor.Run(ctx, o)
+	if err != nil {
+		r.t.Fatalf("Run = %v\n%s\n%s", err, r.seen.String(), r.site.tail(20))
+	}
+	return got
+}
+
+// complete carries the plan out to its end, and compares the site's record with
+// what such a run may do.
+func (r *practice) complete() {
+	r.t.Helper()
+	got := r.run()
+	if got.End != executor.Completed {
+		r.t.Fatalf("the run ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
+	}
+	if len(r.replies) > 0 {
+		r.t.Errorf("nobody asked about %s of %q\n%s", r.replies[0].topic, r.replies[0].step, r.seen.String())
+	}
+	r.nothingTwice()
+}
+
+// nothingTwice reads in the site's record that no attempt had its effect twice,
+// and that every CSC is where it should be.
+func (r *practice) nothingTwice() {
+	r.t.Helper()
+	times := map[string]int{}
+	for _, e := range r.site.Record() {
+		switch e.Kind {
+		case ScriptAdded, SyncStarted, JobDeleted, NamespaceGone, JobCreated:
+			if e.Identity != "" {
+				times[e.Kind+" "+e.Identity]++
+			}
+		case CSCDuplicate, FaultFailed:
+			r.t.Errorf("%s: %s %s", e.Kind, e.Subject, e.Detail)
+		}
+	}
+	for what, n := range times {
+		if n > 1 {
+			r.t.Errorf("%d times: %s", n, what)
+		}
+	}
+	if astray := Summarize(r.plan, r.site.Record()).Astray; len(astray) > 0 {
+		r.t.Errorf("not where they should be: %s", strings.Join(astray, ", "))
+	}
+}
+
+// Ask implements [operator.Operator].
+func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	r.mu.Lock()
+	next := reply{choice: operator.Yes}
+	expected := true
+	switch q.Topic {
+	case operator.StageConsent, operator.StepConsent, operator.Doubt, operator.Manual:
+		if len(r.replies) > 0 && r.replies[0].topic == q.Topic && r.replies[0].step == q.Step {
+			next, r.replies = r.replies[0], r.replies[1:]
+		}
+	default:
+		r.note("\n? %s: %s\n%s%s  [%s]\n", q.Topic, q.Step, indented(q.Text), indented(q.Reading), choices(q))
+		expected = len(r.replies) > 0 && r.replies[0].topic == q.Topic && r.replies[0].step == q.Step
+		if expected {
+			next, r.replies = r.replies[0], r.replies[1:]
+		}
+	}
+	r.mu.Unlock()
+	if !expected {
+		r.t.Errorf("%s of %q was not expected:\n%s", q.Topic, q.Step, r.seen.String())
+		return operator.Answer{Choice: operator.Stop}, fmt.Errorf("nobody knows an answer to %s of %q", q.Topic, q.Step)
+	}
+	for _, want := range next.says {
+		if !strings.Contains(q.Text+"\n"+q.Reading, want) {
+			r.t.Errorf("%s of %q does not tell %q:\n%s\n%s", q.Topic, q.Step, want, q.Text, q.Reading)
+		}
+	}
+	if next.do != nil {
+		next.do(r)
+	}
+	if next.topic != "" {
+		r.mu.Lock()
+		r.note("> %s%s\n", next.choice, map[bool]string{true: ": " + next.reason}[next.reason != ""])
+		r.mu.Unlock()
+	}
+	return operator.Answer{Choice: next.choice, Reason: next.reason, By: "Ana", Via: "terminal"}, ctx.Err()
+}
+
+// Tell implements [operator.Operator].
+func (r *practice) Tell(e operator.Event) {
+	switch e.Kind {
+	case operator.StepFailed, operator.StepInDoubt, operator.StepSkipped, operator.Notice:
+		if strings.Contains(e.Text, "went on without preflight") {
+			return
+		}
+		r.mu.Lock()
+		r.note("! %s %s\n%s", e.Kind, e.Step, indented(e.Text))
+		r.mu.Unlock()
+	}
+}
+
+func (r *practice) note(format string, args ...any) { fmt.Fprintf(&r.seen, format, args...) }
+
+func choices(q operator.Question) string {
+	var names []string
+	for _, c := range q.Choices {
+		names = append(names, string(c))
+	}
+	return strings.Join(names, ", ")
+}
+
+func indented(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "  " + strings.ReplaceAll(text, "\n", "\n  ") + "\n"
+}
+
+// passing is what differs from one rehearsal to the next.
+var passing = []struct {
+	what *regexp.Regexp
+	with string
+}{
+	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "TIME"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+(->127\.0\.0\.1:\d+)?`), "ADDRESS"},
+	{regexp.MustCompile(`csu-[0-9a-f]{12}`), "csu-RUN"},
+	{regexp.MustCompile(`script \d{6}`), "script NUMBER"},
+	{regexp.MustCompile(`for \d+[hms0-9.]+s?\b`), "for DURATION"},
+	{regexp.MustCompile(`(/[A-Za-z0-9_.-]+)+/hosts/`), "FOLDER/hosts/"},
+	{regexp.MustCompile(`(/[A-Za-z0-9_.-]+)+/known_hosts(:\d+)?`), "KNOWN_HOSTS"},
+	{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]+`), "FINGERPRINT"},
+	{regexp.MustCompile(`[0-9a-f]{40}`), "COMMIT"},
+	{regexp.MustCompile(`(read tcp ADDRESS: )?(read|write): connection reset by peer|EOF|(read|write) tcp ADDRESS: use of closed network connection`), "CONNECTION LOST"},
+}
+
+// transcript is what the operator saw, without what differs each time.
+func (r *practice) transcript() string {
+	r.mu.Lock()
+	text := r.seen.String()
+	r.mu.Unlock()
+	for _, p := range passing {
+		text = p.what.ReplaceAllString(text, p.with)
+	}
+	return text
+}
+
+// golden compares what the operator saw with a file. UPDATE=1 writes the file.
+func (r *practice) golden(name, head string) {
+	r.t.Helper()
+	file := filepath.Join("testdata", "faults", name+".txt")
+	got := head + "\n" + r.transcript()
+	if os.Getenv("UPDATE") != "" {
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if got != string(want) {
+		r.t.Errorf("%s is not what the operator sees now (UPDATE=1 renews it):\n%s", file, got)
+	}
+}
+
+// What a person does at the site.
+
+// mend has a person end a fault.
+func mend(name string) func(*practice) {
+	return func(r *practice) {
+		r.site.mu.Lock()
+		defer r.site.mu.Unlock()
+		for _, f := range r.site.faults {
+			if f.Name == name {
+				r.site.endFault(f)
+			}
+		}
+	}
+}
+
+// outlast has the operator wait until a fault is over.
+func outlast(name string) func(*practice) {
+	return func(r *practice) {
+		r.wait("the end of "+name, func() bool { return !r.site.knows(name, "") })
+	}
+}
+
+// wait waits for what the model comes to.
+func (r *practice) wait(what string, holds func() bool) {
+	for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(5 * time.Millisecond) {
+		r.site.mu.Lock()
+		ok := holds()
+		r.site.mu.Unlock()
+		if ok {
+			return
+		}
+	}
+	r.t.Errorf("in vain waited for %s\n%s", what, r.site.tail(15))
+}
+
+// kinds counts the effects of a kind.
+func (r *practice) count(kind, subject string) int {
+	n := 0
+	for _, e := range r.site.Record() {
+		if e.Kind == kind && (subject == "" || e.Subject == subject) {
+			n++
+		}
+	}
+	return n
+}
+
+// identities are those of the effects of a kind, in their order, without the run.
+func (r *practice) identities(kind string) []string {
+	var found []string
+	for _, e := range r.site.Record() {
+		if _, own, is := strings.Cut(e.Identity, "/"); e.Kind == kind && is {
+			found = append(found, own)
+		}
+	}
+	return slices.Clip(found)
+}
