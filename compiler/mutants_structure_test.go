@@ -241,7 +241,9 @@ func sequence(add adder) {
 	add("move a step to the first stage", move(func(*plan.Plan, int) int { return 0 }))
 	add("move a step to the last stage", move(func(p *plan.Plan, _ int) int { return len(p.Stages) - 1 }))
 	add("reverse the CSCs of a set-state step to OFFLINE that takes down queues", eachAction(
-		func(a *plan.SetState) bool { return a.State == plan.Offline && strings.HasPrefix(a.CSCs[0], "ScriptQueue:") },
+		func(a *plan.SetState) bool {
+			return a.State == plan.Offline && strings.HasPrefix(a.CSCs[0], "ScriptQueue:")
+		},
 		func(_ *plan.Plan, _ *plan.Step, a *plan.SetState) { slices.Reverse(a.CSCs) }))
 }
 

@@ -65,8 +65,12 @@ func actionValues(add adder) {
 		a.Namespace = otherOf(a.Namespace, "simonyitel", "auxtel")
 	}))
 	add("an unknown namespace", eachAction(func(a *plan.Delete) bool { return a.Objects == plan.Jobs }, func(_ *plan.Plan, _ *plan.Step, a *plan.Delete) { a.Namespace = misspell(a.Namespace) }))
-	add("another selector", eachAction(always[*plan.Delete], func(_ *plan.Plan, _ *plan.Step, a *plan.Delete) { a.Selector = strings.Replace(a.Selector, "csc", "app", 1) + "x" }))
-	add("another application", eachAction(always[*plan.Sync], func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) { a.Application = otherOf(a.Application, "auxtel", "calsys") }))
+	add("another selector", eachAction(always[*plan.Delete], func(_ *plan.Plan, _ *plan.Step, a *plan.Delete) {
+		a.Selector = strings.Replace(a.Selector, "csc", "app", 1) + "x"
+	}))
+	add("another application", eachAction(always[*plan.Sync], func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) {
+		a.Application = otherOf(a.Application, "auxtel", "calsys")
+	}))
 	add("another revision", eachAction(always[*plan.Sync], func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) { a.Revision = "tickets/DM-1" }))
 	add("another resource", eachAction(func(a *plan.Sync) bool { return len(a.Resources) > 0 }, func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) { a.Resources[0].Name = misspell(a.Resources[0].Name) }))
 	add("another namespace of a resource", eachAction(func(a *plan.Sync) bool { return len(a.Resources) > 0 }, func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) { a.Resources[0].Namespace = "default" }))
@@ -143,8 +147,12 @@ func tableValues(add adder) {
 	}))
 	add("another image", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Image = strings.Replace(p.CSCs[i].Image, "/", "/x", 1) }))
 	add("no image", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Image = "" }))
-	add("another application of a Job", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Job.Application = otherOf(p.CSCs[i].Job.Application, "auxtel", "calsys") }))
-	add("another namespace of a Job", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Job.Namespace = otherOf(p.CSCs[i].Job.Namespace, "auxtel", "calsys") }))
+	add("another application of a Job", eachRow(hasJob, func(p *plan.Plan, i int) {
+		p.CSCs[i].Job.Application = otherOf(p.CSCs[i].Job.Application, "auxtel", "calsys")
+	}))
+	add("another namespace of a Job", eachRow(hasJob, func(p *plan.Plan, i int) {
+		p.CSCs[i].Job.Namespace = otherOf(p.CSCs[i].Job.Namespace, "auxtel", "calsys")
+	}))
 	add("another name of a Job", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Job.Name = misspell(p.CSCs[i].Job.Name) }))
 	add("another label csc-name of a Job", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Job.CSCName = misspell(p.CSCs[i].Job.CSCName) }))
 	add("another label csc-class of a Job", eachRow(hasJob, func(p *plan.Plan, i int) { p.CSCs[i].Job.CSCClass = misspell(p.CSCs[i].Job.CSCClass) }))
@@ -191,7 +199,9 @@ func targetValues(add adder) {
 	set("database of the EFD", func(t *plan.Targets) *string { return &t.EFD.Database })
 	set("selector of the registry", func(t *plan.Targets) *string { return &t.Registry.Selector })
 	set("channel of the site", func(t *plan.Targets) *string { return &t.Slack.Channel })
-	add("an address without TLS", once(func(p *plan.Plan) { p.Targets.Kubernetes.Server = strings.Replace(p.Targets.Kubernetes.Server, "https:", "http:", 1) }))
+	add("an address without TLS", once(func(p *plan.Plan) {
+		p.Targets.Kubernetes.Server = strings.Replace(p.Targets.Kubernetes.Server, "https:", "http:", 1)
+	}))
 	add("no lag of the EFD", once(func(p *plan.Plan) { p.Targets.EFD.Lag = 0 }))
 	add("another lag of the EFD", once(func(p *plan.Plan) { p.Targets.EFD.Lag /= 2 }))
 	add("a page less", once(func(p *plan.Plan) { p.Targets.Pages = p.Targets.Pages[1:] }))
@@ -237,6 +247,3 @@ func requestValues(add adder) {
 		return []place{{"the plan", func(p *plan.Plan) { p.Upgrade.Changed = nil }}}
 	})
 }
-
-// harmlessMutants are the structural mutants that keep every rule, rightly.
-var harmlessMutants = []harmless{}

@@ -169,7 +169,10 @@ func (r *run) decide(step *plan.Step) bool {
 	st := *r.state.Steps[step.ID]
 	r.mu.Unlock()
 	what := "it failed"
-	if st.Phase == NotDone {
+	switch {
+	case st.Phase == NotDone && st.By != "":
+		what = fmt.Sprintf("%s has seen that nothing of it happened; csu had found", st.By)
+	case st.Phase == NotDone:
 		what = "nothing of it happened"
 	}
 	q := operator.Question{

@@ -162,13 +162,13 @@ func (r *run) notBegun(step *plan.Step, n int, cause error) {
 	}
 	rec := journal.Record{
 		Event: journal.NotBegun, Stage: stageOf(step), Step: step.ID, Attempt: n,
-		Text: "it was not begun: " + cause.Error(), Reported: reports(step),
+		Text: cause.Error(), Reported: reports(step),
 	}
 	if _, err := r.recordLocked(rec); err == nil && !rec.Reported {
 		r.failing = true
 	}
 	r.mu.Unlock()
-	r.tellStep(operator.StepFailed, step, "%s", rec.Text)
+	r.tellStep(operator.StepFailed, step, "it was not begun: %s", rec.Text)
 }
 
 // work is an attempt on its way to its outcome.
@@ -188,6 +188,9 @@ type work struct {
 // interrupted. It returns whether it is known, without anybody's word, that
 // nothing of it is open and a new attempt may simply follow.
 func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
+	// waited: it was waited for up to its time limit, so that to go on waiting
+	// is the operator's to say.
+	waited := f.Verdict == action.Running && via != viaProbe
 	for {
 		if r.ctx.Err() != nil && f.Verdict != action.Done {
 			return false // what was cut short can't be told from what failed
@@ -199,6 +202,13 @@ func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
 			fresh = w.takenUp && (f.Verdict == action.NotDone && via == viaProbe || f.Verdict == action.CutShort)
 			r.outcome(w, f, via, fresh)
 			return fresh
+		}
+		if f.Verdict == action.Running && !waited {
+			// Its answer was lost, and it goes on.
+			waited = true
+			w.known()
+			f, via = w.do.Await(r.ctx, w.a), viaAwait
+			continue
 		}
 		if r.doubtful(w, f, via) {
 			return false
@@ -221,7 +231,7 @@ func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
 			w.known()
 			f, via = w.do.Await(r.ctx, w.a), viaAwait
 		default:
-			f = w.do.Probe(r.ctx, w.a)
+			f, waited = w.do.Probe(r.ctx, w.a), false
 		}
 	}
 }
@@ -261,6 +271,9 @@ func (r *run) doubtful(w work, f action.Finding, via string) bool {
 	step := w.a.Step
 	kind := step.Action.Kind()
 	goesOn := reports(step) && (kind == plan.KindAnnounce || kind == plan.KindAwaitState && via != viaProbe)
+	r.mu.Lock()
+	before := r.state.Steps[step.ID].Text
+	r.mu.Unlock()
 	err := r.record(journal.Record{
 		Event: journal.Doubtful, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
 		Verdict: string(f.Verdict), Via: via, Text: f.Text, Reported: goesOn,
@@ -272,7 +285,9 @@ func (r *run) doubtful(w work, f action.Finding, via string) bool {
 	if goesOn && kind == plan.KindAwaitState {
 		told = operator.StepFailed
 	}
-	r.tellStep(told, step, "%s", f.Text)
+	if f.Text != before { // the probe may see no more than the action did
+		r.tellStep(told, step, "%s", f.Text)
+	}
 	return r.phase(r.state.Steps[step.ID]).Finished()
 }
 

@@ -50,7 +50,7 @@ func (cmd *diffCommand) Run(c *console) error {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
 	if !comparison.Same() {
-		return fail(exitFailed, "", "the plans differ: %d changes", len(comparison.Changes))
+		return fail(exitFailed, "", "the plans differ: %s", comparison.Count())
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
 		want = 1
 	}
 	if len(cmd.Plans) != want {
-		return nil, nil, fail(exitInput, "csu plan diff OLD NEW, or csu plan diff --against REV PLAN", "compare plans: %d files are given, and %d are wanted", len(cmd.Plans), want)
+		return nil, nil, fail(exitInput, "csu plan diff OLD NEW, or csu plan diff --against REV PLAN", "compare plans: files given: %d, wanted: %d", len(cmd.Plans), want)
 	}
 	if now, _, err = plan.ReadFile(cmd.Plans[want-1]); err != nil {
 		return nil, nil, err

@@ -154,8 +154,8 @@ func (c *Comparison) verdict() string {
 	if order {
 		return "Same effect, other order."
 	}
-	return fmt.Sprintf("%s: %d to look at first, %d that change what else is done, %d of words, times and order.",
-		counted(len(c.Changes), "change"), count[Danger], count[Effect], count[Minor])
+	return fmt.Sprintf("%s: %d to look at first, %d of what else is done, %d of words, times and order.",
+		c.Count(), count[Danger], count[Effect], count[Minor])
 }
 
 // effectsOf names the CSCs that are affected in one of the two plans only.
@@ -292,10 +292,7 @@ func titles(c *Comparison) string {
 }
 
 func (b *bundle) markdown() string {
-	code := func(s string) string {
-		s = codeSpan(oneLine(visible(s)))
-		return strings.ReplaceAll(s, "\n", " ")
-	}
+	code := func(s string) string { return codeSpan(oneLine(s)) }
 	why := b.Why
 	b.Why = ""
 	text := "**" + b.head(code) + "**"

@@ -68,6 +68,9 @@ type Change struct {
 // Same tells whether the plans are the same.
 func (c *Comparison) Same() bool { return len(c.Changes) == 0 }
 
+// Count is the number of changes, with its noun.
+func (c *Comparison) Count() string { return counted(len(c.Changes), "change") }
+
 // Compare compares two plans. They must be valid.
 func Compare(old, new *plan.Plan) (*Comparison, error) {
 	c := &comparer{old: old, new: new, renamed: map[string]string{}}

@@ -52,25 +52,46 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// codeSpan stands between more backticks than it holds. A cell's end is escaped
-// in it too, as tables want it; outside of tables no plan's code has one.
+// atStart is inMarkdown for a paragraph that begins a line, where a number, a
+// dash and the like would make a list or a heading.
+func atStart(s string) string {
+	s = inMarkdown(s)
+	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
+	switch {
+	case s == "":
+	case digits > 0 && digits < len(s) && (s[digits] == '.' || s[digits] == ')'):
+		return s[:digits] + `\` + s[digits:]
+	case strings.IndexByte("#+-=>", s[0]) >= 0:
+		return `\` + s
+	}
+	return s
+}
+
+// codeSpan stands between more backticks than it holds.
 func codeSpan(s string) string {
+	s = strings.ReplaceAll(visible(s), "\n", " ")
+	if strings.TrimSpace(s) == "" {
+		return "(empty)"
+	}
 	fence := "`"
 	for strings.Contains(s, fence) {
 		fence += "`"
 	}
-	if len(fence) > 1 {
+	if len(fence) > 1 || s[0] == ' ' {
 		return fence + " " + s + " " + fence
 	}
 	return fence + s + fence
 }
+
+// codeCell is codeSpan for a table's cell, where a bar is escaped in code too.
+func codeCell(s string) string { return strings.ReplaceAll(codeSpan(s), "|", `\|`) }
 
 // inCell is inMarkdown for a table's cell, where a code span can't hold a bar.
 func inCell(s string) string {
 	var b strings.Builder
 	for _, sp := range spans(oneLine(visible(s))) {
 		if sp.Code {
-			b.WriteString(strings.ReplaceAll(codeSpan(sp.Text), "|", `\|`))
+			b.WriteString(codeCell(sp.Text))
 		} else {
 			b.WriteString(escaped(sp.Text))
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -28,6 +29,7 @@ var pageScript string
 func HTML(w io.Writer, p *plan.Plan) error {
 	g := newPage(shown(p))
 	t, err := template.New("page").Funcs(template.FuncMap{
+		"at":      at,
 		"blocks":  blocks,
 		"spans":   spans,
 		"join":    func(list []string) string { return strings.Join(list, ", ") },
@@ -205,6 +207,11 @@ func hashed(s string) string {
 func clock(d plan.Duration) string {
 	minutes := int64(d) / 60e9
 	return fmt.Sprintf("+%d:%02d", minutes/60, minutes%60)
+}
+
+// at is the address of an element of the page, with its slash as it is.
+func at(id string) template.URL {
+	return template.URL("#" + (&url.URL{Fragment: id}).EscapedFragment())
 }
 
 // where says where a CSC runs.

@@ -154,6 +154,7 @@ func loveCommander(v *view, f *findings) {
 		for _, s := range v.syncs(love) {
 			if s.stageAt != n.stageAt {
 				f.step(n, "put it into the stage of "+s.ID+", right before that", "LOVE takes no commands from this step until %s, a stage or more later", s.ID)
+				continue
 			}
 			for _, m := range v.syncs("") {
 				if m != s && before(m, s) && !before(m, n) {

@@ -55,10 +55,19 @@ func (v *view) isAbout(n *node, host string) bool {
 func oneStage(v *view, f *findings) {
 	units := v.units()
 	for _, what := range slices.Sorted(maps.Keys(units)) {
-		first := units[what][0]
-		for _, n := range units[what][1:] {
-			if n.stageAt != first.stageAt {
-				f.step(n, "put it into the stage of "+first.ID, "it belongs to %s and stands in another stage than %s", what, first.ID)
+		count := map[int]int{}
+		for _, n := range units[what] {
+			count[n.stageAt]++
+		}
+		most := units[what][0] // where most of the unit stands
+		for _, n := range units[what] {
+			if count[n.stageAt] > count[most.stageAt] {
+				most = n
+			}
+		}
+		for _, n := range units[what] {
+			if n.stageAt != most.stageAt {
+				f.step(n, "put it into the stage of "+most.ID, "it belongs to %s and stands in another stage than %s", what, most.ID)
 			}
 		}
 	}

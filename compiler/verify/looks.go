@@ -62,7 +62,7 @@ func looksApart(v *view, f *findings) {
 // commands returns the CSCs that the step takes down, starts or brings to a
 // state.
 func (n *node) commands(v *view) []string {
-	out := slices.Clone(n.downs())
+	out := n.downs()
 	switch a := n.Action.Doer.(type) {
 	case *plan.SetState:
 		out = append(out, a.CSCs...)
@@ -84,8 +84,8 @@ func looksComplete(v *view, f *findings) {
 	})
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
-		moving := v.where(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) || v.brings(n, c) })
-		down := slices.ContainsFunc(moving, func(n *node) bool { return slices.Contains(n.downs(), c.CSC) })
+		moving := v.where(func(n *node) bool { return n.down[c.CSC] || v.brings(n, c) })
+		down := slices.ContainsFunc(moving, func(n *node) bool { return n.down[c.CSC] })
 		if !c.Speaks() || !down {
 			continue
 		}
@@ -107,7 +107,9 @@ func looksComplete(v *view, f *findings) {
 			}
 		}
 	}
-	lastLook(v, f)
+	if len(left) == 0 {
+		lastLook(v, f)
+	}
 	if len(unwatched) > 0 {
 		f.plan("name them in an await-state step for P37 behind the steps that bring them back", "nothing watches %s come up", list(unwatched))
 	}
@@ -126,7 +128,7 @@ func lastLook(v *view, f *findings) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		_, kept := v.kept()[c.CSC]
-		if c.Speaks() && !kept && v.any(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) }) {
+		if c.Speaks() && !kept && v.any(func(n *node) bool { return n.down[c.CSC] }) {
 			down = append(down, c)
 		}
 	}
@@ -135,7 +137,7 @@ func lastLook(v *view, f *findings) {
 		var out []string
 		for _, c := range down {
 			behind := !v.any(func(m *node) bool {
-				return (slices.Contains(m.downs(), c.CSC) || v.brings(m, c)) && !before(m, look)
+				return (m.down[c.CSC] || v.brings(m, c)) && !before(m, look)
 			})
 			if !behind || look.wants(c.CSC) == nil {
 				out = append(out, c.CSC)
@@ -188,7 +190,7 @@ func awaitedStates(v *view, f *findings) {
 func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) {
 	moving := v.where(func(m *node) bool {
 		_, sets := m.setting(c.CSC)
-		return sets || slices.Contains(m.downs(), c.CSC) || v.brings(m, c)
+		return sets || m.down[c.CSC] || v.brings(m, c)
 	})
 	for _, m := range moving {
 		last := before(m, n) && !slices.ContainsFunc(moving, func(x *node) bool { return x != m && !before(x, m) && !before(n, x) })
@@ -223,7 +225,7 @@ func (v *view) enabledLater(n *node, c *plan.CSC) bool {
 // downAt tells whether the CSC is down when the step looks: sent to OFFLINE
 // before, and not brought back.
 func (v *view) downAt(n *node, c *plan.CSC) bool {
-	sent := v.any(func(m *node) bool { return slices.Contains(m.downs(), c.CSC) && before(m, n) })
+	sent := v.any(func(m *node) bool { return m.down[c.CSC] && before(m, n) })
 	back := v.any(func(m *node) bool {
 		bridge := c.Bridge && m.kind() == plan.KindManual && m.cites("P34")
 		return (bridge || v.brings(m, c)) && !before(n, m)

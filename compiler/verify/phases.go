@@ -168,7 +168,7 @@ func (v *view) movedBetween(a, b *node) bool {
 		set, _ := m.Action.Doer.(*plan.SetState)
 		return slices.ContainsFunc(cscs, func(name string) bool {
 			c, ok := v.CSC(name)
-			return ok && (set != nil && slices.Contains(set.CSCs, name) || slices.Contains(m.downs(), name) || v.brings(m, c))
+			return ok && (set != nil && slices.Contains(set.CSCs, name) || m.down[name] || v.brings(m, c))
 		})
 	})
 }

@@ -57,7 +57,7 @@ func protected(v *view, f *findings) {
 			if n.touches(c.Host) {
 				touching = append(touching, n)
 				what = fmt.Sprintf("touches %q, which runs %s", c.Host, name)
-			} else if _, sets := n.setting(name); sets {
+			} else if to, _ := n.setting(name); to == state {
 				what = "commands " + name
 			}
 			if what != "" && !agreed(v, n, c) {
@@ -170,7 +170,7 @@ func m2ClosedLoop(v *view, f *findings) {
 		return
 	}
 	down := v.down()
-	m2Goes := slices.ContainsFunc(down, func(n *node) bool { return slices.Contains(n.downs(), mtm2) })
+	m2Goes := slices.ContainsFunc(down, func(n *node) bool { return n.down[mtm2] })
 	if v.Type == plan.Incremental && !m2Goes {
 		return
 	}

@@ -146,6 +146,10 @@ func offlineBreaches() []breach {
 			a := act[*plan.SetState](p, "offline/queues")
 			a.CSCs = a.CSCs[1:]
 		}},
+		{"queues-last", "one goes with the others", sumFull, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "offline/rest")
+			a.CSCs = append(a.CSCs, "ScriptQueue:3")
+		}},
 		{"queues-last", "a CSC behind them", sumInc, func(p *plan.Plan) {
 			act[*plan.SetState](p, "offline/queues").CSCs = []string{"ScriptQueue:3", "ScriptQueue:2", "Test:42", "ScriptQueue:1"}
 		}},
@@ -197,6 +201,13 @@ func protectedBreaches() []breach {
 		{"protected", "its service is stopped", sumInc, add("services-down", ssh("x", "P17", plan.Stop, "m1m3-crio-ss", "admin", "ts-M1M3support"))},
 		{"protected", "brought to another state", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "m1m3-crio-ss/back").State = plan.Enabled }},
 		{"protected", "not looked at before", sumInc, drop("begin/kept")},
+		{"protected", "left out of the look at the end", sumRec, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "enable/seen")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTM1M3:0") })
+		}},
+		{"protected", "its update and its way back unasked", sumFull, func(p *plan.Plan) {
+			at(p, "m1m3-crio-ss/update").Consent, at(p, "m1m3-crio-ss/back").Principals = "", nil
+		}},
 		{"protected", "left half done", sumRec, drop("m1m3-crio-ts/back")},
 		{"m2-closed-loop", "nobody asks", sumInc, drop("begin/m2")},
 		{"m2-closed-loop", "the principal is not asked", sumFull, func(p *plan.Plan) { at(p, "begin/m2").Consent, at(p, "begin/m2").Principals = "", nil }},
@@ -205,6 +216,13 @@ func protectedBreaches() []breach {
 		{"m2-recovery", "without the principal", sumRec, func(p *plan.Plan) { at(p, "m2/enabled").Principals = nil }},
 		{"m2-recovery", "nobody asks about the VM", sumRec, drop("begin/vm")},
 		{"m2-recovery", "closed loop and release at the same time", sumRec, func(p *plan.Plan) { at(p, "m2/vm").Needs = []string{"m2/seen"} }},
+		{"m2-recovery", "released before it is confirmed", sumRec, func(p *plan.Plan) {
+			a, b := at(p, "m2/closed-loop"), at(p, "m2/vm")
+			a.Action, b.Action, a.Title, b.Title = b.Action, a.Action, b.Title, a.Title
+		}},
+		{"m2-recovery", "confirmed before it is seen", sumRec, func(p *plan.Plan) {
+			at(p, "m2/closed-loop").Needs, at(p, "m2/seen").Needs = []string{"m2/enabled"}, []string{"m2/closed-loop"}
+		}},
 		{"m2-recovery", "a machine is rebooted before", sumRec, add("m2", step("x", "P47", time.Hour, &plan.Reboot{Host: "azar02", User: "own", Command: "reboot"}))},
 	}
 }
@@ -216,6 +234,7 @@ func clusterBreaches() []breach {
 		{"selector-width", "another namespace", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Namespace = "obssys" }},
 		{"selector-width", "an unknown label", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "app=ess" }},
 		{"selector-width", "no selector that can be read", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class in ess" }},
+		{"selector-width", "whatever is in a namespace of others", sumFull, func(p *plan.Plan) { act[*plan.Delete](p, "deploy/commander").Selector = "csc" }},
 		{"selector-width", "other namespaces", sumFull, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/nublado").Selector = "argocd.argoproj.io/instance" }},
 		{"nublado-consent", "unasked", sumFull, func(p *plan.Plan) { at(p, "jobs/nublado").Consent = "" }},
 		{"nublado-consent", "in an incremental upgrade", sumInc, add("jobs", step("x", "P19", time.Hour, &plan.Delete{Objects: plan.Namespaces, Selector: nubladoSelector}, consented()))},
@@ -223,11 +242,17 @@ func clusterBreaches() []breach {
 		{"jobs-replaced", "not brought back", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs = nil }},
 		{"jobs-replaced", "not deleted", sumFull, drop("jobs/auxtel")},
 		{"jobs-replaced", "deleted twice", sumInc, add("jobs", deleteJobs("x", "P21", "envsys", "csc=ess105", []string{"ESS:105"}))},
+		{"jobs-replaced", "love-commander before the small application", sumFull, func(p *plan.Plan) {
+			at(p, "deploy/commander").Needs = nil
+			at(p, "deploy/love").Needs = []string{"deploy/small", "deploy/commander"}
+		}},
 		{"jobs-replaced", "love-commander too early", sumFull, add("jobs", deleteJobs("x", "P18", love, "csc", []string{"love-commander"}))},
 		{"images", "another revision", sumInc, func(p *plan.Plan) { csc(p, "MTMount:0").Image = "ts-dockerhub.lsst.org/mtmount:c0045.008" }},
 		{"images", "the old cycle", sumFull, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ts-dockerhub.lsst.org/ataos:c0044" }},
 		{"images", "no tag", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ataos" }},
 		{"sync-width", "a Job of another CSC", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[0].Name = "ess104" }},
+		{"sync-width", "the whole application", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources = nil }},
+		{"sync-width", "a ConfigMap is forgotten", sumInc, func(p *plan.Plan) { a := act[*plan.Sync](p, "deploy/envsys"); a.Resources = a.Resources[:3] }},
 		{"sync-width", "another kind of object", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[1].Kind = "Secret" }},
 		{"sync-width", "a CSC of another application", sumFull, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs[0] = "ATAOS:0" }},
 	}
@@ -245,6 +270,7 @@ func hostBreaches() []breach {
 		{"crios-updated", "one is forgotten", sumFull, drop("hosts/vms")},
 		{"crios-updated", "done already", sumFull, func(p *plan.Plan) { p.Upgrade.CriosDone = true }},
 		{"silent-before-start", "a second daemon", sumRec, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/start").Silent = nil }},
+		{"silent-before-start", "unasked", sumRec, func(p *plan.Plan) { at(p, "m1m3-crio-vms/start").Consent = "" }},
 		{"silent-before-start", "one is not started", sumRec, drop("m1m3-crio-vms/start")},
 		{"reboot-consent", "unasked", sumRec, func(p *plan.Plan) { at(p, "reboot/azar02").Consent = "" }},
 		{"reboot-consent", "in an upgrade", sumInc, add("end", step("x", "P47", time.Hour, &plan.Reboot{Host: "azar03", User: "dco", Command: "reboot"}, consented()))},
@@ -276,6 +302,7 @@ func systemBreaches() []breach {
 		{"minimal-testing", "a telescope is not tested", btsRec, func(p *plan.Plan) {
 			p.Stages = slices.DeleteFunc(p.Stages, func(s plan.Stage) bool { return s.ID == "testing-p51" })
 		}},
+		{"minimal-testing", "another telescope's queue", btsRec, func(p *plan.Plan) { act[*plan.Script](p, "testing-p51/script-1").Queue = 2 }},
 		{"minimal-testing", "two scripts at a time", btsInc, unneed("testing-p50/script-3")},
 		{"minimal-testing", "another order", btsInc, func(p *plan.Plan) {
 			a, b := at(p, "testing-p50/script-1"), at(p, "testing-p50/script-6")
@@ -322,6 +349,23 @@ func stateBreaches() []breach {
 		{"looks-complete", "one is left out at the end", sumInc, func(p *plan.Plan) {
 			a := act[*plan.AwaitState](p, "enable/seen")
 			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTMount:0") })
+		}},
+		{"looks-complete", "no look at all of them", ttsFull, func(p *plan.Plan) {
+			a := act[*plan.AwaitState](p, "enable/seen")
+			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "ATCamera:0") })
+		}},
+		{"enabled-list", "the Watcher is left to others", ttsRec, drop("enable/watcher")},
+		{"enabled-list", "an ESS is forgotten", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "enable/ess").CSCs = []string{"ESS:104"} }},
+		{"awaited-states", "another state than it was brought to", ttsRec, func(p *plan.Plan) {
+			a := act[*plan.SetState](p, "enable/ess")
+			a.CSCs = append(a.CSCs, "ATAOS:0")
+		}},
+		{"awaited-states", "a state that nothing has brought it to", ttsRec, func(p *plan.Plan) {
+			for i := range act[*plan.AwaitState](p, "enable/seen").Want {
+				if w := &act[*plan.AwaitState](p, "enable/seen").Want[i]; w.CSCs[0] == "ATAOS:0" {
+					w.States = []string{plan.Enabled}
+				}
+			}
 		}},
 		{"awaited-states", "OFFLINE after the sync", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "watch/up").Want[0].States = []string{plan.Offline} }},
 		{"awaited-states", "another state than it comes up in", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "watch/up").Want[0].States = []string{plan.Enabled} }},
@@ -388,6 +432,20 @@ func paperBreaches() []breach {
 		{"doubts", "other words", sumFull, func(p *plan.Plan) {
 			p.Stages[0].Doubts[0] = "Is that the cluster?"
 			at(p, "services-up/azar03").Doubt = "What is this?"
+		}},
+		{"one-stage", "a look in another stage", sumRec, func(p *plan.Plan) {
+			s := *at(p, "m1m3-crio-vms/up")
+			s.Needs = nil
+			drop("m1m3-crio-vms/up")(p)
+			s.ID = "up"
+			add("restart", s)(p)
+		}},
+		{"one-stage", "a test in two", btsRec, func(p *plan.Plan) {
+			s := *at(p, "testing-p51/script-1")
+			s.Needs = nil
+			drop("testing-p51/script-1")(p)
+			s.ID = "first"
+			add("testing-p50", s)(p)
 		}},
 		{"failure-asked", "a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").OnFailure = plan.Report }},
 		{"failure-asked", "a hand-over", sumInc, func(p *plan.Plan) { at(p, "cameras-down/stage-1").OnFailure = plan.Report }},

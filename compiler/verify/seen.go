@@ -66,7 +66,7 @@ func (v *view) moves(n *node, c *plan.CSC) bool {
 		a, ok := s.Action.Doer.(*plan.SSH)
 		return ok && a.Purpose == plan.Stop && a.Host == c.Host
 	})
-	return other || bridge || slices.Contains(n.downs(), c.CSC) || v.brings(n, c)
+	return other || bridge || n.down[c.CSC] || v.brings(n, c)
 }
 
 // endsIn tells whether a CSC that is in one of the states is in the expected
@@ -81,7 +81,7 @@ func endsIn(states []string, expect string) bool {
 }
 
 func watcherEnabled(v *view, f *findings) {
-	moved := v.any(func(n *node) bool { return slices.Contains(n.downs(), watcher) })
+	moved := v.any(func(n *node) bool { return n.down[watcher] })
 	left := v.atTestStand() && v.Upgrade.IntegrationTestingFollows && v.Type != plan.Incremental
 	c, ok := v.CSC(watcher)
 	switch {
@@ -103,7 +103,7 @@ func enabledList(v *view, f *findings) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		listed := c.CSC == watcher || component(c.CSC) == "ESS" && c.Speaks()
-		down := v.any(func(n *node) bool { return slices.Contains(n.downs(), c.CSC) })
+		down := v.any(func(n *node) bool { return n.down[c.CSC] })
 		if !listed || !down {
 			continue
 		}
@@ -190,7 +190,7 @@ func upBeforeCommand(v *view, f *findings) {
 // took it down or started it was followed by a look.
 func (v *view) upBefore(n *node, c *plan.CSC) bool {
 	for _, m := range v.steps {
-		if !slices.Contains(m.downs(), c.CSC) && !v.brings(m, c) || before(n, m) {
+		if !m.down[c.CSC] && !v.brings(m, c) || before(n, m) {
 			continue
 		}
 		seen := v.any(func(l *node) bool {

@@ -172,7 +172,7 @@ func (v *view) touchesPrincipals() bool {
 }
 
 func (v *view) asksForM2() bool {
-	return v.Type != plan.Incremental || v.any(func(n *node) bool { return slices.Contains(n.downs(), mtm2) })
+	return v.Type != plan.Incremental || v.any(func(n *node) bool { return n.down[mtm2] })
 }
 
 func (v *view) breaksSchema() bool { return v.Upgrade.BreaksSchema }

@@ -64,7 +64,7 @@ func (v *view) systems() []system {
 		queue := fmt.Sprintf("%s:%d", scriptQueue, i+1)
 		out = append(out, system{
 			name: queue,
-			down: func(n *node) bool { return slices.Contains(n.downs(), queue) },
+			down: func(n *node) bool { return n.down[queue] },
 			up: func(n *node) bool {
 				return n.OnFailure == plan.Ask && slices.Equal(n.wants(queue), []string{plan.Enabled})
 			},
@@ -129,7 +129,7 @@ func oneQueue(v *view, f *findings) {
 }
 
 func alarms(v *view, f *findings) {
-	down := v.where(func(n *node) bool { return slices.Contains(n.downs(), watcher) })
+	down := v.where(func(n *node) bool { return n.down[watcher] })
 	up := v.where(func(n *node) bool {
 		return n.sets(watcher, plan.Enabled) || slices.Equal(n.wants(watcher), []string{plan.Enabled})
 	})

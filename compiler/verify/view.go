@@ -61,8 +61,10 @@ type node struct {
 	sends   []string // CSCs that it sends to OFFLINE, in this order
 	deletes []string // CSCs whose Jobs it deletes
 	stops   []string // CSCs on the host whose service it stops or that it reboots
-	down    []string // all of these: CSCs that it takes down
 	closes  *shutdown
+	down    map[string]bool     // all of these: CSCs that it takes down
+	brings  map[string]bool     // CSCs whose Jobs it brings back
+	awaits  map[string][]string // the states in which it waits for a CSC
 }
 
 func (n *node) stageID() string {
@@ -142,7 +144,7 @@ func (v *view) firstOf(stage int) int {
 }
 
 func (v *view) effects(n *node) {
-	defer func() { n.down = slices.Concat(n.sends, n.deletes, n.stops) }()
+	defer func() { n.down = set(n.downs()) }()
 	switch a := n.Action.Doer.(type) {
 	case *plan.SetState:
 		if a.State == plan.Offline {
@@ -163,6 +165,17 @@ func (v *view) effects(n *node) {
 		}
 	case *plan.Reboot:
 		n.stops = v.on(a.Host)
+	case *plan.Sync:
+		n.brings = set(a.CSCs)
+	case *plan.AwaitState:
+		n.awaits = map[string][]string{}
+		for _, w := range a.Want {
+			for _, c := range w.CSCs {
+				if n.awaits[c] == nil {
+					n.awaits[c] = w.States
+				}
+			}
+		}
 	}
 }
 
@@ -197,7 +210,15 @@ func (v *view) on(host string) []string {
 }
 
 // downs returns the CSCs that the step takes down.
-func (n *node) downs() []string { return n.down }
+func (n *node) downs() []string { return slices.Concat(n.sends, n.deletes, n.stops) }
+
+func set(names []string) map[string]bool {
+	out := make(map[string]bool, len(names))
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
 
 // takesDown tells whether the step may take something of the control system
 // down, whether or not a CSC of the table runs there.
@@ -256,28 +277,14 @@ func (v *view) syncs(application string) []*node {
 // brings tells whether the step starts the CSC again: a sync that recreates its
 // Job, or the start of a service on its host.
 func (v *view) brings(n *node, csc *plan.CSC) bool {
-	switch a := n.Action.Doer.(type) {
-	case *plan.Sync:
-		return slices.Contains(a.CSCs, csc.CSC)
-	case *plan.SSH:
+	if a, ok := n.Action.Doer.(*plan.SSH); ok {
 		return a.Purpose == plan.Start && csc.Host != "" && a.Host == csc.Host
 	}
-	return false
+	return n.brings[csc.CSC]
 }
 
 // wants returns the states in which an await-state step wants the CSC.
-func (n *node) wants(csc string) []string {
-	a, ok := n.Action.Doer.(*plan.AwaitState)
-	if !ok {
-		return nil
-	}
-	for _, w := range a.Want {
-		if slices.Contains(w.CSCs, csc) {
-			return w.States
-		}
-	}
-	return nil
-}
+func (n *node) wants(csc string) []string { return n.awaits[csc] }
 
 // sets tells whether a set-state step brings the CSC to the state.
 func (n *node) sets(csc, state string) bool {

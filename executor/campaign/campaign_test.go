@@ -53,6 +53,8 @@ func rowOf(b boundary) string {
 	switch b.trigger.On {
 	case onRecord:
 		what = "record " + what[strings.LastIndexByte(what, ' ')+1:]
+	case onDisk:
+		at = "fails"
 	case onEffect:
 		for kind := range direct {
 			if strings.HasPrefix(what, kind+" ") {
@@ -77,6 +79,7 @@ type campaign struct {
 	tally  tally
 	tokens chan struct{}
 	work   sync.WaitGroup
+	began  time.Time
 }
 
 func newCampaign(t *testing.T) *campaign {
@@ -84,7 +87,7 @@ func newCampaign(t *testing.T) *campaign {
 	if n == 0 {
 		n = 4 * runtime.GOMAXPROCS(0)
 	}
-	return &campaign{t: t, tokens: make(chan struct{}, n), tally: tally{missed: map[string]bool{}, reached: map[string]int{}}}
+	return &campaign{t: t, began: time.Now(), tokens: make(chan struct{}, n), tally: tally{missed: map[string]bool{}, reached: map[string]int{}}}
 }
 
 func (c *campaign) reference(tr trial) (*reference, []boundary) {
@@ -108,6 +111,17 @@ func (c *campaign) start(tr trial, b boundary) {
 		c.tally.add(b, v, tr.String())
 		c.report(tr, v)
 	})
+}
+
+// finish waits for the cases and prints what there was of them.
+func (c *campaign) finish(what string) {
+	c.t.Helper()
+	c.work.Wait()
+	for _, row := range slices.Sorted(maps.Keys(c.tally.reached)) {
+		c.t.Logf("%5d  %s", c.tally.reached[row], row)
+	}
+	c.t.Logf("%s: %d cases with %d lives in %s; %d questions about what was in doubt; in %d cases the first trigger was not reached",
+		what, c.tally.cases, c.tally.lives, time.Since(c.began).Round(time.Second), c.tally.shown, len(c.tally.missed))
 }
 
 // report tells a failure, with the least that reproduces it.
@@ -136,7 +150,11 @@ func draw(r *rand.Rand, list []boundary) trigger {
 		return list[r.IntN(len(list))].trigger
 	}
 	t := trigger{N: 1 + r.IntN(12), At: positions[r.IntN(3)], After: 1 + r.IntN(6)}
-	t.On = []string{onRecord, onRecord, onRequest, onAnswer}[r.IntN(4)]
+	t.On = []string{onRecord, onRecord, onRequest, onAnswer, onDisk}[r.IntN(5)]
+	if t.On == onDisk {
+		faults := slices.Sorted(maps.Keys(diskFaults))
+		t.Key = faults[r.IntN(len(faults))]
+	}
 	return t
 }
 
@@ -146,7 +164,6 @@ var crashes = []crash{killed, power, partial}
 // test, at one of each row of the list, and at boundaries that are drawn, again
 // and again in one run.
 func TestCampaign(t *testing.T) {
-	began := time.Now()
 	c := newCampaign(t)
 	r := rand.New(rand.NewPCG(uint64(*seed), 4))
 	names := slices.Sorted(maps.Keys(purposeMade))
@@ -177,11 +194,7 @@ func TestCampaign(t *testing.T) {
 		}
 		c.start(tr, boundary{"drawn", tr.dies[0]})
 	}
-	c.work.Wait()
-	for _, row := range slices.Sorted(maps.Keys(c.tally.reached)) {
-		t.Logf("%5d  %s", c.tally.reached[row], row)
-	}
-	t.Logf("%d cases with %d lives in %s; %d questions about what was in doubt; in %d the trigger was not reached", c.tally.cases, c.tally.lives, time.Since(began).Round(time.Second), c.tally.shown, len(c.tally.missed))
+	c.finish("kills")
 	for _, k := range plan.Kinds {
 		t.Logf("%5d boundaries of kind %s", kinds[k], k)
 		if kinds[k] == 0 {

@@ -76,8 +76,25 @@ func (c trial) run(r *reference, dir string) (v verdict) {
 		}
 	}()
 	v.fired = make([]bool, len(c.dies))
+	if c.how == processes {
+		planFile, err := w.files()
+		if err != nil {
+			return wrong("%v", err)
+		}
+		for i, t := range c.dies {
+			if v.fired[i], err = w.spawn(t, planFile); err != nil {
+				return wrong("life %d: %v", i+1, err)
+			}
+			v.lives++
+		}
+		if w.complete() {
+			w.settle()
+			v.problems = append(v.problems, r.judge(w)...)
+			return v
+		}
+	}
 	for v.lives < mostLives {
-		var t trigger
+		t := trigger{}
 		if v.lives < len(c.dies) {
 			t = c.dies[v.lives]
 		}
@@ -87,7 +104,7 @@ func (c trial) run(r *reference, dir string) (v verdict) {
 		}
 		v.lives++
 		switch {
-		case err != nil && !(fired && errors.Is(err, journaltest.ErrCrashed)):
+		case err != nil && !(fired && (errors.Is(err, journaltest.ErrCrashed) || ofDisk(err))):
 			return wrong("life %d: %v", v.lives, err)
 		case fired:
 			w.crash(c.how)

@@ -40,6 +40,7 @@ type reference struct {
 	of      map[string]string
 	final   map[string]string
 	records []journal.Record
+	journal []byte
 	steps   map[string][]string // the direct effects of each step, "key#1"
 }
 
@@ -56,6 +57,7 @@ func refer(w *world) (*reference, error) {
 	if r.records, err = w.records(); err != nil {
 		return nil, err
 	}
+	r.journal, _ = w.disk.Content(w.name)
 	var spans []took
 	open := map[string]int64{}
 	for _, rec := range r.records {
@@ -165,7 +167,7 @@ func (r *reference) judge(w *world) []string {
 	if j.records, err = w.records(); err != nil {
 		return []string{err.Error()}
 	}
-	if j.state, err = executor.ReadState(w.disk, journalName, w.plan, w.digest); err != nil {
+	if j.state, err = executor.ReadState(w.fs, w.name, w.plan, w.digest); err != nil {
 		return []string{err.Error()}
 	}
 	j.ended()
@@ -360,7 +362,7 @@ func (j *judge) people() {
 		done[h.step]++
 	}
 	for st := range j.plan.AllSteps() {
-		if st.Action.Kind() == plan.KindManual && done[st.ID] != 1 {
+		if st.Action.Kind() == plan.KindManual && !j.world.person.trusting && done[st.ID] != 1 {
 			j.wrong("%s was done by hand %d times", st.ID, done[st.ID])
 		}
 	}

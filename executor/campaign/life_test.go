@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"sync"
 
 	"github.com/lsst-ts/csu/executor/journal"
@@ -27,6 +28,7 @@ type life struct {
 	count  int         // of records, requests or answers on the way to the trigger
 	armed  bool        // the trigger's record is on the disk, or its effect was answered
 	passed int         // requests or answers since
+	struck bool        // the disk has failed
 }
 
 // owns takes something that ends with the life; false if it has ended.
@@ -59,6 +61,13 @@ func (l *life) dieLocked() {
 	if l.end != nil {
 		l.end()
 	}
+}
+
+// fired tells whether the trigger did what it was for.
+func (l *life) fired() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dead || l.struck
 }
 
 func (l *life) died() bool {
@@ -120,7 +129,7 @@ func (l *life) writing(line []byte) (at position, fires bool) {
 	if l.trigger.On == onEffect && l.armed {
 		return before, true
 	}
-	if l.armed || l.trigger.On == onEffect || l.trigger.On == "" {
+	if l.armed || l.trigger.On == onEffect || l.trigger.On == onDisk || l.trigger.On == "" {
 		return "", false
 	}
 	var r journal.Record
@@ -134,6 +143,25 @@ func (l *life) writing(line []byte) (at position, fires bool) {
 		return l.trigger.At, true
 	}
 	return after, false
+}
+
+// fault decides over an operation on the disk.
+func (l *life) fault(op journaltest.Op) (f journaltest.Fault) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fails, known := diskFaults[l.trigger.Key]
+	if l.trigger.On != onDisk || !known || fails.kind != op.Kind {
+		return f
+	}
+	if l.count++; l.count != l.trigger.N {
+		return f
+	}
+	l.struck = true
+	f.Err = fails.err
+	if fails.half {
+		f.Written = len(op.Data) / 2
+	}
+	return f
 }
 
 // recordKey names a record within a run.
@@ -155,7 +183,7 @@ func (l *life) arm() {
 // mortal is a disk under a life's journal.
 type mortal struct {
 	*life
-	disk *journaltest.Disk
+	disk journal.FS
 }
 
 func (m mortal) OpenFile(name string, flag int, perm fs.FileMode) (journal.File, error) {
@@ -166,7 +194,7 @@ func (m mortal) OpenFile(name string, flag int, perm fs.FileMode) (journal.File,
 	if err != nil {
 		return nil, err
 	}
-	return &mortalFile{File: f, life: m.life, journal: name == journalName}, nil
+	return &mortalFile{File: f, life: m.life, journal: filepath.Base(name) == journalName}, nil
 }
 
 func (m mortal) SyncDir(dir string) error {

@@ -1,9 +1,14 @@
 package campaign
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
 // position is where at a boundary a life ends.
@@ -23,12 +28,14 @@ const (
 	onRequest = "request" // the Nth request after that record is not sent
 	onAnswer  = "answer"  // the Nth answer after that record is lost
 	onEffect  = "effect"  // an effect at the site
+	onDisk    = "disk"    // the Nth such operation on the disk fails; the life goes on, if it can
 )
 
 // trigger is what a life dies of. The zero value never fires.
 type trigger struct {
 	On string
-	// Key is a record's step and event, or an effect's [key]; "" is any record.
+	// Key is a record's step and event, an effect's [key], or the name of a disk
+	// fault; "" is any record.
 	Key string
 	// N is the how manieth in this life, from 1.
 	N  int
@@ -43,6 +50,8 @@ func (t trigger) String() string {
 		return "none"
 	case onRequest, onAnswer:
 		return fmt.Sprintf("%s|%s|%d|%d", t.On, t.Key, t.N, t.After)
+	case onDisk:
+		return fmt.Sprintf("%s|%s|%d|", t.On, t.Key, t.N)
 	}
 	return fmt.Sprintf("%s|%s|%d|%s", t.On, t.Key, t.N, t.At)
 }
@@ -63,6 +72,7 @@ func parseTrigger(s string) (t trigger, err error) {
 	switch t.On {
 	case onRecord, onEffect:
 		t.At = position(parts[3])
+	case onDisk:
 	case onRequest, onAnswer:
 		t.After, err = strconv.Atoi(parts[3])
 	default:
@@ -72,4 +82,27 @@ func parseTrigger(s string) (t trigger, err error) {
 		return t, fmt.Errorf("trigger %q: %w", s, err)
 	}
 	return t, nil
+}
+
+// diskFault is a way in which an operation on the disk fails.
+type diskFault struct {
+	kind string // of the operation
+	err  error
+	half bool // half of what is written gets there
+}
+
+// diskFaults by their names in triggers.
+var diskFaults = map[string]diskFault{
+	"short write":  {journaltest.Write, io.ErrShortWrite, true},
+	"ENOSPC write": {journaltest.Write, syscall.ENOSPC, true},
+	"EIO write":    {journaltest.Write, syscall.EIO, false},
+	"EIO sync":     {journaltest.Sync, syscall.EIO, false},
+	"EIO sync dir": {journaltest.SyncDir, syscall.EIO, false},
+	"EIO open":     {journaltest.Open, syscall.EIO, false},
+	"EIO truncate": {journaltest.Truncate, syscall.EIO, false},
+}
+
+// ofDisk tells whether an error is one of the disk faults.
+func ofDisk(err error) bool {
+	return errors.Is(err, io.ErrShortWrite) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO)
 }

@@ -21,18 +21,27 @@ type world struct {
 	digest string
 	dir    string // the site's folder
 	site   *rehearsal.Site
-	disk   *journaltest.Disk
 	person *person
 	lives  int
+
+	fs   journal.FS
+	name string            // of the journal
+	disk *journaltest.Disk // nil where the journal is on a real disk
 }
+
+// speed is how fast time runs at the sites: fast, and yet so slow that the
+// second's fraction that a busy machine needs for a request is not, at the site,
+// longer than csu's limits for what may still be on its way.
+const speed = 1200
 
 // newWorld starts a simulated site in a folder.
 func newWorld(p *plan.Plan, digest, dir string, seed int64, faults ...string) (*world, error) {
-	s, err := rehearsal.Start(context.Background(), rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Seed: seed, Faults: faults})
+	s, err := rehearsal.Start(context.Background(), rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: speed, Seed: seed, Faults: faults})
 	if err != nil {
 		return nil, err
 	}
-	w := &world{plan: p, digest: digest, dir: dir, site: s, disk: &journaltest.Disk{}}
+	w := &world{plan: p, digest: digest, dir: dir, site: s, name: journalName, disk: &journaltest.Disk{}}
+	w.fs = w.disk
 	w.person = newPerson(w)
 	return w, nil
 }
@@ -61,15 +70,21 @@ func (w *world) live(t trigger) (executor.Result, bool, error) {
 	}
 	defer systems.Remote.Close()
 	o := executor.Options{
-		Plan: w.plan, Digest: w.digest, PlanFile: "plan.json", Journal: journalName, FS: mortal{l, w.disk},
+		Plan: w.plan, Digest: w.digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
 		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: "Ana", Version: "test",
 		Clock: systems.Clock, Lease: executor.NewLease(w.plan, systems), Resume: w.begun(),
 	}
+	if w.disk != nil {
+		w.disk.Fault = l.fault
+	}
 	res, err := executor.Run(ctx, o)
+	if err == nil && l.struck {
+		err = errors.New("the disk failed, and nobody said so")
+	}
 	if !l.died() && ctx.Err() != nil {
 		err = errors.Join(err, fmt.Errorf("the life did not end within %s", lifeLimit))
 	}
-	fired := l.died()
+	fired := l.fired()
 	l.die()
 	return res, fired, err
 }
@@ -77,18 +92,18 @@ func (w *world) live(t trigger) (executor.Result, bool, error) {
 // begun tells whether the disk has a journal with a record.
 func (w *world) begun() bool {
 	found := false
-	err := journal.Read(w.disk, journalName, func(*journal.Record) error { found = true; return nil })
+	err := journal.Read(w.fs, w.name, func(*journal.Record) error { found = true; return nil })
 	return err == nil && found
 }
 
 // complete tells whether the run is over, as far as the disk knows.
 func (w *world) complete() bool {
-	s, err := executor.ReadState(w.disk, journalName, w.plan, w.digest)
+	s, err := executor.ReadState(w.fs, w.name, w.plan, w.digest)
 	return err == nil && s.Ended == executor.Completed
 }
 
 func (w *world) records() (records []journal.Record, err error) {
-	err = journal.Read(w.disk, journalName, func(r *journal.Record) error { records = append(records, *r); return nil })
+	err = journal.Read(w.fs, w.name, func(r *journal.Record) error { records = append(records, *r); return nil })
 	return records, err
 }
 
@@ -102,6 +117,7 @@ const (
 )
 
 func (w *world) crash(how crash) {
+	w.disk.Fault = nil
 	switch how {
 	case power:
 		w.disk.Crash(0)
@@ -115,12 +131,12 @@ func (w *world) crash(how crash) {
 // settle waits until nothing moves at the site any more.
 func (w *world) settle() {
 	quiet, last := 0, -1
-	for range 200 {
+	for range 40 {
 		if n := len(w.site.Record()); n != last {
 			quiet, last = 0, n
-		} else if quiet++; quiet == 6 {
+		} else if quiet++; quiet == 3 {
 			return
 		}
-		time.Sleep(10 * time.Millisecond) // of the real time; at the site it is half a minute
+		time.Sleep(time.Minute / speed) // of the real time
 	}
 }

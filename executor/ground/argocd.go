@@ -201,7 +201,7 @@ func (c *Cluster) AwaitPods(t testing.TB) {
 		}
 		for _, job := range jobs.Items {
 			if job.Status.Active+job.Status.Succeeded+job.Status.Failed == 0 {
-				return false, fmt.Errorf("Job \"%s/%s\" has no pod", job.Namespace, job.Name)
+				return false, fmt.Errorf("there is no pod of Job \"%s/%s\"", job.Namespace, job.Name)
 			}
 		}
 		pods, err := c.Admin.CoreV1().Pods("").List(ctx, metav1.ListOptions{})

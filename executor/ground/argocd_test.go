@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,6 +212,20 @@ func TestTheStateOfAnEarlierOperationIsNotOurs(t *testing.T) {
 	}
 }
 
+// Argo CD leaves out what an application does not have. That the sync succeeded
+// says nothing about it then; only the results do.
+func TestASyncOfWhatIsNotThereSucceedsWithoutResults(t *testing.T) {
+	a := connectArgo(t)
+	request := argocd.SyncRequest{Operator: "ann", Resources: named("auxtel", "ConfigMap none")}
+	if err := a.client.Sync(t.Context(), "auxtel", "run9/sync/1", request); err != nil {
+		t.Fatal(err)
+	}
+	o := a.completed(t, "auxtel", "run9/sync/1", request)
+	if !o.Found || o.Phase != "Succeeded" || o.SyncChanged || len(o.Results) != 0 {
+		t.Errorf("Operation = %+v, want it succeeded, with no result", o)
+	}
+}
+
 func TestAFailingSyncIsToldInArgoCDsWords(t *testing.T) {
 	a := connectArgo(t)
 	awaitImage(t, a.ground, a.cluster, "obssys", "watcher", image("watcher", "c0044.006"))
@@ -247,7 +262,10 @@ func TestTheAppOfAppsBringsTheCycle(t *testing.T) {
 	next := maps.Clone(committed)
 	next["ATDome:0"] = image("atdome", "c0045")
 	a.Deployment.Commit(t, "c0045", next)
-	t.Cleanup(func() { a.commit(t, nil) })
+	defer func() {
+		a.commit(t, nil)
+		a.Sync(t, "science-platform")
+	}()
 	if app := a.refreshed(t, "auxtel"); slices.Contains(resources(app), "Job auxtel/atdome") && slices.Contains(app.Images, image("atdome", "c0045")) {
 		t.Errorf("before the app of apps is synced: %+v, want nothing of the new cycle", app)
 	}
@@ -290,9 +308,9 @@ spec:
 `, name, project, a.Deployment.URL, a.Deployment.Branch))
 }
 
-func TestASyncIsRefusedWhileAnotherRuns(t *testing.T) {
-	a := connectArgo(t)
-	a.addApplication(t, "hooked", "telescope", `
+// waits are the manifests of an application whose sync goes on until the pod of
+// its hook ends.
+const waits = `
 apiVersion: batch/v1
 kind: Job
 metadata: {name: migration, annotations: {argocd.argoproj.io/hook: PreSync}}
@@ -302,8 +320,51 @@ spec:
 ---
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: hooked}
-`)
+metadata: {name: migrated}
+`
+
+func TestOfManySyncsOneIsTaken(t *testing.T) {
+	a := connectArgo(t)
+	a.addApplication(t, "contested", "telescope", waits)
+	a.refreshed(t, "contested")
+	request := argocd.SyncRequest{Operator: "ann"}
+	var errs [6]error
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			errs[i] = a.client.Sync(t.Context(), "contested", fmt.Sprintf("run%d/sync/1", i), request)
+		})
+	}
+	all.Wait()
+	taken := 0
+	for i, err := range errs {
+		o, look := a.client.Operation(t.Context(), "contested", fmt.Sprintf("run%d/sync/1", i), request)
+		if look != nil {
+			t.Fatal(look)
+		}
+		var busy *argocd.BusyError
+		switch {
+		case err == nil && o.Found:
+			taken++
+		case err == nil || o.Found || !errors.As(err, &busy):
+			t.Errorf("Sync of run%d = %v, and its operation %+v; want either it taken, or a *BusyError and nothing", i, err, o)
+		}
+	}
+	if taken != 1 {
+		t.Errorf("%d syncs were taken, want one", taken)
+	}
+	a.ground.Until(t, time.Minute, "the hook has a pod that runs", func(ctx context.Context) (bool, error) {
+		images, err := a.cluster.JobImages(ctx, "contested", []string{"migration"})
+		return err == nil && images[0].Running, err
+	})
+	if err := a.ground.EndPods(t.Context(), "contested", "migration", 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASyncIsRefusedWhileAnotherRuns(t *testing.T) {
+	a := connectArgo(t)
+	a.addApplication(t, "hooked", "telescope", waits)
 	bob, ann := argocd.SyncRequest{Operator: "bob"}, argocd.SyncRequest{Operator: "ann"}
 	if err := a.client.Sync(t.Context(), "hooked", "run5/sync/1", bob); err != nil {
 		t.Fatal(err)

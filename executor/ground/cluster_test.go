@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -172,6 +174,31 @@ func TestALeaseIsTakenOnce(t *testing.T) {
 	}
 }
 
+func TestOfManyRunsOneTakesTheLease(t *testing.T) {
+	_, client := connect(t)
+	var errs [8]error
+	var all sync.WaitGroup
+	for i := range errs {
+		all.Go(func() {
+			errs[i] = client.AcquireLease(t.Context(), "argocd", "csu-many", cluster.Holder{Digest: "d1", RunID: fmt.Sprintf("r%d", i), Operator: "ann"})
+		})
+	}
+	all.Wait()
+	holder, err := client.LeaseHolder(t.Context(), "argocd", "csu-many")
+	if err != nil || holder == nil {
+		t.Fatalf("LeaseHolder = %v, %v, want one of them", holder, err)
+	}
+	for i, err := range errs {
+		var held *cluster.HeldError
+		switch mine := holder.RunID == fmt.Sprintf("r%d", i); {
+		case mine && err != nil:
+			t.Errorf("AcquireLease of the run that holds it = %v", err)
+		case !mine && (!errors.As(err, &held) || held.Holder.RunID != holder.RunID):
+			t.Errorf("AcquireLease of run r%d = %v, want a *HeldError that names %s", i, err, holder.RunID)
+		}
+	}
+}
+
 func TestAMissingRightIsNamed(t *testing.T) {
 	all := ground.OperatorRights(site().Targets)
 	_, client := connect(t)
@@ -215,8 +242,12 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 	run := func(argv ...string) (string, error) {
 		return client.Exec(t.Context(), "sasquatch", "csc=shell", "", argv)
 	}
+	before := websockets(t, c)
 	if out, err := run("printf", "%s|%s", "two words", `"$HOME"`); err != nil || out != `two words|"$HOME"` {
 		t.Errorf("Exec = %q, %v, want its arguments as they are, without a shell", out, err)
+	}
+	if n := websockets(t, c) - before; n != 1 {
+		t.Errorf("the API server has served %d commands over a websocket, want the one", n)
 	}
 	out, err := run("sh", "-c", "echo out; echo no such schema >&2; exit 7")
 	var exit *cluster.ExitError
@@ -237,6 +268,27 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 		_, err := run("true")
 		return errors.As(err, &missing) && len(missing.Found) == 1 && strings.HasSuffix(missing.Found[0], "(Succeeded)"), err
 	})
+}
+
+// websockets returns how many commands came to the API server over a websocket,
+// by its own count.
+func websockets(t *testing.T, c *ground.Cluster) (n int) {
+	t.Helper()
+	text, err := c.Admin.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "apiserver_stream_translator_requests_total{") {
+			fields := strings.Fields(line)
+			count, err := strconv.Atoi(fields[len(fields)-1])
+			if err != nil {
+				t.Fatalf("the API server's metric %q: %v", line, err)
+			}
+			n += count
+		}
+	}
+	return n
 }
 
 func TestExecThatIsForbiddenHasNotBegun(t *testing.T) {

@@ -129,7 +129,8 @@ func runInfluxDB(t testing.TB, binary, config string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = apart()
+	if err := launch(cmd); err != nil {
 		t.Fatalf("start %s: %v", binary, err)
 	}
 	var log influxLog

@@ -100,7 +100,8 @@ func (s *SSHD) start(o SSHDOptions) bool {
 	listener.Close()
 	s.write("sshd_config", s.config(o), 0o600)
 	s.process = exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
-	if err := s.process.Start(); err != nil {
+	s.process.SysProcAttr = apart()
+	if err := launch(s.process); err != nil {
 		s.t.Fatalf("start sshd: %v", err)
 	}
 	s.ended = make(chan struct{})

@@ -202,6 +202,9 @@ func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir
 	if m.built(dir) {
 		return nil
 	}
+	if err := removeScratch(dir); err != nil {
+		return err
+	}
 	began := time.Now()
 	fmt.Fprintf(report, "ground: building %s from %s; the first time takes about %s, and it is kept in %s\n", m.name, m.module, m.takes, dir)
 	if err := m.build(ctx, filepath.Join(source, m.name), dir); err != nil {
@@ -211,16 +214,33 @@ func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir
 	return nil
 }
 
+const scratchPrefix = "build-"
+
+// removeScratch removes what a build that was killed has left. Whoever calls it
+// holds the lock.
+func removeScratch(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, scratchPrefix+"*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range left {
+		if err := os.RemoveAll(name); err != nil {
+			return fmt.Errorf("remove what an earlier build has left: %w", err)
+		}
+	}
+	return nil
+}
+
 // build builds into a folder beside and moves what is whole into place, so that
 // a build that was broken off leaves nothing that looks built.
 func (m toolModule) build(ctx context.Context, source, dir string) error {
-	scratch, err := os.MkdirTemp(dir, "build-")
+	scratch, err := os.MkdirTemp(dir, scratchPrefix)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch)
 	for name, pkg := range m.programs {
-		if _, err := m.runGo(ctx, source, "build", "-trimpath", "-ldflags", "-s -w "+m.ldflags, "-o", filepath.Join(scratch, name), pkg); err != nil {
+		if _, err := m.runGo(ctx, source, "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w "+m.ldflags, "-o", filepath.Join(scratch, name), pkg); err != nil {
 			return err
 		}
 	}

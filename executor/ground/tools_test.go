@@ -69,6 +69,9 @@ func TestToolsAreBuiltOnce(t *testing.T) {
 
 func TestABuildThatFailsLeavesNothing(t *testing.T) {
 	m, source, dir := tinyModule(t, "package main\n\nfunc main() { undeclared() }\n")
+	if err := os.Mkdir(filepath.Join(dir, "build-that-was-killed"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 	var report bytes.Buffer
 	err := m.buildOnce(t.Context(), &report, source, dir)
 	if err == nil || !strings.Contains(err.Error(), "undefined: undeclared") {

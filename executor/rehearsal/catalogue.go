@@ -90,9 +90,9 @@ var catalogue = []entry{
 		}},
 	{Fault: Fault{loveDown, "", "LOVE is down for ten minutes, from its first command on."}, usual: hasScript, on: []moment{loveCommanded}, lasts: 10 * time.Minute},
 
-	{Fault: Fault{efdLags, "", "The EFD lags by a minute, for ten minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 10 * time.Minute,
+	{Fault: Fault{efdLags, "", "The EFD lags by a minute, for an hour from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: time.Hour,
 		begin: func(s *Site, _ string) { s.efd.reached = s.efd.horizon(s.clk.Now()) }},
-	{Fault: Fault{efdDown, "", "The EFD is down for ten minutes, from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 10 * time.Minute},
+	{Fault: Fault{efdDown, "", "The EFD is down for two hours, from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 2 * time.Hour},
 	{Fault: Fault{efdError, "", "The EFD answers every query with an error in a 200, for five minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 5 * time.Minute},
 
 	{Fault: Fault{syncFails, "application", "The first sync of the application fails."}, usual: firstApplication},
@@ -124,8 +124,8 @@ var catalogue = []entry{
 	{Fault: Fault{laptopSleeps, "", "The operator's laptop sleeps for an hour, from the first script, command or sync on; a shell with job control then wants fg."},
 		on: []moment{ScriptAdded, CommandRun, SyncStarted}, lasts: time.Hour,
 		begin: (*Site).fallAsleep, end: (*Site).wakeUp},
-	{Fault: Fault{networkLost, "", "The operator's laptop loses the network for ten minutes, from the first script, command or sync on: every connection is cut."},
-		on: []moment{ScriptAdded, CommandRun, SyncStarted}, lasts: 10 * time.Minute,
+	{Fault: Fault{networkLost, "", "The operator's laptop loses the network for an hour, from the first script, command or sync on: every connection is cut."},
+		on: []moment{ScriptAdded, CommandRun, SyncStarted}, lasts: time.Hour,
 		begin: func(s *Site, _ string) { s.eachGate((*gate).shut) },
 		end:   func(s *Site, _ string) { s.eachGate((*gate).open) }},
 }

@@ -46,7 +46,7 @@ func faultyPlan() *plan.Plan {
 	}
 	sync := func(id, application string, csc string) plan.Step {
 		row, _ := p.CSC(csc)
-		return timed(id, 15*time.Minute, &plan.Sync{Application: application, Revision: "main", CSCs: []string{csc}, Resources: []plan.Resource{
+		return timed(id, 30*time.Minute, &plan.Sync{Application: application, Revision: "main", CSCs: []string{csc}, Resources: []plan.Resource{
 			{Group: "batch", Kind: "Job", Namespace: row.Job.Namespace, Name: row.Job.Name}, {Kind: "ConfigMap", Namespace: row.Job.Namespace, Name: row.Job.Name + "-env"},
 		}})
 	}
@@ -215,9 +215,7 @@ var faultedRuns = []faulted{
 	{fault: podNeverStarts, replies: []reply{
 		failed("new/simonyitel", operator.Retry, mend(podNeverStarts), "MTMount:0", "CreateContainerConfigError"),
 	}, holds: times(1, JobCreated, "simonyitel/mtmount", "")},
-	{fault: imagePullSlow, replies: []reply{
-		failed("new/simonyitel", operator.Retry, nil, "MTMount:0", "ContainerCreating"),
-	}, holds: times(1, JobCreated, "simonyitel/mtmount", "")},
+	{fault: imagePullSlow, holds: times(1, JobCreated, "simonyitel/mtmount", "")},
 
 	{fault: hostUnreachable, replies: []reply{
 		failed("clean/vms", operator.Retry, mend(hostUnreachable), "nothing of it happened", "m1m3-crio-vms"),
@@ -255,9 +253,9 @@ var faultedRuns = []faulted{
 	{fault: loveDown, replies: []reply{failed("down/watcher", operator.Retry, outlast(loveDown), "nothing of it happened", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 
-	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, outlast(efdLags), "nothing of it happened", "it can't be told where they are")},
+	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, mend(efdLags), "nothing of it happened", "it can't be told where they are")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
-	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, outlast(efdDown), "not known", "503")},
+	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(efdDown), "not known", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 	{fault: efdError, holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 
@@ -284,10 +282,10 @@ var faultedRuns = []faulted{
 	{fault: slackBusy, holds: times(3, MessagePosted, "#summit", "")},
 	{fault: slackDown, replies: []reply{
 		doubted("clean/handover", operator.NotHappened, times(0, MessagePosted, "#summit", "Stage 1"), "#summit"),
-		failed("clean/handover", operator.ByHand, locked(func(s *Site) { s.heard("Stage 1 is yours.") })),
+		failed("clean/handover", operator.ByHand, all(locked(func(s *Site) { s.heard("Stage 1 is yours.") }), outlast(slackDown))),
 	}, holds: times(0, MessagePosted, "#summit", "Stage 1")},
 
-	{fault: networkLost, replies: []reply{doubted("down/watcher", operator.KeepWaiting, outlast(networkLost))},
+	{fault: networkLost, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(networkLost))},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 }
 

@@ -24,7 +24,7 @@ func (s announce) Perform(ctx context.Context, a *Attempt) Finding {
 	case err == nil:
 		return Found(Done, "posted to %s", s.d.Channel)
 	case errors.As(err, &lost):
-		return Found(Unknown, "perhaps sent: %v; look at %s", err, s.d.Channel)
+		return Found(Unknown, "%v; look at %s whether it is there", err, s.d.Channel)
 	case s.d.Handover:
 		return s.handOver(ctx, a, err)
 	}
@@ -48,7 +48,10 @@ func (s announce) handOver(ctx context.Context, a *Attempt, cause error) Finding
 // Probe can't look: csu may not be allowed to read the channel, and Slack has no
 // identity by which a message could be found.
 func (s announce) Probe(context.Context, *Attempt) Finding {
-	return Found(Unknown, "perhaps sent: look at %s whether it has the message:\n%s", s.d.Channel, s.d.Text)
+	if s.d.Handover {
+		return Found(Unknown, "perhaps posted, perhaps not, and somebody waits for it: look at %s, and where it is not there, tell them yourself:\n%s", s.d.Channel, s.d.Text)
+	}
+	return Found(Unknown, "perhaps posted, perhaps not: look at %s whether it has the message:\n%s", s.d.Channel, s.d.Text)
 }
 
 func (s announce) Await(ctx context.Context, a *Attempt) Finding { return s.Probe(ctx, a) }

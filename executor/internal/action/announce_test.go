@@ -28,7 +28,7 @@ func TestAnnounce(t *testing.T) {
 		"refused, told by hand":   {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.Yes}, Done, "by hand by ann"},
 		"refused, not told":       {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.No}, NotDone, "has not told"},
 		"refused, nobody to tell": {200, `{"ok":false,"error":"channel_not_found"}`, true, nil, NotDone, "there is no terminal"},
-		"lost":                    {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "perhaps sent"},
+		"lost":                    {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "perhaps posted, perhaps not"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			posts := 0

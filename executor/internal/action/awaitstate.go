@@ -32,11 +32,11 @@ func (s awaitState) Perform(ctx context.Context, a *Attempt) Finding {
 	case ctx.Err() != nil:
 		return s.Probe(ctx, a)
 	case err != nil:
-		return Found(Failed, "after %s it can't be told where the CSCs are: %v", a.Limit, err)
+		return Found(Failed, "after %s it can't be told where the CSCs are; see in Chronograf whether the EFD takes data in, then retry: %v", a.Limit, err)
 	case len(missing) == 0:
 		return Found(Done, "%d of %d there", len(w.names), len(w.names))
 	}
-	return Found(Failed, "after %s, %d of %d are not in the state that they should be in:\n%s", a.Limit, len(missing), len(w.names), lines(missing))
+	return Found(Failed, "after %s, %d of %d CSCs are not where they should be; a retry waits as long again:\n%s", a.Limit, len(missing), len(w.names), w.lines(missing))
 }
 
 // Probe never finds anything under way: a look that was broken off is over.

@@ -27,7 +27,7 @@ func TestAwaitState(t *testing.T) {
 	up := plan.Want{States: []string{"STANDBY", "ENABLED"}, CSCs: []string{"GIS:0", "MTMount:0"}}
 	expect(t, await(up), Done, "2 of 2")
 	expect(t, await(up, plan.Want{States: []string{plan.Enabled}, CSCs: []string{"Watcher:0"}}), Failed,
-		"1 of 3 are not", "Watcher:0: FAULT since", "the deployment lead")
+		"1 of 3 CSCs are not", "Watcher:0: FAULT since", "the deployment lead")
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"ESS:104"}}), Done)
 	expect(t, await(plan.Want{States: []string{plan.Standby}, CSCs: []string{"ESS:104"}}), Failed, "ESS:104: silent, its last state was STANDBY")
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"GIS:0"}}), Failed, "GIS:0: STANDBY")

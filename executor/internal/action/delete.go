@@ -146,7 +146,7 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 	case len(refused) == len(objects):
 		return Found(NotDone, "nothing was deleted: %s", refused[0])
 	case len(refused) > 0:
-		finding := d.wait(ctx, a, objects, false)
+		finding := d.whole(d.wait(ctx, a, objects, false))
 		finding.Text += "\n" + strings.Join(refused, "\n")
 		return finding
 	case accepted:
@@ -154,7 +154,16 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 			return Found(Unknown, "record that the deletions were taken: %v", err)
 		}
 	}
-	return d.wait(ctx, a, objects, accepted)
+	return d.whole(d.wait(ctx, a, objects, accepted))
+}
+
+// whole is the finding of an attempt that was not cut short: all deletions were
+// asked for, so that it has failed where some were not taken.
+func (deletion) whole(f Finding) Finding {
+	if f.Verdict == CutShort {
+		f.Verdict = Failed
+	}
+	return f
 }
 
 func (d deletion) delete(ctx context.Context, a *Attempt, o cluster.Object) error {
@@ -222,7 +231,7 @@ func (d deletion) look(ctx context.Context, a *Attempt, objects []cluster.Object
 	case !accepted && len(standing) == len(objects):
 		return Found(NotDone, "all %d %s are still there", len(objects), d.d.Objects)
 	case !accepted && len(standing) == len(left):
-		return Found(Failed, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
+		return Found(CutShort, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
 	case d.d.Objects == plan.Namespaces:
 		return Found(Running, "%d of %d namespaces are being deleted, Kubernetes is still emptying them: %s", len(left), len(objects), names(left))
 	}

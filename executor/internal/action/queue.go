@@ -31,6 +31,17 @@ type queueing struct {
 	// closes: the scripts may take down the queue that runs them, so that
 	// their last event may never come.
 	closes bool
+	// blind is why the last look at the script saw nothing; nil where it could
+	// look.
+	blind error
+}
+
+// unseen says why a script's event was not seen.
+func (q *queueing) unseen() string {
+	if q.blind != nil {
+		return "what became of it can't be seen: " + q.blind.Error()
+	}
+	return "the EFD has no event of it"
 }
 
 // queueNote is what is recorded of a script on its way.
@@ -300,6 +311,7 @@ func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, er
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		q.blind = err
 		if err != nil {
 			report.say(err.Error())
 			return false, nil

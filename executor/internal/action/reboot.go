@@ -69,13 +69,17 @@ func (r reboot) Perform(ctx context.Context, a *Attempt) Finding {
 func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
 	var finding Finding
 	report := a.reporter()
+	waited := -commandPause
 	err := a.patience().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
 		finding = r.Probe(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		report.say(finding.Text)
-		return finding.Verdict != Running, nil
+		// The grace counts as it is waited, like every limit: in a rehearsal the
+		// way to the host takes minutes of the site's time.
+		waited += commandPause
+		return finding.Verdict != Running && (finding.Verdict != Failed || waited >= rebootGrace), nil
 	})
 	if err != nil {
 		return ended(err, finding)

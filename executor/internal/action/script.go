@@ -41,7 +41,7 @@ func (s script) follow(ctx context.Context, q *queueing, n queueNote) Finding {
 	case err == nil || event.Ended():
 		return s.judge(q, event)
 	case event.Index == 0:
-		return ended(err, Found(Unknown, "%s, %s, was added to %s, and the EFD has no event of it; look at the queue in LOVE", numbered(n.Script), s.d.Path, q.name()))
+		return ended(err, Found(Unknown, "%s, %s, was added to %s, and %s; look at the queue in LOVE", numbered(n.Script), s.d.Path, q.name(), q.unseen()))
 	}
 	return ended(err, Found(Running, "%s", describeScript(event)))
 }

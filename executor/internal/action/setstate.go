@@ -44,7 +44,7 @@ func (s setState) Prepare(ctx context.Context, a *Attempt) (any, error) {
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("see which CSCs are to go to %s: it can't be told where they are now:\n%s", s.d.State, lines(unknown))
+		return nil, fmt.Errorf("it can't be told which CSCs have to go to %s, since it is not known where these are; see in Chronograf whether the EFD takes data in, then retry:\n%s", s.d.State, lines(unknown))
 	}
 	evidence.Groups = s.groups(s.want().missing(found))
 	return evidence, nil
@@ -155,7 +155,7 @@ func (s setState) perform(ctx context.Context, q *queueing, i int, names []strin
 	case errors.Is(err, errClosed):
 		return nil, nil
 	case event.Index == 0:
-		return end(ended(err, Found(Unknown, "%s was added to %s, and the EFD has no event of it; look at the queue in LOVE", numbered(n.Script), q.name())))
+		return end(ended(err, Found(Unknown, "%s was added to %s, and %s; look at the queue in LOVE", numbered(n.Script), q.name(), q.unseen())))
 	}
 	return end(ended(err, Found(Running, "%s", describeScript(event))))
 }
@@ -181,7 +181,7 @@ func (s setState) slow(a *Attempt) time.Duration { return 4*a.Systems.EFD.Lag() 
 
 // short is the finding where some CSCs are not there and nothing is under way.
 func (s setState) short(missing []place, troubles []string) Finding {
-	text := fmt.Sprintf("%d of %d are %s; a retry takes only the others:\n%s", len(s.d.CSCs)-len(missing), len(s.d.CSCs), s.d.State, lines(missing))
+	text := fmt.Sprintf("%d of %d CSCs are %s; a retry takes only those that are not:\n%s", len(s.d.CSCs)-len(missing), len(s.d.CSCs), s.d.State, lines(missing))
 	if len(troubles) > 0 {
 		text += "\n" + strings.Join(troubles, "\n")
 	}
@@ -218,11 +218,15 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	// A script whose fate is not known would find nothing to do any more if all
 	// CSCs are there.
-	finding := s.look(ctx, a, Failed, nil)
-	if finding.Verdict == Done {
-		return finding
+	missing, err := s.want().look(ctx, a)
+	text := fmt.Sprintf("it is not known what became of %s on %s: %s", setStateScript, q.name(), why)
+	switch {
+	case err != nil: // the EFD's, of which why tells
+		return Found(Unknown, "%s", text)
+	case len(missing) == 0:
+		return Found(Done, "%s", s.all())
 	}
-	return Found(Unknown, "it is not known what became of %s on %s: %s\n%s", setStateScript, q.name(), why, finding.Text)
+	return Found(Unknown, "%s\n%s", text, s.short(missing, nil).Text)
 }
 
 // rest judges an attempt whose last script, that of the note, has ended or was

@@ -88,7 +88,7 @@ func TestSetStateGoesOnAfterAGroupThatFailed(t *testing.T) {
 	d := &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104", "ESS:105", "GIS:0", "Watcher:0"}, GroupSize: 2}
 	y := newTry(t, s.systems, d, ess104, row("ESS:105"))
 	y.answers = []operator.Choice{operator.Yes}
-	expect(t, y.perform(t), Failed, "2 of 4 are ENABLED", "ESS:104: STANDBY since", "ESS principal", "ESS:105: STANDBY", "ended FAILED")
+	expect(t, y.perform(t), Failed, "2 of 4 CSCs are ENABLED", "ESS:104: STANDBY since", "ESS principal", "ESS:105: STANDBY", "ended FAILED")
 	if len(y.asked) != 1 || y.asked[0].Topic != operator.QueuePaused || !strings.Contains(y.asked[0].Reading, "set_summary_state.py, FAILED") {
 		t.Errorf("asked %+v, want whether the paused queue may be resumed", y.asked)
 	}
@@ -226,7 +226,7 @@ func TestSetStateCutShort(t *testing.T) {
 
 	adds, _ := s.added()
 	s.script(adds[0], 1, efd.ProcessDone, efd.ScriptDone)
-	expect(t, Of(d).Await(t.Context(), y.Attempt), Failed, "0 of 3 are ENABLED")
+	expect(t, Of(d).Await(t.Context(), y.Attempt), Failed, "0 of 3 CSCs are ENABLED")
 	s.state("ESS:104", "ENABLED", s.now())
 	expect(t, Of(d).Await(t.Context(), y.Attempt), CutShort, "no script was added for GIS:0, Watcher:0")
 	expect(t, y.probe(t), CutShort, "no script was added for GIS:0, Watcher:0")

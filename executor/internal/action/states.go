@@ -158,7 +158,7 @@ func (p place) String() string {
 	case p.podEnded:
 		b.WriteString("its pod has ended")
 	case p.presence == efd.Unknown:
-		b.WriteString("unknown, neither it nor any other CSC is heard, so that it may be the EFD that is silent")
+		b.WriteString("unknown: neither it nor any other CSC is heard, so that it may be the EFD that is silent or late")
 	case p.presence == efd.Silent && p.sight.State != plan.Offline:
 		b.WriteString("silent")
 		if !p.sight.HeartbeatAt.IsZero() {
@@ -188,6 +188,15 @@ func lines(found []place) string {
 	text := make([]string, len(found))
 	for i, p := range found {
 		text[i] = p.String()
+	}
+	return strings.Join(text, "\n")
+}
+
+// lines writes the places one to a line, each with where it is wanted.
+func (w want) lines(found []place) string {
+	text := make([]string, len(found))
+	for i, p := range found {
+		text[i] = fmt.Sprintf("%s; expected in %s", p, strings.Join(w.states[p.row.CSC], " or "))
 	}
 	return strings.Join(text, "\n")
 }

@@ -171,7 +171,7 @@ func (s sync) operation(ctx context.Context, a *Attempt) (finding Finding, over 
 	case o.Pending:
 		return Found(Running, "Argo CD has not begun the sync of %q", s.d.Application), false
 	case !o.Completed():
-		return Found(Running, "Argo CD syncs %q: %s%s", s.d.Application, o.Phase, colonText(o.Message)), false
+		return Found(Running, "Argo CD syncs %q: %s%s; a sync has no time limit of its own, and can be terminated in Argo CD", s.d.Application, o.Phase, colonText(o.Message)), false
 	case o.Phase != "Succeeded":
 		return Found(Failed, "the sync of %q ended %s%s%s", s.d.Application, o.Phase, colonText(o.Message), failures(o.Results)), true
 	case o.SyncChanged:
@@ -224,6 +224,7 @@ func (s sync) awaitImages(ctx context.Context, a *Attempt, left *patience) Findi
 		if finding.Verdict == Running {
 			// The sync itself is over; what is missing is for a person to see to.
 			finding.Verdict = Failed
+			finding.Text += "\nsee with kubectl describe pod what they wait for; a retry leaves alone what is there, and waits as long again"
 		}
 		return ended(err, finding)
 	}

@@ -83,7 +83,7 @@ func serve(ctx context.Context, file string, out, errs io.Writer) (err error) {
 		return err
 	}
 	if missing := ground.MissingPackages(); len(missing) > 0 {
-		return fmt.Errorf("Debian packages are not installed: %s\nhint: %s", strings.Join(missing, ", "), ground.InstallHint(missing))
+		return fmt.Errorf("the ground needs Debian packages that are not installed: %s\nhint: %s", strings.Join(missing, ", "), ground.InstallHint(missing))
 	}
 	if _, err := ground.BuildTools(ctx, errs); err != nil {
 		return err

@@ -1,0 +1,150 @@
+package review
+
+import (
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// pageFile writes a plan's page and returns its address.
+func pageFile(t *testing.T, p *plan.Plan) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "plan.html")
+	text := rendered(t, func(w io.Writer) error { return HTML(w, p) })
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return (&url.URL{Scheme: "file", Path: file}).String()
+}
+
+// quiet wants no error on the console and nothing loaded but the page.
+func (b *browser) quiet(address string) {
+	b.t.Helper()
+	for _, r := range b.requests {
+		if r != address {
+			b.t.Errorf("the page asks for %q", r)
+		}
+	}
+	for _, e := range b.errors {
+		b.t.Errorf("the console shows %s", e)
+	}
+	if len(b.requests) == 0 {
+		b.t.Error("not even the page itself was asked for: the test sees no requests")
+	}
+}
+
+func TestPageInABrowser(t *testing.T) {
+	p := read(t, summitFull)
+	address := pageFile(t, p)
+	b := startBrowser(t)
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+
+	b.open(address + "#offline/queues")
+	b.holds("a deep link opens its step", `document.getElementById("offline/queues").open`)
+	b.holds("a deep link opens no other", `document.querySelectorAll("details.step[open]").length === 1`)
+	b.holds("a deep link shows its step below the header", `(() => {
+		const top = document.getElementById("offline/queues").getBoundingClientRect().top;
+		return top >= document.querySelector("header").getBoundingClientRect().bottom - 2 && top < innerHeight / 2;
+	})()`)
+
+	b.eval(`document.querySelector('.graph a[href="#deploy/love"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`, nil)
+	b.eval(`new Promise((done) => setTimeout(done, 50))`, nil)
+	b.holds("a box of the graph leads to its step", `document.getElementById("deploy/love").open && location.hash === "#deploy/love"`)
+
+	b.eval(`document.querySelector("#_close").click()`, nil)
+	b.holds("everything is closed", `document.querySelectorAll("details.step[open]").length === 0`)
+	b.eval(`document.querySelector("[id='offline/rest'] summary").click()`, nil)
+	b.holds("a click opens a step", `document.getElementById("offline/rest").open`)
+	b.eval(`document.querySelector("#_open").click()`, nil)
+	b.holds("everything is open", `document.querySelectorAll("details.step:not([open])").length === 0`)
+
+	b.search("azar03")
+	b.holds("a search shows the steps on a host", `visible("services-down/azar03") && visible("services-up/azar03")`)
+	b.holds("a search hides the others", `!visible("offline/queues") && !visible("schema")`)
+	b.holds("a search says how much it found", `document.getElementById("_found").textContent.endsWith(" steps")`)
+	b.search("p24 registry")
+	b.holds("a search takes numbers of the procedure and several words", `visible("schema/none") && !visible("services-down/azar03")`)
+	b.search("ESS:105")
+	b.holds("a search takes CSCs", `visible("enable/ess") && visible("_csc:ESS:105") && !visible("_csc:ATAOS:0")`)
+	b.open(address + "#services-down/azar03")
+	b.eval(`new Promise((done) => setTimeout(done, 50))`, nil)
+	b.holds("a link to what a search hides ends the search", `visible("services-down/azar03") && document.getElementById("_search").value === ""`)
+	b.holds("every link leads somewhere", `Array.from(document.querySelectorAll('a[href^="#"]')).every((a) => document.getElementById(decodeURIComponent(a.getAttribute("href").slice(1))))`)
+	b.holds("every id is there once", `(() => { const ids = Array.from(document.querySelectorAll("[id]"), (e) => e.id); return new Set(ids).size === ids.length; })()`)
+	b.holds("nothing is wider than the page", `document.documentElement.scrollWidth <= innerWidth`)
+
+	var steps int
+	b.eval(`document.querySelectorAll("details.step").length`, &steps)
+	want := 0
+	for range p.AllSteps() {
+		want++
+	}
+	if steps != want {
+		t.Errorf("the page has %d steps, the plan %d", steps, want)
+	}
+	b.quiet(address)
+}
+
+// search types into the page's search.
+func (b *browser) search(words string) {
+	b.t.Helper()
+	b.eval(`window.visible = (id) => { const e = document.getElementById(id); return e.offsetParent !== null; };
+		(() => { const s = document.getElementById("_search"); s.value = "`+words+`"; s.dispatchEvent(new Event("input")); })()`, nil)
+}
+
+func TestTextNeverBreaksThePage(t *testing.T) {
+	p := read(t, summitFull)
+	withHostileText(p)
+	address := pageFile(t, p)
+	b := startBrowser(t)
+	b.open(address)
+	b.holds("there is one script", `document.scripts.length === 1`)
+	b.holds("there is no image", `document.images.length === 0`)
+	b.holds("the text is shown as it is", `document.querySelector("h1").textContent.includes("<script>alert(1)</script>")`)
+	b.holds("what hides is shown", `document.querySelector(".stage .consent").textContent.includes("\\u202e")`)
+	b.holds("the page works", `document.querySelectorAll("details.step").length > 100`)
+	b.quiet(address)
+	if text := rendered(t, func(w io.Writer) error { return HTML(w, p) }); strings.ContainsAny(text, "\x1b\u202e") {
+		t.Error("a character that hides or moves others is written as it is")
+	}
+}
+
+func TestDrawing(t *testing.T) {
+	for _, name := range everyPlan(t) {
+		p := read(t, name)
+		e := EstimatePlan(p)
+		for i := range p.Stages {
+			s := &p.Stages[i]
+			g := draw(s, e.Stages[i])
+			at := map[string]box{}
+			needs := 0
+			for _, b := range g.Boxes {
+				at[b.ID] = b
+				if b.X < 0 || b.Y < 0 || b.X+b.W > g.Width || b.Y+b.H > g.Height {
+					t.Errorf("%s: the box of %s is outside of its drawing", name, b.ID)
+				}
+				for _, o := range g.Boxes {
+					if o.ID != b.ID && o.X < b.X+b.W && b.X < o.X+o.W && o.Y < b.Y+b.H && b.Y < o.Y+o.H {
+						t.Errorf("%s: the boxes of %s and %s lie over each other", name, b.ID, o.ID)
+					}
+				}
+			}
+			for _, step := range s.Steps {
+				for _, n := range step.Needs {
+					needs++
+					if at[n].X+at[n].W >= at[step.ID].X {
+						t.Errorf("%s: %s is not left of %s, which needs it", name, n, step.ID)
+					}
+				}
+			}
+			if len(g.Boxes) != len(s.Steps) || len(g.Lines) != needs {
+				t.Errorf("%s: stage %s has %d boxes and %d lines, and %d steps and %d needs", name, s.ID, len(g.Boxes), len(g.Lines), len(s.Steps), needs)
+			}
+		}
+	}
+}

@@ -1,0 +1,353 @@
+package review
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// few is how many steps of a stage are shown without being asked for.
+const few = 8
+
+func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
+	m.f("## %d. %s\n\n%s %s · %s, about %s\n\n", n, inMarkdown(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "), counted(len(s.Steps), "step"), about(e.Takes))
+	m.f("**Consent:** %s\n\n", inMarkdown(s.Consent))
+	m.agreed(s.Principals)
+	for _, d := range s.Doubts {
+		m.f("**Doubt:** %s\n\n", inMarkdown(d))
+	}
+	if len(s.Steps) > few {
+		m.fold(counted(len(s.Steps), "step"))
+		defer m.end()
+	}
+	for i := 0; i < len(s.Steps); {
+		if rows := simple(s.Steps[i:]); rows > 1 {
+			m.rows(n, i, s.Steps[i:i+rows])
+			i += rows
+			continue
+		}
+		m.step(fmt.Sprintf("%d.%d ", n, i+1), &s.Steps[i])
+		i++
+	}
+}
+
+// simple returns how many steps from the first on are of one kind and ask
+// nothing, so that each fits into the row of a table.
+func simple(steps []plan.Step) int {
+	for i := range steps {
+		s := &steps[i]
+		asks := s.Consent != "" || s.Doubt != "" || len(s.Principals) > 0 || s.OnFailure != plan.Ask
+		if asks || s.Action.Kind() != steps[0].Action.Kind() || !fitsRow(s) {
+			return i
+		}
+		if a, ok := s.Action.Doer.(*plan.Sync); ok && a.Revision != steps[0].Action.Doer.(*plan.Sync).Revision {
+			return i
+		}
+	}
+	return len(steps)
+}
+
+func fitsRow(s *plan.Step) bool {
+	hand := blocks(s.ByHand)
+	code := slices.ContainsFunc(hand, func(b block) bool { return b.Code })
+	switch a := s.Action.Doer.(type) {
+	case *plan.SSH:
+		return len(hand) == 1 && len(hand[0].Lines) <= 4 && holds(s.ByHand, a.Commands)
+	case *plan.Delete:
+		return a.Objects == plan.Jobs && !code && strings.Contains(s.ByHand, a.Namespace) && strings.Contains(s.ByHand, a.Selector)
+	case *plan.Sync:
+		return len(a.Resources) == 0 && !code
+	}
+	return false
+}
+
+// rows writes simple steps as a table.
+func (m *markdown) rows(stage, first int, steps []plan.Step) {
+	switch a := steps[0].Action.Doer.(type) {
+	case *plan.SSH:
+		m.f("By csu over SSH, or by hand:\n\n")
+	case *plan.Delete:
+		m.f("csu deletes the Jobs of these CSCs, which the selector must find and no others, and waits until they and their pods are gone. By hand:\n\n")
+	case *plan.Sync:
+		m.f("Argo CD syncs the application at %s, and csu waits until the images run that are expected of these CSCs. By hand:\n\n", codeSpan(a.Revision))
+	}
+	m.f("|step|id in the stage|time|what|\n|---|---|---|---|\n")
+	for i := 0; i < len(steps); {
+		together := sameLogin(steps[i:])
+		var titles, ids, times []string
+		what := m.what(&steps[i], true)
+		for j := range together {
+			s := &steps[i+j]
+			_, name, _ := strings.Cut(s.ID, "/")
+			titles = append(titles, fmt.Sprintf("%d.%d %s", stage, first+i+j+1, inCell(s.Title)))
+			ids = append(ids, codeSpan(name)+" "+strings.Join(s.Source, " "))
+			times = append(times, lasts(s))
+			if j > 0 {
+				what += "<br>" + m.what(s, false)
+			} else {
+				times[0] += m.after(s, ", ")
+			}
+		}
+		m.f("|%s|%s|%s|%s|\n", strings.Join(titles, "<br>"), strings.Join(ids, "<br>"), strings.Join(times, "<br>"), what)
+		i += together
+	}
+	m.f("\n")
+}
+
+// sameLogin returns how many steps from the first on go on where the one before
+// has logged in: the same lines come before their commands, and nothing but the
+// one before is needed.
+func sameLogin(steps []plan.Step) int {
+	for i := 1; i < len(steps); i++ {
+		needs := steps[i].Needs
+		if login := loginLines(&steps[i]); login == nil || !slices.Equal(login, loginLines(&steps[0])) || len(needs) != 1 || needs[0] != steps[i-1].ID {
+			return i
+		}
+	}
+	return len(steps)
+}
+
+// loginLines returns what a person types on the way to a simple step's
+// commands; nil where they don't come last.
+func loginLines(s *plan.Step) []string {
+	a, ok := s.Action.Doer.(*plan.SSH)
+	if !ok {
+		return nil
+	}
+	lines := blocks(s.ByHand)[0].Lines
+	n := len(lines) - len(a.Commands)
+	if n <= 0 || !slices.Equal(lines[n:], a.Commands) {
+		return nil
+	}
+	return lines[:n]
+}
+
+// what is the last cell of a simple step, from logging in on or without that.
+func (m *markdown) what(s *plan.Step, login bool) string {
+	var parts []string
+	switch a := s.Action.Doer.(type) {
+	case *plan.Delete:
+		parts = append(parts, inCell(m.lists.refer(a.CSCs)))
+	case *plan.Sync:
+		if len(a.CSCs) > 0 && !strings.Contains(s.ByHand, plan.CSCList(a.CSCs)) {
+			parts = append(parts, inCell(m.lists.refer(a.CSCs)))
+		}
+	}
+	for _, b := range blocks(m.abridge(s.Action.Doer, s.ByHand)) {
+		if !b.Code {
+			parts = append(parts, inCell(b.Paragraph()))
+			continue
+		}
+		lines := b.Lines
+		if !login {
+			lines = lines[len(loginLines(s)):]
+		}
+		for _, l := range lines {
+			parts = append(parts, codeCell(l))
+		}
+	}
+	if a, ok := s.Action.Doer.(*plan.SSH); ok && conditions(a) != "." {
+		parts = append(parts, inCell(strings.TrimPrefix(conditions(a), "; ")))
+	}
+	return strings.Join(parts, "<br>")
+}
+
+// after names the steps that a step comes after, without the stage's id.
+func (m *markdown) after(s *plan.Step, sep string) string {
+	if len(s.Needs) == 0 {
+		return ""
+	}
+	stage, _, _ := strings.Cut(s.ID, "/")
+	var names []string
+	for _, n := range s.Needs {
+		names = append(names, codeSpan(strings.TrimPrefix(n, stage+"/")))
+	}
+	return sep + "after " + strings.Join(names, ", ")
+}
+
+func (m *markdown) agreed(principals []string) {
+	if len(principals) > 0 {
+		m.f("**Agreed by:** %s\n\n", inMarkdown(strings.Join(principals, ", ")))
+	}
+}
+
+func (m *markdown) step(number string, s *plan.Step) {
+	m.f("#### %s%s\n\n", number, inMarkdown(s.Title))
+	m.f("%s %s · %s%s", codeSpan(s.ID), strings.Join(s.Source, " "), lasts(s), m.after(s, " · "))
+	if s.Undoes != "" {
+		m.f(" · undoes %s", codeSpan(s.Undoes))
+	}
+	if s.OnFailure == plan.Report {
+		m.f(" · if it fails, %s", onFailure(s))
+	}
+	m.f("\n\n")
+	if s.Consent != "" {
+		m.f("**Consent:** %s\n\n", inMarkdown(m.once(s.ID, s.Consent)))
+	}
+	m.agreed(s.Principals)
+	if s.Doubt != "" {
+		m.f("**Doubt:** %s\n\n", inMarkdown(m.once(s.ID, s.Doubt)))
+	}
+	m.does(s)
+}
+
+// once returns a text, or where the same text stands already.
+func (m *markdown) once(id, text string) string {
+	if at, seen := m.said[text]; seen && m.abridged && len(text) > 100 {
+		return fmt.Sprintf("as at `%s`: %s", at, firstSentence(text))
+	}
+	m.said[text] = id
+	return text
+}
+
+// does says what the step does and how a person would do it, without saying
+// twice what both say.
+func (m *markdown) does(s *plan.Step) {
+	m.at = s.ID
+	text, own := m.sentence(s)
+	if text != "" {
+		m.f("%s ", inMarkdown(text))
+	}
+	if own {
+		m.f("By hand: ")
+	}
+	m.blocks(m.abridge(s.Action.Doer, s.ByHand))
+}
+
+// onceTyped leaves out lines that come after a first one, by which a person logs
+// in, where an earlier step has the same: such as the building of a service on
+// two hosts.
+func (m *markdown) onceTyped(lines []string) []string {
+	if len(lines) < 6 || !m.abridged {
+		return lines
+	}
+	rest := strings.Join(lines[1:], "\n")
+	if at, seen := m.said[rest]; seen {
+		return []string{lines[0], fmt.Sprintf("# then all that step %s types after its first line", at)}
+	}
+	m.said[rest] = m.at
+	return lines
+}
+
+// sentence says what csu does, and whether the text for doing it by hand stands
+// on its own beside that.
+func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
+	switch a := s.Action.Doer.(type) {
+	case *plan.Manual:
+		text = "A person does this."
+		if len(a.CSCs) > 0 {
+			text += fmt.Sprintf(" csu shows the states of %s.", m.lists.refer(a.CSCs))
+		}
+		if len(a.Applications) > 0 {
+			text += fmt.Sprintf(" csu shows what is out of sync in %s.", strings.Join(a.Applications, ", "))
+		}
+		if oneLine(a.Text) == oneLine(s.ByHand) {
+			return text, false
+		}
+		return text + " " + oneLine(a.Text), true
+	case *plan.Announce:
+		if strings.Contains(s.ByHand, fmt.Sprintf("%q", a.Text)) {
+			return "csu posts this" + map[bool]string{true: ", and somebody waits for it"}[a.Handover] + ".", true
+		}
+	case *plan.SSH:
+		if holds(s.ByHand, a.Commands) {
+			return fmt.Sprintf("csu as %s on %s, or a person by hand%s", a.User, a.Host, conditions(a)), false
+		}
+	case *plan.SetState:
+		return describe(a, m.lists.ordered), true
+	case *plan.AwaitState:
+		if says(s.ByHand, a.Want) {
+			return "csu watches the EFD until every CSC is in its state.", true
+		}
+	case *plan.Sync:
+		if written := plan.CSCList(a.CSCs); len(a.CSCs) > 0 && strings.Contains(s.ByHand, written) {
+			short := *a
+			short.CSCs = nil
+			return strings.TrimSuffix(describe(&short, m.lists.refer), ".") + ", and csu waits until the expected images run.", true
+		}
+	}
+	return describe(s.Action.Doer, m.lists.refer), true
+}
+
+// says tells whether a text's code has a line for each set of CSCs and states.
+func says(text string, want []plan.Want) bool {
+	var lines []string
+	for _, w := range want {
+		lines = append(lines, strings.Join(w.States, " or ")+": "+plan.CSCList(w.CSCs))
+	}
+	return holds(text, lines)
+}
+
+// abridge leaves out of a text what stands elsewhere in the document.
+func (m *markdown) abridge(d plan.Doer, text string) string {
+	text = strings.ReplaceAll(text, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
+	if a, ok := d.(*plan.SetState); ok && len(a.CSCs) > long {
+		if data := stateData(a); strings.Contains(text, data) {
+			text = strings.Replace(text, data, fmt.Sprintf("    data:\n    - [CSC, %s]  # a line for each of %s\n", a.State, m.lists.ordered(a.CSCs)), 1)
+		}
+	}
+	return m.lists.abridge(d, text)
+}
+
+// stateData is the list in a configuration of set_summary_state.py as a text for
+// doing it by hand has it.
+func stateData(a *plan.SetState) string {
+	var b strings.Builder
+	b.WriteString("    data:\n")
+	for _, c := range a.CSCs {
+		fmt.Fprintf(&b, "    - [%s, %s]\n", strings.TrimSuffix(c, ":0"), a.State)
+	}
+	return b.String()
+}
+
+// holds tells whether the lines stand in a text's code, in their order.
+func holds(text string, lines []string) bool {
+	for _, b := range blocks(text) {
+		if !b.Code {
+			continue
+		}
+		for _, l := range b.Lines {
+			if len(lines) > 0 && l == lines[0] {
+				lines = lines[1:]
+			}
+		}
+	}
+	return len(lines) == 0
+}
+
+// long is how many lines of code are shown without being asked for.
+const long = 14
+
+// blocks writes a text whose first paragraph may go on the present line.
+func (m *markdown) blocks(text string) {
+	all := blocks(text)
+	for i, b := range all {
+		paragraph := b.Paragraph()
+		switch note := m.notes[paragraph]; {
+		case !b.Code && note != "" && i+1 < len(all) && all[i+1].Code:
+			m.f("as %s says, with\n\n", note)
+			continue
+		case !b.Code && note != "":
+			m.f("Besides, %s.\n\n", note)
+			continue
+		case !b.Code && i > 0:
+			m.f("%s\n\n", atStart(paragraph))
+			continue
+		case !b.Code:
+			m.f("%s\n\n", inMarkdown(paragraph))
+			continue
+		case i == 0:
+			m.f("\n\n")
+		}
+		b.Lines = m.onceTyped(b.Lines)
+		if len(b.Lines) > long {
+			m.fold(fmt.Sprintf("%d lines", len(b.Lines)))
+			m.f("%s", typed(b.Lines))
+			m.end()
+		} else {
+			m.f("%s\n", typed(b.Lines))
+		}
+	}
+}
