@@ -20,20 +20,24 @@ import (
 )
 
 type rehearseCommand struct {
-	Plan     string   `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Serve    bool     `help:"Only keep the simulated site up, until Ctrl-C, and say how to run csu exec against it."`
-	Dir      string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR" predictor:"dir"`
-	Speed    float64  `default:"3600" help:"How many seconds of the site pass in a second."`
-	Seed     int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
-	Fault    []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
-	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
-	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers  string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
-	Child    bool     `hidden:"" help:"Serve until standard input ends."`
+	Plan  string   `arg:"" optional:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	Serve bool     `help:"Only keep the simulated site up, until Ctrl-C, and say how to run csu exec against it."`
+	Dir   string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR" predictor:"dir"`
+	Speed float64  `default:"3600" help:"How many seconds of the site pass in a second."`
+	Seed  int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
+	Fault []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
+	// ListFaults needs no plan.
+	ListFaults bool     `help:"List the faults, and do nothing else."`
+	Operator   string   `help:"Your name, for the journal." placeholder:"NAME"`
+	Consent    []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers    string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
+	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
 	return `Starts a simulated site, made from the plan's own tables, in a process of its own and carries the plan out against it: the real executor, with time running fast. At the end it tells what the site's own record of effects shows.
+
+A fault befalls what it is given, as in host-hangs=azar03, or else what the plan comes to first. Several can be given together.
 
 Faults:
 
@@ -53,14 +57,21 @@ func faults() string {
 	for _, f := range rehearsal.Faults() {
 		name := f.Name
 		if f.Subject != "" {
-			name += "=" + strings.ToUpper(f.Subject)
+			name += "[=" + strings.ToUpper(f.Subject) + "]"
 		}
-		fmt.Fprintf(&b, "  %-28s %s\n", name, f.Text)
+		fmt.Fprintf(&b, "  %-35s %s\n", name, f.Text)
 	}
 	return b.String()
 }
 
 func (cmd *rehearseCommand) Run(c *console) error {
+	if cmd.ListFaults {
+		_, err := io.WriteString(c.out, faults())
+		return err
+	}
+	if cmd.Plan == "" {
+		return fail(exitInput, "", "expected \"<plan>\"")
+	}
 	p, _, err := plan.ReadFile(cmd.Plan)
 	if err != nil {
 		return err
@@ -68,8 +79,8 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if cmd.Speed < 1 || cmd.Speed > 3600 {
 		return fail(exitInput, "", "--speed %g: the site's clock runs 1 to 3600 times as fast as the real one", cmd.Speed)
 	}
-	if err := knownFaults(cmd.Fault); err != nil {
-		return err
+	if err := rehearsal.CheckFaults(p, cmd.Fault); err != nil {
+		return fail(exitInput, "csu rehearse --list-faults lists the faults", "--fault: %w", err)
 	}
 	if cmd.Dir != "" && !cmd.Child {
 		if err := cmd.fresh(); err != nil {
@@ -104,29 +115,6 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	}
 	if !keep {
 		return os.RemoveAll(dir)
-	}
-	return nil
-}
-
-// knownFaults refuses faults that a simulated site does not know.
-func knownFaults(asked []string) error {
-	subjects := map[string]string{}
-	var names []string
-	for _, f := range rehearsal.Faults() {
-		subjects[f.Name] = f.Subject
-		names = append(names, f.Name)
-	}
-	for _, a := range asked {
-		name, subject, _ := strings.Cut(a, "=")
-		wants, known := subjects[name]
-		switch {
-		case !known:
-			return fail(exitInput, "csu rehearse --help lists the faults", "--fault %s: there is no fault %q%s", a, name, plan.DidYouMean(name, names))
-		case wants == "" && subject != "":
-			return fail(exitInput, "", "--fault %s: this fault takes no subject: --fault %s", a, name)
-		case wants != "" && subject == "":
-			return fail(exitInput, "", "--fault %s: name what it befalls: --fault %s=%s", a, name, strings.ToUpper(wants))
-		}
 	}
 	return nil
 }
@@ -181,7 +169,11 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 			stop()
 		}()
 	}
-	site, err := rehearsal.Start(ctx, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault})
+	config := rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault}
+	if cmd.Child {
+		config.Laptop = stopParent
+	}
+	site, err := rehearsal.Start(ctx, config)
 	if err != nil {
 		return err
 	}
@@ -191,6 +183,15 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	}
 	<-ctx.Done()
 	return site.Close()
+}
+
+// stopParent stops the executor, whose child this process is, and has it go on.
+func stopParent(asleep bool) error {
+	signal := syscall.SIGCONT
+	if asleep {
+		signal = syscall.SIGSTOP
+	}
+	return syscall.Kill(os.Getppid(), signal)
 }
 
 // child is the simulated site's process, seen from the rehearsal.

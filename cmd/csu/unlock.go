@@ -56,4 +56,3 @@ func (cmd *unlockCommand) Run(c *console) error {
 		executor.LeaseName(l.plan), holder.RunID, holder.Operator, holder.Since.Format(time.DateTime), holder.Digest)
 	return err
 }
-

@@ -1,7 +1,6 @@
 package review
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -193,19 +192,5 @@ func (b *browser) holds(what, expression string) {
 	var ok bool
 	if b.eval("Boolean("+expression+")", &ok); !ok {
 		b.t.Errorf("%s: %s does not hold", what, expression)
-	}
-}
-
-// screenshot writes what is seen to a PNG file.
-func (b *browser) screenshot(name string) {
-	b.t.Helper()
-	var r struct{ Data string }
-	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
-	data, err := base64.StdEncoding.DecodeString(r.Data)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.WriteFile(name, data, 0o644); err != nil {
-		b.t.Fatal(err)
 	}
 }

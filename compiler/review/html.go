@@ -29,15 +29,17 @@ var pageScript string
 func HTML(w io.Writer, p *plan.Plan) error {
 	g := newPage(shown(p))
 	t, err := template.New("page").Funcs(template.FuncMap{
-		"at":      at,
-		"blocks":  blocks,
-		"spans":   spans,
-		"join":    func(list []string) string { return strings.Join(list, ", ") },
-		"about":   about,
-		"counted": counted,
-		"grouped": grouped,
-		"clock":   clock,
-		"short":   func(image string) string { return strings.TrimPrefix(image, g.Registry+"/") },
+		"at":     at,
+		"blocks": blocks,
+		// Long lists of indices may break behind their commas, and not within a number.
+		"breakable": func(s string) []string { return strings.SplitAfter(s, ",") },
+		"spans":     spans,
+		"join":      func(list []string) string { return strings.Join(list, ", ") },
+		"about":     about,
+		"counted":   counted,
+		"grouped":   grouped,
+		"clock":     clock,
+		"short":     func(image string) string { return strings.TrimPrefix(image, g.Registry+"/") },
 	}).Parse(pageTemplate)
 	if err != nil {
 		return fmt.Errorf("write the page: %w", err)

@@ -4,6 +4,7 @@
   const found = document.getElementById("_found");
   const steps = Array.from(document.querySelectorAll("details.step"));
   const rows = Array.from(document.querySelectorAll("tr.row"));
+  const summary = document.querySelector("section.summary");
   const stages = Array.from(document.querySelectorAll("section.stage"));
   const text = new Map();
   for (const e of steps) text.set(e, (e.id + " " + e.textContent + " " + (e.dataset.cscs || "")).toLowerCase());
@@ -19,6 +20,7 @@
       const graph = s.querySelector(".graph");
       if (graph) graph.classList.toggle("hidden", words.length > 0);
     }
+    summary.classList.toggle("hidden", words.length > 0);
     const n = steps.filter((e) => !e.classList.contains("hidden")).length;
     found.textContent = words.length === 0 ? "" : n + (n === 1 ? " step" : " steps");
   }

@@ -132,6 +132,7 @@ func cameraHandovers(v *view, f *findings) {
 	if !available {
 		f.plan("add a manual step for P34 behind the start that names the state", "the bridges are not started and then put into %s", plan.OfflineAvailable)
 	}
+	bridgesSeen(v, f, stops)
 	for _, look := range v.citing(plan.KindAwaitState, "P34") {
 		for _, n := range starts {
 			if !before(n, look) {
@@ -142,6 +143,17 @@ func cameraHandovers(v *view, f *findings) {
 	reported := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites("P35") && before(n, two) })
 	if !reported {
 		f.step(two, "add a manual step for P35 before it", "nobody waits for the camera team's report that stage 1 is done")
+	}
+}
+
+// bridgesSeen wants each bridge that was stopped to be seen running (P34).
+func bridgesSeen(v *view, f *findings, stops []*node) {
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		stopped := slices.ContainsFunc(stops, func(n *node) bool { return n.touches(c.Host) })
+		if c.Bridge && stopped && !slices.ContainsFunc(v.citing(plan.KindAwaitState, "P34"), func(n *node) bool { return n.wants(c.CSC) != nil }) {
+			f.plan("name it in an await-state step for P34", "no look for P34 sees whether the bridge of %s runs again", c.CSC)
+		}
 	}
 }
 

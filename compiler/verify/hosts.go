@@ -194,9 +194,9 @@ func rebootConsent(v *view, f *findings) {
 		if n.Consent == "" {
 			f.step(n, "give the step a consent", "it reboots a machine without a consent of its own")
 		}
-		for _, s := range v.syncs("") {
-			if !before(s, n) {
-				f.step(n, "let it come after "+s.ID, "it may reboot a machine while %s is running", s.ID)
+		for _, m := range v.steps {
+			if (m.kind() == plan.KindSync || m.stageAt == n.stageAt && m != n) && !before(m, n) {
+				f.step(n, "let it come after "+m.ID, "it may reboot a machine while %s is running", m.ID)
 			}
 		}
 	}

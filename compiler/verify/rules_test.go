@@ -125,6 +125,7 @@ func orderBreaches() []breach {
 		{"camera-handovers", "a message and no hand-over", sumFull, func(p *plan.Plan) { act[*plan.Announce](p, "cameras-up/stage-2").Handover = false }},
 		{"camera-handovers", "the bridge starts too early", sumFull, unneed("cameras-up/bridge")},
 		{"camera-handovers", "the bridge stays up", ttsFull, drop("cameras-down/atcamera")},
+		{"camera-handovers", "the bridge is not seen", ttsFull, drop("cameras-up/seen")},
 		{"camera-handovers", "no way into OFFLINE_AVAILABLE", ttsFull, drop("cameras-up/available")},
 	}
 }

@@ -208,6 +208,26 @@ func TestCampaign(t *testing.T) {
 	}
 }
 
+// TestSlice runs the few cases that tell the mutations of [TestMutations]; see
+// there.
+func TestSlice(t *testing.T) {
+	c := newCampaign(t)
+	for _, line := range []string{
+		"talk;1;killed",
+		"talk;1;killed;record|talk/asked started|1|after",
+		"talk;1;killed;record|level/none started|1|after",
+		"talk;1;killed;effect|message posted #camera Over to you.|1|middle",
+		"talk;1;power;effect|message posted #camera Over to you.|1|middle",
+	} {
+		tr, err := parseTrial(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.start(tr, boundary{})
+	}
+	c.work.Wait()
+}
+
 // TestCase runs the one case of the flag.
 func TestCase(t *testing.T) {
 	if *only == "" {

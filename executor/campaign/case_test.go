@@ -85,12 +85,11 @@ func (c trial) run(r *reference, dir string) (v verdict) {
 			if v.fired[i], err = w.spawn(t, planFile); err != nil {
 				return wrong("life %d: %v", i+1, err)
 			}
-			v.lives++
-		}
-		if w.complete() {
-			w.settle()
-			v.problems = append(v.problems, r.judge(w)...)
-			return v
+			if v.lives++; w.complete() {
+				w.settle()
+				v.problems = append(v.problems, r.judge(w)...)
+				return v
+			}
 		}
 	}
 	for v.lives < mostLives {
@@ -177,9 +176,19 @@ func undisturbed(c trial, loaded func(string) (*reference, error)) (*reference, 
 		return nil, nil, err
 	}
 	w.settle()
+	if w.person.failed > 0 || len(w.person.shown) > 0 {
+		return nil, nil, errors.New("in the undisturbed run something failed, or was in doubt")
+	}
 	ref, err := refer(w)
 	if err != nil {
 		return nil, nil, err
+	}
+	problems := ref.judge(w)
+	if purposeMade[c.plan] != nil {
+		problems = append(problems, ref.idle()...)
+	}
+	if len(problems) > 0 {
+		return nil, nil, fmt.Errorf("the undisturbed run: %s", strings.Join(problems, "; "))
 	}
 	return ref, ref.boundaries(w.site.Record()), nil
 }

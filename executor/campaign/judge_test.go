@@ -83,8 +83,11 @@ func refer(w *world) (*reference, error) {
 				candidates = append(candidates, s.step)
 			}
 		}
-		if len(candidates) != 1 {
-			return nil, fmt.Errorf("the effect %q belongs to the steps %q, not to one", n, candidates)
+		if len(candidates) == 0 {
+			return nil, fmt.Errorf("the effect %q was had by no step that was recorded as started", n)
+		}
+		if len(candidates) > 1 {
+			return nil, fmt.Errorf("the effect %q may belong to each of the steps %q", n, candidates)
 		}
 		r.of[n] = candidates[0]
 		r.steps[candidates[0]] = append(r.steps[candidates[0]], n)
@@ -121,6 +124,20 @@ func (r *reference) had(id string, e rehearsal.Effect) bool {
 		}
 	}
 	return false
+}
+
+// idle names the steps of a plan that should have had an effect and had none.
+func (r *reference) idle() (problems []string) {
+	for st := range r.plan.AllSteps() {
+		switch st.Action.Kind() {
+		case plan.KindManual, plan.KindAwaitState:
+		default:
+			if len(r.steps[st.ID]) == 0 {
+				problems = append(problems, fmt.Sprintf("%s had no effect", st.ID))
+			}
+		}
+	}
+	return problems
 }
 
 // finalState is what a site is like after its effects.

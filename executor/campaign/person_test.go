@@ -25,6 +25,7 @@ type person struct {
 
 	mu     sync.Mutex
 	hands  []hand // what was done by hand
+	failed int    // questions about what has failed
 	shown  map[string]int
 	waited map[string]int
 }
@@ -57,6 +58,7 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	case operator.Manual, operator.Handover:
 		p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
 	case operator.Failed:
+		p.failed++
 		answer.Choice = operator.Retry
 	case operator.InDoubt:
 		p.shown[q.Step]++

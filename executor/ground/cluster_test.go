@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +54,29 @@ func TestAJobIsDeletedWithItsPods(t *testing.T) {
 	}
 	if err := client.DeleteJob(t.Context(), mount); err != nil {
 		t.Errorf("DeleteJob of one that is gone = %v, want nil", err)
+	}
+}
+
+// What csu does not do: without a propagation policy the pods stay. They are
+// still those of the Job.
+func TestPodsThatWereOrphanedRemain(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "orphans", "mtmount", image("mtmount", "c0044"))
+	awaitImage(t, c, client, "orphans", "mtmount", image("mtmount", "c0044"))
+	job := find(t, client, "orphans", "mtmount")
+	if err := c.Admin.BatchV1().Jobs("orphans").Delete(t.Context(), "mtmount", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c.Until(t, time.Minute, "the Job is gone, and its pod has no owner", func(ctx context.Context) (bool, error) {
+		jobs, err := client.Jobs(ctx, "orphans", "csc")
+		if err != nil || len(jobs) != 0 {
+			return false, err
+		}
+		pods, err := c.Admin.CoreV1().Pods("orphans").List(ctx, metav1.ListOptions{})
+		return err == nil && len(pods.Items) == 1 && len(pods.Items[0].OwnerReferences) == 0, err
+	})
+	if left, err := client.RemainingJobs(t.Context(), []cluster.Object{job}); err != nil || !slices.Equal(left, []cluster.Object{job}) {
+		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod runs on", left, err)
 	}
 }
 
@@ -270,6 +295,23 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 	})
 }
 
+func TestACommandThatIsCutOffIsInDoubt(t *testing.T) {
+	c, client := connect(t)
+	addJob(t, c, "sasquatch", "slow", image("slow", "c0044"))
+	awaitImage(t, c, client, "sasquatch", "slow", image("slow", "c0044"))
+	done := filepath.Join(t.TempDir(), "done")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := client.Exec(ctx, "sasquatch", "csc=slow", "", []string{"sh", "-c", "echo begun >" + done + "; sleep 20"})
+	var lost *cluster.LostError
+	if !errors.As(err, &lost) {
+		t.Errorf("Exec = %v, want a *LostError", err)
+	}
+	if text, err := os.ReadFile(done); err != nil || string(text) != "begun\n" {
+		t.Errorf("the command has left %q, %v, want that it has begun", text, err)
+	}
+}
+
 // websockets returns how many commands came to the API server over a websocket,
 // by its own count.
 func websockets(t *testing.T, c *ground.Cluster) (n int) {
@@ -291,11 +333,26 @@ func websockets(t *testing.T, c *ground.Cluster) (n int) {
 	return n
 }
 
+// A websocket needs the rights to get and to create pods/exec, SPDY the latter
+// alone. Without the former the API server refuses the websocket, as a proxy may
+// that speaks none.
+func TestExecGoesBySPDYWhereAWebsocketIsRefused(t *testing.T) {
+	c, client := connect(t, cluster.Permission{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"})
+	addJob(t, c, "sasquatch", "spdy", image("spdy", "c0044"))
+	awaitImage(t, c, client, "sasquatch", "spdy", image("spdy", "c0044"))
+	before := websockets(t, c)
+	out, err := client.Exec(t.Context(), "sasquatch", "csc=spdy", "", []string{"sh", "-c", "echo out; exit 3"})
+	var exit *cluster.ExitError
+	if !errors.As(err, &exit) || exit.Status != 3 || out != "out\n" {
+		t.Errorf("Exec = %q, %v, want the output and exit status 3", out, err)
+	}
+	if n := websockets(t, c) - before; n != 0 {
+		t.Errorf("the API server has served %d commands over a websocket, want none", n)
+	}
+}
+
 func TestExecThatIsForbiddenHasNotBegun(t *testing.T) {
-	c, client := connect(t,
-		cluster.Permission{Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"},
-		cluster.Permission{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"},
-	)
+	c, client := connect(t, cluster.Permission{Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"})
 	addJob(t, c, "sasquatch", "closed", image("closed", "c0044"))
 	awaitImage(t, c, client, "sasquatch", "closed", image("closed", "c0044"))
 	_, err := client.Exec(t.Context(), "sasquatch", "csc=closed", "", []string{"true"})

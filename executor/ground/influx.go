@@ -199,7 +199,7 @@ func (db *InfluxDB) Write(t testing.TB, lines ...string) {
 // server refuses it.
 func (db *InfluxDB) Execute(t testing.TB, statement string) {
 	t.Helper()
-	answer := db.post(t, "/query", "application/x-www-form-urlencoded", url.Values{"q": {statement}}.Encode(), http.StatusOK)
+	answer := db.post(t, "/query", "application/x-www-form-urlencoded", url.Values{"db": {db.Database}, "q": {statement}}.Encode(), http.StatusOK)
 	if strings.Contains(answer, `"error"`) {
 		t.Fatalf("influxd: %s: %s", statement, answer)
 	}

@@ -29,12 +29,11 @@ const registryMediaType = "application/vnd.schemaregistry.v1+json"
 // answers as the real one does, reached as the real one is, by curl in a pod
 // whose environment holds its address. The pod and curl are real.
 type Registry struct {
-	mu       sync.Mutex
-	level    string
-	subjects map[string]string
-	sets     []string
-	status   int
-	stop     func()
+	mu     sync.Mutex
+	level  string
+	sets   []string
+	status int
+	stop   func()
 }
 
 // StartRegistry starts the registry with level FORWARD for the test, and the
@@ -44,7 +43,7 @@ func StartRegistry(t testing.TB, c *Cluster, target plan.Registry) *Registry {
 	if _, err := debianProgram("curl"); err != nil {
 		t.Fatal(err)
 	}
-	r := &Registry{level: "FORWARD", subjects: map[string]string{}}
+	r := &Registry{level: "FORWARD"}
 	server := httptest.NewServer(r)
 	r.stop = server.Close
 	t.Cleanup(r.Stop)
@@ -113,13 +112,6 @@ func (r *Registry) Sets() []string {
 	return slices.Clone(r.sets)
 }
 
-// SetSubject gives a subject a level of its own.
-func (r *Registry) SetSubject(subject, level string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.subjects[subject] = level
-}
-
 // Fail has the registry answer everything with an HTTP status; 0 ends that.
 func (r *Registry) Fail(status int) {
 	r.mu.Lock()
@@ -129,7 +121,8 @@ func (r *Registry) Fail(status int) {
 
 var compatibilityLevels = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
 
-// ServeHTTP answers /config and /config/SUBJECT.
+// ServeHTTP answers /config, and /config/SUBJECT for subjects without a level of
+// their own.
 func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,11 +142,7 @@ func (r *Registry) answer(request *http.Request) (status int, body string) {
 	case !found || rest != "" && !own:
 		return http.StatusNotFound, `{"error_code":404,"message":"HTTP 404 Not Found"}`
 	case request.Method == http.MethodGet && own:
-		level, known := r.subjects[subject]
-		if !known {
-			return http.StatusNotFound, fmt.Sprintf(`{"error_code":40408,"message":"Subject '%s' does not have subject-level compatibility configured"}`, subject)
-		}
-		return http.StatusOK, fmt.Sprintf(`{"compatibilityLevel":%q}`, level)
+		return http.StatusNotFound, fmt.Sprintf(`{"error_code":40408,"message":"Subject '%s' does not have subject-level compatibility configured"}`, subject)
 	case request.Method == http.MethodGet:
 		return http.StatusOK, fmt.Sprintf(`{"compatibilityLevel":%q}`, r.level)
 	case request.Method != http.MethodPut || own:

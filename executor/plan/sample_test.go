@@ -46,7 +46,7 @@ func sample() *Plan {
 		Hosts: []Host{{Name: "azar03", Address: "azar03.example.org", Users: []User{{Name: "dco", Via: "sudo"}}}},
 		Doubts: []Doubt{
 			{Text: "Perhaps."},
-			{Text: "It may not be.", CSCs: []string{"Watcher:0"}, State: Offline, Host: "azar03", Service: "gc", Purpose: Stop, Source: []string{"P12"}, Step: "offline/stop"},
+			{Text: "It may not be.", CSCs: []string{"Watcher:0"}, State: Offline, Host: "azar03", Service: "gc", Purpose: Stop, Source: []string{"P12"}, Step: "deploy/ask"},
 		},
 		Stages: []Stage{
 			{

@@ -79,6 +79,11 @@ func (v *validator) tables() {
 			v.add(subject, "it stands in the table twice")
 		}
 		seen[c.CSC] = true
+		for _, state := range []string{c.ComesUp, c.Expect} {
+			if state != "" && !slices.Contains(States, state) {
+				v.add(subject, "unknown summary state %q%s", state, DidYouMean(state, States))
+			}
+		}
 		if (c.Job == nil) == (c.Host == "") {
 			v.add(subject, "it must run either as a job or on a host")
 		}
@@ -107,7 +112,12 @@ func (v *validator) doubts() {
 			v.add("", "the doubt %q names a service or a purpose without a host, or a state without CSCs", d.Text)
 		case d.Step != "" && !v.steps[d.Step]:
 			v.add("", "the doubt %q is about %q, which is no step", d.Text, d.Step)
+		case d.State != "" && !slices.Contains(States, d.State):
+			v.add("", "the doubt %q: unknown summary state %q%s", d.Text, d.State, DidYouMean(d.State, States))
+		case d.Purpose != "" && !slices.Contains(purposes, string(d.Purpose)):
+			v.add("", "the doubt %q: unknown purpose %q%s", d.Text, d.Purpose, DidYouMean(string(d.Purpose), purposes))
 		}
+		v.source("one of the doubts", d.Source, false)
 	}
 }
 
@@ -120,7 +130,10 @@ func (v *validator) stage(s *Stage, seen map[string]bool) {
 		v.add(subject, "there are two stages of this id")
 	}
 	seen[s.ID] = true
-	v.source(subject, s.Source)
+	v.source(subject, s.Source, true)
+	if s.Title == "" {
+		v.add(subject, "it has no title")
+	}
 	if len(s.Steps) == 0 {
 		v.add(subject, "it has no step")
 	}
@@ -188,7 +201,7 @@ func (v *validator) step(s *Step, stage string) {
 		v.add(subject, "there are two steps of this id")
 	}
 	v.steps[s.ID] = true
-	v.source(subject, s.Source)
+	v.source(subject, s.Source, true)
 	if s.Title == "" {
 		v.add(subject, "it has no title")
 	}
@@ -217,8 +230,8 @@ func (v *validator) step(s *Step, stage string) {
 	}
 }
 
-func (v *validator) source(subject string, source []string) {
-	if len(source) == 0 {
+func (v *validator) source(subject string, source []string, wanted bool) {
+	if wanted && len(source) == 0 {
 		v.add(subject, "it does not say which numbers of the procedure it carries out")
 	}
 	for _, s := range source {
@@ -240,6 +253,11 @@ func (v *validator) undoes() {
 
 // Ends are the ends that a script can come to.
 var Ends = []string{"DONE", "FAILED", "STOPPED", "TERMINATED", "LOADFAILED", "CONFIGURE_FAILED"}
+
+// States are the summary states that plans name.
+var States = []string{Disabled, Enabled, Fault, Offline, Standby, OfflineAvailable}
+
+var purposes = []string{string(Stop), string(Update), string(Start)}
 
 // Levels are the compatibility levels of a schema registry.
 var Levels = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
@@ -291,7 +309,7 @@ func (v *validator) action(subject string, doer Doer) {
 			some(len(w.CSCs), "cscs")
 			some(len(w.States), "states")
 			for _, state := range w.States {
-				oneOf(state, "summary state", []string{Disabled, Enabled, Fault, Offline, Standby, OfflineAvailable})
+				oneOf(state, "summary state", States)
 			}
 		}
 	case *SSH:
@@ -299,7 +317,7 @@ func (v *validator) action(subject string, doer Doer) {
 		need(a.User, "user")
 		need(a.Service, "service")
 		some(len(a.Commands), "commands")
-		oneOf(string(a.Purpose), "purpose", []string{string(Stop), string(Update), string(Start)})
+		oneOf(string(a.Purpose), "purpose", purposes)
 	case *Reboot:
 		need(a.Host, "host")
 		need(a.User, "user")

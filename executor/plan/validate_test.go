@@ -27,9 +27,9 @@ func TestValidate(t *testing.T) {
 		{"date", func(p *Plan) { p.Upgrade.Date = "24.11.2026" }, []string{`the upgrade's date "24.11.2026" is not of the form 2026-11-24`}},
 		{"a day that is none", func(p *Plan) { p.Upgrade.Date = "2026-02-30" }, []string{`the upgrade's date "2026-02-30" is not of the form 2026-11-24`}},
 		{"attempt", func(p *Plan) { p.Upgrade.Attempt = 0 }, []string{"the upgrade's attempt is 0: it counts from 1"}},
-		{"no stage", func(p *Plan) { p.Stages, p.Final = nil, nil }, []string{"the plan has no stage: an empty plan is no success"}},
+		{"no stage", func(p *Plan) { p.Stages, p.Final, p.Doubts = nil, nil, nil }, []string{"the plan has no stage: an empty plan is no success"}},
 		{"no step", func(p *Plan) { p.Stages[0].Steps = nil }, []string{`stage "offline": it has no step`}},
-		{"stage id", func(p *Plan) { p.Stages[0] = Stage{ID: "final", Source: []string{"P1"}} }, []string{
+		{"stage id", func(p *Plan) { p.Stages[0] = Stage{ID: "final", Title: "Final", Source: []string{"P1"}} }, []string{
 			`stage "final": a stage's id is a word of small letters, digits and hyphens, and not "final"`, `stage "final": it has no step`}},
 
 		{"a CSC without a name", func(p *Plan) { p.CSCs[1].CSC = "" }, []string{`csc "": this is not a SAL name with its index, such as "MTMount:0"`}},
@@ -38,6 +38,16 @@ func TestValidate(t *testing.T) {
 		{"a CSC on neither", func(p *Plan) { p.CSCs[1].Host = "" }, []string{`csc "GenericCamera:101": it must run either as a job or on a host`}},
 		{"a way to log in", func(p *Plan) { p.Hosts[0].Users[0].Via = "telnet" }, []string{`host "azar03": user "dco": unknown way "telnet" (login, sudo or own)`}},
 
+		{"a state of a CSC", func(p *Plan) { p.CSCs[0].ComesUp = "STANBY" }, []string{`csc "Watcher:0": unknown summary state "STANBY" (did you mean "STANDBY"?)`}},
+
+		{"a doubt without a text", func(p *Plan) { p.Doubts[0].Text = "" }, []string{"one of the doubts has no text: there is nothing to ask"}},
+		{"a doubt about the purpose of nothing", func(p *Plan) { p.Doubts[1].Host = "" }, []string{`the doubt "It may not be." names a service or a purpose without a host, or a state without CSCs`}},
+		{"a doubt about no step", func(p *Plan) { p.Doubts[1].Step = "deploy/asks" }, []string{`the doubt "It may not be." is about "deploy/asks", which is no step`}},
+		{"a doubt about a state", func(p *Plan) { p.Doubts[1].State = "OFLINE" }, []string{`the doubt "It may not be.": unknown summary state "OFLINE" (did you mean "OFFLINE"?)`}},
+		{"a doubt about a purpose", func(p *Plan) { p.Doubts[1].Purpose = "stopp" }, []string{`the doubt "It may not be.": unknown purpose "stopp" (did you mean "stop"?)`}},
+		{"a doubt about a number", func(p *Plan) { p.Doubts[1].Source = []string{"12"} }, []string{`one of the doubts: its source "12" is not a number of the procedure, such as "P14"`}},
+
+		{"stage title", func(p *Plan) { p.Stages[0].Title = "" }, []string{`stage "offline": it has no title`}},
 		{"title", func(p *Plan) { p.Stages[0].Steps[0].Title = "" }, []string{`step "offline/announce": it has no title`}},
 		{"by hand", func(p *Plan) { p.Stages[0].Steps[0].ByHand = "" }, []string{`step "offline/announce": it does not say how it is done by hand`}},
 		{"no time", func(p *Plan) { p.Stages[0].Steps[0].Timeout = 0 }, []string{`step "offline/announce": its time limit is 0s: it must be more than nothing and at most 24h`}},

@@ -253,7 +253,7 @@ var faultedRuns = []faulted{
 	{fault: loveDown, replies: []reply{failed("down/watcher", operator.Retry, outlast(loveDown), "nothing of it happened", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 
-	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, mend(efdLags), "nothing of it happened", "it can't be told where they are")},
+	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, mend(efdLags), "nothing of it happened", "it is not known where these are")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(efdDown), "not known", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},

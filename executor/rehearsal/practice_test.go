@@ -211,7 +211,7 @@ var passing = []struct {
 	with string
 }{
 	{regexp.MustCompile(`20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC`), "TIME"},
-	{regexp.MustCompile(`127\.0\.0\.1:\d+(->127\.0\.0\.1:\d+)?`), "ADDRESS"},
+	{regexp.MustCompile(`\[?127\.0\.0\.1\]?:\d+(->127\.0\.0\.1:\d+)?`), "ADDRESS"},
 	{regexp.MustCompile(`csu-[0-9a-f]{12}`), "csu-RUN"},
 	{regexp.MustCompile(`script \d{6}`), "script NUMBER"},
 	{regexp.MustCompile(`for \d+[hms0-9.]+s?\b`), "for DURATION"},
@@ -219,7 +219,7 @@ var passing = []struct {
 	{regexp.MustCompile(`(/[A-Za-z0-9_.-]+)+/known_hosts(:\d+)?`), "KNOWN_HOSTS"},
 	{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]+`), "FINGERPRINT"},
 	{regexp.MustCompile(`[0-9a-f]{40}`), "COMMIT"},
-	{regexp.MustCompile(`(read tcp ADDRESS: )?(read|write): connection reset by peer|EOF|(read|write) tcp ADDRESS: use of closed network connection`), "CONNECTION LOST"},
+	{regexp.MustCompile(`(ssh: handshake failed: )?((dial|read|write) tcp ADDRESS: )?((connect|read|write): (connection reset by peer|broken pipe)|(unexpected )?EOF|use of closed network connection)`), "CONNECTION LOST"},
 }
 
 // transcript is what the operator saw, without what differs each time.

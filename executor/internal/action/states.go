@@ -167,6 +167,8 @@ func (p place) String() string {
 		if p.sight.State != "" {
 			fmt.Fprintf(&b, ", its last state was %s at %s", p.sight.State, hour(p.sight.StateAt))
 		}
+	case p.presence == efd.Silent:
+		fmt.Fprintf(&b, "OFFLINE and silent since %s", hour(p.sight.StateAt))
 	case p.sight.State == "":
 		b.WriteString("it is heard, but its summary state is not known")
 	default:

@@ -1,0 +1,118 @@
+package campaign
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutation is a mistake in the executor that the campaign must find.
+type mutation struct {
+	name  string
+	file  string // in the executor's folder
+	right string // must stand there once
+	wrong string
+	finds string // what the campaign says of it
+}
+
+// mutations are built into one binary, which takes the mistake's name from the
+// environment.
+var mutations = []mutation{
+	{
+		"missing fsync", "journal/journal.go",
+		"	if err := j.file.Sync(); err != nil {\n		j.failed = &FailedError{j.name, \"sync\", err}",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"missing fsync\" {\n	} else if err := j.file.Sync(); err != nil {\n		j.failed = &FailedError{j.name, \"sync\", err}",
+		// The machine stops, and with it goes the whole journal; the Lease knows
+		// of the run.
+		"belongs to run",
+	},
+	{
+		"intent after effect", "step.go",
+		"	if !r.started(a, n) {\n		return\n	}\n",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		a.Started = r.o.Clock.Now()\n		f := do.Perform(r.ctx, a)\n		if r.started(a, n) {\n			r.conclude(work{a: a, do: do, number: n, known: func() {}}, f, viaPerform)\n		}\n		return\n	}\n	if !r.started(a, n) {\n		return\n	}\n",
+		"by no step that was recorded as started",
+	},
+	{
+		"a probe that always says yes", "step.go",
+		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n",
+		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
+		"left out",
+	},
+	{
+		"a lost final step", "final.go",
+		"	for i := range r.o.Plan.Final {\n		if !r.final(",
+		"	for i := range r.o.Plan.Final {\n		if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n			break\n		}\n		if !r.final(",
+		"step final/forward is pending at the end",
+	},
+	{
+		"a resume that skips what is in doubt", "stage.go",
+		"	for _, t := range open {\n		s.r.hold()\n",
+		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		s.r.hold()\n",
+		"step level/none is started at the end",
+	},
+}
+
+// TestMutations makes mistakes in the executor, one at a time, in a copy that
+// only the compiler sees, and wants [TestSlice] to find each.
+func TestMutations(t *testing.T) {
+	dir := t.TempDir()
+	executor, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for _, m := range mutations {
+		name := filepath.Join(executor, filepath.FromSlash(m.file))
+		if texts[name] == "" {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[name] = string(data)
+			if !strings.Contains(texts[name], "\t\"os\"\n") {
+				texts[name] = strings.Replace(texts[name], "import (\n", "import (\n\t\"os\"\n", 1)
+			}
+		}
+		if n := strings.Count(texts[name], m.right); n != 1 {
+			t.Fatalf("%s: what it changes stands in %s %d times, not once", m.name, m.file, n)
+		}
+		texts[name] = strings.Replace(texts[name], m.right, m.wrong, 1)
+	}
+	overlay := struct{ Replace map[string]string }{map[string]string{}}
+	for name, text := range texts {
+		mutant := filepath.Join(dir, filepath.Base(name))
+		overlay.Replace[name] = mutant
+		if err := os.WriteFile(mutant, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := json.Marshal(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, tests := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants.test")
+	if err := os.WriteFile(file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-o", tests, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build the mutants: %v\n%s", err, out)
+	}
+	slice := func(mutation string) (string, error) {
+		cmd := exec.Command(tests, "-test.run", "^TestSlice$")
+		cmd.Env = append(os.Environ(), "CSU_MUTATION="+mutation)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := slice(""); err != nil {
+		t.Fatalf("without a mistake: %v\n%s", err, out)
+	}
+	for _, m := range mutations {
+		out, err := slice(m.name)
+		if err == nil || !strings.Contains(out, m.finds) {
+			t.Errorf("%s: the campaign did not find it by %q: %v\n%s", m.name, m.finds, err, out)
+		}
+	}
+}

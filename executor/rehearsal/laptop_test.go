@@ -1,0 +1,150 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+// executorVariable makes this test an executor, with the folder of its plan, its
+// site map and its journal.
+const executorVariable = "CSU_REHEARSAL_EXECUTOR"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(executorVariable); dir != "" {
+		if err := execute(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// willing is an operator who consents to everything, and knows no answer to what
+// goes wrong.
+type willing struct{}
+
+func (willing) Ask(_ context.Context, q operator.Question) (operator.Answer, error) {
+	switch q.Topic {
+	case operator.StageConsent, operator.StepConsent, operator.Doubt, operator.Manual:
+		return operator.Answer{Choice: operator.Yes}, nil
+	}
+	return operator.Answer{}, fmt.Errorf("%s of %q: %s\n%s", q.Topic, q.Step, q.Text, q.Reading)
+}
+
+func (willing) Tell(operator.Event) {}
+
+// execute carries the plan in the folder out in a process of its own.
+func execute(dir string) error {
+	p, _, err := plan.ReadFile(filepath.Join(dir, "plan.json"))
+	if err != nil {
+		return err
+	}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		return err
+	}
+	m, err := sitemap.Read(filepath.Join(dir, MapFile))
+	if err != nil {
+		return err
+	}
+	systems, err := executor.Connect(p, m, nil)
+	if err != nil {
+		return err
+	}
+	got, err := executor.Run(context.Background(), executor.Options{
+		Plan: p, Digest: digest, PlanFile: "plan.json", Journal: filepath.Join(dir, "journal"), SiteMap: filepath.Join(dir, MapFile),
+		Systems: systems, Operator: willing{}, Name: "Ana", Version: "test", Clock: systems.Clock, Lease: executor.NewLease(p, systems),
+		SkipPreflight: "a test",
+	})
+	if err == nil && got.End != executor.Completed {
+		err = errors.New(string(got.End) + ": " + got.Text)
+	}
+	return err
+}
+
+// TestLaptopSleeps stops the executor's process for an hour of the site's time,
+// while a script runs: its clock jumps, its connections have ended, and the run
+// goes on to its end without a question.
+func TestLaptopSleeps(t *testing.T) {
+	t.Parallel()
+	p := faultyPlan()
+	text, err := plan.Encode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "plan.json"), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var pid atomic.Int64
+	site, err := Start(t.Context(), Config{
+		Plan: p, Digest: digest, Dir: dir, Speed: practiceSpeed, Seed: 1, Faults: []string{laptopSleeps},
+		Laptop: func(asleep bool) error {
+			if asleep {
+				return syscall.Kill(int(pid.Load()), syscall.SIGSTOP)
+			}
+			return syscall.Kill(int(pid.Load()), syscall.SIGCONT)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer site.Close()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), executorVariable+"="+dir)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pid.Store(int64(cmd.Process.Pid))
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("the executor: %v\n%s\n%s", err, said.String(), site.tail(20))
+	}
+	r := &practice{t: t, site: site, plan: p}
+	r.nothingTwice()
+	times(3, ScriptAdded, "ScriptQueue:1", setStatePath)(r)
+
+	var began, over time.Time
+	for _, e := range site.Record() {
+		switch e.Kind {
+		case FaultBegan:
+			began = e.Time
+		case FaultOver:
+			over = e.Time
+		}
+	}
+	if over.Sub(began) < time.Hour {
+		t.Errorf("the laptop slept from %s to %s", began, over)
+	}
+	// Whether the process was stopped, its journal shows.
+	err = journal.Read(journal.Disk, filepath.Join(dir, "journal"), func(rec *journal.Record) error {
+		if rec.Time.After(began.Add(10*time.Minute)) && rec.Time.Before(over.Add(-time.Minute)) {
+			return fmt.Errorf("record %q of %s is from the time of its sleep, %s to %s", rec.Event, rec.Time, began, over)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
