@@ -2,10 +2,7 @@
 
 SITES := summit tucson-teststand base-teststand
 TYPES := full incremental recovery
-# Debian packages of the real servers that the tests start, and a program of each.
-SERVERS := openssh-server:/usr/sbin/sshd influxdb:/usr/bin/influxd
-
-.PHONY: help build rehearse plans check test servers
+.PHONY: help build rehearse plans check test servers ground
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -36,14 +33,8 @@ test: servers ## every test, against real servers, which are installed first if 
 	go tool cue vet -c ./...
 	go test -timeout 30m ./...
 
-servers: ## install the real servers that the tests start, or say which are missing
-	@missing=; for s in $(SERVERS); do \
-		[ -x "$${s#*:}" ] || missing="$$missing $${s%%:*}"; \
-	done; \
-	[ -z "$$missing" ] && exit 0; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing the Debian packages$$missing, which the tests start as real servers"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
-	else \
-		echo "the tests need the Debian packages$$missing; install them (apt-get install$$missing), this account may not" >&2; exit 1; \
-	fi
+servers: ## install and build the real servers that the tests start, once, or say which packages are missing
+	go run ./executor/ground/cmd/ground prepare
+
+ground: servers ## start the proving ground for a person, for PLAN=plans/x.json, until Ctrl-C
+	go run ./executor/ground/cmd/ground serve $(PLAN)

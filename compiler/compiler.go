@@ -70,29 +70,41 @@ func Sites(root string) ([]string, error) { return load.Sites(root) }
 // problems come as they are reported by their loader, all together; what the
 // procedure does not allow as a [*RefusedError].
 func Compile(r Request) (*plan.Plan, []Warning, error) {
+	p, _, warnings, err := compile(r)
+	return p, warnings, err
+}
+
+// Trace compiles, and returns the plan with where its values come from. Its
+// errors are those of [Compile].
+func Trace(r Request) (*plan.Plan, *Provenance, error) {
+	p, from, _, err := compile(r)
+	return p, from, err
+}
+
+func compile(r Request) (*plan.Plan, *Provenance, []Warning, error) {
 	site, err := load.Site(r.Root, r.Site)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	req, err := load.Request(r.Root, site, string(r.Type), r.Upgrade)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	p, problems := procedure.Compile(site, req)
 	if len(problems) > 0 {
-		return nil, nil, &RefusedError{texts(problems)}
+		return nil, nil, nil, &RefusedError{texts(problems)}
 	}
 	if invalid := p.Validate(); len(invalid) > 0 {
 		var all []error
 		for _, i := range invalid {
 			all = append(all, errors.New(i.String()))
 		}
-		return nil, nil, fmt.Errorf("the compiled plan is not a valid one; it was not written: %w", errors.Join(all...))
+		return nil, nil, nil, fmt.Errorf("the compiled plan is not a valid one; it was not written: %w", errors.Join(all...))
 	}
 	if violations := verify.Check(p); len(violations) > 0 {
-		return nil, nil, &RulesError{violations}
+		return nil, nil, nil, &RulesError{violations}
 	}
-	return p, warnings(p, req), nil
+	return p, newProvenance(site, req, p), warnings(p, req), nil
 }
 
 // FileName is the name of a plan in the folder plans.

@@ -183,6 +183,57 @@ func TestLostAnswerIsProbed(t *testing.T) {
 	}
 }
 
+// TestLostAnswerOfWhatGoesOn: what its probe sees going on is waited for, and only
+// asked about when its time limit has been waited.
+func TestLostAnswerOfWhatGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		probes []action.Verdict // one after the other, then Running
+		asked  int
+	}{
+		{"seen at once", nil, 0},
+		{"seen after keep waiting", []action.Verdict{action.Unknown}, 1},
+	} {
+		b := newBench(t, stage("one", step("a", host("h1"))))
+		b.lost("one/a", true, action.Running)
+		script := b.world.script["one/a"]
+		script.probe = func(context.Context, *action.Attempt) action.Finding {
+			if len(c.probes) > 0 {
+				v := c.probes[0]
+				c.probes = c.probes[1:]
+				return action.Found(v, "the probe says %s", v)
+			}
+			return action.Found(action.Running, "it goes on")
+		}
+		script.await = func(context.Context, *action.Attempt) action.Finding {
+			return action.Found(action.Done, "it has ended")
+		}
+		b.world.script["one/a"] = script
+		b.person.answer = choose(operator.InDoubt, operator.KeepWaiting)
+		b.must(Completed)
+		if n := len(b.person.questions(operator.InDoubt)); n != c.asked || len(b.world.effects) != 1 {
+			t.Errorf("%s: asked %d times, want %d; effects %v", c.name, n, c.asked, b.world.effects)
+		}
+	}
+	// One that does not end within its limit is asked about, each time.
+	b := newBench(t, stage("one", step("a", host("h1"))))
+	b.lost("one/a", true, action.Running)
+	script := b.world.script["one/a"]
+	waits := 0
+	script.await = func(context.Context, *action.Attempt) action.Finding {
+		if waits++; waits < 3 {
+			return action.Found(action.Running, "it goes on")
+		}
+		return action.Found(action.Done, "it has ended")
+	}
+	b.world.script["one/a"] = script
+	b.person.answer = choose(operator.InDoubt, operator.KeepWaiting, operator.KeepWaiting)
+	b.must(Completed)
+	if q := b.person.questions(operator.InDoubt); len(q) != 2 || !strings.Contains(q[0].Text, "goes on after its time limit") {
+		t.Errorf("asked %+v", q)
+	}
+}
+
 func TestInDoubtIsAsked(t *testing.T) {
 	// It happened, and the operator sees that.
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2"), "a")))

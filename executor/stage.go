@@ -106,7 +106,7 @@ func newSchedule(r *run, stage *plan.Stage) *schedule {
 	byID := make(map[string]*task, len(stage.Steps))
 	for i := range stage.Steps {
 		step := &stage.Steps[i]
-		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: resource(step.Action.Doer)}
+		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: plan.Uses(step.Action.Doer)}
 		s.tasks = append(s.tasks, t)
 		byID[step.ID] = t
 	}

@@ -120,29 +120,6 @@ func TestOneAtATimePerResource(t *testing.T) {
 	}
 }
 
-func TestResources(t *testing.T) {
-	for _, c := range []struct {
-		doer plan.Doer
-		want string
-	}{
-		{&plan.Manual{}, "terminal"},
-		{&plan.Announce{Channel: "#s"}, "channel/#s"},
-		{&plan.Script{Queue: 2}, "queue/2"},
-		{&plan.SetState{Queue: 3}, "queue/3"},
-		{&plan.AwaitState{}, ""},
-		{&plan.SSH{Host: "a"}, "host/a"},
-		{&plan.Reboot{Host: "a"}, "host/a"},
-		{&plan.Delete{Objects: plan.Jobs, Namespace: "n"}, "namespace/n"},
-		{&plan.Delete{Objects: plan.Namespaces}, "namespaces"},
-		{&plan.Sync{Application: "love"}, "application/love"},
-		{&plan.Compatibility{}, "registry"},
-	} {
-		if got := resource(c.doer); got != c.want {
-			t.Errorf("%T uses %q, want %q", c.doer, got, c.want)
-		}
-	}
-}
-
 func TestNoConsentNoStep(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	b.person.answer = choose(operator.StageConsent, operator.No, operator.Yes)

@@ -97,14 +97,3 @@ func chain(b testing.TB, n int) Options {
 		Performer: idle,
 	}
 }
-
-// BenchmarkChain is the executor's overhead per no-op step in a chain of 5,000.
-func BenchmarkChain(b *testing.B) {
-	const n = 5000
-	for b.Loop() {
-		if res, err := Run(b.Context(), chain(b, n)); err != nil || res.End != Completed {
-			b.Fatal(res.End, err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N*n), "µs/step")
-}

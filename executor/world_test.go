@@ -98,7 +98,7 @@ func (s scripted) Prepare(ctx context.Context, a *action.Attempt) (any, error) {
 }
 
 func (s scripted) Perform(ctx context.Context, a *action.Attempt) action.Finding {
-	res := resource(a.Step.Action.Doer)
+	res := plan.Uses(a.Step.Action.Doer)
 	s.w.mu.Lock()
 	s.w.running[res]++
 	total := 0

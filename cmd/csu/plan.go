@@ -11,7 +11,6 @@ import (
 
 	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/compiler/review"
-	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -111,81 +110,6 @@ func shown(path string) string {
 		return path
 	}
 	return rel
-}
-
-type checkCommand struct {
-	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Rules bool   `help:"Ask only whether the plan keeps the rules, not whether the sources still give it: for plans of past upgrades."`
-}
-
-func (checkCommand) Help() string {
-	return `Checks that the plan keeps every rule for plans and, without --rules, that the sources give these bytes now. Needs no network. Exits with 1 where it does not hold.
-
-Examples:
-
-  csu plan check plans/2026-11-24-summit-incremental.json
-  csu plan check --rules plans/2025-06-03-summit-full.json`
-}
-
-func (cmd *checkCommand) Run(c *console) error {
-	p, data, err := plan.ReadFile(cmd.Plan)
-	if err != nil {
-		return err
-	}
-	if violations := verify.Check(p); len(violations) > 0 {
-		for _, v := range violations {
-			fmt.Fprintf(c.err, "%s: %s\n", cmd.Plan, v)
-		}
-		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
-	}
-	if cmd.Rules {
-		_, err := fmt.Fprintf(c.out, "%s: keeps the rules\n", cmd.Plan)
-		return err
-	}
-	root, err := c.findRoot()
-	if err != nil {
-		return err
-	}
-	now, _, err := compiler.Compile(compiler.Request{Root: root, Site: p.Site, Type: p.Type})
-	if err != nil {
-		return fmt.Errorf("compile the sources to compare with: %w", err)
-	}
-	want, err := plan.Encode(now)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(want, data) {
-		at, had, has := firstDifference(data, want)
-		return fail(exitFailed, "compile it again and look at the difference with git diff; a plan of a past upgrade is checked with --rules",
-			"%s:%d: the sources give another plan now:\n  plan:    %s\n  sources: %s", cmd.Plan, at, had, has)
-	}
-	_, err = fmt.Fprintf(c.out, "%s: keeps the rules, and the sources give it\n", cmd.Plan)
-	return err
-}
-
-func places(n int) string {
-	if n == 1 {
-		return "1 place"
-	}
-	return fmt.Sprintf("%d places", n)
-}
-
-// firstDifference returns the first line in which two texts differ.
-func firstDifference(a, b []byte) (number int, inA, inB string) {
-	as, bs := bytes.Split(a, []byte("\n")), bytes.Split(b, []byte("\n"))
-	for i := 0; i < len(as) || i < len(bs); i++ {
-		var x, y []byte
-		if i < len(as) {
-			x = as[i]
-		}
-		if i < len(bs) {
-			y = bs[i]
-		}
-		if !bytes.Equal(x, y) {
-			return i + 1, strings.TrimSpace(string(x)), strings.TrimSpace(string(y))
-		}
-	}
-	return 0, "", ""
 }
 
 type showCommand struct {

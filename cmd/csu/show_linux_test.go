@@ -15,10 +15,9 @@ func TestTerminalColours(t *testing.T) {
 		env      []string
 		coloured bool
 	}{
-		{[]string{"TERM=xterm"}, true},
 		{[]string{"TERM=xterm", "NO_COLOR="}, true}, // set, but to nothing
 		{[]string{"TERM=xterm", "NO_COLOR=1"}, false},
-		{[]string{"TERM=dumb"}, false},
+		{[]string{"TERM=dumb", "NO_COLOR="}, false},
 	} {
 		cmd := csu(t, "plan", "show", plan)
 		if cmd.Env == nil {

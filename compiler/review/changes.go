@@ -31,6 +31,7 @@ func (c *Comparison) JSON(w io.Writer) error {
 type bundle struct {
 	Change
 	subjects []string
+	varied   bool // their values are not the same, but the difference is
 }
 
 // bundled puts changes of one weight together. What many subjects share comes
@@ -47,10 +48,11 @@ func (c *Comparison) bundled(weight Weight) []bundle {
 		key := strings.Join([]string{ch.What, kind, ch.Field, was, is, strings.Join(ch.Gone, "\n"), strings.Join(ch.Come, "\n"), ch.Why}, "\x00")
 		if i, seen := at[key]; seen && ch.What == Changed {
 			out[i].subjects = append(out[i].subjects, ch.Subject)
+			out[i].varied = out[i].varied || ch.Old != out[i].Old
 			continue
 		}
 		at[key] = len(out)
-		out = append(out, bundle{ch, []string{ch.Subject}})
+		out = append(out, bundle{Change: ch, subjects: []string{ch.Subject}})
 	}
 	slices.SortStableFunc(out, func(a, b bundle) int { return min(len(a.subjects), 4)/4 - min(len(b.subjects), 4)/4 })
 	return out
@@ -96,18 +98,22 @@ const (
 
 // excerpts returns the two texts of a change, long ones around where they
 // differ. The difference itself is never cut where it may matter.
-func (ch *Change) excerpts() (was, is string) {
-	if len(ch.Old) <= whole && len(ch.New) <= whole || ch.Old == "" || ch.New == "" {
-		return ch.limit(ch.Old), ch.limit(ch.New)
+func (b *bundle) excerpts() (was, is string) {
+	if b.varied {
+		_, was, is, _ := difference(b.Old, b.New)
+		return was, is
 	}
-	head, was, is, tail := difference(ch.Old, ch.New)
+	if len(b.Old) <= whole && len(b.New) <= whole || b.Old == "" || b.New == "" {
+		return b.limit(b.Old), b.limit(b.New)
+	}
+	head, was, is, tail := difference(b.Old, b.New)
 	if r := []rune(head); len(r) > around {
 		head = "…" + string(r[len(r)-around:])
 	}
 	if r := []rune(tail); len(r) > around {
 		tail = string(r[:around]) + "…"
 	}
-	return head + ch.limit(was) + tail, head + ch.limit(is) + tail
+	return head + b.limit(was) + tail, head + b.limit(is) + tail
 }
 
 func (ch *Change) limit(s string) string {
@@ -215,8 +221,11 @@ func (b *bundle) head(code func(string) string) string {
 // subjects names the subjects of a bundle, which are of one kind.
 func subjects(all []string, code func(string) string) string {
 	kind, first := subject(all[0])
-	if first == "" {
-		return kind
+	if first == "" || !strings.HasSuffix(all[0], `"`) {
+		return all[0]
+	}
+	if kind == "csc" {
+		kind = "CSC"
 	}
 	if len(all) == 1 {
 		return kind + " " + code(first)
@@ -226,8 +235,8 @@ func subjects(all []string, code func(string) string) string {
 		_, name := subject(s)
 		names = append(names, name)
 	}
-	if kind == "csc" {
-		return fmt.Sprintf("%d cscs (%s)", len(all), plan.CSCList(names))
+	if kind == "CSC" {
+		return fmt.Sprintf("%d CSCs (%s)", len(all), plan.CSCList(names))
 	}
 	for i := range names {
 		names[i] = code(names[i])

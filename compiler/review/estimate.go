@@ -2,7 +2,6 @@ package review
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -65,7 +64,7 @@ func estimateStage(s *plan.Stage) StageEstimate {
 	runs := make([]*run, len(s.Steps))
 	byID := map[string]*run{}
 	for i := range s.Steps {
-		runs[i] = &run{step: &s.Steps[i], resource: resource(s.Steps[i].Action.Doer)}
+		runs[i] = &run{step: &s.Steps[i], resource: plan.Uses(s.Steps[i].Action.Doer)}
 		byID[s.Steps[i].ID] = runs[i]
 	}
 	now := plan.Duration(0)
@@ -132,35 +131,6 @@ func (r *run) ready(byID map[string]*run, now plan.Duration) (last *run, ready b
 		}
 	}
 	return last, true
-}
-
-// resource names what only one step at a time may use, as the executor has it;
-// "" where steps don't get into each other's way.
-func resource(d plan.Doer) string {
-	switch a := d.(type) {
-	case *plan.Manual:
-		return "the terminal"
-	case *plan.Announce:
-		return a.Channel
-	case *plan.Script:
-		return "ScriptQueue:" + strconv.Itoa(a.Queue)
-	case *plan.SetState:
-		return "ScriptQueue:" + strconv.Itoa(a.Queue)
-	case *plan.SSH:
-		return "host " + a.Host
-	case *plan.Reboot:
-		return "host " + a.Host
-	case *plan.Delete:
-		if a.Objects == plan.Namespaces {
-			return "namespaces"
-		}
-		return "namespace " + a.Namespace
-	case *plan.Sync:
-		return "application " + a.Application
-	case *plan.Compatibility:
-		return "schema registry"
-	}
-	return "" // await-state only reads
 }
 
 // about writes a duration for people: to the minute where it is an hour or

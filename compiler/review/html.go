@@ -178,7 +178,7 @@ func newPageStage(n int, s *plan.Stage, e Estimate) pageStage {
 }
 
 func newPageStep(number string, s *plan.Step) pageStep {
-	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Doer), Resource: resource(s.Action.Doer),
+	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Doer), Resource: plan.Uses(s.Action.Doer),
 		Failure: onFailure(s), Set: named(s.Action.Doer)}
 	if a, ok := s.Action.Doer.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
 		out.ByText = a.Text

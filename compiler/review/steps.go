@@ -140,9 +140,9 @@ func contended(s *plan.Stage, was []string) string {
 	for i := range s.Steps {
 		for j := i + 1; j < len(s.Steps); j++ {
 			a, b := &s.Steps[i], &s.Steps[j]
-			r := resource(a.Action.Doer)
+			r := plan.Uses(a.Action.Doer)
 			x, y := slices.Index(was, a.ID), slices.Index(was, b.ID)
-			if r != "" && r == resource(b.Action.Doer) && x > y && y >= 0 && !waitsFor(s, b.ID, a.ID) {
+			if r != "" && r == plan.Uses(b.Action.Doer) && x > y && y >= 0 && !waitsFor(s, b.ID, a.ID) {
 				return r
 			}
 		}

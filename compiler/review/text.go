@@ -177,12 +177,13 @@ func (t *text) line(indent string, how style, s string) {
 	}
 }
 
-// columns splits behind each run of spaces, which stay with the word before.
+// columns splits behind each run of spaces, which stay with the word before, and
+// behind the commas of long lists of indices.
 func columns(s string) []string {
 	var out []string
 	start := 0
 	for i := 1; i < len(s); i++ {
-		if s[i-1] == ' ' && s[i] != ' ' {
+		if s[i] != ' ' && (s[i-1] == ' ' || s[i-1] == ',') {
 			out = append(out, s[start:i])
 			start = i
 		}

@@ -456,7 +456,7 @@ func paperBreaches() []breach {
 }
 
 // TestBreaches compares what each rule says about the plans that break it with
-// testdata/<rule>.golden. UPDATE=1 writes those files.
+// testdata/<rule>.golden. CSU_UPDATE=1 writes those files.
 func TestBreaches(t *testing.T) {
 	all := breaches()
 	for _, r := range Rules() {
@@ -504,7 +504,7 @@ func numbers(r Rule) string {
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	if os.Getenv("UPDATE") != "" {
+	if os.Getenv("CSU_UPDATE") != "" {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -517,6 +517,6 @@ func golden(t *testing.T, name, got string) {
 		t.Fatal(err)
 	}
 	if got != string(want) {
-		t.Errorf("%s is not what the rule says now (UPDATE=1 renews it):\n%s", name, got)
+		t.Errorf("%s is not what the rule says now (CSU_UPDATE=1 renews it):\n%s", name, got)
 	}
 }

@@ -78,6 +78,9 @@ func (w *world) live(t trigger) (executor.Result, bool, error) {
 		w.disk.Fault = l.fault
 	}
 	res, err := executor.Run(ctx, o)
+	if w.disk != nil {
+		w.disk.Fault = nil // of what the test itself reads
+	}
 	if err == nil && l.struck {
 		err = errors.New("the disk failed, and nobody said so")
 	}

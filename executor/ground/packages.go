@@ -15,6 +15,7 @@ var debianPackages = []struct{ pkg, program string }{
 	{"openssh-client", "ssh"},
 	{"git", "git"},
 	{"curl", "curl"},
+	{"chromium", "chromium"}, // for the page that plan show writes
 }
 
 // MissingPackages returns the Debian packages that the proving ground needs and

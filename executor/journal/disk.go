@@ -72,3 +72,9 @@ func (f diskFile) Lock() error {
 	}
 	return err
 }
+
+// Close gives up the lock by itself: a process that is being started at this
+// moment has a copy of the descriptor, with which the lock would live on.
+func (f diskFile) Close() error {
+	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.File.Close())
+}

@@ -93,7 +93,7 @@ var refusals = []struct {
 }
 
 // TestRefusals compares every refusal, with its line, with
-// testdata/refused.golden. UPDATE=1 writes the file.
+// testdata/refused.golden. CSU_UPDATE=1 writes the file.
 func TestRefusals(t *testing.T) {
 	canonical := string(encoded(t, sample()))
 	var got strings.Builder
@@ -131,7 +131,7 @@ func TestRefusals(t *testing.T) {
 		fmt.Fprintf(&got, "# %s\n%v\n\n", c.name, err)
 	}
 	golden := filepath.Join("testdata", "refused.golden")
-	if os.Getenv("UPDATE") != "" {
+	if os.Getenv("CSU_UPDATE") != "" {
 		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.String() != string(want) {
-		t.Errorf("%s is not what Decode says now (UPDATE=1 renews it):\n%s", golden, got.String())
+		t.Errorf("%s is not what Decode says now (CSU_UPDATE=1 renews it):\n%s", golden, got.String())
 	}
 }
 

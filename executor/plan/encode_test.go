@@ -16,11 +16,11 @@ import (
 
 // TestCanonicalForm compares the encoding with testdata/canonical.json, which
 // is the form that plans in repositories have: a change of it is a change of
-// the format. UPDATE=1 writes the file.
+// the format. CSU_UPDATE=1 writes the file.
 func TestCanonicalForm(t *testing.T) {
 	name := filepath.Join("testdata", "canonical.json")
 	got := encoded(t, sample())
-	if os.Getenv("UPDATE") != "" {
+	if os.Getenv("CSU_UPDATE") != "" {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}

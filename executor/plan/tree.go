@@ -271,7 +271,11 @@ func (c *checker) action(n *node, subject string) {
 		for _, k := range Kinds {
 			kinds = append(kinds, string(k))
 		}
-		c.add(kind.line, subject, "unknown kind %q%s", name, DidYouMean(name, kinds))
+		meant := DidYouMean(name, kinds)
+		if meant == "" {
+			meant = fmt.Sprintf("; the kinds of %s are %s. If another csu has compiled this plan, run it with that one, or compile it again with this one", Format, strings.Join(kinds, ", "))
+		}
+		c.add(kind.line, subject, "unknown kind %q%s", name, meant)
 		return
 	}
 	known := map[string]reflect.Type{"kind": nil}

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/crypto/ssh/knownhosts"
 
+	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -287,6 +288,114 @@ var faultedRuns = []faulted{
 
 	{fault: networkLost, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(networkLost))},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
+}
+
+// remedies are what a person does about a fault, where it does not do to end it.
+var remedies = map[string]func(*practice){
+	cscNeverHeard:    all(mend(cscNeverHeard), locked(func(s *Site) { s.up(s.byName["MTMount:0"]) })),
+	hostKeyChanged:   trustKey,
+	hostCommandHangs: killCommand,
+	registryOther:    locked(func(s *Site) { s.registry.level = "FORWARD" }),
+}
+
+// TestFaultsWithAResume stops the run at the first question, and takes it up: what
+// was in doubt or had failed is looked at again, and the run comes to its end.
+func TestFaultsWithAResume(t *testing.T) {
+	for _, test := range faultedRuns {
+		if len(test.replies) == 0 {
+			continue
+		}
+		t.Run(test.fault, func(t *testing.T) {
+			t.Parallel()
+			r := newPractice(t, faultyPlan(), test.fault)
+			r.otherwise = func(_ *practice, q operator.Question) reply {
+				if q.Topic == operator.QueuePaused { // at this question a run can't be stopped
+					return reply{choice: operator.Yes}
+				}
+				return reply{choice: operator.Stop}
+			}
+			if got := r.run(); got.End != executor.Halted {
+				if test.fault == queuePaused && got.End == executor.Completed {
+					return
+				}
+				t.Fatalf("it ended %q\n%s", got.End, r.seen.String())
+			}
+			remedied, asked := false, map[string]int{}
+			r.otherwise = func(r *practice, q operator.Question) reply {
+				if q.Topic == operator.QueuePaused {
+					return reply{choice: operator.Yes}
+				}
+				if !remedied {
+					remedied = true
+					remedy := mend(test.fault)
+					if own := remedies[test.fault]; own != nil {
+						remedy = own
+					}
+					remedy(r)
+				}
+				switch asked[q.Step+string(q.Topic)]++; {
+				case q.Topic == operator.Failed:
+					return reply{choice: operator.Retry}
+				case asked[q.Step+string(q.Topic)] == 1:
+					return reply{choice: operator.KeepWaiting}
+				}
+				return reply{choice: operator.NotHappened} // as faults are that leave a step in doubt for good
+			}
+			r.complete()
+		})
+	}
+}
+
+// TestEveryFaultIsRun: the catalogue has no fault through which no test carries
+// a plan, and each says in a sentence what it is.
+func TestEveryFaultIsRun(t *testing.T) {
+	run := map[string]bool{laptopSleeps: true} // TestLaptopSleeps
+	for _, test := range faultedRuns {
+		run[test.fault] = true
+	}
+	for _, f := range Faults() {
+		if !run[f.Name] {
+			t.Errorf("no plan is carried through %s", f.Name)
+		}
+		if !strings.HasSuffix(f.Text, ".") || strings.ToUpper(f.Text[:1]) != f.Text[:1] || strings.Contains(f.Text, "\n") {
+			t.Errorf("%s: %q is no sentence", f.Name, f.Text)
+		}
+		if f.Subject != "" && f.Subject != "command" && f.Subject != "level" && subjects(faultyPlan())[f.Subject] == nil {
+			t.Errorf("%s: what is a %s?", f.Name, f.Subject)
+		}
+	}
+}
+
+// TestUsualSubjects: without a subject a fault befalls what the plan comes to
+// first, and the same plan gives the same.
+func TestUsualSubjects(t *testing.T) {
+	var names, got []string
+	for _, f := range Faults() {
+		if f.Subject != "" {
+			names = append(names, f.Name)
+		}
+	}
+	for range 2 {
+		chosen, err := chooseFaults(faultyPlan(), names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, f := range chosen {
+			got = append(got, f.String())
+		}
+		want := []string{
+			"csc-stuck=MTMount:0", "csc-stays-standby=MTMount:0", "csc-faults=MTMount:0", "csc-never-heard=MTMount:0", "csc-says-standby=MTMount:0",
+			"pod-never-starts=MTMount:0", "image-pull-slow=MTMount:0",
+			"host-unreachable=m1m3-crio-vms", "host-hangs=m1m3-crio-vms", "host-drops=m1m3-crio-vms", "host-disk-full=m1m3-crio-vms",
+			"host-key-changed=m1m3-crio-vms", "host-command-fails=m1m3-crio-vms", "host-command-hangs=m1m3-crio-vms",
+			"script-load-fails=set_summary_state.py", "script-configure-fails=set_summary_state.py", "script-fails=set_summary_state.py",
+			"love-ack-lost=add", "sync-fails=simonyitel", "sync-blocked=simonyitel", "sync-taken-over=simonyitel", "registry-other-level=BACKWARD",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("they befall %q, want %q", got, want)
+		}
+	}
 }
 
 // TestFaults carries a plan through each fault of the catalogue to its end.

@@ -40,17 +40,24 @@ type practice struct {
 	plan    *plan.Plan
 	journal string
 	replies []reply
-	mu      sync.Mutex
-	seen    strings.Builder // what the operator sees of what goes wrong
+	// otherwise answers what the replies don't, where it is set.
+	otherwise func(*practice, operator.Question) reply
+	mu        sync.Mutex
+	seen      strings.Builder // what the operator sees of what goes wrong
 }
 
 func newPractice(t *testing.T, p *plan.Plan, faults ...string) *practice {
+	t.Helper()
+	return seeded(t, p, 1, faults...)
+}
+
+func seeded(t *testing.T, p *plan.Plan, seed int64, faults ...string) *practice {
 	t.Helper()
 	digest, err := plan.Digest(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Start(t.Context(), Config{Plan: p, Digest: digest, Dir: t.TempDir(), Speed: practiceSpeed, Seed: 1, Faults: faults})
+	s, err := Start(t.Context(), Config{Plan: p, Digest: digest, Dir: t.TempDir(), Speed: practiceSpeed, Seed: seed, Faults: faults})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,6 +162,9 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 		}
 	}
 	r.mu.Unlock()
+	if !expected && r.otherwise != nil {
+		next, expected = r.otherwise(r, q), true
+	}
 	if !expected {
 		r.t.Errorf("%s of %q was not expected:\n%s", q.Topic, q.Step, r.seen.String())
 		return operator.Answer{Choice: operator.Stop}, fmt.Errorf("nobody knows an answer to %s of %q", q.Topic, q.Step)
@@ -233,12 +243,12 @@ func (r *practice) transcript() string {
 	return text
 }
 
-// golden compares what the operator saw with a file. UPDATE=1 writes the file.
+// golden compares what the operator saw with a file. CSU_UPDATE=1 writes the file.
 func (r *practice) golden(name, head string) {
 	r.t.Helper()
 	file := filepath.Join("testdata", "faults", name+".txt")
 	got := head + "\n" + r.transcript()
-	if os.Getenv("UPDATE") != "" {
+	if os.Getenv("CSU_UPDATE") != "" {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			r.t.Fatal(err)
 		}
@@ -251,7 +261,7 @@ func (r *practice) golden(name, head string) {
 		r.t.Fatal(err)
 	}
 	if got != string(want) {
-		r.t.Errorf("%s is not what the operator sees now (UPDATE=1 renews it):\n%s", file, got)
+		r.t.Errorf("%s is not what the operator sees now (CSU_UPDATE=1 renews it):\n%s", file, got)
 	}
 }
 

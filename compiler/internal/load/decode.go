@@ -62,7 +62,7 @@ type (
 func decodeSite(s *source) *model.Site {
 	site := &model.Site{}
 	root := path{"site"}
-	site.Pos = s.places.of(root)
+	site.Pos, site.Places = s.places.of(root), s.places.index()
 	s.decode(root.with("name"), &site.Name)
 	s.decode(root.with("testStand"), &site.TestStand)
 	s.decode(root.with("environment"), &site.Environment)

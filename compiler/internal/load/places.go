@@ -25,8 +25,8 @@ func (p path) below(other path) bool {
 	return len(p) > len(other) && slices.Equal(p[:len(other)], other)
 }
 
-// key is the path as a key of a map; no label holds a NUL.
-func (p path) key() string { return strings.Join(p, "\x00") }
+// key is the path as a key of a map.
+func (p path) key() string { return model.Key(p...) }
 
 // place is where a field is written.
 type place struct {
@@ -148,6 +148,15 @@ func (p *places) of(at path) model.Pos {
 		}
 	}
 	return model.Pos{}
+}
+
+// index returns where each field is written.
+func (p *places) index() model.Places {
+	out := model.Places{}
+	for key := range p.fields {
+		out[key] = p.of(strings.Split(key, "\x00"))
+	}
+	return out
 }
 
 // exact returns where a field is written, if it is.

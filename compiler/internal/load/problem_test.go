@@ -133,12 +133,12 @@ func TestProblems(t *testing.T) {
 					t.Errorf("no subject, cause or remedy in %+v", one)
 				}
 			}
-			if os.Getenv("UPDATE") != "" {
+			if os.Getenv("CSU_UPDATE") != "" {
 				in.update(t, lines.String())
 				return
 			}
 			if diff := cmp.Diff(in.want, lines.String()); diff != "" {
-				t.Errorf("problems (-want +got; UPDATE=1 renews them):\n%s", diff)
+				t.Errorf("problems (-want +got; CSU_UPDATE=1 renews them):\n%s", diff)
 			}
 		})
 	}

@@ -118,7 +118,7 @@ func (c *requestCheck) read() {
 		c.decode(c.at.with(f.name), f.into)
 	}
 	req := c.req
-	req.Pos = c.places.of(c.at)
+	req.Pos, req.Places = c.places.of(c.at), c.places.index()
 	req.Date, req.Attempt, req.Cycle, req.Reason, req.Queue = r.Date, r.Attempt, r.Cycle, fold(r.Reason), r.Queue
 	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = r.BreaksSchema, r.SyncSasquatch, r.CriosDone
 	req.Applications, req.Hosts = r.Applications, r.Hosts

@@ -5,6 +5,8 @@ package model
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,9 +24,28 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
+// Places says where the fields of a source are written, by their paths from the
+// top of the file.
+type Places map[string]Pos
+
+// Key is a field's path as a key of Places; no label holds a NUL.
+func Key(path ...string) string { return strings.Join(path, "\x00") }
+
+// At returns where a field is written. For one that is not written itself, since
+// it comes from a reference or a default, it is the closest field around it.
+func (p Places) At(path ...string) Pos {
+	for n := len(path); n > 0; n-- {
+		if pos, ok := p[Key(path[:n]...)]; ok {
+			return pos
+		}
+	}
+	return Pos{}
+}
+
 // Site is one of the observatory's sites.
 type Site struct {
 	Pos           Pos
+	Places        Places // of its definition, below "site"
 	Name          string // summit, tucson-teststand or base-teststand
 	TestStand     bool
 	Environment   string // of Phalanx
@@ -101,7 +122,7 @@ func (c *CSC) Name() string {
 	if c.Component == "" {
 		return c.Job
 	}
-	return fmt.Sprintf("%s:%d", c.Component, c.Index)
+	return c.Component + ":" + strconv.Itoa(c.Index)
 }
 
 // Role is what a host is for; the procedure treats each role at its own place.
@@ -238,6 +259,7 @@ type Reboot struct {
 // Request is an upgrade that is asked for.
 type Request struct {
 	Pos     Pos
+	Places  Places // of its file, below "upgrade"
 	Type    string // full, incremental or recovery
 	Date    string // YYYY-MM-DD
 	Attempt int
@@ -274,9 +296,12 @@ type Branch struct{ Repository, Branch string }
 
 // CSC returns the named CSC of the site.
 func (s *Site) CSC(name string) (*CSC, bool) {
+	component, index, _ := strings.Cut(name, ":")
+	n, _ := strconv.Atoi(index) // 0 where it is none; the whole name decides
 	for i := range s.CSCs {
-		if s.CSCs[i].Name() == name {
-			return &s.CSCs[i], true
+		c := &s.CSCs[i]
+		if (c.Component == "" || c.Component == component && c.Index == n) && c.Name() == name {
+			return c, true
 		}
 	}
 	return nil, false

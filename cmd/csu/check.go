@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/compiler/verify"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+type checkCommand struct {
+	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	Rules bool   `help:"Ask only whether the plan keeps the rules, not whether the sources still give it: for plans of past upgrades."`
+}
+
+func (checkCommand) Help() string {
+	return `Checks that the plan keeps every rule for plans and, without --rules, that the sources give these bytes now. Where they give another plan, it shows the difference as csu plan diff does, and where in the sources each value that differs is written. Needs no network. Exits with 1 where it does not hold.
+
+Examples:
+
+  csu plan check plans/2026-11-24-summit-incremental.json
+  csu plan check --rules plans/2025-06-03-summit-full.json`
+}
+
+func (cmd *checkCommand) Run(c *console) error {
+	p, data, err := plan.ReadFile(cmd.Plan)
+	if err != nil {
+		return err
+	}
+	if violations := verify.Check(p); len(violations) > 0 {
+		for _, v := range violations {
+			fmt.Fprintf(c.err, "%s: %s\n    remedy: %s\n", cmd.Plan, v, v.Remedy)
+		}
+		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
+	}
+	if cmd.Rules {
+		_, err := fmt.Fprintf(c.out, "%s: keeps the rules\n", cmd.Plan)
+		return err
+	}
+	root, err := c.findRoot()
+	if err != nil {
+		return err
+	}
+	now, from, err := compiler.Trace(compiler.Request{Root: root, Site: p.Site, Type: p.Type})
+	if err != nil {
+		return fmt.Errorf("compile the sources to compare with: %w", err)
+	}
+	want, err := plan.Encode(now)
+	if err != nil {
+		return err
+	}
+	if bytes.Equal(want, data) {
+		_, err = fmt.Fprintf(c.out, "%s: keeps the rules, and the sources give it\n", cmd.Plan)
+		return err
+	}
+	comparison, err := review.Compare(p, now)
+	if err != nil {
+		return err
+	}
+	if err := comparison.Text(c.out, c.style()); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	if err := writeOrigins(c.out, comparison, from); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	return fail(exitFailed, "compile it again and review what changes; a plan of a past upgrade is checked with --rules",
+		"plan %q: the sources give another plan now: %s", cmd.Plan, comparison.Count())
+}
+
+// writeOrigins says where in the sources the values that differ are written, each
+// place with all that comes from it.
+func writeOrigins(w io.Writer, comparison *review.Comparison, from *compiler.Provenance) error {
+	var order []string
+	what := map[string][]string{}
+	for _, ch := range comparison.Changes {
+		name := ch.Subject
+		if ch.Field != "" {
+			name += ", " + ch.Field
+		}
+		for _, place := range from.Of(ch.Subject, ch.Field, append([]string{ch.New}, ch.Come...)...) {
+			if what[place] == nil {
+				order = append(order, place)
+			}
+			what[place] = append(what[place], name)
+		}
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	var b strings.Builder
+	b.WriteString("\nIn the sources:\n")
+	for _, place := range order {
+		const most = 3
+		names, more := what[place], ""
+		if len(names) > most {
+			more = fmt.Sprintf("; and %d more", len(names)-most)
+			names = names[:most]
+		}
+		fmt.Fprintf(&b, "  %s: %s%s\n", place, strings.Join(names, "; "), more)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func places(n int) string {
+	if n == 1 {
+		return "1 place"
+	}
+	return fmt.Sprintf("%d places", n)
+}

@@ -1,0 +1,157 @@
+package campaign
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// long is how many steps the long plan has, one after the other.
+const long = 5000
+
+func longPlan(t *testing.T) (*plan.Plan, string) {
+	t.Helper()
+	p := site()
+	var steps []plan.Step
+	for i := range long {
+		steps = append(steps, step(fmt.Sprintf("s%d", i), ssh(plan.Update, "true")))
+	}
+	p.Stages = []plan.Stage{chain("long", steps...)}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, digest
+}
+
+// longJournal returns the journal of a run of the long plan that was stopped
+// when so many steps were done, with so many notes of each step.
+func longJournal(t *testing.T, digest, siteMap string, done, notes int) []byte {
+	t.Helper()
+	var disk journaltest.Disk
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	run := &journal.Run{Format: journal.Format, ID: "long", Digest: digest, Plan: "plan.json", Operator: "Ana", Version: "test", SiteMap: siteMap}
+	j, err := journal.Create(&disk, journalName, journal.Record{Event: journal.RunBegun, Time: at, Run: run})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(r journal.Record) {
+		at = at.Add(time.Second)
+		r.Time, r.Stage = at, "long"
+		if _, err := j.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(journal.Record{Event: journal.Answered, Answer: &journal.Answer{Topic: "stage consent", Choice: "yes", By: "Ana", Via: "terminal"}})
+	add(journal.Record{Event: journal.StageBegun})
+	for i := range done {
+		id := fmt.Sprintf("long/s%d", i)
+		add(journal.Record{Event: journal.Started, Step: id, Attempt: 1, Identity: "csu-long/" + id + "/1", Evidence: []byte(`{"bootId":"2a5f2c9e-5b0e-4c59-9a0f-9a6d9a0c8f10"}`)})
+		for n := range notes {
+			add(journal.Record{Event: journal.Noted, Step: id, Attempt: 1, Evidence: fmt.Appendf(nil, `{"started":"csu-long_long_s%d_1","look":%d}`, i, n)})
+		}
+		add(journal.Record{Event: journal.Outcome, Step: id, Attempt: 1, Verdict: string(action.Done), Via: "perform", Text: "the commands ended with exit status 0"})
+	}
+	data, _ := disk.Content(journalName)
+	return data
+}
+
+// TestStatusOfALongJournal: csu status tells of a journal of 100,000 lines
+// within a second and 200 MB.
+func TestStatusOfALongJournal(t *testing.T) {
+	p, digest := longPlan(t)
+	dir := t.TempDir()
+	data, err := plan.Encode(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "plan.json")
+	for name, content := range map[string][]byte{file: data, file + ".journal": longJournal(t, digest, "", long, 18)} {
+		if err := os.WriteFile(name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	csu, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The best of a few, since other tests run beside this one.
+	best, memory := time.Hour, int64(0)
+	for range 5 {
+		cmd := exec.Command(csu, "status", file)
+		began := time.Now()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		best = min(best, time.Since(began))
+		memory = max(memory, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10)
+	}
+	t.Logf("%s, %d MB", best.Round(time.Millisecond), memory>>20)
+	if best > time.Second || memory > 200<<20 {
+		t.Errorf("csu status took %s and %d MB, want 1 s and 200 MB at most", best, memory>>20)
+	}
+}
+
+// instant does nothing, and says when its first step is prepared.
+type instant struct{ prepared chan time.Time }
+
+func (p instant) Prepare(context.Context, *action.Attempt) (any, error) {
+	select {
+	case p.prepared <- time.Now():
+	default:
+	}
+	return nil, nil
+}
+
+func (instant) Perform(context.Context, *action.Attempt) action.Finding {
+	return action.Found(action.Done, "nothing to do")
+}
+
+func (instant) Probe(context.Context, *action.Attempt) action.Finding {
+	return action.Found(action.Done, "nothing to do")
+}
+
+func (instant) Await(context.Context, *action.Attempt) action.Finding {
+	return action.Found(action.Done, "nothing to do")
+}
+
+func (instant) Reading(context.Context, *action.Attempt) (string, error) { return "", nil }
+
+// TestResumeOfALongRun: of 5,000 steps with 4,999 done, the last starts within a
+// second of the resume.
+func TestResumeOfALongRun(t *testing.T) {
+	p, digest := longPlan(t)
+	data := longJournal(t, digest, "", long-1, 1)
+	best := time.Hour
+	for range 3 {
+		name := filepath.Join(t.TempDir(), journalName)
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		first := instant{make(chan time.Time, 1)}
+		began := time.Now()
+		res, err := executor.Run(t.Context(), executor.Options{
+			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), Name: "Ana", Version: "test", Resume: true,
+			Performer: func(plan.Doer) action.Performer { return first },
+		})
+		if err != nil || res.End != executor.Completed {
+			t.Fatalf("the run ended %q: %v", res.End, err)
+		}
+		best = min(best, (<-first.prepared).Sub(began))
+	}
+	t.Logf("%s", best.Round(time.Millisecond))
+	if best > time.Second {
+		t.Errorf("the last step began %s after the resume, want within 1 s", best)
+	}
+}

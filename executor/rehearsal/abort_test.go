@@ -1,0 +1,219 @@
+package rehearsal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// readPlan reads the project's plan for a site and a type, whatever its date.
+func readPlan(t *testing.T, name string) *plan.Plan {
+	t.Helper()
+	found, err := filepath.Glob("../../plans/*-" + name + ".json")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("there is no plan %s: %v", name, err)
+	}
+	p, _, err := plan.ReadFile(found[len(found)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// immediate does nothing and says that it is done, or what it is to say.
+type immediate struct{ finding action.Finding }
+
+func (immediate) Prepare(context.Context, *action.Attempt) (any, error)     { return nil, nil }
+func (i immediate) Perform(context.Context, *action.Attempt) action.Finding { return i.finding }
+func (i immediate) Probe(context.Context, *action.Attempt) action.Finding   { return i.finding }
+func (i immediate) Await(context.Context, *action.Attempt) action.Finding   { return i.finding }
+func (immediate) Reading(context.Context, *action.Attempt) (string, error)  { return "", nil }
+
+// lostAnswer does what it wraps, and never learns what became of it.
+type lostAnswer struct{ action.Performer }
+
+var unknown = action.Found(action.Unknown, "its answer was lost")
+
+func (l lostAnswer) Perform(ctx context.Context, a *action.Attempt) action.Finding {
+	l.Performer.Perform(ctx, a)
+	return unknown
+}
+
+func (lostAnswer) Probe(context.Context, *action.Attempt) action.Finding { return unknown }
+
+// givesUp is an operator who aborts at a stage's consent, or at the first
+// question about a step that has failed or is in doubt.
+type givesUp struct{ stage string }
+
+func (g givesUp) Ask(_ context.Context, q operator.Question) (operator.Answer, error) {
+	switch q.Topic {
+	case operator.StageConsent:
+		if q.Stage == g.stage {
+			return operator.Answer{Choice: operator.Abort}, nil
+		}
+	case operator.Failed, operator.InDoubt:
+		if strings.HasPrefix(q.Step, "final/") {
+			return operator.Answer{}, errors.New(q.Text)
+		}
+		return operator.Answer{Choice: operator.Abort}, nil
+	}
+	return operator.Answer{Choice: operator.Yes}, nil
+}
+
+func (givesUp) Tell(operator.Event) {}
+
+// TestAbortOfAFullUpgrade aborts the summit's full upgrade at every stage's
+// consent, at every step that fails, and at the one that is in doubt. The final
+// step, which sets the registry's level back, runs if what it undoes was begun,
+// and else it does not. Only the registry is the site's: what else there is to
+// do is done at once.
+func TestAbortOfAFullUpgrade(t *testing.T) {
+	t.Parallel()
+	p := readPlan(t, "summit-full")
+	r := newPractice(t, p)
+	undone := p.Final[0].Undoes
+	// From which stage on the step that is undone has run, and whether it is one
+	// of the steps before it.
+	position := map[string]int{}
+	for i := range p.Stages {
+		position[p.Stages[i].ID] = i
+	}
+	undoneStage, _, _ := strings.Cut(undone, "/")
+
+	abort := func(name, stage, step string, fails func(d plan.Doer) action.Performer, begun bool) {
+		t.Run(name, func(t *testing.T) {
+			r := &practice{t: t, site: r.site, plan: p, journal: filepath.Join(t.TempDir(), "journal")}
+			before := r.count(LevelChanged, "global")
+			o := r.options()
+			o.Operator = givesUp{stage}
+			chosen, _ := p.Step(step)
+			o.Performer = func(d plan.Doer) action.Performer {
+				_, level := d.(*plan.Compatibility)
+				switch {
+				case chosen != nil && chosen.Action.Doer == d:
+					return fails(d)
+				case level:
+					return action.Of(d)
+				}
+				return immediate{action.Found(action.Done, "done")}
+			}
+			got, err := executor.Run(t.Context(), o)
+			if err != nil || got.End != executor.GivenUp {
+				t.Fatalf("it ended %q, %v: %s", got.End, err, got.Text)
+			}
+			final := got.State.Steps[p.Final[0].ID].Phase
+			changes := r.count(LevelChanged, "global") - before
+			r.site.mu.Lock()
+			level := r.site.registry.level
+			r.site.mu.Unlock()
+			switch {
+			case level != "FORWARD":
+				t.Errorf("the registry is left at %s", level)
+			case begun && (final != executor.Done || changes != 2 && changes != 0):
+				t.Errorf("what it undoes was begun, and the final step is %q; the level changed %d times", final, changes)
+			case !begun && (final != executor.NotNeeded || changes != 0):
+				t.Errorf("what it undoes was not begun, and the final step is %q; the level changed %d times", final, changes)
+			}
+			if _, err := executor.Abort(t.Context(), o); err == nil {
+				t.Error("a run that was given up was aborted again")
+			}
+		})
+	}
+	failing := func(plan.Doer) action.Performer { return immediate{action.Found(action.Failed, "it failed")} }
+	for i := range p.Stages {
+		id := p.Stages[i].ID
+		abort("at the consent to "+id, id, "", nil, i > position[undoneStage])
+		for j := range p.Stages[i].Steps {
+			if every := 1 + len(p.Stages[i].Steps)/2; j%every != 0 {
+				continue // the first of a stage, and one in its middle
+			}
+			step := &p.Stages[i].Steps[j]
+			if step.OnFailure == plan.Report {
+				continue // is not asked about
+			}
+			abort("after a failure of "+step.ID, "", step.ID, failing, i > position[undoneStage] || step.ID == undone)
+		}
+	}
+	abort("with "+undone+" in doubt", "", undone, func(d plan.Doer) action.Performer { return lostAnswer{action.Of(d)} }, true)
+}
+
+// TestAbortAgain: a final step that fails leaves the journal open, and csu abort
+// is repeated until it has run.
+func TestAbortAgain(t *testing.T) {
+	t.Parallel()
+	r := newPractice(t, faultyPlan(), registryRefuses, syncFails)
+	r.otherwise = func(r *practice, q operator.Question) reply {
+		switch {
+		case q.Topic == operator.Failed && q.Step == "clean/none":
+			outlast(registryRefuses)(r)
+			return reply{choice: operator.Retry}
+		case q.Topic == operator.Failed && q.Step == "new/simonyitel":
+			// By then the registry refuses changes again.
+			locked(func(s *Site) {
+				for _, f := range s.faults {
+					if f.Name == registryRefuses {
+						f.phase = underWay
+					}
+				}
+			})(r)
+			return reply{choice: operator.Abort}
+		}
+		return reply{choice: operator.Stop}
+	}
+	if got := r.run(); got.End != executor.Halted || len(got.Owed) != 1 || !strings.Contains(got.Text, "repeat csu abort") {
+		t.Fatalf("it ended %q, owing %d final steps: %s\n%s", got.End, len(got.Owed), got.Text, r.seen.String())
+	}
+	if r.site.registry.level != "NONE" {
+		t.Fatalf("the registry is at %s", r.site.registry.level)
+	}
+	mend(registryRefuses)(r)
+	o := r.options()
+	o.Resume = true
+	got, err := executor.Abort(t.Context(), o)
+	if err != nil || got.End != executor.GivenUp || len(got.Owed) != 0 {
+		t.Fatalf("the second abort ended %q, %v: %s", got.End, err, got.Text)
+	}
+	times(1, LevelChanged, "global", "FORWARD -> NONE")(r)
+	times(1, LevelChanged, "global", "NONE -> FORWARD")(r)
+	if !strings.Contains(strings.Join(got.Down, " "), "Watcher:0") {
+		t.Errorf("it does not tell that the Watcher is down: %q", got.Down)
+	}
+}
+
+// TestFaultsTogether carries the project's plans through several faults at once,
+// with an operator who retries what failed.
+func TestFaultsTogether(t *testing.T) {
+	for _, name := range []string{"summit-incremental", "tucson-teststand-full"} {
+		for seed := range int64(2) {
+			t.Run(fmt.Sprintf("%s with seed %d", name, seed), func(t *testing.T) {
+				t.Parallel()
+				p := readPlan(t, name)
+				faults := []string{cscFaults, queuePaused, loveAckLost, loveTokenExpires, hostDrops, syncFails, slackBusy, apiAway}
+				r := seeded(t, p, seed, faults...)
+				r.otherwise = func(r *practice, q operator.Question) reply {
+					switch q.Topic {
+					case operator.Failed:
+						return reply{choice: operator.Retry}
+					case operator.InDoubt:
+						return reply{choice: operator.KeepWaiting}
+					}
+					return reply{choice: operator.Yes}
+				}
+				r.complete()
+				for _, f := range r.site.faults {
+					if f.phase == ahead {
+						t.Errorf("%s never began", f)
+					}
+				}
+			})
+		}
+	}
+}
