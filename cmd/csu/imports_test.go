@@ -44,7 +44,7 @@ var importRules = []importRule{
 		"the systems are spoken to by actions alone"},
 	{module + "executor/journal", []string{"executor", "executor/journal/", "cmd/csu"},
 		"the journal is the executor's; others read it through its State"},
-	{module + "executor/rehearsal", []string{"cmd/csu"},
+	{module + "executor/rehearsal", []string{"cmd/csu", "executor/ground"},
 		"the executor must not be able to tell a simulated site from a real one"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -31,18 +32,21 @@ const (
 func (p *preflight) local(context.Context) []Check {
 	const subject = "journal's folder"
 	f, err := os.CreateTemp(p.Folder, ".csu-preflight-*")
-	if err != nil {
-		return []Check{notReady(subject, "let your account write there", "%v", err)}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return []Check{notReady(subject, "make the folder, or correct the plan's path", "there is no folder %q", p.Folder)}
+	case err != nil:
+		return []Check{notReady(subject, "let your account write there", "no file can be made in it: %v", err)}
 	}
 	f.Close()
 	if err := os.Remove(f.Name()); err != nil {
 		return []Check{notReady(subject, "look at the folder's rights", "%v", err)}
 	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(p.Folder, &fs); err != nil {
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(p.Folder, &disk); err != nil {
 		return []Check{notReady(subject, "look at the disk", "%v", err)}
 	}
-	free := fs.Bavail * uint64(fs.Bsize)
+	free := disk.Bavail * uint64(disk.Bsize)
 	if free < leastDisk {
 		return []Check{notReady(subject, "make room on the disk", "%d MiB are free in %s, %d are wanted", free>>20, p.Folder, leastDisk>>20)}
 	}
@@ -54,8 +58,10 @@ func (p *preflight) love(ctx context.Context) []Check {
 	account, err := p.Systems.LOVE.Check(ctx)
 	var auth *love.AuthError
 	switch {
+	case errors.As(err, &auth) && account != nil:
+		return []Check{notReady(subject, "ask LOVE's administrators for the permission execute_commands, or take another account with CSU_LOVE_USERNAME", "%v", err)}
 	case errors.As(err, &auth):
-		return []Check{notReady(subject, "look at CSU_LOVE_USERNAME and CSU_LOVE_PASSWORD, and ask for the permission execute_commands", "%v", err)}
+		return []Check{notReady(subject, "look at CSU_LOVE_USERNAME and CSU_LOVE_PASSWORD", "%v", err)}
 	case err != nil:
 		return []Check{notReady(subject, "see that "+p.Plan.Targets.LOVE.URL+" is reached from here", "%v", late(err))}
 	}
@@ -137,12 +143,15 @@ func (p *preflight) unknown(ctx context.Context) []Check {
 func (p *preflight) host(ctx context.Context, t remote.Target) []Check {
 	subject := fmt.Sprintf("host %s as %s", t.Host, t.User)
 	_, err := p.Systems.Remote.Run(ctx, t, "true")
+	var config *remote.ConfigError
 	var key *remote.HostKeyError
 	var auth *remote.AuthError
 	var sudo *remote.SudoError
 	switch {
 	case err == nil:
 		return []Check{ready(subject, "lets you in")}
+	case errors.As(err, &config):
+		return []Check{notReady(subject, "correct your ssh config", "%v", err)}
 	case errors.As(err, &key):
 		return []Check{notReady(subject, "compare the key with the host's, then correct known_hosts", "%v", err)}
 	case errors.As(err, &auth):
@@ -259,11 +268,15 @@ func (p *preflight) registry(ctx context.Context) []Check {
 func (p *preflight) slack(ctx context.Context) []Check {
 	const subject = "Slack"
 	err := p.Systems.Slack.Check(ctx)
+	var refused *slack.RefusedError
 	switch {
 	case errors.Is(err, slack.ErrNoCredential):
 		return []Check{remark(subject, "there is no CSU_SLACK_TOKEN nor CSU_SLACK_WEBHOOK: announcements are not posted, and hand-overs are shown to you to be told by hand")}
+	case errors.As(err, &refused) && refused.Err == nil:
+		return []Check{notReady(subject, "look at CSU_SLACK_TOKEN; an upgrade does not wait for Slack, so that you may also unset it", "the token is not taken: %s", refused.Reason)}
 	case err != nil:
-		return []Check{notReady(subject, "look at CSU_SLACK_TOKEN; an upgrade does not wait for Slack, so that you may also unset it", "%v", late(err))}
+		return []Check{notReady(subject, "see that Slack is reached from here; an upgrade does not wait for it, so that you may also unset CSU_SLACK_TOKEN",
+			"whether the token holds can't be told: %v", late(errors.Unwrap(err)))}
 	}
 	return []Check{ready(subject, "the token holds")}
 }

@@ -89,6 +89,8 @@ type csc struct {
 	says  bool
 	alive []span
 	queue *queue // of a ScriptQueue
+	// pods counts how often its pod began or ended, where the cluster is real.
+	pods int
 }
 
 func newCSC(row *plan.CSC) *csc {

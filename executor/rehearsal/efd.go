@@ -44,6 +44,9 @@ func newEFD(s *Site) *efd {
 
 func (e *efd) add(measurement string, at time.Time, f fields) {
 	e.points[measurement] = append(e.points[measurement], point{at, f})
+	if o := e.site.outside; o != nil {
+		o.Event(measurement, at, f)
+	}
 }
 
 // lastState is the last summary state that a CSC has published, 0 for none.

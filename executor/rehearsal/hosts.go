@@ -91,10 +91,29 @@ func (s *Site) runFolder() (string, error) {
 	return s.temporary, err
 }
 
+// furnishHosts makes the hosts' folders with their stand-ins, and returns the
+// folder in which they are.
+func (s *Site) furnishHosts() (run string, err error) {
+	if run, err = s.runFolder(); err != nil {
+		return "", err
+	}
+	if s.calls, err = newCalls(s, filepath.Join(run, "calls")); err != nil {
+		return "", err
+	}
+	for _, row := range s.plan.Hosts {
+		h := s.hosts[row.Name]
+		h.root = filepath.Join(run, "hosts", row.Name)
+		if err := h.build(); err != nil {
+			return "", fmt.Errorf("host %q: %w", row.Name, err)
+		}
+	}
+	return run, nil
+}
+
 // serveHosts starts an SSH server for each host, and writes the ssh config that
 // leads to them.
 func (s *Site) serveHosts() error {
-	run, err := s.runFolder()
+	run, err := s.furnishHosts()
 	if err != nil {
 		return err
 	}
@@ -102,16 +121,9 @@ func (s *Site) serveHosts() error {
 	if err != nil {
 		return err
 	}
-	if s.calls, err = newCalls(s, filepath.Join(run, "calls")); err != nil {
-		return err
-	}
 	var config, known strings.Builder
 	for _, row := range s.plan.Hosts {
 		h := s.hosts[row.Name]
-		h.root = filepath.Join(run, "hosts", row.Name)
-		if err := h.build(); err != nil {
-			return fmt.Errorf("host %q: %w", row.Name, err)
-		}
 		if err := h.serve(operator); err != nil {
 			return fmt.Errorf("host %q: %w", row.Name, err)
 		}

@@ -160,6 +160,10 @@ func (s *Site) ended(c *csc) {
 		}
 		return
 	}
+	if s.outside != nil {
+		s.outside.Ended(c.row)
+		return
+	}
 	j := k.jobs[jobKey(c.row.Job)]
 	for _, p := range k.pods {
 		if j != nil && ownedBy(p, j) && p.Status.Phase == corev1.PodRunning {

@@ -56,6 +56,8 @@ type Config struct {
 	// Laptop stops the process of the executor, and has it go on, for the fault
 	// in which the operator's laptop sleeps; nil where that can't be done.
 	Laptop func(asleep bool) error
+
+	outside *Outside // nil where all of the site is simulated
 }
 
 // DefaultSpeed makes an hour pass in a second.
@@ -88,7 +90,9 @@ type Site struct {
 	draws  map[string]uint64 // how often each subject has been drawn for
 	faults []*mishap
 	laptop func(asleep bool) error
-	cscs   []*csc // in the plan's order
+	// outside are the parts of the site that are real; nil for none.
+	outside *Outside
+	cscs    []*csc // in the plan's order
 	byName map[string]*csc
 	queues map[int]*queue
 	efd    *efd
@@ -147,8 +151,11 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	}
 	// 09:00 at Cerro Pachon, where deployments begin (P54).
 	epoch, now := date.Add(12*time.Hour), time.Now()
+	if cfg.outside != nil {
+		epoch = now.UTC()
+	}
 	s := &Site{
-		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known, laptop: cfg.Laptop,
+		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known, laptop: cfg.Laptop, outside: cfg.outside,
 		clk:   clock.Fast(epoch, now, cfg.Speed),
 		Map:   sitemap.Map{Digest: cfg.Digest, Epoch: epoch, Real: now, Speed: cfg.Speed, Dir: dir},
 		draws: map[string]uint64{}, byName: map[string]*csc{}, queues: map[int]*queue{}, hosts: map[string]*host{},
@@ -168,21 +175,14 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 
 // serve starts the servers and writes the files that lead to them.
 func (s *Site) serve() error {
-	for _, server := range []struct {
-		url     *string
-		path    string
-		handler http.Handler
-	}{
-		{&s.Map.LOVE, "/love", s.loveHandler()},
-		{&s.Map.EFD, "/influxdb", s.efdHandler()},
-		{&s.Map.Slack, "/api/", s.slackHandler()},
-		{&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)},
-	} {
-		base, err := s.listen(server.handler, nil)
-		if err != nil {
-			return err
-		}
-		*server.url = base + server.path
+	if err := s.serveLOVEAndSlack(); err != nil {
+		return err
+	}
+	if err := s.serveAt(&s.Map.EFD, "/influxdb", s.efdHandler()); err != nil {
+		return err
+	}
+	if err := s.serveAt(&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)); err != nil {
+		return err
 	}
 	if err := s.serveCluster(); err != nil {
 		return err
@@ -192,6 +192,23 @@ func (s *Site) serve() error {
 	}
 	s.Map.Credentials = s.credentials.byVariable()
 	return s.Map.Write(filepath.Join(s.dir, MapFile))
+}
+
+func (s *Site) serveLOVEAndSlack() error {
+	if err := s.serveAt(&s.Map.LOVE, "/love", s.loveHandler()); err != nil {
+		return err
+	}
+	return s.serveAt(&s.Map.Slack, "/api/", s.slackHandler())
+}
+
+// serveAt serves a handler, and puts the URL of its path into the map.
+func (s *Site) serveAt(url *string, path string, handler http.Handler) error {
+	base, err := s.listen(handler, nil)
+	if err != nil {
+		return err
+	}
+	*url = base + path
+	return nil
 }
 
 // listen serves a handler on a port of its own, over TLS if there is a

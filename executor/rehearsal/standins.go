@@ -167,7 +167,10 @@ func (h *host) build() error {
 
 // rewriter puts the host's own files in the place of this machine's: a command
 // of the plan must not touch those.
-func (h *host) rewriter() *strings.Replacer {
+func (h *host) rewriter() *strings.Replacer { return strings.NewReplacer(h.replacements()...) }
+
+// replacements are what is replaced, each followed by what takes its place.
+func (h *host) replacements() []string {
 	pairs := []string{bootIDFile, filepath.Join(h.root, "boot_id")}
 	for _, word := range h.absoluteWords() {
 		pairs = append(pairs, word, h.root+path.Clean(word))
@@ -175,7 +178,7 @@ func (h *host) rewriter() *strings.Replacer {
 	for _, folder := range moved {
 		pairs = append(pairs, folder, h.root+folder)
 	}
-	return strings.NewReplacer(pairs...)
+	return pairs
 }
 
 // absoluteWords are the absolute paths in the plan's commands for the host, the
