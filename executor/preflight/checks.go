@@ -267,16 +267,20 @@ func (p *preflight) registry(ctx context.Context) []Check {
 
 func (p *preflight) slack(ctx context.Context) []Check {
 	const subject = "Slack"
+	const unreached = "see that Slack is reached from here; an upgrade does not wait for it, so that you may also unset CSU_SLACK_TOKEN"
 	err := p.Systems.Slack.Check(ctx)
 	var refused *slack.RefusedError
+	var lost *slack.LostError
 	switch {
 	case errors.Is(err, slack.ErrNoCredential):
 		return []Check{remark(subject, "there is no CSU_SLACK_TOKEN nor CSU_SLACK_WEBHOOK: announcements are not posted, and hand-overs are shown to you to be told by hand")}
 	case errors.As(err, &refused) && refused.Err == nil:
 		return []Check{notReady(subject, "look at CSU_SLACK_TOKEN; an upgrade does not wait for Slack, so that you may also unset it", "the token is not taken: %s", refused.Reason)}
+	case errors.As(err, &lost) && lost.Err == nil:
+		return []Check{notReady(subject, unreached, "whether the token holds can't be told: it answers %s", lost.Reason)}
 	case err != nil:
-		return []Check{notReady(subject, "see that Slack is reached from here; an upgrade does not wait for it, so that you may also unset CSU_SLACK_TOKEN",
-			"whether the token holds can't be told: %v", late(errors.Unwrap(err)))}
+		// What Slack's client says is about messages, and none was posted.
+		return []Check{notReady(subject, unreached, "whether the token holds can't be told: %v", late(errors.Unwrap(err)))}
 	}
 	return []Check{ready(subject, "the token holds")}
 }

@@ -92,8 +92,8 @@ var catalogue = []entry{
 
 	{Fault: Fault{efdLags, "", "The EFD lags by a minute, for an hour from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: time.Hour,
 		begin: func(s *Site, _ string) { s.efd.reached = s.efd.horizon(s.clk.Now()) }},
-	{Fault: Fault{efdDown, "", "The EFD is down for two hours, from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 2 * time.Hour},
-	{Fault: Fault{efdError, "", "The EFD answers every query with an error in a 200, for five minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 5 * time.Minute},
+	{Fault: Fault{efdDown, "", "The EFD is down for four hours, from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 4 * time.Hour},
+	{Fault: Fault{efdError, "", "The EFD answers every query with an error in a 200, for two minutes from the first script on."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 2 * time.Minute},
 
 	{Fault: Fault{syncFails, "application", "The first sync of the application fails."}, usual: firstApplication},
 	{Fault: Fault{syncBlocked, "application", "A sync window blocks the sync of the application."}, usual: firstApplication,

@@ -229,7 +229,7 @@ var passing = []struct {
 	{regexp.MustCompile(`(/[A-Za-z0-9_.-]+)+/known_hosts(:\d+)?`), "KNOWN_HOSTS"},
 	{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]+`), "FINGERPRINT"},
 	{regexp.MustCompile(`[0-9a-f]{40}`), "COMMIT"},
-	{regexp.MustCompile(`(ssh: handshake failed: )?((dial|read|write) tcp ADDRESS: )?((connect|read|write): (connection reset by peer|broken pipe)|(unexpected )?EOF|use of closed network connection)`), "CONNECTION LOST"},
+	{regexp.MustCompile(`(ssh: handshake failed: |readLoopPeekFailLocked: |http: )?((dial|read|write) tcp ADDRESS: )?((connect|read|write): (connection reset by peer|broken pipe)|(unexpected )?EOF|use of closed network connection|server closed idle connection)`), "CONNECTION LOST"},
 }
 
 // transcript is what the operator saw, without what differs each time.

@@ -93,11 +93,11 @@ type Site struct {
 	// outside are the parts of the site that are real; nil for none.
 	outside *Outside
 	cscs    []*csc // in the plan's order
-	byName map[string]*csc
-	queues map[int]*queue
-	efd    *efd
-	love   love
-	slack  slackChannels
+	byName  map[string]*csc
+	queues  map[int]*queue
+	efd     *efd
+	love    love
+	slack   slackChannels
 	// turnedAway is how many messages a busy Slack has not taken.
 	turnedAway int
 	registry   registry

@@ -18,7 +18,10 @@ import (
 )
 
 // planSchema is #Plan of schema/plan.cue, as the stock cue command applies it.
-type planSchema struct{ definition cue.Value }
+type planSchema struct {
+	context    *cue.Context
+	definition cue.Value
+}
 
 func loadPlanSchema(t *testing.T) planSchema {
 	t.Helper()
@@ -26,11 +29,12 @@ func loadPlanSchema(t *testing.T) planSchema {
 	if err := instances[0].Err; err != nil {
 		t.Fatal(err)
 	}
-	v := cuecontext.New().BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def("#Plan")))
+	ctx := cuecontext.New()
+	v := ctx.BuildInstance(instances[0]).LookupPath(cue.MakePath(cue.Def("#Plan")))
 	if v.Err() != nil {
 		t.Fatal(v.Err())
 	}
-	return planSchema{v}
+	return planSchema{ctx, v}
 }
 
 // check does what cue vet -c -d '#Plan' does with a file.
@@ -39,7 +43,7 @@ func (s planSchema) check(data []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.definition.Unify(s.definition.Context().BuildExpr(expr)).Validate(cue.Concrete(true))
+	return s.definition.Unify(s.context.BuildExpr(expr)).Validate(cue.Concrete(true))
 }
 
 func frozen(t *testing.T) []*plan.Plan {

@@ -247,7 +247,11 @@ func (s *source) problems() error {
 
 // report adds a problem at the place of a path.
 func (s *source) report(at path, subject, text, remedy string) {
-	s.fromGo = append(s.fromGo, Problem{Pos: s.places.of(at), Subject: subject, Text: text, Remedy: remedy})
+	pos := s.places.of(at)
+	if pos.File == "" {
+		pos = s.fallback // nothing of the path is written anywhere
+	}
+	s.fromGo = append(s.fromGo, Problem{Pos: pos, Subject: subject, Text: text, Remedy: remedy})
 }
 
 // offline is a registry that has nothing.
