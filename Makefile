@@ -16,6 +16,7 @@ rehearse: build ## the main job: compile the summit's incremental plan and rehea
 
 plans: build ## compile the plan of every current request into plans/
 	@for site in $(SITES); do for type in $(TYPES); do \
+		grep -q "^[[:space:]]*$$type:" sites/$$site/upgrade.cue || continue; \
 		bin/csu plan compile --site $$site --type $$type || exit; \
 	done; done
 

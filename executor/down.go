@@ -11,8 +11,9 @@ import (
 )
 
 // Down returns the CSCs that the run has sent to OFFLINE, or whose Jobs it has
-// deleted, and that it has not seen back: the Watcher first, the others in the
-// order of the plan's table (P43). What was begun counts as sent.
+// deleted or whose services stopped, and that it has not seen in the state that
+// they end in: the Watcher first, the others in the order of the plan's table
+// (P43). What was begun counts as sent.
 func (s *State) Down() []string {
 	down := map[string]bool{}
 	for i := range s.Plan.Stages {
@@ -44,7 +45,7 @@ func (s *State) DownText() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d CSCs are down, or were sent there, and have not been seen back: %s", len(names), strings.Join(names, ", "))
+	return fmt.Sprintf("%d CSCs were taken down and have not been seen in the state that they end in: %s", len(names), strings.Join(names, ", "))
 }
 
 // track takes in what one step did to the CSCs.
@@ -63,14 +64,21 @@ func (s *State) track(step *plan.Step, down map[string]bool) {
 			mark(a.CSCs, true)
 		}
 		if a.State != plan.Offline && seen {
-			mark(a.CSCs, false)
+			mark(s.endingIn(a.CSCs, a.State), false)
 		}
 	case *plan.AwaitState:
 		for _, w := range a.Want {
 			up := !slices.Contains(w.States, plan.Offline)
-			if seen && (up || len(w.States) == 1) {
-				mark(w.CSCs, !up)
+			switch {
+			case seen && up:
+				mark(s.endingIn(w.CSCs, w.States...), false)
+			case seen && len(w.States) == 1:
+				mark(w.CSCs, true)
 			}
+		}
+	case *plan.SSH:
+		if begun && a.Purpose == plan.Stop {
+			mark(s.runOn(a.Host), true)
 		}
 	case *plan.Delete:
 		if begun {
@@ -85,6 +93,29 @@ func (s *State) track(step *plan.Step, down map[string]bool) {
 			mark(s.shutDown(a), true)
 		}
 	}
+}
+
+// endingIn returns those of the CSCs that are at the end of the upgrade in one of
+// the states: one that has come up in STANDBY and is to be ENABLED is not back.
+func (s *State) endingIn(cscs []string, states ...string) []string {
+	var back []string
+	for _, name := range cscs {
+		if row, ok := s.Plan.CSC(name); !ok || row.Expect == "" || slices.Contains(states, row.Expect) {
+			back = append(back, name)
+		}
+	}
+	return back
+}
+
+// runOn returns the CSCs that a host runs.
+func (s *State) runOn(host string) []string {
+	var names []string
+	for i := range s.Plan.CSCs {
+		if s.Plan.CSCs[i].Host == host {
+			names = append(names, s.Plan.CSCs[i].CSC)
+		}
+	}
+	return names
 }
 
 // shutDown returns the CSCs that system_wide_shutdown.py takes down: all that it

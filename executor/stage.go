@@ -140,7 +140,7 @@ func (s *schedule) run() bool {
 				s.decide()
 				continue
 			default:
-				s.r.stop(halt{err: fmt.Errorf("stage of step %q: %d steps are left, and none can start", s.tasks[0].step.ID, s.left)})
+				s.r.stop(halt{end: Halted, err: fmt.Errorf("stage of step %q: %d steps are left, and none can start", s.tasks[0].step.ID, s.left)})
 				return false
 			}
 		}

@@ -390,7 +390,7 @@ func (st *StepState) apply(r *journal.Record) {
 	case journal.Confirmed:
 		st.Confirmed = r.Text
 		verdict := action.Verdict(r.Verdict)
-		if st.Step.Undoes != "" && (verdict == action.NotDone || verdict == action.Failed) {
+		if st.Step.Undoes != "" && verdict != action.Done {
 			// What a final step undoes must be undone for sure.
 			st.Text = r.Text
 			st.enter(Failed, r)

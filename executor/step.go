@@ -79,6 +79,7 @@ func (r *run) lastAttempt(step *plan.Step) (a *action.Attempt, n int) {
 // attempt starts a step and carries it to where it is finished, or where the
 // operator must decide, or the run ends.
 func (r *run) attempt(t *task) {
+	t.fresh = false // what the probe of the attempt before allowed is used up
 	if r.permit(t.step) {
 		r.try(t.step)
 	}
@@ -325,7 +326,7 @@ func (r *run) confirm(step *plan.Step) {
 		return // it is found by csu's own identity, which a person's doing does not have
 	}
 	a, n := r.lastAttempt(step)
-	if n == 0 {
+	if n == 0 && !final(step) {
 		return // there is no evidence of how it was before
 	}
 	f := r.o.Performer(step.Action.Doer).Probe(r.ctx, a)

@@ -20,7 +20,7 @@ Example:
 }
 
 func (cmd *abortCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, cmd.runFlags)
+	l, err := c.load(cmd.Plan, cmd.runFlags, true)
 	if err != nil {
 		return err
 	}

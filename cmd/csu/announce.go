@@ -38,6 +38,11 @@ func (cmd *announceCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	if cmd.SiteMap == "" {
+		if err := rightDay(p, cmd.DayBefore, time.Now()); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(c.out, "To %s: %s\n", p.Targets.Slack.Channel, text)
 	ctx := context.Background()
 	if !cmd.Yes {
@@ -70,6 +75,19 @@ func (cmd *announceCommand) Run(c *console) error {
 	}
 	_, err = fmt.Fprintln(c.out, "posted")
 	return err
+}
+
+// rightDay refuses to say "tomorrow" or "in one hour" on another day.
+func rightDay(p *plan.Plan, dayBefore bool, now time.Time) error {
+	on := now
+	if dayBefore {
+		on = now.AddDate(0, 0, 1)
+	}
+	if on.Format(time.DateOnly) == p.Upgrade.Date {
+		return nil
+	}
+	return fail(exitRefused, "wait for the day, or give the request another date and compile it again",
+		"the plan is for %s, and today is %s: the announcement would be wrong", p.Upgrade.Date, now.Format(time.DateOnly))
 }
 
 // announcement is what is said before a deployment.

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/compiler/verify"
@@ -55,7 +56,7 @@ Examples:
 }
 
 func (cmd *execCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, cmd.runFlags)
+	l, err := c.load(cmd.Plan, cmd.runFlags, cmd.Resume)
 	if err != nil {
 		return err
 	}
@@ -90,8 +91,10 @@ type loaded struct {
 }
 
 // load reads a plan and applies the guards that need nothing else: the rules,
-// and that the plan is the committed one.
-func (c *console) load(file string, flags runFlags) (*loaded, error) {
+// and that the plan is the committed one. A run that has begun was let through
+// them then, and must be able to go on or be given up even with a csu that has
+// learned new rules since; that its plan is still the same one its journal says.
+func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -100,10 +103,11 @@ func (c *console) load(file string, flags runFlags) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if violations := verify.Check(p); len(violations) > 0 {
-		for _, v := range violations {
-			fmt.Fprintf(c.err, "%s: %s\n", file, v)
-		}
+	violations := verify.Check(p)
+	for _, v := range violations {
+		fmt.Fprintf(c.err, "%s: %s\n", file, v)
+	}
+	if len(violations) > 0 && !begun {
 		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
@@ -121,7 +125,7 @@ func (c *console) load(file string, flags runFlags) (*loaded, error) {
 		return nil, fail(exitRefused, "name the stages; the steps' own consents, doubts and manual steps are answered at the terminal or with --answers",
 			"--consent all works only against a simulated site, with --site-map")
 	}
-	if l.siteMap == nil && !flags.Uncommitted {
+	if l.siteMap == nil && !flags.Uncommitted && !begun {
 		if err := committed(file, data); err != nil {
 			return nil, err
 		}
@@ -208,6 +212,9 @@ func (c *console) heading(l *loaded, name, banner string) {
 		fmt.Fprintf(c.out, "%s\nSite map: %s\n", banner, shown(l.mapFile))
 	} else {
 		fmt.Fprintf(c.out, "Cluster: %s, %s\n", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
+		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
+			fmt.Fprintf(c.out, "NOTE: this plan is for %s, and today is %s.\n", p.Upgrade.Date, today)
+		}
 	}
 	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.\n", name, shown(l.journal))
 }
@@ -233,7 +240,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		fmt.Fprintf(c.out, "\n%s\n", r.Text)
 	}
 	if len(r.Down) > 0 {
-		fmt.Fprintf(c.out, "Still down: %s\n", plan.CSCList(r.Down))
+		fmt.Fprintf(c.out, "Not back in the state that they end in: %s\n", plan.CSCList(r.Down))
 	}
 	for _, s := range r.Owed {
 		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)

@@ -32,7 +32,7 @@ Examples:
 }
 
 func (cmd *preflightCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true})
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true}, false)
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range []string{"kept/m1m3-crio-ss", "kept/m1m3-crio-ts"} {
 		if _, ok := p.Step(id + "-stop"); ok {
 			chained(t, u, p, id+"-stop", id+"-update", id+"-start")
-			inOrder(t, u, p, "enable", "kept", "end")
+			inOrder(t, u, p, "watch", "kept", "enable", "end")
 		}
 	}
 	// The contradiction of the sources is told.

@@ -133,7 +133,7 @@ func (cmd *rehearseCommand) fresh() error {
 // against carries the plan out against the site in the folder.
 func (cmd *rehearseCommand) against(c *console, dir string) error {
 	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, "site-map.json")}
-	l, err := c.load(cmd.Plan, flags)
+	l, err := c.load(cmd.Plan, flags, false)
 	if err != nil {
 		return err
 	}

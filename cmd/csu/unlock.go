@@ -29,7 +29,7 @@ func (cmd *unlockCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
 		return fail(exitInput, "say why the Lease may be removed", "--reason is empty")
 	}
-	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true})
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true}, true)
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,7 @@ func TestCampaign(t *testing.T) {
 	if n == 0 && *full {
 		n = 1500
 	} else if n == 0 {
-		n = 60
+		n = 80
 	}
 	for range n {
 		tr := trial{plan: names[r.IntN(len(names))], seed: 1 + r.Int64N(8), how: crashes[r.IntN(3)]}
@@ -201,9 +201,9 @@ func TestCampaign(t *testing.T) {
 			t.Errorf("no boundary of kind %s", k)
 		}
 	}
-	for row := range taken {
+	for _, row := range slices.Sorted(maps.Keys(taken)) {
 		if c.tally.reached[row] == 0 {
-			t.Logf("not reached: %s", row)
+			t.Errorf("no case came to: %s", row)
 		}
 	}
 }

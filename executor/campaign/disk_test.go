@@ -71,11 +71,10 @@ func TestDamagedJournals(t *testing.T) {
 			d.cut(n)
 		}
 		for n := 0; n < len(d.whole); n += every {
-			for _, mask := range []byte{1, 0x20, 0x80} {
-				flipped := bytes.Clone(d.whole)
-				flipped[n] ^= mask
-				d.refused("byte flipped", fmt.Sprintf("byte %d by %#x", n, mask), flipped)
-			}
+			mask := []byte{1, 0x20, 0x80}[n%3]
+			flipped := bytes.Clone(d.whole)
+			flipped[n] ^= mask
+			d.refused("byte flipped", fmt.Sprintf("byte %d by %#x", n, mask), flipped)
 		}
 		lines, foreign := bytes.SplitAfter(d.whole, []byte("\n")), bytes.SplitAfter(other.journal, []byte("\n"))
 		lines, foreign = lines[:len(lines)-1], foreign[:len(foreign)-1]

@@ -260,15 +260,34 @@ func (j *judge) counts() {
 	}
 }
 
-// moment is the place of an effect, or of something done by hand, in the order
-// of all.
+// identity finds a step's id in what csu calls an attempt.
+var identity = regexp.MustCompile(`csu-[0-9a-f]+/([a-z0-9.-]+/[a-z0-9.-]+)/[0-9]+`)
+
+// owners are the steps that may have had an effect: the one that its identity
+// names, or those that had such effects undisturbed.
+func (r *reference) owners(e rehearsal.Effect) (ids []string) {
+	if !direct[e.Kind] {
+		return nil
+	}
+	if found := identity.FindStringSubmatch(e.Identity); found != nil {
+		return found[1:]
+	}
+	k := key(e)
+	for n := 1; n <= r.effects[k]; n++ {
+		if id := r.of[fmt.Sprintf("%s#%d", k, n)]; !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// moments are the places of each step's effects, and of what was done by hand, in
+// the order of all.
 func (j *judge) moments() map[string][]int {
 	at := map[string][]int{}
-	count := map[string]int{}
 	for i, e := range j.effects {
-		count[key(e)]++
-		if id := j.of[fmt.Sprintf("%s#%d", key(e), count[key(e)])]; id != "" {
-			at[id] = append(at[id], 2*i+1)
+		if ids := j.owners(e); len(ids) == 1 {
+			at[ids[0]] = append(at[ids[0]], 2*i+1)
 		}
 	}
 	for _, h := range j.world.person.hands {
@@ -310,12 +329,16 @@ func (j *judge) intent() {
 			began[r.Step] = r.Time.UnixNano()
 		}
 	}
-	count := map[string]int{}
 	for _, e := range j.effects {
-		count[key(e)]++
-		id := j.of[fmt.Sprintf("%s#%d", key(e), count[key(e)])]
-		if id != "" && (began[id] == 0 || e.Time.UnixNano() < began[id]) {
-			j.wrong("%s had an effect before its started record: %s", id, key(e))
+		ids := j.owners(e)
+		earliest := int64(0)
+		for _, id := range ids {
+			if b := began[id]; b != 0 && (earliest == 0 || b < earliest) {
+				earliest = b
+			}
+		}
+		if len(ids) > 0 && (earliest == 0 || e.Time.UnixNano() < earliest) {
+			j.wrong("%s had an effect before its started record: %s", strings.Join(ids, " or "), key(e))
 		}
 	}
 }

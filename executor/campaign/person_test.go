@@ -56,7 +56,11 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	answer := operator.Answer{Choice: operator.Yes, By: "Ana", Via: "terminal", Reason: "so it is"}
 	switch q.Topic {
 	case operator.Manual, operator.Handover:
-		p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
+		// Asked once more, after a crash, whether it is done, a person does not do
+		// it once more.
+		if !p.did(q.Step) {
+			p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
+		}
 	case operator.Failed:
 		p.failed++
 		answer.Choice = operator.Retry

@@ -86,21 +86,50 @@ func TestStatusOfALongJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The best of a few, since other tests run beside this one.
+	// A machine that other tests keep busy delays it; what it takes of one that
+	// is free is its processor time.
 	best, memory := time.Hour, int64(0)
-	for range 5 {
-		cmd := exec.Command(csu, "status", file)
-		began := time.Now()
-		if out, err := cmd.CombinedOutput(); err != nil {
+	for range 3 {
+		out, err := measured(csu, "status", file).CombinedOutput()
+		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		best = min(best, time.Since(began))
-		memory = max(memory, cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10)
+		var took time.Duration
+		var resident int64
+		if _, err := fmt.Sscanf(string(out), "%d %d", &took, &resident); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		best, memory = min(best, took), max(memory, resident)
 	}
 	t.Logf("%s, %d MB", best.Round(time.Millisecond), memory>>20)
 	if best > time.Second || memory > 200<<20 {
 		t.Errorf("csu status took %s and %d MB, want 1 s and 200 MB at most", best, memory>>20)
 	}
+}
+
+// measured returns a command that runs another one and prints its processor time
+// in nanoseconds and its most memory in bytes. It is a process of its own: what
+// the system counts for a process begins with the memory of the one that starts
+// it.
+func measured(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], append([]string{program}, args...)...)
+	cmd.Env = append(os.Environ(), measures+"=yes")
+	return cmd
+}
+
+const measures = "CSU_CAMPAIGN_MEASURE"
+
+// TestMain is also the process of [measured].
+func TestMain(m *testing.M) {
+	if os.Getenv(measures) == "" {
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		os.Exit(1)
+	}
+	fmt.Println(int64(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10)
 }
 
 // instant does nothing, and says when its first step is prepared.

@@ -10,5 +10,7 @@
 //
 // What stands in for something is named as such: kwok for the kubelets, so that
 // pods run nothing; podexec for the kubelet's exec, which runs commands on this
-// machine; [Registry] for Confluent's schema registry; [Deployment] for Phalanx.
+// machine; [Registry] for Confluent's schema registry; [Deployment] for Phalanx;
+// [Simulator], which is the rehearsals' model, for the CSCs, LOVE, Slack and what
+// the commands of a host do.
 package ground

@@ -29,7 +29,7 @@ func OperatorRights(targets plan.Targets) []cluster.Permission {
 	grant("", "", "pods", "", "list")
 	grant("", "", "namespaces", "", "get", "list", "delete")
 	grant(targets.Registry.Namespace, "", "pods", "exec", "create", "get")
-	grant(targets.ArgoCD.Namespace, "argoproj.io", "applications", "", "get", "list", "patch", "update")
+	grant(targets.ArgoCD.Namespace, "argoproj.io", "applications", "", "get", "patch", "update")
 	grant(targets.ArgoCD.Namespace, "coordination.k8s.io", "leases", "", "get", "create", "delete")
 	return rights
 }

@@ -2,30 +2,34 @@ package ground
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
+// MapFile is the name of the site map in the site's folder.
+const MapFile = rehearsal.MapFile
+
 // Site is the whole proving ground of a plan.
 type Site struct {
-	Cluster  *Cluster
-	ArgoCD   *ArgoCD
-	Registry *Registry
-	EFD      *InfluxDB
-	Hosts    map[string]*SSHD // by the plan's names
-	// Map leads csu to it. It names no LOVE and no Slack: those that none of us
-	// wrote can't be run here.
-	Map *sitemap.Map
+	Cluster   *Cluster
+	ArgoCD    *ArgoCD
+	Registry  *Registry
+	EFD       *InfluxDB
+	Simulator *Simulator
+	Hosts     map[string]*SSHD // by the plan's names
+	Map       *sitemap.Map     // that leads csu to it
 }
 
 // StartSite starts all servers of a site, as it is before the plan's upgrade,
-// with its time that of this machine, and writes what leads to them below dir.
+// and writes what leads to them below dir. Its time begins with this machine's
+// and runs [siteSpeed] times faster.
 func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	t.Helper()
 	digest, err := plan.Digest(p)
@@ -36,32 +40,37 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	s.Cluster.AddNamespace(t, argoNamespace, nil)
 	s.Registry = StartRegistry(t, s.Cluster, p.Targets.Registry)
 	s.ArgoCD = StartArgoCD(t, s.Cluster, p)
-	now := time.Now().UTC()
-	s.Map = &sitemap.Map{
-		Digest: digest, Epoch: now, Real: now, Speed: 1,
-		EFD: s.EFD.URL, SSHConfig: "ssh_config", Kubeconfig: "kubeconfig",
-		Credentials: map[string]string{"CSU_EFD_USERNAME": s.EFD.Username, "CSU_EFD_PASSWORD": s.EFD.Password},
-		Dir:         dir,
-	}
-	s.startHosts(t, p, dir)
 	kubeconfig, err := os.ReadFile(s.Cluster.Operator(t, p.Targets))
 	if err != nil {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(dir, "kubeconfig"), kubeconfig)
-	if err := s.Map.Write(filepath.Join(dir, "site-map.json")); err != nil {
+	s.Simulator = startSimulator(t, s.Cluster, s.EFD, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: siteSpeed})
+	s.startHosts(t, p, dir)
+	m := s.Simulator.Model.Map
+	m.EFD, m.SSHConfig, m.Kubeconfig = s.EFD.URL, "ssh_config", "kubeconfig"
+	m.Credentials = maps.Clone(m.Credentials)
+	m.Credentials["CSU_EFD_USERNAME"], m.Credentials["CSU_EFD_PASSWORD"] = s.EFD.Username, s.EFD.Password
+	s.Map = &m
+	if err := m.Write(filepath.Join(dir, MapFile)); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// startHosts starts a server for each host of the plan, with keys of its own.
+// startHosts starts a server for each host of the plan, with keys of its own,
+// whose sessions are in the host's folder.
 func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
 	t.Helper()
 	known := filepath.Join(dir, "known_hosts")
 	var keys, config strings.Builder
 	for _, h := range p.Hosts {
-		host := StartSSHD(t, SSHDOptions{})
+		login, err := s.Simulator.Model.Login(h.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forced := "ForceCommand /bin/sh " + writeLogin(t, t.TempDir(), login)
+		host := StartSSHD(t, SSHDOptions{Config: []string{forced}})
 		s.Hosts[h.Name] = host
 		keys.WriteString(host.KnownHosts())
 		alias := h.Name

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -107,19 +108,133 @@ func encode(r *Record) (line []byte, hash string, err error) {
 	c := *r
 	c.Hash = ""
 	c.Time = r.Time.UTC().Round(0)
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(&c); err != nil {
+	line, plain, err := appendPlain(make([]byte, 0, 512), &c)
+	if err == nil && !plain {
+		line, err = marshal(&c)
+	}
+	if err != nil {
 		return nil, "", err
 	}
-	line = bytes.TrimSuffix(b.Bytes(), []byte("}\n"))
 	sum := sha256.Sum256(line)
 	hash = hex.EncodeToString(sum[:])
 	line = append(line, hashMark...)
 	line = append(line, hash...)
 	line = append(line, "\"}\n"...)
 	return line, hash, nil
+}
+
+// marshal returns the record's fields without the closing brace.
+func marshal(r *Record) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("}\n")), nil
+}
+
+// appendPlain is marshal for most records: those of a step whose texts need no
+// escape. Every line is encoded when it is read as well, and a journal may have a
+// hundred thousand.
+func appendPlain(b []byte, r *Record) (line []byte, plain bool, err error) {
+	year := r.Time.Year()
+	if r.Run != nil || r.Answer != nil || r.Hash != "" || year < 1000 || year > 9999 {
+		return nil, false, nil
+	}
+	plain = true
+	str := func(name, s string, always bool) {
+		if s == "" && !always {
+			return
+		}
+		for i := range len(s) {
+			if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+				plain = false
+				return
+			}
+		}
+		b = append(b, `,"`...)
+		b = append(b, name...)
+		b = append(b, `":"`...)
+		b = append(b, s...)
+		b = append(b, '"')
+	}
+	b = strconv.AppendInt(append(b, `{"seq":`...), int64(r.Seq), 10)
+	b = append(b, `,"time":"`...)
+	b = append(r.Time.AppendFormat(b, time.RFC3339Nano), '"')
+	str("prev", r.Prev, true)
+	str("event", string(r.Event), true)
+	str("stage", r.Stage, false)
+	str("step", r.Step, false)
+	if r.Attempt != 0 {
+		b = strconv.AppendInt(append(b, `,"attempt":`...), int64(r.Attempt), 10)
+	}
+	str("identity", r.Identity, false)
+	if len(r.Evidence) > 0 {
+		buffer := bytes.NewBuffer(append(b, `,"evidence":`...))
+		if err := json.Compact(buffer, r.Evidence); err != nil {
+			return nil, false, err
+		}
+		b = buffer.Bytes()
+	}
+	str("verdict", r.Verdict, false)
+	str("via", r.Via, false)
+	if r.Reported {
+		b = append(b, `,"reported":true`...)
+	}
+	str("text", r.Text, false)
+	return b, plain, nil
+}
+
+// parsePlain reads back what appendPlain writes, and nothing else: what it takes
+// gives the same bytes again.
+func parsePlain(body []byte) (*Record, bool) {
+	r, rest, ok := &Record{}, string(body), true
+	until := func(before, after string) (found string) {
+		if !strings.HasPrefix(rest, before) {
+			return ""
+		}
+		found, rest, _ = strings.Cut(rest[len(before):], after)
+		return found
+	}
+	number := func(before string) (n int) {
+		if strings.HasPrefix(rest, before) {
+			end := len(before)
+			for end < len(rest) && '0' <= rest[end] && rest[end] <= '9' {
+				end++
+			}
+			var err error
+			n, err = strconv.Atoi(rest[len(before):end])
+			ok, rest = ok && err == nil, rest[end:]
+		}
+		return n
+	}
+	r.Seq = number(`{"seq":`)
+	at, err := time.Parse(time.RFC3339Nano, until(`,"time":"`, `"`))
+	if err != nil {
+		return nil, false
+	}
+	r.Time = at
+	r.Prev = until(`,"prev":"`, `"`)
+	r.Event = Event(until(`,"event":"`, `"`))
+	r.Stage = until(`,"stage":"`, `"`)
+	r.Step = until(`,"step":"`, `"`)
+	r.Attempt = number(`,"attempt":`)
+	r.Identity = until(`,"identity":"`, `"`)
+	if evidence, found := strings.CutPrefix(rest, `,"evidence":`); found {
+		r.Evidence, rest = json.RawMessage(evidence), "" // it is the last field of its records
+	}
+	r.Verdict = until(`,"verdict":"`, `"`)
+	r.Via = until(`,"via":"`, `"`)
+	if after, found := strings.CutPrefix(rest, `,"reported":true`); found {
+		r.Reported, rest = true, after
+	}
+	r.Text = until(`,"text":"`, `"`)
+	if !ok || rest != "" {
+		return nil, false
+	}
+	again, plain, err := appendPlain(make([]byte, 0, len(body)), r)
+	return r, plain && err == nil && bytes.Equal(again, body)
 }
 
 // decode reads a line without its newline. Its error is the reason why this is
@@ -133,6 +248,10 @@ func decode(line []byte) (*Record, error) {
 	hash := line[len(line)-hashTail+len(hashMark) : len(line)-2]
 	if !bytes.Equal(hash, hex.AppendEncode(nil, sum[:])) {
 		return nil, errors.New("the line does not fit its own hash: it was changed after it was written")
+	}
+	if r, ok := parsePlain(body); ok && slices.Contains(events, r.Event) {
+		r.Hash = string(hash)
+		return r, nil
 	}
 	var r Record
 	if err := json.Unmarshal(line, &r); err != nil {

@@ -273,7 +273,7 @@ func (p *preflight) slack(ctx context.Context) []Check {
 	var lost *slack.LostError
 	switch {
 	case errors.Is(err, slack.ErrNoCredential):
-		return []Check{remark(subject, "there is no CSU_SLACK_TOKEN nor CSU_SLACK_WEBHOOK: announcements are not posted, and hand-overs are shown to you to be told by hand")}
+		return []Check{remark(subject, "neither CSU_SLACK_TOKEN nor CSU_SLACK_WEBHOOK is set: announcements are not posted, and hand-overs are shown to you to be told by hand")}
 	case errors.As(err, &refused) && refused.Err == nil:
 		return []Check{notReady(subject, "look at CSU_SLACK_TOKEN; an upgrade does not wait for Slack, so that you may also unset it", "the token is not taken: %s", refused.Reason)}
 	case errors.As(err, &lost) && lost.Err == nil:

@@ -80,7 +80,10 @@ var catalogue = []entry{
 	{Fault: Fault{scriptFails, "path", "The first run of the script fails half way, and with that pauses its queue; of set_summary_state.py the first run with several CSCs."}, usual: firstScript},
 
 	{Fault: Fault{loveTokenExpires, "", "LOVE forgets its tokens after the first script was added."}, usual: hasScript, on: []moment{ScriptAdded},
-		begin: func(s *Site, _ string) { clear(s.love.tokens) }},
+		begin: func(s *Site, _ string) {
+			clear(s.love.tokens)
+			s.strikesOnce(loveTokenExpires, "")
+		}},
 	{Fault: Fault{loveAckLost, "command", "LOVE answers 504 to the first such command, although it is carried out."},
 		usual: func(p *plan.Plan) string {
 			if hasScript(p) == "" {

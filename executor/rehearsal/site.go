@@ -11,7 +11,11 @@
 //     of them, in order, whoever had them done;
 //   - a stand-in is a small script that takes the place of a command on a host
 //     and asks the site what it does;
-//   - a fault is something that goes wrong, asked for by name.
+//   - a fault is something that goes wrong, asked for by name; the catalogue
+//     has all of them. It is there from the start, or begins at a moment, and
+//     is over when its time has passed, when it has struck, or when a person
+//     has seen to it;
+//   - a gate is a way into the site that can be shut.
 //
 // The model is one set of values under one lock, Site.mu. Whatever reads or
 // changes the model is called with it, except what waits for the site's time:

@@ -25,8 +25,8 @@ func (b *builder) full() {
 	b.servicesUp()                                                     // P36
 	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
 	b.camerasUp()                                                      // P34, P35
+	b.keptUnits()                                                      // P6, P29; before the Watcher watches
 	b.enable(b.toEnable(), "P41")                                      // P41
-	b.keptUnits()                                                      // P6, P29
 	b.end()                                                            // P40, P42
 }
 

@@ -128,7 +128,7 @@ func (b *builder) servicesDown() {
 	for _, h := range b.hosts {
 		for i := range h.Services {
 			if svc := &h.Services[i]; b.kept(svc) && svc.Keep != "" {
-				s.Doubts = append(s.Doubts, fmt.Sprintf("%s on %s is left running: %s", svc.Name, h.Name, svc.Keep))
+				s.Doubts = append(s.Doubts, fmt.Sprintf("%s on %s is left running now: %s", svc.Name, h.Name, svc.Keep))
 			}
 		}
 	}

@@ -22,8 +22,8 @@ func (b *builder) incremental() {
 	b.servicesUp()                                                     // P36
 	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
 	b.camerasUp()                                                      // P34, P35
-	b.enable(b.toEnable(), "P43")                                      // P43
 	b.keptUnits()                                                      // P6
+	b.enable(b.toEnable(), "P43")                                      // P43
 	b.testChanged()                                                    // P49 to P52
 	b.end()                                                            // P40
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -74,20 +75,26 @@ func (b *builder) begin() {
 // keptDoubts returns what is contested of the CSCs that keep their states, each
 // text once.
 func (b *builder) keptDoubts() []string {
-	verb := "stays"
-	if plan.Type(b.req.Type) == plan.Recovery {
-		verb = "is brought back to"
+	fate := func(k model.KeptState) string {
+		csc := plan.CSCList([]string{k.CSC})
+		switch {
+		case plan.Type(b.req.Type) == plan.Recovery:
+			return fmt.Sprintf("%s is started where it is silent, and brought to %s", csc, k.State)
+		case b.ownUnit(k.CSC):
+			return fmt.Sprintf("%s stays %s until its own update, with its principal, and is brought back there", csc, k.State)
+		}
+		return fmt.Sprintf("%s is left alone, in %s", csc, k.State)
 	}
 	var doubts []string
 	about := map[string][]string{}
 	for _, k := range b.site.States.Keep {
 		if k.Doubt != "" {
 			doubts = union(doubts, []string{k.Doubt})
-			about[k.Doubt] = append(about[k.Doubt], fmt.Sprintf("%s %s %s", plan.CSCList([]string{k.CSC}), verb, k.State))
+			about[k.Doubt] = append(about[k.Doubt], fate(k))
 		}
 	}
 	for i, d := range doubts {
-		doubts[i] = strings.Join(about[d], ", ") + ": " + d
+		doubts[i] = strings.Join(about[d], "; ") + ". " + d
 	}
 	return doubts
 }
@@ -142,9 +149,6 @@ func (b *builder) end() {
 		text += " The procedure asks for no minimal testing at the summit: what is tested now is your decision."
 	}
 	cscs := b.seenAgain()
-	for _, k := range b.site.States.Keep {
-		cscs = union(cscs, []string{k.CSC})
-	}
 	looked := s.add(manual("look", "Look over the site once more", "Look at LOVE's view "+fmt.Sprintf("%q", b.site.Targets.LOVEView)+
 		" and at the Chronograf dashboards (Heartbeats; AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor). "+
 		"What is left in non-working order is known to its principal and has been reported on "+b.site.Targets.SlackChannel+".", cscs, nil, "P13", "P38", "P40"))

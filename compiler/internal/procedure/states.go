@@ -28,6 +28,10 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 	if groupSize > 0 {
 		scripts = (len(cscs) + groupSize - 1) / groupSize
 	}
+	groups := ""
+	if groupSize > 0 {
+		groups = fmt.Sprintf(", only for those that are not there yet and at most %d to a script, since a script stops at its first failure and leaves the queue paused: then resume the queue and go on with the next ones", groupSize)
+	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
 		Action: plan.Action{Doer: &plan.SetState{
@@ -37,9 +41,9 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 			MuteAlarms: false,
 		}},
 		Timeout: plan.Duration(time.Duration(scripts)*limitScript + limitLook),
-		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s with:\n\n%s\nWithout LOVE: for each of them, in this order, in a Nublado notebook, "+
+		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s%s with:\n\n%s\nWithout LOVE: for each of them, in this order, in a Nublado notebook, "+
 			"`await salobj.set_summary_state(remote, salobj.State.%s)` with a salobj.Remote of the CSC.",
-			queueName(b.req.Queue), stateScript, indent(stateConfig(cscs, state)), state),
+			queueName(b.req.Queue), stateScript, groups, indent(stateConfig(cscs, state)), state),
 	}
 }
 
@@ -262,12 +266,11 @@ func (b *builder) keepNumbers() []string {
 }
 
 // seenAgain are the CSCs that went down and have to be seen in their expected
-// state, and those that were to keep theirs, unless a later stage of their own
-// brings those back.
+// state, and those that were to keep theirs or have been brought back to it.
 func (b *builder) seenAgain() []string {
 	out := b.speaking(b.down)
 	for _, k := range b.site.States.Keep {
-		if !b.ownUnit(k.CSC) && !slices.Contains(out, k.CSC) {
+		if !slices.Contains(out, k.CSC) {
 			out = append(out, k.CSC)
 		}
 	}

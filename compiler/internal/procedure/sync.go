@@ -30,7 +30,7 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 	}
 	hand += "."
 	if len(cscs) > 0 {
-		hand += fmt.Sprintf(" Wait until the pods of %s run their new images.", plan.CSCList(cscs))
+		hand += fmt.Sprintf(" Wait until the pods of %s run the images that the plan expects.", plan.CSCList(cscs))
 	}
 	return plan.Step{
 		ID: slug(application), Title: "Sync " + application, Source: source,
@@ -53,8 +53,10 @@ func (b *builder) configuration() {
 	if len(branches) > 0 {
 		text += " (" + strings.Join(branches, ", ") + ")"
 	}
-	text += ". Then compare what Argo CD shows: the revision is the merged one, and what is out of sync is what this plan means to sync. " +
-		"The new image tags show in the control system's applications only after the app of apps has been synced."
+	text += ". Then compare what Argo CD shows: the revision is the merged one, and what is out of sync is what this plan means to sync."
+	if plan.Type(b.req.Type) == plan.Full {
+		text += " The new image tags show in the control system's applications only after the app of apps has been synced."
+	}
 	merged := s.add(manual("merged", "Phalanx is merged, and Argo CD sees it", text, nil, apps, "P22"))
 	for _, h := range b.hosts {
 		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO {

@@ -89,6 +89,16 @@ func (c compatibility) look(ctx context.Context, a *Attempt, before string, answ
 }
 
 func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) == 0 { // no attempt was begun: a person has set it
+		level, err := a.Systems.Registry.Level(ctx)
+		switch {
+		case err != nil:
+			return Found(Unknown, "the level can't be read: %v", err)
+		case level != c.d.Set:
+			return Found(NotDone, "the level is %s, not %s", level, c.d.Set)
+		}
+		return Found(Done, "the level is %s", level)
+	}
 	before, err := c.before(a)
 	if err != nil {
 		return Found(Unknown, "%v", err)

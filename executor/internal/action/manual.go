@@ -26,16 +26,17 @@ func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
 	answer, err := a.ask(ctx, operator.Manual, m.d.Text, reading, operator.Yes, operator.No)
 	switch {
 	case err != nil:
-		return Found(Unknown, "the operator did not say whether it is done: %v", err)
+		return Found(NotDone, "the operator has not said that it is done: %v", err)
 	case answer.Choice != operator.Yes:
 		return Found(NotDone, "%s", because(answer.By+" says that it is not done", answer))
 	}
 	return Found(Done, "%s", because(answer.By+" says that it is done", answer))
 }
 
-// Probe can't look.
+// Probe can't look, and need not: a question that was not answered is put again,
+// and asks whether it is done.
 func (m manual) Probe(context.Context, *Attempt) Finding {
-	return Found(Unknown, "a person does this; csu can't see whether it is done:\n%s", m.d.Text)
+	return Found(NotDone, "the operator has not said that it is done; csu itself does nothing here")
 }
 
 func (m manual) Await(ctx context.Context, a *Attempt) Finding { return m.Probe(ctx, a) }

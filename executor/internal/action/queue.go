@@ -275,11 +275,16 @@ func (q *queueing) locate(ctx context.Context, identity string, by time.Time) (e
 	case err == nil:
 		return event, sentCommand, fmt.Sprintf("the EFD has the command, of %s, and no script that came of it; look at %s in LOVE", hour(event.CommandedAt), q.name())
 	case !errors.Is(err, clock.ErrLimit):
-		return event, sentUnknown, err.Error()
+		return event, sentUnknown, q.blindly(err)
 	case event.EFDTime.IsZero():
 		return event, sentUnknown, "the EFD hears no ScriptQueue, so that it is not known whether it has everything; look at " + q.name() + " in LOVE"
 	}
 	return event, sentUnknown, fmt.Sprintf("the EFD has what the ScriptQueues said up to %s only, which is too early to tell; look at %s in LOVE", hour(event.EFDTime), q.name())
+}
+
+// blindly says what can be done where the EFD does not tell.
+func (q *queueing) blindly(err error) string {
+	return fmt.Sprintf("%v; look at %s in LOVE, or wait until the EFD answers", err, q.name())
 }
 
 // find looks once for the script's newest event, by identity and, should the
@@ -393,7 +398,7 @@ func (q *queueing) look(ctx context.Context, n queueNote) (efd.ScriptEvent, sent
 		return event, known, why
 	}
 	if err != nil {
-		return event, sentUnknown, err.Error()
+		return event, sentUnknown, q.blindly(err)
 	}
 	return event, sentUnknown, fmt.Sprintf("LOVE acknowledged %s, and the EFD has no event of it; look at %s in LOVE", numbered(n.Script), q.name())
 }

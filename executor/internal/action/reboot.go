@@ -25,6 +25,10 @@ type boot struct {
 
 func bootEvidence(ctx context.Context, a *Attempt, t remote.Target) (boot, error) {
 	id, err := a.Systems.Remote.BootID(ctx, t)
+	var unreachable *remote.UnreachableError
+	if errors.As(err, &unreachable) {
+		err = fmt.Errorf("%w; see whether the host is up, and whether it is reached from here", err)
+	}
 	return boot{id}, err
 }
 

@@ -13,8 +13,6 @@ package argocd
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -94,29 +92,6 @@ func (a *Client) Get(ctx context.Context, name string) (Application, error) {
 		return Application{}, err
 	}
 	return v.application(), nil
-}
-
-// List returns all Applications of the namespace, by name.
-func (a *Client) List(ctx context.Context) ([]Application, error) {
-	op := fmt.Sprintf("list Argo CD applications in namespace %q", a.namespace)
-	var list *unstructured.UnstructuredList
-	err := a.cluster.Read(ctx, op, func(ctx context.Context) (err error) {
-		list, err = a.resource().List(ctx, metav1.ListOptions{})
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	apps := make([]Application, 0, len(list.Items))
-	for i := range list.Items {
-		v, err := viewOf(&list.Items[i])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", op, err)
-		}
-		apps = append(apps, v.application())
-	}
-	slices.SortFunc(apps, func(x, y Application) int { return strings.Compare(x.Name, y.Name) })
-	return apps, nil
 }
 
 // Refresh has Argo CD compare an Application anew with its source, and waits

@@ -157,23 +157,6 @@ func TestAnApplicationOfAnotherFormIsAnError(t *testing.T) {
 	}
 }
 
-func TestList(t *testing.T) {
-	server, a := connect(t)
-	server.Put(appsPath+"love", object{"spec": object{"project": "telescope"}})
-	server.Put("/apis/argoproj.io/v1alpha1/namespaces/elsewhere/applications/other", object{})
-	apps, err := a.List(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, app := range apps {
-		names = append(names, app.Name)
-	}
-	if d := cmp.Diff([]string{"love", "simonyitel"}, names); d != "" {
-		t.Errorf("names (-want +got):\n%s", d)
-	}
-}
-
 func TestRefreshWaitsForTheController(t *testing.T) {
 	for kind, hard := range map[string]bool{"normal": false, "hard": true} {
 		t.Run(kind, func(t *testing.T) {

@@ -82,7 +82,7 @@ func (s *session) exchange(command string) (*outcome, error) {
 		return nil, &LostError{Host: s.host, Err: errors.New("the connection ended before the script did")}
 	}
 	if stdout.over {
-		return nil, fmt.Errorf("the script printed more than %d bytes", outputLimit)
+		return nil, &LostError{Host: s.host, Err: fmt.Errorf("the script printed more than %d bytes, so that its answer can't be told", outputLimit)}
 	}
 	o.stdout, o.stderr = stdout.buf.String(), stderr.buf.String()
 	return o, nil

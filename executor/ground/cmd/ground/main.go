@@ -116,7 +116,10 @@ func serve(ctx context.Context, file string, out, errs io.Writer) (err error) {
   deployment  %[9]s
               the images of the plan are committed already; Argo CD has not synced them
 
-It has no LOVE and no CSCs: nothing that answers to a script.
+  csu         csu exec %[1]s --site-map %[2]s --consent all
+
+The CSCs, LOVE, Slack and what the hosts' commands do are simulated; their time
+runs faster than this machine's.
 Ctrl-C ends it and removes its files.
 `, file, filepath.Join(dir, "site-map.json"), filepath.Join(dir, "kubeconfig"), site.Cluster.AdminKubeconfig,
 		filepath.Join(dir, "ssh_config"), anyHost(p), site.EFD.URL, site.EFD.Database, site.ArgoCD.Deployment.URL)

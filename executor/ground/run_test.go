@@ -1,0 +1,294 @@
+package ground_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/lsst-ts/csu/executor/ground"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// runLimit is how long a run may take, in real time: many times what it does.
+const runLimit = 15 * time.Minute
+
+// binary builds csu as it is installed, once.
+var binary = sync.OnceValues(func() (name string, err error) {
+	err = session.Do(func(t testing.TB) {
+		name = filepath.Join(t.TempDir(), "csu")
+		if out, err := exec.Command("go", "build", "-o", name, "../../cmd/csu").CombinedOutput(); err != nil {
+			t.Fatalf("build csu: %v\n%s", err, out)
+		}
+	})
+	return name, err
+})
+
+// upgrade is an upgrade on a proving ground of its own.
+type upgrade struct {
+	*ground.Site
+	plan   *plan.Plan
+	file   string
+	dir    string
+	before map[string]job
+}
+
+// job is what a test wants to know of a Job.
+type job struct {
+	uid   types.UID
+	image string
+}
+
+// newUpgrade starts the ground of one of the project's plans, with its images
+// committed.
+func newUpgrade(t *testing.T, name string) *upgrade {
+	t.Helper()
+	p, data, err := plan.ReadFile(filepath.Join("../../plans", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upgrade{plan: p, dir: t.TempDir()}
+	u.file = filepath.Join(u.dir, "plan.json")
+	if err := os.WriteFile(u.file, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	u.Site = ground.StartSite(t, p, u.dir)
+	u.ArgoCD.Deployment.Upgrade(t)
+	u.before = u.jobs(t)
+	t.Logf("the site was up after %s", time.Since(began).Round(time.Second))
+	return u
+}
+
+// jobs returns the Jobs of the cluster, by namespace/name.
+func (u *upgrade) jobs(t *testing.T) map[string]job {
+	t.Helper()
+	list, err := u.Cluster.Admin.BatchV1().Jobs("").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := map[string]job{}
+	for _, j := range list.Items {
+		jobs[j.Namespace+"/"+j.Name] = job{j.UID, j.Spec.Template.Spec.Containers[0].Image}
+	}
+	return jobs
+}
+
+func (u *upgrade) journal() string { return u.file + ".journal" }
+
+// life is a csu that carries the plan out.
+type life struct {
+	cmd    *exec.Cmd
+	output string // the file of all that it prints
+	ended  chan struct{}
+}
+
+func (l *life) said() string {
+	text, err := os.ReadFile(l.output)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// start starts csu with consent to everything.
+func (u *upgrade) start(t *testing.T, flags ...string) *life {
+	t.Helper()
+	csu, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := os.CreateTemp(t.TempDir(), "output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	arguments := append([]string{"exec", u.file, "--site-map", filepath.Join(u.dir, ground.MapFile), "--consent", "all", "--operator", "Ana"}, flags...)
+	l := &life{cmd: exec.Command(csu, arguments...), output: out.Name(), ended: make(chan struct{})}
+	l.cmd.Stdout, l.cmd.Stderr = out, out
+	if err := l.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(l.ended)
+		_ = l.cmd.Wait() // how it ended is in its ProcessState
+	}()
+	t.Cleanup(func() { l.kill(t); <-l.ended })
+	return l
+}
+
+// kill ends csu with SIGKILL, unless it has ended.
+func (l *life) kill(t *testing.T) {
+	t.Helper()
+	if err := l.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Error(err)
+	}
+	<-l.ended
+}
+
+// complete waits until csu has ended with the upgrade complete.
+func (u *upgrade) complete(t *testing.T, l *life) {
+	t.Helper()
+	select {
+	case <-l.ended:
+	case <-time.After(runLimit):
+		t.Fatalf("csu has not ended after %s:\n%s", runLimit, l.said())
+	}
+	if code := l.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("csu has ended with %d:\n%s\nThe site's record:\n%s", code, l.said(), u.effects(nil))
+	}
+	if !strings.Contains(l.said(), "The upgrade is complete.") {
+		t.Errorf("csu does not say that the upgrade is complete:\n%s", l.said())
+	}
+}
+
+// effects lists those effects of the site that wanted tells, in order.
+func (u *upgrade) effects(wanted func(rehearsal.Effect) bool) string {
+	var b strings.Builder
+	for _, e := range u.Simulator.Model.Record() {
+		if wanted == nil && e.Kind != rehearsal.CSCFound || wanted != nil && wanted(e) {
+			fmt.Fprintf(&b, "%s %s %s: %s (%s)\n", e.System, e.Kind, e.Subject, e.Detail, e.Identity)
+		}
+	}
+	return b.String()
+}
+
+// called are the commands that were called on a host, in order.
+func (u *upgrade) called(host string) []string {
+	var list []string
+	for _, e := range u.Simulator.Model.Record() {
+		if e.Kind == rehearsal.CommandRun && e.Subject == host {
+			list = append(list, e.Identity+": "+e.Detail)
+		}
+	}
+	return list
+}
+
+// checkJobs compares the cluster's Jobs with the plan: those that it deletes are
+// new, and have the plan's images; the others are those from before.
+func (u *upgrade) checkJobs(t *testing.T) {
+	t.Helper()
+	deleted := map[string]bool{}
+	for step := range u.plan.AllSteps() {
+		if d, ok := step.Action.Doer.(*plan.Delete); ok && d.Objects == plan.Jobs {
+			for _, csc := range d.CSCs {
+				deleted[csc] = true
+			}
+		}
+	}
+	if len(deleted) == 0 {
+		t.Error("the plan deletes no Jobs")
+	}
+	after := u.jobs(t)
+	for i := range u.plan.CSCs {
+		row := &u.plan.CSCs[i]
+		if row.Job == nil {
+			continue
+		}
+		key := row.Job.Namespace + "/" + row.Job.Name
+		old, now := u.before[key], after[key]
+		switch {
+		case old.uid == "" || now.uid == "":
+			t.Errorf("Job %s was %+v and is %+v", key, old, now)
+		case deleted[row.CSC] && now.uid == old.uid:
+			t.Errorf("the Job of %s was not recreated", row.CSC)
+		case deleted[row.CSC] && now.image != row.Image:
+			t.Errorf("the Job of %s runs %s, want %s", row.CSC, now.image, row.Image)
+		case !deleted[row.CSC] && now.uid != old.uid:
+			t.Errorf("the Job of %s, which the plan does not touch, was recreated", row.CSC)
+		}
+	}
+	if len(after) != len(u.before) {
+		t.Errorf("there are %d Jobs, want %d", len(after), len(u.before))
+	}
+}
+
+// await waits until yes, and fails the test when csu ends before.
+func (u *upgrade) await(t *testing.T, l *life, what string, yes func() bool) {
+	t.Helper()
+	u.Cluster.Until(t, runLimit, what, func(context.Context) (bool, error) {
+		select {
+		case <-l.ended:
+			t.Fatalf("csu ended before %s:\n%s", what, l.said())
+		default:
+		}
+		return yes(), nil
+	})
+}
+
+const incremental = "2026-11-24-summit-incremental"
+
+// checkIncremental compares what the servers and the hosts' logs say with what
+// the summit's incremental plan means to do.
+func (u *upgrade) checkIncremental(t *testing.T) {
+	t.Helper()
+	u.checkJobs(t)
+	for host, want := range map[string][]string{
+		"azar03":       {"dco: shutdown_gc", "dco: update_repo docker-compose-ops summit", "dco: launch_gc"},
+		"auxtel-ess01": {"dco: shutdown_controller", "dco: update_repo docker-compose-ops/ summit", "dco: launch_controller"},
+	} {
+		if got := u.called(host); !slices.Equal(got, want) {
+			t.Errorf("on %s were called %q, want %q", host, got, want)
+		}
+	}
+	if sets := u.Registry.Sets(); len(sets) != 0 || u.Registry.Level() != "FORWARD" {
+		t.Errorf("the schema registry was set to %v, and is at %s; an incremental upgrade leaves it alone", sets, u.Registry.Level())
+	}
+	for _, e := range u.Simulator.Model.Record() {
+		if e.Kind == rehearsal.CSCDuplicate {
+			t.Errorf("%s ran twice at once", e.Subject)
+		}
+	}
+	if diff := cmp.Diff(incrementalScripts, u.scripts()); diff != "" {
+		t.Errorf("scripts that were put on the queues (-want +got):\n%s", diff)
+	}
+}
+
+// TestIncrementalOnTheGround carries the summit's incremental plan out with the
+// real csu against the real servers.
+func TestIncrementalOnTheGround(t *testing.T) {
+	u := newUpgrade(t, incremental)
+	began := time.Now()
+	u.complete(t, u.start(t))
+	t.Logf("the upgrade took %s", time.Since(began).Round(time.Second))
+	u.checkIncremental(t)
+}
+
+// incrementalScripts are the scripts of the summit's incremental plan: the
+// queue, the script, and the step with the number of its attempt and group.
+var incrementalScripts = []string{
+	"ScriptQueue:1 set_summary_state.py offline/watcher/1/g1",
+	"ScriptQueue:1 set_summary_state.py offline/cscs/1/g1",
+	"ScriptQueue:1 set_summary_state.py offline/cscs/1/g2",
+	"ScriptQueue:1 set_summary_state.py offline/cscs/1/g3",
+	"ScriptQueue:1 set_summary_state.py offline/cscs/1/g4",
+	"ScriptQueue:1 set_summary_state.py offline/cscs/1/g5",
+	"ScriptQueue:1 set_summary_state.py offline/queues/1/g1",
+	"ScriptQueue:1 set_summary_state.py enable/ess/1/g1",
+	"ScriptQueue:1 set_summary_state.py enable/watcher/1/g1",
+}
+
+// scripts are those that were put on the queues, in order, without the run's
+// name.
+func (u *upgrade) scripts() []string {
+	list := []string{}
+	for _, e := range u.Simulator.Model.Record() {
+		if e.Kind == rehearsal.ScriptAdded {
+			_, identity, _ := strings.Cut(e.Identity, "/")
+			list = append(list, e.Subject+" "+e.Detail+" "+identity)
+		}
+	}
+	return list
+}

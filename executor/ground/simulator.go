@@ -1,0 +1,291 @@
+package ground
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+const (
+	// siteSpeed is how many seconds of the site pass in one of the real servers:
+	// what takes these some seconds is some minutes of the site, and within the
+	// plan's limits.
+	siteSpeed = 60
+	// flushes are how often the simulator writes into the EFD, in real time. It
+	// must be well within the EFD's lag.
+	flushes = 100 * time.Millisecond
+	// heardBefore is how long the EFD has had heartbeats when the site starts, in
+	// the site's time.
+	heardBefore = 2 * time.Minute
+)
+
+// Simulator stands in for the CSCs of a site: it follows the pods of the real
+// cluster and what is called on the hosts, writes what the CSCs publish into the
+// real InfluxDB, and serves LOVE's API and Slack's. What a CSC, a ScriptQueue, a
+// script or a command of a host does is that of the rehearsals' model.
+type Simulator struct {
+	Model *rehearsal.Site
+
+	cluster *Cluster
+	db      *InfluxDB
+	cscs    map[string]string // of the Jobs, by namespace/name
+	work    sync.WaitGroup
+
+	mu      sync.Mutex
+	events  []event
+	last    map[string]time.Time // of the events of a measurement
+	running map[string]string    // UID of the pod by CSC
+	failed  error
+}
+
+// event is what a CSC has published.
+type event struct {
+	measurement string
+	at          time.Time
+	fields      map[string]any
+}
+
+// startSimulator starts the simulator on a cluster whose pods all run. Those of
+// CSCs that are OFFLINE before the upgrade end.
+func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Config) *Simulator {
+	t.Helper()
+	s := &Simulator{cluster: c, db: db, cscs: map[string]string{}, last: map[string]time.Time{}, running: map[string]string{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	var err error
+	if s.Model, err = rehearsal.StartModel(ctx, config, rehearsal.Outside{
+		Event: s.published,
+		Ended: func(row *plan.CSC) { s.work.Go(func() { s.fail(c.EndPods(ctx, row.Job.Namespace, row.Job.Name, 0)) }) },
+	}); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	for _, row := range config.Plan.CSCs {
+		if row.Job == nil {
+			continue
+		}
+		s.cscs[row.Job.Namespace+"/"+row.Job.Name] = row.CSC
+		if strings.Contains(row.CSC, ":") && !s.Model.Lives(row.CSC) {
+			if err := c.EndPods(t.Context(), row.Job.Namespace, row.Job.Name, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.work.Go(func() { s.follow(ctx) })
+	s.work.Go(func() { s.write(ctx) })
+	t.Cleanup(func() {
+		err := s.Model.Close()
+		cancel()
+		s.work.Wait()
+		if err = errors.Join(err, s.failed); err != nil {
+			t.Errorf("the CSC simulator: %v", err)
+		}
+	})
+	return s
+}
+
+// fail keeps what went wrong, for the end of the test.
+func (s *Simulator) fail(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failed = errors.Join(s.failed, err)
+}
+
+// follow tells the model of the pods that begin and end, until ctx ends. A watch
+// ends now and then; the next one begins with a new list.
+func (s *Simulator) follow(ctx context.Context) {
+	for first := true; ctx.Err() == nil; first = false {
+		s.fail(s.followOnce(ctx, first))
+	}
+}
+
+func (s *Simulator) followOnce(ctx context.Context, first bool) error {
+	api := s.cluster.Admin.CoreV1().Pods("")
+	list, err := api.List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list the pods: %w", err)
+	}
+	found := map[string]bool{}
+	for i := range list.Items {
+		found[string(list.Items[i].UID)] = true
+	}
+	s.forget(found)
+	for i := range list.Items {
+		s.saw(&list.Items[i], first)
+	}
+	changes, err := api.Watch(ctx, metav1.ListOptions{ResourceVersion: list.ResourceVersion})
+	if err != nil {
+		return fmt.Errorf("watch the pods: %w", err)
+	}
+	defer changes.Stop()
+	for change := range changes.ResultChan() {
+		pod, ok := change.Object.(*corev1.Pod)
+		switch {
+		case !ok:
+			return nil // the watch is too old
+		case change.Type == watch.Deleted:
+			s.gone(string(pod.UID), s.cscOf(pod), "its pod is gone")
+		default:
+			s.saw(pod, false)
+		}
+	}
+	return nil
+}
+
+// forget takes note of pods that went while nobody watched.
+func (s *Simulator) forget(found map[string]bool) {
+	s.mu.Lock()
+	running := maps.Clone(s.running)
+	s.mu.Unlock()
+	for csc, uid := range running {
+		if !found[uid] {
+			s.gone(uid, csc, "its pod is gone")
+		}
+	}
+}
+
+func (s *Simulator) cscOf(pod *corev1.Pod) string {
+	return s.cscs[pod.Namespace+"/"+pod.Labels[batchv1.JobNameLabel]]
+}
+
+// saw takes note of a pod's phase. A pod that was there first has had its CSC
+// for long.
+func (s *Simulator) saw(pod *corev1.Pod, first bool) {
+	csc := s.cscOf(pod)
+	switch {
+	case csc == "":
+	case pod.Status.Phase == corev1.PodSucceeded, pod.Status.Phase == corev1.PodFailed:
+		s.gone(string(pod.UID), csc, "its pod has ended")
+	case pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil:
+		s.mu.Lock()
+		known := s.running[csc] == string(pod.UID)
+		s.running[csc] = string(pod.UID)
+		s.mu.Unlock()
+		if !known && !first {
+			s.Model.PodRuns(csc)
+		}
+	}
+}
+
+func (s *Simulator) gone(uid, csc, why string) {
+	s.mu.Lock()
+	known := csc != "" && s.running[csc] == uid
+	if known {
+		delete(s.running, csc)
+	}
+	s.mu.Unlock()
+	if known {
+		s.Model.PodGone(csc, why)
+	}
+}
+
+// published keeps an event until it is written. Two of a measurement at the same
+// time would be one to InfluxDB.
+func (s *Simulator) published(measurement string, at time.Time, fields map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := s.last[measurement]; at.Equal(last) {
+		at = last.Add(1)
+	}
+	s.last[measurement] = at
+	s.events = append(s.events, event{measurement, at, fields})
+}
+
+// write writes what the CSCs publish, again and again, as the EFD's connector
+// does.
+func (s *Simulator) write(ctx context.Context) {
+	from := s.Model.Clock().Now().Add(-heardBefore)
+	for ctx.Err() == nil {
+		to := s.Model.Clock().Now()
+		var lines bytes.Buffer
+		s.Model.Heartbeats(from, to, func(measurement string, salIndex int, at time.Time) {
+			fmt.Fprintf(&lines, "%s salIndex=%di,heartbeat=true %d\n", measurement, salIndex, at.UnixNano())
+		})
+		from = to
+		s.mu.Lock()
+		events := s.events
+		s.events = nil
+		s.mu.Unlock()
+		for _, e := range events {
+			e.line(&lines)
+		}
+		if err := s.db.write(ctx, lines.String()); err != nil && ctx.Err() == nil {
+			s.fail(err)
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(flushes):
+		}
+	}
+}
+
+// line writes an event in InfluxDB's line protocol.
+func (e event) line(b *bytes.Buffer) {
+	names := make([]string, 0, len(e.fields))
+	for name := range e.fields {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b.WriteString(e.measurement)
+	separator := byte(' ')
+	for _, name := range names {
+		b.WriteByte(separator)
+		separator = ','
+		b.WriteString(name + "=")
+		switch v := e.fields[name].(type) {
+		case int:
+			b.WriteString(strconv.Itoa(v) + "i")
+		case string:
+			b.WriteString(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`)
+		default:
+			fmt.Fprint(b, v)
+		}
+	}
+	fmt.Fprintf(b, " %d\n", e.at.UnixNano())
+}
+
+// write writes points in line protocol.
+func (db *InfluxDB) write(ctx context.Context, lines string) error {
+	if lines == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, db.URL+"/write?"+url.Values{"db": {db.Database}}.Encode(), strings.NewReader(lines))
+	if err != nil {
+		return err
+	}
+	if db.admin {
+		req.SetBasicAuth(influxAdmin, influxAdminPassword)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNoContent {
+		return nil
+	}
+	answer, err := io.ReadAll(resp.Body)
+	return errors.Join(fmt.Errorf("write to InfluxDB: %s: %s", resp.Status, answer), err)
+}
