@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -127,14 +126,4 @@ func (s *Site) Login(host string) (Login, error) {
 		return strings.Compare(a, b)
 	})
 	return l, nil
-}
-
-// HostFolder is where the files of a host are.
-func (s *Site) HostFolder(host string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if h := s.hosts[host]; h != nil {
-		return h.root
-	}
-	return filepath.Join(s.dir, "hosts", host)
 }

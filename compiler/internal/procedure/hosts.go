@@ -153,8 +153,24 @@ func (b *builder) updateHosts() {
 			s.add(manual(slug(h.Name), fmt.Sprintf("%s: ask whether it needs an update", h.Name), sentence(h.Doubt), nil, nil, "P28"))
 		}
 	}
-	s.close("The ESS controllers and cRIOs below are updated. An ESS loses its sensors while its controller is down. " +
+	lost := "An ESS loses its sensors while its controller is down."
+	if served := b.served(); len(served) > 0 {
+		lost = fmt.Sprintf("While their controllers are down these lose their sensors, and may go to FAULT: %s.", plan.CSCList(served))
+	}
+	s.close("The ESS controllers and cRIOs below are updated. " + lost + " " +
 		"The SAL generation on a cRIO takes about an hour and goes on without csu, should the connection drop.")
+}
+
+// served are the CSCs in the cluster that talk to the ESS controllers that are
+// updated: they are looked at in the end although they were not sent down.
+func (b *builder) served() []string {
+	var out []string
+	for _, h := range b.hosts {
+		if h.Role == model.ESS {
+			out = union(out, h.Serves)
+		}
+	}
+	return out
 }
 
 // updateController adds stop, update and start of an ESS controller (P28).

@@ -268,7 +268,7 @@ func (b *builder) keepNumbers() []string {
 // seenAgain are the CSCs that went down and have to be seen in their expected
 // state, and those that were to keep theirs or have been brought back to it.
 func (b *builder) seenAgain() []string {
-	out := b.speaking(b.down)
+	out := union(b.speaking(b.down), b.served())
 	for _, k := range b.site.States.Keep {
 		if !slices.Contains(out, k.CSC) {
 			out = append(out, k.CSC)
