@@ -295,7 +295,7 @@ func TestDownAfterShutdown(t *testing.T) {
 		t.Errorf("down: %v", res.Down)
 	}
 	last := b.records()[len(b.records())-1]
-	if last.Event != journal.Aborted || !strings.Contains(last.Text, "2 CSCs are down") {
+	if last.Event != journal.Aborted || !strings.Contains(last.Text, "2 CSCs were taken down") {
 		t.Errorf("the last record: %+v", last)
 	}
 }

@@ -87,7 +87,10 @@ func newCampaign(t *testing.T) *campaign {
 	if n == 0 {
 		n = 4 * runtime.GOMAXPROCS(0)
 	}
-	return &campaign{t: t, began: time.Now(), tokens: make(chan struct{}, n), tally: tally{missed: map[string]bool{}, reached: map[string]int{}}}
+	c := &campaign{t: t, began: time.Now(), tokens: make(chan struct{}, n), tally: tally{missed: map[string]bool{}, reached: map[string]int{}}}
+	t.TempDir()
+	t.Cleanup(c.work.Wait) // before the folders go
+	return c
 }
 
 func (c *campaign) reference(tr trial) (*reference, []boundary) {

@@ -24,8 +24,8 @@ type person struct {
 	trusting bool
 
 	mu     sync.Mutex
-	hands  []hand // what was done by hand
-	failed int    // questions about what has failed
+	hands  []hand   // what was done by hand
+	failed []string // questions about what has failed
 	shown  map[string]int
 	waited map[string]int
 }
@@ -62,7 +62,7 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 			p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
 		}
 	case operator.Failed:
-		p.failed++
+		p.failed = append(p.failed, q.Step+": "+q.Text)
 		answer.Choice = operator.Retry
 	case operator.InDoubt:
 		p.shown[q.Step]++
