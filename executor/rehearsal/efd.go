@@ -49,6 +49,12 @@ func (e *efd) add(measurement string, at time.Time, f fields) {
 	}
 }
 
+// order puts the events of a measurement into the order of time: several CSCs of
+// a component have begun at different times.
+func (e *efd) order(measurement string) {
+	slices.SortStableFunc(e.points[measurement], func(a, b point) int { return a.at.Compare(b.at) })
+}
+
 // lastState is the last summary state that a CSC has published, 0 for none.
 func (e *efd) lastState(c *csc) state {
 	for _, p := range slices.Backward(e.points[measurement(c.component, "logevent_summaryState")]) {

@@ -120,16 +120,15 @@ func (s *Site) begin(c *csc) {
 			found = "silent"
 		}
 		s.effect(Effect{System: SystemCSC, Kind: CSCFound, Subject: c.row.CSC, Detail: found})
-		// The events are in the order of time, by measurement; several CSCs of a
-		// component began at different times.
 		s.efd.add(measurement(c.component, "logevent_summaryState"), since, fields{"salIndex": c.index, "summaryState": int(p.state)})
-		slices.SortStableFunc(s.efd.points[measurement(c.component, "logevent_summaryState")], func(a, b point) int { return a.at.Compare(b.at) })
+		s.efd.order(measurement(c.component, "logevent_summaryState"))
 	}
 	if c.row.Job != nil {
 		s.beginJob(c, p, since)
 	}
 	if c.queue != nil && p.alive {
-		c.queue.open()
+		c.queue.openAt(since) // long enough ago that the EFD has it
+		s.efd.order(measurement(c.component, "logevent_queue"))
 		if s.strikes(queuePaused, "") {
 			c.queue.pause("fault queue-paused")
 		}

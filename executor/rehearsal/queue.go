@@ -79,11 +79,14 @@ func newQueue(s *Site, c *csc) *queue {
 func (q *queue) String() string { return "ScriptQueue:" + strconv.Itoa(q.index) }
 
 // open begins the queue anew, with its process.
-func (q *queue) open() {
+func (q *queue) open() { q.openAt(q.site.clk.Now()) }
+
+// openAt is open at a time before the upgrade.
+func (q *queue) openAt(at time.Time) {
 	q.opened, q.running = true, true
 	q.nextIndex = 100000*q.index + 1
 	q.waiting, q.current, q.past = nil, nil, nil
-	q.changed()
+	q.changedAt(at)
 }
 
 // close ends the queue: what is on it is terminated. The last event of the
@@ -104,7 +107,9 @@ func (q *queue) close() {
 }
 
 // changed publishes what is on the queue.
-func (q *queue) changed() {
+func (q *queue) changed() { q.changedAt(q.site.clk.Now()) }
+
+func (q *queue) changedAt(at time.Time) {
 	const elements = 400 // of the arrays in the interface
 	f := fields{
 		"salIndex": q.index, "enabled": q.opened && q.csc.state == enabled, "running": q.running,
@@ -122,7 +127,7 @@ func (q *queue) changed() {
 			f[name+strconv.Itoa(i)] = index
 		}
 	}
-	q.site.efd.add(measurement("ScriptQueue", "logevent_queue"), q.site.clk.Now(), f)
+	q.site.efd.add(measurement("ScriptQueue", "logevent_queue"), at, f)
 }
 
 // addRequest are the parameters of the command add that the queue uses.
