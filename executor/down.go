@@ -11,21 +11,24 @@ import (
 )
 
 // Down returns the CSCs that the run has sent to OFFLINE, or whose Jobs it has
-// deleted or whose services stopped, and that it has not seen in the state that
-// they end in: the Watcher first, the others in the order of the plan's table
-// (P43). What was begun counts as sent.
+// deleted or whose services stopped, and that it has not seen back: the Watcher
+// first, the others in the order of the plan's table (P43). What was begun counts
+// as sent. One that has come up in another state than it ends in is not back
+// before the step that brings it there was begun; how that came out is told by
+// the step itself.
 func (s *State) Down() []string {
-	down := map[string]bool{}
+	down, short := map[string]bool{}, map[string]bool{}
 	for i := range s.Plan.Stages {
 		for j := range s.Plan.Stages[i].Steps {
-			s.track(&s.Plan.Stages[i].Steps[j], down)
+			s.track(&s.Plan.Stages[i].Steps[j], down, short)
 		}
 	}
 	var names []string
 	for i := range s.Plan.CSCs {
-		if name := s.Plan.CSCs[i].CSC; down[name] {
+		if name := s.Plan.CSCs[i].CSC; down[name] || short[name] {
 			names = append(names, name)
 			delete(down, name)
+			delete(short, name)
 		}
 	}
 	slices.SortStableFunc(names, func(a, b string) int { return rank(a) - rank(b) })
@@ -45,11 +48,12 @@ func (s *State) DownText() string {
 	if len(names) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d CSCs were taken down and have not been seen in the state that they end in: %s", len(names), strings.Join(names, ", "))
+	return fmt.Sprintf("%d CSCs were taken down and have not been seen back: %s", len(names), strings.Join(names, ", "))
 }
 
-// track takes in what one step did to the CSCs.
-func (s *State) track(step *plan.Step, down map[string]bool) {
+// track takes in what one step did to the CSCs: which are down, and which are up
+// but short of the state that they end in.
+func (s *State) track(step *plan.Step, down, short map[string]bool) {
 	st := s.Steps[step.ID]
 	begun := st.Attempt > 0 || st.Phase == ByHand
 	seen := st.Phase == Done || st.Phase == ByHand
@@ -58,20 +62,30 @@ func (s *State) track(step *plan.Step, down map[string]bool) {
 			down[c] = is
 		}
 	}
+	up := func(cscs []string, states ...string) {
+		mark(cscs, false)
+		for _, c := range cscs {
+			short[c] = !s.ends(c, states)
+		}
+	}
 	switch a := step.Action.Doer.(type) {
 	case *plan.SetState:
 		if a.State == plan.Offline && begun {
 			mark(a.CSCs, true)
 		}
 		if a.State != plan.Offline && seen {
-			mark(s.endingIn(a.CSCs, a.State), false)
+			mark(a.CSCs, false)
+		}
+		for _, c := range a.CSCs {
+			if begun && s.ends(c, []string{a.State}) {
+				short[c] = false
+			}
 		}
 	case *plan.AwaitState:
 		for _, w := range a.Want {
-			up := !slices.Contains(w.States, plan.Offline)
 			switch {
-			case seen && up:
-				mark(s.endingIn(w.CSCs, w.States...), false)
+			case seen && !slices.Contains(w.States, plan.Offline):
+				up(w.CSCs, w.States...)
 			case seen && len(w.States) == 1:
 				mark(w.CSCs, true)
 			}
@@ -95,16 +109,10 @@ func (s *State) track(step *plan.Step, down map[string]bool) {
 	}
 }
 
-// endingIn returns those of the CSCs that are at the end of the upgrade in one of
-// the states: one that has come up in STANDBY and is to be ENABLED is not back.
-func (s *State) endingIn(cscs []string, states ...string) []string {
-	var back []string
-	for _, name := range cscs {
-		if row, ok := s.Plan.CSC(name); !ok || row.Expect == "" || slices.Contains(states, row.Expect) {
-			back = append(back, name)
-		}
-	}
-	return back
+// ends tells whether one of the states is the one that the CSC ends in.
+func (s *State) ends(csc string, states []string) bool {
+	row, ok := s.Plan.CSC(csc)
+	return !ok || row.Expect == "" || slices.Contains(states, row.Expect)
 }
 
 // runOn returns the CSCs that a host runs.

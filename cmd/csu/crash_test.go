@@ -98,7 +98,7 @@ func TestInterruptedOnce(t *testing.T) {
 	if p := s.Steps["offline/queues"].Phase; p != executor.Pending {
 		t.Errorf("the next step is %s, want it not begun", p)
 	}
-	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Not back in the state that they end in: Watcher"} {
+	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Not seen back: Watcher"} {
 		if !strings.Contains(x.said(), text) {
 			t.Errorf("csu did not say %q:\n%s", text, x.said())
 		}

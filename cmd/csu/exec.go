@@ -240,7 +240,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		fmt.Fprintf(c.out, "\n%s\n", r.Text)
 	}
 	if len(r.Down) > 0 {
-		fmt.Fprintf(c.out, "Not back in the state that they end in: %s\n", plan.CSCList(r.Down))
+		fmt.Fprintf(c.out, "Not seen back: %s\n", plan.CSCList(r.Down))
 	}
 	for _, s := range r.Owed {
 		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
