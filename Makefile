@@ -2,7 +2,7 @@
 
 SITES := summit tucson-teststand base-teststand
 TYPES := full incremental recovery
-.PHONY: help build rehearse plans check test servers ground
+.PHONY: help build rehearse plans check test servers ground campaign bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -25,7 +25,7 @@ check: ## the fast inner loop: format, vet, staticcheck, cue vet, unit tests
 	go vet ./...
 	go tool staticcheck ./...
 	go tool cue vet -c ./...
-	go test $$(go list ./... | grep -v -e /cmd/csu -e /executor/ground -e /executor/internal/remote -e /executor/rehearsal)
+	go test $$(go list ./... | grep -v -e /cmd/csu -e '/csu/compiler$$' -e /internal/load -e /ground -e /internal/remote -e /internal/action -e /rehearsal -e /campaign)
 
 test: servers ## every test, against real servers, which are installed first if they are missing
 	@bad=$$(gofmt -l cmd compiler executor); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
@@ -39,3 +39,14 @@ servers: ## install and build the real servers that the tests start, once, or sa
 
 ground: servers ## start the proving ground for a person, for PLAN=plans/x.json, until Ctrl-C
 	go run ./executor/ground/cmd/ground serve $(PLAN)
+
+campaign: ## the whole crash campaign, and a minute of each fuzz target
+	go test ./executor/campaign -count=1 -timeout 90m -v -args -full
+	go test ./executor/plan -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 60s
+	go test ./executor/journal -run '^$$' -fuzz '^FuzzRead$$' -fuzztime 60s
+	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime 60s
+	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzSite$$' -fuzztime 60s
+
+bench: ## what a chained step costs, and a compile against what CUE alone needs
+	go test ./executor -run '^$$' -bench 'Chain' -count 5
+	go test ./compiler/internal/load -run '^$$' -bench 'Compile' -count 5

@@ -19,12 +19,16 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
+// built is the folder of the binary, "" before it is built.
+var built string
+
 // binary builds csu as it is installed, once.
 var binary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "csu-campaign-")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	name := filepath.Join(dir, "csu")
 	if out, err := exec.Command("go", "build", "-o", name, "../../cmd/csu").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build csu: %w\n%s", err, out)

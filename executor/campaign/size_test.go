@@ -122,7 +122,11 @@ const measures = "CSU_CAMPAIGN_MEASURE"
 // TestMain is also the process of [measured].
 func TestMain(m *testing.M) {
 	if os.Getenv(measures) == "" {
-		os.Exit(m.Run())
+		code := m.Run()
+		if built != "" {
+			_ = os.RemoveAll(built) // it is in the folder for what is temporary
+		}
+		os.Exit(code)
 	}
 	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	if out, err := cmd.CombinedOutput(); err != nil {
