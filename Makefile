@@ -40,13 +40,13 @@ servers: ## install and build the real servers that the tests start, once, or sa
 ground: servers ## start the proving ground for a person, for PLAN=plans/x.json, until Ctrl-C
 	go run ./executor/ground/cmd/ground serve $(PLAN)
 
-campaign: ## the whole crash campaign, and a minute of each fuzz target
-	go test ./executor/campaign -count=1 -timeout 90m -v -args -full
-	go test ./executor/plan -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 60s
-	go test ./executor/journal -run '^$$' -fuzz '^FuzzRead$$' -fuzztime 60s
-	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime 60s
-	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzSite$$' -fuzztime 60s
+campaign: servers ## kill csu at every boundary, fail its disk, damage its journals, and fuzz what it reads; 20 to 30 minutes
+	go test ./executor/campaign -full -v -count=1 -timeout 60m
+	go test ./executor/plan -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 60s -fuzzminimizetime 1s
+	go test ./executor/journal -run '^$$' -fuzz '^FuzzRead$$' -fuzztime 60s -fuzzminimizetime 1s
+	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime 60s -fuzzminimizetime 1s
+	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzSite$$' -fuzztime 60s -fuzzminimizetime 1s
 
-bench: ## what a chained step costs, and a compile against what CUE alone needs
-	go test ./executor -run '^$$' -bench 'Chain' -count 5
-	go test ./compiler/internal/load -run '^$$' -bench 'Compile' -count 5
+bench: ## compile against CUE alone, a step against two fsyncs: the ratios
+	go test ./compiler/internal/load -run '^$$' -bench '^BenchmarkCompile$$' -benchtime 1x
+	go test ./executor -run '^$$' -bench '^BenchmarkChain$$' -benchtime 1x
