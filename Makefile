@@ -2,7 +2,7 @@
 
 SITES := summit tucson-teststand base-teststand
 TYPES := full incremental recovery
-.PHONY: help build rehearse plans check test servers ground campaign bench
+.PHONY: help build rehearse plans lint check test servers ground campaign bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
@@ -20,18 +20,16 @@ plans: build ## compile the plan of every current request into plans/
 		bin/csu plan compile --site $$site --type $$type || exit; \
 	done; done
 
-check: ## the fast inner loop: format, vet, staticcheck, cue vet, unit tests
+lint: ## format, vet, staticcheck, cue vet
 	@bad=$$(gofmt -l cmd compiler executor); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
 	go tool cue vet -c ./...
+
+check: lint ## the fast inner loop: lint and the unit tests
 	go test $$(go list ./... | grep -v -e /cmd/csu -e '/csu/compiler$$' -e /internal/load -e /ground -e /internal/remote -e /internal/action -e /rehearsal -e /campaign)
 
-test: servers ## every test, against real servers, which are installed first if they are missing
-	@bad=$$(gofmt -l cmd compiler executor); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
-	go vet ./...
-	go tool staticcheck ./...
-	go tool cue vet -c ./...
+test: servers lint ## every test, against real servers, which are installed first if they are missing
 	go test -timeout 30m ./...
 
 servers: ## install and build the real servers that the tests start, once, or say which packages are missing

@@ -28,11 +28,8 @@ func NewLease(p *plan.Plan, s *action.Systems) Lease {
 	if s.Cluster == nil {
 		return nil
 	}
-	return clusterLease{s.Cluster, p.Targets.ArgoCD.Namespace, LeaseName(p)}
+	return clusterLease{s.Cluster, p.Targets.ArgoCD.Namespace, p.LeaseName()}
 }
-
-// LeaseName returns the name of the site's Lease.
-func LeaseName(p *plan.Plan) string { return "csu-" + p.Site }
 
 type clusterLease struct {
 	cluster         *cluster.Cluster

@@ -24,7 +24,7 @@ func Unlock(ctx context.Context, o Options, reason string) (holder *Holder, err 
 	if o.Systems.Cluster == nil {
 		return nil, &InputError{Reason: "unlock: the plan talks to no cluster, so that there is no Lease of it"}
 	}
-	namespace, name := o.Plan.Targets.ArgoCD.Namespace, LeaseName(o.Plan)
+	namespace, name := o.Plan.Targets.ArgoCD.Namespace, o.Plan.LeaseName()
 	holder, err = o.Systems.Cluster.LeaseHolder(ctx, namespace, name)
 	if err != nil || holder == nil {
 		return nil, err

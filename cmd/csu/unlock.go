@@ -49,10 +49,10 @@ func (cmd *unlockCommand) Run(c *console) error {
 		return err
 	}
 	if holder == nil {
-		_, err := fmt.Fprintf(c.out, "There is no Lease %s: nobody holds %s.\n", executor.LeaseName(l.plan), l.plan.Site)
+		_, err := fmt.Fprintf(c.out, "There is no Lease %s: nobody holds %s.\n", l.plan.LeaseName(), l.plan.Site)
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "Removed the Lease %s: it was held by run %s of %s, begun %s, plan %.12s…\n",
-		executor.LeaseName(l.plan), holder.RunID, holder.Operator, holder.Since.Format(time.DateTime), holder.Digest)
+		l.plan.LeaseName(), holder.RunID, holder.Operator, holder.Since.Format(time.DateTime), holder.Digest)
 	return err
 }

@@ -96,7 +96,7 @@ func (c *clone) begun(change ...func(*executor.Options)) string {
 
 func (c *clone) holder() *executor.Holder {
 	c.t.Helper()
-	h, err := c.client.LeaseHolder(c.t.Context(), "argocd", executor.LeaseName(c.plan))
+	h, err := c.client.LeaseHolder(c.t.Context(), "argocd", c.plan.LeaseName())
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestTheSecondCloneIsRefusedUntilTheLeaseIsUnlocked(t *testing.T) {
 func TestAJournalWithoutItsLeaseAcquiresItAgain(t *testing.T) {
 	ann := newClones(t, "journal", "ann")[0]
 	runID := ann.begun()
-	if err := ann.client.ReleaseLease(t.Context(), "argocd", executor.LeaseName(ann.plan), runID); err != nil {
+	if err := ann.client.ReleaseLease(t.Context(), "argocd", ann.plan.LeaseName(), runID); err != nil {
 		t.Fatal(err)
 	}
 	if again := ann.begun(resumed); again != runID {

@@ -319,7 +319,7 @@ func (x *trial) level(level string) {
 // held has a run hold the Lease of the trial's site for as long as the test runs.
 func (x *trial) held(runID, operator string) {
 	x.t.Helper()
-	client, name := x.argo.cluster, executor.LeaseName(x.plan)
+	client, name := x.argo.cluster, x.plan.LeaseName()
 	if err := client.AcquireLease(x.t.Context(), "argocd", name, cluster.Holder{Digest: "d", RunID: runID, Operator: operator}); err != nil {
 		x.t.Fatal(err)
 	}

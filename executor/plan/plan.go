@@ -226,6 +226,10 @@ type Step struct {
 	Undoes    string    `json:"undoes,omitempty"` // final steps: the id of the step that this one undoes
 }
 
+// LeaseName is the name of the Lease that a run of the plan holds in the site's
+// cluster.
+func (p *Plan) LeaseName() string { return "csu-" + p.Site }
+
 // Step returns the step with the id, final steps included.
 func (p *Plan) Step(id string) (*Step, bool) {
 	for s := range p.AllSteps() {
