@@ -79,11 +79,7 @@ func Trace(r Request) (*plan.Plan, *Provenance, error) {
 }
 
 func compile(r Request) (*plan.Plan, *Provenance, []Warning, error) {
-	site, err := load.Site(r.Root, r.Site)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	req, err := load.Request(r.Root, site, string(r.Type), r.Upgrade)
+	site, req, err := load.Upgrade(r.Root, r.Site, string(r.Type), r.Upgrade)
 	if err != nil {
 		return nil, nil, nil, err
 	}

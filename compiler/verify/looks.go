@@ -79,21 +79,17 @@ func (n *node) commands(v *view) []string {
 func looksComplete(v *view, f *findings) {
 	left := map[*node][]string{}
 	var unwatched []string
+	watches := v.citing(plan.KindAwaitState, "P37")
 	ends := v.where(func(n *node) bool {
 		return n.kind() == plan.KindAwaitState && (n.cites("P39") || n.cites("P41") || n.cites("P43"))
 	})
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
-		moving := v.where(func(n *node) bool { return n.down[c.CSC] || v.brings(n, c) })
-		down := slices.ContainsFunc(moving, func(n *node) bool { return n.down[c.CSC] })
-		if !c.Speaks() || !down {
+		if !c.Speaks() || !v.goesDown(c) {
 			continue
 		}
-		behind := func(look *node) bool {
-			return !slices.ContainsFunc(moving, func(m *node) bool { return !before(m, look) })
-		}
-		watched := slices.ContainsFunc(v.citing(plan.KindAwaitState, "P37"), func(n *node) bool {
-			return n.wants(c.CSC) != nil && behind(n)
+		watched := slices.ContainsFunc(watches, func(n *node) bool {
+			return n.wants(c.CSC) != nil && !v.movesBehind(n, c)
 		})
 		if !watched {
 			unwatched = append(unwatched, c.CSC)
@@ -102,7 +98,7 @@ func looksComplete(v *view, f *findings) {
 			if c.Bridge && look.cites("P39") {
 				continue // comes up after the services
 			}
-			if behind(look) && look.wants(c.CSC) == nil {
+			if look.wants(c.CSC) == nil && !v.movesBehind(look, c) {
 				left[look] = append(left[look], c.CSC)
 			}
 		}
@@ -124,11 +120,11 @@ func looksComplete(v *view, f *findings) {
 // that names all of them, so that somebody sees the site as a whole. Those that
 // keep their states have looks of their own.
 func lastLook(v *view, f *findings) {
+	kept := v.kept()
 	var down []*plan.CSC
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
-		_, kept := v.kept()[c.CSC]
-		if c.Speaks() && !kept && v.any(func(n *node) bool { return n.down[c.CSC] }) {
+		if c.Speaks() && kept[c.CSC] == "" && v.goesDown(c) {
 			down = append(down, c)
 		}
 	}
@@ -136,10 +132,7 @@ func lastLook(v *view, f *findings) {
 	for i, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
 		var out []string
 		for _, c := range down {
-			behind := !v.any(func(m *node) bool {
-				return (m.down[c.CSC] || v.brings(m, c)) && !before(m, look)
-			})
-			if !behind || look.wants(c.CSC) == nil {
+			if look.wants(c.CSC) == nil || v.movesBehind(look, c) {
 				out = append(out, c.CSC)
 			}
 		}
@@ -188,10 +181,7 @@ func awaitedStates(v *view, f *findings) {
 // leftElsewhere refuses a look for a CSC in a state other than the one in which
 // the steps before it have surely left it.
 func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) {
-	moving := v.where(func(m *node) bool {
-		_, sets := m.setting(c.CSC)
-		return sets || m.down[c.CSC] || v.brings(m, c)
-	})
+	moving := v.commanding(c)
 	for _, m := range moving {
 		last := before(m, n) && !slices.ContainsFunc(moving, func(x *node) bool { return x != m && !before(x, m) && !before(n, x) })
 		if !last {
@@ -208,7 +198,7 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 // setting returns the state to which a set-state step brings the CSC.
 func (n *node) setting(csc string) (string, bool) {
 	a, ok := n.Action.Doer.(*plan.SetState)
-	if !ok || !slices.Contains(a.CSCs, csc) {
+	if !ok || !n.commanded[csc] {
 		return "", false
 	}
 	return a.State, true

@@ -118,14 +118,17 @@ func (c *nameChecker) in(name, what string, list []string) {
 
 // cscs checks names of CSCs; spoken ones must be those that the EFD hears.
 func (c *nameChecker) cscs(list []string, spoken bool) {
-	for i, name := range list {
-		c.in(name, "CSC", c.known.cscs)
-		if row, ok := c.v.CSC(name); ok && spoken && !row.Speaks() {
+	seen := make(map[string]bool, len(list))
+	for _, name := range list {
+		if row, ok := c.v.CSC(name); !ok {
+			c.in(name, "CSC", c.known.cscs)
+		} else if spoken && !row.Speaks() {
 			c.f.step(c.n, "take it off", "%q speaks no SAL: it has no summary state", name)
 		}
-		if slices.Contains(list[:i], name) {
+		if seen[name] {
 			c.f.step(c.n, "name it once", "it names %s twice", name)
 		}
+		seen[name] = true
 	}
 }
 

@@ -133,12 +133,13 @@ func stageSource(v *view, f *findings) {
 }
 
 func once(v *view, f *findings) {
-	same := map[plan.Kind][]*node{}
+	// Only what is of one kind and about the same thing is compared.
+	same := map[[2]string][]*node{}
 	for _, n := range v.steps {
 		if n.Action.Doer == nil {
 			continue
 		}
-		key := n.kind()
+		key := [2]string{string(n.kind()), about(n.Action.Doer)}
 		for _, e := range same[key] {
 			if reflect.DeepEqual(e.Action, n.Action) && !v.movedBetween(e, n) {
 				f.step(n, "take one of them out", "it does what %s does", e.ID)
@@ -147,6 +148,19 @@ func once(v *view, f *findings) {
 		}
 		same[key] = append(same[key], n)
 	}
+}
+
+// about returns what an action is done to, as far as its kind has a word for it.
+func about(d plan.Doer) string {
+	switch a := d.(type) {
+	case *plan.SSH:
+		return a.Host
+	case *plan.Sync:
+		return a.Application
+	case *plan.Manual:
+		return a.Text
+	}
+	return ""
 }
 
 // movedBetween tells whether a CSC that both steps set or look at is moved by a

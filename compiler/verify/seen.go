@@ -29,7 +29,7 @@ func seenBack(v *view, f *findings) {
 		if !c.Speaks() {
 			continue
 		}
-		moving := v.where(func(n *node) bool { return v.moves(n, c) })
+		moving := v.moves(c)
 		if len(moving) == 0 {
 			continue
 		}
@@ -38,8 +38,11 @@ func seenBack(v *view, f *findings) {
 			continue
 		}
 		brought := c.ComesUp == c.Expect || v.any(func(n *node) bool {
+			if !n.sets(c.CSC, c.Expect) || n.cites("P49") {
+				return false
+			}
 			early := slices.ContainsFunc(moving, func(m *node) bool { return v.brings(m, c) && !before(m, n) })
-			return n.sets(c.CSC, c.Expect) && !n.cites("P49") && !early
+			return !early
 		})
 		if !brought {
 			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, and no step behind its start brings it there", c.CSC, c.ComesUp, c.Expect)
@@ -56,17 +59,33 @@ func seenBack(v *view, f *findings) {
 	}
 }
 
-// moves tells whether the step takes the CSC down, starts it, or brings it to a
+// moves returns the steps that take the CSC down, start it, or bring it to a
 // state that is not the one in which it ends.
-func (v *view) moves(n *node, c *plan.CSC) bool {
-	a, ok := n.Action.Doer.(*plan.SetState)
-	other := ok && a.State != c.Expect && slices.Contains(a.CSCs, c.CSC)
-	// A person starts the bridges that the plan has stopped, and no others.
-	bridge := c.Bridge && n.kind() == plan.KindManual && n.cites("P34") && v.any(func(s *node) bool {
+func (v *view) moves(c *plan.CSC) []*node {
+	if c.Bridge {
+		return v.where(func(n *node) bool { return v.startsBridge(n, c) || v.movesOn(n, c) })
+	}
+	var out []*node
+	for _, n := range v.commanding(c) {
+		if v.movesOn(n, c) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func (v *view) movesOn(n *node, c *plan.CSC) bool {
+	state, sets := n.setting(c.CSC)
+	return sets && state != c.Expect || n.down[c.CSC] || v.brings(n, c)
+}
+
+// startsBridge tells whether the step is a person's start of the bridge. A person
+// starts the bridges that the plan has stopped, and no others.
+func (v *view) startsBridge(n *node, c *plan.CSC) bool {
+	return n.kind() == plan.KindManual && n.cites("P34") && v.any(func(s *node) bool {
 		a, ok := s.Action.Doer.(*plan.SSH)
 		return ok && a.Purpose == plan.Stop && a.Host == c.Host
 	})
-	return other || bridge || n.down[c.CSC] || v.brings(n, c)
 }
 
 // endsIn tells whether a CSC that is in one of the states is in the expected
@@ -103,8 +122,7 @@ func enabledList(v *view, f *findings) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		listed := c.CSC == watcher || component(c.CSC) == "ESS" && c.Speaks()
-		down := v.any(func(n *node) bool { return n.down[c.CSC] })
-		if !listed || !down {
+		if !listed || !v.goesDown(c) {
 			continue
 		}
 		if !slices.ContainsFunc(v.citing(plan.KindSetState, number), func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {
@@ -189,8 +207,8 @@ func upBeforeCommand(v *view, f *findings) {
 // upBefore tells whether the CSC is surely up when the step starts: whatever
 // took it down or started it was followed by a look.
 func (v *view) upBefore(n *node, c *plan.CSC) bool {
-	for _, m := range v.steps {
-		if !m.down[c.CSC] && !v.brings(m, c) || before(n, m) {
+	for _, m := range v.moving(c) {
+		if before(n, m) {
 			continue
 		}
 		seen := v.any(func(l *node) bool {

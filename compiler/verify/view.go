@@ -37,6 +37,8 @@ type view struct {
 	steps []*node // in the plan's order, the final ones last
 	cscs  map[string]*plan.CSC
 	hosts map[string]*plan.Host
+	// What moving and commanding have found.
+	moved, commanded map[*plan.CSC][]*node
 }
 
 // CSC returns the row of the named CSC, the first where there are several.
@@ -54,17 +56,18 @@ func (v *view) Host(name string) (*plan.Host, bool) {
 // A node is a step with its place.
 type node struct {
 	*plan.Step
-	stage   *plan.Stage // nil for a final step
-	stageAt int         // of the stage; final steps stand each in one of its own
-	at      int         // in view.steps
-	earlier map[*node]bool
-	sends   []string // CSCs that it sends to OFFLINE, in this order
-	deletes []string // CSCs whose Jobs it deletes
-	stops   []string // CSCs on the host whose service it stops or that it reboots
-	closes  *shutdown
-	down    map[string]bool     // all of these: CSCs that it takes down
-	brings  map[string]bool     // CSCs whose Jobs it brings back
-	awaits  map[string][]string // the states in which it waits for a CSC
+	stage     *plan.Stage // nil for a final step
+	stageAt   int         // of the stage; final steps stand each in one of its own
+	at        int         // in view.steps
+	earlier   map[*node]bool
+	sends     []string // CSCs that it sends to OFFLINE, in this order
+	deletes   []string // CSCs whose Jobs it deletes
+	stops     []string // CSCs on the host whose service it stops or that it reboots
+	closes    *shutdown
+	down      map[string]bool     // all of these: CSCs that it takes down
+	brings    map[string]bool     // CSCs whose Jobs it brings back
+	commanded map[string]bool     // CSCs that it brings to a state
+	awaits    map[string][]string // the states in which it waits for a CSC
 }
 
 func (n *node) stageID() string {
@@ -75,7 +78,7 @@ func (n *node) stageID() string {
 }
 
 func newView(p *plan.Plan) *view {
-	v := &view{Plan: p, cscs: map[string]*plan.CSC{}, hosts: map[string]*plan.Host{}}
+	v := &view{Plan: p, cscs: map[string]*plan.CSC{}, hosts: map[string]*plan.Host{}, moved: map[*plan.CSC][]*node{}, commanded: map[*plan.CSC][]*node{}}
 	for i := range p.CSCs {
 		if c := &p.CSCs[i]; v.cscs[c.CSC] == nil {
 			v.cscs[c.CSC] = c
@@ -147,6 +150,7 @@ func (v *view) effects(n *node) {
 	defer func() { n.down = set(n.downs()) }()
 	switch a := n.Action.Doer.(type) {
 	case *plan.SetState:
+		n.commanded = set(a.CSCs)
 		if a.State == plan.Offline {
 			n.sends = a.CSCs
 		}
@@ -283,13 +287,49 @@ func (v *view) brings(n *node, csc *plan.CSC) bool {
 	return n.brings[csc.CSC]
 }
 
+// moving returns the steps that take the CSC down or start it again.
+func (v *view) moving(c *plan.CSC) []*node {
+	steps, known := v.moved[c]
+	if !known {
+		for _, n := range v.commanding(c) {
+			if n.down[c.CSC] || v.brings(n, c) {
+				steps = append(steps, n)
+			}
+		}
+		v.moved[c] = steps
+	}
+	return steps
+}
+
+// commanding returns the steps that take the CSC down, start it again or bring
+// it to a state.
+func (v *view) commanding(c *plan.CSC) []*node {
+	steps, known := v.commanded[c]
+	if !known {
+		steps = v.where(func(n *node) bool { return n.commanded[c.CSC] || n.down[c.CSC] || v.brings(n, c) })
+		v.commanded[c] = steps
+	}
+	return steps
+}
+
+// goesDown tells whether a step takes the CSC down.
+func (v *view) goesDown(c *plan.CSC) bool {
+	return slices.ContainsFunc(v.moving(c), func(n *node) bool { return n.down[c.CSC] })
+}
+
+// movesBehind tells whether a step may take the CSC down or start it when the
+// given one starts, or later.
+func (v *view) movesBehind(n *node, c *plan.CSC) bool {
+	return slices.ContainsFunc(v.moving(c), func(m *node) bool { return !before(m, n) })
+}
+
 // wants returns the states in which an await-state step wants the CSC.
 func (n *node) wants(csc string) []string { return n.awaits[csc] }
 
 // sets tells whether a set-state step brings the CSC to the state.
 func (n *node) sets(csc, state string) bool {
 	a, ok := n.Action.Doer.(*plan.SetState)
-	return ok && a.State == state && slices.Contains(a.CSCs, csc)
+	return ok && a.State == state && n.commanded[csc]
 }
 
 // seesOffline tells whether the step ends only when the CSC is OFFLINE.

@@ -114,8 +114,8 @@ func (c *siteCheck) twice() {
 			c.cue = slices.DeleteFunc(c.cue, func(p cueProblem) bool { return p.at.below(path{"site", list.name, name}) })
 			for _, again := range all[1:] {
 				c.fromGo = append(c.fromGo, Problem{
-					Pos: again.label, Subject: "CSC " + name,
-					Text:   fmt.Sprintf("is in the list twice, first at %s", all[0].label),
+					Pos: c.places.pos(again.label), Subject: "CSC " + name,
+					Text:   fmt.Sprintf("is in the list twice, first at %s", c.places.pos(all[0].label)),
 					Remedy: "remove one of them, or give it its own index",
 				})
 			}

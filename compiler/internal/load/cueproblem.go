@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/errors"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
@@ -44,7 +45,7 @@ func (s *source) addCUE(err error) {
 
 // withoutRoot takes the folder of this machine out of a message.
 func (s *source) withoutRoot(text string) string {
-	root := s.places.project.root
+	root := s.places.naming.root
 	return strings.ReplaceAll(strings.ReplaceAll(text, root+"/", ""), root, ".")
 }
 
@@ -89,7 +90,7 @@ func (s *source) position(at path, errs []errors.Error) model.Pos {
 	for _, e := range errs {
 		for _, pos := range errors.Positions(e) {
 			one := s.places.pos(pos)
-			if _, leaf := s.places.leaves[one]; leaf {
+			if s.leaf(one) != "" {
 				return one
 			}
 			if made == (model.Pos{}) && s.places.files[one.File] && !s.around(at, one) {
@@ -108,12 +109,29 @@ func (s *source) position(at path, errs []errors.Error) model.Pos {
 	return s.fallback
 }
 
+// leaf returns the string or the number that stands at a place, as it is written,
+// or nothing.
+func (s *source) leaf(pos model.Pos) string {
+	if s.leaves == nil {
+		s.leaves = map[model.Pos]string{}
+		for _, f := range s.files {
+			ast.Walk(f, func(n ast.Node) bool {
+				if lit, ok := n.(*ast.BasicLit); ok {
+					s.leaves[s.places.pos(lit.Pos())] = lit.Value
+				}
+				return true
+			}, nil)
+		}
+	}
+	return s.leaves[pos]
+}
+
 // around tells whether the position is only that of a field above the path, as
 // where the site as a whole is unified with its schema.
 func (s *source) around(at path, pos model.Pos) bool {
 	for n := 1; n < min(len(at), 3); n++ {
 		for _, one := range s.places.all(at[:n]) {
-			if one.value.File == pos.File && one.value.Line == pos.Line {
+			if value := s.places.pos(one.value); value.File == pos.File && value.Line == pos.Line {
 				return true
 			}
 		}
@@ -239,7 +257,7 @@ func (s *source) written(pos model.Pos, pairs [][2]string) string {
 	if len(pairs) == 0 {
 		return ""
 	}
-	for _, v := range []string{s.places.leaves[pos], pairs[0][1], pairs[0][0]} {
+	for _, v := range []string{s.leaf(pos), pairs[0][1], pairs[0][0]} {
 		if in(v) {
 			return v
 		}
@@ -251,12 +269,28 @@ func (s *source) written(pos model.Pos, pairs [][2]string) string {
 func (s *source) suggestField(at path) string {
 	around := s.lookup(at[:len(at)-1])
 	var fit []string
-	for _, name := range s.places.known {
+	for _, name := range s.schemaFields() {
 		if around.Allows(cue.Str(name)) {
 			fit = append(fit, name)
 		}
 	}
 	return suggest(at[len(at)-1], fit)
+}
+
+// schemaFields returns the names of the fields that the schema has.
+func (s *source) schemaFields() []string {
+	var names []string
+	for _, f := range s.schema {
+		ast.Walk(f, func(n ast.Node) bool {
+			if field, ok := n.(*ast.Field); ok {
+				if name, ok := label(field); ok && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "#") {
+					names = append(names, name)
+				}
+			}
+			return true
+		}, nil)
+	}
+	return names
 }
 
 // schemaLine returns the line of the schema that an error comes from.

@@ -1,84 +1,35 @@
 package load
 
 import (
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"cuelang.org/go/cue"
-
 	"github.com/lsst-ts/csu/compiler/internal/model"
-)
-
-// The forms of the CUE definitions, as far as they are not those of the model.
-type (
-	rawCSC struct {
-		Application, Job, Label, CSCName, CSCClass, Image string
-		Revision                                          *int
-		Host, ComesUp, Principal                          string
-		Bridge                                            bool
-		Doubt, Note                                       string
-	}
-	rawHost struct {
-		Address, Role, Principal string
-		Users                    []struct{ Name, Via string }
-		Checkout                 *rawCheckout
-		Serves                   []string
-		Doubt, Note              string
-	}
-	rawService struct {
-		CSCs                []string
-		Keep                string
-		Stop, Update, Start *rawCommands
-		StartByHand         string
-	}
-	rawCommands struct {
-		User                         string
-		Run                          []string
-		Check, Doubt, Consent, Limit string
-		Takes                        string
-	}
-	rawCheckout struct{ Repository, Branch, User, Limit string }
-	rawTargets  struct {
-		Kubernetes struct{ Context, Server, Kubeconfig, Doubt string }
-		ArgoCD     struct{ Namespace, Project, URL, AppOfApps string }
-		LOVE       struct{ URL, View string }
-		EFD        struct{ URL, Database, Lag string }
-		Registry   struct{ Namespace, Selector, Container string }
-		Slack      struct{ Channel, M2Help string }
-		Nublado    struct{ Selector string }
-		Pages      []model.Page
-	}
-	rawStep struct {
-		ID, Title, Script, Config, Text, Doubt, Limit string
-		Queue                                         int
-		Images                                        bool
-	}
 )
 
 // decodeSite makes a site of what the source has. What is wrong in CUE is left
 // out, except for its name: a list that names it is right.
 func decodeSite(s *source) *model.Site {
-	site := &model.Site{}
 	root := path{"site"}
-	site.Pos, site.Places = s.places.of(root), s.places.index()
-	s.decode(root.with("name"), &site.Name)
-	s.decode(root.with("testStand"), &site.TestStand)
-	s.decode(root.with("environment"), &site.Environment)
-	s.decode(root.with("inventory", "cycle"), &site.Cycle)
-	s.decode(root.with("imageRegistry"), &site.ImageRegistry)
-	site.Targets = s.targets(root.with("targets"))
+	f := s.parts(root)
+	site := &model.Site{
+		Pos: s.places.of(root), Places: s.places,
+		Name: f.text("name"), TestStand: f.flag("testStand"), Environment: f.text("environment"),
+		Cycle:         s.parts(root.with("inventory")).text("cycle"),
+		ImageRegistry: f.text("imageRegistry"),
+		Targets:       s.targets(root.with("targets")),
+	}
 	for _, name := range s.names(root.with("applications")) {
 		at := root.with("applications", name)
-		app := model.Application{Pos: s.places.of(at), Name: name}
-		s.decode(at.with("namespace"), &app.Namespace)
-		site.Applications = append(site.Applications, app)
+		site.Applications = append(site.Applications, model.Application{
+			Pos: s.places.of(at), Name: name, Namespace: s.parts(at).text("namespace"),
+		})
 	}
-	for _, list := range []string{"cscs", "outside"} {
-		for _, name := range s.names(root.with(list)) {
-			site.CSCs = append(site.CSCs, s.csc(root.with(list, name), name))
-		}
+	for _, name := range s.names(root.with("cscs")) {
+		site.CSCs = append(site.CSCs, s.csc(root.with("cscs", name), name))
+	}
+	for _, name := range s.names(root.with("outside")) {
+		site.CSCs = append(site.CSCs, s.outsideCSC(root.with("outside", name), name))
 	}
 	for _, name := range s.names(root.with("hosts")) {
 		site.Hosts = append(site.Hosts, s.host(root.with("hosts", name), name))
@@ -92,111 +43,80 @@ func decodeSite(s *source) *model.Site {
 	return site
 }
 
-// lookup returns the value at a path.
-func (s *source) lookup(at path) cue.Value {
-	v := s.value
-	for _, label := range at {
-		below := v.LookupPath(cue.MakePath(cue.Str(label)))
-		if i, err := strconv.Atoi(label); err == nil && i >= 0 && !below.Exists() {
-			below = v.LookupPath(cue.MakePath(cue.Index(i)))
-		}
-		v = below
-	}
-	return v
-}
-
-// wrong tells whether CUE has refused what is at a path, or below it.
-func (s *source) wrong(at path) bool {
-	return slices.ContainsFunc(s.cue, func(p cueProblem) bool { return slices.Equal(p.at, at) || p.at.below(at) })
-}
-
-// decode reads a value, if it is there and right. If it is wrong, CUE's
-// validation has said so.
-func (s *source) decode(at path, into any) {
-	v := s.lookup(at)
-	if !v.Exists() || v.Err() != nil {
-		return
-	}
-	if err := v.Decode(into); err != nil && !s.wrong(at) {
-		s.report(at, s.subject(at), "can't be read: "+err.Error(), "compare it with its definition below schema")
-	}
-}
-
-// names returns the regular fields of a struct, in their order.
-func (s *source) names(at path) []string {
-	it, err := s.lookup(at).Fields(cue.All(), cue.Optional(false), cue.Hidden(false), cue.Definitions(false), cue.Attributes(false))
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for it.Next() {
-		if sel := it.Selector(); sel.LabelType() == cue.StringLabel && sel.ConstraintType() == 0 {
-			names = append(names, sel.Unquoted())
-		}
-	}
-	return names
-}
-
 func (s *source) targets(at path) model.Targets {
-	var r rawTargets
-	s.decode(at, &r)
+	f := s.whole(at)
+	kubernetes, argocd, love, efd := f.in("kubernetes"), f.in("argocd"), f.in("love"), f.in("efd")
+	registry, slack := f.in("registry"), f.in("slack")
+	pages := []model.Page{}
+	for _, p := range f.structs("pages") {
+		pages = append(pages, model.Page{Title: p.text("title"), URL: p.text("url")})
+	}
 	return model.Targets{
-		Context: r.Kubernetes.Context, Server: r.Kubernetes.Server, Kubeconfig: r.Kubernetes.Kubeconfig,
-		ServerDoubt:     fold(r.Kubernetes.Doubt),
-		ArgoCDNamespace: r.ArgoCD.Namespace, ArgoCDProject: r.ArgoCD.Project, ArgoCDURL: r.ArgoCD.URL,
-		AppOfApps: r.ArgoCD.AppOfApps,
-		LOVEURL:   r.LOVE.URL, LOVEView: r.LOVE.View,
-		EFDURL: r.EFD.URL, EFDDatabase: r.EFD.Database, EFDLag: duration(r.EFD.Lag),
-		RegistryNamespace: r.Registry.Namespace, RegistrySelector: r.Registry.Selector, RegistryContainer: r.Registry.Container,
-		SlackChannel: r.Slack.Channel, M2HelpChannel: r.Slack.M2Help,
-		NubladoSelector: r.Nublado.Selector,
-		Pages:           r.Pages,
+		Context: kubernetes.text("context"), Server: kubernetes.text("server"), Kubeconfig: kubernetes.text("kubeconfig"),
+		ServerDoubt:     kubernetes.prose("doubt"),
+		ArgoCDNamespace: argocd.text("namespace"), ArgoCDProject: argocd.text("project"), ArgoCDURL: argocd.text("url"),
+		AppOfApps: argocd.text("appOfApps"),
+		LOVEURL:   love.text("url"), LOVEView: love.text("view"),
+		EFDURL: efd.text("url"), EFDDatabase: efd.text("database"), EFDLag: duration(efd.text("lag")),
+		RegistryNamespace: registry.text("namespace"), RegistrySelector: registry.text("selector"), RegistryContainer: registry.text("container"),
+		SlackChannel: slack.text("channel"), M2HelpChannel: slack.text("m2Help"),
+		NubladoSelector: f.in("nublado").text("selector"),
+		Pages:           pages,
 	}
 }
 
+// csc decodes a CSC of the cluster, or a Job that speaks no SAL.
 func (s *source) csc(at path, name string) model.CSC {
-	var r rawCSC
-	s.decode(at, &r)
-	csc := model.CSC{
-		Pos:         s.places.of(at),
-		Application: r.Application, Job: r.Job, Label: r.Label, CSCName: r.CSCName, CSCClass: r.CSCClass,
-		Image: r.Image, Pinned: r.Revision != nil,
-		Host: r.Host, ComesUp: r.ComesUp, Principal: r.Principal, Bridge: r.Bridge,
-		Doubt: fold(r.Doubt), Note: fold(r.Note),
+	f := s.whole(at)
+	csc := named(name)
+	csc.Pos = s.places.of(at)
+	csc.Application, csc.Label, csc.Image = f.text("application"), f.text("label"), f.text("image")
+	if csc.Component != "" {
+		csc.Job = f.text("job")
 	}
-	if r.Revision != nil {
-		csc.Revision = *r.Revision
-	}
-	var ok bool
-	if csc.Component, csc.Index, ok = splitName(name); !ok {
-		csc.Job = name
-	}
+	csc.CSCName, csc.CSCClass = f.text("cscName"), f.text("cscClass")
+	csc.Revision, csc.Pinned = f.number("revision")
+	csc.ComesUp, csc.Principal = f.text("comesUp"), f.text("principal")
+	csc.Doubt, csc.Note = f.prose("doubt"), f.prose("note")
 	return csc
 }
 
+// outsideCSC decodes a CSC that a host runs.
+func (s *source) outsideCSC(at path, name string) model.CSC {
+	f := s.whole(at)
+	csc := named(name)
+	csc.Pos = s.places.of(at)
+	csc.Host, csc.Bridge = f.text("host"), f.flag("bridge")
+	csc.ComesUp, csc.Principal = f.text("comesUp"), f.text("principal")
+	csc.Doubt, csc.Note = f.prose("doubt"), f.prose("note")
+	return csc
+}
+
+// named returns a CSC of which only the name is known: its SAL name, or that of
+// its Job.
+func named(name string) model.CSC {
+	component, index, ok := splitName(name)
+	if !ok {
+		return model.CSC{Job: name}
+	}
+	return model.CSC{Component: component, Index: index}
+}
+
 func (s *source) host(at path, name string) model.Host {
-	var r rawHost
 	// Part by part: a mistake in a service must not hide the users from the
 	// checks of the others.
-	s.decode(at.with("address"), &r.Address)
-	s.decode(at.with("role"), &r.Role)
-	s.decode(at.with("users"), &r.Users)
-	s.decode(at.with("principal"), &r.Principal)
-	s.decode(at.with("checkout"), &r.Checkout)
-	s.decode(at.with("serves"), &r.Serves)
-	s.decode(at.with("doubt"), &r.Doubt)
-	s.decode(at.with("note"), &r.Note)
+	f := s.parts(at)
 	host := model.Host{
-		Pos: s.places.of(at), Name: name, Address: r.Address, Role: model.Role(r.Role),
-		Principal: r.Principal, Serves: r.Serves, Doubt: fold(r.Doubt), Note: fold(r.Note),
+		Pos: s.places.of(at), Name: name, Address: f.text("address"), Role: model.Role(f.text("role")),
+		Principal: f.text("principal"), Serves: f.texts("serves"), Doubt: f.prose("doubt"), Note: f.prose("note"),
 	}
-	for _, u := range r.Users {
-		host.Users = append(host.Users, model.User{Name: u.Name, Via: u.Via})
+	for _, u := range f.structs("users") {
+		host.Users = append(host.Users, model.User{Name: u.text("name"), Via: u.text("via")})
 	}
-	if c := r.Checkout; c != nil {
+	if c := s.whole(at.with("checkout")); c.exists() {
 		host.Checkout = &model.Checkout{
-			Pos: s.places.of(at.with("checkout")), Repository: c.Repository, Branch: c.Branch,
-			User: c.User, Limit: duration(c.Limit),
+			Pos: s.places.of(c.at), Repository: c.text("repository"), Branch: c.text("branch"),
+			User: c.text("user"), Limit: duration(c.text("limit")),
 		}
 	}
 	for _, service := range s.names(at.with("services")) {
@@ -206,101 +126,94 @@ func (s *source) host(at path, name string) model.Host {
 }
 
 func (s *source) service(at path, name string) model.Service {
-	var r rawService
-	s.decode(at.with("cscs"), &r.CSCs)
-	s.decode(at.with("keep"), &r.Keep)
-	s.decode(at.with("stop"), &r.Stop)
-	s.decode(at.with("update"), &r.Update)
-	s.decode(at.with("start"), &r.Start)
-	s.decode(at.with("startByHand"), &r.StartByHand)
+	f := s.parts(at)
 	return model.Service{
-		Pos: s.places.of(at), Name: name, CSCs: r.CSCs, Keep: fold(r.Keep),
-		Stop:        s.commands(at.with("stop"), r.Stop),
-		Update:      s.commands(at.with("update"), r.Update),
-		Start:       s.commands(at.with("start"), r.Start),
-		StartByHand: fold(r.StartByHand),
+		Pos: s.places.of(at), Name: name, CSCs: f.texts("cscs"), Keep: f.prose("keep"),
+		Stop:        s.commands(at.with("stop")),
+		Update:      s.commands(at.with("update")),
+		Start:       s.commands(at.with("start")),
+		StartByHand: f.prose("startByHand"),
 	}
 }
 
-func (s *source) commands(at path, r *rawCommands) *model.Commands {
-	if r == nil {
+// commands returns nil where there are none.
+func (s *source) commands(at path) *model.Commands {
+	f := s.whole(at)
+	if !f.exists() {
 		return nil
 	}
 	return &model.Commands{
-		Pos: s.places.of(at), User: r.User, Run: r.Run, Check: r.Check,
-		Doubt: fold(r.Doubt), Consent: fold(r.Consent), Limit: duration(r.Limit), Takes: duration(r.Takes),
+		Pos: s.places.of(at), User: f.text("user"), Run: f.texts("run"), Check: f.text("check"),
+		Doubt: f.prose("doubt"), Consent: f.prose("consent"),
+		Limit: duration(f.text("limit")), Takes: duration(f.text("takes")),
 	}
 }
 
 func (s *source) states(at path) model.States {
-	var st model.States
-	s.decode(at.with("enable"), &st.Enable)
-	s.decode(at.with("ifNecessary"), &st.IfNecessary)
-	s.decode(at.with("enableAll"), &st.EnableAll)
-	s.decode(at.with("absent"), &st.Absent)
-	s.decode(at.with("notes"), &st.Notes)
+	f := s.parts(at)
+	st := model.States{
+		Enable: f.texts("enable"), IfNecessary: f.flag("ifNecessary"), EnableAll: f.flag("enableAll"),
+		Absent: f.texts("absent"), Notes: f.texts("notes"),
+	}
 	for i, n := range st.Notes {
 		st.Notes[i] = fold(n)
 	}
 	for _, name := range s.names(at.with("keep")) {
 		one := at.with("keep", name)
-		kept := model.KeptState{Pos: s.places.of(one), CSC: name}
-		s.decode(one.with("state"), &kept.State)
-		s.decode(one.with("doubt"), &kept.Doubt)
-		kept.Doubt = fold(kept.Doubt)
-		st.Keep = append(st.Keep, kept)
+		kept := s.parts(one)
+		st.Keep = append(st.Keep, model.KeptState{
+			Pos: s.places.of(one), CSC: name, State: kept.text("state"), Doubt: kept.prose("doubt"),
+		})
 	}
 	return st
 }
 
 func (s *source) sequence(at path, name string) model.TestSequence {
-	seq := model.TestSequence{Pos: s.places.of(at), Name: name}
-	var steps []rawStep
-	s.decode(at.with("title"), &seq.Title)
-	s.decode(at.with("note"), &seq.Note)
-	s.decode(at.with("telescope"), &seq.Telescope)
-	s.decode(at.with("steps"), &steps)
-	seq.Note = fold(seq.Note)
-	for _, r := range steps {
+	f := s.parts(at)
+	seq := model.TestSequence{
+		Pos: s.places.of(at), Name: name,
+		Title: f.text("title"), Note: f.prose("note"), Telescope: f.texts("telescope"),
+	}
+	for _, step := range f.structs("steps") {
+		queue, _ := step.number("queue")
 		seq.Steps = append(seq.Steps, model.TestStep{
-			Pos: seq.Pos, ID: r.ID, Title: r.Title, Queue: r.Queue, Script: r.Script, Config: r.Config,
-			Text: fold(r.Text), Doubt: fold(r.Doubt), Images: r.Images, Limit: duration(r.Limit),
+			Pos: seq.Pos, ID: step.text("id"), Title: step.text("title"),
+			Queue: queue, Script: step.text("script"), Config: step.text("config"),
+			Text: step.prose("text"), Doubt: step.prose("doubt"),
+			Images: step.flag("images"), Limit: duration(step.text("limit")),
 		})
 	}
 	return seq
 }
 
 func (s *source) recovery(at path) model.Recovery {
-	var rec model.Recovery
-	s.decode(at.with("startCRIOs"), &rec.StartCRIOs)
-	s.decode(at.with("restart"), &rec.Restart)
+	f := s.parts(at)
+	rec := model.Recovery{StartCRIOs: f.texts("startCRIOs"), Restart: f.texts("restart")}
 	for _, name := range s.names(at.with("reboot")) {
 		one := at.with("reboot", name)
-		reboot := model.Reboot{Pos: s.places.of(one), Host: name}
-		s.decode(one.with("user"), &reboot.User)
-		s.decode(one.with("command"), &reboot.Command)
-		s.decode(one.with("doubt"), &reboot.Doubt)
-		reboot.Doubt = fold(reboot.Doubt)
-		rec.Reboot = append(rec.Reboot, reboot)
+		reboot := s.parts(one)
+		rec.Reboot = append(rec.Reboot, model.Reboot{
+			Pos: s.places.of(one), Host: name,
+			User: reboot.text("user"), Command: reboot.text("command"), Doubt: reboot.prose("doubt"),
+		})
 	}
 	return rec
+}
+
+// durations returns how long actions usually take, by their kinds.
+func (s *source) durations(at path) map[string]time.Duration {
+	f := s.whole(at)
+	usual := map[string]time.Duration{}
+	for _, kind := range s.names(at) {
+		usual[kind] = duration(f.text(kind))
+	}
+	return usual
 }
 
 // fold makes one line of prose: its line breaks are only those of the file.
 func fold(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // duration returns what the schema has found to be a duration.
-// durations returns how long actions usually take, by their kinds.
-func (s *source) durations(at path) map[string]time.Duration {
-	texts := map[string]string{}
-	s.decode(at, &texts)
-	usual := map[string]time.Duration{}
-	for kind, text := range texts {
-		usual[kind] = duration(text)
-	}
-	return usual
-}
-
 func duration(text string) time.Duration {
 	d, _ := time.ParseDuration(text)
 	return d

@@ -17,6 +17,10 @@ import (
 	"slices"
 	"strings"
 
+	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/build"
+	"cuelang.org/go/cue/cuecontext"
+
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
@@ -94,11 +98,34 @@ func Request(root string, site *model.Site, typ, file string) (*model.Request, e
 	return newProject(root, nil).request(site, typ, file)
 }
 
-// project is the CUE module below a root.
+// Upgrade returns what [Site] and then [Request] return. It reads the schema once
+// for both.
+func Upgrade(root, name, typ, file string) (*model.Site, *model.Request, error) {
+	p := newProject(root, nil)
+	site, err := p.site(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	req, err := p.request(site, typ, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	return site, req, nil
+}
+
+// project is the CUE module below a root. It keeps the schema for all that is
+// read through it.
 type project struct {
-	root    string
+	*naming
 	overlay map[string]string // files that stand before those on the disk, by absolute path
-	given   map[string]string // names of files outside the root, as a person gave them, by absolute path
+	context *cue.Context
+	schema  *build.Instance // nil until something is read
+}
+
+// naming says how files are called in reports.
+type naming struct {
+	root  string
+	given map[string]string // names of files outside the root, as a person gave them, by absolute path
 }
 
 // newProject returns the project below root. The overlay's paths are relative to
@@ -107,7 +134,10 @@ func newProject(root string, overlay map[string]string) *project {
 	if abs, err := filepath.Abs(root); err == nil {
 		root = abs
 	}
-	p := &project{root: root, overlay: map[string]string{}, given: map[string]string{}}
+	p := &project{
+		naming:  &naming{root: root, given: map[string]string{}},
+		overlay: map[string]string{}, context: cuecontext.New(),
+	}
 	for path, text := range overlay {
 		p.overlay[filepath.Join(root, filepath.FromSlash(path))] = text
 	}
@@ -116,10 +146,10 @@ func newProject(root string, overlay map[string]string) *project {
 
 // relative returns the path as it stands in reports: below the root and with
 // slashes, or as it was given where it lies elsewhere.
-func (p *project) relative(path string) string {
-	rel, err := filepath.Rel(p.root, path)
+func (n *naming) relative(path string) string {
+	rel, err := filepath.Rel(n.root, path)
 	if err != nil || !filepath.IsLocal(rel) {
-		if given, ok := p.given[path]; ok {
+		if given, ok := n.given[path]; ok {
 			return given
 		}
 		return path

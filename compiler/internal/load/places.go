@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"cuelang.org/go/cue/ast"
-	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/token"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
@@ -25,12 +24,12 @@ func (p path) below(other path) bool {
 	return len(p) > len(other) && slices.Equal(p[:len(other)], other)
 }
 
-// key is the path as a key of a map.
-func (p path) key() string { return model.Key(p...) }
+// key is the path as a key of a map; no label holds a NUL.
+func (p path) key() string { return strings.Join(p, "\x00") }
 
 // place is where a field is written.
 type place struct {
-	label, value model.Pos
+	label, value token.Pos
 	scalar       bool // the value is no struct
 }
 
@@ -38,41 +37,20 @@ type place struct {
 // lead as often to the schema or to a reference as to the place that a person
 // has to change.
 type places struct {
-	project *project
-	files   map[string]bool
-	fields  map[string][]place
-	leaves  map[model.Pos]string // strings and numbers, as they are written
-	known   []string             // names of fields that schemas have
+	naming *naming
+	names  map[string]string // that naming has given
+	files  map[string]bool
+	fields map[string][]place
 }
 
-func newPlaces(p *project) *places {
-	return &places{project: p, files: map[string]bool{}, fields: map[string][]place{}, leaves: map[model.Pos]string{}}
+func newPlaces(n *naming) *places {
+	return &places{naming: n, names: map[string]string{}, files: map[string]bool{}, fields: map[string][]place{}}
 }
 
 // add notes all fields of a file.
 func (p *places) add(f *ast.File) {
-	p.files[p.project.relative(f.Filename)] = true
+	p.files[p.naming.relative(f.Filename)] = true
 	p.decls(nil, f.Decls)
-	ast.Walk(f, func(n ast.Node) bool {
-		if lit, ok := n.(*ast.BasicLit); ok {
-			p.leaves[p.pos(lit.Pos())] = lit.Value
-		}
-		return true
-	}, nil)
-}
-
-// learn notes the names of fields of an imported package, to suggest them.
-func (p *places) learn(inst *build.Instance) {
-	for _, f := range inst.Files {
-		ast.Walk(f, func(n ast.Node) bool {
-			if field, ok := n.(*ast.Field); ok {
-				if name, ok := label(field); ok && !strings.HasPrefix(name, "_") && !strings.HasPrefix(name, "#") {
-					p.known = append(p.known, name)
-				}
-			}
-			return true
-		}, nil)
-	}
 }
 
 func (p *places) decls(at path, decls []ast.Decl) {
@@ -118,12 +96,13 @@ func (p *places) expr(at path, e ast.Expr) {
 }
 
 func (p *places) note(at path, label token.Pos, value ast.Expr) {
-	one := place{label: p.pos(label), value: p.pos(value.Pos())}
+	one := place{label: label, value: value.Pos()}
 	switch value.(type) {
 	case *ast.BasicLit, *ast.Interpolation, *ast.Ident, *ast.SelectorExpr, *ast.UnaryExpr, *ast.ListLit:
 		one.scalar = true
 	}
-	p.fields[at.key()] = append(p.fields[at.key()], one)
+	key := at.key()
+	p.fields[key] = append(p.fields[key], one)
 }
 
 // pos returns a position with the path that stands in reports.
@@ -132,7 +111,12 @@ func (p *places) pos(pos token.Pos) model.Pos {
 		return model.Pos{}
 	}
 	at := pos.Position()
-	return model.Pos{File: p.project.relative(at.Filename), Line: at.Line, Column: at.Column}
+	name, known := p.names[at.Filename]
+	if !known {
+		name = p.naming.relative(at.Filename)
+		p.names[at.Filename] = name
+	}
+	return model.Pos{File: name, Line: at.Line, Column: at.Column}
 }
 
 // of returns where a field is written: its value, or its label if the value is
@@ -142,22 +126,16 @@ func (p *places) of(at path) model.Pos {
 	for n := len(at); n > 0; n-- {
 		if all := p.fields[at[:n].key()]; len(all) > 0 {
 			if all[0].scalar {
-				return all[0].value
+				return p.pos(all[0].value)
 			}
-			return all[0].label
+			return p.pos(all[0].label)
 		}
 	}
 	return model.Pos{}
 }
 
-// index returns where each field is written.
-func (p *places) index() model.Places {
-	out := model.Places{}
-	for key := range p.fields {
-		out[key] = p.of(strings.Split(key, "\x00"))
-	}
-	return out
-}
+// At implements [model.Places].
+func (p *places) At(at ...string) model.Pos { return p.of(at) }
 
 // exact returns where a field is written, if it is.
 func (p *places) exact(at path) (model.Pos, bool) {

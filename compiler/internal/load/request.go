@@ -13,27 +13,6 @@ import (
 // types are the upgrade types that can be asked for.
 var types = []string{"full", "incremental", "recovery"}
 
-// rawRequest is an upgrade as CUE has it, of whatever type.
-type rawRequest struct {
-	Date    string
-	Attempt int
-	Cycle   string
-	Reason  string
-	Queue   int
-
-	BreaksSchema, SyncSasquatch, CriosDone bool
-
-	Changed             []rawChange
-	Applications, Hosts []string
-
-	StartBridges, IntegrationTestingFollows bool
-}
-
-type rawChange struct {
-	CSC      string
-	Revision *int
-}
-
 // request loads and checks one upgrade.
 func (p *project) request(site *model.Site, typ, file string) (*model.Request, error) {
 	if !slices.Contains(types, typ) {
@@ -105,35 +84,24 @@ func (c *requestCheck) run() {
 
 // read takes the fields over.
 func (c *requestCheck) read() {
-	var r rawRequest
-	for _, f := range []struct {
-		name string
-		into any
-	}{
-		{"date", &r.Date}, {"attempt", &r.Attempt}, {"cycle", &r.Cycle}, {"reason", &r.Reason}, {"queue", &r.Queue},
-		{"breaksSchema", &r.BreaksSchema}, {"syncSasquatch", &r.SyncSasquatch}, {"criosDone", &r.CriosDone},
-		{"changed", &r.Changed}, {"applications", &r.Applications}, {"hosts", &r.Hosts},
-		{"startBridges", &r.StartBridges}, {"integrationTestingFollows", &r.IntegrationTestingFollows},
-	} {
-		c.decode(c.at.with(f.name), f.into)
-	}
+	f := c.parts(c.at)
 	req := c.req
-	req.Pos, req.Places = c.places.of(c.at), c.places.index()
-	req.Date, req.Attempt, req.Cycle, req.Reason, req.Queue = r.Date, r.Attempt, r.Cycle, fold(r.Reason), r.Queue
-	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = r.BreaksSchema, r.SyncSasquatch, r.CriosDone
-	req.Applications, req.Hosts = r.Applications, r.Hosts
-	req.StartBridges, req.IntegrationTestingFollows = r.StartBridges, r.IntegrationTestingFollows
-	for i, ch := range r.Changed {
-		change := model.Change{Pos: c.places.of(c.at.with("changed", strconv.Itoa(i))), CSC: ch.CSC, Pinned: ch.Revision != nil}
-		if ch.Revision != nil {
-			change.Revision = *ch.Revision
-		}
-		req.Changed = append(req.Changed, change)
+	req.Pos, req.Places = c.places.of(c.at), c.places
+	req.Date, req.Cycle, req.Reason = f.text("date"), f.text("cycle"), f.prose("reason")
+	req.Attempt, _ = f.number("attempt")
+	req.Queue, _ = f.number("queue")
+	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = f.flag("breaksSchema"), f.flag("syncSasquatch"), f.flag("criosDone")
+	req.Applications, req.Hosts = f.texts("applications"), f.texts("hosts")
+	req.StartBridges, req.IntegrationTestingFollows = f.flag("startBridges"), f.flag("integrationTestingFollows")
+	for _, change := range f.structs("changed") {
+		revision, pinned := change.number("revision")
+		req.Changed = append(req.Changed, model.Change{
+			Pos: c.places.of(change.at), CSC: change.text("csc"), Pinned: pinned, Revision: revision,
+		})
 	}
-	for _, name := range c.names(c.at.with("branches")) {
-		branch := model.Branch{Repository: name}
-		c.decode(c.at.with("branches", name), &branch.Branch)
-		req.Branches = append(req.Branches, branch)
+	branches := c.at.with("branches")
+	for _, name := range c.names(branches) {
+		req.Branches = append(req.Branches, model.Branch{Repository: name, Branch: c.parts(branches).text(name)})
 	}
 }
 
@@ -158,11 +126,11 @@ func (c *requestCheck) cycle() {
 
 // revisions reads the revisions of a full upgrade.
 func (c *requestCheck) revisions() {
-	for _, name := range c.names(c.at.with("revisions")) {
-		one := c.at.with("revisions", name)
-		change := model.Change{Pos: c.places.of(one), CSC: name, Pinned: true}
-		c.decode(one, &change.Revision)
-		c.req.Revisions = append(c.req.Revisions, change)
+	revisions := c.at.with("revisions")
+	for _, name := range c.names(revisions) {
+		one := revisions.with(name)
+		revision, _ := c.parts(revisions).number(name)
+		c.req.Revisions = append(c.req.Revisions, model.Change{Pos: c.places.of(one), CSC: name, Pinned: true, Revision: revision})
 		if csc, ok := c.csc(one, c.subject+": revisions", name); ok && csc.Application == "" {
 			c.report(one, c.subject+": revisions", fmt.Sprintf("CSC %s runs on host %s and has no image of the cycle", name, csc.Host), "remove it")
 		}

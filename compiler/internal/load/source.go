@@ -11,8 +11,8 @@ import (
 	"slices"
 
 	"cuelang.org/go/cue"
+	"cuelang.org/go/cue/ast"
 	"cuelang.org/go/cue/build"
-	"cuelang.org/go/cue/cuecontext"
 	"cuelang.org/go/cue/load"
 	"cuelang.org/go/mod/modfile"
 	"cuelang.org/go/mod/module"
@@ -29,12 +29,18 @@ const (
 
 // source is one built CUE instance with the places in its files.
 type source struct {
-	input  string // what it is, for reports
-	value  cue.Value
-	places *places
+	input   string // what it is, for reports
+	value   cue.Value
+	found   map[string]cue.Value // below value, by path
+	ordered map[string][]string  // names of fields in their order, by path
+	places  *places
+	files   []*ast.File
+	schema  []*ast.File
+	leaves  map[model.Pos]string // strings and numbers, as the files have them; nil until one is asked for
 	// usable: it could be parsed and built, so that its parts can be looked at
 	// even if some of them are wrong.
 	usable   bool
+	valid    bool      // CUE has found nothing wrong
 	fallback model.Pos // for what CUE says without a place
 	fromGo   []Problem // found by checks in Go
 	cue      []cueProblem
@@ -55,7 +61,7 @@ var marker = cue.ParsePath("#follows")
 // read builds the files as one instance, which holds what is named, and
 // validates it. What is wrong stands in the source.
 func (p *project) read(input string, what kind, files []string) *source {
-	src := &source{input: input, places: newPlaces(p)}
+	src := &source{input: input, found: map[string]cue.Value{}, ordered: map[string][]string{}, places: newPlaces(p.naming)}
 	src.guard(func() { p.build(src, what, files) })
 	return src
 }
@@ -93,6 +99,7 @@ func (p *project) build(src *source, what kind, files []string) {
 		return
 	}
 	inst := p.instance(files)
+	src.files = inst.Files
 	for _, f := range inst.Files {
 		src.places.add(f)
 	}
@@ -100,22 +107,24 @@ func (p *project) build(src *source, what kind, files []string) {
 		src.addCUE(inst.Err)
 		return
 	}
-	schema := p.schema(inst)
+	schema := p.schemaOf(inst)
 	if schema.Err != nil {
 		src.addCUE(schema.Err)
 		return
 	}
-	src.places.learn(schema)
-	ctx := cuecontext.New()
-	src.value = ctx.BuildInstance(inst)
+	p.schema = schema
+	src.schema = schema.Files
+	src.value = p.context.BuildInstance(inst)
 	// The files say themselves that they follow the schema, so that the stock cue
 	// command checks them. Where they do not, they follow it all the same.
 	field := cue.ParsePath(what.field)
 	if v := src.value.LookupPath(field); v.Exists() && !v.LookupPath(marker).Exists() {
-		src.value = src.value.FillPath(field, ctx.BuildInstance(schema).LookupPath(cue.ParsePath(what.definition)))
+		src.value = src.value.FillPath(field, p.context.BuildInstance(schema).LookupPath(cue.ParsePath(what.definition)))
 	}
 	src.usable = true
-	if err := src.value.Validate(cue.Concrete(true)); err != nil {
+	err := src.value.Validate(cue.Concrete(true))
+	src.valid = err == nil
+	if err != nil {
 		src.addCUE(err)
 		// Where a reference leads nowhere, CUE builds nothing at all.
 		src.usable = src.value.LookupPath(field).Exists()
@@ -126,29 +135,47 @@ func (p *project) build(src *source, what kind, files []string) {
 // import path too.
 const schemaPackage = "schema"
 
-// schema returns the schema's package: the one that the instance imports, or one
-// loaded for an instance that imports none.
-func (p *project) schema(inst *build.Instance) *build.Instance {
+// schemaOf returns the schema's package: the one that the instance imports, or
+// one loaded before, or now, for an instance that imports none.
+func (p *project) schemaOf(inst *build.Instance) *build.Instance {
 	for _, imported := range inst.Imports {
 		if imported.Dir == filepath.Join(p.root, schemaPackage) {
 			return imported
 		}
 	}
-	return p.instance([]string{"./" + schemaPackage})
+	if p.schema != nil {
+		return p.schema
+	}
+	return p.load([]string{"./" + schemaPackage}, true)
 }
 
-// instance loads the files, or a folder, as one package.
+// instance loads the files as one package. If they import the schema and nothing
+// else, that is not loaded again.
 func (p *project) instance(files []string) *build.Instance {
+	if p.schema != nil {
+		inst := p.load(files, false)
+		if inst.Err == nil && slices.Equal(inst.ImportPaths, []string{p.schema.ImportPath}) {
+			inst.Imports = []*build.Instance{p.schema}
+			return inst
+		}
+	}
+	return p.load(files, true)
+}
+
+// load loads the files, or a folder, as one package, with or without what it
+// imports.
+func (p *project) load(files []string, imports bool) *build.Instance {
 	overlay := make(map[string]load.Source, len(p.overlay))
 	for path, text := range p.overlay {
 		overlay[path] = load.FromString(text)
 	}
 	insts := load.Instances(files, &load.Config{
-		Dir:        p.root,
-		ModuleRoot: p.root,
-		Overlay:    overlay,
-		Registry:   offline{},
-		Env:        []string{},
+		Dir:         p.root,
+		ModuleRoot:  p.root,
+		Overlay:     overlay,
+		Registry:    offline{},
+		Env:         []string{},
+		SkipImports: !imports,
 	})
 	return insts[0] // arguments that are files give one instance
 }

@@ -24,22 +24,12 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// Places says where the fields of a source are written, by their paths from the
-// top of the file.
-type Places map[string]Pos
-
-// Key is a field's path as a key of Places; no label holds a NUL.
-func Key(path ...string) string { return strings.Join(path, "\x00") }
-
-// At returns where a field is written. For one that is not written itself, since
-// it comes from a reference or a default, it is the closest field around it.
-func (p Places) At(path ...string) Pos {
-	for n := len(path); n > 0; n-- {
-		if pos, ok := p[Key(path[:n]...)]; ok {
-			return pos
-		}
-	}
-	return Pos{}
+// Places says where the fields of a source are written.
+type Places interface {
+	// At returns where the field with a path from the top of the file is written.
+	// For one that is not written itself, since it comes from a reference or a
+	// default, it is the closest field around it.
+	At(path ...string) Pos
 }
 
 // Site is one of the observatory's sites.
@@ -297,10 +287,11 @@ type Branch struct{ Repository, Branch string }
 // CSC returns the named CSC of the site.
 func (s *Site) CSC(name string) (*CSC, bool) {
 	component, index, _ := strings.Cut(name, ":")
-	n, _ := strconv.Atoi(index) // 0 where it is none; the whole name decides
+	n, err := strconv.Atoi(index)
+	speaks := component != "" && err == nil && strconv.Itoa(n) == index
 	for i := range s.CSCs {
 		c := &s.CSCs[i]
-		if (c.Component == "" || c.Component == component && c.Index == n) && c.Name() == name {
+		if speaks && c.Component == component && c.Index == n || c.Component == "" && c.Job == name {
 			return c, true
 		}
 	}

@@ -31,6 +31,7 @@ const (
 type builder struct {
 	site     *model.Site
 	req      *model.Request
+	cscs     map[string]*model.CSC // of the site, by name
 	plan     *plan.Plan
 	problems []Problem
 
@@ -44,6 +45,12 @@ func (b *builder) subject() string { return fmt.Sprintf("upgrade %q", b.req.Type
 
 func (b *builder) refuse(pos model.Pos, remedy, format string, args ...any) {
 	b.problems = append(b.problems, Problem{pos, b.subject(), fmt.Sprintf(format, args...), remedy})
+}
+
+// csc returns the named CSC of the site.
+func (b *builder) csc(name string) (*model.CSC, bool) {
+	c, ok := b.cscs[name]
+	return c, ok
 }
 
 // summit tells whether the numbers that hold for the summit alone apply.
@@ -153,7 +160,7 @@ func (b *builder) principalsOf(d plan.Doer) []string {
 	var out []string
 	cscs := func(names ...string) {
 		for _, n := range names {
-			if c, ok := b.site.CSC(n); ok {
+			if c, ok := b.csc(n); ok {
 				out = union(out, []string{c.Principal})
 			}
 		}
@@ -176,8 +183,8 @@ func (b *builder) principalsOf(d plan.Doer) []string {
 		}
 	case *plan.SSH:
 		host(a.Host)
-		for _, c := range b.site.CSCs {
-			if c.Host == a.Host {
+		for i := range b.site.CSCs {
+			if c := &b.site.CSCs[i]; c.Host == a.Host {
 				cscs(c.Name())
 			}
 		}

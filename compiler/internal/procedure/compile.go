@@ -24,13 +24,16 @@ type Problem struct {
 // instead where the request asks for what the procedure does not allow, all of
 // them together.
 func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
-	b := &builder{site: site, req: req, plan: &plan.Plan{
+	b := &builder{site: site, req: req, cscs: map[string]*model.CSC{}, plan: &plan.Plan{
 		Format:  plan.Format,
 		Site:    site.Name,
 		Type:    plan.Type(req.Type),
 		Upgrade: upgrade(req),
 		Targets: targets(site),
 	}}
+	for i := range site.CSCs {
+		b.cscs[site.CSCs[i].Name()] = &site.CSCs[i]
+	}
 	b.scope()
 	if len(b.problems) > 0 {
 		return nil, b.problems

@@ -104,7 +104,7 @@ func (b *builder) compatibility(id, title, expect, set string, source ...string)
 func (b *builder) clusterAndServices() []string {
 	var out []string
 	for _, name := range b.speaking(b.down) {
-		if c, ok := b.site.CSC(name); ok && !c.Bridge {
+		if c, ok := b.csc(name); ok && !c.Bridge {
 			out = append(out, name)
 		}
 	}

@@ -76,7 +76,7 @@ func (b *builder) deleteJobsOf() {
 	b.deleteConcerned(s)
 	var names []string
 	for _, csc := range b.down {
-		if c, ok := b.site.CSC(csc); ok && c.Job != "" {
+		if c, ok := b.csc(csc); ok && c.Job != "" {
 			names = append(names, csc)
 		}
 	}

@@ -31,7 +31,7 @@ func (b *builder) deleteJobs(id, title, namespace, selector string, cscs []strin
 func (b *builder) deleteAllJobs(s *stage) {
 	first := ""
 	if plan.Type(b.req.Type) == plan.Recovery {
-		if c, ok := b.site.CSC(watcher); ok && c.Job != "" {
+		if c, ok := b.csc(watcher); ok && c.Job != "" {
 			first = s.add(b.deleteJobs("watcher", "Delete the Watcher's Job, before all others", b.namespace(c), "csc-name="+c.CSCName, []string{watcher}, "P18", "P44"))
 		}
 	}
@@ -61,7 +61,7 @@ func (b *builder) deleteAllJobs(s *stage) {
 }
 
 func (b *builder) runsIn(csc, application string) bool {
-	c, ok := b.site.CSC(csc)
+	c, ok := b.csc(csc)
 	return ok && c.Application == application
 }
 
@@ -69,7 +69,7 @@ func (b *builder) runsIn(csc, application string) bool {
 func (b *builder) classes(cscs []string) string {
 	var classes []string
 	for _, name := range cscs {
-		c, _ := b.site.CSC(name)
+		c, _ := b.csc(name)
 		classes = union(classes, []string{c.CSCClass})
 	}
 	slices.Sort(classes)
@@ -82,7 +82,7 @@ func (b *builder) classes(cscs []string) string {
 func (b *builder) deleteConcerned(s *stage) {
 	done := map[string]bool{}
 	for _, name := range b.down {
-		c, _ := b.site.CSC(name)
+		c, _ := b.csc(name)
 		if c.Job == "" || done[name] {
 			continue
 		}

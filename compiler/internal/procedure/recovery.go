@@ -88,7 +88,7 @@ func (b *builder) startCRIOs() {
 			for _, csc := range svc.CSCs {
 				all = append(all, csc)
 				last = s.add(after(b.awaitStates(slug(csc), csc+" comes up", []string{csc}, func(string) []string {
-					c, _ := b.site.CSC(csc)
+					c, _ := b.csc(csc)
 					return union([]string{comesUp(c)}, []string{b.expected(c)})
 				}, limitComeUp, "P37", "P45"), last))
 				k, ok := b.protected(csc)
@@ -116,7 +116,7 @@ func (b *builder) restartHosts() {
 		last := b.restart(s, h, "P46")
 		cscs := cscsOn(h)
 		s.add(after(b.awaitStates(slug(h.Name+" up"), fmt.Sprintf("%s: its CSCs come up", h.Name), cscs, func(csc string) []string {
-			c, _ := b.site.CSC(csc)
+			c, _ := b.csc(csc)
 			return []string{comesUp(c)}
 		}, limitComeUp, "P37", "P46"), last))
 	}

@@ -93,7 +93,7 @@ func (b *builder) scopeIncremental() {
 	concerned := map[string]bool{watcher: true}
 	hosts := map[string]bool{}
 	for _, change := range b.req.Changed {
-		c, ok := b.site.CSC(change.CSC)
+		c, ok := b.csc(change.CSC)
 		if !ok {
 			b.unknownCSC(change)
 			continue
@@ -148,7 +148,7 @@ func (b *builder) sameCycle() {
 
 // revise notes the revision of a CSC in the cluster.
 func (b *builder) revise(change model.Change) {
-	c, ok := b.site.CSC(change.CSC)
+	c, ok := b.csc(change.CSC)
 	switch {
 	case !ok:
 		b.unknownCSC(change)
@@ -235,7 +235,7 @@ func (b *builder) queues() []string {
 func (b *builder) selectDown(keep func(*model.CSC) bool) []string {
 	var out []string
 	for _, name := range b.down {
-		if c, ok := b.site.CSC(name); ok && keep(c) {
+		if c, ok := b.csc(name); ok && keep(c) {
 			out = append(out, name)
 		}
 	}
@@ -247,7 +247,7 @@ func (b *builder) doubtsAbout(cscs []string) []string {
 	var texts []string
 	about := map[string][]string{}
 	for _, name := range cscs {
-		c, ok := b.site.CSC(name)
+		c, ok := b.csc(name)
 		if !ok || c.Doubt == "" {
 			continue
 		}

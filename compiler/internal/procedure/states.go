@@ -160,7 +160,7 @@ func (b *builder) queuesDown(source ...string) plan.Step {
 func (b *builder) watch(id, title string, cscs []string) {
 	s := b.stage(id, title, "P13", "P38")
 	up := s.add(b.awaitStates("up", "Every CSC comes up in its state", cscs, func(name string) []string {
-		c, _ := b.site.CSC(name)
+		c, _ := b.csc(name)
 		return []string{comesUp(c)}
 	}, limitComeUp, "P37", "P39"))
 	s.add(after(b.report(cscs), up))
@@ -185,7 +185,7 @@ func (b *builder) report(cscs []string) plan.Step {
 // ofPrincipal returns those of the CSCs that a principal answers for.
 func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 	return slices.DeleteFunc(slices.Clone(cscs), func(name string) bool {
-		c, ok := b.site.CSC(name)
+		c, ok := b.csc(name)
 		return !ok || c.Principal != principal
 	})
 }
@@ -236,7 +236,7 @@ func (b *builder) enable(cscs []string, source string) {
 		s.Doubts = append(s.Doubts, b.site.States.Notes...)
 	}
 	step := b.awaitStates("seen", "Every CSC is in the state that it ends in", seen, func(name string) []string {
-		c, _ := b.site.CSC(name)
+		c, _ := b.csc(name)
 		if b.enablesAll() && !slices.Contains(cscs, name) {
 			return []string{comesUp(c)} // the others follow after the testing (P55)
 		}
@@ -281,7 +281,7 @@ func (b *builder) seenAgain() []string {
 func (b *builder) speaking(cscs []string) []string {
 	var out []string
 	for _, name := range cscs {
-		if c, ok := b.site.CSC(name); ok && c.Component != "" {
+		if c, ok := b.csc(name); ok && c.Component != "" {
 			out = append(out, name)
 		}
 	}

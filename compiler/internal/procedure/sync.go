@@ -171,7 +171,7 @@ func (b *builder) deployConcerned() {
 func (b *builder) resources(cscs []string) []plan.Resource {
 	var out []plan.Resource
 	for _, name := range cscs {
-		c, _ := b.site.CSC(name)
+		c, _ := b.csc(name)
 		ns := b.namespace(c)
 		out = append(out, plan.Resource{Group: "batch", Kind: "Job", Namespace: ns, Name: c.Job})
 		for _, suffix := range []string{"configfile", "entrypoint", "obsenv-configfile"} {

@@ -20,14 +20,14 @@ func (b *builder) testChanged() {
 		"See in Kafdrop, or in the log of the schema-registry pod in namespace "+b.site.Targets.RegistryNamespace+", that all new topics were created.", nil, nil, "P49"))
 	var cycled []string
 	for _, change := range b.req.Changed {
-		c, _ := b.site.CSC(change.CSC)
+		c, _ := b.csc(change.CSC)
 		if c.Component != "" && c.Job != "" && c.Component != scriptQueue && c.Name() != watcher {
 			cycled = append(cycled, c.Name())
 		}
 	}
 	last := topics
 	for _, csc := range cycled {
-		c, _ := b.site.CSC(csc)
+		c, _ := b.csc(csc)
 		up := b.setState(slug(csc+" enabled"), csc+" to ENABLED, without FAULT", plan.Enabled, []string{csc}, 0, "P49")
 		last = s.add(after(up, last))
 		down := b.setState(slug(csc+" standby"), csc+" back to STANDBY, without FAULT", plan.Standby, []string{csc}, 0, "P49")
@@ -51,7 +51,7 @@ func (b *builder) testChanged() {
 // affects tells whether the upgrade changed a component of the telescope.
 func (b *builder) affects(seq model.TestSequence) bool {
 	return slices.ContainsFunc(b.req.Changed, func(change model.Change) bool {
-		c, ok := b.site.CSC(change.CSC)
+		c, ok := b.csc(change.CSC)
 		return ok && (slices.Contains(seq.Telescope, c.Application) || slices.Contains(seq.Telescope, c.Name()))
 	})
 }
