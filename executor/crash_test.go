@@ -310,9 +310,12 @@ func TestJournalGuards(t *testing.T) {
 	refused("no --resume", "not finished")
 	refused("another digest", "another plan", resumed, func(o *Options) { o.Digest = strings.Repeat("cd", 32) })
 	refused("a rehearsal on a real journal", "a rehearsal", resumed, func(o *Options) { o.SiteMap = "/x/map.json" })
-	b.lease.holder = "another"
+	if h := b.lease.holder; h.Plan != "plan.json" || h.Operator != "Ana" || h.Digest != b.options().Digest {
+		t.Errorf("the Lease names %+v", h)
+	}
+	b.lease.holder = Holder{RunID: "another"}
 	refused("the Lease is another's", "Lease", resumed)
-	b.lease.holder = ""
+	b.lease.holder = Holder{}
 	if n := len(b.world.effects); n != 1 {
 		t.Errorf("%d effects", n)
 	}

@@ -17,8 +17,9 @@ import (
 // acquires it again. It keeps two careful operators apart, no more; the lock on
 // the journal keeps apart two executors of one run.
 type Lease interface {
-	// Acquire returns a [*cluster.HeldError] where another run has it.
-	Acquire(ctx context.Context, runID, digest, operator string) error
+	// Acquire makes the Lease the run's; another run that has it is a
+	// [*cluster.HeldError].
+	Acquire(ctx context.Context, run Holder) error
 	Release(ctx context.Context, runID string) error
 }
 
@@ -36,8 +37,8 @@ type clusterLease struct {
 	namespace, name string
 }
 
-func (l clusterLease) Acquire(ctx context.Context, runID, digest, operator string) error {
-	return l.cluster.AcquireLease(ctx, l.namespace, l.name, cluster.Holder{Digest: digest, RunID: runID, Operator: operator})
+func (l clusterLease) Acquire(ctx context.Context, run Holder) error {
+	return l.cluster.AcquireLease(ctx, l.namespace, l.name, run)
 }
 
 func (l clusterLease) Release(ctx context.Context, runID string) error {
@@ -51,7 +52,7 @@ func (r *run) acquire() error {
 	if r.o.Lease == nil {
 		return nil
 	}
-	err := r.o.Lease.Acquire(r.ctx, r.state.Run.ID, r.o.Digest, r.o.Name)
+	err := r.o.Lease.Acquire(r.ctx, Holder{Plan: r.o.PlanFile, Digest: r.o.Digest, RunID: r.state.Run.ID, Operator: r.o.Name})
 	var held *cluster.HeldError
 	switch {
 	case err == nil:

@@ -42,7 +42,7 @@ func (r *run) askIf(ctx context.Context, wanted func() bool, question func(conte
 		return operator.Answer{}, errEnding
 	}
 	q := question(ctx)
-	a, err := r.o.Operator.Ask(ctx, q)
+	a, err := r.put(ctx, q)
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return operator.Answer{}, errEnding
@@ -50,14 +50,23 @@ func (r *run) askIf(ctx context.Context, wanted func() bool, question func(conte
 		r.stop(halt{end: Halted, err: err})
 		return operator.Answer{}, err
 	}
+	return a, r.answered(q, a)
+}
+
+// put asks the operator, and makes sure that the answer is one of the
+// question's.
+func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	a, err := r.o.Operator.Ask(ctx, q)
+	if err != nil {
+		return operator.Answer{}, err
+	}
 	if err := allowed(q, a); err != nil {
-		r.stop(halt{end: Halted, err: err})
 		return operator.Answer{}, err
 	}
 	if a.By == "" {
 		a.By = r.o.Name
 	}
-	return a, r.answered(q, a)
+	return a, nil
 }
 
 func allowed(q operator.Question, a operator.Answer) error {
@@ -77,16 +86,26 @@ func allowed(q operator.Question, a operator.Answer) error {
 	return nil
 }
 
+// answerTo is an answer as the journal keeps it: with what was asked, and what
+// was shown or, where it was answered beforehand, stood to be shown: csu's
+// reading, and whose agreement a yes confirms.
+func answerTo(q operator.Question, a operator.Answer) *journal.Answer {
+	shown := q.Reading
+	if len(q.Principals) > 0 {
+		shown = strings.TrimSpace(shown + "\nA yes confirms that these have agreed: " + strings.Join(q.Principals, ", ") + ".")
+	}
+	return &journal.Answer{
+		Topic: string(q.Topic), Text: q.Text, Shown: shown,
+		Choice: string(a.Choice), Reason: a.Reason, By: a.By, Via: a.Via,
+	}
+}
+
 // answered records an answer and has it take effect.
 func (r *run) answered(q operator.Question, a operator.Answer) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, err := r.recordLocked(journal.Record{
-		Event: journal.Answered, Stage: q.Stage, Step: q.Step,
-		Answer: &journal.Answer{
-			Topic: string(q.Topic), Text: q.Text, Shown: q.Reading,
-			Choice: string(a.Choice), Reason: a.Reason, By: a.By, Via: a.Via,
-		},
+		Event: journal.Answered, Stage: q.Stage, Step: q.Step, Answer: answerTo(q, a),
 	})
 	if err != nil {
 		return err

@@ -54,6 +54,9 @@ type Options struct {
 	// anything was begun is refused.
 	Resume bool
 	Clock  *clock.Clock
+	// Confirm has [Abort] show what it is about to do, and ask, before it does or
+	// records anything. Without it whoever calls has asked.
+	Confirm bool
 	// Stop, when it is closed, has the run start nothing more, let finish what
 	// runs, and end resumable. The end of the context leaves at once.
 	Stop <-chan struct{}
@@ -108,29 +111,10 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := r.guard(); err != nil {
 		return Result{}, err
 	}
+	go r.watch()
 	if err := r.open(); err != nil {
 		return Result{}, err
 	}
-	return r.finish(r.drive())
-}
-
-// Abort gives up the run in the journal: its final steps are run, what is in
-// doubt is left so, and the journal is closed. Where a final step fails, the
-// journal stays open and Abort can be repeated. The errors are those of [Run].
-func Abort(ctx context.Context, o Options) (Result, error) {
-	o.Resume, o.Until = true, ""
-	r, err := newRun(ctx, o)
-	if err != nil {
-		return Result{}, err
-	}
-	defer r.cancel(nil)
-	if err := r.guard(); err != nil {
-		return Result{}, err
-	}
-	if err := r.open(); err != nil {
-		return Result{}, err
-	}
-	r.giveUp = true
 	return r.finish(r.drive())
 }
 
@@ -143,7 +127,8 @@ type run struct {
 	changed chan struct{} // wakes the scheduler
 	stages  map[string]*plan.Stage
 	leased  bool
-	giveUp  bool // this is csu abort
+	giveUp  bool            // this is csu abort
+	agreed  *journal.Answer // to the giving up; nil where it was not asked
 
 	mu      sync.Mutex // guards what follows
 	journal *journal.Journal
@@ -224,6 +209,11 @@ func (r *run) open() error {
 	if err := r.resumable(); err != nil {
 		return errors.Join(err, j.Close())
 	}
+	if r.giveUp && r.o.Confirm {
+		if err := r.agree(); err != nil {
+			return errors.Join(err, j.Close())
+		}
+	}
 	again := journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID)}
 	if torn != "" {
 		again.Text = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
@@ -298,7 +288,6 @@ func (r *run) me(id string) *journal.Run {
 // drive goes through the stages and the final steps. What stops it on its way is
 // in r.halt when it returns.
 func (r *run) drive() error {
-	go r.watch()
 	if err := r.acquire(); err != nil {
 		return err
 	}
@@ -316,6 +305,11 @@ func (r *run) drive() error {
 	}
 	if r.giveUp && !r.aborting() {
 		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", r.o.Name)}); err != nil {
+			return err
+		}
+	}
+	if r.agreed != nil {
+		if err := r.record(journal.Record{Event: journal.Answered, Answer: r.agreed}); err != nil {
 			return err
 		}
 	}

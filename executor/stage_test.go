@@ -167,7 +167,7 @@ func TestStepConsentAndDoubt(t *testing.T) {
 		t.Errorf("asked %+v", q)
 	}
 	for _, r := range b.records() {
-		if r.Answer != nil && r.Answer.Topic == string(operator.StepConsent) && (r.Answer.Shown != "12 namespaces" || r.Answer.By != "Ana" || r.Answer.Via != "terminal") {
+		if r.Answer != nil && r.Answer.Topic == string(operator.StepConsent) && (r.Answer.Shown != "12 namespaces\nA yes confirms that these have agreed: Nublado users." || r.Answer.By != "Ana" || r.Answer.Via != "terminal") {
 			t.Errorf("recorded %+v", r.Answer)
 		}
 	}

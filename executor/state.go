@@ -264,9 +264,7 @@ func (st *StepState) check(r *journal.Record) error {
 	case journal.NotBegun:
 		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
 	case journal.Noted, journal.Outcome, journal.Doubtful:
-		// An action that asks may have been told, while it ran, that a person has
-		// done it, or has skipped it.
-		fits = r.Attempt == st.Attempt && r.Attempt > 0 && (st.Phase.Open() || st.By != "")
+		fits = st.Phase.Open() && r.Attempt == st.Attempt
 	case journal.Confirmed:
 		fits = st.Phase == ByHand
 	case journal.NotNeeded:
@@ -280,17 +278,21 @@ func (st *StepState) check(r *journal.Record) error {
 	return nil
 }
 
-// checkAnswer keeps a step that is in doubt from being started again.
+// checkAnswer keeps a step that is in doubt from being started again, and one
+// that is under way, in doubt or finished from being taken for something else.
 func (st *StepState) checkAnswer(r *journal.Record) error {
-	switch choice := operator.Choice(r.Answer.Choice); choice {
+	fits := true
+	choice := operator.Choice(r.Answer.Choice)
+	switch choice {
 	case operator.Retry:
-		if st.Phase != Failed && st.Phase != NotDone {
-			return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
-		}
+		fits = st.Phase == Failed || st.Phase == NotDone
+	case operator.ByHand, operator.Skip:
+		fits = !st.Phase.Open() && !st.Phase.Finished()
 	case operator.Happened, operator.NotHappened:
-		if !st.Phase.Open() {
-			return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
-		}
+		fits = st.Phase.Open()
+	}
+	if !fits {
+		return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
 	}
 	return nil
 }
@@ -405,9 +407,6 @@ func (st *StepState) apply(r *journal.Record) {
 // conclude takes in what an attempt came to.
 func (st *StepState) conclude(r *journal.Record) {
 	verdict := action.Verdict(r.Verdict)
-	if st.Phase.Finished() && verdict != action.Done {
-		return // the operator skipped it, or did it by hand, while it ran
-	}
 	st.Text = r.Text
 	switch {
 	case verdict == action.Done:

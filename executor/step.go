@@ -124,7 +124,7 @@ func (r *run) started(a *action.Attempt, n int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	step := a.Step
-	if !r.mayStartLocked(step) || r.state.Steps[step.ID].Phase.Finished() {
+	if !r.mayStartLocked(step) {
 		return false
 	}
 	rec, err := r.recordLocked(journal.Record{
@@ -157,10 +157,6 @@ func reports(step *plan.Step) bool { return step.OnFailure == plan.Report && !fi
 // notBegun records that an attempt could not begin.
 func (r *run) notBegun(step *plan.Step, n int, cause error) {
 	r.mu.Lock()
-	if phase := r.state.Steps[step.ID].Phase; phase.Finished() {
-		r.mu.Unlock()
-		return // the operator has skipped it meanwhile
-	}
 	rec := journal.Record{
 		Event: journal.NotBegun, Stage: stageOf(step), Step: step.ID, Attempt: n,
 		Text: cause.Error(), Reported: reports(step),
@@ -258,8 +254,6 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 	switch phase {
 	case Done:
 		r.tellStep(operator.StepDone, step, "%s", f.Text)
-	case Skipped, ByHand:
-		r.tellStep(operator.StepSkipped, step, "%s: %s", phase, f.Text)
 	default:
 		r.tellStep(operator.StepFailed, step, "%s", f.Text)
 	}

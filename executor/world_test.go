@@ -358,21 +358,21 @@ func message(channel string) plan.Doer { return &plan.Announce{Channel: channel,
 
 type fakeLease struct {
 	mu      sync.Mutex
-	holder  string
+	holder  Holder
 	fail    error
 	history []string
 }
 
-func (l *fakeLease) Acquire(_ context.Context, runID, _, _ string) error {
+func (l *fakeLease) Acquire(_ context.Context, run Holder) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
 		return l.fail
 	}
-	if l.holder != "" && l.holder != runID {
+	if l.holder.RunID != "" && l.holder.RunID != run.RunID {
 		return errors.New("held by another run")
 	}
-	l.holder = runID
+	l.holder = run
 	l.history = append(l.history, "acquired")
 	return nil
 }
@@ -380,10 +380,10 @@ func (l *fakeLease) Acquire(_ context.Context, runID, _, _ string) error {
 func (l *fakeLease) Release(_ context.Context, runID string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.holder != runID {
-		return fmt.Errorf("released by %q, held by %q", runID, l.holder)
+	if l.holder.RunID != runID {
+		return fmt.Errorf("released by %q, held by %q", runID, l.holder.RunID)
 	}
-	l.holder = ""
+	l.holder = Holder{}
 	l.history = append(l.history, "released")
 	return nil
 }

@@ -71,18 +71,22 @@ func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
 type asker struct {
 	name     string   // the operator's
 	consents []string // stages, or "all"
+	abort    bool     // the run may be given up
 	file     string
 	answers  []prepared
-	screen   operator.Operator
+	screen   *screen
 	attended bool // there is a terminal
 }
 
-// Ask implements [operator.Operator].
+// Ask implements [operator.Operator]. What was answered beforehand is shown
+// nevertheless: who reads along sees what was agreed to, and with whom.
 func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	if ans, ok := a.beforehand(q); ok {
+		a.screen.show(q, fmt.Sprintf("Answered %s: %s.", ans.Via, ans.Choice))
 		return ans, nil
 	}
 	if !a.attended {
+		a.screen.show(q, "There is no terminal to ask at.")
 		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}
 	}
 	return a.screen.Ask(ctx, q)
@@ -91,13 +95,22 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 // Tell implements [operator.Operator].
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
+// beforehand returns the answer that was given before the question came up; its
+// Via says so, and by what.
 func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
-	decides := q.Topic == operator.Failed || q.Topic == operator.InDoubt
-	if slices.Contains(a.consents, "all") && !decides {
-		return operator.Answer{Choice: operator.Yes, By: a.name, Via: "--consent all"}, true
+	given := func(c operator.Choice, reason, by string) (operator.Answer, bool) {
+		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: "beforehand, by " + by}, true
 	}
-	if q.Topic == operator.StageConsent && slices.Contains(a.consents, q.Stage) {
-		return operator.Answer{Choice: operator.Yes, By: a.name, Via: "--consent"}, true
+	switch {
+	case q.Topic == operator.GivingUp:
+		if a.abort {
+			return given(operator.Abort, "", "--yes")
+		}
+		return operator.Answer{}, false
+	case slices.Contains(a.consents, "all") && q.Topic != operator.Failed && q.Topic != operator.InDoubt:
+		return given(operator.Yes, "", "--consent all")
+	case slices.Contains(a.consents, q.Stage) && q.Topic == operator.StageConsent:
+		return given(operator.Yes, "", "--consent "+q.Stage)
 	}
 	at := q.Step
 	if at == "" {
@@ -105,7 +118,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	}
 	for _, p := range a.answers {
 		if p.At == at && p.Topic == q.Topic && slices.Contains(q.Choices, p.Choice) {
-			return operator.Answer{Choice: p.Choice, Reason: p.Reason, By: a.name, Via: a.file}, true
+			return given(p.Choice, p.Reason, a.file)
 		}
 	}
 	return operator.Answer{}, false
@@ -116,6 +129,8 @@ func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
 		return fmt.Sprintf("--consent %s, or run csu in a terminal", q.Stage)
+	case operator.GivingUp:
+		return "--yes, or run csu in a terminal"
 	case operator.Failed, operator.InDoubt:
 		return "csu a terminal: this is decided by somebody who looks"
 	}

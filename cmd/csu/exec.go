@@ -31,6 +31,7 @@ type runFlags struct {
 	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
 	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	Uncommitted bool     `help:"Run the plan although its bytes are not those of HEAD."`
+	abort       bool     // the run is to be given up: csu abort --yes
 }
 
 type execCommand struct {
@@ -191,7 +192,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
-		Operator: &asker{name: name, consents: flags.Consent, file: flags.Answers, answers: answers, screen: view, attended: c.terminal},
+		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: answers, screen: view, attended: c.terminal},
 		Stop:     c.signals(cancel),
 		Lease:    executor.NewLease(l.plan, systems),
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// questionText is a question as it is printed, wrapped to the width.
+// questionText is a question as it is printed, wrapped to the width. Without
+// choices it is only told.
 func questionText(q operator.Question, width int) string {
 	at := fmt.Sprintf("stage %q", q.Stage)
 	switch {
@@ -38,7 +39,9 @@ func questionText(q operator.Question, width int) string {
 		indent := strings.Repeat(" ", len(choice))
 		choices = append(choices, choice+strings.TrimPrefix(wrap(indent, meaning(q.Topic, c), width), indent))
 	}
-	parts = append(parts, strings.Join(choices, "\n"))
+	if len(choices) > 0 {
+		parts = append(parts, strings.Join(choices, "\n"))
+	}
 	return strings.Join(parts, "\n\n")
 }
 
@@ -52,6 +55,7 @@ var heading = map[operator.Topic]string{
 	operator.QueuePaused:  "A ScriptQueue is paused:",
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
+	operator.GivingUp:     "The upgrade is about to be given up for good.",
 }
 
 // evidence names what a question's reading is, by its topic.
@@ -63,6 +67,7 @@ var evidence = map[operator.Topic]string{
 	operator.QueuePaused: "What is in the queue now",
 	operator.Failed:      "What a person would do",
 	operator.InDoubt:     "What csu could find out",
+	operator.GivingUp:    "What that does",
 }
 
 // meaning says what a choice does, so that nobody has to know it at night.
@@ -86,6 +91,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Manual:       "it is not done; " + asks,
 			operator.Handover:     "they have not been told; " + asks,
 			operator.QueuePaused:  "leave it paused; " + asks,
+			operator.GivingUp:     "leave the run as it is; it can be resumed",
 		}[t]
 	case operator.Retry:
 		return "do this step again"

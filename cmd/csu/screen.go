@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -189,11 +190,11 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		a := operator.Answer{Choice: choice, By: s.name, Via: "terminal"}
 		switch choice {
 		case operator.Skip:
-			if a.Reason, err = s.readLine(ctx, "Why is it left out? "); err != nil {
+			if a.Reason, err = s.readReason(ctx); err != nil {
 				return operator.Answer{}, err
 			}
-			if a.Reason = strings.TrimSpace(a.Reason); a.Reason == "" {
-				s.say("Skipping wants a reason, which the journal keeps.")
+			if a.Reason == "" {
+				s.say("Nothing was left out.")
 				continue
 			}
 		case operator.Abort:
@@ -210,10 +211,36 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	}
 }
 
+// readReason asks why a step is left out, once more where nothing is typed, and
+// returns "" where that is all there is to say.
+func (s *screen) readReason(ctx context.Context) (string, error) {
+	for again := false; ; again = true {
+		line, err := s.readLine(ctx, "Why is it left out? ")
+		if line = strings.TrimSpace(line); line != "" || again || err != nil {
+			return line, err
+		}
+		s.say("The journal keeps the reason: whoever looks at this run later can't tell otherwise whether the step was not needed or was forgotten. An empty line once more leads back to the choices.")
+	}
+}
+
+// show prints a question that is not put here, and what became of it.
+func (s *screen) show(q operator.Question, note string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hide()
+	defer s.draw()
+	width := s.width
+	if !s.terminal {
+		width = math.MaxInt // as it is, for those who search it
+	}
+	q.Choices = nil
+	fmt.Fprintf(s.out, "\n%s\n%s\n", questionText(q, width), wrap("  ", note, width))
+}
+
 func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fmt.Fprintf(s.out, format+"\n", args...)
+	fmt.Fprintln(s.out, wrap("", fmt.Sprintf(format, args...), s.width))
 }
 
 // errNoAnswer says that the terminal was closed while csu asked.

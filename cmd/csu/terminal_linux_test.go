@@ -66,9 +66,13 @@ func TestTerminalFailure(t *testing.T) {
 	s.types(t, "skip\n")
 	s.reads(t, "Why is it left out?")
 	s.types(t, " \n")
-	s.reads(t, "Skipping wants a reason", prompt)
+	s.reads(t, "The journal keeps the reason", "Why is it left out?")
+	s.types(t, "\n")
+	s.reads(t, "Nothing was left out. "+prompt)
 	s.types(t, "sk\n")
 	s.reads(t, "Why is it left out?")
+	s.types(t, "\n")
+	s.reads(t, "The journal keeps the reason", "Why is it left out?")
 	s.types(t, "stopped at the rack\n")
 	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Your consent is asked to stage "jobs"`, at)
 	s.types(t, "no\n")
@@ -112,6 +116,40 @@ func TestTerminalAbort(t *testing.T) {
 	s.types(t, "abort\n")
 	s.wantExit(t, exitComplete)
 	s.reads(t, "The upgrade was given up, and its journal is closed.")
+	if got := r.state(t).Ended; got != executor.GivenUp {
+		t.Errorf("the run has ended as %q", got)
+	}
+}
+
+// TestTerminalAbortCommand: csu abort shows what it will do, and asks.
+func TestTerminalAbortCommand(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t), "--until", "begin"))
+	s.wantExit(t, exitComplete)
+	before := r.state(t).Records
+	for _, x := range []struct {
+		keys, says string
+		code       int
+	}{
+		{"2\n", "Nothing was given up, and nothing was changed.", exitFailed},
+		{"\x03", "nothing was given up, and nothing was changed.", exitInterrupted},
+		{"1\n", "The upgrade was given up, and its journal is closed.", exitComplete},
+	} {
+		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
+		s.reads(t, "The upgrade is about to be given up for good.", "What that does: No final step has to run.",
+			"1 abort give the upgrade up for good", "2 no leave the run as it is; it can be resumed", "1 abort, 2 no >")
+		s.types(t, x.keys)
+		if x.code == exitComplete {
+			s.reads(t, "Type abort once more to confirm:")
+			s.types(t, "abort\n")
+		}
+		s.wantExit(t, x.code)
+		s.reads(t, x.says)
+		if state := r.state(t); x.code != exitComplete && state.Records != before {
+			t.Errorf("after %q the journal has %d records, not %d", x.keys, state.Records, before)
+		}
+	}
 	if got := r.state(t).Ended; got != executor.GivenUp {
 		t.Errorf("the run has ended as %q", got)
 	}

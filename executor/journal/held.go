@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -25,12 +26,10 @@ func Held(name string) (bool, error) {
 		return recordedProcessRuns(name)
 	}
 	defer locks.Close()
-	inode := fmt.Sprintf(":%d", stat.Ino)
 	lines := bufio.NewScanner(locks)
 	for lines.Scan() {
-		// "7: FLOCK  ADVISORY  WRITE 3112 fe:00:1837 0 EOF"; a line with "->" waits.
-		f := strings.Fields(lines.Text())
-		if len(f) >= 6 && f[1] == "FLOCK" && f[3] == "WRITE" && strings.HasSuffix(f[5], inode) {
+		pid, device, inode := lockOf(lines.Text())
+		if inode == fmt.Sprint(stat.Ino) && (device == deviceOf(uint64(stat.Dev)) || hasOpen(pid, info)) {
 			return true, nil
 		}
 	}
@@ -38,6 +37,42 @@ func Held(name string) (bool, error) {
 		return false, fmt.Errorf("look at journal %q: %w", name, err)
 	}
 	return false, nil
+}
+
+// lockOf returns which process holds which file, from a line of /proc/locks such
+// as "7: FLOCK  ADVISORY  WRITE 3112 fe:00:1837 0 EOF"; nothing of other locks, and
+// of those that wait, which have a "->".
+func lockOf(line string) (pid, device, inode string) {
+	f := strings.Fields(line)
+	if len(f) < 6 || f[1] != "FLOCK" || f[3] != "WRITE" {
+		return "", "", ""
+	}
+	end := strings.LastIndexByte(f[5], ':')
+	return f[4], f[5][:max(end, 0)], f[5][end+1:]
+}
+
+// deviceOf writes a device number as /proc/locks does.
+func deviceOf(dev uint64) string {
+	major := dev>>8&0xfff | dev>>32&^0xfff
+	minor := dev&0xff | dev>>12&0xffffff00
+	return fmt.Sprintf("%02x:%02x", major, minor)
+}
+
+// hasOpen tells whether a process has the file open. Some file systems, such as
+// btrfs and overlayfs, show another device in stat(2) than in /proc/locks. False
+// where the process is somebody else's, whose files can't be seen.
+func hasOpen(pid string, file os.FileInfo) bool {
+	dir := filepath.Join("/proc", pid, "fd")
+	open, err := os.ReadDir(dir)
+	if err != nil {
+		return false
+	}
+	for _, fd := range open {
+		if info, err := os.Stat(filepath.Join(dir, fd.Name())); err == nil && os.SameFile(info, file) {
+			return true
+		}
+	}
+	return false
 }
 
 func recordedProcessRuns(name string) (bool, error) {

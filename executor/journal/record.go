@@ -88,11 +88,11 @@ type Run struct {
 type Answer struct {
 	Topic  string `json:"topic"`
 	Text   string `json:"text,omitempty"`  // the question
-	Shown  string `json:"shown,omitempty"` // what csu had read at that moment
+	Shown  string `json:"shown,omitempty"` // what csu had read at that moment, and who had to agree
 	Choice string `json:"choice"`
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by"`
-	Via    string `json:"via"`
+	Via    string `json:"via"` // how it was given: at the terminal, or beforehand and by what
 }
 
 // maxLine bounds a line, so that a damaged file can't fill the memory.

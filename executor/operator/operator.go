@@ -21,6 +21,7 @@ const (
 	QueuePaused  Topic = "queue paused"  // may the paused ScriptQueue be resumed, with what is in it
 	Failed       Topic = "failed"        // a step failed; how to go on
 	InDoubt      Topic = "in doubt"      // nobody knows whether a step happened
+	GivingUp     Topic = "giving up"     // shall the whole run be given up now, with what that does
 )
 
 // Choice is an answer that a question allows.
@@ -44,7 +45,7 @@ const (
 type Question struct {
 	Topic      Topic
 	Stage      string // id
-	Step       string // id; "" for a stage's
+	Step       string // id; "" for a stage's; both are "" for the whole run's
 	Title      string
 	Text       string   // the plan's own words, or what happened
 	Principals []string // whose agreement a yes confirms (P3)
@@ -57,7 +58,7 @@ type Answer struct {
 	Choice Choice
 	Reason string // asked for with Skip; otherwise may be empty
 	By     string // the operator's name
-	Via    string // "terminal", "--consent" or the answers file's name
+	Via    string // "terminal", or "beforehand, by" a flag or the answers file's name
 }
 
 // EventKind is what is told.
@@ -102,9 +103,12 @@ type UnattendedError struct {
 }
 
 func (e *UnattendedError) Error() string {
-	what := "stage " + fmt.Sprintf("%q", e.Question.Stage)
-	if e.Question.Step != "" {
-		what = "step " + fmt.Sprintf("%q", e.Question.Step)
+	what := ""
+	switch {
+	case e.Question.Step != "":
+		what = fmt.Sprintf("step %q: ", e.Question.Step)
+	case e.Question.Stage != "":
+		what = fmt.Sprintf("stage %q: ", e.Question.Stage)
 	}
-	return fmt.Sprintf("%s: %s: there is no terminal to ask at; give %s", what, e.Question.Topic, e.Want)
+	return fmt.Sprintf("%s%s: there is no terminal to ask at; give %s", what, e.Question.Topic, e.Want)
 }

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -25,8 +26,40 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 		}},
 		Takes:   plan.Duration(c.Takes),
 		Timeout: plan.Duration(limit),
-		ByHand:  logIn(h, c.User, c.Run),
+		ByHand:  onHost(h, c),
 	}
+}
+
+// long is how long commands may take that a person runs in the foreground of a
+// session: longer than that no connection is relied on (P29).
+const long = 20 * time.Minute
+
+// onHost says how a person does what csu runs on a host.
+func onHost(h *model.Host, c *model.Commands) string {
+	if c.Takes < long {
+		return logIn(h, c.User, c.Run)
+	}
+	return logIn(h, c.User, detached(c.Run)) + "\n\n" +
+		"This goes on should the connection drop: log in again and look at " + detachedLog + ". It is done when that ends with \"finished\". " +
+		"A command that fails ends it: the last one that the log shows."
+}
+
+const detachedLog = "csu-update.log"
+
+// detached makes a shell's command of several: it survives the session, and ends
+// with the first of them that fails. It needs no more than a POSIX sh and
+// busybox's nohup: a cRIO has neither setsid nor systemd nor screen. Each has a
+// subshell of its own, as when csu runs it, where cd and variables end with it; sh
+// -e would not do, which passes over a cd that fails before an &&.
+func detached(commands []string) []string {
+	lines := []string{"nohup sh -xc '("}
+	for i, c := range commands {
+		if i > 0 {
+			lines = append(lines, ") && (")
+		}
+		lines = append(lines, strings.ReplaceAll(c, "'", `'\''`))
+	}
+	return append(lines, ") && echo finished' >"+detachedLog+" 2>&1 </dev/null &", "tail -f "+detachedLog)
 }
 
 func joinDoubts(doubts ...string) string { return strings.Join(union(nil, doubts), " ") }
@@ -251,7 +284,7 @@ func (b *builder) keptUnits() {
 			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", csc, k.State), k.State, []string{csc}, 0, "P6")
 			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", h.Principal, csc, k.State)
 			up := s.add(after(b.awaitStates(slug(csc+" up"), csc+" comes up", []string{csc}, func(string) []string {
-				c, _ := b.site.CSC(csc)
+				c, _ := b.csc(csc)
 				return []string{comesUp(c), k.State}
 			}, limitComeUp, "P6", "P37"), last))
 			back := s.add(after(step, up))

@@ -93,7 +93,10 @@ type Attempt struct {
 	Note func(v any) error
 	// Progress tells the operator how far it is; not recorded.
 	Progress func(format string, args ...any)
-	// Ask puts a question to the operator, which is recorded with its answer.
+	// Ask puts a question to the operator, which is recorded with its answer. It
+	// fills in the question's stage and step. It is for yes or no: whether the
+	// step is then done again, by hand or not at all is asked when the attempt
+	// has its outcome.
 	Ask func(ctx context.Context, q operator.Question) (operator.Answer, error)
 }
 

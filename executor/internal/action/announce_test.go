@@ -51,7 +51,7 @@ func TestAnnounce(t *testing.T) {
 				t.Errorf("%d posts, want one: a message is never sent again", posts)
 			}
 			for _, q := range y.asked {
-				if q.Topic != operator.Handover || q.Stage != "stage" || q.Step != "stage/step" || !strings.Contains(q.Text, "Stage 1 may begin.") {
+				if q.Topic != operator.Handover || q.Title != "a step" || !strings.Contains(q.Text, "Stage 1 may begin.") {
 					t.Errorf("asked %+v, want the operator to hand over the text", q)
 				}
 			}

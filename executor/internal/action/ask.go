@@ -2,18 +2,15 @@ package action
 
 import (
 	"context"
-	"strings"
 
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// ask puts a question about the attempt's step.
+// ask puts a question about the attempt's step; whoever made the attempt says
+// with [Attempt.Ask] which step of which stage that is.
 func (a *Attempt) ask(ctx context.Context, topic operator.Topic, text, reading string, choices ...operator.Choice) (operator.Answer, error) {
-	stage, _, _ := strings.Cut(a.Step.ID, "/")
 	return a.Ask(ctx, operator.Question{
 		Topic:      topic,
-		Stage:      stage,
-		Step:       a.Step.ID,
 		Title:      a.Step.Title,
 		Text:       text,
 		Principals: a.Step.Principals,

@@ -23,9 +23,8 @@ const (
 )
 
 // sshCommand runs commands on a host, detached under a name made from the
-// attempt's identity. What they leave in ~/.csu stays on the host: nothing here
-// knows that the outcome is in the journal, and until then it is the only
-// witness.
+// attempt's identity. What they leave in ~/.csu stays on the host, as package
+// remote says.
 type sshCommand struct{ d *plan.SSH }
 
 // Prepare makes sure that the host lets the operator in, and reads its boot id.

@@ -13,12 +13,14 @@ import (
 
 // The annotations of csu's Lease. The run is in its holderIdentity.
 const (
-	planAnnotation     = "csu.lsst.org/plan-digest"
+	digestAnnotation   = "csu.lsst.org/plan-digest"
+	fileAnnotation     = "csu.lsst.org/plan-file"
 	operatorAnnotation = "csu.lsst.org/operator"
 )
 
 // Holder says which run a Lease belongs to.
 type Holder struct {
+	Plan     string // name of the plan's file, for people; its journal is beside it
 	Digest   string // of the plan
 	RunID    string
 	Operator string
@@ -26,7 +28,7 @@ type Holder struct {
 }
 
 func (h Holder) equal(o Holder) bool {
-	return h.Digest == o.Digest && h.RunID == o.RunID && h.Operator == o.Operator && h.Since.Equal(o.Since)
+	return h.Plan == o.Plan && h.Digest == o.Digest && h.RunID == o.RunID && h.Operator == o.Operator && h.Since.Equal(o.Since)
 }
 
 // HeldError says that the Lease belongs to another run than expected.
@@ -36,9 +38,11 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("Lease \"%s/%s\" belongs to run %q of plan %q, started by %q at %s; "+
-		"let that run end, or resume it with its journal; if it can't come back, remove the Lease with csu unlock",
-		e.Namespace, e.Name, e.Holder.RunID, e.Holder.Digest, e.Holder.Operator, e.Holder.Since.UTC().Format(time.RFC3339))
+	h := e.Holder
+	return fmt.Sprintf("Lease \"%s/%s\" belongs to run %q of plan %q (digest %.12s…), started by %q at %s; "+
+		"ask them, and let that run end, or take it up where its journal %q is, with csu exec %s --resume; "+
+		"if it can't come back, remove the Lease with csu unlock",
+		e.Namespace, e.Name, h.RunID, h.Plan, h.Digest, h.Operator, h.Since.UTC().Format(time.RFC3339), h.Plan+".journal", h.Plan)
 }
 
 // AcquireLease writes into the cluster that the run h is under way, or finds
@@ -55,7 +59,7 @@ func (c *Cluster) AcquireLease(ctx context.Context, namespace, name string, h Ho
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: name, Namespace: namespace,
-			Annotations: map[string]string{planAnnotation: h.Digest, operatorAnnotation: h.Operator},
+			Annotations: map[string]string{fileAnnotation: h.Plan, digestAnnotation: h.Digest, operatorAnnotation: h.Operator},
 		},
 		Spec: coordinationv1.LeaseSpec{HolderIdentity: &h.RunID, AcquireTime: &since},
 	}
@@ -151,7 +155,10 @@ func (c *Cluster) lease(ctx context.Context, namespace, name string) (*coordinat
 }
 
 func holderOf(lease *coordinationv1.Lease) Holder {
-	h := Holder{Digest: lease.Annotations[planAnnotation], Operator: lease.Annotations[operatorAnnotation]}
+	h := Holder{
+		Plan: lease.Annotations[fileAnnotation], Digest: lease.Annotations[digestAnnotation],
+		Operator: lease.Annotations[operatorAnnotation],
+	}
 	if lease.Spec.HolderIdentity != nil {
 		h.RunID = *lease.Spec.HolderIdentity
 	}

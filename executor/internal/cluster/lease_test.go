@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 const leasePath = "/apis/coordination.k8s.io/v1/namespaces/argocd/leases/csu-summit"
 
 var (
-	ours   = cluster.Holder{Digest: "sha256:1", RunID: "run-1", Operator: "ann", Since: time.Date(2026, 11, 24, 9, 0, 0, 123456000, time.UTC)}
-	theirs = cluster.Holder{Digest: "sha256:2", RunID: "run-2", Operator: "bob", Since: time.Date(2026, 11, 24, 9, 1, 0, 0, time.UTC)}
+	ours   = cluster.Holder{Plan: "ann.json", Digest: "sha256:1", RunID: "run-1", Operator: "ann", Since: time.Date(2026, 11, 24, 9, 0, 0, 123456000, time.UTC)}
+	theirs = cluster.Holder{Plan: "bob.json", Digest: "sha256:2", RunID: "run-2", Operator: "bob", Since: time.Date(2026, 11, 24, 9, 1, 0, 0, time.UTC)}
 )
 
 func connectForLease(t *testing.T) (*kubetest.Server, *cluster.Cluster) {
@@ -54,6 +55,8 @@ func TestTheLeaseBelongsToOneRun(t *testing.T) {
 		var held *cluster.HeldError
 		if err := c.AcquireLease(ctx, "argocd", "csu-summit", other); !errors.As(err, &held) || held.Holder.RunID != "run-1" {
 			t.Errorf("AcquireLease by %v = %v, want a *HeldError that names run-1", other, err)
+		} else if !strings.Contains(err.Error(), `run "run-1" of plan "ann.json"`) || !strings.Contains(err.Error(), "csu exec ann.json --resume") {
+			t.Errorf("AcquireLease by %v = %v; want it to name the plan's file and what can be done", other, err)
 		}
 	}
 }

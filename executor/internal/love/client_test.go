@@ -111,7 +111,7 @@ func TestOneTokenServesManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if err := c.ShowQueue(t.Context(), 1); err != nil {
+			if err := c.Resume(t.Context(), 1); err != nil {
 				t.Error(err)
 			}
 		})

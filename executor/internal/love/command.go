@@ -81,34 +81,6 @@ func (c *Client) Resume(ctx context.Context, queue int) error {
 	return err
 }
 
-// Pause keeps the queue from starting scripts; it works in any state. Its
-// errors are those of [Client.AddScript].
-func (c *Client) Pause(ctx context.Context, queue int) error {
-	_, err := c.command(ctx, fmt.Sprintf("pause ScriptQueue:%d", queue), queue, "cmd_pause", map[string]any{})
-	return err
-}
-
-// ShowQueue makes the queue publish its content, which then comes by the EFD.
-// It needs the queue to be ENABLED. Its errors are those of [Client.AddScript].
-func (c *Client) ShowQueue(ctx context.Context, queue int) error {
-	_, err := c.command(ctx, fmt.Sprintf("show ScriptQueue:%d", queue), queue, "cmd_showQueue", map[string]any{})
-	return err
-}
-
-// stopLength is the number of elements of salIndices in the command
-// stopScripts; SAL takes an array in its full length only.
-const stopLength = 400
-
-// StopScript stops a script of the queue, gently, or at once with terminate. It
-// needs the queue to be ENABLED. Its errors are those of [Client.AddScript].
-func (c *Client) StopScript(ctx context.Context, queue, index int, terminate bool) error {
-	indices := make([]int, stopLength)
-	indices[0] = index
-	operation := fmt.Sprintf("stop script %d of ScriptQueue:%d", index, queue)
-	_, err := c.command(ctx, operation, queue, "cmd_stopScripts", map[string]any{"length": 1, "salIndices": indices, "terminate": terminate})
-	return err
-}
-
 // command sends a command to a ScriptQueue and returns the result in its
 // acknowledgement.
 func (c *Client) command(ctx context.Context, operation string, queue int, name string, params map[string]any) (string, error) {

@@ -55,27 +55,12 @@ func TestAddScriptRefusesWhatNoQueueTakes(t *testing.T) {
 	}
 }
 
-func TestCommandsOfAQueue(t *testing.T) {
+func TestResume(t *testing.T) {
 	m := newManager(t)
-	c := m.client()
-	for _, err := range []error{
-		c.Resume(t.Context(), 1), c.Pause(t.Context(), 2), c.ShowQueue(t.Context(), 3), c.StopScript(t.Context(), 1, 100007, true),
-	} {
-		if err != nil {
-			t.Error(err)
-		}
+	if err := m.client().Resume(t.Context(), 2); err != nil {
+		t.Error(err)
 	}
-	indices := make([]any, 400)
-	for i := range indices {
-		indices[i] = 0.0
-	}
-	indices[0] = 100007.0
-	want := []sent{
-		{CSC: "ScriptQueue", SALIndex: 1, Cmd: "cmd_resume", Params: map[string]any{}},
-		{CSC: "ScriptQueue", SALIndex: 2, Cmd: "cmd_pause", Params: map[string]any{}},
-		{CSC: "ScriptQueue", SALIndex: 3, Cmd: "cmd_showQueue", Params: map[string]any{}},
-		{CSC: "ScriptQueue", SALIndex: 1, Cmd: "cmd_stopScripts", Params: map[string]any{"length": 1.0, "salIndices": indices, "terminate": true}},
-	}
+	want := []sent{{CSC: "ScriptQueue", SALIndex: 2, Cmd: "cmd_resume", Params: map[string]any{}}}
 	_, _, got := m.seen()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("commands (-want +got):\n%s", diff)
@@ -156,7 +141,7 @@ func TestSilenceAfterSendingIsInDoubt(t *testing.T) {
 func TestWhatNeverLeftIsKnownNotToHaveHappened(t *testing.T) {
 	m := newManager(t)
 	c := m.client()
-	if err := c.Pause(t.Context(), 1); err != nil { // it has a token and a connection now
+	if err := c.Resume(t.Context(), 1); err != nil { // it has a token and a connection now
 		t.Fatal(err)
 	}
 	m.Close()

@@ -38,7 +38,7 @@ func FuzzCommand(f *testing.F) {
 
 // The scripts run under the small shells of cRIOs too.
 func TestScriptsArePOSIX(t *testing.T) {
-	for name, text := range map[string]string{"start.sh": startScript, "run.sh": runScript, "look.sh": lookScript, "forget.sh": forgetScript} {
+	for name, text := range map[string]string{"start.sh": startScript, "run.sh": runScript, "look.sh": lookScript, "forbid.sh": forbidScript} {
 		sh := exec.Command("dash", "-n")
 		sh.Stdin = strings.NewReader(text)
 		if out, err := sh.CombinedOutput(); err != nil {

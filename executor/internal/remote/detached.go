@@ -23,8 +23,6 @@ var (
 	lookScript string
 	//go:embed forbid.sh
 	forbidScript string
-	//go:embed forget.sh
-	forgetScript string
 )
 
 // A start that has not got as far as its pid file is looked at again, every
@@ -164,30 +162,6 @@ func parseStatus(out string) (s Status, starting bool, err error) {
 		return Status{}, false, fmt.Errorf("unexpected state %q", state)
 	}
 	return s, false, nil
-}
-
-// Forget removes what the detached command name has left on the host, once its
-// outcome is in the journal. A name that is unknown there is no error; one that
-// still runs is, and is left alone.
-func (p *Pool) Forget(ctx context.Context, t Target, name string) error {
-	s, err := p.Look(ctx, t, name)
-	if err != nil {
-		return fmt.Errorf("forget: %w", err)
-	}
-	if !s.Known {
-		return nil
-	}
-	if s.Running {
-		return fmt.Errorf("forget %q on %s: it is still running", name, t)
-	}
-	out, err := p.run(ctx, t, assign("name", name)+forgetScript)
-	if err != nil {
-		return fmt.Errorf("forget %q on %s: %w", name, t, err)
-	}
-	if reason, verdict := lastLine(out); verdict != "forgotten" {
-		return fmt.Errorf("forget %q on %s: its folder is still there: %s", name, t, oneLine(reason))
-	}
-	return nil
 }
 
 // assign sets a variable for a script.

@@ -10,20 +10,6 @@ import (
 // name before.
 var ErrExists = errors.New("it was started before; look at it instead of starting it again")
 
-// NothingRan reports whether err says that surely no script was run: the host
-// was not reached, did not let the operator in, or was refused.
-func NothingRan(err error) bool {
-	var (
-		config      *ConfigError
-		unreachable *UnreachableError
-		hostKey     *HostKeyError
-		auth        *AuthError
-		sudo        *SudoError
-	)
-	return errors.As(err, &config) || errors.As(err, &unreachable) || errors.As(err, &hostKey) ||
-		errors.As(err, &auth) || errors.As(err, &sudo)
-}
-
 // ConfigError says that the target or the operator's ssh config can't be used
 // as it is. Nothing was run.
 type ConfigError struct {

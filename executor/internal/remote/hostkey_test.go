@@ -22,7 +22,7 @@ func refused(t *testing.T, h *host) *HostKeyError {
 	t.Helper()
 	err := h.runTrue(t)
 	var hostKey *HostKeyError
-	if !errors.As(err, &hostKey) || !NothingRan(err) {
+	if !errors.As(err, &hostKey) {
 		t.Fatalf("Run = %v, want a HostKeyError", err)
 	}
 	return hostKey

@@ -36,6 +36,13 @@
 // KillUserProcesses=yes, off by default) kills detached commands too; they are
 // then found gone.
 //
+// Nothing removes these folders, not even those of a run that is complete. They
+// are what the host itself tells of what was done to it, when, and with which
+// output; they are the fence that keeps a name from being started twice; and a
+// journal that is lost, or restored from an older copy, can still be held against
+// them. They are small, and named after their run: whoever looks after a host may
+// remove those of past upgrades with rm -r ~/.csu/csu-RUN_*.
+//
 // # Trust and accounts
 //
 // Hosts, jump hosts, accounts and keys are those of the operator's
@@ -141,8 +148,9 @@ func (p *Pool) Close() error {
 // into [Pool.Start].
 //
 // Errors: [*ExitError] where the script ended with another status than 0,
-// [*LostError] where it is unknown whether it ran, and those for which
-// [NothingRan] holds.
+// [*LostError] where it is unknown whether it ran. After any other one surely no
+// script was run: [*ConfigError], [*UnreachableError], [*HostKeyError],
+// [*AuthError], [*SudoError].
 func (p *Pool) Run(ctx context.Context, t Target, script string) (string, error) {
 	out, err := p.run(ctx, t, script)
 	if err != nil {

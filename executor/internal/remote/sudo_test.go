@@ -72,7 +72,7 @@ func TestSudoRefused(t *testing.T) {
 	h.target.User = "root"
 	_, err := p.Run(t.Context(), h.target, "true")
 	var sudo *SudoError
-	if !errors.As(err, &sudo) || !NothingRan(err) || sudo.Stderr != "sudo: a password is required" {
+	if !errors.As(err, &sudo) || sudo.Stderr != "sudo: a password is required" {
 		t.Errorf("Run = %v, want a SudoError with what sudo said", err)
 	}
 	if err := p.Start(t.Context(), h.target, "once", "true"); !errors.As(err, &sudo) {
@@ -96,8 +96,4 @@ func TestDetachedThroughSudo(t *testing.T) {
 	if err := p.Start(t.Context(), h.target, "update", "true"); !errors.Is(err, ErrExists) {
 		t.Errorf("second Start = %v, want ErrExists", err)
 	}
-	if err := p.Forget(t.Context(), h.target, "update"); err != nil {
-		t.Error(err)
-	}
-	awaitStatus(t, p, h.target, "update", "unknown")
 }

@@ -1,0 +1,153 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Abort gives up the run in the journal: its final steps are run, what is in
+// doubt is left so, and the journal is closed. Where a final step fails, the
+// journal stays open and Abort can be repeated. With [Options.Confirm] the
+// operator is shown [State.AbortText] first and asked; unless they choose to
+// abort, nothing is done and nothing recorded, and the result is [Halted]. The
+// errors are those of [Run].
+func Abort(ctx context.Context, o Options) (Result, error) {
+	o.Resume, o.Until = true, ""
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return Result{}, err
+	}
+	defer r.cancel(nil)
+	r.giveUp = true
+	if err := r.guard(); err != nil {
+		return Result{}, err
+	}
+	go r.watch()
+	err = r.open()
+	switch kept := (Result{RunID: r.state.Run.ID, State: r.state, End: Halted}); {
+	case errors.Is(err, errKept):
+		kept.Text = "Nothing was given up, and nothing was changed."
+		return kept, nil
+	case errors.Is(err, errEnding):
+		kept.End, kept.Text = Interrupted, "Interrupted: nothing was given up, and nothing was changed."
+		return kept, nil
+	case err != nil:
+		return Result{}, err
+	}
+	return r.finish(r.drive())
+}
+
+// errKept says that the operator did not want the run to be given up after all.
+var errKept = errors.New("the run is not given up")
+
+// agree has the operator see what an abort will do, and agree to it. The
+// journal is locked meanwhile, so that it stays as they see it, but the answer is
+// recorded only when the abort begins: one that is not wanted leaves no trace.
+func (r *run) agree() error {
+	q := operator.Question{
+		Topic: operator.GivingUp,
+		Text: fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.",
+			r.state.Run.ID, r.o.Plan.Type, r.o.Plan.Site, r.state.Begin.UTC().Format("2006-01-02 15:04")),
+		Reading: r.state.AbortText(),
+		Choices: []operator.Choice{operator.Abort, operator.No},
+	}
+	a, err := r.put(r.questions, q)
+	switch {
+	case err != nil && r.questions.Err() != nil:
+		return errEnding
+	case err != nil:
+		return err
+	case a.Choice != operator.Abort:
+		return errKept
+	}
+	r.agreed = answerTo(q, a)
+	return nil
+}
+
+// AbortText says what an abort would do now, and what it would leave as it is;
+// in lines.
+func (s *State) AbortText() string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	owed := s.Owed()
+	if len(owed) == 0 {
+		say("No final step has to run.")
+	} else {
+		say("These final steps run now:")
+	}
+	for _, st := range owed {
+		say("  %s: %s; %s", st.Step.ID, st.Step.Title, s.because(st.Step))
+	}
+	if open := slices.DeleteFunc(s.In(Started, InDoubt), func(st *StepState) bool { return final(st.Step) }); len(open) > 0 {
+		say("These steps are in doubt and are left so; look by hand what became of them:")
+		for _, st := range open {
+			say("  %s: %s", st.Step.ID, st.Step.Title)
+		}
+	}
+	if down := s.Down(); len(down) > 0 {
+		say("These stay down: %s.", plan.CSCList(down))
+	}
+	whole, parts := s.updated()
+	if len(whole) > 0 {
+		say("These stay updated: %s.", strings.Join(whole, ", "))
+	}
+	if len(parts) > 0 {
+		say("These may be updated in part and stay so: %s.", strings.Join(parts, ", "))
+	}
+	say("Nothing else is touched. The journal is closed, and this plan can't be run again.")
+	return strings.Join(lines, "\n")
+}
+
+// because says why a final step has to run.
+func (s *State) because(final *plan.Step) string {
+	undone := s.Steps[final.Undoes]
+	switch {
+	case undone.Phase == Done, undone.Phase == ByHand:
+		return fmt.Sprintf("%s, which it undoes, is %s", final.Undoes, undone.Phase)
+	case undone.Phase.Open():
+		return fmt.Sprintf("%s, which it undoes, is in doubt", final.Undoes)
+	}
+	return fmt.Sprintf("%s, which it undoes, was begun and is %s", final.Undoes, undone.Phase)
+}
+
+// updated returns the applications that were synced and the services that were
+// updated on hosts: those that were seen to their end, and those that were only
+// begun.
+func (s *State) updated() (whole, parts []string) {
+	add := func(names []string, name string) []string {
+		if slices.Contains(names, name) {
+			return names
+		}
+		return append(names, name)
+	}
+	for step := range s.Plan.AllSteps() {
+		var name string
+		switch a := step.Action.Doer.(type) {
+		case *plan.Sync:
+			name = "application " + a.Application
+		case *plan.SSH:
+			if a.Purpose != plan.Update {
+				continue
+			}
+			name = a.Service + " on " + a.Host
+		default:
+			continue
+		}
+		switch st := s.Steps[step.ID]; {
+		case st.Phase == Done, st.Phase == ByHand:
+			whole = add(whole, name)
+		case st.Attempt > 0:
+			parts = add(parts, name)
+		}
+	}
+	// An application of which one sync is done and another was begun is only
+	// known to be updated in part.
+	whole = slices.DeleteFunc(whole, func(name string) bool { return slices.Contains(parts, name) })
+	return whole, parts
+}

@@ -1,0 +1,84 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+func TestByHandIsConfirmedByAProbe(t *testing.T) {
+	b := newBench(t, stage("one", step("a", &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}}), step("b", host("h1"))))
+	b.failing("one/a", 1, action.Failed)
+	b.failing("one/b", 1, action.Failed)
+	b.world.script["one/a"] = behaviour{perform: b.world.script["one/a"].perform, probe: func(context.Context, *action.Attempt) action.Finding {
+		return action.Found(action.Done, "A:0 is OFFLINE")
+	}}
+	b.person.answer = choose(operator.Failed, operator.ByHand)
+	b.must(Completed)
+	s := b.state()
+	if got := s.Steps["one/a"].Confirmed; got != "csu sees it done: A:0 is OFFLINE" {
+		t.Errorf("confirmed %q", got)
+	}
+	if got := s.Steps["one/b"].Confirmed; got != "" {
+		t.Errorf("a command that has csu's own name can't be confirmed by it: %q", got)
+	}
+}
+
+func TestWrongAnswers(t *testing.T) {
+	for _, wrong := range []operator.Answer{{Choice: operator.Happened}, {Choice: operator.Skip, Reason: " "}, {}} {
+		b := newBench(t, stage("one", step("a", host("h1"))))
+		b.failing("one/a", 1, action.Failed)
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			if q.Topic == operator.Failed {
+				return wrong, nil
+			}
+			return yes(q)
+		}
+		var answer *AnswerError
+		if _, err := b.run(); !errors.As(err, &answer) || answer.Step != "one/a" {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
+// TestActionAsks: what an action asks is recorded as a question about its step;
+// how to go on after a no is asked apart.
+func TestActionAsks(t *testing.T) {
+	for _, c := range []struct {
+		choice operator.Choice
+		phase  Phase
+		failed int
+	}{{operator.Yes, Done, 0}, {operator.No, Skipped, 1}} {
+		b := newBench(t, stage("one", step("a", &plan.Manual{Text: "switch M2"})))
+		b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			got, err := a.Ask(ctx, operator.Question{Topic: operator.Manual, Text: "switch M2", Choices: []operator.Choice{operator.Yes, operator.No}})
+			if err != nil || got.Choice != operator.Yes {
+				return action.Found(action.NotDone, "the operator said %s", got.Choice)
+			}
+			return b.world.effect(a, action.Done)
+		}}
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			if q.Topic == operator.Failed {
+				return operator.Answer{Choice: operator.Skip, Reason: "not today"}, nil
+			}
+			return operator.Answer{Choice: map[operator.Topic]operator.Choice{operator.StageConsent: operator.Yes, operator.Manual: c.choice}[q.Topic]}, nil
+		}
+		b.must(Completed)
+		b.phases(map[string]Phase{"one/a": c.phase})
+		if n := len(b.person.questions(operator.Failed)); n != c.failed {
+			t.Errorf("after %s asked %d times how to go on", c.choice, n)
+		}
+		recorded := slices.ContainsFunc(b.records(), func(r journal.Record) bool {
+			return r.Answer != nil && r.Step == "one/a" && r.Stage == "one" && r.Answer.Choice == string(c.choice) && r.Answer.Text == "switch M2"
+		})
+		if !recorded {
+			t.Error("the answer is not in the journal")
+		}
+	}
+}
