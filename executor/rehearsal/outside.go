@@ -58,7 +58,7 @@ func (s *Site) PodRan(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.byName[name]
-	return c != nil && s.pastOf(c).podRan
+	return c != nil && c.podRan
 }
 
 // PodRuns says that the pod of a CSC has begun to run: the CSC comes up in it
