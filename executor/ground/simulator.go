@@ -36,6 +36,9 @@ const (
 	// heardBefore is how long the EFD has had heartbeats when the site starts, in
 	// the site's time.
 	heardBefore = 2 * time.Minute
+	// longest is how long a command of a host takes at most, in the site's time:
+	// that some take an hour is for rehearsals.
+	longest = 8 * time.Minute
 )
 
 // Simulator stands in for the CSCs of a site: it follows the pods of the real
@@ -54,6 +57,7 @@ type Simulator struct {
 	events  []event
 	last    map[string]time.Time // of the events of a measurement
 	running map[string]string    // UID of the pod by CSC
+	holds   []*heldEffect
 	failed  error
 }
 
@@ -75,7 +79,7 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	if s.Model, err = rehearsal.StartModel(ctx, config, rehearsal.Outside{
 		Event: s.published,
 		Ended: func(row *plan.CSC) { s.work.Go(func() { s.fail(c.EndPods(ctx, row.Job.Namespace, row.Job.Name, 0)) }) },
-		Power: power,
+		Power: power, Held: s.held, Longest: longest,
 	}); err != nil {
 		cancel()
 		t.Fatal(err)

@@ -29,6 +29,26 @@ type Outside struct {
 	// Power is called, without the lock, when a host goes down for a reboot and
 	// when it comes up again.
 	Power func(host string, on bool) error
+	// Held is called, without the lock, with each script that begins to run and
+	// each command of a host that was called. What it returns is waited for before
+	// that ends; nil is not waited for.
+	Held func(e Effect) <-chan struct{}
+	// Longest is how long a command of a host takes at most; 0 is as long as
+	// usual.
+	Longest time.Duration
+}
+
+// awaitHeld waits for those outside who hold what has begun; without the lock.
+func (s *Site) awaitHeld(ctx context.Context, e Effect) {
+	if s.outside == nil {
+		return
+	}
+	if held := s.outside.Held(e); held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // StartModel starts a simulated site of which the parts of o are real: the

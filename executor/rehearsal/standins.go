@@ -373,10 +373,14 @@ func (c *calls) take(folder string) {
 	}
 	asked := call{host: h, user: words[1], argv: words[2:]}
 	a := h.obey(asked)
+	e := Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user}
 	if !a.reads {
-		s.effect(Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user})
+		s.effect(e)
 	}
 	s.mu.Unlock()
+	if !a.reads {
+		s.awaitHeld(s.ctx, e)
+	}
 	if a.hangs || s.clk.Sleep(s.ctx, a.takes) != nil {
 		return // one that hangs is never answered
 	}
