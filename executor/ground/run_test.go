@@ -263,6 +263,39 @@ func (u *upgrade) check(t *testing.T, name string) {
 	}
 }
 
+// inOrder brings scripts of steps that need not wait for one another, and so come
+// in either order, into that of the plan. What must be in order is left as it is.
+func (u *upgrade) inOrder(scripts []string) {
+	place, stage := map[string]int{}, map[string]int{}
+	waits := map[[2]string]bool{} // the first for the second
+	for i := range u.plan.Stages {
+		for _, step := range u.plan.Stages[i].Steps {
+			place[step.ID], stage[step.ID] = len(place), i
+			for _, need := range step.Needs {
+				waits[[2]string{step.ID, need}] = true
+				for id := range place {
+					if waits[[2]string{need, id}] {
+						waits[[2]string{step.ID, id}] = true
+					}
+				}
+			}
+		}
+	}
+	stepOf := func(line string) string {
+		_, identity, _ := strings.Cut(line, " ")
+		parts := strings.Split(identity, "/")
+		return strings.Join(parts[:min(2, len(parts))], "/")
+	}
+	for range scripts {
+		for i := range scripts[1:] {
+			a, b := stepOf(scripts[i]), stepOf(scripts[i+1])
+			if place[a] > place[b] && stage[a] == stage[b] && !waits[[2]string{a, b}] {
+				scripts[i], scripts[i+1] = scripts[i+1], scripts[i]
+			}
+		}
+	}
+}
+
 // logs are what was done to each system, in its order: the commands on each
 // host with their account, the scripts on the queues with the step, attempt and
 // group that they are of, the registry's levels, the messages.
@@ -272,7 +305,7 @@ func (u *upgrade) logs() string {
 	for _, e := range u.Simulator.Model.Record() {
 		switch e.Kind {
 		case rehearsal.CommandRun:
-			add("host "+e.Subject, e.Identity+": "+e.Detail)
+			add("host "+e.Subject, e.Identity+": "+strings.ReplaceAll(e.Detail, u.dir, ""))
 		case rehearsal.Rebooted, rehearsal.HostUp:
 			add("host "+e.Subject, e.Kind)
 		case rehearsal.ScriptAdded:
@@ -284,6 +317,9 @@ func (u *upgrade) logs() string {
 	}
 	var b strings.Builder
 	for _, system := range slices.Sorted(maps.Keys(logs)) {
+		if strings.HasPrefix(system, "queue ") {
+			u.inOrder(logs[system])
+		}
 		fmt.Fprintln(&b, system)
 		for _, line := range logs[system] {
 			fmt.Fprintln(&b, "  "+line)
