@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
@@ -38,16 +39,9 @@ func (u *upgrade) records(t *testing.T, step string) []string {
 	return events
 }
 
-// happened tells whether the site's record has such an effect.
-func (u *upgrade) happened(kind, detail, identity string) bool {
-	return slices.ContainsFunc(u.Simulator.Model.Record(), func(e rehearsal.Effect) bool {
-		return e.Kind == kind && strings.Contains(e.Detail, detail) && strings.Contains(e.Identity, identity)
-	})
-}
-
-// operation returns the identity of the operation that Argo CD has of an
-// application, and when it began, as far as it has begun.
-func (u *upgrade) operation(t *testing.T, application string) (identity, startedAt string) {
+// operation returns the identity of csu's operation that Argo CD has of an
+// application, and when it began; "" if it has none that has begun.
+func (u *upgrade) operation(t *testing.T, application string) string {
 	t.Helper()
 	resource := schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 	app, err := u.Cluster.Dynamic.Resource(resource).Namespace("argocd").Get(t.Context(), application, metav1.GetOptions{})
@@ -65,57 +59,106 @@ func (u *upgrade) operation(t *testing.T, application string) (identity, started
 	for _, i := range info {
 		entry, _ := i.(map[string]any)
 		if value, _ := entry["value"].(string); strings.Contains(value, "/deploy/") {
-			startedAt, _, err = unstructured.NestedString(state, "startedAt")
+			startedAt, _, err := unstructured.NestedString(state, "startedAt")
 			if err != nil {
 				t.Fatal(err)
 			}
-			return value, startedAt
+			return value + " of " + startedAt
 		}
 	}
-	return "", ""
+	return ""
+}
+
+// blow is where csu is killed: while what is held of a step runs.
+type blow struct {
+	step string
+	hold func(u *upgrade, t *testing.T) *ground.Hold
+}
+
+// while holds a script or a command.
+func while(kind, subject, text string) func(*upgrade, *testing.T) *ground.Hold {
+	return func(u *upgrade, t *testing.T) *ground.Hold { return u.Simulator.Hold(t, kind, subject, text) }
+}
+
+// whileSyncing holds what Argo CD creates for an application.
+func whileSyncing(application string) func(*upgrade, *testing.T) *ground.Hold {
+	return func(u *upgrade, t *testing.T) *ground.Hold {
+		for i := range u.plan.CSCs {
+			if job := u.plan.CSCs[i].Job; job != nil && job.Application == application {
+				return u.Cluster.HoldJobs(t, job.Namespace)
+			}
+		}
+		t.Fatalf("application %q has no Jobs", application)
+		return nil
+	}
+}
+
+// blows are those of each plan, in the order in which they fall: while a script
+// runs, while a command runs detached, on a host with systemd or on a cRIO with
+// a bare shell, and while Argo CD syncs.
+var blows = map[string][]blow{
+	"2026-11-24-summit-incremental": {
+		{"offline/watcher", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/watcher/")},
+		{"deploy/obssys", whileSyncing("obssys")},
+		{"services-up/azar03", while(rehearsal.CommandRun, "azar03", "launch_gc")},
+	},
+	"2026-12-15-summit-full": {
+		{"offline/shutdown", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/shutdown/")},
+		{"hosts/m1m3-crio-vms", while(rehearsal.CommandRun, "m1m3-crio-vms", "salgeneratorKafka")},
+		{"deploy/simonyitel", whileSyncing("simonyitel")},
+	},
+	"2026-12-03-summit-recovery": {
+		{"deploy/auxtel", whileSyncing("auxtel")},
+		{"m2/enabled", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/m2/enabled/")},
+		{"crios/m1m3-crio-ss", while(rehearsal.CommandRun, "m1m3-crio-ss", "ts-M1M3support start")},
+	},
 }
 
 // TestKilledOnTheGround kills the real csu with SIGKILL while a script runs,
 // while a command runs on a host, and while Argo CD syncs, and takes the run up
 // each time. It goes on waiting for what was started, and starts nothing twice.
 func TestKilledOnTheGround(t *testing.T) {
-	u := newUpgrade(t, incremental)
-	var synced, syncedAt string
-	blows := []struct {
-		step, when string
-		now        func() bool
-	}{
-		{"offline/watcher", "a script is on the queue", func() bool { return u.happened(rehearsal.ScriptAdded, "set_summary_state.py", "/offline/watcher/") }},
-		{"deploy/obssys", "Argo CD syncs", func() bool {
-			synced, syncedAt = u.operation(t, "obssys")
-			return synced != ""
-		}},
-		{"services-up/azar03", "launch_gc runs", func() bool { return u.happened(rehearsal.CommandRun, "launch_gc", "") }},
+	for _, name := range upgrades {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			u := newUpgrade(t, name)
+			u.suffer(t, blows[name])
+			u.check(t, name)
+		})
 	}
+}
+
+// suffer runs the upgrade to its end with csu killed by each blow.
+func (u *upgrade) suffer(t *testing.T, blows []blow) {
+	t.Helper()
+	synced := map[string]string{} // by application: Argo CD's operation when csu was killed
 	var flags []string
 	for _, b := range blows {
+		hold := b.hold(u, t)
 		l := u.start(t, flags...)
-		u.await(t, l, b.when, b.now)
+		u.await(t, l, b.step+" runs", hold.Begun())
 		l.kill(t)
-		if got, want := u.records(t, b.step), "started"; len(got) == 0 || got[0] != want || slices.Contains(got, "outcome") {
-			t.Errorf("when %s csu was killed, but the journal has of step %s: %q, want it started and no more", b.when, b.step, got)
+		if got := u.records(t, b.step); !slices.Contains(got, "started") || slices.Contains(got, "outcome") {
+			t.Errorf("when %s ran csu was killed, but the journal has of it: %q, want it started and no outcome", b.step, got)
 		}
+		if application, ok := strings.CutPrefix(b.step, "deploy/"); ok {
+			if synced[application] = u.operation(t, application); synced[application] == "" {
+				t.Errorf("when Argo CD created a Job of %q it had no operation of csu's there", application)
+			}
+		}
+		hold.Release()
 		flags = []string{"--resume"}
 	}
 	u.complete(t, u.start(t, flags...))
-	u.checkIncremental(t)
 	for _, b := range blows {
-		begun := 0
-		for _, event := range u.records(t, b.step) {
-			if event == "started" {
-				begun++
-			}
-		}
-		if begun != 1 {
+		events := u.records(t, b.step)
+		if begun := len(slices.DeleteFunc(events, func(e string) bool { return e != "started" })); begun != 1 {
 			t.Errorf("step %s was started %d times", b.step, begun)
 		}
 	}
-	if identity, at := u.operation(t, "obssys"); identity != synced || at != syncedAt {
-		t.Errorf("Argo CD's last operation on obssys is %q of %s, want %q of %s, which ran when csu was killed", identity, at, synced, syncedAt)
+	for application, before := range synced {
+		if now := u.operation(t, application); now != before {
+			t.Errorf("Argo CD's last operation on %q is %s, want %s, which ran when csu was killed", application, now, before)
+		}
 	}
 }

@@ -2,7 +2,9 @@ package ground
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,8 +14,33 @@ import (
 // writeLogin writes the stand-in for a host's login shell, which sshd forces
 // every session into: it puts the host's own files in the place of this
 // machine's, and runs the command in the host's folder with the machine's shell.
-// Input and output are those of the session. It returns the script's name.
-func writeLogin(t testing.TB, dir string, l rehearsal.Login) string {
+// Input and output are those of the session. It takes the logins by the account,
+// that of the operator under "". It returns the script's name.
+func writeLogin(t testing.TB, dir string, logins map[string]rehearsal.Login) string {
+	t.Helper()
+	var script strings.Builder
+	script.WriteString("#!/bin/sh\n# A stand-in of the proving ground, for the login shell of a host.\ncase $USER in\n")
+	for _, account := range slices.Backward(slices.Sorted(maps.Keys(logins))) { // "" comes last
+		l := logins[account]
+		pattern := quoted(account)
+		if account == "" {
+			pattern = "*"
+		}
+		fmt.Fprintf(&script, "%s)\n\tcommand=$(printf '%%s\\n' \"$SSH_ORIGINAL_COMMAND\" | sed -f %s) || exit 70\n", pattern, quoted(writeRewrite(t, dir, account, l)))
+		fmt.Fprintf(&script, "\tcd %s || exit 70\n\texec env -i", quoted(l.Home))
+		for _, e := range l.Environment {
+			script.WriteString(" " + quoted(e))
+		}
+		script.WriteString(" /bin/sh -c \"$command\"\n\t;;\n")
+	}
+	script.WriteString("esac\n")
+	name := filepath.Join(dir, "login")
+	writeFile(t, name, []byte(script.String()))
+	return name
+}
+
+// writeRewrite writes what sed replaces in the commands of an account.
+func writeRewrite(t testing.TB, dir, account string, l rehearsal.Login) string {
 	t.Helper()
 	// In two passes, so that nothing is replaced in what has taken a place: a
 	// mark that no command holds comes in between.
@@ -23,18 +50,8 @@ func writeLogin(t testing.TB, dir string, l rehearsal.Login) string {
 		fmt.Fprintf(&passes[0], "s|%s|%s|g\n", sedPattern(part), mark)
 		fmt.Fprintf(&passes[1], "s|%s|%s|g\n", mark, sedReplacement(l.Replace[part]))
 	}
-	rewrite := filepath.Join(dir, "rewrite.sed")
-	writeFile(t, rewrite, []byte(passes[0].String()+passes[1].String()))
-	var script strings.Builder
-	script.WriteString("#!/bin/sh\n# A stand-in of the proving ground, for the login shell of a host.\n")
-	fmt.Fprintf(&script, "command=$(printf '%%s\\n' \"$SSH_ORIGINAL_COMMAND\" | sed -f %s) || exit 70\n", quoted(rewrite))
-	fmt.Fprintf(&script, "cd %s || exit 70\nexec env -i", quoted(l.Home))
-	for _, e := range l.Environment {
-		script.WriteString(" " + quoted(e))
-	}
-	script.WriteString(" /bin/sh -c \"$command\"\n")
-	name := filepath.Join(dir, "login")
-	writeFile(t, name, []byte(script.String()))
+	name := filepath.Join(dir, "rewrite-"+account+".sed")
+	writeFile(t, name, []byte(passes[0].String()+passes[1].String()))
 	return name
 }
 

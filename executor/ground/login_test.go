@@ -28,7 +28,7 @@ func TestASessionIsInItsHostsFolder(t *testing.T) {
 		Replace: map[string]string{"/etc/init.d/": "'" + strings.ReplaceAll(root, "'", `'\''`) + "'/etc/init.d/", "/proc/sys/kernel/random/boot_id": "../boot_id"},
 		Longest: []string{"/proc/sys/kernel/random/boot_id", "/etc/init.d/"},
 	}
-	host := StartSSHD(t, SSHDOptions{Config: []string{"ForceCommand /bin/sh " + writeLogin(t, t.TempDir(), login)}})
+	host := StartSSHD(t, SSHDOptions{Config: []string{"ForceCommand /bin/sh " + writeLogin(t, t.TempDir(), map[string]rehearsal.Login{"": login})}})
 	known, config := filepath.Join(t.TempDir(), "known_hosts"), filepath.Join(t.TempDir(), "config")
 	writeFile(t, known, []byte(host.KnownHosts()))
 	writeFile(t, config, []byte(host.ConfigBlock("crio", known)))

@@ -2,17 +2,24 @@ package ground
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 )
 
-// debianPackages are the servers and programs of the proving ground that Debian
-// has, by the package that holds them.
+// nssWrapper is the library that gives sshd accounts which the machine lacks; its
+// folder is named after the processor.
+const nssWrapper = "/usr/lib/*/libnss_wrapper.so"
+
+// debianPackages are the servers, programs and libraries of the proving ground
+// that Debian has, by the package that holds them.
 var debianPackages = []struct{ pkg, program string }{
 	{"redis-server", "redis-server"},
 	{"influxdb", influxBinary},
 	{"openssh-server", sshdProgram},
 	{"openssh-client", "ssh"},
+	{"libnss-wrapper", nssWrapper},
 	{"git", "git"},
 	{"curl", "curl"},
 	{"chromium", "chromium"}, // for the page that plan show writes
@@ -23,7 +30,7 @@ var debianPackages = []struct{ pkg, program string }{
 func MissingPackages() []string {
 	var missing []string
 	for _, p := range debianPackages {
-		if _, err := exec.LookPath(p.program); err != nil {
+		if _, err := locate(p.program); err != nil {
 			missing = append(missing, p.pkg)
 		}
 	}
@@ -32,16 +39,31 @@ func MissingPackages() []string {
 
 // debianProgram returns the path of a program of [debianPackages].
 func debianProgram(program string) (string, error) {
-	path, err := exec.LookPath(program)
+	path, err := locate(program)
 	if err == nil {
 		return path, nil
 	}
 	for _, p := range debianPackages {
 		if p.program == program {
-			return "", fmt.Errorf("%s is not installed: install the Debian package %q, or run make prepare", program, p.pkg)
+			return "", fmt.Errorf("%s is not installed: install the Debian package %q, or run make servers", program, p.pkg)
 		}
 	}
 	return "", err
+}
+
+// locate finds a program, or a library by the pattern of its path.
+func locate(program string) (string, error) {
+	if !strings.Contains(program, "*") {
+		return exec.LookPath(program)
+	}
+	found, err := filepath.Glob(program)
+	if err != nil {
+		return "", err
+	}
+	if len(found) == 0 {
+		return "", fmt.Errorf("%s: %w", program, os.ErrNotExist)
+	}
+	return found[0], nil
 }
 
 // InstallCommand is what installs Debian packages.

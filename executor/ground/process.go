@@ -165,7 +165,7 @@ func (p *process) stop(t testing.TB) {
 	}
 	p.kill()
 	if t.Failed() {
-		t.Logf("end of the log of %s:\n%s", p.name, logText(p.log, 40))
+		t.Logf("end of the log of %s:\n%s", p.name, logText(p.log, 6))
 	}
 }
 

@@ -36,6 +36,9 @@ const (
 	// heardBefore is how long the EFD has had heartbeats when the site starts, in
 	// the site's time.
 	heardBefore = 2 * time.Minute
+	// longest is how long a command of a host takes at most, in the site's time:
+	// that some take an hour is for rehearsals.
+	longest = 8 * time.Minute
 )
 
 // Simulator stands in for the CSCs of a site: it follows the pods of the real
@@ -54,6 +57,7 @@ type Simulator struct {
 	events  []event
 	last    map[string]time.Time // of the events of a measurement
 	running map[string]string    // UID of the pod by CSC
+	holds   []*heldEffect
 	failed  error
 }
 
@@ -65,8 +69,9 @@ type event struct {
 }
 
 // startSimulator starts the simulator on a cluster whose pods all run. Those of
-// CSCs that are OFFLINE before the upgrade end.
-func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Config) *Simulator {
+// CSCs that are OFFLINE before the upgrade, or went with their node, end. A host
+// that is rebooted is told to power.
+func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Config, power func(host string, on bool) error) *Simulator {
 	t.Helper()
 	s := &Simulator{cluster: c, db: db, cscs: map[string]string{}, last: map[string]time.Time{}, running: map[string]string{}}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -74,17 +79,22 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	if s.Model, err = rehearsal.StartModel(ctx, config, rehearsal.Outside{
 		Event: s.published,
 		Ended: func(row *plan.CSC) { s.work.Go(func() { s.fail(c.EndPods(ctx, row.Job.Namespace, row.Job.Name, 0)) }) },
+		Power: power, Held: s.held, Longest: longest,
 	}); err != nil {
 		cancel()
 		t.Fatal(err)
+	}
+	exit := 0
+	if config.Plan.Type == plan.Recovery {
+		exit = 255 // they ended with their node
 	}
 	for _, row := range config.Plan.CSCs {
 		if row.Job == nil {
 			continue
 		}
 		s.cscs[row.Job.Namespace+"/"+row.Job.Name] = row.CSC
-		if strings.Contains(row.CSC, ":") && !s.Model.Lives(row.CSC) {
-			if err := c.EndPods(t.Context(), row.Job.Namespace, row.Job.Name, 0); err != nil {
+		if strings.Contains(row.CSC, ":") && !s.Model.PodRan(row.CSC) {
+			if err := c.EndPods(t.Context(), row.Job.Namespace, row.Job.Name, exit); err != nil {
 				t.Fatal(err)
 			}
 		}

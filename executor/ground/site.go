@@ -45,7 +45,7 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(dir, "kubeconfig"), kubeconfig)
-	s.Simulator = startSimulator(t, s.Cluster, s.EFD, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: siteSpeed})
+	s.Simulator = startSimulator(t, s.Cluster, s.EFD, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: siteSpeed}, s.power)
 	s.startHosts(t, p, dir)
 	m := s.Simulator.Model.Map
 	m.EFD, m.SSHConfig, m.Kubeconfig = s.EFD.URL, "ssh_config", "kubeconfig"
@@ -58,6 +58,14 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	return s
 }
 
+// power turns the SSH server of a host off and on.
+func (s *Site) power(host string, on bool) error {
+	if on {
+		return s.Hosts[host].PowerOn()
+	}
+	return s.Hosts[host].PowerOff()
+}
+
 // startHosts starts a server for each host of the plan, with keys of its own,
 // whose sessions are in the host's folder.
 func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
@@ -65,12 +73,22 @@ func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
 	known := filepath.Join(dir, "known_hosts")
 	var keys, config strings.Builder
 	for _, h := range p.Hosts {
-		login, err := s.Simulator.Model.Login(h.Name)
-		if err != nil {
-			t.Fatal(err)
+		logins := map[string]rehearsal.Login{}
+		var accounts []string // that are logged in to, beside the operator's own
+		for _, u := range h.Users {
+			if u.Via == "login" {
+				accounts = append(accounts, u.Name)
+			}
 		}
-		forced := "ForceCommand /bin/sh " + writeLogin(t, t.TempDir(), login)
-		host := StartSSHD(t, SSHDOptions{Config: []string{forced}})
+		for _, account := range append([]string{""}, accounts...) {
+			login, err := s.Simulator.Model.Login(h.Name, account)
+			if err != nil {
+				t.Fatal(err)
+			}
+			logins[account] = login
+		}
+		forced := "ForceCommand /bin/sh " + writeLogin(t, t.TempDir(), logins)
+		host := StartSSHD(t, SSHDOptions{Config: []string{forced}, Accounts: accounts})
 		s.Hosts[h.Name] = host
 		keys.WriteString(host.KnownHosts())
 		alias := h.Name

@@ -9,6 +9,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -39,6 +41,7 @@ type SSHD struct {
 
 	t       testing.TB
 	dir     string
+	env     []string // of the server process, beside the test's
 	process *exec.Cmd
 	ended   chan struct{} // closed when the server process has ended
 }
@@ -47,6 +50,9 @@ type SSHD struct {
 type SSHDOptions struct {
 	Env    map[string]string // environment of the sessions
 	Config []string          // further lines of sshd_config
+	// Accounts are further names to log in by, of accounts that this machine need
+	// not have. Their sessions run as the account that runs the test.
+	Accounts []string
 }
 
 // StartSSHD starts an OpenSSH server on a free port of 127.0.0.1. It ends with
@@ -78,6 +84,9 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 		NewKey(t, filepath.Join(s.dir, "host_ed25519"), Ed25519),
 		NewKey(t, filepath.Join(s.dir, "host_ecdsa"), ECDSA),
 	}
+	if len(o.Accounts) > 0 {
+		s.env = s.accounts(account, o.Accounts)
+	}
 	// A port that was free may be taken before sshd has it.
 	for range 5 {
 		if s.start(o) {
@@ -99,7 +108,13 @@ func (s *SSHD) start(o SSHDOptions) bool {
 	s.Addr = listener.Addr().String()
 	listener.Close()
 	s.write("sshd_config", s.config(o), 0o600)
+	return s.run()
+}
+
+// run starts sshd on its address, and reports whether it got the port.
+func (s *SSHD) run() bool {
 	s.process = exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
+	s.process.Env = append(os.Environ(), s.env...)
 	s.process.SysProcAttr = apart()
 	if err := launch(s.process); err != nil {
 		s.t.Fatalf("start sshd: %v", err)
@@ -184,8 +199,37 @@ func (s *SSHD) Stop() {
 	}
 	<-s.ended
 	if s.t.Failed() {
-		s.t.Logf("log of sshd on %s:\n%s", s.Addr, s.log())
+		s.t.Logf("end of the log of sshd on %s:\n%s", s.Addr, lastLines(s.log(), 4))
 	}
+}
+
+// PowerOff ends the server and every connection to it, as a host does that goes
+// down.
+func (s *SSHD) PowerOff() error {
+	children, err := descendants(s.process.Process.Pid)
+	if err != nil {
+		return err
+	}
+	// One that has ended by itself is as good.
+	_ = s.process.Process.Kill()
+	<-s.ended
+	for _, pid := range children {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("end process %d of sshd on %s: %w", pid, s.Addr, err)
+		}
+	}
+	return nil
+}
+
+// PowerOn starts the server again, at the address that it had.
+func (s *SSHD) PowerOn() error {
+	for range 20 {
+		if s.run() {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond) // the address may not be free yet
+	}
+	return fmt.Errorf("sshd does not start again on %s; its log:\n%s", s.Addr, s.log())
 }
 
 // KnownHosts returns the lines by which known_hosts knows the server at its

@@ -1,6 +1,7 @@
 package ground
 
 import (
+	"io"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,5 +24,52 @@ func TestStartSSHD(t *testing.T) {
 	s.Stop()
 	if answersSSH(s.Addr) {
 		t.Errorf("the server still answers on %s after Stop", s.Addr)
+	}
+}
+
+// One logs in by a name that the machine's own accounts need not have, and a
+// host that goes down takes its connections along and comes back at its address.
+func TestAccountsAndPower(t *testing.T) {
+	s := StartSSHD(t, SSHDOptions{Accounts: []string{"admin", "nobody-else"}})
+	known, config := filepath.Join(s.dir, "known_hosts"), filepath.Join(s.dir, "config")
+	s.write("known_hosts", []byte(s.KnownHosts()), 0o600)
+	s.write("config", []byte(s.ConfigBlock("crio", known)), 0o600)
+	login := func(name, command string) *exec.Cmd {
+		return exec.Command("ssh", "-F", config, "-o", "BatchMode=yes", "-l", name, "crio", command)
+	}
+	for _, name := range []string{"admin", s.User} {
+		if out, err := login(name, "echo $USER").CombinedOutput(); err != nil || string(out) != name+"\n" {
+			t.Errorf("ssh as %s: %v: %q, want its name", name, err, out)
+		}
+	}
+	if out, err := login("guest", "true").CombinedOutput(); err == nil {
+		t.Errorf("ssh as guest, an account that nobody has, succeeded: %s", out)
+	}
+	sleeper := login("admin", "echo begun; sleep 600")
+	out, err := sleeper.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sleeper.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.ReadAtLeast(out, make([]byte, 64), len("begun\n")); err != nil {
+		t.Fatalf("the session says %d bytes: %v", n, err)
+	}
+	if err := s.PowerOff(); err != nil {
+		t.Fatal(err)
+	}
+	if err := sleeper.Wait(); err == nil || sleeper.ProcessState.ExitCode() != 255 {
+		t.Errorf("the session of a host that went down ended with %v, want ssh's 255", err)
+	}
+	if answersSSH(s.Addr) {
+		t.Errorf("the host answers on %s though it is down", s.Addr)
+	}
+	addr := s.Addr
+	if err := s.PowerOn(); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := login("admin", "echo back").CombinedOutput(); err != nil || string(out) != "back\n" || s.Addr != addr {
+		t.Errorf("after the host came back, at %s: %v: %q", s.Addr, err, out)
 	}
 }

@@ -284,8 +284,12 @@ func (m toolModule) runGo(ctx context.Context, dir string, arguments ...string) 
 	return out.String(), nil
 }
 
-// lastLines returns at most the n last lines of a text.
+// lastLines returns at most the n last lines of a text, long ones cut.
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+	lines = lines[max(0, len(lines)-n):]
+	for i := range lines {
+		lines[i] = lines[i][:min(len(lines[i]), 400)]
+	}
+	return strings.Join(lines, "\n")
 }

@@ -203,10 +203,12 @@ func (k *cluster) changed(j *job) {
 // written is called when somebody has written an Application: the controller
 // does what it is asked.
 func (k *cluster) written(a *application) {
-	if _, ok := a.GetAnnotations()[refreshAnnotation]; ok {
+	_, again := a.GetAnnotations()[refreshAnnotation]
+	if again {
 		k.compareSoon(a)
 	}
-	if _, asked := a.Object["operation"].(map[string]any); asked && !a.running() {
+	_, asked := a.Object["operation"].(map[string]any)
+	if asked && !a.running() && (again || !k.site.strikesOnce(syncOverlooked, a.GetName())) {
 		k.site.after(k.site.between("pick up "+a.GetName(), time.Second, 3*time.Second), func() { k.begin(a) })
 	}
 }

@@ -38,6 +38,7 @@ const (
 	syncFails        = "sync-fails"
 	syncBlocked      = "sync-blocked"
 	syncTakenOver    = "sync-taken-over"
+	syncOverlooked   = "sync-overlooked"
 	apiAway          = "api-away"
 	registryRefuses  = "registry-refuses"
 	registryOther    = "registry-other-level"
@@ -106,6 +107,7 @@ var catalogue = []entry{
 			}
 		}},
 	{Fault: Fault{syncTakenOver, "application", "Another operation takes the place of the first sync of the application."}, usual: firstApplication},
+	{Fault: Fault{syncOverlooked, "application", "Argo CD overlooks the first sync of the application until it is asked to look again."}, usual: firstApplication},
 	{Fault: Fault{apiAway, "", "The API server is away for two minutes, from the first Job that is deleted or sync that is begun on."}, usual: hasCluster,
 		on: []moment{JobDeleted, SyncStarted}, lasts: 2 * time.Minute,
 		begin: func(s *Site, _ string) { s.apiGate.shut() },

@@ -286,7 +286,11 @@ func (h *host) usual(name string) time.Duration {
 	case strings.HasPrefix(name, "launch"):
 		low, high = 20*time.Second, 3*time.Minute
 	}
-	return h.site.between(h.row.Name+" "+name, low, high)
+	takes := h.site.between(h.row.Name+" "+name, low, high)
+	if o := h.site.outside; o != nil && o.Longest > 0 {
+		takes = min(takes, o.Longest)
+	}
+	return takes
 }
 
 func sleepTime(args []string) time.Duration {

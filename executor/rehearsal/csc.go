@@ -90,7 +90,8 @@ type csc struct {
 	alive []span
 	queue *queue // of a ScriptQueue
 	// pods counts how often its pod began or ended, where the cluster is real.
-	pods int
+	pods   int
+	podRan bool // before the upgrade its pod ran, heard or silent
 }
 
 func newCSC(row *plan.CSC) *csc {

@@ -276,6 +276,7 @@ var faultedRuns = []faulted{
 		}, "somebody.else"),
 		failed("new/simonyitel", operator.Retry, nil),
 	}, holds: times(1, JobCreated, "simonyitel/mtmount", "")},
+	{fault: syncOverlooked, holds: times(1, SyncStarted, "simonyitel", "")},
 	{fault: apiAway, holds: times(1, JobDeleted, "simonyitel/mtmount", "")},
 
 	{fault: registryRefuses, replies: []reply{failed("clean/none", operator.Retry, outlast(registryRefuses), "still FORWARD", "READONLY")},

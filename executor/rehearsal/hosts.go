@@ -400,13 +400,14 @@ func (h *host) reboot() {
 		}
 	}
 	s.spawn(func() {
-		err := h.killAll()
+		err := errors.Join(h.power(false), h.killAll())
 		if s.clk.Sleep(s.ctx, 4*time.Minute) != nil {
 			return
 		}
+		err = errors.Join(err, h.newBoot(), h.power(true))
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if err = errors.Join(err, h.newBoot()); err != nil {
+		if err != nil {
 			// It does not come up again, which is what a host does that can't boot.
 			s.effect(Effect{System: SystemHost, Kind: HostUp, Subject: h.row.Name, Detail: "failed: " + err.Error()})
 			return
@@ -419,6 +420,14 @@ func (h *host) reboot() {
 			}
 		}
 	})
+}
+
+// power turns the host's real SSH server off and on, where it has one.
+func (h *host) power(on bool) error {
+	if h.site.outside == nil {
+		return nil
+	}
+	return h.site.outside.Power(h.row.Name, on)
 }
 
 func (h *host) newBoot() error {

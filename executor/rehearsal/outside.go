@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // SSH servers of its hosts. The model tells them what it does, and is told by
 // [Site.PodRuns] and [Site.PodGone] what the cluster does.
 //
-// Its functions are called with the model's lock, and must neither wait nor
+// Event and Ended are called with the model's lock, and must neither wait nor
 // call the model.
 type Outside struct {
 	// Event is called with what the CSCs publish, heartbeats apart. The values of
@@ -25,6 +26,29 @@ type Outside struct {
 	// Ended is called when the process of a CSC in the cluster has ended by
 	// itself.
 	Ended func(row *plan.CSC)
+	// Power is called, without the lock, when a host goes down for a reboot and
+	// when it comes up again.
+	Power func(host string, on bool) error
+	// Held is called, without the lock, with each script that begins to run and
+	// each command of a host that was called. What it returns is waited for before
+	// that ends; nil is not waited for.
+	Held func(e Effect) <-chan struct{}
+	// Longest is how long a command of a host takes at most; 0 is as long as
+	// usual.
+	Longest time.Duration
+}
+
+// awaitHeld waits for those outside who hold what has begun; without the lock.
+func (s *Site) awaitHeld(ctx context.Context, e Effect) {
+	if s.outside == nil {
+		return
+	}
+	if held := s.outside.Held(e); held != nil {
+		select {
+		case <-held:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // StartModel starts a simulated site of which the parts of o are real: the
@@ -47,12 +71,14 @@ func StartModel(ctx context.Context, cfg Config, o Outside) (*Site, error) {
 	return site, nil
 }
 
-// Lives tells whether a CSC, such as "MTMount:0", has a process that speaks.
-func (s *Site) Lives(name string) bool {
+// PodRan tells whether the pod of a CSC, such as "MTMount:0", runs before the
+// upgrade. After an upgrade of the OS or of Kubernetes that need not mean that
+// the CSC is heard.
+func (s *Site) PodRan(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.byName[name]
-	return c != nil && c.lives()
+	return c != nil && c.podRan
 }
 
 // PodRuns says that the pod of a CSC has begun to run: the CSC comes up in it
@@ -107,15 +133,21 @@ type Login struct {
 	Longest     []string          // the keys of Replace, in the order in which they are looked for
 }
 
-// Login returns what a session of the operator on a host has.
-func (s *Site) Login(host string) (Login, error) {
+// Login returns what a session on a host has: of one of its accounts, or of the
+// operator's own where account is "".
+func (s *Site) Login(host, account string) (Login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.hosts[host]
 	if h == nil {
 		return Login{}, fmt.Errorf("the plan has no host %q", host)
 	}
-	l := Login{Home: h.home(ownAccount), Environment: h.environment(ownAccount), Replace: map[string]string{}}
+	account = cmp.Or(account, ownAccount)
+	home := h.home(account)
+	if home == "" {
+		return Login{}, fmt.Errorf("host %q has no account %q", host, account)
+	}
+	l := Login{Home: home, Environment: h.environment(account), Replace: map[string]string{}}
 	for pair := range slices.Chunk(h.replacements(), 2) {
 		l.Replace[pair[0]] = pair[1]
 	}

@@ -110,6 +110,7 @@ func (s *Site) hasSSH(host string) bool {
 // begin gives a CSC its past, its Job and its pod.
 func (s *Site) begin(c *csc) {
 	p := s.pastOf(c)
+	c.podRan = p.podRan
 	since := s.Map.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
 	if c.component != "" {
 		c.state = p.state

@@ -18,12 +18,16 @@ const rootVariable = "CSU_REHEARSAL_HOST_ROOT"
 
 // environment is what a command of the user finds.
 func (h *host) environment(user string) []string {
+	tools := "/usr/local/bin:/usr/bin:/bin"
+	if h.bare() {
+		tools = h.tools()
+	}
 	return []string{
 		rootVariable + "=" + h.root,
 		"CSU_REHEARSAL_HOST=" + h.row.Name,
 		"CSU_REHEARSAL_CALLS=" + h.site.calls.dir,
 		"HOME=" + h.home(user), "USER=" + user, "LOGNAME=" + user, "SHELL=/bin/sh", "LANG=C.UTF-8",
-		"PATH=" + filepath.Join(h.root, "bin") + ":/usr/local/bin:/usr/bin:/bin",
+		"PATH=" + filepath.Join(h.root, "bin") + ":" + tools,
 	}
 }
 

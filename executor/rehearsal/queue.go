@@ -317,8 +317,9 @@ func (sc *script) load() {
 
 // perform runs the script to its end; without the lock.
 func (sc *script) perform() {
-	err := sc.run(sc.ctx)
 	q, s := sc.queue, sc.queue.site
+	s.awaitHeld(sc.ctx, Effect{System: SystemQueue, Kind: ScriptAdded, Subject: q.String(), Detail: sc.path, Identity: sc.descr})
+	err := sc.run(sc.ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sc.ended() || errors.Is(err, context.Canceled) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -92,6 +93,38 @@ echo "mkdir: cannot create directory '$name': No space left on device" >&2
 exit 1
 `
 
+// bareTools are all that a bare host has beside its stand-ins: what the POSIX
+// standard asks for and every cRIO has, without util-linux (setsid) or systemd.
+var bareTools = []string{
+	"basename", "cat", "cut", "date", "dirname", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv",
+	"nohup", "printf", "rm", "rmdir", "sed", "sh", "sort", "tail", "test", "touch", "tr", "true", "uname", "wc",
+}
+
+// bare tells whether the host is a cRIO: one that is logged in to by an account
+// of its own, and has a bare POSIX shell.
+func (h *host) bare() bool {
+	return slices.ContainsFunc(h.row.Users, func(u plan.User) bool { return u.Via == "login" })
+}
+
+func (h *host) tools() string { return filepath.Join(h.root, "posix") }
+
+// furnishTools makes the folder of a bare host's tools, from this machine's.
+func (h *host) furnishTools() error {
+	if err := os.MkdirAll(h.tools(), 0o755); err != nil {
+		return err
+	}
+	for _, name := range bareTools {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			return fmt.Errorf("a host of the site needs a tool of POSIX: %w", err)
+		}
+		if err := os.Symlink(path, filepath.Join(h.tools(), name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (h *host) fullDisk() string { return filepath.Join(h.root, "bin", "mkdir") }
 
 // always are stand-ins that every host has, named by the plan or not: commands
@@ -132,6 +165,11 @@ func (h *host) build() error {
 	}
 	if err := writeScript(filepath.Join(h.root, "bin", "sudo"), sudoStandIn); err != nil {
 		return err
+	}
+	if h.bare() {
+		if err := h.furnishTools(); err != nil {
+			return err
+		}
 	}
 	if h.site.knows(hostDiskFull, h.row.Name) {
 		if err := writeScript(h.fullDisk(), fullDisk); err != nil {
@@ -335,10 +373,14 @@ func (c *calls) take(folder string) {
 	}
 	asked := call{host: h, user: words[1], argv: words[2:]}
 	a := h.obey(asked)
+	e := Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user}
 	if !a.reads {
-		s.effect(Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user})
+		s.effect(e)
 	}
 	s.mu.Unlock()
+	if !a.reads {
+		s.awaitHeld(s.ctx, e)
+	}
 	if a.hangs || s.clk.Sleep(s.ctx, a.takes) != nil {
 		return // one that hangs is never answered
 	}

@@ -20,6 +20,12 @@ const (
 	// syncSettle is how long a sync whose answer was lost may still come to the
 	// API server.
 	syncSettle = 30 * time.Second
+	// overlooked is after how long Argo CD is asked to look again at a sync that
+	// it has not begun. Its controller writes the answers to its own patches into
+	// its cache, even where a newer Application with our operation is there
+	// already (controller/appcontroller.go, writeBackToInformer); it then sees
+	// the operation at its next refresh, which can be minutes away.
+	overlooked = 2 * time.Minute
 )
 
 // sync has Argo CD sync an application, or some of its resources, and waits
@@ -137,13 +143,19 @@ func (s sync) absent(ctx context.Context, a *Attempt, o argocd.Operation) Findin
 func (s sync) wait(ctx context.Context, a *Attempt) Finding {
 	left, report := a.patience(), a.reporter()
 	var finding Finding
-	err := left.poll(ctx, syncPause, func(ctx context.Context) (over bool, err error) {
-		finding, over = s.operation(ctx, a)
+	asked := a.Systems.Clock.Now() // to begin it
+	err := left.poll(ctx, syncPause, func(ctx context.Context) (bool, error) {
+		var next look
+		finding, next = s.operation(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
+		if next == pending && a.Systems.Clock.Since(asked) >= overlooked {
+			asked = a.Systems.Clock.Now()
+			finding.Text += "; " + s.again(ctx, a)
+		}
 		report.say(finding.Text)
-		return over, nil
+		return next == over, nil
 	})
 	switch {
 	case err != nil:
@@ -154,32 +166,48 @@ func (s sync) wait(ctx context.Context, a *Attempt) Finding {
 	return s.awaitImages(ctx, a, left)
 }
 
-// operation judges our operation; Done is without the images. over says that
-// another look would find the same: it is not set while the operation goes on,
-// or while the API server does not answer.
-func (s sync) operation(ctx context.Context, a *Attempt) (finding Finding, over bool) {
+// again has Argo CD look at the application, in case it has overlooked the
+// operation, and says so.
+func (s sync) again(ctx context.Context, a *Attempt) string {
+	if err := a.Systems.ArgoCD.AskRefresh(ctx, s.d.Application, false); err != nil {
+		return fmt.Sprintf("it can't be asked to look again: %v", err)
+	}
+	return "it may have overlooked it, and was asked to look again"
+}
+
+// look is what another look at an operation may find.
+type look int
+
+const (
+	going   look = iota // something else: it runs, or the API server did not answer
+	pending             // something else: Argo CD has not begun it
+	over                // the same
+)
+
+// operation judges our operation; Done is without the images.
+func (s sync) operation(ctx context.Context, a *Attempt) (Finding, look) {
 	var before syncEvidence
 	if err := json.Unmarshal(a.Evidence, &before); err != nil {
-		return Found(Unknown, "read in the journal how %q was found: %v", s.d.Application, err), true
+		return Found(Unknown, "read in the journal how %q was found: %v", s.d.Application, err), over
 	}
 	o, err := a.Systems.ArgoCD.Operation(ctx, s.d.Application, a.Identity, s.request(a))
 	switch {
 	case err != nil:
-		return Found(Unknown, "what became of the sync can't be seen: %v", err), false
+		return Found(Unknown, "what became of the sync can't be seen: %v", err), going
 	case !o.Found:
-		return s.absent(ctx, a, o), true
+		return s.absent(ctx, a, o), over
 	case o.Pending:
-		return Found(Running, "Argo CD has not begun the sync of %q", s.d.Application), false
+		return Found(Running, "Argo CD has not begun the sync of %q", s.d.Application), pending
 	case !o.Completed():
-		return Found(Running, "Argo CD syncs %q: %s%s; a sync has no time limit of its own, and can be terminated in Argo CD", s.d.Application, o.Phase, colonText(o.Message)), false
+		return Found(Running, "Argo CD syncs %q: %s%s; a sync has no time limit of its own, and can be terminated in Argo CD", s.d.Application, o.Phase, colonText(o.Message)), going
 	case o.Phase != "Succeeded":
-		return Found(Failed, "the sync of %q ended %s%s%s", s.d.Application, o.Phase, colonText(o.Message), failures(o.Results)), true
+		return Found(Failed, "the sync of %q ended %s%s%s", s.d.Application, o.Phase, colonText(o.Message), failures(o.Results)), over
 	case o.SyncChanged:
-		return Found(Failed, "Argo CD says that the sync of %q succeeded, but it carried out another one than csu asked for (some controllers mix in the operation before); see in Argo CD what was synced, and retry", s.d.Application), true
+		return Found(Failed, "Argo CD says that the sync of %q succeeded, but it carried out another one than csu asked for (some controllers mix in the operation before); see in Argo CD what was synced, and retry", s.d.Application), over
 	case o.Revision != before.Revision:
-		return Found(Failed, "the sync of %q brought revision %s, and %s was seen before it: something was pushed to %s meanwhile; look at what came with it", s.d.Application, o.Revision, before.Revision, before.TargetRevision), true
+		return Found(Failed, "the sync of %q brought revision %s, and %s was seen before it: something was pushed to %s meanwhile; look at what came with it", s.d.Application, o.Revision, before.Revision, before.TargetRevision), over
 	}
-	return Found(Done, "%q is synced at revision %s", s.d.Application, o.Revision), true
+	return Found(Done, "%q is synced at revision %s", s.d.Application, o.Revision), over
 }
 
 func colonText(text string) string {

@@ -3,6 +3,7 @@ package action
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,35 @@ func TestSyncThatDoesNotSucceed(t *testing.T) {
 			expect(t, y.perform(t), test.want, test.says...)
 			expect(t, y.probe(t), test.want, test.says...)
 		})
+	}
+}
+
+// A controller that has overlooked the operation is asked to look again.
+func TestSyncThatWasOverlooked(t *testing.T) {
+	a := newArgo(t)
+	putJob(a.Server, "mtmount")
+	work := a.Before
+	refreshed := 0
+	a.outcome = func(operation kubetest.Object) kubetest.Object {
+		if refreshed == 0 {
+			return nil
+		}
+		return succeeded(operation)
+	}
+	a.Before = func(r *http.Request) {
+		if r.Method == http.MethodPatch && a.Requests(http.MethodPut) > 0 {
+			refreshed++
+		}
+		work(r)
+	}
+	y := a.try(t)
+	y.Limit = 5 * time.Minute
+	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs")
+	if refreshed != 1 {
+		t.Errorf("Argo CD was asked %d times to look again, want once", refreshed)
+	}
+	if !slices.ContainsFunc(y.told, func(text string) bool { return strings.Contains(text, "was asked to look again") }) {
+		t.Errorf("the operator reads %q, and not that Argo CD was asked to look again", y.told)
 	}
 }
 

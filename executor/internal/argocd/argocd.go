@@ -94,28 +94,34 @@ func (a *Client) Get(ctx context.Context, name string) (Application, error) {
 	return v.application(), nil
 }
 
-// Refresh has Argo CD compare an Application anew with its source, and waits
-// until it has, at most 3 minutes of the run's time ([clock.ErrLimit]). A hard
-// refresh also renders the manifests anew. Nothing is synced by it, so that
-// asking is repeated where the answer was lost.
-func (a *Client) Refresh(ctx context.Context, name string, hard bool) error {
-	op := fmt.Sprintf("refresh Argo CD application %q", name)
+// AskRefresh asks Argo CD to compare an Application anew with its source, as its
+// Refresh button does. A hard refresh also renders the manifests anew. Nothing
+// is synced by it, so that asking is repeated where the answer was lost.
+func (a *Client) AskRefresh(ctx context.Context, name string, hard bool) error {
 	kind := "normal"
 	if hard {
 		kind = "hard"
 	}
 	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, refreshAnnotation, kind)
-	err := a.cluster.Read(ctx, op, func(ctx context.Context) error {
+	err := a.cluster.Read(ctx, refreshing(name), func(ctx context.Context) error {
 		_, err := a.resource().Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
 		return &MissingError{Namespace: a.namespace, Name: name}
 	}
-	if err != nil {
+	return err
+}
+
+func refreshing(name string) string { return fmt.Sprintf("refresh Argo CD application %q", name) }
+
+// Refresh asks for a refresh and waits until it was made, at most 3 minutes of
+// the run's time ([clock.ErrLimit]).
+func (a *Client) Refresh(ctx context.Context, name string, hard bool) error {
+	if err := a.AskRefresh(ctx, name, hard); err != nil {
 		return err
 	}
-	err = a.clock.Poll(ctx, refreshEvery, refreshLimit, func(ctx context.Context) (bool, error) {
+	err := a.clock.Poll(ctx, refreshEvery, refreshLimit, func(ctx context.Context) (bool, error) {
 		app, _, err := a.read(ctx, name)
 		if err != nil {
 			return false, err
@@ -124,7 +130,7 @@ func (a *Client) Refresh(ctx context.Context, name string, hard bool) error {
 		return !asked, nil
 	})
 	if err != nil {
-		return fmt.Errorf("%s: wait for Argo CD's application controller: %w", op, err)
+		return fmt.Errorf("%s: wait for Argo CD's application controller: %w", refreshing(name), err)
 	}
 	return nil
 }

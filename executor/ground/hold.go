@@ -1,0 +1,119 @@
+package ground
+
+import (
+	"context"
+	"encoding/json"
+	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	admission "k8s.io/api/admission/v1"
+	admissionregistration "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// Hold keeps something that has begun from coming to its end, so that a test can
+// do what it wants meanwhile, however slow the machine is.
+type Hold struct {
+	begun, released chan struct{}
+	begin, release  sync.Once
+}
+
+func newHold() *Hold { return &Hold{begun: make(chan struct{}), released: make(chan struct{})} }
+
+// Begun is closed when what is held has begun.
+func (h *Hold) Begun() <-chan struct{} { return h.begun }
+
+// Release lets it go on; so does the end of the test.
+func (h *Hold) Release() { h.release.Do(func() { close(h.released) }) }
+
+// Hold holds the first effect of a kind, a script or a command of a host, in
+// whose subject and detail or identity these texts are.
+func (s *Simulator) Hold(t testing.TB, kind, subject, text string) *Hold {
+	t.Helper()
+	h := newHold()
+	t.Cleanup(h.Release)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holds = append(s.holds, &heldEffect{h, kind, subject, text})
+	return h
+}
+
+type heldEffect struct {
+	*Hold
+	kind, subject, text string
+}
+
+// held is the model's question whether to hold what has begun.
+func (s *Simulator) held(e rehearsal.Effect) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.holds {
+		if e.Kind == h.kind && strings.Contains(e.Subject, h.subject) && strings.Contains(e.Detail+"\n"+e.Identity, h.text) {
+			h.begin.Do(func() { close(h.begun) })
+			return h.released
+		}
+	}
+	return nil
+}
+
+// HoldJobs holds whoever creates a Job in a namespace, by an admission webhook:
+// at most 30 seconds, by Kubernetes' own limit.
+func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
+	t.Helper()
+	h := newHold()
+	server := httptest.NewTLSServer(http.HandlerFunc(h.admit))
+	name := "hold-" + namespace
+	webhooks := c.Admin.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	url, always, none, limit := server.URL, admissionregistration.Fail, admissionregistration.SideEffectClassNone, int32(30)
+	_, err := webhooks.Create(t.Context(), &admissionregistration.ValidatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Webhooks: []admissionregistration.ValidatingWebhook{{
+			Name: "hold.ground.csu", FailurePolicy: &always, SideEffects: &none, TimeoutSeconds: &limit, AdmissionReviewVersions: []string{"v1"},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": namespace}},
+			ClientConfig: admissionregistration.WebhookClientConfig{
+				URL: &url, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+			},
+			Rules: []admissionregistration.RuleWithOperations{{
+				Operations: []admissionregistration.OperationType{admissionregistration.Create},
+				Rule:       admissionregistration.Rule{APIGroups: []string{"batch"}, APIVersions: []string{"v1"}, Resources: []string{"jobs"}},
+			}},
+		}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("hold the Jobs of namespace %q: %v", namespace, err)
+	}
+	t.Cleanup(func() {
+		h.Release()
+		// The test's own context has ended by now.
+		if err := webhooks.Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("let the Jobs of namespace %q go: %v", namespace, err)
+		}
+		server.Close()
+	})
+	return h
+}
+
+// admit answers the API server, once the hold is released.
+func (h *Hold) admit(w http.ResponseWriter, r *http.Request) {
+	var review admission.AdmissionReview
+	if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
+		http.Error(w, "this is no review of an admission", http.StatusBadRequest)
+		return
+	}
+	h.begin.Do(func() { close(h.begun) })
+	select {
+	case <-h.released:
+	case <-r.Context().Done():
+	}
+	review.Response = &admission.AdmissionResponse{UID: review.Request.UID, Allowed: true}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(review); err != nil {
+		return // a client that is gone needs no answer
+	}
+}
