@@ -26,29 +26,45 @@ func (b *bench) failing(id string, n int, v action.Verdict) {
 	}}
 }
 
-// TestFailureSuspends: nothing new starts, what runs is let finish, and only
-// then the operator is asked.
+// done waits until a step has had its effect.
+func (b *bench) done(id string) {
+	b.t.Helper()
+	for limit := time.Now().Add(20 * time.Second); !slices.Contains(b.world.steps(), id); time.Sleep(time.Millisecond) {
+		if time.Now().After(limit) {
+			b.t.Errorf("%s has had no effect", id)
+			return
+		}
+	}
+}
+
+// waiting has a step wait, once it has begun, before it has its effect.
+func (b *bench) waiting(id string, v action.Verdict, begun chan<- struct{}, until <-chan struct{}) {
+	b.world.script[id] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		if begun != nil {
+			close(begun)
+		}
+		<-until
+		return b.world.effect(a, v)
+	}}
+}
+
+// TestFailureSuspends: the operator is asked at once; what runs is let finish
+// meanwhile, and nothing new starts before the answer.
 func TestFailureSuspends(t *testing.T) {
 	b := newBench(t, stage("one",
 		step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow"), step("after", host("h4"), "bad")))
-	failed, begun := make(chan struct{}), make(chan struct{})
-	b.world.script["one/bad"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
-		<-begun
-		defer close(failed)
-		return b.world.effect(a, action.Failed)
-	}}
-	b.world.script["one/slow"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
-		close(begun)
-		<-failed
-		time.Sleep(20 * time.Millisecond)
-		return b.world.effect(a, action.Done)
-	}}
+	asked, begun := make(chan struct{}), make(chan struct{})
+	b.waiting("one/bad", action.Failed, nil, begun)
+	b.waiting("one/slow", action.Done, begun, asked)
 	b.person.answer = func(q operator.Question) (operator.Answer, error) {
 		if q.Topic != operator.Failed {
 			return yes(q)
 		}
+		close(asked)
+		b.done("one/slow")
+		time.Sleep(20 * time.Millisecond)
 		if got := b.world.steps(); !slices.Equal(got, []string{"one/bad", "one/slow"}) {
-			t.Errorf("asked after %v", got)
+			t.Errorf("before the answer ran %v", got)
 		}
 		if !strings.Contains(q.Text, "the effect of one/bad: failed") || !strings.Contains(q.Reading, "Do bad by hand.") {
 			t.Errorf("asked %q, %q", q.Text, q.Reading)
@@ -59,6 +75,84 @@ func TestFailureSuspends(t *testing.T) {
 	b.phases(map[string]Phase{"one/bad": Skipped, "one/slow": Done, "one/next": Done, "one/after": Done})
 	if st := b.state().Steps["one/bad"]; st.Reason != "not needed today" || st.By != "Ana" {
 		t.Errorf("recorded: %+v", st)
+	}
+}
+
+// TestRetryWhileOthersRun: what is tried again need not wait for the others.
+func TestRetryWhileOthersRun(t *testing.T) {
+	b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2"))))
+	retried := make(chan struct{})
+	b.waiting("one/slow", action.Done, nil, retried)
+	b.failing("one/bad", 1, action.Failed)
+	once := b.world.script["one/bad"].perform
+	b.world.script["one/bad"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+		if strings.HasSuffix(a.Identity, "/2") {
+			close(retried)
+		}
+		return once(ctx, a)
+	}}
+	b.person.answer = choose(operator.Failed, operator.Retry)
+	b.must(Completed)
+	b.phases(map[string]Phase{"one/bad": Done, "one/slow": Done})
+}
+
+// TestTwoFailures: a step that fails while the operator is asked about another
+// one is asked about next, and nothing new starts between the two answers.
+func TestTwoFailures(t *testing.T) {
+	for _, choice := range []operator.Choice{operator.Skip, operator.Retry, operator.ByHand} {
+		b := newBench(t, stage("one", step("second", host("h1")), step("first", host("h2")), step("next", host("h3"), "first")))
+		asked, begun := make(chan struct{}), make(chan struct{})
+		b.waiting("one/second", action.Failed, begun, asked)
+		b.waiting("one/first", action.Failed, nil, begun)
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			a := operator.Answer{Choice: choice, Reason: "so it is"}
+			switch {
+			case q.Topic != operator.Failed:
+				return yes(q)
+			case q.Step == "one/first":
+				close(asked)
+				b.done("one/second")
+				b.world.mu.Lock()
+				delete(b.world.script, "one/first")
+				delete(b.world.script, "one/second")
+				b.world.mu.Unlock()
+			default:
+				time.Sleep(20 * time.Millisecond)
+				if got := b.world.steps(); len(got) != 2 {
+					t.Errorf("%s: between the answers ran %v", choice, got)
+				}
+			}
+			return a, nil
+		}
+		b.must(Completed)
+		q := b.person.questions(operator.Failed)
+		if len(q) != 2 || q[0].Step != "one/first" || q[1].Step != "one/second" {
+			t.Errorf("%s: asked %+v", choice, q)
+		}
+		b.phases(map[string]Phase{"one/next": Done})
+	}
+}
+
+// TestStopWhileOthersRun: what runs when the operator stops is let finish, and
+// what has failed stays so.
+func TestStopWhileOthersRun(t *testing.T) {
+	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: GivenUp} {
+		b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
+		stopped, begun := make(chan struct{}), make(chan struct{})
+		b.waiting("one/bad", action.Failed, nil, begun)
+		b.waiting("one/slow", action.Done, begun, stopped)
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			if q.Topic != operator.Failed {
+				return yes(q)
+			}
+			time.AfterFunc(30*time.Millisecond, func() { close(stopped) })
+			return operator.Answer{Choice: choice}, nil
+		}
+		b.must(end)
+		b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
+		if n := len(b.person.questions(operator.Failed)); n != 1 {
+			t.Errorf("%s: asked %d times", choice, n)
+		}
 	}
 }
 

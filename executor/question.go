@@ -237,7 +237,7 @@ func (r *run) askInDoubt(a *action.Attempt, f action.Finding) (operator.Answer, 
 	}
 	answer, err := r.ask(r.ctx, q)
 	if err == nil && answer.Choice == operator.NotHappened {
-		r.suspend(true) // before the hold ends: the operator decides first how to go on
+		r.suspend(a.Step.ID) // before the hold ends: the operator decides first how to go on
 	}
 	return answer, err
 }

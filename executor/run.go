@@ -139,7 +139,7 @@ type run struct {
 	questions context.Context
 	hush      context.CancelFunc
 	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
-	failing   bool            // a step has failed: nothing starts until the operator has decided
+	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
 }
 
@@ -165,7 +165,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	}
 	r := &run{
 		o: o, asking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		state: NewState(o.Plan), stages: map[string]*plan.Stage{}, permitted: map[string]bool{},
+		state: NewState(o.Plan), stages: map[string]*plan.Stage{}, failing: map[string]bool{}, permitted: map[string]bool{},
 	}
 	for i := range o.Plan.Stages {
 		r.stages[o.Plan.Stages[i].ID] = &o.Plan.Stages[i]

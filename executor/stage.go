@@ -95,8 +95,9 @@ type schedule struct {
 	tasks   []*task
 	ready   []*task // in the stage's order
 	failed  []*task // those that wait for the operator's decision
+	asked   *task   // the one of them that the operator is asked about; nil where none is
 	left    int     // tasks not finished
-	running int
+	running int     // goroutines: of steps, and of the question
 	busy    map[string]int
 	ended   chan *task
 }
@@ -129,6 +130,9 @@ func (s *schedule) run() bool {
 		if !ending && !suspended {
 			s.start()
 		}
+		if !ending && s.asked == nil && len(s.failed) > 0 {
+			s.decide()
+		}
 		if s.running == 0 {
 			switch {
 			case ending:
@@ -136,9 +140,6 @@ func (s *schedule) run() bool {
 			case s.r.ctx.Err() != nil:
 				s.leave()
 				return false
-			case len(s.failed) > 0:
-				s.decide()
-				continue
 			default:
 				s.r.stop(halt{end: Halted, err: fmt.Errorf("stage of step %q: %d steps are left, and none can start", s.tasks[0].step.ID, s.left)})
 				return false
@@ -161,7 +162,7 @@ func (s *schedule) run() bool {
 func (r *run) standing() (ending, suspended bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.halt != nil || r.state.Aborting, r.failing || r.holds > 0
+	return r.halt != nil || r.state.Aborting, len(r.failing) > 0 || r.holds > 0
 }
 
 // takeUp sorts the steps by where they stand. What is in doubt is looked into
@@ -216,12 +217,20 @@ func (s *schedule) launch(t *task, do func(*task)) {
 func (s *schedule) settle(t *task) {
 	s.running--
 	s.busy[t.resource]--
+	asked := t == s.asked
+	if asked {
+		s.asked = nil
+	}
 	switch phase := s.r.phase(t.state); {
 	case phase.Finished():
+		s.r.goOn(t.step.ID)
 		s.finish(t)
+	case asked && phase != Pending:
+		// Nothing was decided: the run is ending.
 	case phase == Failed, phase == NotDone && !t.fresh:
 		s.fail(t)
 	case phase == Pending, phase == NotDone:
+		s.r.goOn(t.step.ID)
 		s.queue(t)
 	}
 	// What is left is open: the run is ending, and the next one looks into it.
@@ -244,26 +253,17 @@ func (s *schedule) queue(t *task) {
 
 func (s *schedule) fail(t *task) {
 	s.failed = append(s.failed, t)
-	s.r.suspend(true)
+	s.r.suspend(t.step.ID)
 }
 
-// decide has the operator say how to go on after failures, when nothing runs any
-// more.
+// decide has the operator say how to go on after a failure, the first one in the
+// plan's order. What runs goes on meanwhile, so that a decision needs not wait for
+// an hour of compiling elsewhere; nothing new starts before all are decided.
 func (s *schedule) decide() {
-	slices.SortFunc(s.failed, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
-	for len(s.failed) > 0 {
-		t := s.failed[0]
-		if !s.r.decide(t.step) {
-			return
-		}
-		s.failed = s.failed[1:]
-		if s.r.phase(t.state).Finished() {
-			s.finish(t)
-		} else {
-			s.queue(t)
-		}
-	}
-	s.r.suspend(false)
+	first := slices.MinFunc(s.failed, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
+	s.failed = slices.DeleteFunc(s.failed, func(t *task) bool { return t == first })
+	s.asked = first
+	s.launch(first, func(t *task) { s.r.decide(t.step) })
 }
 
 // leave gives the steps a moment to see that the run was interrupted.
@@ -287,10 +287,19 @@ func (r *run) phase(st *StepState) Phase {
 	return st.Phase
 }
 
-func (r *run) suspend(on bool) {
+// suspend keeps new steps from starting until it is decided on the one that has
+// failed.
+func (r *run) suspend(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.failing = on
+	r.failing[id] = true
+}
+
+// goOn says that it is decided on a step, if it had failed at all.
+func (r *run) goOn(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.failing, id)
 }
 
 // hold keeps new steps from starting while one is in doubt.

@@ -141,7 +141,7 @@ func (r *run) mayStartLocked(step *plan.Step) bool {
 	if final(step) {
 		return r.halt == nil
 	}
-	return r.halt == nil && !r.state.Aborting && !r.failing && r.holds == 0
+	return r.halt == nil && !r.state.Aborting && len(r.failing) == 0 && r.holds == 0
 }
 
 func (r *run) mayStart(step *plan.Step) bool {
@@ -162,7 +162,7 @@ func (r *run) notBegun(step *plan.Step, n int, cause error) {
 		Text: cause.Error(), Reported: reports(step),
 	}
 	if _, err := r.recordLocked(rec); err == nil && !rec.Reported {
-		r.failing = true
+		r.failing[step.ID] = true
 	}
 	r.mu.Unlock()
 	r.tellStep(operator.StepFailed, step, "it was not begun: %s", rec.Text)
@@ -245,7 +245,7 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 	_, err := r.recordLocked(rec)
 	phase := r.state.Steps[step.ID].Phase
 	if err == nil && !phase.Finished() && !fresh {
-		r.failing = true
+		r.failing[step.ID] = true
 	}
 	r.mu.Unlock()
 	if err != nil || fresh && phase == NotDone {
