@@ -38,13 +38,15 @@ var importRules = []importRule{
 		"the executor obeys a plan, however it came about, and never sees the compiler"},
 	{module + "compiler/", []string{"cmd/csu", "compiler", "compiler/"},
 		"the executor obeys a plan, however it came about, and never sees the compiler"},
-	{module + "executor", []string{"cmd/csu"},
+	{module + "executor", []string{"cmd/csu", "executor/campaign"},
 		"the compiler writes the language between the halves and knows nothing of the executor"},
 	{module + "executor/internal/", []string{"executor", "executor/"},
 		"the systems are spoken to by actions alone"},
-	{module + "executor/journal", []string{"executor", "executor/journal/", "cmd/csu"},
+	{module + "executor/journal", []string{"executor", "executor/journal/", "executor/campaign", "cmd/csu"},
 		"the journal is the executor's; others read it through its State"},
-	{module + "executor/rehearsal", []string{"cmd/csu", "executor/ground"},
+	{module + "executor/rehearsal", []string{"cmd/csu", "executor/campaign", "executor/ground"},
+		"the executor must not be able to tell a simulated site from a real one"},
+	{module + "executor/campaign", []string{"cmd/csu"},
 		"the executor must not be able to tell a simulated site from a real one"},
 }
 

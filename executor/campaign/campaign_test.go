@@ -17,59 +17,98 @@ import (
 
 var (
 	full   = flag.Bool("full", false, "the whole campaign, not the slice of make test")
-	seed   = flag.Int64("seed", 1, "of the cases that are drawn")
+	seed   = flag.Int64("seed", 1, "the first seed of the cases that are drawn")
 	drawn  = flag.Int("drawn", 0, "how many cases are drawn beside the boundaries; 0: as many as belong to the slice or to the whole")
-	only   = flag.String("case", "", "run this one case, as a failure has printed it")
 	beside = flag.Int("beside", 0, "how many cases run at once; 0: four on each core")
 )
+
+// trial is a case of a plan at a seed.
+type trial struct {
+	plan  string // by its name, see load
+	seed  int64
+	drawn int // so many crashes are drawn; 0: they are those of the case
+	Case
+}
 
 // tally counts cases by kind, place and position.
 type tally struct {
 	mu      sync.Mutex
 	cases   int
 	lives   int
-	shown   int
-	missed  map[string]bool
+	asked   int
+	missed  int
 	reached map[string]int
 }
 
-func (c *tally) add(b boundary, v verdict, name string) {
+func (c *tally) add(b boundary, v Verdict) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cases++
-	c.lives += v.lives
-	c.shown += v.shown
-	row := rowOf(b)
-	if len(v.fired) == 0 || !v.fired[0] {
-		c.missed[name] = true
+	c.lives += len(v.Lives)
+	c.asked += v.Asked
+	if len(v.Lives) == 0 || !v.Lives[0].Reached {
+		c.missed++
 		return
 	}
-	c.reached[row]++
+	c.reached[rowOf(b)]++
 }
 
 // rowOf names a line of the list: kind, record or effect, position.
 func rowOf(b boundary) string {
 	what, at := b.trigger.Key, string(b.trigger.At)
+	event := what[strings.LastIndexByte(what, ' ')+1:]
 	switch b.trigger.On {
-	case onRecord:
-		what = "record " + what[strings.LastIndexByte(what, ' ')+1:]
-	case onDisk:
+	case OnRecord:
+		what = "record " + event
+	case OnDisk:
 		at = "fails"
-	case onEffect:
+	case OnEffect:
 		for kind := range direct {
 			if strings.HasPrefix(what, kind+" ") {
 				what = "effect " + kind
 			}
 		}
-		if at == string(middle) {
+		if at == string(Middle) {
 			at = "in the middle (done, its answer lost)"
 		}
-	case onRequest:
-		what, at = fmt.Sprintf("request %d after %s", b.trigger.After, what[strings.LastIndexByte(what, ' ')+1:]), "before (not sent)"
-	case onAnswer:
-		what, at = fmt.Sprintf("request %d after %s", b.trigger.After, what[strings.LastIndexByte(what, ' ')+1:]), "in the middle (answer lost)"
+	case OnRequest:
+		what, at = fmt.Sprintf("request %d after %s", b.trigger.Further, event), "before (not sent)"
+	case OnAnswer:
+		what, at = fmt.Sprintf("request %d after %s", b.trigger.Further, event), "in the middle (answer lost)"
 	}
 	return fmt.Sprintf("%-14s %-32s %s", b.kind, what, at)
+}
+
+// references are made once per plan and seed.
+type references struct {
+	mu   sync.Mutex
+	made map[string]func() (*Reference, error)
+}
+
+// of returns the undisturbed run of a trial's plan at its seed.
+func (r *references) of(t *testing.T, tr trial) (*Reference, error) {
+	name := fmt.Sprintf("%s;%d", tr.plan, tr.seed)
+	r.mu.Lock()
+	make := r.made[name]
+	if make == nil {
+		make = sync.OnceValues(func() (*Reference, error) {
+			p, digest, err := load(tr.plan)
+			if err != nil {
+				return nil, err
+			}
+			ref, err := Refer(t.Context(), Setting{Plan: p, Digest: digest, Seed: tr.seed}, t.TempDir())
+			if err != nil {
+				return nil, err
+			}
+			if idle := ref.idle(); purposeMade[tr.plan] != nil && len(idle) > 0 {
+				return nil, fmt.Errorf("the undisturbed run: %s", strings.Join(idle, "; "))
+			}
+			return ref, nil
+		})
+		r.made[name] = make
+	}
+	r.mu.Unlock()
+	return make()
 }
 
 // campaign is a set of cases on their way.
@@ -87,33 +126,68 @@ func newCampaign(t *testing.T) *campaign {
 	if n == 0 {
 		n = 4 * runtime.GOMAXPROCS(0)
 	}
-	c := &campaign{t: t, began: time.Now(), tokens: make(chan struct{}, n), tally: tally{missed: map[string]bool{}, reached: map[string]int{}}}
+	c := &campaign{t: t, began: time.Now(), tokens: make(chan struct{}, n), tally: tally{reached: map[string]int{}}}
+	c.refs.made = map[string]func() (*Reference, error){}
 	t.TempDir()
 	t.Cleanup(c.work.Wait) // before the folders go
 	return c
 }
 
-func (c *campaign) reference(tr trial) (*reference, []boundary) {
-	ref, list, err := c.refs.of(tr, func(name string) (*reference, error) {
-		p, digest := load(c.t, name)
-		return &reference{plan: p, digest: digest}, nil
-	})
+// reference is for what is done with the reference itself.
+func (c *campaign) reference(name string, seed int64) *Reference {
+	tr := trial{plan: name, seed: seed}
+	ref, err := c.refs.of(c.t, tr)
 	if err != nil {
-		c.t.Fatalf("%s, seed %d: %v", tr.plan, tr.seed, err)
+		c.report(tr, nil, Verdict{Problems: []string{err.Error()}}, "")
+		c.t.FailNow()
 	}
-	return ref, list
+	return ref
 }
 
 // start runs a case beside others.
 func (c *campaign) start(tr trial, b boundary) {
-	ref, _ := c.reference(tr)
 	c.tokens <- struct{}{}
 	c.work.Go(func() {
 		defer func() { <-c.tokens }()
-		v := tr.run(ref, c.t.TempDir())
-		c.tally.add(b, v, tr.String())
-		c.report(tr, v)
+		ref, err := c.refs.of(c.t, tr)
+		if err != nil {
+			c.report(tr, nil, Verdict{Problems: []string{err.Error()}}, "")
+			return
+		}
+		if tr.drawn > 0 {
+			tr.Case = ref.Draw(tr.How, tr.drawn)
+			b.trigger = tr.Dies[0]
+		}
+		v, dir := c.run(tr.Case, ref)
+		c.tally.add(b, v)
+		c.report(tr, ref, v, dir)
 	})
+}
+
+// draw runs the nth case that is drawn of a plan: each three have one seed, and
+// one, two and three crashes.
+func (c *campaign) draw(name string, n int, how Crash) {
+	kind := plan.Kind("drawn")
+	if how == Process {
+		kind = "process"
+	}
+	c.start(trial{plan: name, seed: *seed + int64(n/3), drawn: 1 + n%3, Case: Case{How: how}}, boundary{kind: kind})
+}
+
+// run carries a case out in a folder; that it can't be is a problem too.
+func (c *campaign) run(a Case, ref *Reference) (v Verdict, dir string) {
+	b := Bench{Dir: c.t.TempDir()}
+	if a.How == Process {
+		var err error
+		if b.Program, err = program(); err != nil {
+			return Verdict{Problems: []string{err.Error()}}, b.Dir
+		}
+	}
+	v, err := a.Run(c.t.Context(), ref, b)
+	if err != nil {
+		v.Problems = append(v.Problems, err.Error())
+	}
+	return v, b.Dir
 }
 
 // finish waits for the cases and prints what there was of them.
@@ -124,44 +198,42 @@ func (c *campaign) finish(what string) {
 		c.t.Logf("%5d  %s", c.tally.reached[row], row)
 	}
 	c.t.Logf("%s: %d cases with %d lives in %s; %d questions about what was in doubt; in %d cases the first trigger was not reached",
-		what, c.tally.cases, c.tally.lives, time.Since(c.began).Round(time.Second), c.tally.shown, len(c.tally.missed))
+		what, c.tally.cases, c.tally.lives, time.Since(c.began).Round(time.Second), c.tally.asked, c.tally.missed)
 }
 
-// report tells a failure, with the least that reproduces it.
-func (c *campaign) report(tr trial, v verdict) {
-	if len(v.problems) == 0 {
+// report tells a failure, with the least that reproduces it. The plan, the
+// journal and the site's record are kept.
+func (c *campaign) report(tr trial, ref *Reference, v Verdict, dir string) {
+	if len(v.Problems) == 0 {
 		return
 	}
-	least := tr
-	ref, _ := c.reference(tr)
-	for i := 0; i < len(least.dies) && len(least.dies) > 1; {
-		fewer := least
-		fewer.dies = slices.Delete(slices.Clone(least.dies), i, i+1)
-		if again := fewer.run(ref, c.t.TempDir()); len(again.problems) > 0 {
-			least, v = fewer, again
+	least := tr.Case
+	if ref == nil { // not even undisturbed does it go well
+		least = Case{How: Killed}
+	}
+	for i := 0; ref != nil && i < len(least.Dies) && len(least.Dies) > 1; {
+		fewer := Case{How: least.How, Dies: slices.Delete(slices.Clone(least.Dies), i, i+1)}
+		if again, in := c.run(fewer, ref); len(again.Problems) > 0 {
+			least, v, dir = fewer, again, in
 		} else {
 			i++
 		}
 	}
-	c.t.Errorf("seed %d of the site, plan %q, %d lives:\n  %s\nagain: go test ./executor/campaign -run TestCase -case '%s'",
-		least.seed, least.plan, v.lives, strings.Join(v.problems, "\n  "), least)
-}
-
-// draw returns a trigger for a life, anywhere.
-func draw(r *rand.Rand, list []boundary) trigger {
-	if r.IntN(3) > 0 {
-		return list[r.IntN(len(list))].trigger
+	file, err := kept(tr.plan, v.Journal, dir)
+	if err != nil {
+		c.t.Errorf("keep what failed of plan %q: %v", tr.plan, err)
 	}
-	t := trigger{N: 1 + r.IntN(12), At: positions[r.IntN(3)], After: 1 + r.IntN(6)}
-	t.On = []string{onRecord, onRecord, onRequest, onAnswer, onDisk}[r.IntN(5)]
-	if t.On == onDisk {
-		faults := slices.Sorted(maps.Keys(diskFaults))
-		t.Key = faults[r.IntN(len(faults))]
+	by := ""
+	if tr.drawn > 0 {
+		args := []string{"--seed", fmt.Sprint(tr.seed), "--crashes", fmt.Sprint(tr.drawn)}
+		if tr.How == Process {
+			args = append(args, "--crash-by", string(Process))
+		}
+		by = "\ndrawn: " + CommandLine(file, args...)
 	}
-	return t
+	c.t.Errorf("seed %d of the site, plan %q, %d lives:\n  %s\nagain: %s%s",
+		tr.seed, tr.plan, len(v.Lives), strings.Join(v.Problems, "\n  "), CommandLine(file, least.Args(tr.seed)...), by)
 }
-
-var crashes = []crash{killed, power, partial}
 
 // TestCampaign kills at every boundary of the purpose-made plans, or, for make
 // test, at one of each row of the list, and at boundaries that are drawn, again
@@ -173,14 +245,13 @@ func TestCampaign(t *testing.T) {
 	taken := map[string]bool{}
 	kinds := map[plan.Kind]int{}
 	for _, name := range names {
-		_, list := c.reference(trial{plan: name, seed: 1})
-		for _, b := range list {
+		for _, b := range c.reference(name, 1).list {
 			if !*full && taken[rowOf(b)] {
 				continue
 			}
 			taken[rowOf(b)] = true
 			kinds[b.kind]++
-			c.start(trial{plan: name, seed: 1, how: crashes[r.IntN(3)], dies: []trigger{b.trigger}}, b)
+			c.start(trial{plan: name, seed: 1, Case: Case{How: crashing[r.IntN(3)], Dies: []Trigger{b.trigger}}}, b)
 		}
 	}
 	n := *drawn
@@ -189,13 +260,8 @@ func TestCampaign(t *testing.T) {
 	} else if n == 0 {
 		n = 80
 	}
-	for range n {
-		tr := trial{plan: names[r.IntN(len(names))], seed: 1 + r.Int64N(8), how: crashes[r.IntN(3)]}
-		_, list := c.reference(tr)
-		for range 1 + r.IntN(3) {
-			tr.dies = append(tr.dies, draw(r, list))
-		}
-		c.start(tr, boundary{"drawn", tr.dies[0]})
+	for i := range n {
+		c.draw(names[i%len(names)], i/len(names), "")
 	}
 	c.finish("kills")
 	for _, k := range plan.Kinds {
@@ -214,33 +280,27 @@ func TestCampaign(t *testing.T) {
 // TestSlice runs the few cases that tell the mutations of [TestMutations]; see
 // there.
 func TestSlice(t *testing.T) {
+	const told = "effect|message posted #camera Over to you.|1|middle"
 	c := newCampaign(t)
-	for _, line := range []string{
-		"talk;1;killed",
-		"talk;1;killed;record|talk/asked started|1|after",
-		"talk;1;killed;record|level/none started|1|after",
-		"talk;1;killed;effect|message posted #camera Over to you.|1|middle",
-		"talk;1;power;effect|message posted #camera Over to you.|1|middle",
+	for _, s := range []struct {
+		how  Crash
+		dies []string
+	}{
+		{Killed, []string{"none"}},
+		{Killed, []string{"record|talk/asked started|1|after"}},
+		{Killed, []string{"record|level/none started|1|after", "record|level/none outcome|1|before"}},
+		{Killed, []string{told}},
+		{Power, []string{told}},
 	} {
-		tr, err := parseTrial(line)
-		if err != nil {
-			t.Fatal(err)
+		a := Case{How: s.how}
+		for _, text := range s.dies {
+			d, err := ParseTrigger(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Dies = append(a.Dies, d)
 		}
-		c.start(tr, boundary{})
+		c.start(trial{plan: "talk", seed: 1, Case: a}, boundary{trigger: a.Dies[0]})
 	}
-	c.work.Wait()
-}
-
-// TestCase runs the one case of the flag.
-func TestCase(t *testing.T) {
-	if *only == "" {
-		*only = "talk;1;killed;record|talk/manual started|1|after"
-	}
-	tr, err := parseTrial(*only)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newCampaign(t)
-	c.start(tr, boundary{"drawn", trigger{}})
 	c.work.Wait()
 }

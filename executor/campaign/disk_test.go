@@ -26,28 +26,28 @@ func TestDiskFaults(t *testing.T) {
 	}
 	i := 0
 	for _, name := range slices.Sorted(maps.Keys(purposeMade)) {
-		ref, _ := c.reference(trial{plan: name, seed: 1})
+		ref := c.reference(name, 1)
 		for _, fault := range faults {
 			// One write and one sync for each record; the folder is synced and the
 			// file opened once. What has nothing to truncate is reached after a
 			// record that was cut short, in a second life.
-			n, dies := len(ref.records), []trigger(nil)
+			n, dies := len(ref.records), []Trigger(nil)
 			switch diskFaults[fault].kind {
 			case journaltest.SyncDir, journaltest.Open:
 				n = 1
 			case journaltest.Truncate:
-				n, dies = 1, []trigger{{On: onRecord, N: 5, At: middle}}
+				n, dies = 1, []Trigger{{On: OnRecord, N: 5, At: Middle}}
 			}
 			for k := 1; k <= n; k++ {
 				if i++; i%every != 0 && n > 1 {
 					continue
 				}
-				d := trigger{On: onDisk, Key: fault, N: k}
-				how := crashes[r.IntN(3)]
+				d := Trigger{On: OnDisk, Key: fault, N: k}
+				how := crashing[r.IntN(3)]
 				if len(dies) > 0 {
-					how = killed
+					how = Killed
 				}
-				c.start(trial{plan: name, seed: 1, how: how, dies: append(slices.Clone(dies), d)}, boundary{"disk", d})
+				c.start(trial{plan: name, seed: 1, Case: Case{How: how, Dies: append(slices.Clone(dies), d)}}, boundary{kind: "disk", trigger: d})
 			}
 		}
 	}
@@ -64,8 +64,8 @@ func TestDamagedJournals(t *testing.T) {
 	}
 	total := map[string]int{}
 	for _, name := range slices.Sorted(maps.Keys(purposeMade)) {
-		ref, _ := c.reference(trial{plan: name, seed: 1})
-		other, _ := c.reference(trial{plan: name, seed: 2})
+		ref := c.reference(name, 1)
+		other := c.reference(name, 2)
 		d := damaged{t: t, ref: ref, name: name, whole: ref.journal, total: total}
 		for n := 0; n < len(d.whole); n += every {
 			d.cut(n)
@@ -106,7 +106,7 @@ func TestDamagedJournals(t *testing.T) {
 // damaged is a journal that is damaged again and again.
 type damaged struct {
 	t     *testing.T
-	ref   *reference
+	ref   *Reference
 	name  string
 	whole []byte
 	total map[string]int
@@ -115,7 +115,7 @@ type damaged struct {
 func (d *damaged) read(data []byte) (*executor.State, error) {
 	var disk journaltest.Disk
 	disk.Put("j", data)
-	return executor.ReadState(&disk, "j", d.ref.plan, d.ref.digest)
+	return executor.ReadState(&disk, "j", d.ref.Plan, d.ref.Digest)
 }
 
 // cut: the whole lines before the cut count, and nothing else.

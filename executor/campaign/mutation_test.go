@@ -56,7 +56,8 @@ var mutations = []mutation{
 }
 
 // TestMutations makes mistakes in the executor, one at a time, in a copy that
-// only the compiler sees, and wants [TestSlice] to find each.
+// only the compiler sees, and wants [TestSlice] to find each, and the command
+// line that it prints to show it again.
 func TestMutations(t *testing.T) {
 	dir := t.TempDir()
 	executor, err := filepath.Abs("..")
@@ -93,26 +94,45 @@ func TestMutations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, tests := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants.test")
+	file, tests, mutant := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "mutants.test"), filepath.Join(dir, "csu")
 	if err := os.WriteFile(file, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", file, "-o", tests, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build the mutants: %v\n%s", err, out)
+	for _, build := range [][]string{
+		{"test", "-c", "-vet=off", "-overlay", file, "-o", tests, "."},
+		{"build", "-overlay", file, "-o", mutant, "../../cmd/csu"},
+	} {
+		if out, err := exec.Command("go", build...).CombinedOutput(); err != nil {
+			t.Fatalf("build the mutants: %v\n%s", err, out)
+		}
 	}
-	slice := func(mutation string) (string, error) {
-		cmd := exec.Command(tests, "-test.run", "^TestSlice$")
-		cmd.Env = append(os.Environ(), "CSU_MUTATION="+mutation)
+	with := func(mutation string, cmd *exec.Cmd) (string, error) {
+		cmd.Env = append(os.Environ(), "CSU_MUTATION="+mutation, "TMPDIR="+dir) // where the plans of what failed are kept
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := slice(""); err != nil {
+	slice := func() *exec.Cmd { return exec.Command(tests, "-test.run", "^TestSlice$") }
+	if out, err := with("", slice()); err != nil {
 		t.Fatalf("without a mistake: %v\n%s", err, out)
 	}
 	for _, m := range mutations {
-		out, err := slice(m.name)
+		out, err := with(m.name, slice())
 		if err == nil || !strings.Contains(out, m.finds) {
 			t.Errorf("%s: the campaign did not find it by %q: %v\n%s", m.name, m.finds, err, out)
+			continue
+		}
+		// What the campaign prints of it replays it, and without the mistake does not.
+		_, line, _ := strings.Cut(out[strings.Index(out, m.finds):], "again: csu ")
+		line, _, _ = strings.Cut(line, "\n")
+		if strings.Count(line, "--crash ") != 1 {
+			t.Errorf("%s: csu %s: one crash does", m.name, line)
+		}
+		replay := func() *exec.Cmd { return exec.Command("sh", "-c", mutant+" "+line) }
+		if out, err := with(m.name, replay()); err == nil || !strings.Contains(out, m.finds) {
+			t.Errorf("%s: csu %s: it did not show %q: %v\n%s", m.name, line, m.finds, err, out)
+		}
+		if out, err := with("", replay()); err != nil {
+			t.Errorf("without a mistake: csu %s: %v\n%s", line, err, out)
 		}
 	}
 }

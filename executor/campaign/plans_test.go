@@ -1,12 +1,14 @@
 package campaign
 
 import (
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
 // step makes a step that needs the one before it in its stage.
@@ -193,25 +195,56 @@ var purposeMade = map[string]func() *plan.Plan{
 	"talk": talkPlan, "queue": queuePlan, "hosts": hostPlan, "cluster": clusterPlan, "wide": widePlan,
 }
 
+// plansFolder is the folder of the project's plans, seen from here.
+var plansFolder = filepath.Join("..", "..", "plans")
+
 // load returns a plan by its name: a purpose-made one, or a file of the
 // project's plans.
-func load(t testing.TB, name string) (*plan.Plan, string) {
-	t.Helper()
+func load(name string) (*plan.Plan, string, error) {
 	var p *plan.Plan
 	if make := purposeMade[name]; make != nil {
 		p = make()
 	} else {
 		var err error
-		if p, _, err = plan.ReadFile(filepath.Join("../../plans", name+".json")); err != nil {
-			t.Fatal(err)
+		if p, _, err = plan.ReadFile(filepath.Join(plansFolder, name+".json")); err != nil {
+			return nil, "", err
 		}
 	}
 	if problems := p.Validate(); len(problems) > 0 {
-		t.Fatalf("plan %q: %v", name, problems)
+		return nil, "", fmt.Errorf("plan %q: %v", name, problems)
 	}
 	digest, err := plan.Digest(p)
+	return p, digest, err
+}
+
+// kept puts what failed into a folder that stays when the tests are over: the
+// plan, the run's journal, and the record of the site in dir. It returns the
+// plan's file.
+func kept(name string, journal []byte, dir string) (file string, err error) {
+	p, _, err := load(name)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	return p, digest
+	data, err := plan.Encode(p)
+	if err != nil {
+		return "", err
+	}
+	to, err := os.MkdirTemp("", "csu-campaign-failed-")
+	if err != nil {
+		return "", err
+	}
+	file = filepath.Join(to, name+".json")
+	contents := map[string][]byte{file: data}
+	if dir != "" {
+		contents[file+".journal"] = journal
+		if contents[filepath.Join(to, rehearsal.RecordFile)], err = os.ReadFile(filepath.Join(dir, rehearsal.RecordFile)); err != nil {
+			return "", err
+		}
+	}
+	for file, content := range contents {
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			return "", err
+		}
+	}
+	return file, nil
 }

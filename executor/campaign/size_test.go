@@ -82,7 +82,7 @@ func TestStatusOfALongJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	csu, err := binary()
+	csu, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,108 +1,63 @@
 package campaign
 
 import (
-	"errors"
-	"fmt"
-	"io"
-	"strconv"
 	"strings"
-	"syscall"
-
-	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"testing"
 )
 
-// position is where at a boundary a life ends.
-type position string
-
-const (
-	before position = "before"
-	middle position = "middle"
-	after  position = "after"
-)
-
-var positions = []position{before, middle, after}
-
-// what a trigger is about.
-const (
-	onRecord  = "record"  // a record of the journal
-	onRequest = "request" // the Nth request after that record is not sent
-	onAnswer  = "answer"  // the Nth answer after that record is lost
-	onEffect  = "effect"  // an effect at the site
-	onDisk    = "disk"    // the Nth such operation on the disk fails; the life goes on, if it can
-)
-
-// trigger is what a life dies of. The zero value never fires.
-type trigger struct {
-	On string
-	// Key is a record's step and event, an effect's [key], or the name of a disk
-	// fault; "" is any record.
-	Key string
-	// N is the how manieth in this life, from 1.
-	N  int
-	At position // of records and effects
-	// After is how many requests or answers after the record, from 1.
-	After int
+// TestTriggers: a trigger is read as it is written, and says in words what it
+// is.
+func TestTriggers(t *testing.T) {
+	for text, sentence := range map[string]string{
+		"none":                              "of nothing",
+		"record|talk/asked started|1|after": `when it had written the record "started" of talk/asked`,
+		"record| run|1|middle":              `in the middle of writing the record "run" of the run`,
+		"record||7|before":                  "before it wrote its record 7",
+		"request|talk/asked note|2|3":       `before it sent request 3 after the record "note" of talk/asked, number 2 in this life`,
+		"answer||4|1":                       "before it got answer 1 after its record 4",
+		"effect|rebooted azar03 |1|middle":  "when this had happened, before it was told: rebooted azar03 ",
+		"effect|rebooted azar03 |1|after":   "when this had happened, after it was told: rebooted azar03 ",
+		"disk|EIO sync|3|":                  "of its disk: EIO sync, number 3 in this life",
+	} {
+		d, err := ParseTrigger(text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if d.String() != text || d.Sentence() != sentence {
+			t.Errorf("%q is %q, died %q, want %q", text, d, d.Sentence(), sentence)
+		}
+		if err := d.Check(talkPlan()); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
-func (t trigger) String() string {
-	switch t.On {
-	case "":
-		return "none"
-	case onRequest, onAnswer:
-		return fmt.Sprintf("%s|%s|%d|%d", t.On, t.Key, t.N, t.After)
-	case onDisk:
-		return fmt.Sprintf("%s|%s|%d|", t.On, t.Key, t.N)
+// TestBadTriggers: what is wrong with a trigger is said, with what would be
+// right.
+func TestBadTriggers(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                    "it has 1 parts between strokes, not 4",
+		"record|talk/asked started|1":         "it has 3 parts",
+		"recrod|talk/asked started|1|after":   `it is about "recrod" (did you mean "record"?); it can be about record, request, answer, effect, disk`,
+		"record|talk/asked started|0|after":   `its count is "0", not 1 or more`,
+		"record|talk/asked started|one|after": `its count is "one"`,
+		"record|talk/asked started|1|amid":    `it is at "amid"`,
+		"effect|rebooted azar03 |1|before":    `it is at "before"; an effect has the places middle`,
+		"request|talk/asked started|1|0":      `it counts "0" requests or answers`,
+		"answer|talk/asked started|1|after":   `it counts "after" requests or answers`,
+		"disk|EIO snc|1|":                     `no failure of the disk "EIO snc" (did you mean "EIO sync"?)`,
+		"disk|EIO sync|1|after":               "a failure of the disk has no place",
+		"record|talk/askd started|1|after":    `the plan has no step or stage "talk/askd" (did you mean "talk/asked"?)`,
+		"record|talk/asked|1|after":           "is no step or stage with an event of the journal",
+		"effect|rebootd azar03 |1|after":      "csu has no such effect; it has: command, job deleted,",
+	} {
+		d, err := ParseTrigger(text)
+		if err == nil {
+			err = d.Check(talkPlan())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
 	}
-	return fmt.Sprintf("%s|%s|%d|%s", t.On, t.Key, t.N, t.At)
-}
-
-// parseTrigger reads what String writes.
-func parseTrigger(s string) (t trigger, err error) {
-	if s == "none" {
-		return t, nil
-	}
-	parts := strings.Split(s, "|")
-	if len(parts) != 4 {
-		return t, fmt.Errorf("trigger %q: it has %d parts, not 4", s, len(parts))
-	}
-	t.On, t.Key = parts[0], parts[1]
-	if t.N, err = strconv.Atoi(parts[2]); err != nil {
-		return t, fmt.Errorf("trigger %q: %w", s, err)
-	}
-	switch t.On {
-	case onRecord, onEffect:
-		t.At = position(parts[3])
-	case onDisk:
-	case onRequest, onAnswer:
-		t.After, err = strconv.Atoi(parts[3])
-	default:
-		err = fmt.Errorf("it is about %q", t.On)
-	}
-	if err != nil {
-		return t, fmt.Errorf("trigger %q: %w", s, err)
-	}
-	return t, nil
-}
-
-// diskFault is a way in which an operation on the disk fails.
-type diskFault struct {
-	kind string // of the operation
-	err  error
-	half bool // half of what is written gets there
-}
-
-// diskFaults by their names in triggers.
-var diskFaults = map[string]diskFault{
-	"short write":  {journaltest.Write, io.ErrShortWrite, true},
-	"ENOSPC write": {journaltest.Write, syscall.ENOSPC, true},
-	"EIO write":    {journaltest.Write, syscall.EIO, false},
-	"EIO sync":     {journaltest.Sync, syscall.EIO, false},
-	"EIO sync dir": {journaltest.SyncDir, syscall.EIO, false},
-	"EIO open":     {journaltest.Open, syscall.EIO, false},
-	"EIO truncate": {journaltest.Truncate, syscall.EIO, false},
-}
-
-// ofDisk tells whether an error is one of the disk faults.
-func ofDisk(err error) bool {
-	return errors.Is(err, io.ErrShortWrite) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO)
 }

@@ -86,12 +86,10 @@ func execute(dir string) error {
 	return err
 }
 
-// TestLaptopSleeps stops the executor's process for an hour of the site's time,
-// while a script runs: its clock jumps, its connections have ended, and the run
-// goes on to its end without a question.
-func TestLaptopSleeps(t *testing.T) {
-	t.Parallel()
-	p := faultyPlan()
+// asleep carries the plan out in a process of its own, that is stopped for an
+// hour of the site's time. The journal is in the folder.
+func asleep(t *testing.T, p *plan.Plan, dir string) *Site {
+	t.Helper()
 	text, err := plan.Encode(p)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +98,6 @@ func TestLaptopSleeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "plan.json"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +114,11 @@ func TestLaptopSleeps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer site.Close()
+	t.Cleanup(func() {
+		if err := site.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), executorVariable+"="+dir)
 	var said strings.Builder
@@ -129,6 +130,16 @@ func TestLaptopSleeps(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("the executor: %v\n%s\n%s", err, said.String(), site.tail(20))
 	}
+	return site
+}
+
+// TestLaptopSleeps stops the executor's process for an hour of the site's time,
+// while a script runs: its clock jumps, its connections have ended, and the run
+// goes on to its end without a question.
+func TestLaptopSleeps(t *testing.T) {
+	t.Parallel()
+	p, dir := faultyPlan(), t.TempDir()
+	site := asleep(t, p, dir)
 	r := &practice{t: t, site: site, plan: p}
 	r.nothingTwice()
 	times(3, ScriptAdded, "ScriptQueue:1", setStatePath)(r)
@@ -146,7 +157,7 @@ func TestLaptopSleeps(t *testing.T) {
 		t.Errorf("the laptop slept from %s to %s", began, over)
 	}
 	// Whether the process was stopped, its journal shows.
-	err = journal.Read(journal.Disk, filepath.Join(dir, "journal"), func(rec *journal.Record) error {
+	err := journal.Read(journal.Disk, filepath.Join(dir, "journal"), func(rec *journal.Record) error {
 		if rec.Time.After(began.Add(10*time.Minute)) && rec.Time.Before(over.Add(-time.Minute)) {
 			return fmt.Errorf("record %q of %s is from the time of its sleep, %s to %s", rec.Event, rec.Time, began, over)
 		}

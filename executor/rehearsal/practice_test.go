@@ -42,6 +42,7 @@ type practice struct {
 	replies []reply
 	// otherwise answers what the replies don't, where it is set.
 	otherwise func(*practice, operator.Question) reply
+	manual    func(step string) // a manual step is done; nil for nobody
 	mu        sync.Mutex
 	seen      strings.Builder // what the operator sees of what goes wrong
 }
@@ -153,6 +154,9 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 	case operator.StageConsent, operator.StepConsent, operator.Doubt, operator.Manual:
 		if len(r.replies) > 0 && r.replies[0].topic == q.Topic && r.replies[0].step == q.Step {
 			next, r.replies = r.replies[0], r.replies[1:]
+		}
+		if q.Topic == operator.Manual && r.manual != nil {
+			r.manual(q.Step)
 		}
 	default:
 		r.note("\n? %s: %s\n%s%s  [%s]\n", q.Topic, q.Step, indented(q.Text), indented(q.Reading), choices(q))

@@ -23,26 +23,26 @@ type person struct {
 	// trusting: the manual steps were answered elsewhere, and are taken for done.
 	trusting bool
 
-	mu     sync.Mutex
-	hands  []hand   // what was done by hand
-	failed []string // questions about what has failed
-	shown  map[string]int
-	waited map[string]int
+	mu      sync.Mutex
+	hands   []Hand   // what was done by hand
+	failed  []string // questions about what has failed
+	shown   map[string]int
+	waited  map[string]int
+	retried map[string]int
 }
 
-// hand is a manual step that the person has done, when the site's record had so
-// many effects.
-type hand struct {
-	step string
-	at   int
-}
+// mostRetries is how often the person has a step retried that fails.
+const mostRetries = 10
+
+// personName is the operator's name in journals and Lease.
+const personName = "simulated operator"
 
 func newPerson(c *world) *person {
-	return &person{c: c, shown: map[string]int{}, waited: map[string]int{}}
+	return &person{c: c, shown: map[string]int{}, waited: map[string]int{}, retried: map[string]int{}}
 }
 
 func (p *person) did(step string) bool {
-	return slices.ContainsFunc(p.hands, func(h hand) bool { return h.step == step })
+	return slices.ContainsFunc(p.hands, func(h Hand) bool { return h.Step == step })
 }
 
 func (p *person) Tell(operator.Event) {}
@@ -53,16 +53,19 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	if ctx.Err() != nil {
 		return operator.Answer{}, ctx.Err()
 	}
-	answer := operator.Answer{Choice: operator.Yes, By: "Ana", Via: "terminal", Reason: "so it is"}
+	answer := operator.Answer{Choice: operator.Yes, By: personName, Via: "rehearsal", Reason: "the site's record shows it"}
 	switch q.Topic {
 	case operator.Manual, operator.Handover:
 		// Asked once more, after a crash, whether it is done, a person does not do
 		// it once more.
 		if !p.did(q.Step) {
-			p.hands = append(p.hands, hand{q.Step, len(p.c.site.Record())})
+			p.hands = append(p.hands, Hand{q.Step, len(p.c.site.Record())})
 		}
 	case operator.Failed:
 		p.failed = append(p.failed, q.Step+": "+q.Text)
+		if p.retried[q.Step]++; p.retried[q.Step] > mostRetries {
+			return answer, fmt.Errorf("step %q fails again and again: %s", q.Step, q.Text)
+		}
 		answer.Choice = operator.Retry
 	case operator.InDoubt:
 		p.shown[q.Step]++
@@ -82,7 +85,7 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 
 // truth looks at the site for what became of the step's last attempt.
 func (p *person) truth(id string) (operator.Choice, error) {
-	s, err := executor.ReadState(p.c.fs, p.c.name, p.c.plan, p.c.digest)
+	s, err := executor.ReadState(p.c.fs, p.c.name, p.c.Plan, p.c.Digest)
 	if err != nil {
 		return "", err
 	}
@@ -99,10 +102,17 @@ func (p *person) truth(id string) (operator.Choice, error) {
 			return e.Kind == rehearsal.MessagePosted && e.Subject == a.Channel && e.Detail == a.Text
 		})
 		over = begun
-	case *plan.Script, *plan.SetState:
-		mine := func(e rehearsal.Effect) bool { return strings.HasPrefix(e.Identity+"/", st.Identity+"/") }
-		begun = seen(func(e rehearsal.Effect) bool { return e.Kind == rehearsal.ScriptAdded && mine(e) })
-		over = seen(func(e rehearsal.Effect) bool { return e.Kind == rehearsal.ScriptEnded && mine(e) })
+	case *plan.Script:
+		begun, over = p.script(record, st.Identity)
+	case *plan.SetState:
+		// It has a script for each group; a csu that died between two of them
+		// learns by itself, given time, that the others were not added.
+		begun, _ = p.script(record, st.Identity)
+		is := finalState(record)
+		over = begun && !slices.ContainsFunc(a.CSCs, func(name string) bool {
+			now := is["csc "+name]
+			return now != a.State && (now != "silent" || a.State != plan.Offline)
+		})
 	case *plan.Sync:
 		begun = seen(func(e rehearsal.Effect) bool {
 			return e.Kind == rehearsal.SyncStarted && strings.Contains(e.Identity, st.Identity)
@@ -142,4 +152,16 @@ func (p *person) truth(id string) (operator.Choice, error) {
 		return "", fmt.Errorf("step %q: it is in doubt for ever", id)
 	}
 	return operator.KeepWaiting, nil
+}
+
+// script tells whether a script of the attempt was added, and whether one has
+// come to its end.
+func (p *person) script(record []rehearsal.Effect, identity string) (begun, over bool) {
+	for _, e := range record {
+		if strings.HasPrefix(e.Identity+"/", identity+"/") {
+			begun = begun || e.Kind == rehearsal.ScriptAdded
+			over = over || e.Kind == rehearsal.ScriptEnded
+		}
+	}
+	return begun, over
 }

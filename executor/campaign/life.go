@@ -19,7 +19,7 @@ const journalName = "plan.json.journal"
 // life is one executor.
 type life struct {
 	site    *rehearsal.Site
-	trigger trigger
+	trigger Trigger
 
 	mu     sync.Mutex
 	dead   bool
@@ -55,11 +55,13 @@ func (l *life) dieLocked() {
 		return
 	}
 	l.dead = true
-	for _, c := range l.owned {
-		c.Close()
-	}
+	// The end comes first: a process that saw its connections end would write down
+	// what it makes of that.
 	if l.end != nil {
 		l.end()
+	}
+	for _, c := range l.owned {
+		c.Close()
 	}
 }
 
@@ -82,11 +84,11 @@ func (l *life) request() (pass bool) {
 	defer l.mu.Unlock()
 	switch {
 	case l.dead:
-	case l.trigger.On == onRequest && l.armed:
-		if l.passed++; l.passed == l.trigger.After {
+	case l.trigger.On == OnRequest && l.armed:
+		if l.passed++; l.passed == l.trigger.Further {
 			l.dieLocked()
 		}
-	case l.trigger.On == onEffect && l.armed:
+	case l.trigger.On == OnEffect && l.armed:
 		l.dieLocked()
 	}
 	return !l.dead
@@ -99,12 +101,12 @@ func (l *life) answer() (pass bool) {
 	defer l.mu.Unlock()
 	switch {
 	case l.dead:
-	case l.trigger.On == onAnswer && l.armed:
-		if l.passed++; l.passed == l.trigger.After {
+	case l.trigger.On == OnAnswer && l.armed:
+		if l.passed++; l.passed == l.trigger.Further {
 			l.dieLocked()
 		}
-	case l.trigger.On == onEffect && !l.armed && countOf(l.site.Record(), l.trigger.Key) >= l.trigger.N:
-		if l.trigger.At == middle {
+	case l.trigger.On == OnEffect && !l.armed && countOf(l.site.Record(), l.trigger.Key) >= l.trigger.N:
+		if l.trigger.At == Middle {
 			l.dieLocked()
 		}
 		l.armed = true
@@ -123,13 +125,13 @@ func countOf(effects []rehearsal.Effect, of string) (n int) {
 
 // writing decides over a record on its way into the journal: how many of its
 // bytes get there, and whether the life ends when they have.
-func (l *life) writing(line []byte) (at position, fires bool) {
+func (l *life) writing(line []byte) (at Position, fires bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.trigger.On == onEffect && l.armed {
-		return before, true
+	if l.trigger.On == OnEffect && l.armed {
+		return Before, true
 	}
-	if l.armed || l.trigger.On == onEffect || l.trigger.On == onDisk || l.trigger.On == "" {
+	if l.armed || l.trigger.On == OnEffect || l.trigger.On == OnDisk || l.trigger.On == "" {
 		return "", false
 	}
 	var r journal.Record
@@ -139,10 +141,10 @@ func (l *life) writing(line []byte) (at position, fires bool) {
 	if l.count++; l.count != l.trigger.N {
 		return "", false
 	}
-	if l.trigger.On == onRecord {
+	if l.trigger.On == OnRecord {
 		return l.trigger.At, true
 	}
-	return after, false
+	return After, false
 }
 
 // fault decides over an operation on the disk.
@@ -150,7 +152,7 @@ func (l *life) fault(op journaltest.Op) (f journaltest.Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fails, known := diskFaults[l.trigger.Key]
-	if l.trigger.On != onDisk || !known || fails.kind != op.Kind {
+	if l.trigger.On != OnDisk || !known || fails.kind != op.Kind {
 		return f
 	}
 	if l.count++; l.count != l.trigger.N {
@@ -220,13 +222,13 @@ func (f *mortalFile) WriteAt(p []byte, off int64) (int, error) {
 	}
 	at, fires := f.life.writing(p)
 	switch {
-	case !fires && at == after:
+	case !fires && at == After:
 		f.then = f.life.arm
 	case !fires:
-	case at == before:
+	case at == Before:
 		f.life.die()
 		return 0, journaltest.ErrCrashed
-	case at == middle:
+	case at == Middle:
 		n, _ := f.File.WriteAt(p[:len(p)/2], off)
 		f.life.die()
 		return n, journaltest.ErrCrashed

@@ -1,0 +1,113 @@
+package campaign
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// onDisk gives lives that are processes a journal and a plan on the real disk.
+// Such a life takes what is done by hand for done (--consent all).
+func (w *world) onDisk() error {
+	dir := filepath.Join(w.dir, "csu")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	data, err := plan.Encode(w.Plan)
+	if err != nil {
+		return err
+	}
+	w.disk, w.fs, w.name = nil, journal.Disk, filepath.Join(dir, journalName)
+	w.person.trusting = true
+	return os.WriteFile(filepath.Join(dir, "plan.json"), data, 0o644)
+}
+
+// spawn runs one life as a process, and returns whether it was killed. A life
+// that would have to ask somebody ends by itself; the last one is no process,
+// and is led by the simulated operator.
+func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bool, err error) {
+	w.lives++
+	dir := filepath.Dir(w.name)
+	ctx, cancel := w.limited(ctx)
+	defer cancel()
+	l := &life{site: w.site, trigger: t}
+	defer l.die()
+	m, err := l.through(w.site.Map, dir)
+	if err != nil {
+		return false, err
+	}
+	mapFile := filepath.Join(dir, rehearsal.MapFile)
+	if err := m.Write(mapFile); err != nil {
+		return false, err
+	}
+	cmd := exec.CommandContext(ctx, program, "exec", filepath.Join(dir, "plan.json"), "--site-map", mapFile,
+		"--consent", "all", "--operator", personName, "--skip-preflight", "the site is simulated")
+	if w.begun() {
+		cmd.Args = append(cmd.Args, "--resume")
+	}
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	if err := cmd.Start(); err != nil {
+		return false, err
+	}
+	l.mu.Lock()
+	l.end = func() { _ = cmd.Process.Kill() } // it may have ended by itself
+	l.mu.Unlock()
+	watching, done := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() { defer close(ended); l.watch(watching, w.name) }()
+	err = cmd.Wait()
+	done()
+	<-ended
+	killed = l.died()
+	var exit *exec.ExitError
+	switch {
+	case killed, err == nil:
+		return killed, nil
+	case errors.As(err, &exit) && (exit.ExitCode() == 1 || exit.ExitCode() == 3) && bytes.Contains(said.Bytes(), []byte("this is decided by somebody who looks")):
+		return false, nil
+	}
+	return false, fmt.Errorf("%w\n%s", err, said.String())
+}
+
+// watch fires or arms a trigger by what stands in the journal's file, which is
+// some time after it was written.
+func (l *life) watch(ctx context.Context, name string) {
+	before := 0
+	if data, err := os.ReadFile(name); err == nil {
+		before = len(data)
+	}
+	for l.trigger.On == OnRecord || l.trigger.On == OnRequest || l.trigger.On == OnAnswer {
+		count := 0
+		if data, err := os.ReadFile(name); err == nil {
+			for line := range bytes.Lines(data[min(before, len(data)):]) {
+				var r journal.Record
+				if json.Unmarshal(line, &r) == nil && (l.trigger.Key == "" || recordKey(&r) == l.trigger.Key) {
+					count++
+				}
+			}
+		}
+		switch {
+		case count >= l.trigger.N && l.trigger.On == OnRecord:
+			l.die()
+			return
+		case count >= l.trigger.N:
+			l.arm()
+			return
+		}
+		if clock.Real().Sleep(ctx, time.Millisecond) != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,195 @@
+package campaign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// Setting is the plan and the site of a run.
+type Setting struct {
+	Plan   *plan.Plan
+	Digest string
+	Seed   int64   // of what the simulated site chooses by chance
+	Speed  float64 // seconds of the site in a second; 0 is [Speed]
+}
+
+// Speed is how fast time runs at the sites: fast, and yet so slow that the
+// second's fraction that a busy machine needs for a request is not, at the site,
+// longer than csu's limits for what may still be on its way.
+const Speed = 1200
+
+// world is what the lives of a case share.
+type world struct {
+	Setting
+	dir    string // the site's folder
+	site   *rehearsal.Site
+	clock  *clock.Clock // the site's
+	person *person
+	lives  int
+
+	fs   journal.FS
+	name string            // of the journal
+	disk *journaltest.Disk // nil where the journal is on a real disk
+}
+
+// newWorld starts a simulated site in a folder.
+func newWorld(ctx context.Context, s Setting, dir string) (*world, error) {
+	if s.Speed == 0 {
+		s.Speed = Speed
+	}
+	site, err := rehearsal.Start(ctx, rehearsal.Config{Plan: s.Plan, Digest: s.Digest, Dir: dir, Speed: s.Speed, Seed: s.Seed})
+	if err != nil {
+		return nil, err
+	}
+	w := &world{Setting: s, dir: dir, site: site, name: journalName, disk: &journaltest.Disk{}}
+	w.clock = clock.Fast(site.Map.Epoch, site.Map.Real, site.Map.Speed)
+	w.fs = w.disk
+	w.person = newPerson(w)
+	return w, nil
+}
+
+// lifeLimit is how long, in the site's time, a life may take. It is beyond every
+// run; one that hangs ends there.
+const lifeLimit = 60 * time.Hour
+
+// limited ends a life that hangs.
+func (w *world) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, time.Duration(float64(lifeLimit)/w.Speed))
+}
+
+// live runs one life, and returns how it ended and whether the trigger fired.
+func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, error) {
+	w.lives++
+	dir := filepath.Join(w.dir, fmt.Sprintf("life-%d", w.lives))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return executor.Result{}, false, err
+	}
+	ctx, cancel := w.limited(ctx)
+	defer cancel()
+	l := &life{site: w.site, trigger: t, end: cancel}
+	defer l.die()
+	m, err := l.through(w.site.Map, dir)
+	if err != nil {
+		return executor.Result{}, false, err
+	}
+	systems, err := executor.Connect(w.Plan, m, nil)
+	if err != nil {
+		return executor.Result{}, false, err
+	}
+	defer systems.Remote.Close()
+	o := executor.Options{
+		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
+		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
+		Clock: systems.Clock, Lease: executor.NewLease(w.Plan, systems), Resume: w.begun(),
+	}
+	if w.disk != nil {
+		w.disk.Fault = l.fault
+	}
+	res, err := executor.Run(ctx, o)
+	if w.disk != nil {
+		w.disk.Fault = nil // of what the campaign itself reads
+	}
+	if err == nil && l.struck {
+		err = errors.New("the disk failed, and nobody said so")
+	}
+	if !l.died() && ctx.Err() != nil {
+		err = errors.Join(err, fmt.Errorf("the life did not end within %s of the site's time", lifeLimit))
+	}
+	return res, l.fired(), err
+}
+
+// begun tells whether the disk has a journal with a record.
+func (w *world) begun() bool {
+	found := false
+	err := journal.Read(w.fs, w.name, func(*journal.Record) error { found = true; return nil })
+	return err == nil && found
+}
+
+// complete tells whether the run is over, as far as the disk knows.
+func (w *world) complete() bool {
+	s, err := executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
+	return err == nil && s.Ended == executor.Completed
+}
+
+func (w *world) records() (records []journal.Record, err error) {
+	err = journal.Read(w.fs, w.name, func(r *journal.Record) error { records = append(records, *r); return nil })
+	return records, err
+}
+
+// over returns the run that came to its end, for the judge.
+func (w *world) over() (f Finished, err error) {
+	f = Finished{Effects: w.site.Record(), Trusting: w.person.trusting, Hands: w.person.hands}
+	if f.Records, err = w.records(); err == nil {
+		f.State, err = executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
+	}
+	return f, err
+}
+
+// journal returns what reads of the journal see; nil where there is none.
+func (w *world) journal() []byte {
+	if w.disk != nil {
+		data, _ := w.disk.Content(w.name)
+		return data
+	}
+	data, err := os.ReadFile(w.name)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// Crash is what the end of a life does to the disk.
+type Crash string
+
+// The crashes.
+const (
+	Killed  Crash = "killed"  // the process ended: what was written stays
+	Power   Crash = "power"   // the machine stopped: what was not synced is gone
+	Partial Crash = "partial" // the machine stopped, and of what was not synced some bytes stay
+	Process Crash = "process" // csu exec is a process of its own, and is killed; its journal is on the real disk
+)
+
+// Crashes are all there are; of crashing one is drawn.
+var (
+	Crashes  = []Crash{Killed, Power, Partial, Process}
+	crashing = Crashes[:3]
+)
+
+func (w *world) crash(how Crash) {
+	w.disk.Fault = nil
+	switch how {
+	case Power:
+		w.disk.Crash(0)
+	case Partial:
+		w.disk.Crash(60)
+	default:
+		w.disk.Kill()
+	}
+}
+
+// settle waits until nothing moves at the site any more.
+func (w *world) settle(ctx context.Context) error {
+	quiet, last := 0, -1
+	for range 40 {
+		if n := len(w.site.Record()); n != last {
+			quiet, last = 0, n
+		} else if quiet++; quiet == 3 {
+			break
+		}
+		if err := w.clock.Sleep(ctx, time.Minute); err != nil {
+			return err
+		}
+	}
+	return nil
+}

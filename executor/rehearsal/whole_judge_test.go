@@ -1,0 +1,55 @@
+package rehearsal_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/campaign"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+)
+
+// TestWholePlans carries one of the project's own plans through each fault of
+// the catalogue to its end: the fault strikes, the operator is told what it
+// befell, and what is left at the site is what an undisturbed run leaves.
+func TestWholePlans(t *testing.T) {
+	t.Parallel()
+	for file, faults := range rehearsal.WholePlans(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
+			t.Parallel()
+			quiet := rehearsal.CarryThrough(t, file, "")
+			ref, err := campaign.NewReference(campaign.Setting{Plan: quiet.Plan, Digest: quiet.Digest, Seed: 1}, finished(quiet))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, problem := range ref.Judge(finished(quiet)) {
+				t.Error("undisturbed:", problem)
+			}
+			for _, fault := range faults {
+				t.Run(fault, func(t *testing.T) {
+					t.Parallel()
+					got := rehearsal.CarryThrough(t, file, fault)
+					got.CheckStruck(t, quiet)
+					for _, problem := range ref.JudgeFaulted(finished(got)) {
+						t.Error(problem)
+					}
+					for _, st := range got.Plan.Final {
+						if phase := got.State.Steps[st.ID].Phase; phase != executor.Done {
+							t.Errorf("the final step %s is %s", st.ID, phase)
+						}
+					}
+				})
+			}
+		})
+	}
+}
+
+// finished is the run as the campaign's judge takes it.
+func finished(c *rehearsal.Carried) campaign.Finished {
+	f := campaign.Finished{Records: c.Records, State: c.State, Effects: c.Effects, Trusting: len(c.Hands) == 0}
+	for _, h := range c.Hands {
+		f.Hands = append(f.Hands, campaign.Hand(h))
+	}
+	return f
+}

@@ -1,0 +1,394 @@
+package rehearsal
+
+import (
+	"cmp"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// whole is how one of the project's own plans is carried through a fault to its
+// end: what the operator is asked and answers, and what shows that the fault has
+// struck.
+type whole struct {
+	fault   string
+	answers []response
+	// struck tells by the site and the journal whether the fault has struck; it
+	// must not hold of an undisturbed run.
+	struck func(*Carried) bool
+	// seen must be told, beside the fault's subject, where anything is.
+	seen  string
+	lives int // how often the run is begun or taken up; 0 is once
+}
+
+// response is what the operator does at questions about a step.
+type response struct {
+	reply         // its step is a pattern
+	often    bool // at each such question, not at one only
+	perhaps  bool // the question may not come
+	answered int
+}
+
+// asked is an answer to one question that must come.
+func asked(r reply) response { return response{reply: r} }
+
+// eachTime is an answer to one or more questions.
+func eachTime(r reply) response { return response{reply: r, often: true} }
+
+// anyTime is an answer to questions that may come.
+func anyTime(r reply) response { return response{reply: r, often: true, perhaps: true} }
+
+// Carried is a run of a whole plan that has come to its end.
+type Carried struct {
+	Plan    *plan.Plan
+	Digest  string
+	Effects []Effect
+	Records []journal.Record
+	State   *executor.State
+	Hands   []Hand
+	// Lives is how often the run was begun or taken up.
+	Lives int
+	site  *Site
+	told  string // what the operator was told of what went wrong
+}
+
+// Hand is a manual step that was done when so many effects were recorded.
+type Hand struct {
+	Step string
+	At   int
+}
+
+const (
+	ownCSC  = "ESS:105" // what the usual subjects are in the plans below
+	ownHost = "azar03"
+	ownStop = "services-down/azar03"
+	ownSync = "deploy/control-system-test"
+)
+
+var wholes = []whole{
+	{fault: cscStuck, struck: happened(ScriptEnded, "FAILED"), answers: []response{
+		asked(failed("offline/cscs", operator.Retry, mend(cscStuck), ownCSC+": ENABLED", "ended FAILED")), anyTime(resumed("offline/*")),
+	}},
+	{fault: cscStaysStandby, struck: happened(ScriptEnded, "FAILED"), answers: []response{
+		asked(failed("offline/cscs", operator.ByHand, all(kill(ownCSC), minute), ownCSC+": STANDBY")),
+		asked(failed("enable/seen", operator.Retry, all(mend(cscStaysStandby), enableByHand), ownCSC+": STANDBY")), anyTime(resumed("*/*")),
+	}},
+	{fault: cscFaults, struck: happened(StateChanged, "-> FAULT"), answers: []response{
+		asked(failed("offline/cscs", operator.Retry, nil, ownCSC+": FAULT")), anyTime(resumed("offline/*")),
+	}},
+	{fault: cscNeverHeard, struck: unfinished("watch/up"), answers: []response{
+		asked(failed("watch/up", operator.Retry, all(mend(cscNeverHeard), locked(func(s *Site) { s.up(s.byName[ownCSC]) })), ownCSC+": OFFLINE and silent")),
+	}},
+	{fault: cscSaysStandby, struck: func(c *Carried) bool { return !c.said(ownCSC, plan.Offline) }},
+	{fault: podNeverStarts, struck: unfinished("deploy/envsys"), answers: []response{
+		asked(failed("deploy/envsys", operator.Retry, mend(podNeverStarts), ownCSC, "CreateContainerConfigError")),
+	}},
+	{fault: imagePullSlow, struck: outlasted(imagePullSlow, "deploy/envsys")},
+
+	{fault: hostUnreachable, struck: unfinished(ownStop), answers: []response{
+		asked(failed(ownStop, operator.Retry, mend(hostUnreachable), "nothing of it happened", "was not reached")),
+	}},
+	{fault: hostHangs, struck: unfinished(ownStop), answers: []response{
+		asked(failed(ownStop, operator.Retry, mend(hostHangs), "nothing of it happened", "no login within")),
+	}},
+	{fault: hostDrops, struck: outlasted(hostDrops, ownStop)},
+	{fault: hostDiskFull, struck: unfinished(ownStop), answers: []response{
+		asked(failed(ownStop, operator.Retry, mend(hostDiskFull), "nothing of it happened", "No space left on device")),
+	}},
+	// Whether the key may be trusted, others know: the run is left meanwhile.
+	{fault: hostKeyChanged, struck: unfinished(ownStop), lives: 2, answers: []response{
+		asked(failed(ownStop, operator.Stop, trustKey, "nothing of it happened", "known_hosts")),
+	}},
+	{fault: hostCommandFails, struck: unfinished(ownStop), answers: []response{
+		asked(failed(ownStop, operator.Retry, mend(hostCommandFails), "exit status 1")),
+	}},
+	{fault: hostCommandHangs, struck: unfinished(ownStop), answers: []response{
+		asked(doubted(ownStop, operator.KeepWaiting, mend(hostCommandHangs), "goes on after its time limit of 10m")),
+		anyTime(doubted(ownStop, operator.NotHappened, nil)), anyTime(failed(ownStop, operator.Retry, nil)),
+	}},
+
+	{fault: queuePaused, struck: happened(QueueResumed, ""), answers: []response{asked(resumed("offline/watcher"))}, seen: "ScriptQueue:1 is paused"},
+	{fault: scriptLoadFails, struck: happened(ScriptEnded, "LOADFAILED"), answers: []response{asked(failed("offline/watcher", operator.Retry, nil, "ended LOADFAILED"))}},
+	{fault: scriptConfFails, struck: happened(ScriptEnded, "CONFIGURE_FAILED"), answers: []response{asked(failed("offline/watcher", operator.Retry, nil, "ended CONFIGURE_FAILED"))}},
+	{fault: scriptFails, struck: happened(ScriptEnded, "FAILED"), answers: []response{
+		asked(failed("offline/queues", operator.Retry, nil, "1 of 3", "ended FAILED")), asked(resumed("offline/queues")),
+	}},
+
+	{fault: loveTokenExpires, struck: func(c *Carried) bool { // another script needs another token
+		forgot := c.at(FaultBegan, "")
+		return forgot >= 0 && slices.ContainsFunc(c.Effects[forgot:], func(e Effect) bool { return e.Kind == ScriptAdded })
+	}},
+	{fault: loveAckLost, struck: happened(FaultOver, "")},
+	{fault: loveDown, struck: unfinished("offline/watcher"), seen: "503 Service Unavailable", answers: []response{
+		asked(failed("offline/watcher", operator.Retry, outlast(loveDown), "nothing of it happened")),
+	}},
+
+	{fault: efdLags, struck: unfinished("offline/cscs"), seen: "heard", answers: []response{
+		asked(failed("offline/cscs", operator.Retry, mend(efdLags), "nothing of it happened")),
+	}},
+	{fault: efdDown, struck: unfinished("offline/watcher"), seen: "read the EFD", answers: []response{
+		asked(doubted("offline/watcher", operator.KeepWaiting, mend(efdDown), "not known", "503")),
+	}},
+	{fault: efdError, struck: outlasted(efdError, "offline/watcher")},
+
+	{fault: syncFails, struck: happened(SyncEnded, "Failed"), answers: []response{
+		asked(failed(ownSync, operator.Retry, nil, "etcdserver: request timed out")),
+	}},
+	{fault: syncBlocked, struck: unfinished(ownSync), answers: []response{
+		asked(doubted(ownSync, operator.KeepWaiting, mend(syncBlocked), "blocked by sync window")),
+	}},
+	{fault: syncTakenOver, struck: unfinished(ownSync), answers: []response{
+		asked(doubted(ownSync, operator.NotHappened, nil, "is of somebody.else")), asked(failed(ownSync, operator.Retry, nil)),
+	}},
+	{fault: syncOverlooked, struck: func(c *Carried) bool { // for longer than Argo CD may take to begin
+		began := slices.IndexFunc(c.Records, func(r journal.Record) bool { return r.Step == ownSync && r.Event == journal.Started })
+		synced := slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == SyncStarted && ownSync == "deploy/"+e.Subject })
+		return began >= 0 && synced >= 0 && c.Effects[synced].Time.Sub(c.Records[began].Time) > 2*time.Minute
+	}},
+	{fault: apiAway, struck: outlasted(apiAway, "jobs/*"), answers: []response{
+		anyTime(failed("jobs/*", operator.Retry, outlast(apiAway), "nothing of it happened")), anyTime(doubted("jobs/*", operator.KeepWaiting, outlast(apiAway))),
+	}},
+
+	{fault: registryRefuses, struck: unfinished("schema/none"), seen: "the registry is in mode READONLY", answers: []response{
+		asked(failed("schema/none", operator.Retry, outlast(registryRefuses), "still FORWARD")), anyTime(resumed("offline/*")),
+	}},
+	{fault: registryOther, struck: unfinished("schema/none"), answers: []response{
+		asked(failed("schema/none", operator.Retry, locked(func(s *Site) { s.registry.level = "FORWARD" }), "it is BACKWARD, not FORWARD")), anyTime(resumed("offline/*")),
+	}},
+
+	{fault: slackBusy, struck: func(c *Carried) bool { return c.site.turnedAway == slackRefusals }},
+	{fault: slackDown, struck: unfinished("begin/announce"), seen: "look at #summit-announce whether it is there"},
+
+	{fault: laptopSleeps, struck: outlasted(laptopSleeps, "offline/watcher")},
+	{fault: networkLost, struck: unfinished("offline/watcher"), seen: "does not answer", answers: []response{
+		eachTime(doubted("offline/watcher", operator.KeepWaiting, mend(networkLost))),
+	}},
+}
+
+// enableByHand sends the CSC to ENABLED in LOVE.
+var enableByHand = locked(func(s *Site) {
+	s.change(s.byName[ownCSC], disabled, "by hand")
+	s.change(s.byName[ownCSC], enabled, "by hand")
+})
+
+// happened holds where the site has recorded such an effect.
+func happened(kind, detail string) func(*Carried) bool {
+	return func(c *Carried) bool { return c.at(kind, detail) >= 0 }
+}
+
+// unfinished holds where the step did not come to its end at its first attempt.
+func unfinished(step string) func(*Carried) bool {
+	return func(c *Carried) bool {
+		for _, r := range c.Records {
+			switch {
+			case r.Step != step:
+			case r.Event == journal.NotBegun || r.Event == journal.Doubtful:
+				return true
+			case r.Event == journal.Outcome:
+				return r.Verdict != "done"
+			}
+		}
+		return false
+	}
+}
+
+// outlasted holds where the fault was over by itself, and steps like this were under
+// way from before it began, or from when it struck, till then.
+func outlasted(fault, step string) func(*Carried) bool {
+	return func(c *Carried) bool {
+		end := slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == FaultOver && strings.HasPrefix(e.Subject, fault) })
+		if end < 0 {
+			return false
+		}
+		var from, to time.Time
+		for _, r := range c.Records {
+			if is, _ := path.Match(step, r.Step); !is {
+				continue
+			}
+			if r.Event == journal.Started && from.IsZero() {
+				from = r.Time
+			}
+			if r.Event == journal.Outcome && r.Verdict == "done" {
+				to = r.Time
+			}
+		}
+		at := c.Effects[end].Time
+		return from.Before(at) && at.Before(to)
+	}
+}
+
+// at is the place of the first such effect, -1 where there is none.
+func (c *Carried) at(kind, detail string) int {
+	return slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == kind && strings.Contains(e.Detail, detail) })
+}
+
+// said tells whether the EFD has it from the CSC that it came to the state.
+func (c *Carried) said(name, came string) bool {
+	c.site.mu.Lock()
+	defer c.site.mu.Unlock()
+	is := c.site.byName[name]
+	return slices.ContainsFunc(c.site.efd.points[measurement(is.component, "logevent_summaryState")], func(p point) bool {
+		return p.fields["salIndex"] == is.index && state(p.fields["summaryState"].(int)).String() == came
+	})
+}
+
+// wholePlans are the files of the project's plans, the smallest first.
+var wholePlans = sync.OnceValues(func() ([]string, error) {
+	files, err := filepath.Glob(filepath.Join("..", "..", "plans", "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]int64{}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		if err != nil {
+			return nil, err
+		}
+		sizes[f] = info.Size()
+	}
+	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(sizes[a], sizes[b]) })
+	return files, nil
+})
+
+// WholePlans returns which of the project's plans are carried through which
+// faults: each fault befalls the smallest plan that has its subject.
+func WholePlans(t *testing.T) map[string][]string {
+	t.Helper()
+	files, err := wholePlans()
+	if err != nil {
+		t.Fatal(err)
+	}
+	chosen := map[string][]string{}
+	for _, f := range Faults() {
+		if !slices.ContainsFunc(wholes, func(w whole) bool { return w.fault == f.Name }) {
+			t.Errorf("no whole plan is carried through %s", f.Name)
+			continue
+		}
+		i := slices.IndexFunc(files, func(file string) bool {
+			p, _, err := plan.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return CheckFaults(p, []string{f.Name}) == nil
+		})
+		if i < 0 {
+			t.Errorf("none of the project's plans has what %s could befall", f.Name)
+			continue
+		}
+		chosen[files[i]] = append(chosen[files[i]], f.Name)
+	}
+	return chosen
+}
+
+// CarryThrough carries the plan in the file through a fault to its end, or
+// through none for "", and reports what the operator should have been asked and
+// was not, and the other way round.
+func CarryThrough(t *testing.T, file, fault string) *Carried {
+	t.Helper()
+	p, _, err := plan.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fault == laptopSleeps {
+		dir := t.TempDir()
+		c := &Carried{Plan: p, site: asleep(t, p, dir), Lives: 1}
+		c.read(t, filepath.Join(dir, "journal"))
+		return c
+	}
+	w := whole{answers: []response{anyTime(resumed("offline/*"))}}
+	var faults []string
+	if fault != "" {
+		w, faults = wholes[slices.IndexFunc(wholes, func(w whole) bool { return w.fault == fault })], []string{fault}
+	}
+	c := &Carried{Plan: p}
+	r := newPractice(t, p, faults...)
+	c.site = r.site
+	answers := slices.Clone(w.answers)
+	r.otherwise = func(r *practice, q operator.Question) reply { return choose(r, answers, q) }
+	r.manual = func(step string) {
+		if !slices.ContainsFunc(c.Hands, func(h Hand) bool { return h.Step == step }) {
+			c.Hands = append(c.Hands, Hand{step, len(r.site.Record())})
+		}
+	}
+	got := executor.Result{End: executor.Halted}
+	for ; got.End == executor.Halted && c.Lives < 3; c.Lives++ {
+		got = r.run()
+	}
+	if got.End != executor.Completed {
+		t.Fatalf("it ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
+	}
+	for _, a := range answers {
+		if a.answered == 0 && !a.perhaps {
+			t.Errorf("nobody asked about %s of %s\n%s", a.topic, a.step, r.seen.String())
+		}
+	}
+	if c.Lives != max(1, w.lives) {
+		t.Errorf("the run was begun and taken up %d times", c.Lives)
+	}
+	c.told = r.seen.String()
+	c.read(t, r.journal)
+	return c
+}
+
+// choose takes the first answer that the question has left.
+func choose(r *practice, answers []response, q operator.Question) reply {
+	for i := range answers {
+		a := &answers[i]
+		if is, _ := path.Match(a.step, q.Step); is && a.topic == q.Topic && (a.often || a.answered == 0) {
+			a.answered++
+			return a.reply
+		}
+	}
+	r.t.Errorf("%s of %s was not expected:\n%s\n%s", q.Topic, q.Step, q.Text, q.Reading)
+	return reply{choice: operator.Stop}
+}
+
+// read takes what there is of the run.
+func (c *Carried) read(t *testing.T, name string) {
+	t.Helper()
+	var err error
+	if c.Digest, err = plan.Digest(c.Plan); err != nil {
+		t.Fatal(err)
+	}
+	if err = journal.Read(journal.Disk, name, func(r *journal.Record) error { c.Records = append(c.Records, *r); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if c.State, err = executor.ReadState(journal.Disk, name, c.Plan, c.Digest); err != nil {
+		t.Fatal(err)
+	}
+	c.Effects = c.site.Record()
+}
+
+// CheckStruck reports a fault that has not struck, or that strikes undisturbed
+// runs as well, and one of which the operator was told without its subject.
+func (c *Carried) CheckStruck(t *testing.T, undisturbed *Carried) {
+	t.Helper()
+	f := c.site.faults[0]
+	w := wholes[slices.IndexFunc(wholes, func(w whole) bool { return w.fault == f.Name })]
+	if !w.struck(c) {
+		t.Errorf("%s has not struck\n%s", f, c.told)
+	}
+	if w.struck(undisturbed) {
+		t.Errorf("what shows that %s has struck is there without it", f)
+	}
+	silent := w.seen == "" && len(w.answers) == 0
+	switch {
+	case silent && c.told != "":
+		t.Errorf("%s is got over without a word, and the operator was told:\n%s", f, c.told)
+	case !silent && !(strings.Contains(c.told, f.subject) && strings.Contains(c.told, w.seen)):
+		t.Errorf("of %s the operator was told without %q and %q:\n%s", f, f.subject, w.seen, c.told)
+	}
+	if f.phase == ahead {
+		t.Errorf("%s is ahead", f)
+	}
+}
