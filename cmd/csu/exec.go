@@ -89,10 +89,11 @@ type loaded struct {
 	// siteEnds says that the simulated site is gone when the command ends, so
 	// that the run can't be resumed.
 	siteEnds bool
+	answers  []prepared // given beforehand
 }
 
-// load reads a plan and applies the guards that need nothing else: the rules,
-// and that the plan is the committed one. A run that has begun was let through
+// load reads a plan and what is given beforehand, and applies the guards that need
+// nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
 // them then, and must be able to go on or be given up even with a csu that has
 // learned new rules since; that its plan is still the same one its journal says.
 func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
@@ -125,6 +126,14 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 	if slices.Contains(flags.Consent, "all") && l.siteMap == nil {
 		return nil, fail(exitRefused, "name the stages; the steps' own consents, doubts and manual steps are answered at the terminal or with --answers",
 			"--consent all works only against a simulated site, with --site-map")
+	}
+	if err := knownStages(p, "--consent", flags.Consent...); err != nil {
+		return nil, err
+	}
+	if flags.Answers != "" {
+		if l.answers, err = readAnswers(flags.Answers, p); err != nil {
+			return nil, err
+		}
 	}
 	if l.siteMap == nil && !flags.Uncommitted && !begun {
 		if err := committed(file, data); err != nil {
@@ -167,15 +176,6 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	if err != nil {
 		return err
 	}
-	var answers []prepared
-	if flags.Answers != "" {
-		if answers, err = readAnswers(flags.Answers, l.plan); err != nil {
-			return err
-		}
-	}
-	if err := knownStages(l.plan, "--consent", flags.Consent...); err != nil {
-		return err
-	}
 	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
 	if err != nil {
 		return err
@@ -192,7 +192,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
-		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: answers, screen: view, attended: c.terminal},
+		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
 		Stop:     c.signals(cancel),
 		Lease:    executor.NewLease(l.plan, systems),
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,9 +94,11 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 		{"Under way", []executor.Phase{executor.Started}},
 		{"In doubt", []executor.Phase{executor.InDoubt, executor.LeftInDoubt}},
 		{"Failed", []executor.Phase{executor.Failed, executor.NotDone, executor.Reported}},
+		{"To be tried again", []executor.Phase{executor.Pending}},
 		{"Skipped, or perhaps sent", []executor.Phase{executor.Skipped, executor.PerhapsSent}},
 	} {
-		steps := s.In(group.phases...)
+		// Of those that wait, the ones that were begun before.
+		steps := slices.DeleteFunc(s.In(group.phases...), func(st *executor.StepState) bool { return st.Phase == executor.Pending && st.Attempt == 0 })
 		title := group.title
 		if title == "Under way" && !held {
 			title = "In doubt (begun, and no csu runs this plan now)"
@@ -138,6 +141,9 @@ func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string 
 	case s.Ended == executor.GivenUp:
 		return "the run was given up. To try again, raise attempt in upgrade.cue and compile a new plan."
 	case held:
+		if failed := s.In(executor.Failed, executor.NotDone); len(failed) > 0 {
+			return fmt.Sprintf("a csu is at work on it, and waits at its terminal for an answer about %s; this display disturbs nothing.", failed[0].Step.ID)
+		}
 		return "a csu is at work on it; this display disturbs nothing."
 	case s.Aborting:
 		return fmt.Sprintf("csu abort %s%s", cmd.Plan, flags)

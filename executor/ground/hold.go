@@ -32,8 +32,8 @@ func (h *Hold) Begun() <-chan struct{} { return h.begun }
 // Release lets it go on; so does the end of the test.
 func (h *Hold) Release() { h.release.Do(func() { close(h.released) }) }
 
-// Hold holds the first effect of a kind, a script or a command of a host, in
-// whose subject and detail or identity these texts are.
+// Hold holds the effects of a kind, scripts or commands of a host, in whose
+// subject and detail or identity these texts are, until it is released.
 func (s *Simulator) Hold(t testing.TB, kind, subject, text string) *Hold {
 	t.Helper()
 	h := newHold()

@@ -138,6 +138,7 @@ func (u *upgrade) suffer(t *testing.T, blows []blow) {
 		l := u.start(t, flags...)
 		u.await(t, l, b.step+" runs", hold.Begun())
 		l.kill(t)
+		hold.Release() // Kubernetes lets nobody hold for more than 30 seconds
 		if got := u.records(t, b.step); !slices.Contains(got, "started") || slices.Contains(got, "outcome") {
 			t.Errorf("when %s ran csu was killed, but the journal has of it: %q, want it started and no outcome", b.step, got)
 		}
@@ -146,7 +147,6 @@ func (u *upgrade) suffer(t *testing.T, blows []blow) {
 				t.Errorf("when Argo CD created a Job of %q it had no operation of csu's there", application)
 			}
 		}
-		hold.Release()
 		flags = []string{"--resume"}
 	}
 	u.complete(t, u.start(t, flags...))

@@ -1,15 +1,18 @@
 package ground
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -165,14 +168,72 @@ func (p *process) stop(t testing.TB) {
 	}
 	p.kill()
 	if t.Failed() {
-		t.Logf("end of the log of %s:\n%s", p.name, logText(p.log, 6))
+		t.Logf("end of the log of %s, whole in %s:\n%s", p.name, kept(p.log), logText(p.log, 6))
 	}
+}
+
+// kept copies the log of a failed test out of its folder, which goes, and returns
+// where to.
+func kept(log string) string {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return err.Error()
+	}
+	f, err := os.CreateTemp("", "csu-ground-*-"+filepath.Base(log))
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	if _, err := f.Write(text); err != nil {
+		return err.Error()
+	}
+	return f.Name()
 }
 
 func (p *process) kill() {
 	// An error means that it has ended already, which is then waited for.
 	_ = p.cmd.Process.Kill()
 	<-p.ended
+}
+
+// descendants are the processes that a process has started, and those that they
+// have.
+func descendants(pid int) ([]int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("look for the children of process %d: %w", pid, err)
+	}
+	parents := map[int]int{}
+	for _, e := range entries {
+		child, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue // not a process
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has ended
+		}
+		if err != nil {
+			return nil, err
+		}
+		// pid (name) state parent ...; a name can hold anything.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 2 {
+			return nil, fmt.Errorf("process %d has the state %q", child, stat)
+		}
+		if parents[child], err = strconv.Atoi(string(fields[1])); err != nil {
+			return nil, fmt.Errorf("process %d has the state %q: %w", child, stat, err)
+		}
+	}
+	found := []int{pid}
+	for i := 0; i < len(found); i++ {
+		for child, parent := range parents {
+			if parent == found[i] && !slices.Contains(found, child) {
+				found = append(found, child)
+			}
+		}
+	}
+	return found[1:], nil
 }
 
 // freePorts returns ports of the loopback interface that are free now. They lie

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -39,11 +40,14 @@ type SSHD struct {
 	Key      string // private key file of the client
 	HostKeys []ssh.PublicKey
 
-	t       testing.TB
-	dir     string
-	env     []string // of the server process, beside the test's
+	t   testing.TB
+	dir string
+	env []string // of the server process, beside the test's
+
+	mu      *sync.Mutex
 	process *exec.Cmd
 	ended   chan struct{} // closed when the server process has ended
+	stopped bool          // for good
 }
 
 // SSHDOptions say what is particular about a server.
@@ -73,7 +77,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	if err != nil {
 		t.Fatalf("find the account that the server is to let in: %v", err)
 	}
-	s := &SSHD{User: account.Username, t: t, dir: t.TempDir()}
+	s := &SSHD{User: account.Username, t: t, dir: t.TempDir(), mu: &sync.Mutex{}}
 	s.Home = filepath.Join(s.dir, "home")
 	if err := os.Mkdir(s.Home, 0o700); err != nil {
 		t.Fatal(err)
@@ -89,54 +93,58 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	}
 	// A port that was free may be taken before sshd has it.
 	for range 5 {
-		if s.start(o) {
+		if err = s.start(o); err == nil {
 			t.Cleanup(s.Stop)
 			return s
 		}
 	}
-	t.Fatalf("sshd does not start; its log:\n%s", s.log())
+	t.Fatalf("sshd does not start: %v; its log:\n%s", err, s.log())
 	return nil
 }
 
-// start starts sshd on a port that was free just now, and reports whether it
-// got the port.
-func (s *SSHD) start(o SSHDOptions) bool {
+// start starts sshd on a port that was free just now.
+func (s *SSHD) start(o SSHDOptions) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		s.t.Fatal(err)
+		return err
 	}
 	s.Addr = listener.Addr().String()
 	listener.Close()
 	s.write("sshd_config", s.config(o), 0o600)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.run()
 }
 
-// run starts sshd on its address, and reports whether it got the port.
-func (s *SSHD) run() bool {
-	s.process = exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
-	s.process.Env = append(os.Environ(), s.env...)
-	s.process.SysProcAttr = apart()
-	if err := launch(s.process); err != nil {
-		s.t.Fatalf("start sshd: %v", err)
+// run starts sshd on its address; with the lock.
+func (s *SSHD) run() error {
+	process := exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
+	process.Env = append(os.Environ(), s.env...)
+	process.SysProcAttr = apart()
+	if err := launch(process); err != nil {
+		return fmt.Errorf("start sshd: %w", err)
 	}
-	s.ended = make(chan struct{})
-	go func(p *exec.Cmd, ended chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
 		// It ends by a signal or because its port is taken; the log says more.
-		_ = p.Wait()
+		_ = process.Wait()
 		close(ended)
-	}(s.process, s.ended)
+	}()
+	s.process, s.ended = process, ended
 	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
 		select {
-		case <-s.ended:
-			return false
+		case <-ended:
+			return fmt.Errorf("sshd on %s has ended", s.Addr)
 		default:
 		}
 		if answersSSH(s.Addr) {
-			return true
+			return nil
 		}
 	}
-	s.Stop()
-	return false
+	// One that has ended by itself is as good.
+	_ = process.Process.Kill()
+	<-ended
+	return fmt.Errorf("sshd does not answer on %s", s.Addr)
 }
 
 func answersSSH(addr string) bool {
@@ -185,9 +193,15 @@ func (s *SSHD) config(o SSHDOptions) []byte {
 	return b.Bytes()
 }
 
-// Stop ends the server and what it holds in its log is shown if the test has
-// failed. Connections that were made before live on, as with sshd everywhere.
+// Stop ends the server for good. Connections that were made before live on, as
+// with sshd everywhere.
 func (s *SSHD) Stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return
+	}
+	s.stopped = true
 	select {
 	case <-s.ended:
 		return
@@ -206,12 +220,24 @@ func (s *SSHD) Stop() {
 // PowerOff ends the server and every connection to it, as a host does that goes
 // down.
 func (s *SSHD) PowerOff() error {
-	children, err := descendants(s.process.Process.Pid)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return nil
+	}
+	listener := s.process.Process
+	// Stopped first, so that it takes no connection while its children are looked
+	// for.
+	if err := listener.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("power off %s: %w", s.Addr, err)
+	}
+	children, err := descendants(listener.Pid)
 	if err != nil {
 		return err
 	}
-	// One that has ended by itself is as good.
-	_ = s.process.Process.Kill()
+	if err := listener.Kill(); err != nil {
+		return fmt.Errorf("power off %s: %w", s.Addr, err)
+	}
 	<-s.ended
 	for _, pid := range children {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -222,14 +248,19 @@ func (s *SSHD) PowerOff() error {
 }
 
 // PowerOn starts the server again, at the address that it had.
-func (s *SSHD) PowerOn() error {
+func (s *SSHD) PowerOn() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for range 20 {
-		if s.run() {
+		if s.stopped {
+			return nil
+		}
+		if err = s.run(); err == nil {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond) // the address may not be free yet
 	}
-	return fmt.Errorf("sshd does not start again on %s; its log:\n%s", s.Addr, s.log())
+	return fmt.Errorf("power on: %w; its log:\n%s", err, s.log())
 }
 
 // KnownHosts returns the lines by which known_hosts knows the server at its

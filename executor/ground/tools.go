@@ -289,7 +289,7 @@ func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines = lines[max(0, len(lines)-n):]
 	for i := range lines {
-		lines[i] = lines[i][:min(len(lines[i]), 400)]
+		lines[i] = strings.ToValidUTF8(lines[i][:min(len(lines[i]), 400)], "")
 	}
 	return strings.Join(lines, "\n")
 }

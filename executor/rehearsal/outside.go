@@ -17,7 +17,7 @@ import (
 // SSH servers of its hosts. The model tells them what it does, and is told by
 // [Site.PodRuns] and [Site.PodGone] what the cluster does.
 //
-// Event and Ended are called with the model's lock, and must neither wait nor
+// All functions must be set. Event and Ended are called with the model's lock, and must neither wait nor
 // call the model.
 type Outside struct {
 	// Event is called with what the CSCs publish, heartbeats apart. The values of

@@ -113,14 +113,19 @@ func (h *host) furnishTools() error {
 	if err := os.MkdirAll(h.tools(), 0o755); err != nil {
 		return err
 	}
+	var missing []string
 	for _, name := range bareTools {
 		path, err := exec.LookPath(name)
 		if err != nil {
-			return fmt.Errorf("a host of the site needs a tool of POSIX: %w", err)
+			missing = append(missing, name)
+			continue
 		}
 		if err := os.Symlink(path, filepath.Join(h.tools(), name)); err != nil {
 			return err
 		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("this machine lacks %s, which a simulated cRIO needs: install coreutils, grep and sed", strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type place struct {
 // has to change.
 type places struct {
 	naming *naming
-	names  map[string]string // that naming has given
+	names  map[string]string // of the files, by that of the disk
 	files  map[string]bool
 	fields map[string][]place
 }
@@ -49,7 +49,8 @@ func newPlaces(n *naming) *places {
 
 // add notes all fields of a file.
 func (p *places) add(f *ast.File) {
-	p.files[p.naming.relative(f.Filename)] = true
+	name := p.naming.relative(f.Filename)
+	p.files[name], p.names[f.Filename] = true, name
 	p.decls(nil, f.Decls)
 }
 
@@ -114,7 +115,6 @@ func (p *places) pos(pos token.Pos) model.Pos {
 	name, known := p.names[at.Filename]
 	if !known {
 		name = p.naming.relative(at.Filename)
-		p.names[at.Filename] = name
 	}
 	return model.Pos{File: name, Line: at.Line, Column: at.Column}
 }

@@ -41,7 +41,7 @@ func onHost(h *model.Host, c *model.Commands) string {
 	}
 	return logIn(h, c.User, detached(c.Run)) + "\n\n" +
 		"This goes on should the connection drop: log in again and look at " + detachedLog + ". It is done when that ends with \"finished\". " +
-		"A command that fails ends it: the last one that the log shows."
+		"A command that fails ends it: the one after the last number in the log."
 }
 
 const detachedLog = "csu-update.log"
@@ -50,12 +50,13 @@ const detachedLog = "csu-update.log"
 // with the first of them that fails. It needs no more than a POSIX sh and
 // busybox's nohup: a cRIO has neither setsid nor systemd nor screen. Each has a
 // subshell of its own, as when csu runs it, where cd and variables end with it; sh
-// -e would not do, which passes over a cd that fails before an &&.
+// -e would not do, which passes over a cd that fails before an &&. What was done
+// is numbered; sh -x would write the secrets of the files that are read in.
 func detached(commands []string) []string {
-	lines := []string{"nohup sh -xc '("}
+	lines := []string{"nohup sh -c '("}
 	for i, c := range commands {
 		if i > 0 {
-			lines = append(lines, ") && (")
+			lines = append(lines, fmt.Sprintf(") && echo %d && (", i))
 		}
 		lines = append(lines, strings.ReplaceAll(c, "'", `'\''`))
 	}

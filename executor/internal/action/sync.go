@@ -145,7 +145,7 @@ func (s sync) wait(ctx context.Context, a *Attempt) Finding {
 	var finding Finding
 	asked := a.Systems.Clock.Now() // to begin it
 	err := left.poll(ctx, syncPause, func(ctx context.Context) (bool, error) {
-		var next look
+		var next progress
 		finding, next = s.operation(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -175,17 +175,17 @@ func (s sync) again(ctx context.Context, a *Attempt) string {
 	return "it may have overlooked it, and was asked to look again"
 }
 
-// look is what another look at an operation may find.
-type look int
+// progress is what another look at an operation may find.
+type progress int
 
 const (
-	going   look = iota // something else: it runs, or the API server did not answer
-	pending             // something else: Argo CD has not begun it
-	over                // the same
+	going   progress = iota // something else: it runs, or the API server did not answer
+	pending                 // something else: Argo CD has not begun it
+	over                    // the same
 )
 
 // operation judges our operation; Done is without the images.
-func (s sync) operation(ctx context.Context, a *Attempt) (Finding, look) {
+func (s sync) operation(ctx context.Context, a *Attempt) (Finding, progress) {
 	var before syncEvidence
 	if err := json.Unmarshal(a.Evidence, &before); err != nil {
 		return Found(Unknown, "read in the journal how %q was found: %v", s.d.Application, err), over
