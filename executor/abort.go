@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -15,8 +16,8 @@ import (
 // doubt is left so, and the journal is closed. Where a final step fails, the
 // journal stays open and Abort can be repeated. With [Options.Confirm] the
 // operator is shown [State.AbortText] first and asked; unless they choose to
-// abort, nothing is done and nothing recorded, and the result is [Halted]. The
-// errors are those of [Run].
+// abort, nothing is done, and nothing recorded but that the journal's last line
+// was cut off, if it was; the result is [Kept]. The errors are those of [Run].
 func Abort(ctx context.Context, o Options) (Result, error) {
 	o.Resume, o.Until = true, ""
 	r, err := newRun(ctx, o)
@@ -30,12 +31,16 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 	}
 	go r.watch()
 	err = r.open()
-	switch kept := (Result{RunID: r.state.Run.ID, State: r.state, End: Halted}); {
+	changed := "nothing was changed"
+	if r.torn != "" {
+		changed += " but the journal: " + r.torn
+	}
+	switch kept := (Result{RunID: r.state.Run.ID, State: r.state, End: Kept}); {
 	case errors.Is(err, errKept):
-		kept.Text = "Nothing was given up, and nothing was changed."
+		kept.Text = "Nothing was given up, and " + changed + "."
 		return kept, nil
 	case errors.Is(err, errEnding):
-		kept.End, kept.Text = Interrupted, "Interrupted: nothing was given up, and nothing was changed."
+		kept.End, kept.Text = Interrupted, "Interrupted: nothing was given up, and "+changed+"."
 		return kept, nil
 	case err != nil:
 		return Result{}, err
@@ -68,6 +73,22 @@ func (r *run) agree() error {
 	}
 	r.agreed = answerTo(q, a)
 	return nil
+}
+
+// kept closes the journal of a run that is not given up after all, and returns
+// why. The loss of the journal's last line is recorded here, or nobody would hear
+// of it again.
+func (r *run) kept(why error) error {
+	var failed error
+	if r.torn != "" {
+		if failed = r.record(r.again()); failed == nil {
+			failed = r.record(journal.Record{Event: journal.Stopped, Text: "an abort was asked for and not confirmed: " + why.Error()})
+		}
+	}
+	if failed = errors.Join(failed, r.journal.Close()); failed != nil {
+		return fmt.Errorf("%v; %w", why, failed)
+	}
+	return why
 }
 
 // AbortText says what an abort would do now, and what it would leave as it is;
@@ -118,7 +139,7 @@ func (s *State) because(final *plan.Step) string {
 
 // updated returns the applications that were synced and the services that were
 // updated on hosts: those that were seen to their end, and those that were only
-// begun.
+// begun; those of which nothing happened are neither.
 func (s *State) updated() (whole, parts []string) {
 	add := func(names []string, name string) []string {
 		if slices.Contains(names, name) {
@@ -142,7 +163,7 @@ func (s *State) updated() (whole, parts []string) {
 		switch st := s.Steps[step.ID]; {
 		case st.Phase == Done, st.Phase == ByHand:
 			whole = add(whole, name)
-		case st.Attempt > 0:
+		case st.touched:
 			parts = add(parts, name)
 		}
 	}

@@ -48,7 +48,8 @@ func TestAbortAsks(t *testing.T) {
 	if shown := asked[0].Reading; !strings.Contains(shown, "final/forward: Do final/forward; two/none, which it undoes, is done\n") || strings.Contains(shown, "final/other") {
 		t.Errorf("shown: %s", shown)
 	}
-	at := slices.IndexFunc(b.records(), func(r journal.Record) bool { return r.Event == journal.Aborting }) + 1
+	// The answer is the reason, and comes first.
+	at := slices.IndexFunc(b.records(), func(r journal.Record) bool { return r.Event == journal.Aborting }) - 1
 	if a := b.records()[at].Answer; a == nil || a.Shown != asked[0].Reading || a.By != "Ana" || a.Choice != string(operator.Abort) {
 		t.Errorf("the journal has the answer %+v", a)
 	}
@@ -62,7 +63,7 @@ func TestAbortNotConfirmed(t *testing.T) {
 	before, effects := b.content(), len(b.world.steps())
 
 	b.person.answer = choose(operator.GivingUp, operator.No)
-	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != Halted || !strings.Contains(res.Text, "nothing was changed") {
+	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != Kept || !strings.Contains(res.Text, "nothing was changed") {
 		t.Errorf("no: abort = %q (%s), %v", res.End, res.Text, err)
 	}
 	b.person.answer = nil // nobody is there
@@ -86,6 +87,43 @@ func TestAbortNotConfirmed(t *testing.T) {
 		t.Errorf("something was changed: effects %v, lease %v, journal:\n%s", b.world.steps(), b.lease.history, b.content())
 	}
 	b.must(Completed, resumed)
+}
+
+// TestAbortNotConfirmedAfterATornLine: that the journal has lost its last line is
+// told before the question, and recorded whatever the answer is.
+func TestAbortNotConfirmedAfterATornLine(t *testing.T) {
+	for _, end := range []End{Kept, Interrupted, NotRun} {
+		b := schema(t)
+		b.must(Reached, func(o *Options) { o.Until = "two" })
+		b.disk.Put("j", []byte(b.content()+`{"seq":99,"ti`))
+		o := b.confirming()
+		told := false
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			told = slices.ContainsFunc(b.person.told, func(e operator.Event) bool { return strings.Contains(e.Text, "j.torn-1") })
+			if end == NotRun {
+				return yes(q) // there is no yes: nobody can answer
+			}
+			return operator.Answer{Choice: operator.No}, nil
+		}
+		if end == Interrupted {
+			stop := make(chan struct{})
+			o.Stop, o.Operator = stop, interrupting{b.person, stop}
+		}
+		res, err := Abort(t.Context(), o)
+		if res.End != end || (err != nil) != (end == NotRun) || end != NotRun && !strings.Contains(res.Text, "nothing was changed but the journal: the last line") {
+			t.Errorf("%q: abort = %q (%s), %v", end, res.End, res.Text, err)
+		}
+		if end != Interrupted && !told {
+			t.Errorf("%q: it was not told before the question", end)
+		}
+		records := b.records()
+		last := records[len(records)-2:]
+		if last[0].Event != journal.Resumed || !strings.Contains(last[0].Text, "j.torn-1") || last[1].Event != journal.Stopped || !strings.Contains(last[1].Text, "not confirmed") {
+			t.Errorf("%q: recorded %+v", end, last)
+		}
+		b.person.answer = nil
+		b.must(Completed, resumed)
+	}
 }
 
 // interrupting is an operator who presses Ctrl-C instead of answering.
@@ -131,5 +169,50 @@ These may be updated in part and stay so: the daemon on h2.
 Nothing else is touched. The journal is closed, and this plan can't be run again.`
 	if diff := cmp.Diff(want, b.state().AbortText()); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestUpdatedInPart: what has had no effect in any of its attempts is not said to
+// be updated in part.
+func TestUpdatedInPart(t *testing.T) {
+	for _, c := range []struct {
+		attempts []action.Verdict
+		parts    bool
+	}{
+		{[]action.Verdict{action.NotDone}, false},
+		{[]action.Verdict{action.NotDone, action.NotDone}, false},
+		{[]action.Verdict{action.Unknown}, false}, // the operator sees that it did not happen
+		{[]action.Verdict{action.Failed}, true},
+		{[]action.Verdict{action.CutShort}, true},
+		{[]action.Verdict{action.Failed, action.NotDone}, true},
+		{[]action.Verdict{action.NotDone, action.Failed, action.Unknown}, true},
+	} {
+		b := newBench(t, stage("one", step("h", &plan.SSH{Host: "h", User: "u", Purpose: plan.Update, Service: "the daemon", Commands: []string{"true"}})))
+		left := slices.Clone(c.attempts)
+		b.world.script["one/h"] = behaviour{
+			perform: func(context.Context, *action.Attempt) action.Finding {
+				v := left[0]
+				left = left[1:]
+				return action.Found(v, "it is %s", v)
+			},
+			probe: func(context.Context, *action.Attempt) action.Finding {
+				return action.Found(action.Unknown, "nobody can tell")
+			},
+		}
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			switch {
+			case q.Topic == operator.InDoubt:
+				return operator.Answer{Choice: operator.NotHappened}, nil
+			case q.Topic != operator.Failed:
+				return yes(q)
+			case len(left) > 0:
+				return operator.Answer{Choice: operator.Retry}, nil
+			}
+			return operator.Answer{Choice: operator.Stop}, nil
+		}
+		b.must(Halted)
+		if whole, parts := b.state().updated(); len(whole) > 0 || (len(parts) > 0) != c.parts {
+			t.Errorf("%v: updated %v, in part %v", c.attempts, whole, parts)
+		}
 	}
 }

@@ -145,6 +145,69 @@ func TestInDoubtIsAsked(t *testing.T) {
 	}
 }
 
+// TestDoubtIsLookedIntoAtItsTurn: what is shown of a step in doubt is not as old as
+// the question that was before it, and what has become known is not asked.
+func TestDoubtIsLookedIntoAtItsTurn(t *testing.T) {
+	for _, c := range []struct {
+		then  action.Verdict // what the second look finds
+		asked int
+		phase Phase
+	}{
+		{action.Unknown, 1, Done},
+		{action.Done, 0, Done},
+		{action.Failed, 0, Skipped},
+		{action.NotDone, 0, Skipped},
+		{action.Running, 0, Done}, // it is waited for
+	} {
+		t.Run(string(c.then), func(t *testing.T) {
+			b := newBench(t, stage("one", step("bad", host("h1")), step("lost", host("h2"))))
+			begun, asked, looked := make(chan struct{}), make(chan struct{}), make(chan struct{})
+			b.waiting("one/bad", action.Failed, nil, begun)
+			probes := 0
+			b.world.script["one/lost"] = behaviour{
+				perform: func(_ context.Context, a *action.Attempt) action.Finding {
+					close(begun)
+					<-asked
+					b.world.effect(a, action.Done)
+					return action.Found(action.Unknown, "the answer was lost")
+				},
+				probe: func(context.Context, *action.Attempt) action.Finding {
+					if probes++; probes == 1 {
+						close(looked)
+						return action.Found(action.Unknown, "the first look")
+					}
+					return action.Found(c.then, "the second look")
+				},
+				await: func(context.Context, *action.Attempt) action.Finding {
+					return action.Found(action.Done, "it has ended")
+				},
+			}
+			b.person.answer = func(q operator.Question) (operator.Answer, error) {
+				switch {
+				case q.Topic == operator.InDoubt:
+					return operator.Answer{Choice: operator.Happened}, nil
+				case q.Topic != operator.Failed:
+					return yes(q)
+				case q.Step == "one/bad":
+					close(asked)
+					<-looked
+					time.Sleep(100 * time.Millisecond) // real: until the doubt waits for its turn
+				}
+				return operator.Answer{Choice: operator.Skip, Reason: "for the test"}, nil
+			}
+			b.must(Completed)
+			b.phases(map[string]Phase{"one/bad": Skipped, "one/lost": c.phase})
+			q := b.person.questions(operator.InDoubt)
+			if len(q) != c.asked || probes != 2 || len(q) > 0 && q[0].Reading != "the second look" {
+				t.Errorf("looked %d times, asked %+v", probes, q)
+			}
+			if len(b.world.effects) != 2 {
+				t.Errorf("effects: %v", b.world.effects)
+			}
+		})
+	}
+}
+
 func TestTimeLimitIsAsked(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	waited := 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -130,6 +131,9 @@ func TestTwoFailures(t *testing.T) {
 			t.Errorf("%s: asked %+v", choice, q)
 		}
 		b.phases(map[string]Phase{"one/next": Done})
+		if got, want := b.person.heard(operator.Notice, "is tried again as soon as"), choice == operator.Retry; got != want {
+			t.Errorf("%s: told that a retry waits for the other decision: %t", choice, got)
+		}
 	}
 }
 
@@ -152,6 +156,9 @@ func TestStopWhileOthersRun(t *testing.T) {
 		b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
 		if n := len(b.person.questions(operator.Failed)); n != 1 {
 			t.Errorf("%s: asked %d times", choice, n)
+		}
+		if !b.person.heard(operator.Notice, "when this is done: one/slow") {
+			t.Errorf("%s: the operator is not told what csu waits for", choice)
 		}
 	}
 }
@@ -185,7 +192,7 @@ func TestChoicesAfterFailure(t *testing.T) {
 			if c.end != Halted {
 				return
 			}
-			// Taken up, what failed is asked about before anything else.
+			// Taken up, what failed is asked about again, and runs only after the answer.
 			b.person.answer = choose(operator.Failed, operator.Retry)
 			b.must(Completed, resumed)
 			if n := len(b.person.questions(operator.Failed)); n != 2 {
@@ -234,4 +241,154 @@ func TestReport(t *testing.T) {
 	b.world.script["one/a"] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { return nil, errors.New("no route") }}
 	b.must(Completed)
 	b.phases(map[string]Phase{"one/a": Reported})
+}
+
+// hangingUp is an operator who interrupts csu instead of answering on a topic.
+type hangingUp struct {
+	*person
+	on        operator.Topic
+	interrupt func()
+}
+
+func (h hangingUp) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	if q.Topic != h.on {
+		return h.person.Ask(ctx, q)
+	}
+	h.interrupt()
+	<-ctx.Done()
+	return operator.Answer{}, ctx.Err()
+}
+
+// cutShort has one/bad fail and one/slow be under way when the context ends, at
+// the question about one/bad; one/next needs one/slow.
+func cutShort(t *testing.T) *bench {
+	b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
+	begun := make(chan struct{})
+	b.waiting("one/bad", action.Failed, nil, begun)
+	b.world.script["one/slow"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+		b.world.effect(a, action.Done)
+		close(begun)
+		<-ctx.Done()
+		return action.Found(action.Failed, "the connection was closed")
+	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	o := b.options()
+	o.Operator = hangingUp{b.person, operator.Failed, cancel}
+	if res, err := Run(ctx, o); err != nil || res.End != Interrupted {
+		t.Fatalf("run = %q (%s), %v", res.End, res.Text, err)
+	}
+	b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Started, "one/next": Pending})
+	b.world.mu.Lock()
+	defer b.world.mu.Unlock()
+	clear(b.world.script)
+	return b
+}
+
+// TestInterruptAtAFailure: the question is given up; what runs is let finish, or,
+// where the context ends, is in doubt, and nothing is done twice.
+func TestInterruptAtAFailure(t *testing.T) {
+	b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
+	begun, stop, hungUp := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	b.waiting("one/bad", action.Failed, nil, begun)
+	b.waiting("one/slow", action.Done, begun, hungUp)
+	b.must(Interrupted, func(o *Options) {
+		o.Stop = stop
+		o.Operator = hangingUp{b.person, operator.Failed, func() {
+			close(stop)
+			time.AfterFunc(20*time.Millisecond, func() { close(hungUp) })
+		}}
+	})
+	b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
+	for _, b := range []*bench{b, cutShort(t)} {
+		b.person.answer = choose(operator.Failed, operator.Skip)
+		b.must(Completed, resumed)
+		got := b.world.steps()
+		slices.Sort(got)
+		if !slices.Equal(got, []string{"one/bad", "one/next", "one/slow"}) {
+			t.Errorf("effects: %v", got)
+		}
+		b.phases(map[string]Phase{"one/bad": Skipped, "one/slow": Done, "one/next": Done})
+	}
+}
+
+// TestResumeWithFailedAndOpen: a step that failed and one that is in doubt are both
+// decided on before anything starts.
+func TestResumeWithFailedAndOpen(t *testing.T) {
+	b := cutShort(t)
+	b.world.script["one/slow"] = behaviour{probe: func(context.Context, *action.Attempt) action.Finding {
+		return action.Found(action.Unknown, "nobody can tell")
+	}}
+	decided := 0
+	b.person.answer = func(q operator.Question) (operator.Answer, error) {
+		if q.Topic == operator.StageConsent {
+			return yes(q)
+		}
+		time.Sleep(20 * time.Millisecond)
+		if got := b.world.steps(); len(got) != 2 {
+			t.Errorf("after %d answers ran %v", decided, got)
+		}
+		decided++
+		if q.Topic == operator.InDoubt {
+			return operator.Answer{Choice: operator.Happened}, nil
+		}
+		return operator.Answer{Choice: operator.Retry}, nil
+	}
+	b.must(Completed, resumed)
+	if decided != 2 || b.state().Steps["one/bad"].Attempt != 2 || b.state().Steps["one/slow"].Attempt != 1 {
+		t.Errorf("%d answers, effects %v", decided, b.world.steps())
+	}
+	b.phases(map[string]Phase{"one/bad": Done, "one/slow": Done, "one/next": Done})
+}
+
+// TestDoubtAndFailure: whichever comes first, nothing starts before the operator
+// has said what to do about both.
+func TestDoubtAndFailure(t *testing.T) {
+	for first, second := range map[string]string{"one/bad": "one/lost", "one/lost": "one/bad"} {
+		b := newBench(t, stage("one", step("bad", host("h1")), step("lost", host("h2")), step("free", host("h3")), step("next", host("h4"), "free")))
+		var begun sync.WaitGroup
+		begun.Add(3)
+		asked := make(chan struct{})
+		for id, v := range map[string]action.Verdict{"one/bad": action.Failed, "one/lost": action.Unknown, "one/free": action.Done} {
+			b.world.script[id] = behaviour{
+				perform: func(_ context.Context, a *action.Attempt) action.Finding {
+					if strings.HasSuffix(a.Identity, "/2") {
+						return b.world.effect(a, action.Done)
+					}
+					begun.Done()
+					begun.Wait()
+					if id != first {
+						<-asked
+					}
+					return b.world.effect(a, v)
+				},
+				probe: func(context.Context, *action.Attempt) action.Finding {
+					return action.Found(action.Unknown, "nobody can tell")
+				},
+			}
+		}
+		var order []string
+		b.person.answer = func(q operator.Question) (operator.Answer, error) {
+			if q.Topic == operator.StageConsent {
+				return yes(q)
+			}
+			if order = append(order, q.Step); len(order) == 1 {
+				close(asked)
+				b.done("one/free")
+				b.done(second)
+			}
+			time.Sleep(20 * time.Millisecond)
+			if got := b.world.steps(); len(got) != 3 || got[0] != first {
+				t.Errorf("before the answer to %v ran %v", order, got)
+			}
+			if q.Topic == operator.InDoubt {
+				return operator.Answer{Choice: operator.Happened}, nil
+			}
+			return operator.Answer{Choice: operator.Retry}, nil
+		}
+		b.must(Completed)
+		if !slices.Equal(order, []string{first, second}) {
+			t.Errorf("asked about %v, want %s first", order, first)
+		}
+		b.phases(map[string]Phase{"one/bad": Done, "one/lost": Done, "one/free": Done, "one/next": Done})
+	}
 }

@@ -61,7 +61,7 @@ func (r *run) acquire() error {
 	case r.ctx.Err() != nil:
 		return nil // interrupted; drive sees that
 	case errors.As(err, &held):
-		return &RefusedError{Err: err}
+		return &RefusedError{Err: err, Hint: held.Hint()}
 	case r.o.Plan.Type != plan.Recovery && !r.giveUp && !r.aborting():
 		return &RefusedError{Reason: "the site's Lease could not be had", Err: err, Hint: "see to it that the cluster answers, then repeat the command"}
 	}

@@ -17,40 +17,69 @@ import (
 // ending.
 var errEnding = errors.New("the run is ending: nothing is asked any more")
 
+// errUnwanted says that a question was not put, since when it was its turn
+// nothing was left to be asked.
+var errUnwanted = errors.New("the question is not wanted any more")
+
 // ask puts a question to the operator and records the answer. Questions are put
 // one at a time; other steps keep running.
 func (r *run) ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	return r.askIf(ctx, func() bool { return true }, func(context.Context) operator.Question { return q })
+	return r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
 }
 
-// askIf asks when it is its turn, if it is still wanted then; the question is
-// made at that moment, so that what it shows is new.
-func (r *run) askIf(ctx context.Context, wanted func() bool, question func(context.Context) operator.Question) (operator.Answer, error) {
+// askIf asks when it is its turn. The question is made at that moment, so that
+// what it shows is new; late tells that another one was before it, so that what
+// was known when askIf was called may be old. Where it is not wanted any more, the
+// error is errUnwanted.
+func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late bool) (q operator.Question, wanted bool)) (operator.Answer, error) {
 	r.mu.Lock()
 	open := r.questions
 	r.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(open, cancel)()
-	select {
-	case r.asking <- struct{}{}:
-		defer func() { <-r.asking }()
-	case <-ctx.Done():
+	// That open has ended is not yet seen in ctx: AfterFunc cancels it in a
+	// goroutine.
+	ended := func() bool { return open.Err() != nil || ctx.Err() != nil }
+	late, err := r.turn(ctx)
+	if err != nil {
+		return operator.Answer{}, err
+	}
+	defer func() { <-r.asking }()
+	if ended() {
 		return operator.Answer{}, errEnding
 	}
-	if ctx.Err() != nil || !wanted() {
+	q, wanted := question(ctx, late)
+	switch {
+	case !wanted:
+		return operator.Answer{}, errUnwanted
+	case ended():
 		return operator.Answer{}, errEnding
 	}
-	q := question(ctx)
 	a, err := r.put(ctx, q)
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case err != nil && ended():
 		return operator.Answer{}, errEnding
 	case err != nil:
 		r.stop(halt{end: Halted, err: err})
 		return operator.Answer{}, err
 	}
 	return a, r.answered(q, a)
+}
+
+// turn waits until no other question is open; late tells that one was.
+func (r *run) turn(ctx context.Context) (late bool, err error) {
+	select {
+	case r.asking <- struct{}{}:
+		return false, nil
+	default:
+	}
+	select {
+	case r.asking <- struct{}{}:
+		return true, nil
+	case <-ctx.Done():
+		return true, errEnding
+	}
 }
 
 // put asks the operator, and makes sure that the answer is one of the
@@ -143,12 +172,15 @@ func (r *run) permit(step *plan.Step) bool {
 		if text == "" {
 			continue
 		}
-		a, err := r.askIf(r.ctx, func() bool { return r.mayStart(step) }, func(ctx context.Context) operator.Question {
+		a, err := r.askIf(r.ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+			if !r.mayStart(step) {
+				return operator.Question{}, false
+			}
 			return operator.Question{
 				Topic: topic, Stage: stageOf(step), Step: step.ID, Title: step.Title, Text: text,
 				Principals: step.Principals, Reading: r.reading(ctx, step),
 				Choices: []operator.Choice{operator.Yes, operator.ByHand, operator.Skip, operator.No, operator.Abort},
-			}
+			}, true
 		})
 		if err != nil || a.Choice != operator.Yes {
 			r.tellDecision(step, a)
@@ -179,7 +211,39 @@ func (r *run) tellDecision(step *plan.Step, a operator.Answer) {
 		r.tellStep(operator.StepDone, step, "done by hand, says %s", a.By)
 	case operator.Skip:
 		r.tellStep(operator.StepSkipped, step, "skipped by %s: %s", a.By, a.Reason)
+	case operator.Retry:
+		r.mu.Lock()
+		others := len(r.failing) - 1
+		r.mu.Unlock()
+		if others > 0 {
+			r.tellStep(operator.Notice, step, "it is tried again as soon as what else has failed is decided on")
+		}
+	case operator.Stop, operator.Abort:
+		r.tellLetFinish(a.Choice)
 	}
+}
+
+// tellLetFinish says what csu waits for before it ends: that may take an hour.
+func (r *run) tellLetFinish(choice operator.Choice) {
+	r.mu.Lock()
+	running := r.state.In(Started)
+	r.mu.Unlock()
+	if len(running) == 0 {
+		return
+	}
+	var ids []string
+	for _, st := range running {
+		id := st.Step.ID
+		if st.Step.Takes > 0 {
+			id += fmt.Sprintf(" (usually %s)", st.Step.Takes)
+		}
+		ids = append(ids, id)
+	}
+	then := "csu ends when this is done"
+	if choice == operator.Abort {
+		then = "the final steps run when this is done"
+	}
+	r.tell(operator.Notice, "", "", "nothing new is started, and %s: %s", then, strings.Join(ids, ", "))
 }
 
 // decide asks how to go on after a failure, and returns whether that is decided.
@@ -197,7 +261,7 @@ func (r *run) decide(step *plan.Step) bool {
 	q := operator.Question{
 		Topic: operator.Failed, Stage: stageOf(step), Step: step.ID, Title: step.Title,
 		Text:    fmt.Sprintf("%s: %s", what, st.Text),
-		Reading: "By hand: " + step.ByHand,
+		Reading: byHand(step),
 		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
 	}
 	if final(step) { // it is owed: it can't be skipped, and an abort would run it as well
@@ -218,26 +282,49 @@ func (r *run) decide(step *plan.Step) bool {
 	return !r.halted()
 }
 
+// byHand says how a person does a step; commands, which stand behind spaces, begin
+// on a line of their own.
+func byHand(step *plan.Step) string {
+	if strings.HasPrefix(step.ByHand, " ") {
+		return "By hand:\n" + step.ByHand
+	}
+	return "By hand: " + step.ByHand
+}
+
 // askInDoubt asks what became of an attempt that its probe can't judge. Nothing
-// new starts until that is answered.
-func (r *run) askInDoubt(a *action.Attempt, f action.Finding) (operator.Answer, error) {
+// new starts until that is answered. Where another question was before it, it
+// looks again at its turn, and returns what it sees now: minutes may have passed,
+// and nobody must decide on what was seen then. It is errUnwanted if that needs
+// nobody's word; waited is as in conclude.
+func (r *run) askInDoubt(w work, f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
 	r.hold()
 	defer r.release()
-	text := "It is not known whether this happened."
-	if f.Verdict == action.Running {
-		text = fmt.Sprintf("It was started, and goes on after its time limit of %s.", a.Step.Timeout)
+	step := w.a.Step
+	answer, err := r.askIf(r.ctx, func(_ context.Context, late bool) (operator.Question, bool) {
+		if late {
+			// Not with the context of the question: a look that is cut short
+			// because the run begins to end would not tell the truth.
+			f = w.do.Probe(r.ctx, w.a)
+		}
+		return inDoubt(step, f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
+	})
+	if err == nil && answer.Choice == operator.NotHappened {
+		r.suspend(step.ID) // before the hold ends: the operator decides first how to go on
 	}
+	return answer, f, err
+}
+
+func inDoubt(step *plan.Step, f action.Finding) operator.Question {
 	q := operator.Question{
-		Topic: operator.InDoubt, Stage: stageOf(a.Step), Step: a.Step.ID, Title: a.Step.Title,
-		Text: text, Reading: f.Text,
+		Topic: operator.InDoubt, Stage: stageOf(step), Step: step.ID, Title: step.Title,
+		Text: "It is not known whether this happened.", Reading: f.Text,
 		Choices: []operator.Choice{operator.KeepWaiting, operator.Happened, operator.NotHappened, operator.Stop, operator.Abort},
 	}
-	if final(a.Step) {
+	if f.Verdict == action.Running {
+		q.Text = fmt.Sprintf("It was started, and goes on after its time limit of %s.", step.Timeout)
+	}
+	if final(step) {
 		q.Choices = q.Choices[:4]
 	}
-	answer, err := r.ask(r.ctx, q)
-	if err == nil && answer.Choice == operator.NotHappened {
-		r.suspend(a.Step.ID) // before the hold ends: the operator decides first how to go on
-	}
-	return answer, err
+	return q
 }

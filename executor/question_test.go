@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -47,6 +48,13 @@ func TestWrongAnswers(t *testing.T) {
 	}
 }
 
+// manually makes the question of a manual step.
+func manually(text string) func(context.Context) (operator.Question, bool) {
+	return func(context.Context) (operator.Question, bool) {
+		return operator.Question{Topic: operator.Manual, Text: text, Choices: []operator.Choice{operator.Yes, operator.No}}, true
+	}
+}
+
 // TestActionAsks: what an action asks is recorded as a question about its step;
 // how to go on after a no is asked apart.
 func TestActionAsks(t *testing.T) {
@@ -57,7 +65,7 @@ func TestActionAsks(t *testing.T) {
 	}{{operator.Yes, Done, 0}, {operator.No, Skipped, 1}} {
 		b := newBench(t, stage("one", step("a", &plan.Manual{Text: "switch M2"})))
 		b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
-			got, err := a.Ask(ctx, operator.Question{Topic: operator.Manual, Text: "switch M2", Choices: []operator.Choice{operator.Yes, operator.No}})
+			got, err := a.Ask(ctx, manually("switch M2"))
 			if err != nil || got.Choice != operator.Yes {
 				return action.Found(action.NotDone, "the operator said %s", got.Choice)
 			}
@@ -79,6 +87,34 @@ func TestActionAsks(t *testing.T) {
 		})
 		if !recorded {
 			t.Error("the answer is not in the journal")
+		}
+	}
+}
+
+// TestNothingIsAskedAtTheEnd: what runs when the operator ends the run is not let
+// ask any more.
+func TestNothingIsAskedAtTheEnd(t *testing.T) {
+	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: GivenUp} {
+		b := newBench(t, stage("one", step("bad", host("h1")), step("man", &plan.Manual{Text: "switch M2"})))
+		begun := make(chan struct{})
+		b.waiting("one/bad", action.Failed, nil, begun)
+		b.world.script["one/man"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			close(begun)
+			for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
+				if slices.ContainsFunc(b.records(), func(r journal.Record) bool { return r.Answer != nil && r.Answer.Choice == string(choice) }) {
+					break
+				}
+			}
+			_, err := a.Ask(ctx, manually("switch M2"))
+			if !errors.Is(err, errEnding) {
+				t.Errorf("%s: ask = %v", choice, err)
+			}
+			return action.Found(action.NotDone, "nobody said that it is done")
+		}}
+		b.person.answer = choose(operator.Failed, choice)
+		b.must(end)
+		if n := len(b.person.questions(operator.Manual)); n != 0 {
+			t.Errorf("%s: asked %d times", choice, n)
 		}
 	}
 }

@@ -83,6 +83,7 @@ const (
 	Reached     End = "until reached" // the stage of Options.Until is done
 	Halted      End = "stopped"       // the operator stopped, or something failed for good; to be resumed
 	Interrupted End = "interrupted"   // by Stop or by the context; to be resumed
+	Kept        End = "not given up"  // the operator did not want an abort after all; to be resumed
 	NotRun      End = ""              // refused, or the journal failed; see the error
 )
 
@@ -129,6 +130,7 @@ type run struct {
 	leased  bool
 	giveUp  bool            // this is csu abort
 	agreed  *journal.Answer // to the giving up; nil where it was not asked
+	torn    string          // what became of the journal's last line, which was cut off; "" where it was not
 
 	mu      sync.Mutex // guards what follows
 	journal *journal.Journal
@@ -206,25 +208,27 @@ func (r *run) open() error {
 		return classify(err)
 	}
 	r.journal = j
+	if torn != "" {
+		r.torn = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
+		r.tell(operator.Notice, "", "", "%s", r.torn)
+	}
 	if err := r.resumable(); err != nil {
 		return errors.Join(err, j.Close())
 	}
 	if r.giveUp && r.o.Confirm {
 		if err := r.agree(); err != nil {
-			return errors.Join(err, j.Close())
+			return r.kept(err)
 		}
 	}
-	again := journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID)}
-	if torn != "" {
-		again.Text = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
-	}
-	if err := r.record(again); err != nil {
+	if err := r.record(r.again()); err != nil {
 		return errors.Join(err, j.Close())
 	}
-	if torn != "" {
-		r.tell(operator.Notice, "", "", "%s", again.Text)
-	}
 	return nil
+}
+
+// again is the record with which a run is taken up.
+func (r *run) again() journal.Record {
+	return journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID), Text: r.torn}
 }
 
 // classify finds the errors of ours within those that name the journal's line.
@@ -303,13 +307,14 @@ func (r *run) drive() error {
 		}
 		r.tell(operator.Notice, "", "", "%s", text)
 	}
-	if r.giveUp && !r.aborting() {
-		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", r.o.Name)}); err != nil {
+	repeated := r.aborting()
+	if r.agreed != nil { // the reason comes first: it alone has the run given up, should csu end behind it
+		if err := r.record(journal.Record{Event: journal.Answered, Answer: r.agreed}); err != nil {
 			return err
 		}
 	}
-	if r.agreed != nil {
-		if err := r.record(journal.Record{Event: journal.Answered, Answer: r.agreed}); err != nil {
+	if r.giveUp && !repeated {
+		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", r.o.Name)}); err != nil {
 			return err
 		}
 	}

@@ -90,6 +90,10 @@ type StepState struct {
 	By, Via   string    // where the operator's word made the phase: who, and how it was given
 	Reason    string    // of a skip
 	Confirmed string    // what a probe saw of a step done by hand
+
+	// touched: an attempt has had an effect, or may have had a part of one;
+	// earlier is the same of the attempts before the last.
+	touched, earlier bool
 }
 
 // StageState is what the journal knows of a stage.
@@ -369,6 +373,7 @@ func (st *StepState) answer(r *journal.Record, choice operator.Choice) {
 	case operator.Happened:
 		st.enter(Done, r)
 	case operator.NotHappened:
+		st.touched = st.earlier
 		st.enter(NotDone, r)
 	}
 }
@@ -384,6 +389,7 @@ func (st *StepState) apply(r *journal.Record) {
 	case journal.Started:
 		st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
 		st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
+		st.earlier, st.touched = st.touched, true
 		st.enter(Started, r)
 	case journal.Noted:
 		st.Notes = append(st.Notes, r.Evidence)
@@ -408,6 +414,9 @@ func (st *StepState) apply(r *journal.Record) {
 func (st *StepState) conclude(r *journal.Record) {
 	verdict := action.Verdict(r.Verdict)
 	st.Text = r.Text
+	if verdict == action.NotDone {
+		st.touched = st.earlier
+	}
 	switch {
 	case verdict == action.Done:
 		st.enter(Done, r)

@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -59,9 +60,12 @@ func (r *run) newAttempt(step *plan.Step, n int) *action.Attempt {
 		return nil
 	}
 	a.Progress = func(format string, args ...any) { r.tellStep(operator.StepProgress, step, format, args...) }
-	a.Ask = func(ctx context.Context, q operator.Question) (operator.Answer, error) {
-		q.Stage, q.Step = stageOf(step), step.ID
-		return r.ask(ctx, q)
+	a.Ask = func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
+		return r.askIf(ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+			q, wanted := question(ctx)
+			q.Stage, q.Step = stageOf(step), step.ID
+			return q, wanted
+		})
 	}
 	return a
 }
@@ -214,8 +218,11 @@ func (r *run) conclude(w work, f action.Finding, via string) (fresh bool) {
 			f, via = w.do.Probe(r.ctx, w.a), viaProbe
 			continue
 		}
-		answer, err := r.askInDoubt(w.a, f)
+		answer, now, err := r.askInDoubt(w, f, waited)
+		f = now
 		switch {
+		case errors.Is(err, errUnwanted):
+			// It has become known, or is seen going on.
 		case err != nil, answer.Choice == operator.Stop, answer.Choice == operator.Abort:
 			return false
 		case answer.Choice == operator.Happened:

@@ -191,6 +191,13 @@ func (p *person) Tell(e operator.Event) {
 }
 
 // questions returns the questions of a topic.
+// heard tells whether the operator was told something of a kind with such a text.
+func (p *person) heard(kind operator.EventKind, text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.ContainsFunc(p.told, func(e operator.Event) bool { return e.Kind == kind && strings.Contains(e.Text, text) })
+}
+
 func (p *person) questions(topic operator.Topic) []operator.Question {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -35,7 +35,7 @@ func (cmd *abortCommand) Run(c *console) error {
 	})
 	var unattended *operator.UnattendedError
 	if errors.As(err, &unattended) && unattended.Question.Topic == operator.GivingUp {
-		return fail(exitRefused, "run csu abort in a terminal, or give --yes", "nothing was given up, and nothing was changed: %w", err)
+		return fail(exitRefused, "run csu abort in a terminal, or give --yes", "nothing was given up: %w", err)
 	}
 	return err
 }

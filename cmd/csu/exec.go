@@ -187,13 +187,17 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	}
 	c.heading(l, name, banner)
 	view := newScreen(c, name, banner, systems.Clock.Now)
+	view.usual = map[string]plan.Duration{}
+	for s := range l.plan.AllSteps() {
+		view.usual[s.ID] = s.Takes
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
 		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
-		Stop:     c.signals(cancel),
+		Stop:     signals(view, systems.Clock.Now, cancel),
 		Lease:    executor.NewLease(l.plan, systems),
 	}
 	shownUntil, done := context.WithCancel(ctx)
@@ -220,14 +224,15 @@ func (c *console) heading(l *loaded, name, banner string) {
 	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.\n", name, shown(l.journal))
 }
 
-// signals stops a run at the first Ctrl-C and leaves at the second.
-func (c *console) signals(leave context.CancelFunc) <-chan struct{} {
+// signals stops a run at the first Ctrl-C, which it tells the operator, and leaves
+// at the second.
+func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-chan struct{} {
 	stop := make(chan struct{})
 	caught := make(chan os.Signal, 2)
 	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-caught
-		fmt.Fprintln(c.err, "\nNothing new is started; what runs is let finish. Once more to leave at once.")
+		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "Nothing new is started; what runs is let finish. Ctrl-C once more leaves at once."})
 		close(stop)
 		<-caught
 		leave()
@@ -240,8 +245,17 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if r.Text != "" {
 		fmt.Fprintf(c.out, "\n%s\n", r.Text)
 	}
+	if r.End == executor.Interrupted && r.State != nil {
+		if open := r.State.In(executor.Started, executor.InDoubt); len(open) > 0 {
+			ids := make([]string, len(open))
+			for i, st := range open {
+				ids[i] = st.Step.ID
+			}
+			c.paragraph("In doubt, and looked into by a resume: " + strings.Join(ids, ", "))
+		}
+	}
 	if len(r.Down) > 0 {
-		fmt.Fprintf(c.out, "Not seen back: %s\n", plan.CSCList(r.Down))
+		c.paragraph("Not seen back: " + plan.CSCList(r.Down))
 	}
 	for _, s := range r.Owed {
 		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
@@ -272,10 +286,20 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		return nil
 	case executor.Reached:
 		return nil
+	case executor.Kept:
+		return fail(exitFailed, resume, "the upgrade was not given up")
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")
 	}
 	return fail(exitFailed, resume, "the run is not complete")
+}
+
+// paragraph prints a text, wrapped on a terminal.
+func (c *console) paragraph(text string) {
+	if c.terminal {
+		text = wrap("", text, c.width)
+	}
+	fmt.Fprintln(c.out, text)
 }
 
 // knownStages refuses a flag that names stages that the plan lacks.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/operator"
 )
@@ -31,7 +32,7 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
-		parts = append(parts, "  "+evidence[q.Topic]+":\n"+wrap("    ", reading, width))
+		parts = append(parts, "  "+evidence[q.Topic]+":\n"+wrapAround(reading, width))
 	}
 	var choices []string
 	for i, c := range q.Choices {
@@ -43,6 +44,21 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, strings.Join(choices, "\n"))
 	}
 	return strings.Join(parts, "\n\n")
+}
+
+// wrapAround wraps a reading, but for its commands, which stand behind spaces: a
+// command that is copied from two lines is another one.
+func wrapAround(reading string, width int) string {
+	const indent = "    "
+	lines := strings.Split(reading, "\n")
+	for i, line := range lines {
+		if strings.HasPrefix(line, "    ") {
+			lines[i] = indent + line
+		} else {
+			lines[i] = wrap(indent, line, width)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // heading begins a question, by its topic.
@@ -100,9 +116,12 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	case operator.Skip:
 		return "leave it undone and go on; csu asks for the reason"
 	case operator.Stop:
-		return "end csu; the run can be resumed"
+		return "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"
 	case operator.Abort:
-		return "give the upgrade up for good: only the final steps still run"
+		if t == operator.StageConsent || t == operator.GivingUp { // nothing runs
+			return "give the upgrade up for good: only the final steps still run"
+		}
+		return "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"
 	case operator.KeepWaiting:
 		return "look again, for as long as the step's time limit"
 	case operator.Happened:
@@ -113,13 +132,58 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	return ""
 }
 
-// promptText is the line at which the answer is typed.
-func promptText(choices []operator.Choice) string {
+// again shows what has happened meanwhile and puts the whole question once more; so
+// does an empty line.
+const again = "?"
+
+// promptText is where the answer to q is typed. It names what q is about: the
+// question itself may have left the screen.
+func promptText(q operator.Question, width int) string {
 	var parts []string
-	for i, c := range choices {
+	for i, c := range q.Choices {
 		parts = append(parts, fmt.Sprintf("%d %s", i+1, c))
 	}
-	return strings.Join(parts, ", ") + " > "
+	parts = append(parts, again+" news")
+	return promptAbout(q, strings.Join(parts, ", ")+" >", width)
+}
+
+// promptAbout is a prompt that begins with the id of what q is about, on one line
+// where it leaves room to type.
+func promptAbout(q operator.Question, text string, width int) string {
+	const typed = len("not happened ")
+	about := q.Step
+	if about == "" {
+		about = q.Stage
+	}
+	if about != "" {
+		about += ": "
+	}
+	if len([]rune(about+text))+typed <= width {
+		return about + text + " "
+	}
+	if about != "" {
+		about = strings.TrimRight(about, " ") + "\n"
+	}
+	return about + wrap("  ", text, width-typed) + " "
+}
+
+// stillRunning names the other steps that run while q is put; "" where none does.
+func stillRunning(q operator.Question, running []runningStep, width int) string {
+	var lines []string
+	for _, r := range running {
+		if r.id == q.Step {
+			continue
+		}
+		line := fmt.Sprintf("Still running: %s since %s", r.id, r.since.UTC().Format(time.TimeOnly))
+		if r.usual > 0 {
+			line += fmt.Sprintf(" (usually %s)", r.usual)
+		}
+		if r.progress != "" {
+			line += ": " + strings.ReplaceAll(r.progress, "\n", " ")
+		}
+		lines = append(lines, wrap("", line, width))
+	}
+	return strings.Join(lines, "\n")
 }
 
 // choose takes a choice by its number, its word or the word's beginning where

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // screen shows a run: a line per event and, on a terminal, below them what runs
@@ -25,20 +26,23 @@ type screen struct {
 	width    int
 	banner   string // shown with every stage of a rehearsed run
 	now      func() time.Time
+	usual    map[string]plan.Duration // how long each step usually takes, by its id; nil where that is not known
 
 	mu      sync.Mutex
 	running []runningStep
-	shown   int           // lines of the block below the events
-	asking  bool          // there is no block meanwhile
-	prompt  string        // where an answer is typed now; "" otherwise
-	line    chan<- string // takes the answer that is waited for; nil otherwise
-	readErr error         // why nothing can be read any more
+	kept    []operator.Event // what has happened while a question is open
+	shown   int              // lines of the block below the events
+	asking  bool             // there is no block meanwhile
+	prompt  string           // where an answer is typed now; "" otherwise
+	line    chan<- string    // takes the answer that is waited for; nil otherwise
+	readErr error            // why nothing can be read any more
 	reading sync.Once
 }
 
 type runningStep struct {
 	id, title, progress string
 	since               time.Time
+	usual               plan.Duration
 }
 
 func newScreen(c *console, name, banner string, now func() time.Time) *screen {
@@ -72,31 +76,54 @@ func (s *screen) refresh(ctx context.Context) {
 	}
 }
 
-// Tell implements [operator.Operator].
+// Tell implements [operator.Operator]. While a question is open at the terminal,
+// what happens is kept until it is answered or put again: a line that comes in
+// would hide what is half typed, and not what the terminal takes for an answer.
 func (s *screen) Tell(e operator.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.follow(e)
+	switch {
+	case e.Kind == operator.StepProgress && s.terminal: // it stands in the block
+		if s.asking {
+			return
+		}
+	case s.asking:
+		s.kept = append(s.kept, e)
+		return
+	}
 	s.hide()
 	defer s.draw()
+	if e.Kind != operator.StepProgress || !s.terminal {
+		s.print(e)
+	}
+}
+
+// follow keeps in mind what runs.
+func (s *screen) follow(e operator.Event) {
 	i := slices.IndexFunc(s.running, func(r runningStep) bool { return r.id == e.Step })
 	switch e.Kind {
 	case operator.StepStarted:
 		if i < 0 && e.Step != "" {
-			s.running = append(s.running, runningStep{id: e.Step, title: e.Title, since: e.Time})
+			s.running = append(s.running, runningStep{id: e.Step, title: e.Title, since: e.Time, usual: s.usual[e.Step]})
 		}
 	case operator.StepProgress:
 		if i >= 0 {
 			s.running[i].progress = e.Text
-		}
-		if s.terminal {
-			return // it stands in the block
 		}
 	case operator.StepDone, operator.StepFailed, operator.StepSkipped, operator.StepInDoubt:
 		if i >= 0 {
 			s.running = slices.Delete(s.running, i, i+1)
 		}
 	}
-	s.print(e)
+}
+
+// catchUp prints what has happened since the question was put.
+func (s *screen) catchUp() {
+	for _, e := range s.kept {
+		s.print(e)
+	}
+	s.kept = nil
 }
 
 func (s *screen) print(e operator.Event) {
@@ -134,7 +161,10 @@ func (s *screen) text(indent, text string) {
 // hide removes the block, or the line at which an answer is typed.
 func (s *screen) hide() {
 	if s.prompt != "" {
-		fmt.Fprint(s.out, "\r\x1b[K")
+		if lines := strings.Count(s.prompt, "\n"); lines > 0 {
+			fmt.Fprintf(s.out, "\x1b[%dA", lines)
+		}
+		fmt.Fprint(s.out, "\r\x1b[J")
 	}
 	if s.shown > 0 {
 		fmt.Fprintf(s.out, "\r\x1b[%dA\x1b[J", s.shown)
@@ -166,21 +196,22 @@ func (s *screen) draw() {
 
 // Ask implements [operator.Operator]. It is only called on a terminal.
 func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	s.mu.Lock()
-	s.hide()
-	fmt.Fprintf(s.out, "\n%s\n\n", questionText(q, s.width))
-	s.asking = true
-	s.mu.Unlock()
+	s.put(q)
 	defer func() {
 		s.mu.Lock()
 		s.asking, s.prompt = false, ""
+		s.catchUp()
 		s.draw()
 		s.mu.Unlock()
 	}()
 	for {
-		line, err := s.readLine(ctx, promptText(q.Choices))
+		line, err := s.readLine(ctx, promptText(q, s.width))
 		if err != nil {
 			return operator.Answer{}, err
+		}
+		if line = strings.TrimSpace(line); line == "" || line == again {
+			s.put(q)
+			continue
 		}
 		choice, ok := choose(line, q.Choices)
 		if !ok {
@@ -190,7 +221,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		a := operator.Answer{Choice: choice, By: s.name, Via: "terminal"}
 		switch choice {
 		case operator.Skip:
-			if a.Reason, err = s.readReason(ctx); err != nil {
+			if a.Reason, err = s.readReason(ctx, q); err != nil {
 				return operator.Answer{}, err
 			}
 			if a.Reason == "" {
@@ -211,12 +242,26 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	}
 }
 
+// put prints what has happened since the question was put before, the question,
+// and what runs meanwhile.
+func (s *screen) put(q operator.Question) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hide()
+	s.asking = true
+	s.catchUp()
+	fmt.Fprintf(s.out, "\n%s\n\n", questionText(q, s.width))
+	if running := stillRunning(q, s.running, s.width); running != "" {
+		fmt.Fprintf(s.out, "%s\n\n", running)
+	}
+}
+
 // readReason asks why a step is left out, once more where nothing is typed, and
 // returns "" where that is all there is to say.
-func (s *screen) readReason(ctx context.Context) (string, error) {
-	for again := false; ; again = true {
-		line, err := s.readLine(ctx, "Why is it left out? ")
-		if line = strings.TrimSpace(line); line != "" || again || err != nil {
+func (s *screen) readReason(ctx context.Context, q operator.Question) (string, error) {
+	for asked := false; ; asked = true {
+		line, err := s.readLine(ctx, promptAbout(q, "why is it left out?", s.width))
+		if line = strings.TrimSpace(line); line != "" || asked || err != nil {
 			return line, err
 		}
 		s.say("The journal keeps the reason: whoever looks at this run later can't tell otherwise whether the step was not needed or was forgotten. An empty line once more leads back to the choices.")
@@ -267,6 +312,10 @@ func (s *screen) readLine(ctx context.Context, prompt string) (string, error) {
 	}()
 	select {
 	case <-ctx.Done():
+		s.mu.Lock()
+		s.hide() // nothing is to be printed behind it
+		s.prompt = ""
+		s.mu.Unlock()
 		return "", ctx.Err()
 	case text, ok := <-line:
 		if !ok {

@@ -11,7 +11,7 @@ import (
 )
 
 // at is the prompt at which the answer to a stage's consent or doubt is typed.
-const at = "1 yes, 2 no, 3 abort >"
+const at = "1 yes, 2 no, 3 abort, ? news >"
 
 // TestTerminalConsent leads a run at a terminal: the consent is shown with what
 // can be answered, the stage runs and shows what is under way, and a no at the
@@ -60,19 +60,19 @@ func TestTerminalFailure(t *testing.T) {
 	r := newServed(t, "--fault", "host-command-fails=azar03")
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator",
 		"--consent", "begin,offline,services-down", "--answers", doubtsAnswered(t)))
-	const prompt = "1 retry, 2 by hand, 3 skip, 4 stop, 5 abort >"
+	const prompt = "services-down/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >"
 	s.reads(t, "failed services-down/azar03", `Not done: step "services-down/azar03"`, "What a person would do", "./shutdown_gc",
 		"3 skip leave it undone and go on; csu asks for the reason", prompt)
 	s.types(t, "skip\n")
-	s.reads(t, "Why is it left out?")
+	s.reads(t, "services-down/azar03: why is it left out?")
 	s.types(t, " \n")
-	s.reads(t, "The journal keeps the reason", "Why is it left out?")
+	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it left out?")
 	s.types(t, "\n")
 	s.reads(t, "Nothing was left out. "+prompt)
 	s.types(t, "sk\n")
-	s.reads(t, "Why is it left out?")
+	s.reads(t, "services-down/azar03: why is it left out?")
 	s.types(t, "\n")
-	s.reads(t, "The journal keeps the reason", "Why is it left out?")
+	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it left out?")
 	s.types(t, "stopped at the rack\n")
 	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Your consent is asked to stage "jobs"`, at)
 	s.types(t, "no\n")
@@ -138,7 +138,7 @@ func TestTerminalAbortCommand(t *testing.T) {
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
 		s.reads(t, "The upgrade is about to be given up for good.", "What that does: No final step has to run.",
-			"1 abort give the upgrade up for good", "2 no leave the run as it is; it can be resumed", "1 abort, 2 no >")
+			"1 abort give the upgrade up for good", "2 no leave the run as it is; it can be resumed", "1 abort, 2 no, ? news >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {
 			s.reads(t, "Type abort once more to confirm:")
@@ -175,7 +175,7 @@ func TestTerminalAnnounce(t *testing.T) {
 		code         int
 	}{{"no", "nothing was posted", exitFailed}, {"yes", "posted", exitComplete}} {
 		s := atTerminal(t, csu(t, "announce", r.plan, "--hour-before", "--site-map", r.siteMap))
-		s.reads(t, "To #summit-announce: In one hour", "Shall this be posted?", "1 yes, 2 no >")
+		s.reads(t, "To #summit-announce: In one hour", "Shall this be posted?", "1 yes, 2 no, ? news >")
 		s.types(t, x.answer+"\n")
 		s.wantExit(t, x.code)
 		s.reads(t, x.says)

@@ -52,7 +52,7 @@ func (cmd *unlockCommand) Run(c *console) error {
 		_, err := fmt.Fprintf(c.out, "There is no Lease %s: nobody holds %s.\n", l.plan.LeaseName(), l.plan.Site)
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "Removed the Lease %s: it was held by run %s of %s, begun %s UTC, plan %s (digest %.12s…)\n",
-		l.plan.LeaseName(), holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan, holder.Digest)
+	_, err = fmt.Fprintf(c.out, "Removed the Lease %s: it was held by run %s of %s, begun %s UTC, of %s\n",
+		l.plan.LeaseName(), holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.PlanText())
 	return err
 }

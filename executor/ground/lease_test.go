@@ -162,9 +162,9 @@ func TestTheSecondCloneIsRefusedUntilTheLeaseIsUnlocked(t *testing.T) {
 	if !errors.As(err, &refused) {
 		t.Fatalf("Run of the second clone = %v, want it refused", err)
 	}
-	for _, text := range []string{runID, `"ann"`, "resume it with its journal", "csu unlock"} {
-		if !strings.Contains(err.Error(), text) {
-			t.Errorf("Run of the second clone = %v, want %q in it", err, text)
+	for _, text := range []string{runID, `"ann"`, "--resume", "csu unlock"} {
+		if !strings.Contains(err.Error()+refused.Hint, text) {
+			t.Errorf("Run of the second clone = %v (hint: %s), want %q in it", err, refused.Hint, text)
 		}
 	}
 	if h := bob.holder(); h == nil || h.RunID != runID {

@@ -181,7 +181,7 @@ func (p *preflight) target(ctx context.Context) []Check {
 		return append(out, ready("lease", "it is this run's"))
 	case holder != nil:
 		return append(out, notReady("lease", "wait for that run, or look at it with csu status where its journal is; csu unlock removes a Lease that was left behind",
-			"run %s of %s, begun %s UTC, plan %s, holds the site", holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan))
+			"run %s of %s, begun %s UTC, of %s, holds the site", holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.PlanText()))
 	}
 	return append(out, ready("lease", "nobody runs an upgrade of %s", p.Plan.Site))
 }

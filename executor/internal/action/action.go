@@ -93,11 +93,13 @@ type Attempt struct {
 	Note func(v any) error
 	// Progress tells the operator how far it is; not recorded.
 	Progress func(format string, args ...any)
-	// Ask puts a question to the operator, which is recorded with its answer. It
-	// fills in the question's stage and step. It is for yes or no: whether the
-	// step is then done again, by hand or not at all is asked when the attempt
-	// has its outcome.
-	Ask func(ctx context.Context, q operator.Question) (operator.Answer, error)
+	// Ask puts a question to the operator, which is recorded with its answer.
+	// Questions wait for each other, for hours perhaps: this one is made when it
+	// is its turn, so that what it reads is new. Where question returns false,
+	// nothing is left to be asked, and Ask returns an error. It fills in the
+	// question's stage and step. It is for yes or no: whether the step is then
+	// done again, by hand or not at all is asked when the attempt has its outcome.
+	Ask func(ctx context.Context, question func(ctx context.Context) (q operator.Question, wanted bool)) (operator.Answer, error)
 }
 
 // Performer carries out one kind of action.

@@ -6,17 +6,24 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// ask puts a question about the attempt's step; whoever made the attempt says
-// with [Attempt.Ask] which step of which stage that is.
+// ask puts a question whose reading does not change while it waits for its turn.
 func (a *Attempt) ask(ctx context.Context, topic operator.Topic, text, reading string, choices ...operator.Choice) (operator.Answer, error) {
-	return a.Ask(ctx, operator.Question{
+	return a.Ask(ctx, func(context.Context) (operator.Question, bool) {
+		return a.question(topic, text, reading, choices...), true
+	})
+}
+
+// question makes a question about the attempt's step; whoever made the attempt
+// says with [Attempt.Ask] which step of which stage that is.
+func (a *Attempt) question(topic operator.Topic, text, reading string, choices ...operator.Choice) operator.Question {
+	return operator.Question{
 		Topic:      topic,
 		Title:      a.Step.Title,
 		Text:       text,
 		Principals: a.Step.Principals,
 		Reading:    reading,
 		Choices:    choices,
-	})
+	}
 }
 
 // because adds the reason that the operator gave to a sentence.

@@ -18,12 +18,14 @@ type manual struct{ d *plan.Manual }
 func (m manual) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
-	reading, err := m.Reading(ctx, a)
-	if err != nil {
-		// The operator may go and look; what could be read is shown.
-		reading = strings.TrimSpace(reading + "\n" + err.Error())
-	}
-	answer, err := a.ask(ctx, operator.Manual, m.d.Text, reading, operator.Yes, operator.No)
+	answer, err := a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
+		reading, err := m.Reading(ctx, a)
+		if err != nil {
+			// The operator may go and look; what could be read is shown.
+			reading = strings.TrimSpace(reading + "\n" + err.Error())
+		}
+		return a.question(operator.Manual, m.d.Text, reading, operator.Yes, operator.No), true
+	})
 	switch {
 	case err != nil:
 		return Found(NotDone, "the operator has not said that it is done: %v", err)

@@ -102,24 +102,43 @@ func (q *queueing) ready(ctx context.Context) (problem string) {
 	if found[0].presence != efd.Speaking {
 		return fmt.Sprintf("no script was added: %s", found[0])
 	}
+	now, problem := q.takes(ctx)
+	if problem != "" || now.Running {
+		return problem
+	}
+	return q.resume(ctx)
+}
+
+// takes reads the queue; the problem is why it would not even take a script.
+func (q *queueing) takes(ctx context.Context) (now efd.Queue, problem string) {
 	now, err := q.a.Systems.EFD.Queue(ctx, q.queue)
 	switch {
 	case err != nil:
-		return fmt.Sprintf("no script was added, since its end could not be seen: %v", err)
+		return now, fmt.Sprintf("no script was added, since its end could not be seen: %v", err)
 	case !now.Known:
-		return fmt.Sprintf("no script was added: the EFD has no word of the content of %s within 30 days", q.name())
+		return now, fmt.Sprintf("no script was added: the EFD has no word of the content of %s within 30 days", q.name())
 	case !now.Enabled:
-		return fmt.Sprintf("no script was added: %s is not ENABLED, and takes none; bring it to ENABLED in LOVE", q.name())
-	case now.Running:
-		return ""
+		return now, fmt.Sprintf("no script was added: %s is not ENABLED, and takes none; bring it to ENABLED in LOVE", q.name())
 	}
-	return q.resume(ctx, now)
+	return now, ""
 }
 
-func (q *queueing) resume(ctx context.Context, paused efd.Queue) (problem string) {
-	answer, err := q.a.ask(ctx, operator.QueuePaused,
-		fmt.Sprintf("%s is paused: it would take the script and not run it. Resuming it clears its current script and starts what is queued.", q.name()),
-		q.content(ctx, paused), operator.Yes, operator.No)
+// resume resumes a queue that was seen paused, if the operator agrees. They agree
+// to what it holds when they are asked: others may have worked on it until then,
+// or resumed it.
+func (q *queueing) resume(ctx context.Context) (problem string) {
+	var now efd.Queue
+	answer, err := q.a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
+		if now, problem = q.takes(ctx); problem != "" || now.Running {
+			return operator.Question{}, false
+		}
+		return q.a.question(operator.QueuePaused,
+			fmt.Sprintf("%s is paused: it would take the script and not run it. Resuming it clears its current script and starts what is queued.", q.name()),
+			q.content(ctx, now), operator.Yes, operator.No), true
+	})
+	if problem != "" || now.Running {
+		return problem
+	}
 	if err != nil {
 		return fmt.Sprintf("no script was added: %s is paused, and nobody said whether it may be resumed: %v", q.name(), err)
 	}

@@ -3,6 +3,7 @@ package action
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -195,7 +196,11 @@ func newTry(t testing.TB, systems *Systems, d plan.Doer, rows ...plan.CSC) *try 
 			return err
 		},
 		Progress: func(format string, args ...any) { y.told = append(y.told, fmt.Sprintf(format, args...)) },
-		Ask: func(_ context.Context, q operator.Question) (operator.Answer, error) {
+		Ask: func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
+			q, wanted := question(ctx)
+			if !wanted {
+				return operator.Answer{}, errors.New("nothing is left to be asked")
+			}
 			y.asked = append(y.asked, q)
 			if len(y.answers) == 0 {
 				return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "a terminal"}

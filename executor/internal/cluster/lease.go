@@ -20,7 +20,7 @@ const (
 
 // Holder says which run a Lease belongs to.
 type Holder struct {
-	Plan     string // name of the plan's file, for people; its journal is beside it
+	Plan     string // name of the plan's file without its folder, for people; "" in a Lease that does not name it
 	Digest   string // of the plan
 	RunID    string
 	Operator string
@@ -31,6 +31,19 @@ func (h Holder) equal(o Holder) bool {
 	return h.Plan == o.Plan && h.Digest == o.Digest && h.RunID == o.RunID && h.Operator == o.Operator && h.Since.Equal(o.Since)
 }
 
+// PlanText names the plan by its file and its digest, as far as the Lease does.
+func (h Holder) PlanText() string {
+	switch {
+	case h.Plan == "" && h.Digest == "":
+		return "a plan that the Lease does not name"
+	case h.Plan == "":
+		return fmt.Sprintf("the plan with the digest %.12s…", h.Digest)
+	case h.Digest == "":
+		return fmt.Sprintf("plan %q", h.Plan)
+	}
+	return fmt.Sprintf("plan %q (digest %.12s…)", h.Plan, h.Digest)
+}
+
 // HeldError says that the Lease belongs to another run than expected.
 type HeldError struct {
 	Namespace, Name string
@@ -39,10 +52,15 @@ type HeldError struct {
 
 func (e *HeldError) Error() string {
 	h := e.Holder
-	return fmt.Sprintf("Lease \"%s/%s\" belongs to run %q of plan %q (digest %.12s…), started by %q at %s; "+
-		"ask them, and let that run end, or take it up where its journal %q is, with csu exec %s --resume; "+
-		"if it can't come back, remove the Lease with csu unlock",
-		e.Namespace, e.Name, h.RunID, h.Plan, h.Digest, h.Operator, h.Since.UTC().Format(time.RFC3339), h.Plan+".journal", h.Plan)
+	return fmt.Sprintf("Lease \"%s/%s\" belongs to run %q of %s, started by %q at %s",
+		e.Namespace, e.Name, h.RunID, h.PlanText(), h.Operator, h.Since.UTC().Format(time.RFC3339))
+}
+
+// Hint says what the operator of another run can do.
+func (e *HeldError) Hint() string {
+	h := e.Holder
+	return fmt.Sprintf("ask %q, and let run %s end, or take it up with csu exec PLAN --resume on %s, where its journal is; "+
+		"if it can't come back, remove the Lease with csu unlock", h.Operator, h.RunID, h.PlanText())
 }
 
 // AcquireLease writes into the cluster that the run h is under way, or finds

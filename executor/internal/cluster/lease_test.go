@@ -55,8 +55,54 @@ func TestTheLeaseBelongsToOneRun(t *testing.T) {
 		var held *cluster.HeldError
 		if err := c.AcquireLease(ctx, "argocd", "csu-summit", other); !errors.As(err, &held) || held.Holder.RunID != "run-1" {
 			t.Errorf("AcquireLease by %v = %v, want a *HeldError that names run-1", other, err)
-		} else if !strings.Contains(err.Error(), `run "run-1" of plan "ann.json"`) || !strings.Contains(err.Error(), "csu exec ann.json --resume") {
-			t.Errorf("AcquireLease by %v = %v; want it to name the plan's file and what can be done", other, err)
+		} else if !strings.Contains(err.Error(), `run "run-1" of plan "ann.json" (digest sha256:1…), started by "ann"`) {
+			t.Errorf("AcquireLease by %v = %v; want it to name the plan's file and its digest", other, err)
+		}
+	}
+}
+
+// A Lease that another version of csu made does not name the plan's file. The
+// run that it belongs to is resumed; another one is told what is known.
+func TestALeaseWithoutThePlansFile(t *testing.T) {
+	server, c := connectForLease(t)
+	ctx := context.Background()
+	if err := c.AcquireLease(ctx, "argocd", "csu-summit", ours); err != nil {
+		t.Fatal(err)
+	}
+	lease := server.Get(leasePath)
+	delete(lease["metadata"].(kubetest.Object)["annotations"].(kubetest.Object), "csu.lsst.org/plan-file")
+	server.Put(leasePath, lease)
+	if h, err := c.LeaseHolder(ctx, "argocd", "csu-summit"); err != nil || h == nil || h.Plan != "" || h.Digest != ours.Digest {
+		t.Fatalf("LeaseHolder = %+v, %v, want one without a plan's file", h, err)
+	}
+	if err := c.AcquireLease(ctx, "argocd", "csu-summit", ours); err != nil {
+		t.Errorf("AcquireLease by the same run = %v, want nil", err)
+	}
+	var held *cluster.HeldError
+	err := c.AcquireLease(ctx, "argocd", "csu-summit", theirs)
+	if !errors.As(err, &held) {
+		t.Fatalf("AcquireLease by another run = %v, want a *HeldError", err)
+	}
+	if want := `Lease "argocd/csu-summit" belongs to run "run-1" of the plan with the digest sha256:1…, started by "ann" at 2026-11-24T09:00:00Z`; err.Error() != want {
+		t.Errorf("the error is\n%s, want\n%s", err, want)
+	}
+	if err := c.ReleaseLease(ctx, "argocd", "csu-summit", "run-1"); err != nil {
+		t.Errorf("ReleaseLease = %v", err)
+	}
+}
+
+func TestTheHintOfAHeldLease(t *testing.T) {
+	const then = `, where its journal is; if it can't come back, remove the Lease with csu unlock`
+	for plan, holder := range map[string]cluster.Holder{
+		`plan "ann.json" (digest 0123456789ab…)`: {Plan: "ann.json", Digest: "0123456789abcdef"},
+		`the plan with the digest 0123456789ab…`: {Digest: "0123456789abcdef"},
+		`plan "ann.json"`:                        {Plan: "ann.json"},
+		`a plan that the Lease does not name`:    {},
+	} {
+		holder.RunID, holder.Operator = "run-1", "ann"
+		want := `ask "ann", and let run run-1 end, or take it up with csu exec PLAN --resume on ` + plan + then
+		if got := (&cluster.HeldError{Holder: holder}).Hint(); got != want {
+			t.Errorf("Hint of %+v =\n%s, want\n%s", holder, got, want)
 		}
 	}
 }

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// screenAtTerminal is a screen in a terminal of 80 columns, and the person at it.
+func screenAtTerminal(t *testing.T) (*screen, *session) {
+	t.Helper()
+	master, slave, err := openTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{keys: master, ended: make(chan struct{})}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			s.mu.Lock()
+			s.screen.Write(buf[:n])
+			s.mu.Unlock()
+			if err != nil {
+				return // the other end is closed
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		if _, err := master.WriteString("\x04"); err != nil { // ends the screen's reading
+			t.Error(err)
+		}
+		slave.Close()
+		<-drained
+		master.Close()
+	})
+	return newScreen(&console{in: slave, out: slave, terminal: true, width: 80}, "Ada Operator", "", time.Now), s
+}
+
+// put puts a question and returns where its answer comes.
+func put(t *testing.T, view *screen, q operator.Question) <-chan operator.Answer {
+	t.Helper()
+	answers := make(chan operator.Answer, 1)
+	go func() {
+		a, err := view.Ask(t.Context(), q)
+		if err != nil && t.Context().Err() == nil {
+			t.Errorf("Ask = %v", err)
+		}
+		answers <- a
+	}()
+	return answers
+}
+
+func failureOf(step string) operator.Question {
+	return operator.Question{
+		Topic: operator.Failed, Stage: "hosts", Step: step, Title: "Update the host", Text: "it failed: exit status 1", Reading: "By hand: git pull",
+		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
+	}
+}
+
+func event(at string, kind operator.EventKind, step string) operator.Event {
+	when, err := time.Parse(time.TimeOnly, at)
+	if err != nil {
+		panic(err)
+	}
+	return operator.Event{Time: when, Kind: kind, Stage: "hosts", Step: step, Title: "title of " + step}
+}
+
+// TestScreenFailureAmongOthers: while one failure is asked about, another step
+// fails and others end. None of that comes between what is typed: ? shows it and
+// puts the question again. What stands at the prompt is the step that the answer is
+// for, and what still runs is named.
+func TestScreenFailureAmongOthers(t *testing.T) {
+	t.Parallel()
+	const prompt = "hosts/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >"
+	view, s := screenAtTerminal(t)
+	view.usual = map[string]plan.Duration{"hosts/m1m3-crio-vms": plan.Duration(75 * time.Minute)}
+	for _, step := range []string{"hosts/azar03", "hosts/m1m3-crio-vms", "hosts/azar01"} {
+		view.Tell(event("03:12:05", operator.StepStarted, step))
+	}
+	view.Tell(event("03:13:00", operator.StepFailed, "hosts/azar03"))
+	view.Tell(operator.Event{Kind: operator.StepProgress, Step: "hosts/m1m3-crio-vms", Text: "2 of 9 files"})
+	answers := put(t, view, failureOf("hosts/azar03"))
+	s.reads(t, `Not done: step "hosts/azar03"`,
+		"Still running: hosts/m1m3-crio-vms since 03:12:05 (usually 1h15m): 2 of 9 files", "Still running: hosts/azar01 since 03:12:05", prompt)
+
+	s.types(t, "3") // and is not yet sent
+	view.Tell(event("03:14:00", operator.StepFailed, "hosts/azar01"))
+	s.reads(t, "3")
+	if got := s.text(); strings.TrimSpace(got) != "" {
+		t.Errorf("behind what is typed stands %q", got)
+	}
+	s.types(t, "\x7f")
+	news := []string{"03:14:00 failed hosts/azar01"}
+	for _, key := range []string{"?\n", "\n"} {
+		s.types(t, key)
+		s.reads(t, append(news, `Not done: step "hosts/azar03"`, "What a person would do", "1 retry", "Still running: hosts/m1m3-crio-vms since 03:12:05", prompt)...)
+		news = nil // it is told once
+	}
+	view.Tell(event("03:15:00", operator.StepDone, "hosts/m1m3-crio-vms"))
+	s.types(t, "?\n")
+	s.reads(t, "03:15:00 done hosts/m1m3-crio-vms", `Not done: step "hosts/azar03"`, prompt)
+	s.mu.Lock()
+	last := s.screen.String()[strings.LastIndex(s.screen.String(), "Not done:"):]
+	s.mu.Unlock()
+	if strings.Contains(last, "Still running") {
+		t.Errorf("nothing runs any more, and the terminal shows:\n%s", last)
+	}
+	s.types(t, "3\n")
+	s.reads(t, "hosts/azar03: why is it left out?")
+	view.Tell(event("03:16:00", operator.StepFailed, "hosts/azar02"))
+	s.types(t, "not needed\n")
+	s.reads(t, "03:16:00 failed hosts/azar02")
+	if a := <-answers; a.Choice != operator.Skip || a.Reason != "not needed" {
+		t.Errorf("the answer is %+v", a)
+	}
+}
+
+// TestScreenPromptOnTwoLines: an id that leaves no room to type has its own line,
+// and no half of the prompt stays behind when the question ends by itself.
+func TestScreenPromptOnTwoLines(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := view.Ask(ctx, failureOf("configuration/auxtel-ill-control-docker-compose-ops"))
+		ended <- err
+	}()
+	s.reads(t, "configuration/auxtel-ill-control-docker-compose-ops: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >")
+	view.Tell(event("03:14:00", operator.StepFailed, "hosts/azar01"))
+	end()
+	s.reads(t, "\x1b[1A \x1b[J03:14:00 failed hosts/azar01")
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Ask = %v, want %v", err, context.Canceled)
+	}
+}
+
+// TestScreenEndedQuestion: a question that ends without an answer takes its prompt
+// with it, so that what is told next has a line of its own.
+func TestScreenEndedQuestion(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	ctx, end := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := view.Ask(ctx, failureOf("hosts/azar03"))
+		ended <- err
+	}()
+	s.reads(t, "? news >")
+	end()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Ask = %v, want %v", err, context.Canceled)
+	}
+	view.Tell(event("03:14:00", operator.StepDone, "hosts/azar01"))
+	s.reads(t, "\x1b[J03:14:00 done hosts/azar01")
+	s.types(t, "1\n")
+	s.reads(t, `(Nothing is asked now: "1" was not taken for an answer.)`)
+}
+
+// TestPromptFits keeps the prompt and a word typed behind it within the width.
+func TestPromptFits(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"", "a/b", "configuration/azar03-docker-compose-ops"} {
+		for _, choices := range [][]operator.Choice{
+			{operator.Yes, operator.No},
+			{operator.KeepWaiting, operator.Happened, operator.NotHappened, operator.Stop, operator.Abort},
+		} {
+			got := promptText(operator.Question{Step: id, Choices: choices}, 80)
+			if !strings.HasPrefix(got, id) || !strings.HasSuffix(got, "> ") {
+				t.Errorf("the prompt is %q, want it to begin with %q and to end with \"> \"", got, id)
+			}
+			for _, line := range strings.Split(got, "\n") {
+				if len(line)+len("not happened") > 80 {
+					t.Errorf("the line %q leaves no room to type", line)
+				}
+			}
+		}
+	}
+	if got := promptText(operator.Question{Stage: "begin", Choices: []operator.Choice{operator.Yes}}, 80); got != "begin: 1 yes, ? news > " {
+		t.Errorf("the prompt of a stage's question is %q", got)
+	}
+}
+
+// TestPromptMeaning: whoever ends csu or gives up while steps run is told that
+// these finish first.
+func TestPromptMeaning(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		topic  operator.Topic
+		choice operator.Choice
+		want   string
+	}{
+		{operator.Failed, operator.Stop, "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"},
+		{operator.InDoubt, operator.Stop, "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"},
+		{operator.Failed, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
+		{operator.InDoubt, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
+		{operator.StageConsent, operator.Abort, "give the upgrade up for good: only the final steps still run"},
+		{operator.GivingUp, operator.Abort, "give the upgrade up for good: only the final steps still run"},
+	} {
+		if got := meaning(x.topic, x.choice); got != x.want {
+			t.Errorf("meaning(%q, %q) = %q, want %q", x.topic, x.choice, got, x.want)
+		}
+	}
+}
+
+// TestCommandsAreNotWrapped: what a person copies from a question is one line, as
+// wide as it is; the words around it are wrapped.
+func TestCommandsAreNotWrapped(t *testing.T) {
+	t.Parallel()
+	q := failureOf("hosts/m1m3-crio-vms")
+	command := "    cd ~/ts_cRIOcpp && . ~/kafka.env && . ~/ts_sal/setupKafka.env && . ~/kafka.env && make clean && make"
+	q.Reading = "By hand: log in to the cRIO as admin, in a session of its own, and type these commands:\n" + command
+	got := questionText(q, 60)
+	if !strings.Contains(got, "\n    "+command+"\n") {
+		t.Errorf("the command is not one line:\n%s", got)
+	}
+	if !strings.Contains(got, "By hand: log in to the cRIO as admin, in a session of\n") {
+		t.Errorf("the words before it are not wrapped:\n%s", got)
+	}
+}
