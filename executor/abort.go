@@ -114,12 +114,18 @@ func (s *State) AbortText() string {
 	if down := s.Down(); len(down) > 0 {
 		say("These stay down: %s.", plan.CSCList(down))
 	}
+	if stopped := s.stopped(); len(stopped) > 0 {
+		say("These services stay stopped until somebody starts them: %s.", strings.Join(stopped, ", "))
+	}
 	whole, parts := s.updated()
 	if len(whole) > 0 {
 		say("These stay updated: %s.", strings.Join(whole, ", "))
 	}
 	if len(parts) > 0 {
 		say("These may be updated in part and stay so: %s.", strings.Join(parts, ", "))
+	}
+	if channels := s.told(); len(channels) > 0 {
+		say("csu posts nothing of it: tell those in %s, who were told that the upgrade began.", strings.Join(channels, ", "))
 	}
 	say("Nothing else is touched. The journal is closed, and this plan can't be run again.")
 	return strings.Join(lines, "\n")
@@ -135,6 +141,58 @@ func (s *State) because(final *plan.Step) string {
 		return fmt.Sprintf("%s, which it undoes, is in doubt", final.Undoes)
 	}
 	return fmt.Sprintf("%s, which it undoes, was begun and is %s", final.Undoes, undone.Phase)
+}
+
+// stopped returns the services on hosts that the run has stopped, or has begun to,
+// and has not seen started again.
+func (s *State) stopped() []string {
+	var names []string
+	for step := range s.Plan.AllSteps() {
+		a, ok := step.Action.Doer.(*plan.SSH)
+		if !ok {
+			continue
+		}
+		name, st := a.Service+" on "+a.Host, s.Steps[step.ID]
+		switch {
+		case a.Purpose == plan.Stop && (st.Phase == Done || st.Phase == ByHand || st.Phase.Open() || st.touched):
+			names = append(names, name)
+		case a.Purpose == plan.Start && (st.Phase == Done || st.Phase == ByHand):
+			names = slices.DeleteFunc(names, func(stopped string) bool { return stopped == name })
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// told returns the channels in which the run has posted something, and of whose
+// messages it has not posted the last.
+func (s *State) told() []string {
+	var channels []string
+	for step := range s.Plan.AllSteps() {
+		a, ok := step.Action.Doer.(*plan.Announce)
+		if !ok {
+			continue
+		}
+		posted := s.Steps[step.ID].Phase == Done || s.Steps[step.ID].Phase == ByHand
+		known := slices.Contains(channels, a.Channel)
+		switch {
+		case posted && !known:
+			channels = append(channels, a.Channel)
+		case posted && s.last(a.Channel) == step.ID:
+			channels = slices.DeleteFunc(channels, func(c string) bool { return c == a.Channel })
+		}
+	}
+	return channels
+}
+
+// last is the step of the plan's last message in a channel.
+func (s *State) last(channel string) (id string) {
+	for step := range s.Plan.AllSteps() {
+		if a, ok := step.Action.Doer.(*plan.Announce); ok && a.Channel == channel {
+			id = step.ID
+		}
+	}
+	return id
 }
 
 // updated returns the applications that were synced and the services that were

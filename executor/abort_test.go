@@ -172,6 +172,41 @@ Nothing else is touched. The journal is closed, and this plan can't be run again
 	}
 }
 
+// TestWhatAnAbortLeavesStopped: services that were not started again are named, and
+// the channel that waits for a word.
+func TestWhatAnAbortLeavesStopped(t *testing.T) {
+	service := func(host string, purpose plan.Purpose) plan.Doer {
+		return &plan.SSH{Host: host, User: "u", Purpose: purpose, Service: "ess-controller", Commands: []string{"true"}}
+	}
+	message := func() plan.Doer { return &plan.Announce{Channel: "#summit-announce", Text: "news"} }
+	b := newBench(t,
+		stage("one", step("begins", message()), step("stop1", service("h1", plan.Stop)), step("stop2", service("h2", plan.Stop)), step("stop3", service("h3", plan.Stop)),
+			step("start1", service("h1", plan.Start), "stop1"), step("start2", service("h2", plan.Start), "stop2")),
+		stage("two", step("over", message())))
+	phases := func(list map[string]Phase) string {
+		s := NewState(b.plan)
+		for id, phase := range list {
+			s.Steps[id].Phase = phase
+		}
+		return s.AbortText()
+	}
+	const stopped, tell = "These services stay stopped until somebody starts them: ", "csu posts nothing of it: tell those in #summit-announce, who were told that the upgrade began."
+	for want, list := range map[string]map[string]Phase{
+		"":                     {"one/begins": Done, "one/stop1": Done, "one/start1": Done, "one/stop2": ByHand, "one/start2": ByHand, "two/over": Done},
+		"ess-controller on h1": {"one/begins": Done, "one/stop1": Done, "one/stop2": Skipped, "two/over": Done},
+		"ess-controller on h2": {"one/stop2": InDoubt},
+		"ess-controller on h1, ess-controller on h2": {"one/begins": Done, "one/stop2": ByHand, "one/stop1": Done, "one/start2": Failed},
+	} {
+		got := phases(list)
+		if want == "" && strings.Contains(got, stopped) || want != "" && !strings.Contains(got, stopped+want+".\n") {
+			t.Errorf("%v: not %q:\n%s", list, want, got)
+		}
+		if told := list["one/begins"] == Done && list["two/over"] != Done; strings.Contains(got, tell) != told {
+			t.Errorf("%v: whom to tell: want that %t:\n%s", list, told, got)
+		}
+	}
+}
+
 // TestUpdatedInPart: what has had no effect in any of its attempts is not said to
 // be updated in part.
 func TestUpdatedInPart(t *testing.T) {
