@@ -116,7 +116,7 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	}
 	defer site.end()
 	began := time.Now()
-	err = cmd.against(c, dir)
+	end, err := cmd.against(c, dir)
 	if stopped := site.end(); err == nil {
 		err = stopped
 	}
@@ -124,7 +124,7 @@ func (cmd *rehearseCommand) Run(c *console) error {
 		fmt.Fprintf(c.err, "The rehearsal's journal and the site's record are in %s\n", dir)
 		return err
 	}
-	if err := c.recorded(p, filepath.Join(dir, "record.jsonl"), time.Since(began)); err != nil {
+	if err := c.recorded(p, filepath.Join(dir, "record.jsonl"), time.Since(began), end); err != nil {
 		return err
 	}
 	if !keep {
@@ -144,17 +144,21 @@ func (cmd *rehearseCommand) fresh() error {
 	return nil
 }
 
-// against carries the plan out against the site in the folder.
-func (cmd *rehearseCommand) against(c *console, dir string) error {
+// against carries the plan out against the site in the folder, and returns how that
+// ended.
+func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, err error) {
 	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, "site-map.json")}
 	l, err := c.load(cmd.Plan, flags, false)
 	if err != nil {
-		return err
+		return end, err
 	}
 	l.siteEnds = true
-	return c.carryOut(l, flags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
-		return executor.Run(ctx, o)
+	err = c.carryOut(l, flags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+		r, err := executor.Run(ctx, o)
+		end = r.End
+		return r, err
 	})
+	return end, err
 }
 
 // serve is the simulated site's own process.
@@ -185,7 +189,7 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	}
 	config := rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault}
 	if cmd.Child {
-		config.Laptop = stopParent
+		config.Laptop = stopping(os.Getppid())
 	}
 	site, err := rehearsal.Start(ctx, config)
 	if err != nil {
@@ -199,13 +203,16 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	return site.Close()
 }
 
-// stopParent stops the executor, whose child this process is, and has it go on.
-func stopParent(asleep bool) error {
-	signal := syscall.SIGCONT
-	if asleep {
-		signal = syscall.SIGSTOP
+// stopping returns what stops the executor, whose child this process is, and has it
+// go on.
+func stopping(parent int) func(asleep bool) error {
+	return func(asleep bool) error {
+		signal := syscall.SIGCONT
+		if asleep {
+			signal = syscall.SIGSTOP
+		}
+		return syscall.Kill(parent, signal)
 	}
-	return syscall.Kill(os.Getppid(), signal)
 }
 
 // child is the simulated site's process, seen from the rehearsal.
@@ -279,7 +286,7 @@ func (ch *child) end() error {
 }
 
 // recorded prints what the site's own record shows.
-func (c *console) recorded(p *plan.Plan, file string, took time.Duration) error {
+func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end executor.End) error {
 	effects, err := rehearsal.ReadRecord(file)
 	if err != nil {
 		return err
@@ -291,6 +298,10 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration) error 
 	}
 	fmt.Fprintf(c.out, "  Jobs deleted: %s\n", plan.CSCList(s.JobsDeleted))
 	fmt.Fprintf(c.out, "  scripts run: %d, commands on hosts: %d, syncs: %d\n", s.Scripts, s.Commands, s.Syncs)
+	if end == executor.GivenUp {
+		_, err = fmt.Fprintf(c.out, "  %d of the %d CSCs are not in their expected state, as the abort left them\n", len(s.Astray), s.Seen)
+		return err
+	}
 	if len(s.Astray) == 0 {
 		_, err = fmt.Fprintf(c.out, "  every one of the %d CSCs is in its expected state at the end\n", s.Seen)
 		return err
