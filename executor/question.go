@@ -85,6 +85,11 @@ func (r *run) turn(ctx context.Context) (late bool, err error) {
 // put asks the operator, and makes sure that the answer is one of the
 // question's.
 func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	if q.Topic != operator.GivingUp && slices.Contains(q.Choices, operator.Abort) {
+		r.mu.Lock()
+		q.GivingUp = r.state.AbortText()
+		r.mu.Unlock()
+	}
 	a, err := r.o.Operator.Ask(ctx, q)
 	if err != nil {
 		return operator.Answer{}, err

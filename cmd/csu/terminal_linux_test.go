@@ -108,7 +108,7 @@ func TestTerminalAbort(t *testing.T) {
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
 	s.reads(t, `Your consent is asked to stage "offline"`, at)
 	s.types(t, "3\n")
-	s.reads(t, "This can't be taken back. Type abort once more to confirm:")
+	s.reads(t, "No final step has to run.", "csu posts nothing of it: tell those in #summit-announce", "This can't be taken back. Type abort once more to confirm:")
 	s.types(t, "3\n")
 	s.reads(t, "Nothing was given up.", at)
 	s.types(t, "a\n")

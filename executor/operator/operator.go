@@ -51,6 +51,7 @@ type Question struct {
 	Principals []string // whose agreement a yes confirms (P3)
 	Reading    string   // what csu reads at this moment, or the evidence; may have lines
 	Choices    []Choice // in the order in which they are offered
+	GivingUp   string   // what an abort would do, where it is one of the choices; in lines
 }
 
 // Answer is what was decided, by whom, and how it reached csu.
