@@ -114,7 +114,7 @@ func TestInterruptedTwice(t *testing.T) {
 	x := r.start(t, "--consent", "all")
 	r.await(t, x, "offline/cscs", "/offline/cscs/")
 	x.interrupt(t)
-	if err := awaitFile(x.output, "Once more"); err != nil {
+	if err := awaitFile(x.output, "once more"); err != nil {
 		t.Fatal(err)
 	}
 	x.interrupt(t)

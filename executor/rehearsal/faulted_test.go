@@ -404,7 +404,7 @@ func TestUsualSubjects(t *testing.T) {
 			"host-unreachable=m1m3-crio-vms", "host-hangs=m1m3-crio-vms", "host-drops=m1m3-crio-vms", "host-disk-full=m1m3-crio-vms",
 			"host-key-changed=m1m3-crio-vms", "host-command-fails=m1m3-crio-vms", "host-command-hangs=m1m3-crio-vms",
 			"script-load-fails=set_summary_state.py", "script-configure-fails=set_summary_state.py", "script-fails=set_summary_state.py",
-			"love-ack-lost=add", "sync-fails=simonyitel", "sync-blocked=simonyitel", "sync-taken-over=simonyitel", "registry-other-level=BACKWARD",
+			"love-ack-lost=add", "sync-fails=simonyitel", "sync-blocked=simonyitel", "sync-taken-over=simonyitel", "sync-overlooked=simonyitel", "registry-other-level=BACKWARD",
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("they befall %q, want %q", got, want)

@@ -129,7 +129,7 @@ func TestSSHIsNeverStartedTwice(t *testing.T) {
 
 func TestSSHProbe(t *testing.T) {
 	h := newHost(t)
-	d := run("", "echo at work", "sleep 2")
+	d := run("", "echo at work", "while [ ! -e $HOME/go ]; do sleep 0.05; done")
 	late := h.try(t, "csu-r7k/stage/slow/1", d)
 	late.prepare(t)
 	expect(t, late.probe(t), NotDone, "not begun")
@@ -140,6 +140,9 @@ func TestSSHProbe(t *testing.T) {
 	y.Limit = 40 * time.Second
 	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "at work")
 	expect(t, y.probe(t), Running, "at work")
+	if err := os.WriteFile(filepath.Join(h.Home, "go"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	y.Limit = 10 * time.Minute
 	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
 	h.down(t)
