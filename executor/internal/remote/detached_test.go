@@ -168,8 +168,8 @@ func TestGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The script outlives its wrapper: as long as it does, it may have effects.
+	h.pid(t, "killed", "child") // before, the wrapper would end alone
 	h.kill(t, "killed", "pid")
-	h.pid(t, "killed", "child")
 	time.Sleep(200 * time.Millisecond)
 	awaitStatus(t, p, h.target, "killed", "running")
 	h.kill(t, "killed", "child")
