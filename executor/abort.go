@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -135,7 +136,7 @@ func (s *State) AbortText() string {
 func (s *State) because(final *plan.Step) string {
 	undone := s.Steps[final.Undoes]
 	switch {
-	case undone.Phase == Done, undone.Phase == ByHand:
+	case undone.Phase.Happened():
 		return fmt.Sprintf("%s, which it undoes, is %s", final.Undoes, undone.Phase)
 	case undone.Phase.Open():
 		return fmt.Sprintf("%s, which it undoes, is in doubt", final.Undoes)
@@ -154,9 +155,9 @@ func (s *State) stopped() []string {
 		}
 		name, st := a.Service+" on "+a.Host, s.Steps[step.ID]
 		switch {
-		case a.Purpose == plan.Stop && (st.Phase == Done || st.Phase == ByHand || st.Phase.Open() || st.touched):
+		case a.Purpose == plan.Stop && (st.Phase.Happened() || st.Phase.Open() || st.touched):
 			names = append(names, name)
-		case a.Purpose == plan.Start && (st.Phase == Done || st.Phase == ByHand):
+		case a.Purpose == plan.Start && st.Phase.Happened():
 			names = slices.DeleteFunc(names, func(stopped string) bool { return stopped == name })
 		}
 	}
@@ -167,32 +168,16 @@ func (s *State) stopped() []string {
 // told returns the channels in which the run has posted something, and of whose
 // messages it has not posted the last.
 func (s *State) told() []string {
-	var channels []string
+	any, last := map[string]bool{}, map[string]bool{}
 	for step := range s.Plan.AllSteps() {
-		a, ok := step.Action.Doer.(*plan.Announce)
-		if !ok {
-			continue
-		}
-		posted := s.Steps[step.ID].Phase == Done || s.Steps[step.ID].Phase == ByHand
-		known := slices.Contains(channels, a.Channel)
-		switch {
-		case posted && !known:
-			channels = append(channels, a.Channel)
-		case posted && s.last(a.Channel) == step.ID:
-			channels = slices.DeleteFunc(channels, func(c string) bool { return c == a.Channel })
+		if a, ok := step.Action.Doer.(*plan.Announce); ok {
+			posted := s.Steps[step.ID].Phase.Happened()
+			any[a.Channel] = any[a.Channel] || posted
+			last[a.Channel] = posted
 		}
 	}
-	return channels
-}
-
-// last is the step of the plan's last message in a channel.
-func (s *State) last(channel string) (id string) {
-	for step := range s.Plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.Announce); ok && a.Channel == channel {
-			id = step.ID
-		}
-	}
-	return id
+	maps.DeleteFunc(any, func(channel string, posted bool) bool { return !posted || last[channel] })
+	return slices.Sorted(maps.Keys(any))
 }
 
 // updated returns the applications that were synced and the services that were
@@ -219,7 +204,7 @@ func (s *State) updated() (whole, parts []string) {
 			continue
 		}
 		switch st := s.Steps[step.ID]; {
-		case st.Phase == Done, st.Phase == ByHand:
+		case st.Phase.Happened():
 			whole = add(whole, name)
 		case st.touched:
 			parts = add(parts, name)

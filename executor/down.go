@@ -56,7 +56,7 @@ func (s *State) DownText() string {
 func (s *State) track(step *plan.Step, down, short map[string]bool) {
 	st := s.Steps[step.ID]
 	begun := st.Attempt > 0 || st.Phase == ByHand
-	seen := st.Phase == Done || st.Phase == ByHand
+	seen := st.Phase.Happened()
 	mark := func(cscs []string, is bool) {
 		for _, c := range cscs {
 			down[c] = is

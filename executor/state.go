@@ -71,6 +71,10 @@ func (p Phase) Finished() bool {
 	return false
 }
 
+// Happened tells whether the step's effect is there: csu has seen it, or a person
+// says so.
+func (p Phase) Happened() bool { return p == Done || p == ByHand }
+
 // Open tells whether an attempt has begun whose outcome is not known.
 func (p Phase) Open() bool { return p == Started || p == InDoubt }
 

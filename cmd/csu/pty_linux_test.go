@@ -79,20 +79,7 @@ func atTerminal(t *testing.T, cmd *exec.Cmd) *session {
 	}
 	slave.Close()
 	s := &session{keys: master, cmd: cmd, ended: make(chan struct{})}
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		buf := make([]byte, 4096)
-		for {
-			n, err := master.Read(buf)
-			s.mu.Lock()
-			s.screen.Write(buf[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return // the other end is closed: csu has ended
-			}
-		}
-	}()
+	drained := s.drain()
 	go func() {
 		defer close(s.ended)
 		_ = cmd.Wait() // how it ended is in its ProcessState
@@ -104,6 +91,25 @@ func atTerminal(t *testing.T, cmd *exec.Cmd) *session {
 		master.Close()
 	})
 	return s
+}
+
+// drain keeps what is written to the terminal, until its other end is closed.
+func (s *session) drain() (drained <-chan struct{}) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 4096)
+		for {
+			n, err := s.keys.Read(buf)
+			s.mu.Lock()
+			s.screen.Write(buf[:n])
+			s.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return ended
 }
 
 // text is what was written after the person has read last, its lines and columns

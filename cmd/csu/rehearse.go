@@ -104,11 +104,9 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if cmd.Serve || cmd.Child {
 		return cmd.serve(c, p)
 	}
-	dir, keep := cmd.Dir, cmd.Dir != ""
-	if !keep {
-		if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
-			return fmt.Errorf("make a folder for the rehearsal: %w", err)
-		}
+	dir, keep, err := cmd.folder()
+	if err != nil {
+		return err
 	}
 	site, err := cmd.startChild(c, dir)
 	if err != nil {
@@ -131,6 +129,18 @@ func (cmd *rehearseCommand) Run(c *console) error {
 		return os.RemoveAll(dir)
 	}
 	return nil
+}
+
+// folder returns the rehearsal's folder, and whether it was asked for and so is
+// kept; it makes a temporary one where none is given.
+func (cmd *rehearseCommand) folder() (dir string, keep bool, err error) {
+	if cmd.Dir != "" {
+		return cmd.Dir, true, nil
+	}
+	if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
+		return "", false, fmt.Errorf("make a folder for the rehearsal: %w", err)
+	}
+	return dir, false, nil
 }
 
 // fresh refuses a folder in which this plan was rehearsed before: its journal
@@ -163,12 +173,9 @@ func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, e
 
 // serve is the simulated site's own process.
 func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
-	dir := cmd.Dir
-	if dir == "" {
-		var err error
-		if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
-			return fmt.Errorf("make a folder for the rehearsal: %w", err)
-		}
+	dir, _, err := cmd.folder()
+	if err != nil {
+		return err
 	}
 	digest, err := plan.Digest(p)
 	if err != nil {

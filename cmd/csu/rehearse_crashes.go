@@ -118,11 +118,9 @@ func (cmd *rehearseCommand) withCrashes(c *console, p *plan.Plan, a campaign.Cas
 	if err != nil {
 		return err
 	}
-	dir, keep := cmd.Dir, cmd.Dir != ""
-	if !keep {
-		if dir, err = os.MkdirTemp("", "csu-rehearsal-"); err != nil {
-			return fmt.Errorf("make a folder for the rehearsal: %w", err)
-		}
+	dir, keep, err := cmd.folder()
+	if err != nil {
+		return err
 	}
 	err = cmd.crash(ctx, c, campaign.Setting{Plan: p, Digest: digest, Seed: cmd.Seed, Speed: min(cmd.Speed, campaign.Speed)}, a, dir)
 	switch {

@@ -83,18 +83,16 @@ func (s *screen) Tell(e operator.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.follow(e)
-	switch {
-	case e.Kind == operator.StepProgress && s.terminal: // it stands in the block
-		if s.asking {
-			return
+	inBlock := e.Kind == operator.StepProgress && s.terminal
+	if s.asking {
+		if !inBlock {
+			s.kept = append(s.kept, e)
 		}
-	case s.asking:
-		s.kept = append(s.kept, e)
 		return
 	}
 	s.hide()
 	defer s.draw()
-	if e.Kind != operator.StepProgress || !s.terminal {
+	if !inBlock {
 		s.print(e)
 	}
 }
@@ -172,9 +170,8 @@ func (s *screen) hide() {
 	}
 }
 
-// draw writes the block of what runs, or the line at which an answer is typed.
+// draw writes the block of what runs.
 func (s *screen) draw() {
-	fmt.Fprint(s.out, s.prompt)
 	if !s.terminal || s.asking || len(s.running) == 0 {
 		return
 	}

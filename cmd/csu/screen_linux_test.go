@@ -19,20 +19,7 @@ func screenAtTerminal(t *testing.T) (*screen, *session) {
 		t.Fatal(err)
 	}
 	s := &session{keys: master, ended: make(chan struct{})}
-	drained := make(chan struct{})
-	go func() {
-		defer close(drained)
-		buf := make([]byte, 4096)
-		for {
-			n, err := master.Read(buf)
-			s.mu.Lock()
-			s.screen.Write(buf[:n])
-			s.mu.Unlock()
-			if err != nil {
-				return // the other end is closed
-			}
-		}
-	}()
+	drained := s.drain()
 	t.Cleanup(func() {
 		if _, err := master.WriteString("\x04"); err != nil { // ends the screen's reading
 			t.Error(err)

@@ -1,47 +1,17 @@
 package preflight_test
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lsst-ts/csu/executor"
-	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
-	"github.com/lsst-ts/csu/executor/rehearsal"
-	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
 // The holder of the site's Lease is named as far as the Lease does: another
 // version of csu may not have written the plan's file into it.
 func TestTheHolderOfTheLeaseIsNamed(t *testing.T) {
-	p, _, err := plan.ReadFile("../../plans/2026-11-24-summit-incremental.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	digest, err := plan.Digest(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	site, err := rehearsal.Start(t.Context(), rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: 60, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := site.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	m, err := sitemap.Read(filepath.Join(dir, rehearsal.MapFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	systems, err := executor.Connect(p, m, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { systems.Remote.Close() })
+	p, systems, _, dir := simulated(t, "2026-11-24-summit-incremental")
 	for _, x := range []struct {
 		holder executor.Holder
 		runID  string // that of the run that goes on

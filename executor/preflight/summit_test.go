@@ -13,10 +13,11 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// The summit's full plan uses every host and every application there is. The
-// operator waits for its preflight, and the site must not notice it.
-func TestThePreflightOfTheSummitTakesLessThan30Seconds(t *testing.T) {
-	p, _, err := plan.ReadFile("../../plans/2026-12-15-summit-full.json")
+// simulated starts the simulated site of one of the project's plans, and returns
+// what leads to it, the site, and its folder.
+func simulated(t *testing.T, name string) (*plan.Plan, *executor.Systems, *rehearsal.Site, string) {
+	t.Helper()
+	p, _, err := plan.ReadFile(filepath.Join("../../plans", name+".json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,6 +44,13 @@ func TestThePreflightOfTheSummitTakesLessThan30Seconds(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { systems.Remote.Close() })
+	return p, systems, site, dir
+}
+
+// The summit's full plan uses every host and every application there is. The
+// operator waits for its preflight, and the site must not notice it.
+func TestThePreflightOfTheSummitTakesLessThan30Seconds(t *testing.T) {
+	p, systems, site, dir := simulated(t, "2026-12-15-summit-full")
 	before := site.Record()
 	began := time.Now()
 	checks := preflight.Run(t.Context(), preflight.Options{Plan: p, Systems: systems, Rehearsed: true, Folder: dir})

@@ -85,21 +85,10 @@ func Sites(root string) ([]string, error) {
 	return sites, nil
 }
 
-// Site loads sites/<name> below root and checks it. Its error is a [*Problems]
-// with all that is wrong, or a [*NoSiteError].
-func Site(root, name string) (*model.Site, error) {
-	return newProject(root, nil).site(name)
-}
-
-// Request returns the upgrade of the type that is asked for: in the site's
-// upgrade.cue, or in another file if one is given. Its error is a [*Problems]
-// with all that is wrong with it.
-func Request(root string, site *model.Site, typ, file string) (*model.Request, error) {
-	return newProject(root, nil).request(site, typ, file)
-}
-
-// Upgrade returns what [Site] and then [Request] return. It reads the schema once
-// for both.
+// Upgrade loads sites/<name> below root, and the upgrade of the type that is asked
+// for: in the site's upgrade.cue, or in another file if one is given. It reads the
+// schema once for both. Its error is a [*Problems] with all that is wrong, or a
+// [*NoSiteError].
 func Upgrade(root, name, typ, file string) (*model.Site, *model.Request, error) {
 	p := newProject(root, nil)
 	site, err := p.site(name)
