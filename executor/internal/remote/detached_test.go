@@ -170,11 +170,15 @@ func TestGone(t *testing.T) {
 	// The script outlives its wrapper: as long as it does, it may have effects.
 	h.pid(t, "killed", "child") // before, the wrapper would end alone
 	h.kill(t, "killed", "pid")
-	time.Sleep(200 * time.Millisecond)
-	awaitStatus(t, p, h.target, "killed", "running")
+	await(t, "the script to begin", func() bool {
+		s, err := p.Look(t.Context(), h.target, "killed")
+		if err != nil || !s.Running {
+			t.Fatalf("Look = %+v, %v, want that it runs", s, err)
+		}
+		return s.Output == "begun\n"
+	})
 	h.kill(t, "killed", "child")
-	s := awaitStatus(t, p, h.target, "killed", "gone")
-	if s.Output != "begun\n" {
+	if s := awaitStatus(t, p, h.target, "killed", "gone"); s.Output != "begun\n" {
 		t.Errorf("output %q, want what it printed before", s.Output)
 	}
 
