@@ -90,16 +90,17 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	fresh := cmd.fresh
 	if cmd.asked() {
-		if err := cmd.freshForCrashes(); err != nil {
-			return err
-		}
-		return cmd.withCrashes(c, p, crashes)
+		fresh = cmd.freshForCrashes
 	}
 	if cmd.Dir != "" && !cmd.Child {
-		if err := cmd.fresh(); err != nil {
+		if err := fresh(); err != nil {
 			return err
 		}
+	}
+	if cmd.asked() {
+		return cmd.withCrashes(c, p, crashes)
 	}
 	if cmd.Serve || cmd.Child {
 		return cmd.serve(c, p)
