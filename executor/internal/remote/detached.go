@@ -17,6 +17,8 @@ import (
 var (
 	//go:embed start.sh
 	startScript string
+	//go:embed alive.sh
+	aliveScript string
 	//go:embed run.sh
 	runScript string
 	//go:embed look.sh
@@ -66,7 +68,7 @@ func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 		return err
 	}
 	fail := func(err error) error { return fmt.Errorf("start %q on %s: %w", name, t, err) }
-	out, err := p.run(ctx, t, assign("name", name)+assign("script", script)+assign("run", runScript)+startScript)
+	out, err := p.run(ctx, t, assign("name", name)+assign("script", script)+assign("run", aliveScript+runScript)+startScript)
 	var exit *ExitError
 	if errors.As(err, &exit) {
 		// start.sh ends with 0; something has ended it.
@@ -111,7 +113,7 @@ func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, 
 	var s Status
 	var starting bool
 	look := func(fence string) (err error) {
-		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+first+lookScript)
+		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+first+aliveScript+lookScript)
 		if err == nil {
 			s, starting, err = parseStatus(out)
 		}

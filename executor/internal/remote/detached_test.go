@@ -189,6 +189,45 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// A script whose wrapper was killed before it could begin never begins: a look in
+// between has told that it is gone.
+func TestGoneBeforeItBegan(t *testing.T) {
+	bin := toolbox(t, "cat")
+	cat, err := exec.LookPath("cat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The script's own process takes long to find out who it is.
+	write(t, filepath.Join(bin, "cat"), `#!/bin/sh
+case $1 in
+/proc/[0-9]*/stat)
+	if [ -s "$HOME/.csu/killed/pid" ] && mkdir "$HOME/slow" 2>/dev/null; then
+		while [ ! -e "$HOME/go" ]; do sleep 0.05; done
+	fi
+	;;
+esac
+exec `+cat+` "$@"
+`)
+	h := newHost(t, ground.SSHDOptions{Env: map[string]string{"PATH": bin}})
+	p := h.pool(t)
+	if err := p.Start(t.Context(), h.target, "killed", `: >"$HOME/ran"`); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the script's process", func() bool { _, err := os.Stat(filepath.Join(h.Home, "slow")); return err == nil })
+	h.kill(t, "killed", "pid")
+	awaitStatus(t, p, h.target, "killed", "gone")
+	write(t, filepath.Join(h.Home, "go"), "")
+	child := h.pid(t, "killed", "child")
+	await(t, "the script's process to end", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", child))
+		return err != nil || strings.Contains(string(stat), ") Z ")
+	})
+	if _, err := os.Stat(filepath.Join(h.Home, "ran")); err == nil {
+		t.Error("the script ran after a look had told that it is gone")
+	}
+	awaitStatus(t, p, h.target, "killed", "gone")
+}
+
 func TestGoneByReboot(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)
@@ -221,7 +260,7 @@ func TestLookGivesUpStuckStart(t *testing.T) {
 			t.Errorf("Start under a name that was given up = %v, want ErrExists", err)
 		}
 		// The start gets unstuck after all.
-		write(t, filepath.Join(h.folder(name), "run"), runScript)
+		write(t, filepath.Join(h.folder(name), "run"), aliveScript+runScript)
 		write(t, filepath.Join(h.folder(name), "script"), `: >"$HOME/ran"`)
 		if out, err := exec.Command("/bin/sh", filepath.Join(h.folder(name), "run")).CombinedOutput(); err == nil {
 			t.Errorf("a wrapper that was given up ended well: %s", out)

@@ -7,17 +7,6 @@ if [ ! -d "$d" ]; then
 	echo unknown
 	exit 0
 fi
-alive() {
-	pid= begun=
-	[ -f "$1" ] && read -r pid begun <"$1"
-	case $pid in
-	'' | *[!0-9]*) return 1 ;;
-	esac
-	kill -0 "$pid" 2>/dev/null || return 1
-	stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
-	set -- ${stat##*) }
-	[ "$1" != Z ] && [ "${20}" = "$begun" ]
-}
 # The claim that run makes; whoever makes it second does nothing.
 [ -n "$fence" ] && (set -C && echo none >"$d/pid") 2>/dev/null
 claim=

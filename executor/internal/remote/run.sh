@@ -8,8 +8,9 @@ identity() {
 	echo "$$ ${20}"
 }
 if [ "${1-}" = script ]; then
-	# Recorded too, since it may outlive this wrapper.
-	identity >"$d/child" && exec /bin/sh "$d/script"
+	# Recorded too, since it may outlive this wrapper. Where the wrapper was killed
+	# before this, a look has found neither alive and told that the script is gone.
+	identity >"$d/child" && alive "$d/pid" && exec /bin/sh "$d/script"
 	exit 126
 fi
 # Claims the right to run the script: the file is created by one only.
