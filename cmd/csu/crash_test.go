@@ -1,18 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -24,9 +20,8 @@ import (
 
 const incremental = "../../plans/2026-11-24-summit-incremental.json"
 
-// crashSpeed leaves the steps some tenths of a second of real time, so that a
-// signal hits them while they are under way.
-const crashSpeed = 600
+// servedSpeed is that of the sites that are processes of their own.
+const servedSpeed = 600
 
 // TestKilled kills the executor with SIGKILL in the middle of steps of different
 // stages while the site lives on, and takes the run up again each time. What the
@@ -34,40 +29,35 @@ const crashSpeed = 600
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
-	// Each is killed at the first sign of the step in the journal or, where that
-	// says when, of its effect at the site. One that is over by then is a miss.
-	blows := []struct{ step, effect string }{
-		{"offline/cscs", "/offline/cscs/"},
-		{"services-down/azar03", ""},
-		{"jobs/scriptqueue", ""},
-		{"hosts/auxtel-ess01-update", `"detail":"update_repo docker-compose-ops/ summit"`},
-		{"deploy/obssys", "/deploy/obssys/"},
-		{"services-up/azar03", `"detail":"launch_gc"`},
-		{"watch/up", ""},
-		{"enable/ess", "/enable/ess/"},
-		{"enable/watcher", ""},
-	}
-	hit := map[string]bool{}
-	for i, b := range blows {
+	for i, b := range []struct {
+		step   string
+		effect []string // at which it is killed; the step's begin where there is none
+	}{
+		{"offline/cscs", []string{"/offline/cscs/"}},
+		{"services-down/azar03", nil},
+		{"jobs/scriptqueue", nil},
+		{"hosts/auxtel-ess01-update", []string{`"subject":"auxtel-ess01"`, `"detail":"update_repo docker-compose-ops/ summit"`}},
+		{"deploy/obssys", []string{"/deploy/obssys/"}},
+		{"services-up/azar03", []string{`"detail":"launch_gc"`}},
+		{"watch/up", nil},
+		{"enable/ess", []string{"/enable/ess/"}},
+		{"enable/watcher", nil},
+	} {
 		flags := []string{"--consent", "all"}
 		if i > 0 {
 			flags = append(flags, "--resume")
 		}
+		m := r.held.at(b.step, b.effect...)
 		x := r.start(t, flags...)
-		r.await(t, x, b.step, b.effect)
-		if err := x.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		x.await(t, m)
+		if err := x.cmd.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		<-x.ended
-		if s := r.state(t); s.Steps[b.step].Phase == executor.Started {
-			stage, _, _ := strings.Cut(b.step, "/")
-			hit[stage] = true
-		} else {
-			t.Logf("%s was over when the executor was killed", b.step)
+		r.held.release()
+		if p := r.state(t).Steps[b.step].Phase; p != executor.Started {
+			t.Errorf("%s is %s when csu is killed in it, want it left open", b.step, p)
 		}
-	}
-	if len(hit) < 5 {
-		t.Errorf("the executor was killed within steps of %d stages only, want 5: %v", len(hit), hit)
 	}
 
 	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
@@ -87,9 +77,12 @@ func TestKilled(t *testing.T) {
 func TestInterruptedOnce(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
+	m := r.held.at("offline/cscs", "/offline/cscs/")
 	x := r.start(t, "--consent", "all")
-	r.await(t, x, "offline/cscs", "/offline/cscs/")
+	x.await(t, m)
 	x.interrupt(t)
+	x.awaitSaid(t, "Nothing new is started")
+	r.held.release()
 	x.wantExit(t, exitInterrupted)
 	s := r.state(t)
 	if p := s.Steps["offline/cscs"].Phase; p != executor.Done {
@@ -111,14 +104,14 @@ func TestInterruptedOnce(t *testing.T) {
 func TestInterruptedTwice(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
+	m := r.held.at("offline/cscs", "/offline/cscs/")
 	x := r.start(t, "--consent", "all")
-	r.await(t, x, "offline/cscs", "/offline/cscs/")
+	x.await(t, m)
 	x.interrupt(t)
-	if err := awaitFile(x.output, "once more"); err != nil {
-		t.Fatal(err)
-	}
+	x.awaitSaid(t, "once more")
 	x.interrupt(t)
 	x.wantExit(t, exitInterrupted)
+	r.held.release()
 	if p := r.state(t).Steps["offline/cscs"].Phase; p != executor.Started {
 		t.Errorf("what ran is %s, want it left open", p)
 	}
@@ -162,9 +155,28 @@ func (x *executing) wantExit(t *testing.T, code int) {
 	}
 }
 
+// await waits for a moment of this csu.
+func (x *executing) await(t *testing.T, m *moment) {
+	t.Helper()
+	select {
+	case <-m.begun:
+	case <-x.ended:
+		t.Fatalf("csu ended before %s was under way:\n%s", m.step.words, x.said())
+	}
+}
+
+// awaitSaid waits until csu has printed a text.
+func (x *executing) awaitSaid(t *testing.T, text string) {
+	t.Helper()
+	if err := awaitFile(x.output, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // served is a plan with its simulated site, a process of its own.
 type served struct {
 	plan, dir, siteMap, journal string
+	held                        *held // is between csu and the site
 }
 
 func newServed(t *testing.T, flags ...string) *served {
@@ -177,8 +189,9 @@ func newServed(t *testing.T, flags ...string) *served {
 	if err := os.WriteFile(name, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	dir := serve(t, name, crashSpeed, flags...)
-	return &served{plan: name, dir: dir, siteMap: filepath.Join(dir, "site-map.json"), journal: filepath.Join(dir, "plan.json.journal")}
+	dir := serve(t, name, servedSpeed, flags...)
+	h, siteMap := hold(t, dir, name)
+	return &served{plan: name, dir: dir, siteMap: siteMap, journal: h.journal, held: h}
 }
 
 // start starts an executor.
@@ -203,39 +216,6 @@ func (r *served) start(t *testing.T, flags ...string) *executing {
 		<-x.ended
 	})
 	return x
-}
-
-// await waits until the step's begin is in the journal and the effect, if there
-// is one, in the site's record.
-func (r *served) await(t *testing.T, x *executing, step, effect string) {
-	t.Helper()
-	for {
-		if has(r.journal, `"event":"started"`, `"step":"`+step+`"`) && (effect == "" || has(filepath.Join(r.dir, "record.jsonl"), effect)) {
-			return
-		}
-		select {
-		case <-x.ended:
-			t.Fatalf("csu ended before %s was under way:\n%s", step, x.said())
-		case <-time.After(time.Millisecond):
-		}
-	}
-}
-
-// has tells whether one of the file's lines has all of the texts.
-func has(name string, texts ...string) bool {
-	f, err := os.Open(name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(lines.Text(), text) }) {
-			return true
-		}
-	}
-	return false
 }
 
 func readPlan(t *testing.T, name string) *plan.Plan {

@@ -122,16 +122,20 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// patience is how long a test waits for what has to come. It is used up only
+// where something is wrong, however slow the machine.
+const patience = 5 * time.Minute
+
 // awaitFile waits until a file is there and has the text.
 func awaitFile(name, text string) error {
-	limit := time.Now().Add(30 * time.Second)
+	limit := time.Now().Add(patience)
 	for {
 		data, err := os.ReadFile(name)
 		if err == nil && bytes.Contains(data, []byte(text)) {
 			return nil
 		}
 		if time.Now().After(limit) {
-			return fmt.Errorf("after 30 s %q has no %q: %w", name, text, errors.Join(err, errors.New("last read: "+string(data[max(0, len(data)-2000):]))))
+			return fmt.Errorf("after %s %q has no %q: %w", patience, name, text, errors.Join(err, errors.New("last read: "+string(data[max(0, len(data)-2000):]))))
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
@@ -145,7 +149,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	name := filepath.Join(dir, "csu")
-	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", name, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build csu: %w\n%s", err, out)
 	}
 	return name, nil
@@ -173,7 +177,7 @@ func serve(t *testing.T, planFile string, speed int, flags ...string) (dir strin
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {

@@ -124,7 +124,7 @@ func (s *session) text() string {
 // before, and reads up to there.
 func (s *session) reads(t *testing.T, texts ...string) {
 	t.Helper()
-	for limit := time.Now().Add(60 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for limit := time.Now().Add(patience); ; time.Sleep(2 * time.Millisecond) {
 		var missing []string
 		now := s.text()
 		for _, text := range texts {

@@ -87,10 +87,13 @@ func TestTerminalFailure(t *testing.T) {
 func TestTerminalTypedAhead(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
+	r.held.at("begin/kept")
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
 	s.reads(t, "start begin/kept")
 	s.types(t, "yes\n")
-	s.reads(t, `(Nothing is asked now: "yes" was not taken for an answer.)`, `Your consent is asked to stage "offline"`, at)
+	s.reads(t, `(Nothing is asked now: "yes" was not taken for an answer.)`)
+	r.held.release()
+	s.reads(t, `Your consent is asked to stage "offline"`, at)
 
 	// A closed terminal is no answer either.
 	s.types(t, "\x04")
@@ -179,7 +182,8 @@ func TestTerminalAnnounce(t *testing.T) {
 		s.types(t, x.answer+"\n")
 		s.wantExit(t, x.code)
 		s.reads(t, x.says)
-		if got := has(filepath.Join(r.dir, "record.jsonl"), `"message posted"`); got != (x.answer == "yes") {
+		posted := &search{file: r.held.record, words: []string{`"message posted"`}}
+		if got := posted.look(); got != (x.answer == "yes") {
 			t.Errorf("after %q it was posted: %t", x.answer, got)
 		}
 	}
