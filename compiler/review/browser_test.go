@@ -23,8 +23,12 @@ type browser struct {
 	last     int
 	requests []string // addresses that the page asked for
 	errors   []string // that the console showed
-	loaded   bool
+	loaded   string   // the loader of the document that was loaded last
 }
+
+// patience is how long is waited for what has to come. It is used up only where
+// something is wrong, however slow the machine.
+const patience = 5 * time.Minute
 
 func startBrowser(t *testing.T) *browser {
 	t.Helper()
@@ -48,7 +52,8 @@ func startBrowser(t *testing.T) *browser {
 	})
 	b := &browser{t: t}
 	address := b.address(filepath.Join(profile, "DevToolsActivePort"), &said)
-	b.conn, _, err = websocket.DefaultDialer.Dial(address, nil)
+	dialer := websocket.Dialer{HandshakeTimeout: patience}
+	b.conn, _, err = dialer.Dial(address, nil)
 	if err != nil {
 		t.Fatalf("speak to chromium: %v", err)
 	}
@@ -56,6 +61,7 @@ func startBrowser(t *testing.T) *browser {
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
 		b.call(domain+".enable", nil, nil)
 	}
+	b.call("Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}, nil)
 	return b
 }
 
@@ -63,14 +69,14 @@ func startBrowser(t *testing.T) *browser {
 // is spoken to.
 func (b *browser) address(portFile string, said fmt.Stringer) string {
 	b.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if data, err := os.ReadFile(portFile); err == nil {
 			if port, _, ok := strings.Cut(string(data), "\n"); ok {
 				return b.page(port)
 			}
 		}
 		if time.Now().After(deadline) {
-			b.t.Fatalf("chromium did not start within 30s: %s", said)
+			b.t.Fatalf("chromium did not start within %s: %s", patience, said)
 		}
 	}
 }
@@ -132,7 +138,7 @@ func (b *browser) call(method string, params, result any) {
 // read takes one message and keeps what events say.
 func (b *browser) read() message {
 	b.t.Helper()
-	if err := b.conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := b.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		b.t.Fatal(err)
 	}
 	var m message
@@ -140,8 +146,14 @@ func (b *browser) read() message {
 		b.t.Fatalf("read from chromium: %v", err)
 	}
 	switch m.Method {
-	case "Page.loadEventFired":
-		b.loaded = true
+	case "Page.lifecycleEvent":
+		var p struct{ LoaderID, Name string }
+		if err := json.Unmarshal(m.Params, &p); err != nil {
+			b.t.Fatal(err)
+		}
+		if p.Name == "load" {
+			b.loaded = p.LoaderID
+		}
 	case "Network.requestWillBeSent":
 		var p struct {
 			Request struct{ URL string }
@@ -157,13 +169,13 @@ func (b *browser) read() message {
 }
 
 // open loads an address and waits until it is there. Another fragment of the
-// same page loads nothing.
+// same page loads nothing. The empty page that was there before may be said to be
+// loaded only now.
 func (b *browser) open(address string) {
 	b.t.Helper()
-	b.loaded = false
 	var r struct{ LoaderID string }
 	b.call("Page.navigate", map[string]any{"url": address}, &r)
-	for r.LoaderID != "" && !b.loaded {
+	for r.LoaderID != "" && b.loaded != r.LoaderID {
 		b.read()
 	}
 }
@@ -193,4 +205,17 @@ func (b *browser) holds(what, expression string) {
 	if b.eval("Boolean("+expression+")", &ok); !ok {
 		b.t.Errorf("%s: %s does not hold", what, expression)
 	}
+}
+
+// comes wants an expression to become true: the page follows a link when the
+// browser gets to it.
+func (b *browser) comes(what, expression string) {
+	b.t.Helper()
+	for limit := time.Now().Add(patience); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
+		var ok bool
+		if b.eval("Boolean("+expression+")", &ok); ok {
+			return
+		}
+	}
+	b.t.Errorf("%s: %s does not come to hold", what, expression)
 }

@@ -13,8 +13,9 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// patience is how long one input may take: a person waits for it.
-const patience = 20 * time.Second
+// patience is how long one input may take on a machine that does other things too;
+// what hangs takes for ever.
+const patience = 2 * time.Minute
 
 // problems checks that an input is refused as a person can use it: every problem
 // with its place and what it is.
