@@ -315,6 +315,10 @@ func writeScript(name, text string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
+	// A process that is forked while the file is open for writing keeps it open,
+	// and until that one becomes another program nobody can execute the file.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(name, []byte(text), 0o755)
 }
 

@@ -108,6 +108,10 @@ func (h *host) endDetached(t *testing.T) {
 
 func write(t *testing.T, name, text string) {
 	t.Helper()
+	// A process that is forked while the file is open for writing keeps it open,
+	// and until that one becomes another program nobody can execute the file.
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
