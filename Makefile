@@ -30,7 +30,7 @@ check: lint ## the fast inner loop: lint and the unit tests
 	go test $$(go list ./... | grep -v -e /cmd/csu -e '/csu/compiler$$' -e /internal/load -e /ground -e /internal/remote -e /internal/action -e /rehearsal -e /campaign)
 
 test: servers lint ## every test, none skipped, against real servers, which are installed first if they are missing
-	go tool gotestsum --format standard-quiet $(RERUN) --packages ./... --post-run-command 'sh -c "test $$TESTS_SKIPPED = 0"' -- -timeout 30m
+	go tool gotestsum --format standard-quiet $(RERUN) --packages ./... --post-run-command 'sh -c "test $$TESTS_SKIPPED = 0"' -- -timeout 45m
 
 servers: ## install and build the real servers that the tests start, once, or say which packages are missing
 	go run ./executor/ground/cmd/ground prepare

@@ -232,6 +232,10 @@ type child struct {
 	ended bool
 }
 
+// siteLimit is how long a simulated site may take to be up, and to end, on a
+// machine that does much else.
+const siteLimit = 2 * time.Minute
+
 // startChild starts the site and waits until its map is there.
 func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 	mapFile := filepath.Join(dir, "site-map.json")
@@ -257,7 +261,7 @@ func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 		return nil, fmt.Errorf("start the simulated site: %w", err)
 	}
 	go func() { ch.done <- ch.cmd.Wait() }()
-	limit := time.After(30 * time.Second)
+	limit := time.After(siteLimit)
 	for {
 		if _, err := os.Stat(mapFile); err == nil {
 			return ch, nil
@@ -268,7 +272,7 @@ func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 			return nil, fail(exitFailed, "", "the simulated site did not start: %w\n%s", err, ch.err.String())
 		case <-limit:
 			_ = ch.end()
-			return nil, fail(exitFailed, "", "the simulated site was not up after 30 s\n%s", ch.err.String())
+			return nil, fail(exitFailed, "", "the simulated site was not up after %s\n%s", siteLimit, ch.err.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -287,7 +291,7 @@ func (ch *child) end() error {
 			return fail(exitFailed, "", "the simulated site: %w\n%s", err, ch.err.String())
 		}
 		return nil
-	case <-time.After(15 * time.Second):
+	case <-time.After(siteLimit):
 		ch.cmd.Process.Kill()
 		return fail(exitFailed, "", "the simulated site did not end by itself\n%s", ch.err.String())
 	}
