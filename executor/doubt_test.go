@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -191,7 +192,8 @@ func TestDoubtIsLookedIntoAtItsTurn(t *testing.T) {
 				case q.Step == "one/bad":
 					close(asked)
 					<-looked
-					time.Sleep(100 * time.Millisecond) // real: until the doubt waits for its turn
+					b.recorded("one/lost", journal.Doubtful, viaProbe)
+					time.Sleep(100 * time.Millisecond) // real: until the doubt, which is asked about next, waits for its turn
 				}
 				return operator.Answer{Choice: operator.Skip, Reason: "for the test"}, nil
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -30,12 +31,7 @@ func (b *bench) failing(id string, n int, v action.Verdict) {
 // done waits until a step has had its effect.
 func (b *bench) done(id string) {
 	b.t.Helper()
-	for limit := time.Now().Add(20 * time.Second); !slices.Contains(b.world.steps(), id); time.Sleep(time.Millisecond) {
-		if time.Now().After(limit) {
-			b.t.Errorf("%s has had no effect", id)
-			return
-		}
-	}
+	b.until(id+" has its effect", func() bool { return slices.Contains(b.world.steps(), id) })
 }
 
 // waiting has a step wait, once it has begun, before it has its effect.
@@ -112,7 +108,7 @@ func TestTwoFailures(t *testing.T) {
 				return yes(q)
 			case q.Step == "one/first":
 				close(asked)
-				b.done("one/second")
+				b.recorded("one/second", journal.Outcome, viaPerform)
 				b.world.mu.Lock()
 				delete(b.world.script, "one/first")
 				delete(b.world.script, "one/second")
@@ -149,10 +145,18 @@ func TestStopWhileOthersRun(t *testing.T) {
 			if q.Topic != operator.Failed {
 				return yes(q)
 			}
-			time.AfterFunc(30*time.Millisecond, func() { close(stopped) })
 			return operator.Answer{Choice: choice}, nil
 		}
+		// The slow step goes on until the operator is told that it is waited for.
+		goOn := sync.OnceFunc(func() { close(stopped) })
+		b.person.hear = func(e operator.Event) {
+			if e.Kind == operator.Notice && strings.Contains(e.Text, "nothing new is started") {
+				goOn()
+			}
+		}
+		give := time.AfterFunc(inVain, goOn)
 		b.must(end)
+		give.Stop()
 		b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
 		if n := len(b.person.questions(operator.Failed)); n != 1 {
 			t.Errorf("%s: asked %d times", choice, n)
@@ -374,7 +378,11 @@ func TestDoubtAndFailure(t *testing.T) {
 			if order = append(order, q.Step); len(order) == 1 {
 				close(asked)
 				b.done("one/free")
-				b.done(second)
+				if second == "one/lost" {
+					b.recorded(second, journal.Doubtful, viaProbe) // it waits for its turn in a moment
+				} else {
+					b.recorded(second, journal.Outcome, viaPerform)
+				}
 			}
 			time.Sleep(20 * time.Millisecond)
 			if got := b.world.steps(); len(got) != 3 || got[0] != first {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -100,11 +99,9 @@ func TestNothingIsAskedAtTheEnd(t *testing.T) {
 		b.waiting("one/bad", action.Failed, nil, begun)
 		b.world.script["one/man"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
 			close(begun)
-			for limit := time.Now().Add(20 * time.Second); time.Now().Before(limit); time.Sleep(time.Millisecond) {
-				if slices.ContainsFunc(b.records(), func(r journal.Record) bool { return r.Answer != nil && r.Answer.Choice == string(choice) }) {
-					break
-				}
-			}
+			b.until("the answer is recorded", func() bool {
+				return slices.ContainsFunc(b.records(), func(r journal.Record) bool { return r.Answer != nil && r.Answer.Choice == string(choice) })
+			})
 			_, err := a.Ask(ctx, manually("switch M2"))
 			if !errors.Is(err, errEnding) {
 				t.Errorf("%s: ask = %v", choice, err)

@@ -257,10 +257,10 @@ func TestStop(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "a")))
 	stop := make(chan struct{})
 	begun := make(chan struct{})
-	b.world.script["one/a"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+	b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
 		<-begun
 		close(stop)
-		time.Sleep(20 * time.Millisecond)
+		b.ending(ctx, a)
 		return b.world.effect(a, action.Done)
 	}}
 	b.world.script["one/b"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {

@@ -158,7 +158,8 @@ type person struct {
 	asked  []operator.Question
 	told   []operator.Event
 	answer func(operator.Question) (operator.Answer, error)
-	at     int // questions open at the moment
+	hear   func(operator.Event) // of each event that is told; nil for nobody
+	at     int                  // questions open at the moment
 	t      *testing.T
 }
 
@@ -186,8 +187,12 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 
 func (p *person) Tell(e operator.Event) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.told = append(p.told, e)
+	hear := p.hear
+	p.mu.Unlock()
+	if hear != nil {
+		hear(e)
+	}
 }
 
 // questions returns the questions of a topic.
@@ -318,6 +323,41 @@ func (b *bench) phases(want map[string]Phase) {
 			b.t.Errorf("step %s is %q, want %q", id, got, want[id])
 		}
 	}
+}
+
+// inVain is how long a test waits for what must come: far longer than a busy
+// machine takes.
+const inVain = 5 * time.Minute
+
+// until waits until it is so.
+func (b *bench) until(what string, so func() bool) {
+	b.t.Helper()
+	for began := time.Now(); !so(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > inVain {
+			b.t.Errorf("in vain waited for this: %s", what)
+			return
+		}
+	}
+}
+
+// recorded waits until the journal has such a record of the step. What the run
+// keeps in mind with the record, it does before anything else is decided.
+func (b *bench) recorded(id string, event journal.Event, via string) {
+	b.t.Helper()
+	b.until(fmt.Sprintf("%s of %s, via %q", event, id, via), func() bool {
+		return slices.ContainsFunc(b.records(), func(r journal.Record) bool {
+			return r.Step == id && r.Event == event && r.Via == via
+		})
+	})
+}
+
+// ending waits within an attempt until the run has seen that it is to end.
+func (b *bench) ending(ctx context.Context, a *action.Attempt) {
+	b.t.Helper()
+	b.until("the run is ending", func() bool {
+		_, err := a.Ask(ctx, func(context.Context) (operator.Question, bool) { return operator.Question{}, false })
+		return errors.Is(err, errEnding)
+	})
 }
 
 // events returns the journal's events.
