@@ -194,6 +194,9 @@ func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err er
 			v.Problems = append(v.Problems, fmt.Sprintf("life %d: %v", len(v.Lives), wrong))
 			return v, nil
 		}
+		if err := w.catchUp(ctx); err != nil {
+			return v, err
+		}
 	}
 	for _, n := range w.person.shown {
 		v.Asked += n

@@ -3,10 +3,13 @@ package campaign
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
@@ -24,11 +27,12 @@ type life struct {
 	mu     sync.Mutex
 	dead   bool
 	end    context.CancelFunc
-	owned  []io.Closer // listeners and connections
-	count  int         // of records, requests or answers on the way to the trigger
-	armed  bool        // the trigger's record is on the disk, or its effect was answered
-	passed int         // requests or answers since
-	struck bool        // the disk has failed
+	owned  []io.Closer    // listeners and connections
+	count  int            // of records, requests or answers on the way to the trigger
+	armed  bool           // the trigger's record is on the disk, or its effect was answered
+	passed int            // requests or answers since
+	struck bool           // the disk has failed
+	served sync.WaitGroup // connections to the site
 }
 
 // owns takes something that ends with the life; false if it has ended.
@@ -41,6 +45,38 @@ func (l *life) owns(c io.Closer) bool {
 	}
 	l.owned = append(l.owned, c)
 	return true
+}
+
+// serves takes a connection and the one to the site to which it is passed on;
+// false if the life has ended.
+func (l *life) serves(client net.Conn, server *net.TCPConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dead {
+		return false
+	}
+	l.owned = append(l.owned, client, serving{server})
+	l.served.Add(1)
+	return true
+}
+
+// patience is how long, in real time, the site may take for what a life has sent.
+const patience = 5 * time.Minute
+
+// bury ends the life and waits until the site is through with what it has sent.
+// csu allows for requests that are still on their way when it is started again,
+// see [allowed]; at the site that is so short a time that a machine which stalls
+// would bring them in later.
+func (l *life) bury() error {
+	l.die()
+	through := make(chan struct{})
+	go func() { defer close(through); l.served.Wait() }()
+	select {
+	case <-through:
+		return nil
+	case <-time.After(patience):
+		return fmt.Errorf("the site is not through with what a life has sent, %s after its end", patience)
+	}
 }
 
 // die ends the life at once.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,7 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	ctx, cancel := w.limited(ctx)
 	defer cancel()
 	l := &life{site: w.site, trigger: t}
-	defer l.die()
+	defer func() { err = errors.Join(err, l.bury()) }()
 	m, err := l.through(w.site.Map, dir)
 	if err != nil {
 		return false, err
@@ -58,15 +59,16 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	}
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	if err := cmd.Start(); err != nil {
+	before, err := w.written()
+	if err != nil {
 		return false, err
 	}
-	l.mu.Lock()
-	l.end = func() { _ = cmd.Process.Kill() } // it may have ended by itself
-	l.mu.Unlock()
+	if err := l.begin(cmd); err != nil {
+		return false, err
+	}
 	watching, done := context.WithCancel(ctx)
 	ended := make(chan struct{})
-	go func() { defer close(ended); l.watch(watching, w.name) }()
+	go func() { defer close(ended); l.watch(watching, w.name, before) }()
 	err = cmd.Wait()
 	done()
 	<-ended
@@ -81,13 +83,30 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	return false, fmt.Errorf("%w\n%s", err, said.String())
 }
 
-// watch fires or arms a trigger by what stands in the journal's file, which is
-// some time after it was written.
-func (l *life) watch(ctx context.Context, name string) {
-	before := 0
-	if data, err := os.ReadFile(name); err == nil {
-		before = len(data)
+// begin starts the process of the life. What it sends is held until the life can
+// be ended, however long it takes to come to that.
+func (l *life) begin(cmd *exec.Cmd) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := cmd.Start(); err != nil {
+		return err
 	}
+	l.end = func() { _ = cmd.Process.Kill() } // it may have ended by itself
+	return nil
+}
+
+// written is how long the journal's whole lines are; 0 where there is no journal.
+func (w *world) written() (int, error) {
+	data, err := os.ReadFile(w.name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	return bytes.LastIndexByte(data, '\n') + 1, nil
+}
+
+// watch fires or arms a trigger by what stands in the journal's file behind what
+// was there before, which is some time after it was written.
+func (l *life) watch(ctx context.Context, name string, before int) {
 	for l.trigger.On == OnRecord || l.trigger.On == OnRequest || l.trigger.On == OnAnswer {
 		count := 0
 		if data, err := os.ReadFile(name); err == nil {

@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -76,6 +77,12 @@ func (l *life) through(m sitemap.Map, dir string) (*sitemap.Map, error) {
 	return &m, nil
 }
 
+// serving is a connection to the site. Its Close only says that nothing more comes:
+// the site ends it when it is through with what has come.
+type serving struct{ *net.TCPConn }
+
+func (s serving) Close() error { return s.CloseWrite() }
+
 // relay listens on a port of its own and passes on what comes, both ways, until
 // the life ends.
 func (l *life) relay(to string) (at string, err error) {
@@ -93,23 +100,30 @@ func (l *life) relay(to string) (at string, err error) {
 				return
 			}
 			server, err := net.Dial("tcp", to)
-			if err != nil || !l.owns(client) || !l.owns(server) {
+			if err != nil {
 				client.Close()
-				if server != nil {
-					server.Close()
-				}
 				continue
 			}
-			go pass(client, server, l.request)
-			go pass(server, client, l.answer)
+			if !l.serves(client, server.(*net.TCPConn)) {
+				client.Close()
+				server.Close()
+				continue
+			}
+			go pass(client, serving{server.(*net.TCPConn)}, l.request)
+			go func() {
+				defer l.served.Done()
+				defer server.Close()
+				pass(server, client, l.answer)
+				_, _ = io.Copy(io.Discard, server) // until the site is through with it
+			}()
 		}
 	}()
 	return listener.Addr().String(), nil
 }
 
-// pass copies what comes from one side, as long as it may.
-func pass(from, to net.Conn, may func() bool) {
-	defer from.Close()
+// pass copies what comes from one side, as long as it may. Then nothing more goes
+// to the other side.
+func pass(from io.Reader, to io.WriteCloser, may func() bool) {
 	defer to.Close()
 	buffer := make([]byte, 1<<16)
 	for {
