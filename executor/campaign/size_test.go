@@ -1,7 +1,9 @@
 package campaign
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,8 +78,8 @@ func TestStatusOfALongJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "plan.json")
-	for name, content := range map[string][]byte{file: data, file + ".journal": longJournal(t, digest, "", long, 18)} {
+	file, lines := filepath.Join(dir, "plan.json"), longJournal(t, digest, "", long, 18)
+	for name, content := range map[string][]byte{file: data, file + ".journal": lines} {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +89,9 @@ func TestStatusOfALongJournal(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A machine that other tests keep busy delays it; what it takes of one that
-	// is free is its processor time.
+	// is free is its processor time. On a slow processor a second is as long as it
+	// takes there to read the lines as plain JSON three times and a half.
+	second := max(time.Second, plainly(t, lines)*7/2)
 	best, memory := time.Hour, int64(0)
 	for range 3 {
 		out, err := measured(csu, "status", file).CombinedOutput()
@@ -102,9 +106,27 @@ func TestStatusOfALongJournal(t *testing.T) {
 		best, memory = min(best, took), max(memory, resident)
 	}
 	t.Logf("%s, %d MB", best.Round(time.Millisecond), memory>>20)
-	if best > time.Second || memory > 200<<20 {
-		t.Errorf("csu status took %s and %d MB, want 1 s and 200 MB at most", best, memory>>20)
+	if best > second || memory > 200<<20 {
+		t.Errorf("csu status took %s and %d MB, want %s and 200 MB at most", best, memory>>20, second)
 	}
+}
+
+// plainly is the processor time for reading a journal's lines as JSON, and for
+// nothing else.
+func plainly(t *testing.T, lines []byte) time.Duration {
+	t.Helper()
+	best := time.Hour
+	for range 3 {
+		began := processorTime(t)
+		for line := range bytes.Lines(lines) {
+			var r journal.Record
+			if err := json.Unmarshal(line, &r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		best = min(best, processorTime(t)-began)
+	}
+	return best
 }
 
 // measured returns a command that runs another one and prints its processor time
@@ -136,12 +158,26 @@ func TestMain(m *testing.M) {
 	fmt.Println(int64(cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime()), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss<<10)
 }
 
-// instant does nothing, and says when its first step is prepared.
-type instant struct{ prepared chan time.Time }
+// processorTime is what this process has had of the processors.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// instant does nothing, and says what had been taken of the processors when its
+// first step is prepared.
+type instant struct {
+	t        *testing.T
+	prepared chan time.Duration
+}
 
 func (p instant) Prepare(context.Context, *action.Attempt) (any, error) {
 	select {
-	case p.prepared <- time.Now():
+	case p.prepared <- processorTime(p.t):
 	default:
 	}
 	return nil, nil
@@ -162,7 +198,7 @@ func (instant) Await(context.Context, *action.Attempt) action.Finding {
 func (instant) Reading(context.Context, *action.Attempt) (string, error) { return "", nil }
 
 // TestResumeOfALongRun: of 5,000 steps with 4,999 done, the last starts within a
-// second of the resume.
+// second of the resume, on a machine that is free.
 func TestResumeOfALongRun(t *testing.T) {
 	p, digest := longPlan(t)
 	data := longJournal(t, digest, "", long-1, 1)
@@ -172,8 +208,8 @@ func TestResumeOfALongRun(t *testing.T) {
 		if err := os.WriteFile(name, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		first := instant{make(chan time.Time, 1)}
-		began := time.Now()
+		first := instant{t, make(chan time.Duration, 1)}
+		began := processorTime(t)
 		res, err := executor.Run(t.Context(), executor.Options{
 			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), Name: "Ana", Version: "test", Resume: true,
 			Performer: func(plan.Doer) action.Performer { return first },
@@ -181,7 +217,7 @@ func TestResumeOfALongRun(t *testing.T) {
 		if err != nil || res.End != executor.Completed {
 			t.Fatalf("the run ended %q: %v", res.End, err)
 		}
-		best = min(best, (<-first.prepared).Sub(began))
+		best = min(best, <-first.prepared-began)
 	}
 	t.Logf("%s", best.Round(time.Millisecond))
 	if best > time.Second {
