@@ -26,17 +26,16 @@ func deleteJobs(t *testing.T, s *Site, namespace, selector string) {
 			t.Fatal(err)
 		}
 	}
-	for range 1000 {
+	gone := until(time.Millisecond, func() bool {
 		left, err := c.RemainingJobs(t.Context(), found)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(left) == 0 {
-			return
-		}
-		time.Sleep(time.Millisecond)
+		return len(left) == 0
+	})
+	if !gone {
+		t.Fatal("the Jobs do not go")
 	}
-	t.Fatal("the Jobs do not go")
 }
 
 // syncApplication syncs an application and returns the operation at its end.
@@ -46,21 +45,21 @@ func syncApplication(t *testing.T, s *Site, name, identity string, request argoc
 	if err := a.Sync(t.Context(), name, identity, request); err != nil {
 		t.Fatal(err)
 	}
-	for range 1000 {
-		o, err := a.Operation(t.Context(), name, identity, request)
-		if err != nil {
+	var o argocdapi.Operation
+	completed := until(time.Millisecond, func() (ended bool) {
+		var err error
+		if o, err = a.Operation(t.Context(), name, identity, request); err != nil {
 			t.Fatal(err)
 		}
-		if o.Completed() {
-			if o.SyncChanged {
-				t.Error("what was carried out is not what was sent")
-			}
-			return o
-		}
-		time.Sleep(time.Millisecond)
+		return o.Completed()
+	})
+	if !completed {
+		t.Fatal("the sync does not end")
 	}
-	t.Fatal("the sync does not end")
-	return argocdapi.Operation{}
+	if o.SyncChanged {
+		t.Error("what was carried out is not what was sent")
+	}
+	return o
 }
 
 func TestDeletedJobSilencesItsCSCAndASyncBringsItBack(t *testing.T) {

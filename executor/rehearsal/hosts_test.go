@@ -51,18 +51,18 @@ func detached(t *testing.T, s *Site, id string) remote.Status {
 	if err := p.Start(t.Context(), target, name, "set -e\n"+strings.Join(a.Commands, "\n")+"\n"); err != nil {
 		t.Fatal(err)
 	}
-	for range 500 {
-		status, err := p.Look(t.Context(), target, name)
-		if err != nil {
+	var status remote.Status
+	ended := until(10*time.Millisecond, func() bool {
+		var err error
+		if status, err = p.Look(t.Context(), target, name); err != nil {
 			t.Fatal(err)
 		}
-		if !status.Running {
-			return status
-		}
-		time.Sleep(10 * time.Millisecond)
+		return !status.Running
+	})
+	if !ended {
+		t.Fatalf("%s does not end", id)
 	}
-	t.Fatalf("%s does not end", id)
-	return remote.Status{}
+	return status
 }
 
 func TestServiceIsStoppedUpdatedAndStarted(t *testing.T) {
@@ -141,15 +141,15 @@ func TestReboot(t *testing.T) {
 	if err := p.Start(t.Context(), target, "reboot", "sudo reboot\n"); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually(t, "the host is down", func() bool { return s.hosts["azar03"].down })
-	for range 500 {
+	// It may be up again before anybody has looked.
+	s.eventually(t, "the host goes down", func() bool { return len(s.seen(Rebooted)) == 1 })
+	back := until(5*time.Millisecond, func() bool {
 		after, err := p.BootID(t.Context(), target)
-		if err == nil && after != before {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
+		return err == nil && after != before
+	})
+	if !back {
+		t.Error("the host does not come back in another boot")
 	}
-	t.Error("the host does not come back in another boot")
 }
 
 func TestUnreachableHost(t *testing.T) {

@@ -22,18 +22,15 @@ func addScript(t *testing.T, s *Site, queue int, path, config, identity string) 
 		t.Fatal(err)
 	}
 	var found efdapi.ScriptEvent
-	for range 2000 {
+	ended := until(2*time.Millisecond, func() bool {
 		e, ok, err := s.efdClient().FindScript(t.Context(), queue, identity, began)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ok && e.Ended() {
-			found = e
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-	if !found.Ended() {
+		found = e
+		return ok && e.Ended()
+	})
+	if !ended {
 		t.Fatalf("script %d %s has not ended\n%s", index, path, s.tail(15))
 	}
 	if found.Index != index {
@@ -133,13 +130,17 @@ func TestQueueThatTakesItselfDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually(t, "ScriptQueue:1 is silent", func() bool { return !s.csc("ScriptQueue:1").lives() })
+	// When the process of each ends, a second or three later, is its own affair.
 	var down []string
-	for _, e := range s.seen(CSCDown) {
-		down = append(down, strings.Fields(e)[0])
+	for _, e := range s.seen(StateChanged) {
+		if strings.HasSuffix(e, "-> OFFLINE") {
+			down = append(down, strings.Fields(e)[0])
+		}
 	}
 	if want := []string{"ScriptQueue:3", "ScriptQueue:2", "ScriptQueue:1"}; !slices.Equal(down, want) {
 		t.Errorf("down went %q, want %q", down, want)
 	}
+	s.eventually(t, "all three are silent", func() bool { return len(s.seen(CSCDown)) == 3 })
 	if got := s.seen(ScriptEnded); !slices.Equal(got, []string{"ScriptQueue:1 " + setStatePath + " TERMINATED"}) {
 		t.Errorf("ends %q", got)
 	}
@@ -147,13 +148,9 @@ func TestQueueThatTakesItselfDown(t *testing.T) {
 	if err := client.Resume(t.Context(), 1); !errors.As(err, &silent) {
 		t.Errorf("Resume of a silent queue = %v, want a NoAckError", err)
 	}
-	for range 1000 { // until it has come in
-		if got := look(t, s, "ScriptQueue:1"); got.State == plan.Offline {
-			return
-		}
-		time.Sleep(2 * time.Millisecond)
+	if !until(2*time.Millisecond, func() bool { return look(t, s, "ScriptQueue:1").State == plan.Offline }) {
+		t.Error("the EFD does not have the queue's OFFLINE")
 	}
-	t.Error("the EFD does not have the queue's OFFLINE")
 }
 
 func TestSystemWideShutdown(t *testing.T) {

@@ -97,19 +97,31 @@ func start(t *testing.T, p *plan.Plan, faults ...string) *Site {
 	return s
 }
 
+// inVain is how long, in real time, a test waits for what must come: far longer
+// than a busy machine takes.
+const inVain = 5 * time.Minute
+
+// until looks until it is so, or has been in vain.
+func until(pause time.Duration, look func() bool) bool {
+	for began := time.Now(); time.Since(began) < inVain; time.Sleep(pause) {
+		if look() {
+			return true
+		}
+	}
+	return false
+}
+
 // eventually waits until a condition of the model holds.
 func (s *Site) eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for range 2000 {
+	found := until(5*time.Millisecond, func() bool {
 		s.mu.Lock()
-		ok := holds()
-		s.mu.Unlock()
-		if ok {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
+		defer s.mu.Unlock()
+		return holds()
+	})
+	if !found {
+		t.Fatalf("in vain waited for: %s\n%s", what, s.tail(15))
 	}
-	t.Fatalf("in vain waited for: %s\n%s", what, s.tail(15))
 }
 
 // tail shows the last effects of the record.
