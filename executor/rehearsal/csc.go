@@ -132,11 +132,15 @@ func (s *Site) up(c *csc) {
 }
 
 // down ends the CSC's process at once, without a word.
-func (s *Site) down(c *csc, why string) {
+func (s *Site) down(c *csc, why string) { s.downAt(c, why, s.clk.Now()) }
+
+// downAt is down for a process whose time to end has come before: a busy machine
+// may come to it late, and the CSC's heartbeats must not go on until then.
+func (s *Site) downAt(c *csc, why string, at time.Time) {
 	if !c.lives() {
 		return
 	}
-	c.alive[len(c.alive)-1].to = s.clk.Now()
+	c.alive[len(c.alive)-1].to = at
 	s.effect(Effect{System: SystemCSC, Kind: CSCDown, Subject: c.row.CSC, Detail: why})
 	if c.queue != nil {
 		c.queue.close()
@@ -205,12 +209,13 @@ func (s *Site) change(c *csc, to state, by string) {
 		// It closes with its state: what runs on it ends before it falls silent.
 		c.queue.close()
 	}
-	began := len(c.alive)
-	s.after(s.between("end "+c.row.CSC, time.Second, 3*time.Second), func() {
+	began, takes := len(c.alive), s.between("end "+c.row.CSC, time.Second, 3*time.Second)
+	ends := s.clk.Now().Add(takes)
+	s.after(takes, func() {
 		if len(c.alive) != began || !c.lives() {
 			return
 		}
-		s.down(c, "OFFLINE")
+		s.downAt(c, "OFFLINE", ends)
 		s.ended(c)
 	})
 }

@@ -95,6 +95,9 @@ func (s *Site) eachGate(do func(*gate)) {
 func (s *Site) fallAsleep(string) {
 	// Not now: what is happening is to be answered first.
 	s.after(time.Second, func() {
+		if !s.strikes(laptopSleeps, "") {
+			return // this machine has slept itself, for as long: nobody would wake the laptop any more
+		}
 		if err := s.laptop(true); err != nil {
 			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: err.Error()})
 		}

@@ -235,6 +235,7 @@ func (k *cluster) removeJob(j *job, propagation metav1.DeletionPropagation) {
 
 func (k *cluster) killPod(p *corev1.Pod, c *csc, takes time.Duration) {
 	now := metav1.NewTime(k.site.clk.Now())
+	ends := now.Add(takes)
 	ran := p.Status.Phase == corev1.PodRunning
 	p.DeletionTimestamp, p.ResourceVersion = &now, k.bump()
 	life := 0
@@ -243,7 +244,7 @@ func (k *cluster) killPod(p *corev1.Pod, c *csc, takes time.Duration) {
 	}
 	k.site.after(takes, func() {
 		if ran && c != nil && len(c.alive) == life {
-			k.site.down(c, "its Job was deleted")
+			k.site.downAt(c, "its Job was deleted", ends)
 		}
 		delete(k.pods, p.Namespace+"/"+p.Name)
 		k.bump()

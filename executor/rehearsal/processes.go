@@ -56,9 +56,13 @@ func (h *host) processes() ([]int, error) {
 	return found, nil
 }
 
+// dying is how long, in real time, the processes of a host are given to be gone
+// after they were killed: a busy machine comes to that late.
+const dying = time.Minute
+
 // killAll kills the host's processes, until none starts another.
 func (h *host) killAll() error {
-	for range 50 {
+	for began := time.Now(); time.Since(began) < dying; {
 		found, err := h.processes()
 		if err != nil || len(found) == 0 {
 			return err

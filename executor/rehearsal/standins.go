@@ -401,10 +401,16 @@ func (c *calls) take(folder string) {
 	s.reply(filepath.Join(folder, "answer"), strconv.Itoa(a.status)+" "+a.output+"\n")
 }
 
+// listening is how long, in real time, a stand-in is given to listen for its
+// answer: it is a process of this machine, which may be busy.
+const listening = 5 * time.Minute
+
 // reply writes an answer, once the stand-in listens for it. One that was killed
 // never does.
 func (s *Site) reply(name, text string) {
-	for began := time.Now(); time.Since(began) < 10*time.Second && s.ctx.Err() == nil; time.Sleep(time.Millisecond) {
+	pause := time.Millisecond
+	for began := time.Now(); time.Since(began) < listening && s.ctx.Err() == nil; time.Sleep(pause) {
+		pause = min(2*pause, 20*time.Millisecond)
 		f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if errors.Is(err, syscall.ENXIO) {
 			continue // not yet
