@@ -87,8 +87,9 @@ func execute(dir string) error {
 }
 
 // asleep carries the plan out in a process of its own, that is stopped for an
-// hour of the site's time. The journal is in the folder.
-func asleep(t *testing.T, p *plan.Plan, dir string) *Site {
+// hour of the site's time. The journal is in the folder; stopped is when, by the
+// site's time, that process was.
+func asleep(t *testing.T, p *plan.Plan, dir string) (site *Site, stopped time.Time) {
 	t.Helper()
 	text, err := plan.Encode(p)
 	if err != nil {
@@ -101,11 +102,12 @@ func asleep(t *testing.T, p *plan.Plan, dir string) *Site {
 	if err := os.WriteFile(filepath.Join(dir, "plan.json"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	var pid atomic.Int64
-	site, err := Start(t.Context(), Config{
-		Plan: p, Digest: digest, Dir: dir, Speed: practiceSpeed, Seed: 1, Faults: []string{laptopSleeps},
+	var pid, at atomic.Int64
+	site, err = Start(t.Context(), Config{
+		Plan: p, Digest: digest, Dir: dir, Speed: practiceSpeed / slower[laptopSleeps], Seed: 1, Faults: []string{laptopSleeps},
 		Laptop: func(asleep bool) error {
 			if asleep {
+				defer func() { at.Store(time.Now().UnixNano()) }()
 				return syscall.Kill(int(pid.Load()), syscall.SIGSTOP)
 			}
 			return syscall.Kill(int(pid.Load()), syscall.SIGCONT)
@@ -130,7 +132,8 @@ func asleep(t *testing.T, p *plan.Plan, dir string) *Site {
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("the executor: %v\n%s\n%s", err, said.String(), site.tail(20))
 	}
-	return site
+	real := time.Unix(0, at.Load()).Sub(site.Map.Real)
+	return site, site.Map.Epoch.Add(time.Duration(float64(real) * site.Map.Speed))
 }
 
 // TestLaptopSleeps stops the executor's process for an hour of the site's time,
@@ -139,7 +142,7 @@ func asleep(t *testing.T, p *plan.Plan, dir string) *Site {
 func TestLaptopSleeps(t *testing.T) {
 	t.Parallel()
 	p, dir := faultyPlan(), t.TempDir()
-	site := asleep(t, p, dir)
+	site, stopped := asleep(t, p, dir)
 	r := &practice{t: t, site: site, plan: p}
 	r.nothingTwice()
 	times(3, ScriptAdded, "ScriptQueue:1", setStatePath)(r)
@@ -153,13 +156,13 @@ func TestLaptopSleeps(t *testing.T) {
 			over = e.Time
 		}
 	}
-	if over.Sub(began) < time.Hour {
-		t.Errorf("the laptop slept from %s to %s", began, over)
+	if over.Sub(began) < time.Hour || stopped.Before(began) {
+		t.Errorf("the laptop slept from %s, was stopped at %s, and slept to %s", began, stopped, over)
 	}
 	// Whether the process was stopped, its journal shows.
 	err := journal.Read(journal.Disk, filepath.Join(dir, "journal"), func(rec *journal.Record) error {
-		if rec.Time.After(began.Add(10*time.Minute)) && rec.Time.Before(over.Add(-time.Minute)) {
-			return fmt.Errorf("record %q of %s is from the time of its sleep, %s to %s", rec.Event, rec.Time, began, over)
+		if rec.Time.After(stopped.Add(10*time.Minute)) && rec.Time.Before(over.Add(-time.Minute)) {
+			return fmt.Errorf("record %q of %s is from the time of its sleep, %s to %s", rec.Event, rec.Time, stopped, over)
 		}
 		return nil
 	})

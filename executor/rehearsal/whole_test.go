@@ -150,10 +150,10 @@ var wholes = []whole{
 	{fault: syncTakenOver, struck: unfinished(ownSync), answers: []response{
 		asked(doubted(ownSync, operator.NotHappened, nil, "is of somebody.else")), asked(failed(ownSync, operator.Retry, nil)),
 	}},
-	{fault: syncOverlooked, struck: func(c *Carried) bool { // for longer than Argo CD may take to begin
-		began := slices.IndexFunc(c.Records, func(r journal.Record) bool { return r.Step == ownSync && r.Event == journal.Started })
+	{fault: syncOverlooked, struck: func(c *Carried) bool { // until csu has asked to look again, two minutes later
+		overlooked := c.at(FaultOver, "")
 		synced := slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == SyncStarted && ownSync == "deploy/"+e.Subject })
-		return began >= 0 && synced >= 0 && c.Effects[synced].Time.Sub(c.Records[began].Time) > 2*time.Minute
+		return overlooked >= 0 && synced > overlooked && c.Effects[synced].Time.Sub(c.Effects[overlooked].Time) > 2*time.Minute
 	}},
 	{fault: apiAway, struck: outlasted(apiAway, "jobs/*"), answers: []response{
 		anyTime(failed("jobs/*", operator.Retry, outlast(apiAway), "nothing of it happened")), anyTime(doubted("jobs/*", operator.KeepWaiting, outlast(apiAway))),
@@ -301,7 +301,8 @@ func CarryThrough(t *testing.T, file, fault string) *Carried {
 	}
 	if fault == laptopSleeps {
 		dir := t.TempDir()
-		c := &Carried{Plan: p, site: asleep(t, p, dir), Lives: 1}
+		site, _ := asleep(t, p, dir)
+		c := &Carried{Plan: p, site: site, Lives: 1}
 		c.read(t, filepath.Join(dir, "journal"))
 		return c
 	}
