@@ -37,6 +37,7 @@ type reply struct {
 	topic  operator.Topic
 	step   string
 	says   []string // what the question's text or reading must tell
+	either []string // of which it must tell one
 	do     func(*practice)
 	choice operator.Choice
 	reason string
@@ -193,6 +194,9 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 	if !expected {
 		r.t.Errorf("%s of %q was not expected:\n%s", q.Topic, q.Step, r.seen.String())
 		return operator.Answer{Choice: operator.Stop}, fmt.Errorf("nobody knows an answer to %s of %q", q.Topic, q.Step)
+	}
+	if told := q.Text + "\n" + q.Reading; len(next.either) > 0 && !slices.ContainsFunc(next.either, func(want string) bool { return strings.Contains(told, want) }) {
+		r.t.Errorf("%s of %q does not tell one of %q:\n%s", q.Topic, q.Step, next.either, told)
 	}
 	for _, want := range next.says {
 		if !strings.Contains(q.Text+"\n"+q.Reading, want) {
