@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -355,20 +354,12 @@ func TestLongChain(t *testing.T) {
 	b.world.script[last] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { return nil, errors.New("not yet") }}
 	b.person.answer = choose(operator.Failed, operator.Stop)
 	b.must(Halted)
-	// What a busy machine gives to others is not counted.
-	processors := func() time.Duration {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			t.Error(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	var began time.Duration
-	b.world.script[last] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { began = processors(); return nil, nil }}
-	start := processors()
+	var began time.Time
+	b.world.script[last] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { began = time.Now(); return nil, nil }}
+	start := time.Now()
 	b.must(Completed, resumed)
-	if took := began - start; took > 10*time.Second {
-		t.Errorf("the last step began after %v of the processors", took)
+	if took := began.Sub(start); took > time.Minute { // generous: the machine may be busy
+		t.Errorf("the last step began after %v", took)
 	}
 	if len(b.world.effects) != n {
 		t.Errorf("%d effects", len(b.world.effects))

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -234,7 +233,7 @@ func TestVisitEndsOpenAndLeavesTheFile(t *testing.T) {
 func TestLong(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "p.journal")
 	writeLong(t, name, 100_000)
-	start := processorTime(t)
+	start := time.Now()
 	n := 0
 	if err := journal.Read(journal.Disk, name, func(*journal.Record) error { n++; return nil }); err != nil {
 		t.Fatal(err)
@@ -242,22 +241,11 @@ func TestLong(t *testing.T) {
 	if n != 100_001 {
 		t.Errorf("read %d records", n)
 	}
-	took := processorTime(t) - start
+	took := time.Since(start)
 	t.Logf("%d lines in %v", n, took)
-	if took > 10*time.Second { // generous: the race detector may be on
+	if took > time.Minute { // generous: the machine may be busy, and the race detector on
 		t.Errorf("reading took %v", took)
 	}
-}
-
-// processorTime is what this process has had of the processors: what a busy
-// machine gives to others is not counted.
-func processorTime(t *testing.T) time.Duration {
-	t.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // unsynced is the disk without syncs, to make long journals quickly.
