@@ -11,18 +11,18 @@ import (
 
 func TestPatienceIsThatOfTheWholeAttempt(t *testing.T) {
 	now := time.Now()
-	p := &patience{clock: clock.Fast(now, now, 1000), left: 10 * time.Second}
+	p := &patience{clock: clock.Fast(now, now, 60000), left: 10 * time.Minute}
 	looks := 0
 	never := func(context.Context) (bool, error) { looks++; return false, nil }
-	if err := p.within(t.Context(), time.Second, 4*time.Second, never); !errors.Is(err, clock.ErrLimit) || looks != 5 {
+	if err := p.within(t.Context(), time.Minute, 4*time.Minute, never); !errors.Is(err, clock.ErrLimit) || looks != 5 {
 		t.Errorf("the first poll: %v after %d looks, want the limit after 5", err, looks)
 	}
 	looks = 0
-	if err := p.within(t.Context(), time.Second, time.Hour, never); !errors.Is(err, clock.ErrLimit) || looks != 7 {
-		t.Errorf("the second poll: %v after %d looks, want the limit after the 6 s that were left", err, looks)
+	if err := p.within(t.Context(), time.Minute, time.Hour, never); !errors.Is(err, clock.ErrLimit) || looks != 7 {
+		t.Errorf("the second poll: %v after %d looks, want the limit after the 6 minutes that were left", err, looks)
 	}
 	looks = 0
-	if err := p.poll(t.Context(), time.Second, never); !errors.Is(err, clock.ErrLimit) || looks != 1 {
+	if err := p.poll(t.Context(), time.Minute, never); !errors.Is(err, clock.ErrLimit) || looks != 1 {
 		t.Errorf("the third poll: %v after %d looks, want one look and no waiting", err, looks)
 	}
 }

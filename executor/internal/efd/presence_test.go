@@ -69,7 +69,7 @@ func TestSilenceNeedsAWitness(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Judge(sights[0], sights, time.Now(), testLag)
+		return Judge(sights[0], sights, s.client.clk.Now(), testLag)
 	}
 	s.state("MTMount:0", 2, time.Hour)
 	s.heartbeat("MTMount:0", 2*time.Minute)

@@ -240,23 +240,53 @@ func TestTooEarlyIsSentAgain(t *testing.T) {
 func TestWaitingForTheRateLimitIsBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		after string
-		ctx   func(context.Context) (context.Context, context.CancelFunc)
+		stop  bool // when the answer has been read: earlier the message would be lost
 	}{
-		"asks for too much": {"61", func(ctx context.Context) (context.Context, context.CancelFunc) { return ctx, func() {} }},
-		"stopped": {"30", func(ctx context.Context) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, 100*time.Millisecond)
-		}},
+		"asks for too much": {"61", false},
+		"stopped":           {"30", true},
 	} {
 		w := newWorkspace(t)
 		w.answer = func(int) http.HandlerFunc { return later(test.after) }
-		ctx, cancel := test.ctx(t.Context())
-		err := w.clients(t)["token"].Post(ctx, "#summit-announce", "x")
-		cancel()
+		ctx, stop := context.WithCancel(t.Context())
+		c := w.clients(t)["token"]
+		if test.stop {
+			c.hc.Transport = &afterwards{c.hc.Transport, stop}
+		}
+		err := c.Post(ctx, "#summit-announce", "x")
+		stop()
 		var refused *RefusedError
 		if calls, _ := w.seen(); !errors.As(err, &refused) || calls != 1 {
 			t.Errorf("%s: %v after %d calls, want a RefusedError after one", name, err, calls)
 		}
+		if test.stop && !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v, want a RefusedError for context.Canceled", name, err)
+		}
 	}
+}
+
+// afterwards calls done when the answer to a request is done with.
+type afterwards struct {
+	http.RoundTripper
+	done func()
+}
+
+func (a *afterwards) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := a.RoundTripper.RoundTrip(r)
+	if err == nil {
+		resp.Body = &watchedBody{resp.Body, a.done}
+	}
+	return resp, err
+}
+
+type watchedBody struct {
+	io.ReadCloser
+	closed func()
+}
+
+func (b *watchedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.closed()
+	return err
 }
 
 func TestWhatNeverLeftIsKnownNotToBePosted(t *testing.T) {
