@@ -16,8 +16,13 @@ import (
 // moment longer there.
 const sessionsAtOnce = 4
 
-// refusedPause is waited before a refused session is asked for again.
-const refusedPause = 200 * time.Millisecond
+// A session that the server refuses is asked for again after refusedPause, until
+// refusedLimit has passed since the first time: what holds the others may take up
+// to callLimit each.
+const (
+	refusedPause = 200 * time.Millisecond
+	refusedLimit = 2 * callLimit
+)
 
 // seat is the place of one connection in the pool. Its lock is a channel, so
 // that who waits for a slow host can still be interrupted.
@@ -90,7 +95,7 @@ func (p *Pool) connection(ctx context.Context, e *endpoint) (c *conn, existed bo
 // replaced once, and a session that the server refuses is asked for again for a
 // while, since others may end: nothing was sent yet.
 func (p *Pool) open(ctx context.Context, e *endpoint) (*session, error) {
-	limit := time.After(openLimit)
+	var limit <-chan time.Time // from the first refusal on
 	for {
 		c, existed, err := p.connection(ctx, e)
 		if err != nil {
@@ -102,6 +107,9 @@ func (p *Pool) open(ctx context.Context, e *endpoint) (*session, error) {
 		}
 		var refused *ssh.OpenChannelError
 		if errors.As(err, &refused) {
+			if limit == nil {
+				limit = time.After(refusedLimit)
+			}
 			select {
 			case <-time.After(refusedPause):
 				continue
@@ -248,14 +256,15 @@ func newConn(client *ssh.Client) *conn {
 		_ = client.Wait()
 		close(c.gone)
 	}()
-	go c.keepAlive(keepaliveTime)
+	go c.keepAlive(keepaliveTime, keepaliveTime)
 	return c
 }
 
-// keepAlive closes the connection when the host has not answered for the time
-// every. Without it, a laptop that was asleep or a firewall that forgot the
-// connection would be noticed after many minutes only.
-func (c *conn) keepAlive(every time.Duration) {
+// keepAlive asks the host each time that every has passed, and closes the
+// connection when it has not answered within limit. Without it, a laptop that was
+// asleep or a firewall that forgot the connection would be noticed after many
+// minutes only.
+func (c *conn) keepAlive(every, limit time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	answers := make(chan error, 1)
@@ -274,7 +283,7 @@ func (c *conn) keepAlive(every time.Duration) {
 			if err == nil {
 				continue
 			}
-		case <-time.After(every):
+		case <-time.After(limit):
 		case <-c.gone:
 			return
 		}

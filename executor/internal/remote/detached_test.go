@@ -287,17 +287,26 @@ func TestOutputIsTheTail(t *testing.T) {
 
 // The connection breaks between the request to start and its answer.
 func TestStartLostInTheMiddle(t *testing.T) {
-	bin := toolbox(t, "setsid")
+	bin := toolbox(t, "setsid", "tail")
 	setsid, err := exec.LookPath("setsid")
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\nsleep 1\nexec "+setsid+" \"$@\"\n")
+	tail, err := exec.LookPath("tail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The start comes to its end when somebody has looked at it: a look prints
+	// the state that it has found, and then calls tail.
+	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\nwhile [ ! -e \"$HOME/looked\" ]; do sleep 0.05; done\nexec "+setsid+" \"$@\"\n")
+	write(t, filepath.Join(bin, "tail"), "#!/bin/sh\n: >\"$HOME/looked\"\nexec "+tail+" \"$@\"\n")
 	h := newHost(t, ground.SSHDOptions{Env: map[string]string{"PATH": bin}})
 	var w wire
-	p := New(Config{SSHConfigFile: h.config, Dial: w.dial})
+	now := time.Now()
+	// Slow, so that a start is given a minute.
+	p := New(Config{SSHConfigFile: h.config, Dial: w.dial, Clock: clock.Fast(now, now, 0.25)})
 	defer p.Close()
-	lost := make(chan error)
+	lost := make(chan error, 1)
 	go func() { lost <- p.Start(t.Context(), h.target, "lost", waiting) }()
 	await(t, "the start to begin", func() bool { _, err := os.Stat(h.folder("lost")); return err == nil })
 	w.cut()

@@ -79,31 +79,40 @@ func (h *host) kill(t *testing.T, name, file string) {
 }
 
 // endDetached ends what a test has left running: a detached command outlives
-// everything else.
+// everything else. The wrapper is first, which writes when its script ends, and
+// is waited for: the folder that it writes into goes after this.
 func (h *host) endDetached(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(h.Home, ".csu", "*", "*"))
-	if err != nil {
-		t.Error(err)
-	}
-	for _, f := range files {
-		if base := filepath.Base(f); base != "pid" && base != "child" {
-			continue
-		}
-		text, err := os.ReadFile(f)
+	for _, name := range []string{"pid", "child"} {
+		files, err := filepath.Glob(filepath.Join(h.Home, ".csu", "*", name))
 		if err != nil {
-			continue
+			t.Error(err)
 		}
-		var pid int
-		var begun string
-		if n, _ := fmt.Sscan(string(text), &pid, &begun); n != 2 {
-			continue
-		}
-		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), " "+begun+" ") {
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				continue
+			}
+			var pid int
+			var begun string
+			if n, _ := fmt.Sscan(string(text), &pid, &begun); n != 2 || !lives(pid, begun) {
+				continue
+			}
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
 				t.Error(err)
 			}
+			await(t, fmt.Sprintf("the end of process %d", pid), func() bool { return !lives(pid, begun) })
 		}
 	}
+}
+
+// lives tells whether the process that began then still runs.
+func lives(pid int, begun string) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || !strings.Contains(string(stat), " "+begun+" ") {
+		return false
+	}
+	_, state, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(state, "Z")
 }
 
 func write(t *testing.T, name, text string) {
@@ -117,10 +126,13 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
+// waitLimit is for what comes in a moment, on a machine that does other things.
+const waitLimit = 3 * time.Minute
+
 // await waits until what is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(5 * time.Millisecond) {
 		if so() {
 			return
 		}
@@ -187,7 +199,8 @@ type wire struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	count int
-	mute  atomic.Bool // nothing comes through any more, and nobody is told
+	mute  atomic.Bool  // nothing comes through any more, and nobody is told
+	said  atomic.Int64 // how often a server has said something
 }
 
 // dial is the Dial of a pool whose connections go over the wire.
@@ -213,12 +226,12 @@ func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	defer w.mu.Unlock()
 	w.conns = append(w.conns, inner, far)
 	w.count++
-	go w.relay(far, inner)
-	go w.relay(inner, far)
+	go w.relay(far, inner, new(atomic.Int64))
+	go w.relay(inner, far, &w.said)
 	return near, nil
 }
 
-func (w *wire) relay(to, from net.Conn) {
+func (w *wire) relay(to, from net.Conn, said *atomic.Int64) {
 	defer to.Close()
 	buf := make([]byte, 32<<10)
 	for {
@@ -229,6 +242,7 @@ func (w *wire) relay(to, from net.Conn) {
 		if w.mute.Load() {
 			continue
 		}
+		said.Add(1)
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
