@@ -2,7 +2,6 @@ package action
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,8 +30,9 @@ func newHost(t *testing.T) *host {
 	h := &host{SSHD: ground.StartSSHD(t, ground.SSHDOptions{}), config: filepath.Join(dir, "ssh_config")}
 	known := filepath.Join(dir, "known_hosts")
 	for file, text := range map[string]string{
-		known:    h.KnownHosts(),
-		h.config: h.ConfigBlock("azar03", known) + "Host azar02\n  HostName 127.0.0.1\n  Port " + closedPort(t) + "\n",
+		known: h.KnownHosts(),
+		// Nothing listens on the first port.
+		h.config: h.ConfigBlock("azar03", known) + "Host azar02\n  HostName 127.0.0.1\n  Port 1\n",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -67,21 +67,11 @@ func (h *host) down(t *testing.T) {
 	h.connect(t)
 }
 
-// closedPort returns a port that was free just now.
-func closedPort(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return port
-}
-
-// try prepares an attempt of its own identity.
+// try prepares an attempt of its own identity, with more time than a slow machine
+// needs.
 func (h *host) try(t *testing.T, identity string, d plan.Doer) *try {
 	y := newTry(t, h.systems, d)
-	y.Plan.Hosts, y.Identity = h.hosts, identity
+	y.Plan.Hosts, y.Identity, y.Limit = h.hosts, identity, 3*time.Hour
 	return y
 }
 
@@ -98,13 +88,12 @@ func TestSSH(t *testing.T) {
 	}{
 		"done":             {run("", "true"), Done, []string{"exit status 0"}},
 		"check holds":      {run("test -f $HOME/done1", "touch $HOME/done1"), Done, []string{"the check after them too"}},
-		"check in a while": {run("test -f $HOME/done2", "(sleep 0.5; touch $HOME/done2) >/dev/null 2>&1 &"), Done, nil},
+		"check in a while": {run("test -f $HOME/done2 || { touch $HOME/done2; false; }", "true"), Done, nil},
 		"check does not":   {run("test -f never", "true"), Failed, []string{`the check "test -f never" did not`}},
 		"fails":            {run("", "echo going on", "sh -c 'echo no such unit >&2; exit 5'", "touch $HOME/after"), Failed, []string{"exit status 5", "going on\nno such unit"}},
 		"killed":           {run("", "kill -9 $PPID", "kill -9 $$"), Unknown, []string{"how far they came is not known"}},
 	} {
 		y := h.try(t, "csu-r7k/stage/"+strings.ReplaceAll(name, " ", "-")+"/1", test.d)
-		y.Limit = 2 * time.Minute
 		t.Run(name, func(t *testing.T) {
 			expect(t, y.perform(t), test.want, test.says...)
 			expect(t, y.probe(t), test.want, test.says...)
@@ -138,12 +127,22 @@ func TestSSHProbe(t *testing.T) {
 	y := h.try(t, "csu-r7k/stage/slow/2", d)
 	y.prepare(t)
 	y.Limit = 40 * time.Second
-	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "at work")
+	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "the commands run")
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // it runs, but may not have come to its echo
+		out, err := os.ReadFile(filepath.Join(h.Home, ".csu", commandName(y.Identity), "out"))
+		if err == nil && len(out) > 0 {
+			break
+		}
+		if time.Since(began) > 3*time.Minute {
+			t.Fatalf("the command has printed nothing: %v", err)
+		}
+	}
+	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Running, "at work")
 	expect(t, y.probe(t), Running, "at work")
 	if err := os.WriteFile(filepath.Join(h.Home, "go"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	y.Limit = 10 * time.Minute
+	y.Limit = 3 * time.Hour
 	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
 	h.down(t)
 	expect(t, y.probe(t), Unknown, "can't be seen")
@@ -183,9 +182,11 @@ func TestReboot(t *testing.T) {
 	if err != nil || !strings.HasPrefix(reading, `"azar03" with the operator's own account says of itself: `) {
 		t.Errorf("reading %q, %v, want what the machine says of itself", reading, err)
 	}
-	y.Limit = 10 * time.Minute
 	y.prepare(t)
+	began := y.Started
+	y.Started = began.Add(time.Hour)           // however long the machine takes to look
 	expect(t, y.probe(t), Running, "old boot") // nothing can be told so early
+	y.Started = began
 	expect(t, Of(d).Perform(t.Context(), y.Attempt), Failed, "not rebooted", "exit status 1", "refused")
 	expect(t, y.probe(t), Failed)
 

@@ -142,12 +142,16 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 
 func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, 30) // or what is written now would be old before it is read
-	// Heard now, and not any more: the EFD stops taking data in.
-	s.point("ScriptQueue", "logevent_heartbeat", s.now(), "salIndex=1i")
-	s.state("ScriptQueue:1", "ENABLED", s.now().Add(-time.Hour))
+	s := newSiteAt(t, 15) // or what is written now would be too old to be looked for at the end
+	s.alive("ENABLED", "ScriptQueue:1")
 	s.content(1, true, true, 0)
-	s.queue = func(command) (int, string) { return http.StatusGatewayTimeout, `{"ack":"Command time out."}` }
+	s.queue = func(command) (int, string) {
+		// Heard just then, and not any more: the EFD stops taking data in. The half
+		// minute is less than it would take to be sure.
+		s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.ScriptQueue.logevent_heartbeat"`)
+		s.point("ScriptQueue", "logevent_heartbeat", s.now().Add(commandLimit), "salIndex=1i")
+		return http.StatusGatewayTimeout, `{"ack":"Command time out."}`
+	}
 	y := newTry(t, s.systems, shutdown("DONE"))
 	expect(t, y.perform(t), Unknown, "too early to tell")
 	expect(t, y.probe(t), Unknown)
