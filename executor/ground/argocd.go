@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,7 +50,7 @@ func StartArgoCD(t testing.TB, c *Cluster, p *plan.Plan) *ArgoCD {
 	for _, crd := range []string{"application-crd.yaml", "appproject-crd.yaml"} {
 		c.applyFile(t, filepath.Join(c.tools.ArgoCDCRDs, crd))
 	}
-	c.Until(t, time.Minute, "the API server serves Applications", func(ctx context.Context) (bool, error) {
+	c.Until(t, Limit, "the API server serves Applications", func(ctx context.Context) (bool, error) {
 		_, err := c.Dynamic.Resource(applications).Namespace(argoNamespace).List(ctx, metav1.ListOptions{})
 		return err == nil, err
 	})
@@ -164,7 +163,7 @@ func (a *ArgoCD) begin(t testing.TB, name string) {
 
 func (a *ArgoCD) await(t testing.TB, name string) {
 	t.Helper()
-	a.cluster.Until(t, 3*time.Minute, fmt.Sprintf("Argo CD application %q is synced", name), func(ctx context.Context) (bool, error) {
+	a.cluster.Until(t, Limit, fmt.Sprintf("Argo CD application %q is synced", name), func(ctx context.Context) (bool, error) {
 		app, err := a.cluster.Dynamic.Resource(applications).Namespace(argoNamespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, err
@@ -194,7 +193,7 @@ func describe(state map[string]any) string {
 // AwaitPods waits until each pod of the cluster has started.
 func (c *Cluster) AwaitPods(t testing.TB) {
 	t.Helper()
-	c.Until(t, 3*time.Minute, "all Jobs have pods, and all pods have started", func(ctx context.Context) (bool, error) {
+	c.Until(t, Limit, "all Jobs have pods, and all pods have started", func(ctx context.Context) (bool, error) {
 		jobs, err := c.Admin.BatchV1().Jobs("").List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return false, err

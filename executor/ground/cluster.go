@@ -164,7 +164,7 @@ func (c *Cluster) AddNamespace(t testing.TB, name string, labels map[string]stri
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		t.Fatalf("make namespace %q: %v", name, err)
 	}
-	c.Until(t, time.Minute, fmt.Sprintf("namespace %q has its service account", name), func(ctx context.Context) (bool, error) {
+	c.Until(t, Limit, fmt.Sprintf("namespace %q has its service account", name), func(ctx context.Context) (bool, error) {
 		_, err := c.Admin.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, err
 	})

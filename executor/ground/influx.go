@@ -153,8 +153,8 @@ func runInfluxDB(t testing.TB, binary, config string) string {
 		return a
 	case <-read:
 		t.Fatalf("influxd ended before it listened:\n%s", log.String())
-	case <-time.After(time.Minute):
-		t.Fatalf("influxd does not listen after a minute:\n%s", log.String())
+	case <-time.After(Limit):
+		t.Fatalf("influxd does not listen after %s:\n%s", Limit, log.String())
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -249,8 +250,8 @@ func TestUnlockIsRefusedWhileAnExecutorIsAtWork(t *testing.T) {
 	ended.Go(func() { result, failure = executor.Run(t.Context(), o) })
 	select {
 	case <-atWork:
-	case <-time.After(time.Minute):
-		t.Fatal("the run did not begin within a minute")
+	case <-time.After(ground.Limit):
+		t.Fatalf("the run did not begin within %s", ground.Limit)
 	}
 	holder, err := executor.Unlock(t.Context(), ann.options(), "impatience")
 	var locked *journal.LockedError

@@ -6,7 +6,6 @@ import (
 	"os"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
@@ -110,7 +109,7 @@ spec:
 // awaitImage waits until a Job runs an image.
 func awaitImage(t *testing.T, c *ground.Cluster, client *cluster.Cluster, namespace, job, image string) {
 	t.Helper()
-	c.Until(t, time.Minute, fmt.Sprintf("Job \"%s/%s\" runs %s", namespace, job, image), func(ctx context.Context) (bool, error) {
+	c.Until(t, ground.Limit, fmt.Sprintf("Job \"%s/%s\" runs %s", namespace, job, image), func(ctx context.Context) (bool, error) {
 		images, err := client.JobImages(ctx, namespace, []string{job})
 		if err != nil {
 			return false, err

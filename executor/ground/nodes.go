@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -54,7 +53,7 @@ func (p *controlPlane) startNodes(t testing.TB) {
 	if _, err := p.Admin.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
 		t.Fatalf("make a node: %v", err)
 	}
-	p.Until(t, time.Minute, "the node is ready", func(ctx context.Context) (bool, error) {
+	p.Until(t, Limit, "the node is ready", func(ctx context.Context) (bool, error) {
 		node, err := p.Admin.CoreV1().Nodes().Get(ctx, nodeName, metav1.GetOptions{})
 		return err == nil && len(node.Status.Conditions) > 0 && len(node.Spec.Taints) == 0, err
 	})

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -31,8 +32,12 @@ type server struct {
 	// ready asks the server whether it is ready; its error says what it waits
 	// for.
 	ready func(ctx context.Context, ports []int) error
-	limit time.Duration // until it is ready, two minutes by default
+	limit time.Duration // until it is ready, Limit by default
 }
+
+// Limit is for whatever the servers come to by themselves, in real time: many
+// times what it takes on a machine that has nothing else to do.
+const Limit = 5 * time.Minute
 
 // process is a server that runs.
 type process struct {
@@ -132,7 +137,7 @@ var launcher struct {
 func (s server) wait(ctx context.Context, p *process, ports []int) error {
 	limit := s.limit
 	if limit == 0 {
-		limit = 2 * time.Minute
+		limit = Limit
 	}
 	for began := time.Now(); ; {
 		look, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -210,8 +215,8 @@ func descendants(pid int) ([]int, error) {
 			continue // not a process
 		}
 		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it has ended
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended, before the file was opened or after it
 		}
 		if err != nil {
 			return nil, err
@@ -238,7 +243,9 @@ func descendants(pid int) ([]int, error) {
 
 // freePorts returns ports of the loopback interface that are free now. They lie
 // below those that the kernel gives to connections and to listeners that ask for
-// any: else it could give one away before the server has it.
+// any: else it could give one away before the server has it. None is given twice
+// by a program, so that one whose server has not come to listen yet is not taken
+// for free.
 func freePorts(n int) ([]int, error) {
 	const low, high = 20000, 32000
 	var ports []int
@@ -247,6 +254,9 @@ func freePorts(n int) ([]int, error) {
 			return nil, fmt.Errorf("no free port between %d and %d", low, high)
 		}
 		port := low + rand.IntN(high-low)
+		if _, given := givenPorts.LoadOrStore(port, true); given {
+			continue
+		}
 		listener, err := net.Listen("tcp", local(port))
 		if err != nil {
 			continue
@@ -257,6 +267,8 @@ func freePorts(n int) ([]int, error) {
 	}
 	return ports, nil
 }
+
+var givenPorts sync.Map // the ports that this program has given to servers
 
 // local returns the address of a port on the loopback interface.
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

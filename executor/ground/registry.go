@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -92,7 +91,7 @@ func (r *Registry) addPod(t testing.TB, c *Cluster, target plan.Registry, listen
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Until(t, time.Minute, "commands run in the registry's pod", func(ctx context.Context) (bool, error) {
+	c.Until(t, Limit, "commands run in the registry's pod", func(ctx context.Context) (bool, error) {
 		out, err := admin.Exec(ctx, target.Namespace, target.Selector, target.Container, []string{"printenv", "SCHEMA_REGISTRY_LISTENERS"})
 		return err == nil && strings.TrimSpace(out) == listeners, err
 	})

@@ -104,12 +104,13 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 
 // start starts sshd on a port that was free just now.
 func (s *SSHD) start(o SSHDOptions) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// Not one that the kernel gives to connections: a host that is down for a
+	// while comes back at its address.
+	ports, err := freePorts(1)
 	if err != nil {
 		return err
 	}
-	s.Addr = listener.Addr().String()
-	listener.Close()
+	s.Addr = local(ports[0])
 	s.write("sshd_config", s.config(o), 0o600)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,7 +132,7 @@ func (s *SSHD) run() error {
 		close(ended)
 	}()
 	s.process, s.ended = process, ended
-	for began := time.Now(); time.Since(began) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < Limit; time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
 			return fmt.Errorf("sshd on %s has ended", s.Addr)
@@ -251,7 +252,7 @@ func (s *SSHD) PowerOff() error {
 func (s *SSHD) PowerOn() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range 20 {
+	for began := time.Now(); time.Since(began) < Limit; {
 		if s.stopped {
 			return nil
 		}
@@ -284,6 +285,7 @@ func (s *SSHD) ConfigBlock(alias, knownHosts string, more ...string) string {
 		"IdentityFile " + s.Key,
 		"IdentitiesOnly yes",
 		"UserKnownHostsFile " + knownHosts,
+		"ConnectTimeout 120", // on a machine that does other things
 	}, more...)
 	return "Host " + alias + "\n  " + strings.Join(lines, "\n  ") + "\n"
 }

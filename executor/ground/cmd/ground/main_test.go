@@ -41,8 +41,8 @@ func TestServeLeadsAPersonToTheGround(t *testing.T) {
 	case <-out.seen:
 	case err := <-ended:
 		t.Fatalf("serve ended: %v", err)
-	case <-time.After(5 * time.Minute):
-		t.Fatal("the ground is not up after five minutes")
+	case <-time.After(15 * time.Minute):
+		t.Fatal("the ground is not up after a quarter of an hour")
 	}
 	name := regexp.MustCompile(`/\S+/site-map\.json`).FindString(out.String())
 	m, err := sitemap.Read(name)
