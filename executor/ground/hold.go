@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	admission "k8s.io/api/admission/v1"
 	admissionregistration "k8s.io/api/admissionregistration/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lsst-ts/csu/executor/rehearsal"
@@ -67,7 +71,8 @@ func (s *Simulator) held(e rehearsal.Effect) <-chan struct{} {
 func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
 	t.Helper()
 	h := newHold()
-	server := httptest.NewTLSServer(http.HandlerFunc(h.admit))
+	var tried atomic.Bool
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.admit(w, r, &tried) }))
 	name := "hold-" + namespace
 	webhooks := c.Admin.AdmissionregistrationV1().ValidatingWebhookConfigurations()
 	url, always, none, limit := server.URL, admissionregistration.Fail, admissionregistration.SideEffectClassNone, int32(30)
@@ -96,20 +101,40 @@ func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
 		}
 		server.Close()
 	})
+	// That the API server has taken the webhook does not mean that it asks it yet.
+	c.Until(t, Limit, fmt.Sprintf("the Jobs of namespace %q are held", namespace), func(ctx context.Context) (bool, error) {
+		_, err := c.Admin.BatchV1().Jobs(namespace).Create(ctx, dryJob(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return tried.Load(), err
+	})
 	return h
 }
 
-// admit answers the API server, once the hold is released.
-func (h *Hold) admit(w http.ResponseWriter, r *http.Request) {
+// dryJob is a Job to try an admission with.
+func dryJob() *batchv1.Job {
+	return &batchv1.Job{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "dry-"},
+		Spec: batchv1.JobSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{
+			RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "dry", Image: "dry"}},
+		}}},
+	}
+}
+
+// admit answers the API server, once the hold is released. A dry run is not held,
+// and sets tried.
+func (h *Hold) admit(w http.ResponseWriter, r *http.Request, tried *atomic.Bool) {
 	var review admission.AdmissionReview
 	if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
 		http.Error(w, "this is no review of an admission", http.StatusBadRequest)
 		return
 	}
-	h.begin.Do(func() { close(h.begun) })
-	select {
-	case <-h.released:
-	case <-r.Context().Done():
+	if dry := review.Request.DryRun; dry != nil && *dry {
+		tried.Store(true)
+	} else {
+		h.begin.Do(func() { close(h.begun) })
+		select {
+		case <-h.released:
+		case <-r.Context().Done():
+		}
 	}
 	review.Response = &admission.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 	w.Header().Set("Content-Type", "application/json")

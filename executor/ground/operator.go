@@ -1,11 +1,13 @@
 package ground
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
@@ -55,6 +57,7 @@ func (c *Cluster) Operator(t testing.TB, targets plan.Targets, without ...cluste
 	for _, namespace := range []string{"", targets.Registry.Namespace, targets.ArgoCD.Namespace} {
 		c.bind(t, user, namespace, rights)
 	}
+	c.awaitRights(t, user, rights)
 	kubeconfig = filepath.Join(c.dir, user+".kubeconfig")
 	c.writeKubeconfig(t, kubeconfig, targets.Kubernetes.Context, certificate)
 	return kubeconfig
@@ -94,6 +97,25 @@ func (c *Cluster) bind(t testing.TB, user, namespace string, rights []cluster.Pe
 	}
 	if err != nil {
 		t.Fatalf("give %s its rights in namespace %q: %v", user, namespace, err)
+	}
+}
+
+// awaitRights waits until the API server knows of a user's rights: that it has
+// taken the roles does not mean that it judges by them already.
+func (c *Cluster) awaitRights(t testing.TB, user string, rights []cluster.Permission) {
+	t.Helper()
+	for _, r := range rights {
+		c.Until(t, Limit, fmt.Sprintf("%s may %s", user, r), func(ctx context.Context) (bool, error) {
+			review, err := c.Admin.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+				Spec: authorizationv1.SubjectAccessReviewSpec{User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Verb: r.Verb, Group: r.Group, Resource: r.Resource, Subresource: r.Subresource, Namespace: r.Namespace, Name: r.Name,
+				}},
+			}, metav1.CreateOptions{})
+			if err != nil {
+				return false, err
+			}
+			return review.Status.Allowed, fmt.Errorf("%+v", review.Status)
+		})
 	}
 }
 
