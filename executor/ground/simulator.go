@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
 	"strconv"
@@ -29,9 +32,8 @@ const (
 	// siteSpeed is how many seconds of the site pass in one of the real servers:
 	// what takes these some seconds is some minutes of the site, and within the
 	// plan's limits.
-	siteSpeed = 60
-	// flushes are how often the simulator writes into the EFD, in real time. It
-	// must be well within the EFD's lag.
+	siteSpeed = 30
+	// flushes are how often the simulator writes into the EFD, in real time.
 	flushes = 100 * time.Millisecond
 	// heardBefore is how long the EFD has had heartbeats when the site starts, in
 	// the site's time.
@@ -47,11 +49,15 @@ const (
 // script or a command of a host does is that of the rehearsals' model.
 type Simulator struct {
 	Model *rehearsal.Site
+	EFD   string // the address at which the EFD answers queries
 
 	cluster *Cluster
 	db      *InfluxDB
 	cscs    map[string]string // of the Jobs, by namespace/name
 	work    sync.WaitGroup
+
+	flushing sync.Mutex
+	written  time.Time // up to when the EFD has what was published
 
 	mu      sync.Mutex
 	events  []event
@@ -99,6 +105,7 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 			}
 		}
 	}
+	s.written = s.Model.Clock().Now().Add(-heardBefore)
 	s.work.Go(func() { s.follow(ctx) })
 	s.work.Go(func() { s.write(ctx) })
 	t.Cleanup(func() {
@@ -109,7 +116,37 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 			t.Errorf("the CSC simulator: %v", err)
 		}
 	})
+	s.serveEFD(ctx, t, time.Duration(config.Plan.Targets.EFD.Lag)/2)
 	return s
+}
+
+// serveEFD has the EFD answer queries, as soon as it has all that was published
+// longer ago than late. The lag is half a second of this machine's time: one that
+// is busy for longer would make the CSCs seem silent.
+func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Duration) {
+	t.Helper()
+	influx, err := url.Parse(s.db.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(influx)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that are gone
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The proxy breaks the answer off if it still reads the question by then.
+		question, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // whoever asked is gone
+		}
+		r.Body = io.NopCloser(bytes.NewReader(question))
+		if err := s.flush(ctx, late); err != nil {
+			s.fail(err)
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	s.EFD = server.URL
 }
 
 // fail keeps what went wrong, for the end of the test.
@@ -225,22 +262,8 @@ func (s *Simulator) published(measurement string, at time.Time, fields map[strin
 // write writes what the CSCs publish, again and again, as the EFD's connector
 // does.
 func (s *Simulator) write(ctx context.Context) {
-	from := s.Model.Clock().Now().Add(-heardBefore)
 	for ctx.Err() == nil {
-		to := s.Model.Clock().Now()
-		var lines bytes.Buffer
-		s.Model.Heartbeats(from, to, func(measurement string, salIndex int, at time.Time) {
-			fmt.Fprintf(&lines, "%s salIndex=%di,heartbeat=true %d\n", measurement, salIndex, at.UnixNano())
-		})
-		from = to
-		s.mu.Lock()
-		events := s.events
-		s.events = nil
-		s.mu.Unlock()
-		for _, e := range events {
-			e.line(&lines)
-		}
-		if err := s.db.write(ctx, lines.String()); err != nil && ctx.Err() == nil {
+		if err := s.flush(ctx, 0); err != nil && ctx.Err() == nil {
 			s.fail(err)
 			return
 		}
@@ -249,6 +272,30 @@ func (s *Simulator) write(ctx context.Context) {
 		case <-time.After(flushes):
 		}
 	}
+}
+
+// flush writes what the CSCs have published since the last time, unless that was
+// so late ago at most.
+func (s *Simulator) flush(ctx context.Context, late time.Duration) error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
+	to := s.Model.Clock().Now()
+	if to.Sub(s.written) < late {
+		return nil
+	}
+	var lines bytes.Buffer
+	s.Model.Heartbeats(s.written, to, func(measurement string, salIndex int, at time.Time) {
+		fmt.Fprintf(&lines, "%s salIndex=%di,heartbeat=true %d\n", measurement, salIndex, at.UnixNano())
+	})
+	s.written = to
+	s.mu.Lock()
+	events := s.events
+	s.events = nil
+	s.mu.Unlock()
+	for _, e := range events {
+		e.line(&lines)
+	}
+	return s.db.write(ctx, lines.String())
 }
 
 // line writes an event in InfluxDB's line protocol.
