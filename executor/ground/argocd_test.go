@@ -52,7 +52,7 @@ func (a argo) refreshed(t *testing.T, name string) argocd.Application {
 func (a argo) completed(t *testing.T, name, identity string, sent argocd.SyncRequest) argocd.Operation {
 	t.Helper()
 	var o argocd.Operation
-	a.ground.Until(t, 2*time.Minute, fmt.Sprintf("the sync of %q has ended", name), func(ctx context.Context) (done bool, err error) {
+	a.ground.Until(t, ground.Limit, fmt.Sprintf("the sync of %q has ended", name), func(ctx context.Context) (done bool, err error) {
 		if o, err = a.client.Operation(ctx, name, identity, sent); err != nil {
 			return false, err
 		}
@@ -66,7 +66,7 @@ func (a argo) completed(t *testing.T, name, identity string, sent argocd.SyncReq
 func (a argo) compared(t *testing.T, name string) argocd.Application {
 	t.Helper()
 	var app argocd.Application
-	a.ground.Until(t, time.Minute, fmt.Sprintf("%q is compared", name), func(ctx context.Context) (done bool, err error) {
+	a.ground.Until(t, ground.Limit, fmt.Sprintf("%q is compared", name), func(ctx context.Context) (done bool, err error) {
 		app, err = a.client.Get(ctx, name)
 		return err == nil && !app.Stale, err
 	})
@@ -353,7 +353,7 @@ func TestOfManySyncsOneIsTaken(t *testing.T) {
 	if taken != 1 {
 		t.Errorf("%d syncs were taken, want one", taken)
 	}
-	a.ground.Until(t, time.Minute, "the hook has a pod that runs", func(ctx context.Context) (bool, error) {
+	a.ground.Until(t, ground.Limit, "the hook has a pod that runs", func(ctx context.Context) (bool, error) {
 		images, err := a.cluster.JobImages(ctx, "contested", []string{"migration"})
 		return err == nil && images[0].Running, err
 	})
@@ -369,7 +369,7 @@ func TestASyncIsRefusedWhileAnotherRuns(t *testing.T) {
 	if err := a.client.Sync(t.Context(), "hooked", "run5/sync/1", bob); err != nil {
 		t.Fatal(err)
 	}
-	a.ground.Until(t, time.Minute, "the sync waits for its hook", func(ctx context.Context) (bool, error) {
+	a.ground.Until(t, ground.Limit, "the sync waits for its hook", func(ctx context.Context) (bool, error) {
 		o, err := a.client.Operation(ctx, "hooked", "run5/sync/1", bob)
 		if err != nil {
 			return false, err
@@ -425,13 +425,24 @@ func TestASyncThatAWindowBlocks(t *testing.T) {
 		}
 		return o.Found && o.Phase == "Running" && strings.Contains(o.Message, "blocked by sync window"), fmt.Errorf("%+v", o)
 	}
-	a.ground.Until(t, time.Minute, "Argo CD says that a window blocks the sync", blocked)
+	a.ground.Until(t, ground.Limit, "Argo CD says that a window blocks the sync", blocked)
 	time.Sleep(3 * time.Second)
 	if still, err := blocked(t.Context()); !still {
 		t.Errorf("the sync did not stay blocked: %v", err)
 	}
 	a.ground.Apply(t, fmt.Sprintf(closedProject, ""))
-	a.refreshed(t, "windowed") // Argo CD looks at the window again at some time; this has it look now
+	// Argo CD looks at the window again at some time; a refresh has it look now, at
+	// the project as far as it has heard of its change.
+	a.ground.Until(t, ground.Limit, "Argo CD sees that the window is open", func(ctx context.Context) (bool, error) {
+		if err := a.client.Refresh(ctx, "windowed", false); err != nil {
+			return false, err
+		}
+		o, err := a.client.Operation(ctx, "windowed", "run7/sync/1", request)
+		if err != nil {
+			return false, err
+		}
+		return !strings.Contains(o.Message, "blocked by sync window"), fmt.Errorf("%+v", o)
+	})
 	if o := a.completed(t, "windowed", "run7/sync/1", request); o.Phase != "Succeeded" {
 		t.Errorf("Operation once the window is open = %+v, want it succeeded", o)
 	}

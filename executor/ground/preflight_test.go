@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,7 +52,7 @@ func TestAGoodGroundIsReadyAndStaysAsItIs(t *testing.T) {
 		for _, name := range changed {
 			was, _, _ := strings.Cut(before[name], " version ")
 			is, _, written := strings.Cut(after[name], " version ")
-			if was != is || !written || try == 5 {
+			if was != is || !written || try == 30 {
 				t.Errorf("%s was %q before the preflight, and is %q after it", name, before[name], after[name])
 			}
 		}
@@ -189,16 +188,8 @@ func broken(t *testing.T, breakages []breakage) {
 	}
 }
 
-// closed returns an address at which nothing listens.
-func closed(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// closed is an address at which nothing listens.
+const closed = "127.0.0.1:1"
 
 func credential(name, value string) func(*trial) {
 	return func(x *trial) { x.site.Credentials[name] = value }
@@ -208,14 +199,14 @@ func TestWhatIsWrongWithAccountsAndData(t *testing.T) {
 	broken(t, []breakage{
 		{"LOVE's password", credential(executor.LOVEPassword, "wrong password"), "LOVE", []string{"ann", "Unable to log in"}, "CSU_LOVE_PASSWORD"},
 		{"LOVE's permission", credential(executor.LOVEUsername, "guest"), "LOVE", []string{"guest", "no permission to execute commands"}, "ask LOVE's administrators for the permission execute_commands"},
-		{"LOVE down", func(x *trial) { x.site.LOVE = "http://" + closed(x.t) }, "LOVE", []string{"connection refused"}, "is reached from here"},
+		{"LOVE down", func(x *trial) { x.site.LOVE = "http://" + closed }, "LOVE", []string{"connection refused"}, "is reached from here"},
 		{"Slack's token", credential(executor.SlackToken, "xoxb-wrong"), "Slack", []string{"the token is not taken", "invalid_auth"}, "CSU_SLACK_TOKEN"},
-		{"Slack down", func(x *trial) { x.site.Slack = "http://" + closed(x.t) }, "Slack", []string{"whether the token holds can't be told", "connection refused"}, "unset CSU_SLACK_TOKEN"},
+		{"Slack down", func(x *trial) { x.site.Slack = "http://" + closed }, "Slack", []string{"whether the token holds can't be told", "connection refused"}, "unset CSU_SLACK_TOKEN"},
 		{"the EFD's password", credential(executor.EFDPassword, "wrong password"), "EFD", []string{"authorization failed"}, "CSU_EFD_PASSWORD"},
-		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed(x.t) }, "EFD", []string{"connection refused"}, "is reached from here and answers"},
-		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 2*time.Minute) }, "EFD", []string{"newest heartbeat is 2m"}, "see in Chronograf"},
+		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed }, "EFD", []string{"connection refused"}, "is reached from here and answers"},
+		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 12*time.Minute) }, "EFD", []string{"newest heartbeat is 12m"}, "see in Chronograf"},
 		{"the EFD silent", func(x *trial) { x.heartbeats(x.database("silent"), time.Hour) }, "EFD", []string{"no CSC was heard"}, "see in Chronograf"},
-		{"the clock behind", func(x *trial) { x.heartbeats(x.database("ahead"), -2*time.Minute) }, "clock", []string{"behind the EFD's data"}, "ntp"},
+		{"the clock behind", func(x *trial) { x.heartbeats(x.database("ahead"), -20*time.Minute) }, "clock", []string{"behind the EFD's data"}, "ntp"},
 		{"no folder for the journal", func(x *trial) { x.options.Folder = filepath.Join(x.t.TempDir(), "missing") }, "journal's folder", []string{"missing"}, "make the folder"},
 	})
 }
@@ -232,7 +223,7 @@ func TestWhatIsWrongWithHosts(t *testing.T) {
 			h.HostKeys = []ssh.PublicKey{other(ground.Ed25519), other(ground.ECDSA)}
 		}), "host azar03 as dco", []string{"host key of azar03", "but known is", "do not go on before its administrator"}, "known_hosts"},
 		{"an unknown host", host(func(_ *testing.T, h *ground.SSHD) { h.HostKeys = nil }), "host azar03 as dco", []string{"host key of azar03", "unknown", "known_hosts"}, "known_hosts"},
-		{"a host down", host(func(t *testing.T, h *ground.SSHD) { h.Addr = closed(t) }), "host azar03 as dco", []string{"was not reached", "connection refused"}, "see that azar03.example.org is up"},
+		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"was not reached", "connection refused"}, "see that azar03.example.org is up"},
 		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = "127.0.0.1:ssh22" }), "host azar03 as dco", []string{"ssh22"}, "correct your ssh config"},
 		{"a key refused", host(func(t *testing.T, h *ground.SSHD) {
 			h.Key = filepath.Join(t.TempDir(), "other")
@@ -289,7 +280,7 @@ func (x *trial) occupy(name string) {
 	if err := a.client.Sync(x.t.Context(), name, "run9/sync/1", argocd.SyncRequest{Operator: "bob"}); err != nil {
 		x.t.Fatal(err)
 	}
-	a.ground.Until(x.t, time.Minute, "the sync waits for its hook", func(ctx context.Context) (bool, error) {
+	a.ground.Until(x.t, ground.Limit, "the sync waits for its hook", func(ctx context.Context) (bool, error) {
 		o, err := a.client.Operation(ctx, name, "run9/sync/1", argocd.SyncRequest{Operator: "bob"})
 		return err == nil && strings.Contains(o.Message, "migration"), fmt.Errorf("%+v, %w", o, err)
 	})

@@ -165,8 +165,8 @@ func readyPlan(c *ground.Cluster) *plan.Plan {
 	p.Site = "preflight"
 	p.Targets.Kubernetes.Server = c.URL
 	p.Targets.Kubernetes.Kubeconfig = "ground.yaml"
-	p.Targets.EFD = plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Second)}
-	p.Targets.Registry.Selector = "app=preflight-schema-registry" // apart from those of other tests
+	p.Targets.EFD = plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Minute)} // as long as a test may take
+	p.Targets.Registry.Selector = "app=preflight-schema-registry"                   // apart from those of other tests
 	p.Hosts = []plan.Host{
 		{Name: "azar03", Address: "azar03.example.org", Users: []plan.User{{Name: "dco", Via: "sudo"}}},
 		{Name: "lsstcam-mcm", Address: "lsstcam-mcm.example.org", Users: []plan.User{{Name: "operator", Via: "own"}}},
