@@ -167,16 +167,17 @@ func TestGone(t *testing.T) {
 	if err := p.Start(t.Context(), h.target, "killed", waiting); err != nil {
 		t.Fatal(err)
 	}
-	// The script outlives its wrapper: as long as it does, it may have effects.
-	h.pid(t, "killed", "child") // before, the wrapper would end alone
-	h.kill(t, "killed", "pid")
 	await(t, "the script to begin", func() bool {
 		s, err := p.Look(t.Context(), h.target, "killed")
-		if err != nil || !s.Running {
-			t.Fatalf("Look = %+v, %v, want that it runs", s, err)
+		if err != nil {
+			t.Fatal(err)
 		}
 		return s.Output == "begun\n"
 	})
+	// The script outlives its wrapper: as long as it does, it may have effects.
+	h.kill(t, "killed", "pid")
+	time.Sleep(200 * time.Millisecond)
+	awaitStatus(t, p, h.target, "killed", "running")
 	h.kill(t, "killed", "child")
 	if s := awaitStatus(t, p, h.target, "killed", "gone"); s.Output != "begun\n" {
 		t.Errorf("output %q, want what it printed before", s.Output)
