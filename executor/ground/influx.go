@@ -95,6 +95,9 @@ bind-address = "127.0.0.1:0"
   dir = %q
   wal-dir = %q
 
+[coordinator]
+  write-timeout = "5m"
+
 [monitor]
   store-enabled = false
 

@@ -32,7 +32,7 @@ const (
 	// siteSpeed is how many seconds of the site pass in one of the real servers:
 	// what takes these some seconds is some minutes of the site, and within the
 	// plan's limits.
-	siteSpeed = 30
+	siteSpeed = 45
 	// flushes are how often the simulator writes into the EFD, in real time.
 	flushes = 100 * time.Millisecond
 	// heardBefore is how long the EFD has had heartbeats when the site starts, in
@@ -121,8 +121,8 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 }
 
 // serveEFD has the EFD answer queries, as soon as it has all that was published
-// longer ago than late. The lag is half a second of this machine's time: one that
-// is busy for longer would make the CSCs seem silent.
+// longer ago than late. The lag is less than a second of this machine's time: one
+// that is busy for longer would make the CSCs seem silent.
 func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Duration) {
 	t.Helper()
 	influx, err := url.Parse(s.db.URL)
