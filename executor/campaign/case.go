@@ -190,12 +190,12 @@ func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err er
 		if b.Told != nil {
 			b.Told(l)
 		}
+		if w.late != nil {
+			return v, w.late
+		}
 		if wrong != nil {
 			v.Problems = append(v.Problems, fmt.Sprintf("life %d: %v", len(v.Lives), wrong))
 			return v, nil
-		}
-		if err := w.catchUp(ctx); err != nil {
-			return v, err
 		}
 	}
 	for _, n := range w.person.shown {

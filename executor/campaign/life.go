@@ -64,9 +64,9 @@ func (l *life) serves(client net.Conn, server *net.TCPConn) bool {
 const patience = 5 * time.Minute
 
 // bury ends the life and waits until the site is through with what it has sent.
-// csu allows for requests that are still on their way when it is started again,
-// see [allowed]; at the site that is so short a time that a machine which stalls
-// would bring them in later.
+// csu allows for commands that LOVE still holds when it is started again, half a
+// minute of them; at the site's speed that is so short a time that a machine which
+// stalls would bring them in later.
 func (l *life) bury() error {
 	l.die()
 	through := make(chan struct{})

@@ -43,7 +43,7 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	ctx, cancel := w.limited(ctx)
 	defer cancel()
 	l := &life{site: w.site, trigger: t}
-	defer func() { err = errors.Join(err, l.bury()) }()
+	defer func() { w.late = errors.Join(w.late, l.bury()) }()
 	m, err := l.through(w.site.Map, dir)
 	if err != nil {
 		return false, err

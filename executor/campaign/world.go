@@ -37,6 +37,7 @@ type world struct {
 	clock  *clock.Clock // the site's
 	person *person
 	lives  int
+	late   error // the site was not through with what a life had sent
 
 	fs   journal.FS
 	name string            // of the journal
@@ -70,7 +71,7 @@ func (w *world) limited(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // live runs one life, and returns how it ended and whether the trigger fired.
-func (w *world) live(ctx context.Context, t Trigger) (res executor.Result, fired bool, err error) {
+func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, error) {
 	w.lives++
 	dir := filepath.Join(w.dir, fmt.Sprintf("life-%d", w.lives))
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -79,7 +80,7 @@ func (w *world) live(ctx context.Context, t Trigger) (res executor.Result, fired
 	ctx, cancel := w.limited(ctx)
 	defer cancel()
 	l := &life{site: w.site, trigger: t, end: cancel}
-	defer func() { err = errors.Join(err, l.bury()) }()
+	defer func() { w.late = errors.Join(w.late, l.bury()) }()
 	m, err := l.through(w.site.Map, dir)
 	if err != nil {
 		return executor.Result{}, false, err
@@ -97,7 +98,7 @@ func (w *world) live(ctx context.Context, t Trigger) (res executor.Result, fired
 	if w.disk != nil {
 		w.disk.Fault = l.fault
 	}
-	res, err = executor.Run(ctx, o)
+	res, err := executor.Run(ctx, o)
 	if w.disk != nil {
 		w.disk.Fault = nil // of what the campaign itself reads
 	}
@@ -177,21 +178,6 @@ func (w *world) crash(how Crash) {
 	default:
 		w.disk.Kill()
 	}
-}
-
-// allowed is how long after its record csu allows a command at least to come to
-// where it goes, when it is started again and looks for it.
-const allowed = 30 * time.Second
-
-// catchUp gives the EFD the time to take in what a life has sent, where that may
-// have come later than csu allows for: what is a moment's stall of this machine
-// is minutes at the site.
-func (w *world) catchUp(ctx context.Context) error {
-	records, err := w.records()
-	if err != nil || len(records) == 0 || w.clock.Since(records[len(records)-1].Time) <= allowed {
-		return nil // there is nothing to look for, or its next life finds out why it can't
-	}
-	return w.clock.Sleep(ctx, 2*time.Duration(w.Plan.Targets.EFD.Lag))
 }
 
 // settle waits until nothing moves at the site any more.

@@ -410,7 +410,9 @@ func (q *queueing) look(ctx context.Context, n queueNote) (efd.ScriptEvent, sent
 		return event, sentYes, ""
 	}
 	if n.Event == noteAdd {
-		event, known, why := q.locate(ctx, n.Identity, n.At.Add(commandLimit)) // LOVE may have got the command that much later
+		// Who was to send it may have come to it late, with a machine that slept in
+		// between, but has ended by now.
+		event, known, why := q.locate(ctx, n.Identity, q.a.Systems.Clock.Now())
 		if known == sentCommand {
 			known = sentUnknown
 		}

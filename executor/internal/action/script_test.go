@@ -157,6 +157,23 @@ func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 	expect(t, y.probe(t), Unknown)
 }
 
+// A laptop may sleep between the record of the intent and the command, which then
+// comes to LOVE long after it.
+func TestScriptWhoseCommandMayHaveComeLate(t *testing.T) {
+	t.Parallel()
+	s := newSiteAt(t, 30)
+	s.state("ScriptQueue:1", "ENABLED", s.now().Add(-time.Hour))
+	s.point("ScriptQueue", "logevent_heartbeat", s.now(), "salIndex=1i")
+	s.content(1, true, true, 0)
+	y := newTry(t, s.systems, shutdown("DONE"))
+	if err := y.Note(queueNote{Event: noteAdd, Identity: y.Identity, At: s.now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, y.probe(t), Unknown, "too early to tell")
+	s.alive("ENABLED", "ScriptQueue:1")
+	expect(t, y.probe(t), NotDone, "no such script")
+}
+
 func TestScriptProbe(t *testing.T) {
 	t.Parallel()
 	s := newQueueSite(t)
