@@ -168,16 +168,16 @@ func (s *State) stopped() []string {
 // told returns the channels in which the run has posted something, and of whose
 // messages it has not posted the last.
 func (s *State) told() []string {
-	any, last := map[string]bool{}, map[string]bool{}
+	some, last := map[string]bool{}, map[string]bool{}
 	for step := range s.Plan.AllSteps() {
 		if a, ok := step.Action.Doer.(*plan.Announce); ok {
 			posted := s.Steps[step.ID].Phase.Happened()
-			any[a.Channel] = any[a.Channel] || posted
+			some[a.Channel] = some[a.Channel] || posted
 			last[a.Channel] = posted
 		}
 	}
-	maps.DeleteFunc(any, func(channel string, posted bool) bool { return !posted || last[channel] })
-	return slices.Sorted(maps.Keys(any))
+	maps.DeleteFunc(some, func(channel string, posted bool) bool { return !posted || last[channel] })
+	return slices.Sorted(maps.Keys(some))
 }
 
 // updated returns the applications that were synced and the services that were

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -149,7 +150,11 @@ func (x *executing) interrupt(t *testing.T) {
 
 func (x *executing) wantExit(t *testing.T, code int) {
 	t.Helper()
-	<-x.ended
+	select {
+	case <-x.ended:
+	case <-time.After(patience):
+		t.Fatalf("csu has not ended after %s:\n%s", patience, x.said())
+	}
 	if got := x.cmd.ProcessState.ExitCode(); got != code {
 		t.Fatalf("csu ended with the exit code %d, want %d:\n%s", got, code, x.said())
 	}
@@ -162,6 +167,8 @@ func (x *executing) await(t *testing.T, m *moment) {
 	case <-m.begun:
 	case <-x.ended:
 		t.Fatalf("csu ended before %s was under way:\n%s", m.step.words, x.said())
+	case <-time.After(patience):
+		t.Fatalf("after %s %s is not under way:\n%s", patience, m.step.words, x.said())
 	}
 }
 

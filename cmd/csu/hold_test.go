@@ -45,6 +45,7 @@ func (h *held) at(step string, effect ...string) *moment {
 		effect: &search{file: h.record, words: effect, found: len(effect) == 0},
 		begun:  make(chan struct{}), past: make(chan struct{}),
 	}
+	h.release()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.moment = m

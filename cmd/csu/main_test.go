@@ -149,6 +149,7 @@ var binary = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	name := filepath.Join(dir, "csu")
+	// Without the revision: asking git for it fails where the repository is another user's.
 	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", name, ".").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build csu: %w\n%s", err, out)
 	}

@@ -198,7 +198,8 @@ func (instant) Await(context.Context, *action.Attempt) action.Finding {
 func (instant) Reading(context.Context, *action.Attempt) (string, error) { return "", nil }
 
 // TestResumeOfALongRun: of 5,000 steps with 4,999 done, the last starts within a
-// second of the resume, on a machine that is free.
+// second of the resume, on a machine that is free: it is the processor time that
+// is counted, and the minute is for what waits.
 func TestResumeOfALongRun(t *testing.T) {
 	p, digest := longPlan(t)
 	data := longJournal(t, digest, "", long-1, 1)
@@ -209,7 +210,7 @@ func TestResumeOfALongRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := instant{t, make(chan time.Duration, 1)}
-		began := processorTime(t)
+		began, wall := processorTime(t), time.Now()
 		res, err := executor.Run(t.Context(), executor.Options{
 			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), Name: "Ana", Version: "test", Resume: true,
 			Performer: func(plan.Doer) action.Performer { return first },
@@ -217,10 +218,13 @@ func TestResumeOfALongRun(t *testing.T) {
 		if err != nil || res.End != executor.Completed {
 			t.Fatalf("the run ended %q: %v", res.End, err)
 		}
+		if took := time.Since(wall); took > time.Minute {
+			t.Errorf("the run took %s", took)
+		}
 		best = min(best, <-first.prepared-began)
 	}
 	t.Logf("%s", best.Round(time.Millisecond))
 	if best > time.Second {
-		t.Errorf("the last step began %s after the resume, want within 1 s", best)
+		t.Errorf("the last step began after %s of the processors, want within 1 s", best)
 	}
 }

@@ -60,14 +60,16 @@ func newWorld(ctx context.Context, s Setting, dir string) (*world, error) {
 	return w, nil
 }
 
-// lifeLimit is how long, in the site's time, a life may take. It is beyond every
-// run, on however busy a machine: at [Speed] it is ten minutes of real time. One
-// that hangs ends there.
-const lifeLimit = 200 * time.Hour
+// A life that hangs ends after lifeLimit of the site's time, which is beyond every
+// run, and not before lifeLeast of real time, however busy the machine.
+const (
+	lifeLimit = 60 * time.Hour
+	lifeLeast = 10 * time.Minute
+)
 
 // limited ends a life that hangs.
 func (w *world) limited(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, time.Duration(float64(lifeLimit)/w.Speed))
+	return context.WithTimeout(ctx, max(lifeLeast, time.Duration(float64(lifeLimit)/w.Speed)))
 }
 
 // live runs one life, and returns how it ended and whether the trigger fired.
@@ -106,7 +108,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 		err = errors.New("the disk failed, and nobody said so")
 	}
 	if !l.died() && ctx.Err() != nil {
-		err = errors.Join(err, fmt.Errorf("the life did not end within %s of the site's time", lifeLimit))
+		err = errors.Join(err, fmt.Errorf("the life did not end within %s of the site's time, nor within %s of real time", lifeLimit, lifeLeast))
 	}
 	return res, l.fired(), err
 }

@@ -241,6 +241,8 @@ func descendants(pid int) ([]int, error) {
 	return found[1:], nil
 }
 
+var givenPorts sync.Map // the ports that this program has given to servers
+
 // freePorts returns ports of the loopback interface that are free now. They lie
 // below those that the kernel gives to connections and to listeners that ask for
 // any: else it could give one away before the server has it. None is given twice
@@ -267,8 +269,6 @@ func freePorts(n int) ([]int, error) {
 	}
 	return ports, nil
 }
-
-var givenPorts sync.Map // the ports that this program has given to servers
 
 // local returns the address of a port on the loopback interface.
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

@@ -48,8 +48,8 @@ const (
 // real InfluxDB, and serves LOVE's API and Slack's. What a CSC, a ScriptQueue, a
 // script or a command of a host does is that of the rehearsals' model.
 type Simulator struct {
-	Model *rehearsal.Site
-	EFD   string // the address at which the EFD answers queries
+	Model  *rehearsal.Site
+	EFDURL string // at which the EFD answers queries
 
 	cluster *Cluster
 	db      *InfluxDB
@@ -121,8 +121,8 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 }
 
 // serveEFD has the EFD answer queries, as soon as it has all that was published
-// longer ago than late. The lag is less than a second of this machine's time: one
-// that is busy for longer would make the CSCs seem silent.
+// longer ago than late. The lag is less than a second of this machine's time: a
+// machine that is busy for longer would make the CSCs seem silent.
 func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Duration) {
 	t.Helper()
 	influx, err := url.Parse(s.db.URL)
@@ -132,7 +132,8 @@ func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Durati
 	proxy := httputil.NewSingleHostReverseProxy(influx)
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that are gone
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The proxy breaks the answer off if it still reads the question by then.
+		// Read whole first: a proxy that still reads the question when the answer
+		// comes breaks the answer off.
 		question, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // whoever asked is gone
@@ -146,7 +147,7 @@ func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Durati
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
-	s.EFD = server.URL
+	s.EFDURL = server.URL
 }
 
 // fail keeps what went wrong, for the end of the test.
@@ -274,8 +275,8 @@ func (s *Simulator) write(ctx context.Context) {
 	}
 }
 
-// flush writes what the CSCs have published since the last time, unless that was
-// so late ago at most.
+// flush writes what the CSCs have published since the last time, unless that is
+// less than late ago.
 func (s *Simulator) flush(ctx context.Context, late time.Duration) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()

@@ -48,7 +48,7 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	s.Simulator = startSimulator(t, s.Cluster, s.EFD, rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: siteSpeed}, s.power)
 	s.startHosts(t, p, dir)
 	m := s.Simulator.Model.Map
-	m.EFD, m.SSHConfig, m.Kubeconfig = s.Simulator.EFD, "ssh_config", "kubeconfig"
+	m.EFD, m.SSHConfig, m.Kubeconfig = s.Simulator.EFDURL, "ssh_config", "kubeconfig"
 	m.Credentials = maps.Clone(m.Credentials)
 	m.Credentials["CSU_EFD_USERNAME"], m.Credentials["CSU_EFD_PASSWORD"] = s.EFD.Username, s.EFD.Password
 	s.Map = &m

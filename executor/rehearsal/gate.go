@@ -96,7 +96,8 @@ func (s *Site) fallAsleep(string) {
 	// Not now: what is happening is to be answered first.
 	s.after(time.Second, func() {
 		if !s.strikes(laptopSleeps, "") {
-			return // this machine has slept itself, for as long: nobody would wake the laptop any more
+			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: "this machine came to it when the sleep was over already"})
+			return // nobody would wake the laptop any more
 		}
 		if err := s.laptop(true); err != nil {
 			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: err.Error()})

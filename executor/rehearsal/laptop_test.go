@@ -132,8 +132,8 @@ func asleep(t *testing.T, p *plan.Plan, dir string) (site *Site, stopped time.Ti
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("the executor: %v\n%s\n%s", err, said.String(), site.tail(20))
 	}
-	real := time.Unix(0, at.Load()).Sub(site.Map.Real)
-	return site, site.Map.Epoch.Add(time.Duration(float64(real) * site.Map.Speed))
+	passed := time.Unix(0, at.Load()).Sub(site.Map.Real)
+	return site, site.Map.Epoch.Add(time.Duration(float64(passed) * site.Map.Speed))
 }
 
 // TestLaptopSleeps stops the executor's process for an hour of the site's time,

@@ -1,4 +1,4 @@
-# Tells what is known about $name: the boot id, the state, then the end of the
+# (alive.sh stands before it.) Tells what is known about $name: the boot id, the state, then the end of the
 # output. With $fence set, a start that has not got to its script never will.
 boot=$(cat /proc/sys/kernel/random/boot_id) || exit
 echo "$boot"

@@ -23,7 +23,8 @@
 //
 // It is running while the wrapper or the script lives, in the boot that it was
 // started in. One that is neither running nor has a status is gone: killed, or
-// the host was rebooted.
+// the host was rebooted. So that this stays true, the script's process, once it is
+// recorded, begins only if the wrapper still lives.
 //
 // Between the mkdir and the pid file there is a moment in which the command is
 // known and nothing can be said. Look waits for it to pass, [settleLimit] at

@@ -122,7 +122,7 @@ The CSCs, LOVE, Slack and what the hosts' commands do are simulated; their time
 runs faster than this machine's.
 Ctrl-C ends it and removes its files.
 `, file, filepath.Join(dir, "site-map.json"), filepath.Join(dir, "kubeconfig"), site.Cluster.AdminKubeconfig,
-		filepath.Join(dir, "ssh_config"), anyHost(p), site.EFD.URL, site.EFD.Database, site.ArgoCD.Deployment.URL)
+		filepath.Join(dir, "ssh_config"), anyHost(p), site.Simulator.EFDURL, site.EFD.Database, site.ArgoCD.Deployment.URL)
 	<-ctx.Done()
 	return nil
 }
