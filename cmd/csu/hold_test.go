@@ -4,15 +4,13 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
+	"github.com/lsst-ts/csu/executor/campaign"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
@@ -102,12 +100,11 @@ func (h *held) ends(c io.Closer) {
 	}
 }
 
-// relay listens in place of one of the site's servers and returns the port.
-func (h *held) relay(t *testing.T, port string) string {
-	t.Helper()
+// relay listens in place of one of the site's servers.
+func (h *held) relay(to string) (at string, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	h.ends(listener)
 	go func() {
@@ -117,7 +114,7 @@ func (h *held) relay(t *testing.T, port string) string {
 				return
 			}
 			h.ends(csu)
-			site, err := net.Dial("tcp", "127.0.0.1:"+port)
+			site, err := net.Dial("tcp", to)
 			if err != nil { // the site has shut this way in
 				csu.Close()
 				continue
@@ -127,11 +124,7 @@ func (h *held) relay(t *testing.T, port string) string {
 			go pass(site, csu, h.wait)
 		}
 	}()
-	_, own, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return own
+	return listener.Addr().String(), nil
 }
 
 // pass copies what comes from one side, each part when it may go on.
@@ -158,54 +151,18 @@ func hold(t *testing.T, dir, planFile string) (h *held, siteMap string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, address := range []*string{&m.LOVE, &m.EFD, &m.Slack} {
-		u, err := url.Parse(*address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		u.Host = "127.0.0.1:" + h.relay(t, u.Port())
-		*address = u.String()
+	files := filepath.Join(dir, "held")
+	if err := os.Mkdir(files, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	known := filepath.Join(dir, "known_hosts")
-	moved := h.move(t, filepath.Dir(m.SSHConfig), map[string]*regexp.Regexp{
-		m.Kubeconfig: regexp.MustCompile(`127\.0\.0\.1:(\d+)`), m.SSHConfig: regexp.MustCompile(`Port (\d+)`), known: regexp.MustCompile(`\]:(\d+)`),
-	}, known)
-	m.Kubeconfig, m.SSHConfig = moved[m.Kubeconfig], moved[m.SSHConfig]
+	if m, err = campaign.Relayed(*m, files, h.relay); err != nil {
+		t.Fatal(err)
+	}
 	siteMap = filepath.Join(dir, "held-"+rehearsal.MapFile)
 	if err := m.Write(siteMap); err != nil {
 		t.Fatal(err)
 	}
 	return h, siteMap
-}
-
-// move writes files again, with a relay's port for each port that the pattern
-// finds, and with the new name of one of them, which another names. It returns
-// the new names.
-func (h *held) move(t *testing.T, dir string, files map[string]*regexp.Regexp, named string) (moved map[string]string) {
-	t.Helper()
-	moved = map[string]string{}
-	for name := range files {
-		moved[name] = filepath.Join(dir, "held-"+filepath.Base(name))
-	}
-	ports := map[string]string{}
-	for name, port := range files {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		changed := port.ReplaceAllStringFunc(string(text), func(found string) string {
-			old := port.FindStringSubmatch(found)[1]
-			if ports[old] == "" {
-				ports[old] = h.relay(t, old)
-			}
-			return strings.TrimSuffix(found, old) + ports[old]
-		})
-		changed = strings.ReplaceAll(changed, named, moved[named])
-		if err := os.WriteFile(moved[name], []byte(changed), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return moved
 }
 
 // search looks for a line that has all the words, in a file that grows.

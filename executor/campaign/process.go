@@ -44,7 +44,7 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	defer cancel()
 	l := &life{site: w.site, trigger: t}
 	defer func() { w.late = errors.Join(w.late, l.bury()) }()
-	m, err := l.through(w.site.Map, dir)
+	m, err := Relayed(w.site.Map, dir, l.relay)
 	if err != nil {
 		return false, err
 	}

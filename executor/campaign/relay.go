@@ -13,15 +13,16 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// through returns a site map whose addresses are relays of this life, and
-// writes the files that it names into dir. The site itself is not touched.
-func (l *life) through(m sitemap.Map, dir string) (*sitemap.Map, error) {
+// Relayed returns a site map in which relays stand for the addresses, and writes
+// the files that it names into dir. The relay of a host and port says where it
+// listens. The site itself is not touched.
+func Relayed(m sitemap.Map, dir string, relay func(to string) (at string, err error)) (*sitemap.Map, error) {
 	for _, u := range []*string{&m.LOVE, &m.EFD, &m.Slack} {
 		at, err := url.Parse(*u)
 		if err != nil {
 			return nil, err
 		}
-		if at.Host, err = l.relay(at.Host); err != nil {
+		if at.Host, err = relay(at.Host); err != nil {
 			return nil, err
 		}
 		*u = at.String()
@@ -43,7 +44,7 @@ func (l *life) through(m sitemap.Map, dir string) (*sitemap.Map, error) {
 			if ports[found[1]] != "" {
 				continue
 			}
-			to, err := l.relay("127.0.0.1:" + found[1])
+			to, err := relay("127.0.0.1:" + found[1])
 			if err != nil {
 				return nil, err
 			}

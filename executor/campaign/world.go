@@ -83,7 +83,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	defer cancel()
 	l := &life{site: w.site, trigger: t, end: cancel}
 	defer func() { w.late = errors.Join(w.late, l.bury()) }()
-	m, err := l.through(w.site.Map, dir)
+	m, err := Relayed(w.site.Map, dir, l.relay)
 	if err != nil {
 		return executor.Result{}, false, err
 	}

@@ -249,7 +249,7 @@ func (q *queueing) add(ctx context.Context, identity, path string, standard bool
 		return n, sentNot, err.Error()
 	}
 	q.a.Progress("LOVE gave no acknowledgement for %s; csu looks for the script in the EFD", path)
-	event, known, why := q.locate(ctx, identity, q.a.Systems.Clock.Now())
+	event, known, why := q.locate(ctx, identity)
 	switch {
 	case known == sentYes:
 		n.Event, n.Script = noteAdded, event.Index
@@ -275,11 +275,13 @@ func numbered(index int) string {
 }
 
 // locate looks for a script in the EFD by its identity, until it is there or
-// surely is not: the command was given at the latest at the time by, and what
-// the EFD has of the ScriptQueues reaches well beyond that.
-func (q *queueing) locate(ctx context.Context, identity string, by time.Time) (efd.ScriptEvent, sent, string) {
+// surely is not: what the EFD has of the ScriptQueues reaches well beyond now.
+// That the intent was recorded long ago does not do: who was to give the command
+// may have come to it late, with a machine that slept in between, but no later
+// than now.
+func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent, sent, string) {
 	client := q.a.Systems.EFD
-	enough := by.Add(client.Lag() + commandLimit)
+	enough := q.a.Systems.Clock.Now().Add(client.Lag() + commandLimit)
 	var event efd.ScriptEvent
 	var found bool
 	err := q.left.clock.Poll(ctx, scriptPause, 3*client.Lag()+3*commandLimit, func(ctx context.Context) (done bool, err error) {
@@ -410,9 +412,7 @@ func (q *queueing) look(ctx context.Context, n queueNote) (efd.ScriptEvent, sent
 		return event, sentYes, ""
 	}
 	if n.Event == noteAdd {
-		// Who was to send it may have come to it late, with a machine that slept in
-		// between, but has ended by now.
-		event, known, why := q.locate(ctx, n.Identity, q.a.Systems.Clock.Now())
+		event, known, why := q.locate(ctx, n.Identity)
 		if known == sentCommand {
 			known = sentUnknown
 		}
