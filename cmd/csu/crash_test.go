@@ -264,12 +264,12 @@ func (r *served) compare(t *testing.T) {
 	if out, err := csu(t, "rehearse", r.plan, "--consent", "all", "--dir", quiet).CombinedOutput(); err != nil {
 		t.Fatalf("undisturbed run: %v\n%s", err, out)
 	}
-	want, got := effects(t, filepath.Join(quiet, "record.jsonl")), effects(t, filepath.Join(r.dir, "record.jsonl"))
+	want, got := effects(t, filepath.Join(quiet, rehearsal.RecordFile)), effects(t, filepath.Join(r.dir, rehearsal.RecordFile))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the site's record is not that of an undisturbed run (- undisturbed, + here):\n%s", diff)
 	}
 	p := readPlan(t, r.plan)
-	record, err := rehearsal.ReadRecord(filepath.Join(r.dir, "record.jsonl"))
+	record, err := rehearsal.ReadRecord(filepath.Join(r.dir, rehearsal.RecordFile))
 	if err != nil {
 		t.Fatal(err)
 	}

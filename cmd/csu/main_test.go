@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
 // TestMain lets the scripts run csu from the test's own binary.
@@ -188,7 +190,7 @@ func serve(t *testing.T, planFile string, speed int, flags ...string) (dir strin
 			t.Errorf("the simulated site: %v\n%s", err, said.String())
 		}
 	})
-	if err := awaitFile(filepath.Join(dir, "site-map.json"), ""); err != nil {
+	if err := awaitFile(filepath.Join(dir, rehearsal.MapFile), ""); err != nil {
 		t.Fatalf("%v\n%s", err, said.String())
 	}
 	return dir

@@ -123,7 +123,7 @@ func (cmd *rehearseCommand) Run(c *console) error {
 		fmt.Fprintf(c.err, "The rehearsal's journal and the site's record are in %s\n", dir)
 		return err
 	}
-	if err := c.recorded(p, filepath.Join(dir, "record.jsonl"), time.Since(began), end); err != nil {
+	if err := c.recorded(p, filepath.Join(dir, rehearsal.RecordFile), time.Since(began), end); err != nil {
 		return err
 	}
 	if !keep {
@@ -158,7 +158,7 @@ func (cmd *rehearseCommand) fresh() error {
 // against carries the plan out against the site in the folder, and returns how that
 // ended.
 func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, err error) {
-	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, "site-map.json")}
+	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, rehearsal.MapFile)}
 	l, err := c.load(cmd.Plan, flags, false)
 	if err != nil {
 		return end, err
@@ -205,7 +205,7 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	}
 	if !cmd.Child {
 		fmt.Fprintf(c.out, "The simulated site of %s is up, %g times as fast as the real one. In another terminal:\n\n  csu exec %s --site-map %s\n\nIts record of effects: %s\nCtrl-C ends it.\n",
-			cmd.Plan, cmd.Speed, cmd.Plan, filepath.Join(dir, "site-map.json"), filepath.Join(dir, "record.jsonl"))
+			cmd.Plan, cmd.Speed, cmd.Plan, filepath.Join(dir, rehearsal.MapFile), filepath.Join(dir, rehearsal.RecordFile))
 	}
 	<-ctx.Done()
 	return site.Close()
@@ -238,7 +238,7 @@ const siteLimit = 2 * time.Minute
 
 // startChild starts the site and waits until its map is there.
 func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
-	mapFile := filepath.Join(dir, "site-map.json")
+	mapFile := filepath.Join(dir, rehearsal.MapFile)
 	if err := os.Remove(mapFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("start the simulated site: %w", err)
 	}

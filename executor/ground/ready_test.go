@@ -7,12 +7,10 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
+	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
@@ -71,14 +70,7 @@ cd "$HOME" && exec "$@"
 
 func writeTest(t testing.TB, name, text string) {
 	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	// A process that is forked while the file is open for writing keeps it open,
-	// and until that one becomes another program nobody can execute the file.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+	if err := rehearsal.WriteScript(name, text); err != nil {
 		t.Fatal(err)
 	}
 }

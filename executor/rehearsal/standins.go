@@ -168,7 +168,7 @@ func (h *host) build() error {
 	if err := h.newBoot(); err != nil {
 		return err
 	}
-	if err := writeScript(filepath.Join(h.root, "bin", "sudo"), sudoStandIn); err != nil {
+	if err := WriteScript(filepath.Join(h.root, "bin", "sudo"), sudoStandIn); err != nil {
 		return err
 	}
 	if h.bare() {
@@ -177,7 +177,7 @@ func (h *host) build() error {
 		}
 	}
 	if h.site.knows(hostDiskFull, h.row.Name) {
-		if err := writeScript(h.fullDisk(), fullDisk); err != nil {
+		if err := WriteScript(h.fullDisk(), fullDisk); err != nil {
 			return err
 		}
 	}
@@ -282,7 +282,7 @@ func (h *host) furnish(user, line string) error {
 		case name == "cd" && len(words) > 1:
 			err = os.MkdirAll(locate(c.in, words[1]), 0o755)
 		case name == "." && len(words) > 1:
-			err = writeScript(locate(c.in, words[1]), "")
+			err = WriteScript(locate(c.in, words[1]), "")
 		case slices.Contains(shellWords, name):
 		case strings.Contains(name, "/"):
 			err = h.put(locate(c.in, name))
@@ -308,10 +308,11 @@ func (h *host) put(name string) error {
 	if rel, err := filepath.Rel(h.root, name); err != nil || !filepath.IsLocal(rel) {
 		return fmt.Errorf("a command of the plan leads out of the host's folder: %q", name)
 	}
-	return writeScript(name, standIn)
+	return WriteScript(name, standIn)
 }
 
-func writeScript(name, text string) error {
+// WriteScript writes a script that can be executed at once.
+func WriteScript(name, text string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}

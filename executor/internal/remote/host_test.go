@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/ground"
+	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
 // host is a real server under the name azar03 in an ssh config of its own.
@@ -117,11 +118,7 @@ func lives(pid int, begun string) bool {
 
 func write(t *testing.T, name, text string) {
 	t.Helper()
-	// A process that is forked while the file is open for writing keeps it open,
-	// and until that one becomes another program nobody can execute the file.
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+	if err := rehearsal.WriteScript(name, text); err != nil {
 		t.Fatal(err)
 	}
 }
