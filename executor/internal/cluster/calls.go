@@ -10,6 +10,8 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
 const (
@@ -53,11 +55,15 @@ func (c *Cluster) Read(ctx context.Context, op string, call func(context.Context
 	}
 }
 
-// Write makes call once. Its error is a [*LostError] where it may have been
-// carried out all the same; any other error means that it was not.
+// Write makes call once, if the gate in ctx lets it pass. Its error is a
+// [*LostError] where it may have been carried out all the same; any other error
+// means that it was not.
 func (c *Cluster) Write(ctx context.Context, op string, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: not begun: %w", op, err)
+	}
+	if err := gate.Pass(ctx); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
 	}
 	err := limited(ctx, call)
 	if err == nil {

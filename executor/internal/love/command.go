@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
 // Where an added script goes in its queue (SAL's Location).
@@ -88,6 +90,13 @@ func (c *Client) command(ctx context.Context, operation string, queue int, name 
 		return "", fmt.Errorf("%s: a ScriptQueue has a SAL index of 1 or more", operation)
 	}
 	body := map[string]any{"csc": "ScriptQueue", "salindex": queue, "cmd": name, "params": params}
+	if _, err := c.authorize(ctx, operation, ""); err != nil {
+		return "", err
+	}
+	// Logging in may have taken long: the gate comes after it.
+	if err := gate.Pass(ctx); err != nil {
+		return "", fmt.Errorf("%s: %w", operation, err)
+	}
 	r, err := c.authorized(ctx, operation, http.MethodPost, "cmd/", body, commandLimit)
 	if err != nil {
 		return "", err

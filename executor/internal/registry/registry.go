@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
 const (
@@ -117,6 +118,9 @@ func (r *Registry) SetLevel(ctx context.Context, level string) error {
 			err = lost.Err // only a question was lost: the level is not in doubt
 		}
 		return fmt.Errorf("%s: not begun: %w", op, err)
+	}
+	if err := gate.Pass(ctx); err != nil {
+		return fmt.Errorf("%s: %w", op, err)
 	}
 	body, err := r.curl(ctx, "-X", "PUT", "-H", "Content-Type: "+contentType, "-H", "Accept: "+contentType, "-d", string(request), address+"/config")
 	if err != nil {

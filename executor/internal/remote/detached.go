@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
 // The scripts that keep a detached command; see the package comment.
@@ -68,7 +69,7 @@ func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 		return err
 	}
 	fail := func(err error) error { return fmt.Errorf("start %q on %s: %w", name, t, err) }
-	out, err := p.run(ctx, t, assign("name", name)+assign("script", script)+assign("run", aliveScript+runScript)+startScript)
+	out, err := p.run(ctx, t, assign("name", name)+assign("script", script)+assign("run", aliveScript+runScript)+startScript, gate.Pass)
 	var exit *ExitError
 	if errors.As(err, &exit) {
 		// start.sh ends with 0; something has ended it.
@@ -113,7 +114,7 @@ func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, 
 	var s Status
 	var starting bool
 	look := func(fence string) (err error) {
-		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+first+aliveScript+lookScript)
+		out, err := p.run(ctx, t, assign("name", name)+assign("fence", fence)+first+aliveScript+lookScript, nil)
 		if err == nil {
 			s, starting, err = parseStatus(out)
 		}

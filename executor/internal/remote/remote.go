@@ -153,7 +153,7 @@ func (p *Pool) Close() error {
 // script was run: [*ConfigError], [*UnreachableError], [*HostKeyError],
 // [*AuthError], [*SudoError].
 func (p *Pool) Run(ctx context.Context, t Target, script string) (string, error) {
-	out, err := p.run(ctx, t, script)
+	out, err := p.run(ctx, t, script, nil)
 	if err != nil {
 		return "", fmt.Errorf("run on %s: %w", t, err)
 	}
@@ -162,7 +162,7 @@ func (p *Pool) Run(ctx context.Context, t Target, script string) (string, error)
 
 // BootID returns the id that the kernel of the host drew when it booted.
 func (p *Pool) BootID(ctx context.Context, t Target) (string, error) {
-	out, err := p.run(ctx, t, "cat /proc/sys/kernel/random/boot_id")
+	out, err := p.run(ctx, t, "cat /proc/sys/kernel/random/boot_id", nil)
 	if err != nil {
 		return "", fmt.Errorf("read the boot id of %s: %w", t, err)
 	}
@@ -173,8 +173,9 @@ func (p *Pool) BootID(ctx context.Context, t Target) (string, error) {
 	return id, nil
 }
 
-// run carries a script to its target and brings its output back.
-func (p *Pool) run(ctx context.Context, t Target, script string) (string, error) {
+// run carries a script to its target and brings its output back. pass, where it
+// is not nil, is called when the session is open and may still refuse.
+func (p *Pool) run(ctx context.Context, t Target, script string, pass func(context.Context) error) (string, error) {
 	if err := t.check(); err != nil {
 		return "", err
 	}
@@ -187,6 +188,11 @@ func (p *Pool) run(ctx context.Context, t Target, script string) (string, error)
 		return "", err
 	}
 	defer session.end()
+	if pass != nil {
+		if err := pass(ctx); err != nil {
+			return "", err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	mark := newMark()

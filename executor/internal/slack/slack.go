@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/gate"
 	"github.com/slack-go/slack"
 )
 
@@ -112,7 +113,7 @@ func isHTTP(s string) bool {
 func (c *Client) Check(ctx context.Context) error {
 	switch {
 	case c.api != nil:
-		return c.try(ctx, func(ctx context.Context) error {
+		return c.try(ctx, nil, func(ctx context.Context) error {
 			_, err := c.api.AuthTestContext(ctx)
 			return err
 		})
@@ -128,7 +129,7 @@ func (c *Client) Check(ctx context.Context) error {
 func (c *Client) Post(ctx context.Context, channel, text string) error {
 	switch {
 	case c.api != nil:
-		return c.try(ctx, func(ctx context.Context) error {
+		return c.try(ctx, gate.Pass, func(ctx context.Context) error {
 			// Not escaped: the text may have Slack's own markup.
 			_, timestamp, err := c.api.PostMessageContext(ctx, channel, slack.MsgOptionText(text, false))
 			if err == nil && timestamp == "" {
@@ -137,7 +138,7 @@ func (c *Client) Post(ctx context.Context, channel, text string) error {
 			return err
 		})
 	case c.webhook != "":
-		return c.try(ctx, func(ctx context.Context) error {
+		return c.try(ctx, gate.Pass, func(ctx context.Context) error {
 			return slack.PostWebhookCustomHTTPContext(ctx, c.webhook, c.hc, &slack.WebhookMessage{Text: text})
 		})
 	}
@@ -145,13 +146,18 @@ func (c *Client) Post(ctx context.Context, channel, text string) error {
 }
 
 // try makes a call, and makes it again as often as Slack says that it was too
-// early.
-func (c *Client) try(ctx context.Context, call func(context.Context) error) error {
+// early. pass, where it is not nil, may refuse each time.
+func (c *Client) try(ctx context.Context, pass, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return &RefusedError{Reason: "stopped before it was sent", Err: err}
 	}
 	var waited time.Duration
 	for {
+		if pass != nil {
+			if err := pass(ctx); err != nil {
+				return &RefusedError{Reason: "stopped before it was sent", Err: err}
+			}
+		}
 		err := c.once(ctx, call)
 		pause, limited := rateLimit(err)
 		if !limited {
