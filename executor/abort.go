@@ -44,7 +44,7 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 		kept.End, kept.Text = Interrupted, "Interrupted: nothing was given up, and "+changed+"."
 		return kept, nil
 	case err != nil:
-		return Result{}, err
+		return Result{}, r.shut(err)
 	}
 	return r.finish(r.drive())
 }
@@ -72,7 +72,7 @@ func (r *run) agree() error {
 	case a.Choice != operator.Abort:
 		return errKept
 	}
-	r.agreed = answerTo(q, a)
+	r.given = append(r.given, answerTo(q, a))
 	return nil
 }
 

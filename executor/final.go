@@ -30,17 +30,21 @@ func (r *run) end() {
 	if r.ctx.Err() != nil || r.broken() {
 		return
 	}
-	r.giveBack()
 	last := journal.Record{Event: journal.Complete}
 	if aborting {
 		last.Event = journal.Aborted
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	last.Text = r.state.DownText()
-	if _, err := r.recordLocked(last); err == nil {
+	_, err := r.recordLocked(last)
+	if err == nil {
 		// An interrupt that comes now comes too late.
 		r.halt = nil
+	}
+	r.mu.Unlock()
+	if err == nil {
+		r.endRenewal()
+		r.unreleased = r.release()
 	}
 }
 

@@ -30,7 +30,9 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/gate"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -60,9 +62,18 @@ type Options struct {
 	// Stop, when it is closed, has the run start nothing more, let finish what
 	// runs, and end resumable. The end of the context leaves at once.
 	Stop <-chan struct{}
-	// Lease tells other machines that the run is under way; nil where there is
-	// no cluster to hold one.
-	Lease Lease
+	// Ledger says in the site's cluster which run may go on; nil where the plan
+	// talks to no cluster.
+	Ledger ledger.Store
+	// Timing is that of the ledger; the zero value is [ledger.Real].
+	Timing ledger.Timing
+	// Takeover has [Run] continue from the ledger's copy of the journal a run that
+	// was begun elsewhere; nil for any other run.
+	Takeover *Takeover
+	// CarriedOut looks for the end of a run of this plan in what is kept of past
+	// runs, and names it; "" where there is none. It is asked before a run begins.
+	// nil, or [ErrNoHistory], means that nobody can tell.
+	CarriedOut func() (string, error)
 	// Preflight looks, before the consent of each stage, whether what the stage
 	// uses is there. It changes nothing; its error ends the run, resumable.
 	Preflight func(ctx context.Context, stage *plan.Stage, s *State) error
@@ -84,6 +95,7 @@ const (
 	Halted      End = "stopped"       // the operator stopped, or something failed for good; to be resumed
 	Interrupted End = "interrupted"   // by Stop or by the context; to be resumed
 	Kept        End = "not given up"  // the operator did not want an abort after all; to be resumed
+	HandedOver  End = "handed over"   // to somebody else, who takes it over
 	NotRun      End = ""              // refused, or the journal failed; see the error
 )
 
@@ -95,6 +107,9 @@ type Result struct {
 	State *State
 	Down  []string     // CSCs that the run took down and has not seen back; see [State.Down]
 	Owed  []*StepState // final steps that still have to run
+	// Unreleased is why the site's ledger does not have the finished run yet; nil
+	// where it has, or there is none. Until then the run can be resumed for that.
+	Unreleased error
 }
 
 // Run carries the plan out, from where its journal stands.
@@ -114,7 +129,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	go r.watch()
 	if err := r.open(); err != nil {
-		return Result{}, err
+		return Result{}, r.shut(err)
 	}
 	return r.finish(r.drive())
 }
@@ -127,10 +142,19 @@ type run struct {
 	asking  chan struct{} // holds a token while a question is put
 	changed chan struct{} // wakes the scheduler
 	stages  map[string]*plan.Stage
-	leased  bool
-	giveUp  bool            // this is csu abort
-	agreed  *journal.Answer // to the giving up; nil where it was not asked
-	torn    string          // what became of the journal's last line, which was cut off; "" where it was not
+	giveUp  bool              // this is csu abort
+	given   []*journal.Answer // before there was a journal to record them in
+	torn    string            // what became of the journal's last line, which was cut off; "" where it was not
+	host    string            // this machine's name
+	process string            // random, of this executor
+	keeper  *ledger.Keeper    // of the site's ledger; nil where there is none
+	alone   bool              // the operator has confirmed that this is the plan's only run
+	doubted bool              // another csu may have gone on without the cluster
+	handed  string            // that the run was handed over without a csu at work
+	settle  time.Duration     // until what another csu has sent has come to its end
+	renewal sync.WaitGroup
+	unrenew context.CancelFunc
+	unreleased error // why the site was not given back at the run's end
 
 	mu      sync.Mutex // guards what follows
 	journal *journal.Journal
@@ -143,6 +167,7 @@ type run struct {
 	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
 	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
+	ungated   int             // the outage of the cluster in which the run goes on without the ledger; 0 for none
 }
 
 // halt is why nothing is started any more.
@@ -150,6 +175,7 @@ type halt struct {
 	end  End
 	text string
 	err  error
+	to   string // whom the run is handed over to
 }
 
 func newRun(ctx context.Context, o Options) (*run, error) {
@@ -165,7 +191,15 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 			return nil, &InputError{Reason: "run: there are no systems to talk to"}
 		}
 	}
+	if o.Timing.Now == nil {
+		o.Timing = ledger.Real()
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, fmt.Errorf("read this machine's name: %w", err)
+	}
 	r := &run{
+		host: host, process: rand.Text(), unrenew: func() {},
 		o: o, asking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		state: NewState(o.Plan), stages: map[string]*plan.Stage{}, failing: map[string]bool{}, permitted: map[string]bool{},
 	}
@@ -182,7 +216,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 			Hint:   "its stages are " + strings.Join(ids, ", "),
 		}
 	}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	r.ctx, r.cancel = context.WithCancelCause(gate.With(ctx, r.pass))
 	r.questions, r.hush = context.WithCancel(r.ctx)
 	return r, nil
 }
@@ -195,15 +229,22 @@ func (r *run) guard() error {
 	return Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
 }
 
-// open creates the journal, or opens the one that is there.
+// open creates the journal, or opens the one that is there, and claims the site's
+// ledger for this process. Where it refuses, nothing was written.
 func (r *run) open() error {
+	seen, err := r.look()
+	if err != nil {
+		return err
+	}
+	if r.o.Takeover != nil {
+		if err := r.takeOver(seen); err != nil {
+			return err
+		}
+	}
 	j, torn, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
-		if r.o.Resume {
-			return refuse("start the run without --resume", "there is no run to take up: the journal %q does not exist or has no record", r.o.Journal)
-		}
-		return r.begin()
+		return r.openNew(seen)
 	case err != nil:
 		return classify(err)
 	}
@@ -213,7 +254,13 @@ func (r *run) open() error {
 		r.tell(operator.Notice, "", "", "%s", r.torn)
 	}
 	if err := r.resumable(); err != nil {
-		return errors.Join(err, j.Close())
+		return err
+	}
+	if r.state.Ended != "" {
+		return nil // it is only to be released
+	}
+	if err := r.mayGoOn(seen); err != nil {
+		return err
 	}
 	if r.giveUp && r.o.Confirm {
 		if err := r.agree(); err != nil {
@@ -221,14 +268,101 @@ func (r *run) open() error {
 		}
 	}
 	if err := r.record(r.again()); err != nil {
-		return errors.Join(err, j.Close())
+		return err
 	}
-	return nil
+	return r.keepLedger(seen)
+}
+
+// openNew begins a run that has no journal here.
+func (r *run) openNew(seen *sighting) error {
+	err := r.admitted(seen)
+	if r.o.Resume {
+		refused := refuse("start the run without --resume", "there is no run to take up: the journal %q does not exist or has no record", r.o.Journal)
+		var elsewhere *ledger.ElsewhereError
+		if errors.As(err, &elsewhere) {
+			refused.Reason, refused.Err, refused.Hint = fmt.Sprintf("the journal %q does not exist or has no record", r.o.Journal), err, hintOf(err)
+		}
+		return refused
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.neverRun(seen); err != nil {
+		return err
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	return r.keepLedger(seen)
+}
+
+// neverRun refuses a plan whose run is over according to what is kept of past
+// runs. Where neither that nor the ledger can tell, the operator is asked.
+func (r *run) neverRun(seen *sighting) error {
+	found, err := "", error(ErrNoHistory)
+	if r.o.CarriedOut != nil {
+		found, err = r.o.CarriedOut()
+	}
+	switch {
+	case err == nil && found != "":
+		return refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan was carried out: %s", found)
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrNoHistory):
+		return err
+	case seen == nil && r.o.SiteMap != "", seen != nil && seen.away == nil:
+		return nil
+	}
+	why := "neither a cluster nor the repository can tell"
+	if seen != nil {
+		why += ": " + seen.away.Error()
+	}
+	return r.confirmAlone(why)
+}
+
+// ErrNoHistory says that there is nothing from which past runs could be told.
+var ErrNoHistory = errors.New("past runs are not kept here")
+
+// mayGoOn refuses a run that another process carries on, or has carried on from
+// another copy of the journal.
+func (r *run) mayGoOn(seen *sighting) error {
+	if err := r.admitted(seen); err != nil {
+		return err
+	}
+	if seen == nil || seen.away != nil {
+		return nil
+	}
+	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.giveUp {
+		return refuse(fmt.Sprintf("%q continues it with csu takeover; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
+	}
+	if r.o.Takeover != nil {
+		return nil // it was found out already
+	}
+	if err := r.unheld(seen, false); err != nil {
+		return err
+	}
+	if err := r.admitted(seen); err != nil { // the other process may have written while it was watched
+		return err
+	}
+	return r.succeed(seen)
+}
+
+// shut closes the journal of a run that does not go on.
+func (r *run) shut(err error) error {
+	r.endRenewal()
+	if r.journal == nil {
+		return err
+	}
+	return errors.Join(err, r.journal.Close())
 }
 
 // again is the record with which a run is taken up.
 func (r *run) again() journal.Record {
-	return journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID), Text: r.torn}
+	text := r.torn
+	if t := r.o.Takeover; t != nil {
+		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.Name, t.Reason, text))
+	}
+	return journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID), Text: text}
 }
 
 // classify finds the errors of ours within those that name the journal's line.
@@ -244,6 +378,8 @@ func (r *run) resumable() error {
 	s := r.state
 	rehearsed := s.Run.SiteMap != ""
 	switch {
+	case s.Ended != "" && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
+		return nil
 	case s.Ended == Completed:
 		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
 	case s.Ended == GivenUp:
@@ -286,16 +422,20 @@ func (r *run) me(id string) *journal.Run {
 	return &journal.Run{
 		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
 		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
+		Host: r.host, Process: r.process,
 	}
 }
 
 // drive goes through the stages and the final steps. What stops it on its way is
 // in r.halt when it returns.
 func (r *run) drive() error {
-	if err := r.acquire(); err != nil {
+	if r.state.Ended != "" {
+		return r.releaseLater()
+	}
+	if err := r.startUp(); err != nil {
 		return err
 	}
-	if r.o.Systems != nil && usesCluster(r.o.Plan) {
+	if r.o.Systems != nil && UsesCluster(r.o.Plan) {
 		if err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
 			return err
 		}
@@ -308,8 +448,9 @@ func (r *run) drive() error {
 		r.tell(operator.Notice, "", "", "%s", text)
 	}
 	repeated := r.aborting()
-	if r.agreed != nil { // the reason comes first: it alone has the run given up, should csu end behind it
-		if err := r.record(journal.Record{Event: journal.Answered, Answer: r.agreed}); err != nil {
+	// The reason comes first: it alone has the run given up, should csu end behind it.
+	for _, a := range r.given {
+		if err := r.record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
 			return err
 		}
 	}
@@ -331,6 +472,53 @@ func (r *run) drive() error {
 	}
 	r.end()
 	return nil
+}
+
+// startUp brings the run to where its first stage may begin: the site's ledger is
+// this process's, or the operator goes on without it, and what the run may delete
+// is written down.
+func (r *run) startUp() error {
+	if r.keeper == nil {
+		return r.inventory()
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.unrenew = cancel
+	r.renewal.Go(func() { r.keeper.Renew(ctx) })
+	if err := r.keep(r.ctx, r.journal.Head().Seq); err != nil {
+		return r.notKept(err)
+	}
+	if epoch := r.keeper.Epoch(); epoch > 0 {
+		text := fmt.Sprintf("the site's ledger is this run's, epoch %d", epoch)
+		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+			return err
+		}
+	}
+	if r.settle > 0 {
+		r.tell(operator.Notice, "", "", "csu waits %s for the requests of the other csu to end", r.settle)
+		if err := r.o.Timing.Sleep(r.ctx, r.settle); err != nil {
+			return nil // interrupted; drive sees that
+		}
+	}
+	if r.doubted {
+		if err := r.suspect(); err != nil {
+			return err
+		}
+	}
+	return r.inventory()
+}
+
+// notKept is the error of a run that cannot start since its ledger is not kept.
+func (r *run) notKept(err error) error {
+	if r.ctx.Err() != nil || r.halted() {
+		return nil // drive sees that
+	}
+	return &RefusedError{Err: err, Hint: "check that the cluster is reachable, then run the command again"}
+}
+
+// endRenewal has the ledger written no more but by what follows.
+func (r *run) endRenewal() {
+	r.unrenew()
+	r.renewal.Wait()
 }
 
 // watch ends the run when it is asked to.
@@ -421,6 +609,50 @@ func (r *run) recordLocked(rec journal.Record) (*journal.Record, error) {
 
 // finish writes how the executor ended and closes the journal.
 func (r *run) finish(err error) (Result, error) {
+	r.endRenewal()
+	res, err := r.concluded(err)
+	res.Unreleased = r.unreleased
+	if keeping := r.lastWord(res); keeping != nil {
+		r.tell(operator.Notice, "", "", "the site's ledger does not have the last records of this run: %v", keeping)
+	}
+	err = errors.Join(err, r.rescue())
+	if closing := r.journal.Close(); closing != nil {
+		err = errors.Join(err, closing)
+	}
+	return res, err
+}
+
+// lastWord is the last write to the ledger of a run that can be resumed.
+func (r *run) lastWord(res Result) error {
+	if r.keeper == nil || r.state.Ended != "" {
+		return nil
+	}
+	ctx := context.WithoutCancel(r.ctx)
+	switch {
+	case !r.state.Begun():
+		return r.keeper.Forget(ctx) // so that nobody need be kept away
+	case r.ctx.Err() != nil: // what was under way may still come to its end
+		return r.keeper.Pass(ctx)
+	}
+	return r.keeper.Stop(ctx, r.halt.to)
+}
+
+// rescue writes a journal that was lost under the run to a file again.
+func (r *run) rescue() error {
+	var lost *journal.LostFileError
+	if r.halt == nil || !errors.As(r.halt.err, &lost) {
+		return nil
+	}
+	name, err := r.journal.Save()
+	if err != nil {
+		return fmt.Errorf("write the journal anew: %w", err)
+	}
+	r.tell(operator.Notice, "", "", "the journal was written anew from memory, as %q; nothing of it is lost", name)
+	return nil
+}
+
+// concluded writes down how the executor ended.
+func (r *run) concluded(err error) (Result, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	res := Result{RunID: r.state.Run.ID, State: r.state}
@@ -448,13 +680,7 @@ func (r *run) finish(err error) (Result, error) {
 	if r.state.Ended != "" {
 		res.End = r.state.Ended
 	}
-	if r.leased && !r.state.Begun() {
-		r.giveBack() // nothing was begun, so that nobody need be kept away
-	}
 	res.Down, res.Owed = r.state.Down(), r.state.Owed()
-	if closing := r.journal.Close(); closing != nil {
-		err = errors.Join(err, closing)
-	}
 	return res, err
 }
 

@@ -24,6 +24,9 @@ func (r *run) stage(s *StageState) {
 	}
 	id := s.Stage.ID
 	if !s.Begun {
+		if err := r.inventory(); err != nil {
+			return
+		}
 		if !r.consented(s) {
 			return
 		}

@@ -95,6 +95,10 @@ type StepState struct {
 	Reason    string    // of a skip
 	Confirmed string    // what a probe saw of a step done by hand
 
+	// Suspected says that the last attempt is one that another csu may have made
+	// while the cluster was away: this journal has no started record of it.
+	Suspected bool
+
 	// touched: an attempt has had an effect, or may have had a part of one;
 	// earlier is the same of the attempts before the last.
 	touched, earlier bool
@@ -126,6 +130,11 @@ type State struct {
 	Aborting bool
 	// Ended is Complete or Aborted, or "" for a run that is open.
 	Ended End
+	// Released says that the site's ledger has the finished run.
+	Released bool
+	// Inventory are the Jobs that the run's deletions may take, by step; nil where
+	// they were not recorded.
+	Inventory map[string]json.RawMessage
 	// Halt is the text of the last stopped record, "" if the run went on since.
 	Halt string
 
@@ -229,7 +238,7 @@ func (s *State) needed(final *plan.Step) bool {
 // check tells whether a record can follow. It guards the writing of a journal as
 // well as the reading.
 func (s *State) check(r *journal.Record) error {
-	if s.Ended != "" {
+	if s.Ended != "" && (r.Event != journal.Released || s.Released) {
 		return fmt.Errorf("record %q stands behind the end of the run", r.Event)
 	}
 	if (s.Records == 0) != (r.Event == journal.RunBegun) {
@@ -254,7 +263,15 @@ func (s *State) check(r *journal.Record) error {
 		if st != nil {
 			return st.checkAnswer(r)
 		}
-	case journal.NotBegun, journal.Started, journal.Noted, journal.Outcome, journal.Doubtful, journal.Confirmed, journal.NotNeeded, journal.Left:
+	case journal.Released:
+		if s.Ended == "" {
+			return fmt.Errorf("record %q: the run is not over", r.Event)
+		}
+	case journal.Inventoried:
+		if err := json.Unmarshal(r.Evidence, &map[string]json.RawMessage{}); err != nil {
+			return fmt.Errorf("record %q: %w", r.Event, err)
+		}
+	case journal.NotBegun, journal.Started, journal.Suspected, journal.Noted, journal.Outcome, journal.Doubtful, journal.Confirmed, journal.NotNeeded, journal.Left:
 		if st == nil {
 			return fmt.Errorf("record %q names no step", r.Event)
 		}
@@ -271,6 +288,8 @@ func (st *StepState) check(r *journal.Record) error {
 		fits = (st.Phase == Pending || st.Phase == NotDone || st.Phase == Failed) && r.Attempt == st.Attempt+1
 	case journal.NotBegun:
 		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
+	case journal.Suspected: // once, and then of later attempts of the same csu
+		fits = !st.Phase.Finished() && (!st.Phase.Open() || st.Suspected) && r.Attempt > st.Attempt
 	case journal.Noted, journal.Outcome, journal.Doubtful:
 		fits = st.Phase.Open() && r.Attempt == st.Attempt
 	case journal.Confirmed:
@@ -326,6 +345,12 @@ func (s *State) apply(r *journal.Record) {
 		s.Aborting = true
 	case journal.Stopped:
 		s.Halt = r.Text
+	case journal.Released:
+		s.Released = true
+	case journal.Inventoried:
+		if err := json.Unmarshal(r.Evidence, &s.Inventory); err != nil {
+			s.Inventory = nil // check has looked
+		}
 	case journal.Complete:
 		s.Ended = Completed
 	case journal.Aborted:
@@ -391,10 +416,13 @@ func (st *StepState) apply(r *journal.Record) {
 			st.enter(Reported, r)
 		}
 	case journal.Started:
-		st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
-		st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
-		st.earlier, st.touched = st.touched, true
+		st.begin(r)
+		st.Suspected = false
 		st.enter(Started, r)
+	case journal.Suspected:
+		st.begin(r)
+		st.Suspected, st.Text = true, r.Text
+		st.enter(InDoubt, r)
 	case journal.Noted:
 		st.Notes = append(st.Notes, r.Evidence)
 	case journal.Outcome, journal.Doubtful:
@@ -412,6 +440,16 @@ func (st *StepState) apply(r *journal.Record) {
 	case journal.Left:
 		st.enter(LeftInDoubt, r)
 	}
+}
+
+// begin takes in the last attempt.
+func (st *StepState) begin(r *journal.Record) {
+	if !st.Suspected || !st.Phase.Open() { // else the attempt before was none
+		st.earlier = st.touched
+	}
+	st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
+	st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
+	st.touched = true
 }
 
 // conclude takes in what an attempt came to.

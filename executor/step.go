@@ -38,12 +38,16 @@ func (r *run) tellStep(kind operator.EventKind, step *plan.Step, format string, 
 	r.tell(kind, stageOf(step), step.ID, format, args...)
 }
 
+// identity is by what an attempt is found again wherever it has its effects.
+func (r *run) identity(step *plan.Step, attempt int) string {
+	return fmt.Sprintf("csu-%s/%s/%d", r.state.Run.ID, step.ID, attempt)
+}
+
 // newAttempt makes what a performer is given for the step's attempt n.
 func (r *run) newAttempt(step *plan.Step, n int) *action.Attempt {
 	a := &action.Attempt{
 		Plan: r.o.Plan, Step: step, Systems: r.o.Systems, Operator: r.o.Name,
-		Identity: fmt.Sprintf("csu-%s/%s/%d", r.state.Run.ID, step.ID, n),
-		Limit:    time.Duration(step.Timeout),
+		Identity: r.identity(step, n), Limit: time.Duration(step.Timeout), Inventory: r.state.Inventory[step.ID],
 	}
 	var mu sync.Mutex
 	a.Note = func(v any) error {
@@ -51,7 +55,11 @@ func (r *run) newAttempt(step *plan.Step, n int) *action.Attempt {
 		if err != nil {
 			return fmt.Errorf("note of step %q: %w", step.ID, err)
 		}
-		if err := r.record(journal.Record{Event: journal.Noted, Stage: stageOf(step), Step: step.ID, Attempt: n, Evidence: raw}); err != nil {
+		noted, err := r.recorded(journal.Record{Event: journal.Noted, Stage: stageOf(step), Step: step.ID, Attempt: n, Evidence: raw})
+		if err != nil {
+			return err
+		}
+		if err := r.keep(r.ctx, noted.Seq); err != nil {
 			return err
 		}
 		mu.Lock()
@@ -77,6 +85,9 @@ func (r *run) lastAttempt(step *plan.Step) (a *action.Attempt, n int) {
 	r.mu.Unlock()
 	a = r.newAttempt(step, st.Attempt)
 	a.Identity, a.Started, a.Evidence, a.Notes = st.Identity, st.Began, st.Evidence, slices.Clone(st.Notes)
+	if st.Suspected && len(a.Evidence) == 0 {
+		a.Evidence = a.Inventory // of a deletion: what it would have taken
+	}
 	return a, st.Attempt
 }
 
@@ -107,11 +118,16 @@ func (r *run) try(step *plan.Step) {
 		r.notBegun(step, n, err)
 		return
 	}
-	if !r.started(a, n) {
+	seq, ok := r.started(a, n)
+	if !ok {
+		return
+	}
+	w := work{a: a, do: do, number: n, known: func() {}}
+	if err := r.keep(r.ctx, seq); err != nil {
+		r.conclude(w, action.Found(action.NotDone, "nothing was sent: %v", err), viaPerform)
 		return
 	}
 	r.tellStep(operator.StepStarted, step, "%s", nth(n))
-	w := work{a: a, do: do, number: n, known: func() {}}
 	r.conclude(w, do.Perform(r.ctx, a), viaPerform)
 }
 
@@ -122,23 +138,24 @@ func nth(attempt int) string {
 	return fmt.Sprintf("attempt %d", attempt)
 }
 
-// started records that an attempt is about to touch something; false if that is
-// not wanted any more. The decision and the record are one.
-func (r *run) started(a *action.Attempt, n int) bool {
+// started records that an attempt is about to touch something, and returns the
+// record's number; false if that is not wanted any more. The decision and the
+// record are one.
+func (r *run) started(a *action.Attempt, n int) (seq int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	step := a.Step
 	if !r.mayStartLocked(step) {
-		return false
+		return 0, false
 	}
 	rec, err := r.recordLocked(journal.Record{
 		Event: journal.Started, Stage: stageOf(step), Step: step.ID, Attempt: n, Identity: a.Identity, Evidence: a.Evidence,
 	})
 	if err != nil {
-		return false
+		return 0, false
 	}
 	a.Started = rec.Time
-	return true
+	return rec.Seq, true
 }
 
 func (r *run) mayStartLocked(step *plan.Step) bool {
@@ -272,10 +289,10 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 func (r *run) doubtful(w work, f action.Finding, via string) bool {
 	step := w.a.Step
 	kind := step.Action.Kind()
-	goesOn := reports(step) && (kind == plan.KindAnnounce || kind == plan.KindAwaitState && via != viaProbe)
 	r.mu.Lock()
-	before := r.state.Steps[step.ID].Text
+	before, suspected := r.state.Steps[step.ID].Text, r.state.Steps[step.ID].Suspected
 	r.mu.Unlock()
+	goesOn := reports(step) && (kind == plan.KindAnnounce && !suspected || kind == plan.KindAwaitState && via != viaProbe)
 	err := r.record(journal.Record{
 		Event: journal.Doubtful, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
 		Verdict: string(f.Verdict), Via: via, Text: f.Text, Reported: goesOn,
@@ -306,8 +323,16 @@ func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
 	defer known()
 	a, n := r.lastAttempt(step)
 	w := work{a: a, do: r.o.Performer(step.Action.Doer), number: n, takenUp: true, known: known}
-	r.tellStep(operator.Notice, step, "the run ended before the outcome of attempt %d was recorded; csu looks what became of it", n)
+	why := fmt.Sprintf("the run ended before the outcome of attempt %d was recorded", n)
+	if r.suspected(step) {
+		why = fmt.Sprintf("another csu may have begun attempt %d", n)
+	}
+	r.tellStep(operator.Notice, step, "%s; csu looks what became of it", why)
 	f, via := w.do.Probe(r.ctx, a), viaProbe
+	if r.suspected(step) {
+		w, f = r.laterAttempts(w, f)
+		a = w.a
+	}
 	if f.Verdict == action.Running && r.ctx.Err() == nil {
 		known()
 		r.tellStep(operator.StepStarted, step, "it goes on: %s", f.Text)
@@ -317,6 +342,38 @@ func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
 		r.tellStep(operator.Notice, step, "it is started again for what is left: %s", f.Text)
 	}
 	return fresh
+}
+
+func (r *run) suspected(step *plan.Step) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state.Steps[step.ID].Suspected
+}
+
+// mostLater is how many attempts of another csu are looked for.
+const mostLater = 20
+
+// laterAttempts looks for the last attempt that another csu has made of a step,
+// from the first one that it may have made. It returns that one and what became of
+// it.
+func (r *run) laterAttempts(w work, f action.Finding) (work, action.Finding) {
+	for n := w.number + 1; (f.Verdict == action.Failed || f.Verdict == action.CutShort) && n <= w.number+mostLater; n++ {
+		next := r.newAttempt(w.a.Step, n)
+		next.Started, next.Evidence = w.a.Started, w.a.Evidence
+		found := w.do.Probe(r.ctx, next)
+		if r.ctx.Err() != nil || found.Verdict == action.NotDone {
+			break
+		}
+		rec := journal.Record{
+			Event: journal.Suspected, Stage: stageOf(w.a.Step), Step: w.a.Step.ID, Attempt: n, Identity: next.Identity,
+			Evidence: w.a.Evidence, Text: "another csu has made this attempt",
+		}
+		if r.record(rec) != nil {
+			break
+		}
+		w.a, w.number, f = next, n, found
+	}
+	return w, f
 }
 
 // confirm looks whether what a person has done is seen, where looking can tell.

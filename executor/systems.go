@@ -78,7 +78,8 @@ func usesOf(p *plan.Plan) uses {
 	return u
 }
 
-func usesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
+// UsesCluster reports whether the plan talks to a cluster, and so has a ledger.
+func UsesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 
 // Systems are the clients of everything that a run talks to.
 type Systems = action.Systems
@@ -201,7 +202,7 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 // rehearsal's context bears the same name, and its API server is on the loopback
 // interface.
 func Guard(p *plan.Plan, s *action.Systems, rehearsed bool) error {
-	if !usesCluster(p) {
+	if !UsesCluster(p) {
 		return nil
 	}
 	if s.Cluster == nil {

@@ -5,45 +5,168 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
-	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 )
 
-// Holder is who holds a site's Lease.
-type Holder = cluster.Holder
-
-// Unlock removes the Lease of the plan's site that a run has left behind, and
-// returns who held it; nil where there was none. Where the run's journal is at
-// hand, the removal and its reason are recorded there first. A Lease whose run
-// has an executor at work on that journal is refused.
-func Unlock(ctx context.Context, o Options, reason string) (holder *Holder, err error) {
-	if err := Guard(o.Plan, o.Systems, o.SiteMap != ""); err != nil {
+// Unlock takes the site from the run that has it, and returns who that was; nil
+// where no run had it. A run that somebody is at work on is refused. Where the
+// run's journal is at hand, the reason is recorded there first.
+func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, error) {
+	r, seen, err := commanding(ctx, o)
+	if err != nil {
 		return nil, err
 	}
-	if o.Systems.Cluster == nil {
-		return nil, &InputError{Reason: "unlock: the plan talks to no cluster, so that there is no Lease of it"}
+	defer r.cancel(nil)
+	holder := seen.ledger.Holder
+	if holder == nil {
+		return nil, nil
 	}
-	namespace, name := o.Plan.Targets.ArgoCD.Namespace, o.Plan.LeaseName()
-	holder, err = o.Systems.Cluster.LeaseHolder(ctx, namespace, name)
-	if err != nil || holder == nil {
-		return nil, err
+	if err := r.openOwn(); err != nil {
+		return holder, r.shut(err)
 	}
-	state := NewState(o.Plan)
-	j, _, err := journal.Open(o.FS, o.Journal, state.fold(o.Digest))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
-		// Its journal is in another clone, or lost: that is what unlock is for.
-	case err != nil:
-		return holder, classify(err)
-	default:
-		defer func() { err = errors.Join(err, j.Close()) }()
-		if state.Run.ID == holder.RunID && state.Ended == "" {
-			text := fmt.Sprintf("%s removes the site's Lease: %s", o.Name, reason)
-			if _, err := j.Append(journal.Record{Event: journal.Guarded, Time: o.Clock.Now(), Text: text}); err != nil {
-				return holder, err
-			}
+	if err := r.unheld(seen, false); err != nil {
+		return holder, r.shut(err)
+	}
+	if r.journal != nil && r.state.Run.ID == holder.Run && r.state.Ended == "" {
+		text := fmt.Sprintf("%s takes the site from this run: %s", o.Name, reason)
+		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+			return holder, r.shut(err)
 		}
 	}
-	return holder, o.Systems.Cluster.RemoveLease(ctx, namespace, name, *holder)
+	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+		h := l.Holder
+		if h == nil || h.Run != holder.Run || h.Process != holder.Process {
+			return refuse("look at it with csu status, then run the command again", "the site's ledger was written meanwhile")
+		}
+		l.End(ledger.Finished{
+			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
+			Time: r.o.Clock.Now().UTC().Round(0), Head: l.Head.Head,
+		})
+		return nil
+	})
+	return holder, r.shut(err)
+}
+
+// HandOver has the csu that is at work on the plan's run stop, when what runs has
+// finished, for somebody else to take the run over. It returns when that csu has
+// stopped, or at once where none is at work.
+func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Holder)) error {
+	r, seen, err := commanding(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer r.cancel(nil)
+	h := seen.ledger.Holder
+	switch {
+	case h == nil || h.Digest != o.Digest:
+		return refuse("look at the site with csu status", "no run of this plan has the site")
+	case h.Process == "":
+		return r.handOverIdle(to)
+	}
+	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+		if l.Holder == nil || l.Holder.Process != h.Process {
+			return nil // it has stopped meanwhile
+		}
+		holder := *l.Holder
+		holder.Asked = &ledger.Handover{To: to, By: o.Name}
+		l.Holder = &holder
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	waiting(*h)
+	// It sees the request with its next write, and then lets finish what runs.
+	for {
+		if err := r.o.Timing.Sleep(ctx, min(r.o.Timing.Renew/6, 5*time.Second)); err != nil {
+			return err
+		}
+		now, err := r.look()
+		switch {
+		case err != nil:
+			return err
+		case now.away != nil:
+			continue
+		case now.ledger.Holder == nil || now.ledger.Holder.Process != h.Process:
+			return r.handedOver(now.ledger, to)
+		}
+	}
+}
+
+func (r *run) handedOver(l ledger.Ledger, to string) error {
+	if l.Holder == nil {
+		return refuse("", "the run has ended before it could be handed over")
+	}
+	if l.Holder.To != to {
+		return refuse("look at the site with csu status", "the run was not handed over: %q has it now", l.Holder.Operator)
+	}
+	return nil
+}
+
+// handOverIdle hands over a run that nobody is at work on.
+func (r *run) handOverIdle(to string) error {
+	if err := r.openOwn(); err != nil {
+		return r.shut(err)
+	}
+	if r.journal == nil {
+		return refuse(fmt.Sprintf("%s continues it with csu takeover", to), "no csu is at work on the run, and its journal is not here")
+	}
+	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+		claim := r.claim()
+		if err := claim.Check(l); err != nil {
+			return &RefusedError{Err: err, Hint: hintOf(err)}
+		}
+		if r.handed == "" { // else the ledger was written meanwhile
+			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)
+			if err := r.record(journal.Record{Event: journal.Stopped, Text: r.handed}); err != nil {
+				return err
+			}
+		}
+		holder := *l.Holder
+		holder.To = to
+		l.Holder = &holder
+		l.Head.Head, l.Copy = r.journal.Head(), r.journal.Copy().Packed
+		return nil
+	})
+	return r.shut(err)
+}
+
+// commanding makes what a command needs that reads and writes the site's ledger
+// and carries nothing out.
+func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
+	if o.Ledger == nil {
+		return nil, nil, &InputError{Reason: "the plan talks to no cluster, so that its site has no ledger"}
+	}
+	if err := Guard(o.Plan, o.Systems, o.SiteMap != ""); err != nil {
+		return nil, nil, err
+	}
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	seen, err := r.look()
+	if err == nil && seen.away != nil {
+		err = &RefusedError{Reason: "the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
+	}
+	if err != nil {
+		r.cancel(nil)
+		return nil, nil, err
+	}
+	return r, seen, nil
+}
+
+// openOwn opens the journal that is here, if one is.
+func (r *run) openOwn() error {
+	j, _, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
+		return nil // it is in another clone, or lost
+	case err != nil:
+		return classify(err)
+	}
+	r.journal = j
+	return nil
 }

@@ -95,6 +95,12 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 // Tell implements [operator.Operator].
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
+// looks are the topics that somebody must look at before they answer.
+var looks = []operator.Topic{
+	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,
+	operator.TakingOver, operator.Former, operator.FormerOutage,
+}
+
 // beforehand returns the answer that was given before the question came up; its
 // Via says so, and by what.
 func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
@@ -107,7 +113,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 			return given(operator.Abort, "", "--yes")
 		}
 		return operator.Answer{}, false
-	case slices.Contains(a.consents, "all") && q.Topic != operator.Failed && q.Topic != operator.InDoubt:
+	case slices.Contains(a.consents, "all") && !slices.Contains(looks, q.Topic):
 		return given(operator.Yes, "", "--consent all")
 	case slices.Contains(a.consents, q.Stage) && q.Topic == operator.StageConsent:
 		return given(operator.Yes, "", "--consent "+q.Stage)
@@ -131,7 +137,8 @@ func want(q operator.Question) string {
 		return fmt.Sprintf("--consent %s, or run csu in a terminal", q.Stage)
 	case operator.GivingUp:
 		return "--yes, or run csu in a terminal"
-	case operator.Failed, operator.InDoubt:
+	}
+	if slices.Contains(looks, q.Topic) {
 		return "csu a terminal: this is decided by somebody who looks"
 	}
 	at := q.Step

@@ -19,6 +19,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
@@ -143,6 +144,14 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 	return l, nil
 }
 
+// timing is that of the site's ledger.
+func (l *loaded) timing() ledger.Timing {
+	if l.siteMap != nil {
+		return ledger.Rehearsed(l.siteMap.Speed)
+	}
+	return ledger.Real()
+}
+
 // committed tells whether the plan's bytes are those of HEAD: what runs must be
 // what was reviewed. Other files don't matter.
 func committed(file string, data []byte) error {
@@ -198,7 +207,11 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
 		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
 		Stop:     signals(view, systems.Clock.Now, cancel),
-		Lease:    executor.NewLease(l.plan, systems),
+		Ledger:   executor.NewLedger(l.plan, systems),
+		Timing:   l.timing(),
+	}
+	if l.siteMap == nil {
+		o.CarriedOut = func() (string, error) { return carriedOut(l.file, l.digest) }
 	}
 	shownUntil, done := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -274,6 +287,13 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if err != nil {
 		return err
 	}
+	if r.Unreleased != nil {
+		what := "complete"
+		if r.End == executor.GivenUp {
+			what = "aborted"
+		}
+		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but not yet released: the site still counts as taken: %w", what, r.Unreleased)
+	}
 	switch r.End {
 	case executor.Completed:
 		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
@@ -290,6 +310,8 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		return fail(exitFailed, resume, "the upgrade was not given up")
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")
+	case executor.HandedOver:
+		return fail(exitFailed, "the run is continued with csu takeover "+l.file+" --reason TEXT", "the run was handed over")
 	}
 	return fail(exitFailed, resume, "the run is not complete")
 }

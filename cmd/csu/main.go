@@ -38,7 +38,9 @@ type commands struct {
 	Preflight  preflightCommand          `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
 	Abort      abortCommand              `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
-	Unlock     unlockCommand             `cmd:"" help:"Remove the Lease that a run has left behind in the cluster."`
+	Takeover   takeoverCommand           `cmd:"" help:"Continue a run that was begun elsewhere, from the cluster's copy of its journal."`
+	Handover   handoverCommand           `cmd:"" help:"Stop the csu that is at work on a run, for a colleague to take it over."`
+	Unlock     unlockCommand             `cmd:"" help:"Take the site from a run that nobody will continue."`
 	Status     statusCommand             `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`

@@ -72,6 +72,7 @@ var heading = map[operator.Topic]string{
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
 	operator.GivingUp:     "The upgrade is about to be given up for good.",
+	operator.Unexpected:   "Jobs that were not there when the run began:",
 }
 
 // evidence names what a question's reading is, by its topic.
@@ -84,6 +85,10 @@ var evidence = map[operator.Topic]string{
 	operator.Failed:      "What a person would do",
 	operator.InDoubt:     "What csu could find out",
 	operator.GivingUp:    "What that does",
+	operator.Unexpected:  "These",
+	operator.Outage:      "What csu sees",
+	operator.Alone:       "Why csu asks",
+	operator.TakingOver:  "Where it stands",
 }
 
 // meaning says what a choice does, so that nobody has to know it at night.
@@ -98,6 +103,12 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Manual:       "it is done",
 			operator.Handover:     "they have been told",
 			operator.QueuePaused:  "resume the queue",
+			operator.Unexpected:   "delete them",
+			operator.Outage:       "go on without the site's ledger until the cluster answers",
+			operator.Alone:        "this is the only run of this plan",
+			operator.TakingOver:   "take it over",
+			operator.Former:       "it is stopped",
+			operator.FormerOutage: "it may have, or I do not know",
 		}[t]
 	case operator.No:
 		return map[operator.Topic]string{
@@ -108,6 +119,11 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Handover:     "they have not been told; " + asks,
 			operator.QueuePaused:  "leave it paused; " + asks,
 			operator.GivingUp:     "leave the run as it is; it can be resumed",
+			operator.Unexpected:   "leave them; " + asks,
+			operator.Alone:        "end csu; nothing was started",
+			operator.TakingOver:   "leave the run as it is",
+			operator.Former:       "end csu; nothing was started",
+			operator.FormerOutage: "it had the cluster all the time",
 		}[t]
 	case operator.Retry:
 		return "do this step again"

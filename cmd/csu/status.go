@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
@@ -50,8 +52,7 @@ func (cmd *statusCommand) Run(c *console) error {
 		return err
 	}
 	if err != nil || state.Records == 0 {
-		fmt.Fprintf(c.out, "%s has not been run: there is no journal %s, or nothing in it.\nNext: csu exec %s%s\n", cmd.Plan, shown(name), cmd.Plan, cmd.flags())
-		return nil
+		return c.statusElsewhere(cmd, p, digest, name)
 	}
 	held, err := journal.Held(name)
 	if err != nil {
@@ -124,6 +125,78 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 	p("Next: %s", c.next(cmd, s, held))
 }
 
+// statusElsewhere says what the site's ledger knows of a plan whose journal is not
+// here.
+func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, journalFile string) error {
+	say := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
+	say("There is no journal %s, or nothing in it.", shown(journalFile))
+	l, err := cmd.ledger(p)
+	if err != nil {
+		say("The site's ledger cannot be read: %v", err)
+		say("Next: check that the cluster is reachable; where the plan was never carried out, csu exec %s%s", cmd.Plan, cmd.flags())
+		return nil
+	}
+	at := func(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
+	ended, h := l.Ended(digest), l.Holder
+	switch {
+	case ended != nil && ended.Outcome != ledger.Unlocked:
+		say("Run %s of this plan is %s, says the site's ledger: %s, %s.", ended.Run, ended.Outcome, ended.Operator, at(ended.Time))
+		say("Next: nothing. Its journal is where it was carried out.")
+		return nil
+	case h != nil && h.Digest != digest:
+		say("%s is taken: run %s of plan %q (digest %.12s…), led by %s on %s since %s.", p.Site, h.Run, h.Plan, h.Digest, h.Operator, h.Host, at(h.Since))
+		say("Next: wait for that run, or ask %s.", h.Operator)
+		return nil
+	case h == nil && ended == nil:
+		say("%s has not been run, and nobody has %s.\nNext: csu exec %s%s", cmd.Plan, p.Site, cmd.Plan, cmd.flags())
+		return nil
+	}
+	if h != nil {
+		work := "is at work on it, or did not end by itself"
+		switch {
+		case h.To != "":
+			work = "has handed it over to " + h.To
+		case h.Process == "":
+			work = "was at work on it, and has ended by itself"
+		}
+		say("Run %s of this plan, led by %s on %s. csu %s; last heard at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
+	} else {
+		say("Run %s of this plan was begun, and %s took the site from it on %s.", ended.Run, ended.Operator, at(ended.Time))
+	}
+	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
+		if state, err := executor.StateOf(p, digest, lines); err == nil {
+			say("As of record %d, %s: %s", l.Head.Seq, at(l.Head.Time), state.ProgressText())
+			if text := state.DownText(); text != "" {
+				say("%s.", text)
+			}
+		}
+	}
+	say("Next: csu exec %s --resume%s where its journal is, or csu takeover %s%s --reason TEXT here.", cmd.Plan, cmd.flags(), cmd.Plan, cmd.flags())
+	return nil
+}
+
+// ledger reads the ledger of the plan's site.
+func (cmd *statusCommand) ledger(p *plan.Plan) (ledger.Ledger, error) {
+	var m *sitemap.Map
+	if cmd.SiteMap != "" {
+		var err error
+		if m, err = sitemap.Read(cmd.SiteMap); err != nil {
+			return ledger.Ledger{}, err
+		}
+	}
+	systems, err := executor.ConnectCluster(p, m)
+	if err != nil {
+		return ledger.Ledger{}, err
+	}
+	if err := executor.Guard(p, systems, m != nil); err != nil {
+		return ledger.Ledger{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ledger.Real().Call)
+	defer cancel()
+	l, _, err := executor.NewLedger(p, systems).Read(ctx)
+	return l, err
+}
+
 // flags are those that the next command needs as well.
 func (cmd *statusCommand) flags() string {
 	if cmd.SiteMap == "" {
@@ -136,6 +209,8 @@ func (cmd *statusCommand) flags() string {
 func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string {
 	flags := cmd.flags()
 	switch {
+	case s.Ended != "" && !s.Released && executor.UsesCluster(s.Plan):
+		return fmt.Sprintf("csu exec %s --resume%s: the run is over, but not yet released, so that the site still counts as taken", cmd.Plan, flags)
 	case s.Ended == executor.Completed:
 		return "nothing; the run is complete. Commit its journal."
 	case s.Ended == executor.GivenUp:

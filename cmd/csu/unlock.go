@@ -7,52 +7,39 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
-	"github.com/lsst-ts/csu/executor/journal"
 )
 
 type unlockCommand struct {
-	Plan     string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN" predictor:"plan"`
-	Reason   string `required:"" help:"Why the Lease may be removed." placeholder:"TEXT"`
-	Operator string `help:"Your name. By default that of your account." placeholder:"NAME"`
-	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
+	Plan   string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN" predictor:"plan"`
+	Reason string `required:"" help:"Why the site may be taken from its run." placeholder:"TEXT"`
+	siteFlags
 }
 
 func (unlockCommand) Help() string {
-	return `A run holds the Lease csu-SITE in its cluster from its begin to its end, also while it is interrupted, so that no other one begins. This removes a Lease that was left behind: of a run whose journal is lost, or that nobody will resume. Look first, with csu status where the journal is, and ask whoever holds it. A run that is only interrupted needs no unlock: csu exec --resume takes it up.
+	return `A run has its site from its begin to its end, also while it is interrupted, so that no other one begins. This takes the site from a run that nobody will continue; a run that somebody is at work on is refused. Look first, with csu status, and ask whoever leads the run. To continue a run you need no unlock: csu exec --resume or csu takeover does it.
 
 Example:
 
-  csu unlock plans/2026-11-24-summit-incremental.json --reason "the laptop that held the journal is lost; all CSCs were seen to be up"`
+  csu unlock plans/2026-11-24-summit-incremental.json --reason "given up on the phone by Ana; all CSCs were seen to be up"`
 }
 
 func (cmd *unlockCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
-		return fail(exitInput, "say why the Lease may be removed", "--reason is empty")
+		return fail(exitInput, "say why the site may be taken from its run", "--reason is empty")
 	}
-	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true}, true)
+	l, o, err := cmd.options(c, cmd.Plan)
 	if err != nil {
 		return err
 	}
-	name, err := operatorName(cmd.Operator)
-	if err != nil {
-		return err
-	}
-	systems, err := executor.ConnectCluster(l.plan, l.siteMap)
-	if err != nil {
-		return err
-	}
-	holder, err := executor.Unlock(context.Background(), executor.Options{
-		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile,
-		Systems: systems, Clock: systems.Clock, Name: name,
-	}, cmd.Reason)
+	holder, err := executor.Unlock(context.Background(), o, cmd.Reason)
 	if err != nil {
 		return err
 	}
 	if holder == nil {
-		_, err := fmt.Fprintf(c.out, "There is no Lease %s: nobody holds %s.\n", l.plan.LeaseName(), l.plan.Site)
+		_, err := fmt.Fprintf(c.out, "No run has %s.\n", l.plan.Site)
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "Removed the Lease %s: it was held by run %s of %s, begun %s UTC, of %s\n",
-		l.plan.LeaseName(), holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.PlanText())
+	_, err = fmt.Fprintf(c.out, "Unlocked %s: it was taken from run %s of %s, begun %s UTC, of plan %q (digest %.12s…).\n",
+		l.plan.Site, holder.Run, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan, holder.Digest)
 	return err
 }

@@ -22,6 +22,12 @@ const (
 	Failed       Topic = "failed"        // a step failed; how to go on
 	InDoubt      Topic = "in doubt"      // nobody knows whether a step happened
 	GivingUp     Topic = "giving up"     // shall the whole run be given up now, with what that does
+	Unexpected   Topic = "unexpected"    // may what the run did not find when it began be deleted
+	Outage       Topic = "outage"        // the cluster is away; may the run go on without the site's ledger
+	Alone        Topic = "only run"      // is this the plan's only run, where nothing can tell
+	TakingOver   Topic = "takeover"      // shall the run be taken over
+	Former       Topic = "former csu"    // is the csu that was at work stopped
+	FormerOutage Topic = "former outage" // may that csu have gone on without the cluster
 )
 
 // Choice is an answer that a question allows.

@@ -84,6 +84,9 @@ type Attempt struct {
 	// before Perform, Probe and Await.
 	Started  time.Time
 	Evidence json.RawMessage
+	// Inventory is what the run may delete with this step, as an [Inventory]; nil
+	// where that was not recorded when the run began.
+	Inventory json.RawMessage
 	// Notes are what Note has recorded in this attempt, the newest last.
 	Notes []json.RawMessage
 

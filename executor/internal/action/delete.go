@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -26,8 +27,23 @@ type recorded struct {
 	UID       string `json:"uid"`
 }
 
-type deletionEvidence struct {
+// Inventory are the objects that a deletion takes.
+type Inventory struct {
 	Objects []recorded `json:"objects"`
+}
+
+// Take finds what a deletion of Jobs would take now.
+func Take(ctx context.Context, s *Systems, d *plan.Delete) (Inventory, error) {
+	found, err := s.Cluster.Jobs(ctx, d.Namespace, d.Selector)
+	return inventoryOf(found), err
+}
+
+func inventoryOf(objects []cluster.Object) Inventory {
+	i := Inventory{Objects: []recorded{}}
+	for _, o := range objects {
+		i.Objects = append(i.Objects, recorded(o))
+	}
+	return i
 }
 
 // deletionNote is recorded when the API server has taken every deletion: from
@@ -44,10 +60,10 @@ func (d deletion) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	if err := d.known(a, found); err != nil {
 		return nil, err
 	}
-	evidence := deletionEvidence{Objects: []recorded{}}
-	for _, o := range found {
-		evidence.Objects = append(evidence.Objects, recorded(o))
+	if err := d.agreed(ctx, a, found); err != nil {
+		return nil, err
 	}
+	evidence := inventoryOf(found)
 	if gone := d.absent(a, found); len(gone) > 0 {
 		a.Progress("already gone: the Jobs of %s", strings.Join(gone, ", "))
 	}
@@ -84,6 +100,39 @@ func (d deletion) known(a *Attempt, found []cluster.Object) error {
 		d.d.Selector, strings.Join(strangers, "; "))
 }
 
+// agreed has the operator agree to the deletion of Jobs that were not there when
+// the run began: they may be those that an upgrade has made meanwhile, of this very
+// plan perhaps.
+func (d deletion) agreed(ctx context.Context, a *Attempt, found []cluster.Object) error {
+	if d.d.Objects == plan.Namespaces {
+		return nil // of users, who come and go
+	}
+	var listed Inventory
+	unlisted := found
+	if len(a.Inventory) > 0 {
+		if err := json.Unmarshal(a.Inventory, &listed); err != nil {
+			return fmt.Errorf("read in the journal which Jobs may be deleted: %w", err)
+		}
+		unlisted = slices.DeleteFunc(slices.Clone(found), func(o cluster.Object) bool { return slices.Contains(listed.Objects, recorded(o)) })
+	}
+	if len(unlisted) == 0 {
+		return nil
+	}
+	why := "They were made after this run began, perhaps by another run: a CSC that is new already would go down."
+	if len(a.Inventory) == 0 {
+		why = "csu could not write down which Jobs there were when the run began."
+	}
+	answer, err := a.ask(ctx, operator.Unexpected,
+		fmt.Sprintf("Delete %d of %d Jobs that this run does not know? %s", len(unlisted), len(found), why), names(unlisted), operator.Yes, operator.No)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%d Jobs were made after the run began, and nobody said that they may be deleted: %w", len(unlisted), err)
+	case answer.Choice != operator.Yes:
+		return errors.New(because(fmt.Sprintf("%d Jobs were made after the run began, and the operator does not want them deleted", len(unlisted)), answer))
+	}
+	return nil
+}
+
 // jobRow returns the CSC that a Job runs, or nil.
 func jobRow(p *plan.Plan, namespace, name string) *plan.CSC {
 	for i := range p.CSCs {
@@ -111,7 +160,7 @@ func (d deletion) absent(a *Attempt, found []cluster.Object) []string {
 
 // objects returns what the attempt is to delete.
 func (d deletion) objects(a *Attempt) ([]cluster.Object, error) {
-	var evidence deletionEvidence
+	var evidence Inventory
 	if err := json.Unmarshal(a.Evidence, &evidence); err != nil {
 		return nil, fmt.Errorf("read in the journal what is to be deleted: %w", err)
 	}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
+)
+
+// siteFlags are those of the commands that look at a site's ledger, or change it,
+// and carry nothing out.
+type siteFlags struct {
+	Operator string `help:"Your name. By default that of your account." placeholder:"NAME"`
+	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
+}
+
+// options are what such a command needs of the plan in the file.
+func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
+	l, err := c.load(file, runFlags{SiteMap: f.SiteMap, Uncommitted: true}, true)
+	if err != nil {
+		return nil, executor.Options{}, err
+	}
+	name, err := operatorName(f.Operator)
+	if err != nil {
+		return nil, executor.Options{}, err
+	}
+	systems, err := executor.ConnectCluster(l.plan, l.siteMap)
+	if err != nil {
+		return nil, executor.Options{}, err
+	}
+	return l, executor.Options{
+		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile, Operator: &asker{screen: newScreen(c, name, "", systems.Clock.Now)},
+		Systems: systems, Clock: systems.Clock, Name: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
+	}, nil
+}
+
+type handoverCommand struct {
+	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	To   string `required:"" help:"Who continues the run." placeholder:"NAME"`
+	siteFlags
+}
+
+func (handoverCommand) Help() string {
+	return `Asks the csu that is at work on the plan's run to stop, wherever it is: running steps finish, nothing new is started, and the run stays the site's. The csu sees the request within a minute. Your colleague then continues with csu takeover.
+
+Example:
+
+  csu handover plans/2026-12-15-summit-full.json --to "Bob Operator"`
+}
+
+func (cmd *handoverCommand) Run(c *console) error {
+	if strings.TrimSpace(cmd.To) == "" {
+		return fail(exitInput, "name who continues the run", "--to is empty")
+	}
+	_, o, err := cmd.options(c, cmd.Plan)
+	if err != nil {
+		return err
+	}
+	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
+		fmt.Fprintf(c.out, "Asked the csu of %s on %s. It sees this within a minute, and stops when the running steps have finished.\n", h.Operator, h.Host)
+	})
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(c.out, "The run is handed over. %s continues it with:\n  csu takeover %s --reason \"handed over by %s\"\n", cmd.To, cmd.Plan, o.Name)
+	return err
+}

@@ -1,0 +1,361 @@
+package executor
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// NewLedger returns the store of the site's ledger in its cluster, or nil where
+// the plan talks to no cluster.
+func NewLedger(p *plan.Plan, s *action.Systems) ledger.Store {
+	if s.Cluster == nil {
+		return nil
+	}
+	return ledger.In(s.Cluster, p.LedgerName())
+}
+
+// sighting is the site's ledger as it was read before the run goes on.
+type sighting struct {
+	ledger  ledger.Ledger
+	version ledger.Version
+	away    error // why it could not be read; nil where it was
+	// former is the process that was at work and did not end by itself; nil where
+	// none was, or where it is known to be dead by the lock on its journal.
+	former *ledger.Holder
+}
+
+// look reads the site's ledger; nil where there is none.
+func (r *run) look() (*sighting, error) {
+	if r.o.Ledger == nil {
+		return nil, nil
+	}
+	l, v, err := ledger.Read(r.ctx, r.o.Ledger, r.o.Timing)
+	switch {
+	case err == nil:
+		return &sighting{ledger: l, version: v}, nil
+	case ledger.Missing(err):
+		return nil, &RefusedError{Err: err, Hint: hintOf(err)}
+	}
+	return &sighting{away: err}, nil
+}
+
+// hintOf returns the remedy that an error carries.
+func hintOf(err error) string {
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) {
+		return hinted.Hint()
+	}
+	return ""
+}
+
+// claim is what this process has that wants the ledger; without a journal, what it
+// has to begin a run.
+func (r *run) claim() ledger.Claim {
+	c := ledger.Claim{Run: r.state.Run.ID, Plan: r.o.PlanFile, Digest: r.o.Digest, Begun: r.state.Begun(), Alone: r.alone}
+	if r.journal != nil {
+		c.Has, c.Seq = r.journal.Has, r.journal.Head().Seq
+	}
+	return c
+}
+
+// admitted refuses a run that the ledger does not let go on. Where the ledger has
+// nothing of a run that was begun, the operator is asked.
+func (r *run) admitted(s *sighting) error {
+	if s == nil || s.away != nil {
+		return nil
+	}
+	c := r.claim()
+	err := c.Check(&s.ledger)
+	var unknown *ledger.UnknownError
+	if errors.As(err, &unknown) {
+		return r.confirmAlone(err.Error())
+	}
+	if err != nil {
+		return &RefusedError{Err: err, Hint: hintOf(err)}
+	}
+	return nil
+}
+
+// confirmAlone has the operator confirm what no journal and no ledger can tell.
+func (r *run) confirmAlone(why string) error {
+	q := operator.Question{
+		Topic: operator.Alone, Title: "Is this the only run of this plan?",
+		Text:    "Confirm that nobody else has carried this plan out or works on it now.",
+		Reading: why, Choices: []operator.Choice{operator.Yes, operator.No},
+	}
+	a, err := r.put(r.questions, q)
+	switch {
+	case err != nil:
+		return err
+	case a.Choice != operator.Yes:
+		return refuse("find out who has carried this plan out, with csu status and in the site's channel", "%s did not confirm that this is the only run of the plan", a.By)
+	}
+	r.alone = true
+	r.given = append(r.given, answerTo(q, a))
+	return nil
+}
+
+// unheld finds out that no other process is at work on the run, which may take
+// some minutes; with force it does not wait.
+func (r *run) unheld(s *sighting, force bool) error {
+	if s == nil || s.away != nil || s.ledger.Holder == nil || s.ledger.Holder.Process == "" {
+		return nil
+	}
+	h := *s.ledger.Holder
+	if r.journal != nil && h.Journal == r.journal.Place() {
+		return nil // its lock on this very file was free
+	}
+	if !force {
+		r.tell(operator.Notice, "", "", "csu of %q on %s was at work on this run and did not end by itself; csu waits %s to hear whether it still is",
+			h.Operator, h.Host, r.o.Timing.Dead)
+		l, v, err := ledger.Watch(r.ctx, r.o.Ledger, r.o.Timing, s.ledger, s.version)
+		if err != nil {
+			return &RefusedError{Err: err, Hint: hintOf(err)}
+		}
+		s.ledger, s.version = l, v
+	}
+	if s.ledger.Holder != nil && s.ledger.Holder.Process != "" {
+		s.former = &h
+	}
+	return nil
+}
+
+// keepLedger makes the keeper of the ledger and claims it, as it was sighted. Where
+// the cluster is away the claim is left to the first effect.
+func (r *run) keepLedger(s *sighting) error {
+	if s == nil {
+		return nil
+	}
+	claim := r.claim()
+	claim.Alone = true // it has been asked, if it had to be
+	r.keeper = ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
+		Claim: claim, Journal: r.journal, Now: r.o.Clock.Now,
+		Holder: ledger.Holder{
+			Run: r.state.Run.ID, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.Name, Host: r.host,
+			Process: r.process, Journal: r.journal.Place(),
+		},
+		Stage:     r.stageNow,
+		Away:      r.stillAway,
+		Back:      r.back,
+		Displaced: r.displaced,
+		Asked: func(h ledger.Handover) {
+			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s, as %s asked: continue with csu takeover", h.To, h.By), to: h.To})
+		},
+	})
+	if s.away != nil {
+		return nil
+	}
+	for {
+		err := r.keeper.ClaimOver(r.ctx, s.ledger, s.version)
+		if !errors.Is(err, ledger.ErrConflict) {
+			var displaced *ledger.DisplacedError
+			if errors.As(err, &displaced) {
+				return &RefusedError{Err: err, Hint: hintOf(err)}
+			}
+			var away *ledger.AwayError
+			if errors.As(err, &away) {
+				return nil // the first effect asks
+			}
+			return err
+		}
+		now, err := r.look()
+		if err != nil {
+			return err
+		}
+		if now.away != nil {
+			return nil
+		}
+		if h := now.ledger.Holder; h != nil && h.Process != "" && (s.ledger.Holder == nil || h.Process != s.ledger.Holder.Process) {
+			err := &ledger.LiveError{Holder: *h}
+			return &RefusedError{Err: err, Hint: hintOf(err)}
+		}
+		s.ledger, s.version = now.ledger, now.version
+	}
+}
+
+// stageNow is the stage that the run is in, for people who read the ledger.
+func (r *run) stageNow() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.state.Stage(); s != nil {
+		return s.Stage.ID
+	}
+	return ""
+}
+
+// pass is the gate of every effect.
+func (r *run) pass(ctx context.Context) error { return r.keep(ctx, 0) }
+
+// keep returns when the journal up to the record seq is in the ledger and effects
+// may be sent, or when the operator has agreed to go on while the cluster is away.
+func (r *run) keep(ctx context.Context, seq int) error {
+	if r.keeper == nil {
+		return nil
+	}
+	for {
+		err := r.keeper.Keep(ctx, seq)
+		var away *ledger.AwayError
+		if err == nil || !errors.As(err, &away) {
+			return err
+		}
+		if agreed, err := r.without(ctx); err != nil || agreed {
+			return err
+		}
+	}
+}
+
+// without asks, once for each time that the cluster is away, whether the run may go
+// on without the ledger. A recovery has consented to it beforehand: the cluster may
+// be what is being recovered. It is not agreed where the cluster has come back.
+func (r *run) without(ctx context.Context) (agreed bool, err error) {
+	away, n := r.keeper.Outage()
+	if away == nil {
+		return false, nil
+	}
+	r.mu.Lock()
+	agreed = r.ungated == n
+	r.mu.Unlock()
+	if agreed {
+		return true, nil
+	}
+	if r.o.Plan.Type == plan.Recovery && !r.aborting() {
+		text := fmt.Sprintf("the run goes on without the site's ledger, as the plan's recovery allows: make sure that nobody else runs an upgrade. %v", away)
+		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+			return false, err
+		}
+		r.goOnWithout(n)
+		r.tell(operator.Notice, "", "", "%s", text)
+		return true, nil
+	}
+	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {
+		now, again := r.keeper.Outage()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return operator.Question{
+			Topic: operator.Outage, Title: "The cluster does not answer",
+			Text: "Go on without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
+				" Yes only if nobody else can be at work.",
+			Reading: fmt.Sprint(now), Choices: []operator.Choice{operator.Yes, operator.Stop},
+		}, now != nil && again == n && r.ungated != n
+	})
+	switch {
+	case errors.Is(err, errUnwanted):
+		return false, nil
+	case err != nil:
+		return false, err
+	case a.Choice != operator.Yes:
+		return false, away
+	}
+	r.goOnWithout(n)
+	return true, nil
+}
+
+func (r *run) goOnWithout(outage int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ungated = outage
+}
+
+// stillAway tells the operator, with each renewal that fails, how the run stands.
+func (r *run) stillAway(away *ledger.AwayError) {
+	_, n := r.keeper.Outage()
+	r.mu.Lock()
+	ungated := r.ungated == n
+	r.mu.Unlock()
+	how := "nothing is sent until it answers or you agree to go on without it"
+	if ungated {
+		how = "the run goes on WITHOUT THE GATE: make sure that nobody else runs an upgrade"
+	}
+	r.tell(operator.Notice, "", "", "the cluster has not answered since %s; %s: %v", away.Since.UTC().Format("15:04:05"), how, away.Err)
+}
+
+func (r *run) back(epoch int) {
+	text := fmt.Sprintf("the cluster answers again, and the site's ledger is still this run's (epoch %d)", epoch)
+	r.tell(operator.Notice, "", "", "%s", text)
+	_ = r.record(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
+}
+
+// displaced ends a run that another process has taken over: at once, since nothing
+// that it would still do is wanted.
+func (r *run) displaced(d *ledger.DisplacedError) {
+	hint := hintOf(d)
+	if d.Err == nil && d.Holder != nil {
+		hint = fmt.Sprintf("the run is %q's now; to take it back, csu takeover", d.Holder.Operator)
+	}
+	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then continue with csu exec --resume")}})
+	r.cancel(d)
+}
+
+// suspect has every step that is not finished looked into, after another csu may
+// have gone on without the cluster: what it did then is in no journal here.
+func (r *run) suspect() error {
+	for step := range r.o.Plan.AllSteps() {
+		st := r.state.Steps[step.ID]
+		if st.Phase.Finished() || st.Phase.Open() {
+			continue
+		}
+		rec := journal.Record{
+			Event: journal.Suspected, Stage: stageOf(step), Step: step.ID, Attempt: st.Attempt + 1,
+			Identity: r.identity(step, st.Attempt+1), Text: "another csu may have begun this while the cluster was away",
+		}
+		if err := r.record(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// release gives the site back at the end of the run. Until that has succeeded the
+// run is complete, but not released.
+func (r *run) release() error {
+	if r.keeper == nil {
+		return nil
+	}
+	outcome := ledger.Complete
+	if r.state.Ended == GivenUp {
+		outcome = ledger.Aborted
+	}
+	if err := r.keeper.Finish(context.WithoutCancel(r.ctx), outcome); err != nil {
+		return err
+	}
+	return r.record(journal.Record{Event: journal.Released, Text: released})
+}
+
+// releaseLater is release for a run that ended before, in another process.
+func (r *run) releaseLater() error {
+	s, head := r.state, r.journal.Head()
+	f := ledger.Finished{
+		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.Name,
+		Time: r.o.Clock.Now().UTC().Round(0), Head: head,
+	}
+	if s.Ended == GivenUp {
+		f.Outcome = ledger.Aborted
+	}
+	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+		claim := r.claim()
+		claim.Alone = true
+		err := claim.Check(l)
+		var ended *ledger.EndedError
+		if errors.As(err, &ended) && ended.Finished.Run == f.Run && ended.Finished.Outcome == f.Outcome {
+			err = nil // it was released, and csu ended before it could write that down
+		}
+		if err == nil {
+			l.End(f)
+		}
+		return err
+	})
+	if err != nil {
+		return &RefusedError{Reason: "the run is over, but the site's ledger does not have it yet", Err: err, Hint: hintOf(err)}
+	}
+	return r.record(journal.Record{Event: journal.Released, Text: released})
+}
+
+const released = "the site's ledger has the finished run"

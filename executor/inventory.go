@@ -1,0 +1,45 @@
+package executor
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// inventory records, when the run begins, which Jobs its deletions may take, by
+// their UIDs. A journal that is out of date, or a plan that is carried out twice,
+// would find Jobs that were made since; of those the operator is asked. Where the
+// cluster does not answer, the inventory is made later, or every Job is asked about.
+func (r *run) inventory() error {
+	if r.state.Inventory != nil || r.aborting() || r.o.Systems == nil || r.o.Systems.Cluster == nil {
+		return nil
+	}
+	found := map[string]action.Inventory{}
+	for step := range r.o.Plan.AllSteps() {
+		d, ok := step.Action.Doer.(*plan.Delete)
+		if !ok || d.Objects != plan.Jobs {
+			continue
+		}
+		jobs, err := action.Take(r.ctx, r.o.Systems, d)
+		if r.ctx.Err() != nil {
+			return nil // interrupted; drive sees that
+		}
+		if err != nil {
+			r.tell(operator.Notice, "", "", "which Jobs the run may delete is not written down yet: %v", err)
+			return nil
+		}
+		found[step.ID] = jobs
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	evidence, err := json.Marshal(found)
+	if err != nil {
+		return fmt.Errorf("record which Jobs the run may delete: %w", err)
+	}
+	return r.record(journal.Record{Event: journal.Inventoried, Evidence: evidence})
+}

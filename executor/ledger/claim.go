@@ -1,0 +1,143 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/journal"
+)
+
+// Claim is what a process has that wants the ledger.
+type Claim struct {
+	Run    string // id
+	Plan   string // name of the plan's file, for people
+	Digest string // of the plan
+	// Has reports whether a record is in the process's journal; nil where it has
+	// none, and begins a run.
+	Has func(journal.Head) bool
+	Seq int // the journal's last record
+	// Begun says that something of the plan was begun, as far as the journal knows.
+	Begun bool
+	// Alone says that the operator has confirmed that nobody else has carried this
+	// run on, where the ledger has nothing of it.
+	Alone bool
+}
+
+// HeldError reports that another run has the site.
+type HeldError struct{ Holder Holder }
+
+func (e *HeldError) Error() string {
+	h := e.Holder
+	return fmt.Sprintf("the site belongs to run %s of plan %q (digest %.12s…), led by %q on %s since %s",
+		h.Run, h.Plan, h.Digest, h.Operator, h.Host, clock(h.Since))
+}
+
+// Hint says what the operator can do.
+func (e *HeldError) Hint() string {
+	h := e.Holder
+	return fmt.Sprintf("ask %q; that run must end first, or be resumed with csu exec --resume or csu takeover of plan %q and then ended or aborted; csu unlock takes the site from a run that nobody will resume", h.Operator, h.Plan)
+}
+
+// EndedError reports that a plan was carried out, given up or unlocked before.
+type EndedError struct{ Finished Finished }
+
+func (e *EndedError) Error() string {
+	f := e.Finished
+	switch f.Outcome {
+	case Complete:
+		return fmt.Sprintf("this plan was carried out: run %s of %q was complete on %s", f.Run, f.Operator, clock(f.Time))
+	case Aborted:
+		return fmt.Sprintf("this plan's run %s was aborted by %q on %s: it cannot be run again", f.Run, f.Operator, clock(f.Time))
+	}
+	return fmt.Sprintf("this plan was begun before: %q took the site from its run %s on %s, at record %d", f.Operator, f.Run, clock(f.Time), f.Seq)
+}
+
+// Hint says what the operator can do.
+func (e *EndedError) Hint() string {
+	if e.Finished.Outcome == Unlocked {
+		return "continue that run with csu exec --resume where its journal is, or with csu takeover; or raise attempt in upgrade.cue and compile a new plan"
+	}
+	return "to do the upgrade again, raise attempt in upgrade.cue and compile a new plan"
+}
+
+// ElsewhereError reports that a run of the plan is under way, and that its journal
+// is not here.
+type ElsewhereError struct {
+	Head   Head
+	Holder Holder
+}
+
+func (e *ElsewhereError) Error() string {
+	return fmt.Sprintf("this plan is being carried out: run %s of %q on %s has come to %s, and its journal is not here",
+		e.Holder.Run, e.Holder.Operator, e.Holder.Host, e.Head.place())
+}
+
+// Hint says what the operator can do.
+func (e *ElsewhereError) Hint() string {
+	return fmt.Sprintf("if %q cannot go on, continue from the cluster's copy with csu takeover PLAN --reason TEXT", e.Holder.Operator)
+}
+
+// BehindError reports that a run has gone on with another copy of its journal.
+type BehindError struct {
+	Seq    int // of the journal here
+	Head   Head
+	Holder *Holder // nil where the run no longer has the site
+}
+
+func (e *BehindError) Error() string {
+	who := ""
+	if e.Holder != nil {
+		who = fmt.Sprintf(" under %q on %s", e.Holder.Operator, e.Holder.Host)
+	}
+	if e.Seq < e.Head.Seq {
+		return fmt.Sprintf("this journal is out of date: it ends at record %d, and run %s has gone on%s to %s", e.Seq, e.Head.Run, who, e.Head.place())
+	}
+	return fmt.Sprintf("this journal is not the run's: run %s has gone on%s from another copy, to %s", e.Head.Run, who, e.Head.place())
+}
+
+// Hint says what the operator can do.
+func (e *BehindError) Hint() string {
+	return "continue from the cluster's copy with csu takeover PLAN --reason TEXT; it keeps this journal under another name"
+}
+
+// UnknownError reports that the ledger has nothing of a run that was begun.
+type UnknownError struct{ Run string }
+
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("the site's ledger has nothing of run %s: it was created anew, or many runs have ended since", e.Run)
+}
+
+// place says how far the run has come.
+func (h Head) place() string {
+	at := fmt.Sprintf("record %d", h.Seq)
+	if h.Stage != "" {
+		at += fmt.Sprintf(", stage %q", h.Stage)
+	}
+	return at + ", at " + clock(h.Time)
+}
+
+func clock(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
+
+// Check reports whether the ledger lets the process go on, whether or not another
+// one is still at work: a [*HeldError], [*EndedError], [*ElsewhereError],
+// [*BehindError] or [*UnknownError] says why not.
+func (c *Claim) Check(l *Ledger) error {
+	h, ended := l.Holder, l.Ended(c.Digest)
+	switch {
+	case ended != nil && (c.Has == nil || ended.Run != c.Run || ended.Outcome != Unlocked):
+		return &EndedError{*ended}
+	case h != nil && h.Run != c.Run && h.Digest == c.Digest && c.Has == nil:
+		return &ElsewhereError{l.Head, *h}
+	case h != nil && h.Run != c.Run:
+		return &HeldError{*h}
+	case c.Has == nil:
+		return nil
+	case ended != nil && !c.Has(ended.Head):
+		return &BehindError{c.Seq, Head{Run: ended.Run, Head: ended.Head, Time: ended.Time}, nil}
+	case l.Head.Run == c.Run && !c.Has(l.Head.Head):
+		return &BehindError{c.Seq, l.Head, h}
+	case l.Head.Run != c.Run && ended == nil && c.Begun && !c.Alone:
+		return &UnknownError{c.Run}
+	}
+	return nil
+}

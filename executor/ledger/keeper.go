@@ -1,0 +1,442 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/journal"
+)
+
+// Keeper keeps the ledger for one process. Its methods may be called from several
+// goroutines.
+type Keeper struct {
+	store  Store
+	timing Timing
+	o      Options
+	turn   chan struct{} // holds a token while the ledger is read or written
+
+	mu        sync.Mutex // guards what follows
+	claimed   bool
+	displaced *DisplacedError
+	last      Ledger // as this process read or wrote it last
+	version   Version
+	confirmed time.Duration // before this process's last confirmed write was sent
+	away      *AwayError    // nil while the cluster answers
+	outages   int           // how often it has begun not to answer
+}
+
+// Options say whose ledger it is and who is told.
+type Options struct {
+	Claim   Claim
+	Holder  Holder // of this process; its times are filled in
+	Journal Journal
+	Stage   func() string // that the run is in
+	Now     func() time.Time
+	// Back is called when the cluster answers again after it had not.
+	Back func(epoch int)
+	// Away is called with each renewal that fails.
+	Away func(*AwayError)
+	// Displaced is called once, when another process has the ledger.
+	Displaced func(*DisplacedError)
+	// Asked is called when somebody asks for the run to be handed over.
+	Asked func(Handover)
+}
+
+// Journal is what the ledger keeps a copy of.
+type Journal interface{ Copy() journal.Copy }
+
+// AwayError reports that the ledger could not be read or written.
+type AwayError struct {
+	Since time.Time // of the first failure, by the run's clock
+	Err   error
+}
+
+func (e *AwayError) Error() string {
+	return fmt.Sprintf("the site's ledger cannot be written since %s: %v", clock(e.Since), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *AwayError) Unwrap() error { return e.Err }
+
+// DisplacedError reports that another process has the ledger: this one must start
+// nothing more.
+type DisplacedError struct {
+	Holder *Holder // nil where the site was taken from the run
+	Epoch  int
+	Err    error // why this process could not claim the ledger; nil where it had it before
+}
+
+func (e *DisplacedError) Error() string {
+	switch {
+	case e.Err != nil:
+		return e.Err.Error()
+	case e.Holder == nil:
+		return "the site was taken from this run with csu unlock"
+	}
+	h := e.Holder
+	return fmt.Sprintf("this run was taken over by %q on %s at %s (epoch %d): nothing more is started here", h.Operator, h.Host, clock(h.Since), e.Epoch)
+}
+
+// Unwrap returns the cause.
+func (e *DisplacedError) Unwrap() error { return e.Err }
+
+// errAgain says that what was read meanwhile changes what is to be written.
+var errAgain = errors.New("the ledger was changed for this process")
+
+// tries is how often a write is tried before the cluster counts as away; the
+// pauses between them are one and two seconds.
+const tries = 3
+
+// NewKeeper returns a keeper that has claimed nothing yet.
+func NewKeeper(store Store, timing Timing, o Options) *Keeper {
+	return &Keeper{store: store, timing: timing, o: o, turn: make(chan struct{}, 1)}
+}
+
+// take waits for the turn to use the store.
+func (k *Keeper) take(ctx context.Context) error {
+	select {
+	case k.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *Keeper) give() { <-k.turn }
+
+// Read returns the ledger as it is now.
+func Read(ctx context.Context, store Store, timing Timing) (Ledger, Version, error) {
+	for try := 1; ; try++ {
+		l, v, err := read(ctx, store, timing)
+		if err == nil || Missing(err) || try == tries || timing.Sleep(ctx, time.Duration(try)*time.Second) != nil {
+			return l, v, err
+		}
+	}
+}
+
+func read(ctx context.Context, store Store, timing Timing) (Ledger, Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, timing.Call)
+	defer cancel()
+	return store.Read(ctx)
+}
+
+func (k *Keeper) write(ctx context.Context, l Ledger, v Version) (Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.timing.Call)
+	defer cancel()
+	return k.store.Write(ctx, l, v)
+}
+
+// Pass returns when an effect may be sent: it has been confirmed within
+// [Timing.Fresh] that this process has the ledger. Its errors are a
+// [*DisplacedError], an [*AwayError], and the context's.
+func (k *Keeper) Pass(ctx context.Context) error { return k.Keep(ctx, 0) }
+
+// Keep is Pass after the journal up to the record seq is in the ledger.
+func (k *Keeper) Keep(ctx context.Context, seq int) error {
+	if done, err := k.kept(seq); done {
+		return err
+	}
+	if err := k.take(ctx); err != nil {
+		return err
+	}
+	defer k.give()
+	if done, err := k.kept(seq); done { // another step's write had it
+		return err
+	}
+	return k.patiently(ctx, k.renewed)
+}
+
+// patiently is once, tried again where the cluster did not answer, but not where
+// it has not answered for some time.
+func (k *Keeper) patiently(ctx context.Context, change func(*Ledger)) error {
+	away, _ := k.Outage()
+	for try := 1; ; try++ {
+		err := k.once(ctx, change)
+		var unanswered *AwayError
+		if !errors.As(err, &unanswered) || try == tries || away != nil || k.timing.Sleep(ctx, time.Duration(try)*time.Second) != nil {
+			return err
+		}
+	}
+}
+
+// kept reports whether nothing has to be written for an effect to pass, or never
+// can be.
+func (k *Keeper) kept(seq int) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.displaced != nil {
+		return true, k.displaced
+	}
+	fresh := k.timing.Now()-k.confirmed < k.timing.Fresh
+	return k.claimed && fresh && k.last.Head.Seq >= seq, nil
+}
+
+// Renew writes the ledger once an interval until ctx ends.
+func (k *Keeper) Renew(ctx context.Context) {
+	for k.timing.Sleep(ctx, k.timing.Renew) == nil {
+		if k.take(ctx) != nil {
+			return
+		}
+		err := k.once(ctx, k.renewed)
+		k.give()
+		var away *AwayError
+		var displaced *DisplacedError
+		switch {
+		case errors.As(err, &displaced):
+			return
+		case errors.As(err, &away) && ctx.Err() == nil && k.o.Away != nil:
+			k.o.Away(away)
+		}
+	}
+}
+
+// Outage returns why the cluster counts as away, and the how manieth time that is;
+// nil while it answers.
+func (k *Keeper) Outage() (*AwayError, int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.away, k.outages
+}
+
+// Finish gives the site back at the run's end, and has the plan count as carried
+// out or aborted for everybody.
+func (k *Keeper) Finish(ctx context.Context, outcome Outcome) error {
+	return k.lastly(ctx, func(l *Ledger) {
+		k.head(l)
+		l.End(k.finished(outcome))
+	})
+}
+
+func (k *Keeper) finished(outcome Outcome) Finished {
+	h := k.o.Holder
+	return Finished{
+		Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: outcome, Operator: h.Operator,
+		Time: k.o.Now().UTC().Round(0), Head: k.o.Journal.Copy().Head,
+	}
+}
+
+// Stop writes down all that this process knows, and that none is at work any
+// more. With a name the run is handed over.
+func (k *Keeper) Stop(ctx context.Context, to string) error {
+	return k.lastly(ctx, func(l *Ledger) {
+		k.renewed(l)
+		l.Holder.Process, l.Holder.Asked, l.Holder.To = "", nil, to
+	})
+}
+
+// Forget gives the site back as if the run, of which nothing was begun, had never
+// been.
+func (k *Keeper) Forget(ctx context.Context) error {
+	return k.lastly(ctx, func(l *Ledger) { l.Holder, l.Head, l.Copy = nil, Head{}, nil })
+}
+
+// lastly makes the last write of this process, if it has the ledger.
+func (k *Keeper) lastly(ctx context.Context, change func(*Ledger)) error {
+	if err := k.take(ctx); err != nil {
+		return err
+	}
+	defer k.give()
+	if k.Epoch() == 0 {
+		return nil
+	}
+	return k.patiently(ctx, change)
+}
+
+// renewed makes the ledger what it is while this process is at work.
+func (k *Keeper) renewed(l *Ledger) {
+	h := k.o.Holder
+	h.Renewed = k.o.Now().UTC().Round(0)
+	if l.Holder != nil {
+		h.Asked = l.Holder.Asked
+	}
+	l.Holder = &h
+	k.head(l)
+}
+
+// head writes down how far the journal goes.
+func (k *Keeper) head(l *Ledger) {
+	c, h := k.o.Journal.Copy(), k.o.Holder
+	l.Copy = c.Packed
+	l.Head = Head{Run: h.Run, Plan: h.Plan, Digest: h.Digest, Head: c.Head, Stage: k.o.Stage(), Time: k.o.Now().UTC().Round(0)}
+}
+
+// once reads and writes as often as others' writes make it necessary. It is
+// called with the turn.
+func (k *Keeper) once(ctx context.Context, change func(*Ledger)) error {
+	for {
+		k.mu.Lock()
+		claimed, displaced := k.claimed, k.displaced
+		k.mu.Unlock()
+		var err error
+		switch {
+		case displaced != nil:
+			return displaced
+		case !claimed:
+			err = k.claim(ctx)
+		default:
+			err = k.swap(ctx, change)
+		}
+		if !errors.Is(err, errAgain) {
+			return err
+		}
+	}
+}
+
+// swap writes the ledger over the one that this process knows.
+func (k *Keeper) swap(ctx context.Context, change func(*Ledger)) error {
+	k.mu.Lock()
+	next, version := k.last, k.version
+	k.mu.Unlock()
+	change(&next)
+	sent := k.timing.Now()
+	v, err := k.write(ctx, next, version)
+	switch {
+	case err == nil:
+		k.accept(next, v, sent)
+		return nil
+	case !errors.Is(err, ErrConflict) && !errors.Is(err, ErrLost):
+		return k.unanswered(ctx, err)
+	}
+	now, v, failed := read(ctx, k.store, k.timing)
+	if failed != nil {
+		return k.unanswered(ctx, errors.Join(err, failed))
+	}
+	return k.found(now, v, next, sent)
+}
+
+// found judges the ledger after an answer that was lost, or a conflict: it may
+// have this very write, another one for this process, or be another process's.
+func (k *Keeper) found(now Ledger, v Version, next Ledger, sent time.Duration) error {
+	switch {
+	case now.same(&next):
+		k.accept(now, v, sent)
+		return nil
+	case now.Epoch != next.Epoch || now.Holder == nil || now.Holder.Process != k.o.Holder.Process:
+		return k.displace(&DisplacedError{Holder: now.Holder, Epoch: now.Epoch})
+	}
+	k.mu.Lock()
+	k.last, k.version = now, v
+	k.mu.Unlock()
+	if now.Holder.Asked != nil && k.o.Asked != nil {
+		k.o.Asked(*now.Holder.Asked)
+	}
+	return errAgain
+}
+
+// same reports whether two ledgers are one write of one process.
+func (l *Ledger) same(o *Ledger) bool {
+	if l.Epoch != o.Epoch || l.Head.Run != o.Head.Run || l.Head.Head != o.Head.Head || (l.Holder == nil) != (o.Holder == nil) {
+		return false
+	}
+	return l.Holder == nil || l.Holder.Process == o.Holder.Process && l.Holder.Renewed.Equal(o.Holder.Renewed)
+}
+
+// accept takes in a write that was confirmed.
+func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
+	k.mu.Lock()
+	k.last, k.version, k.confirmed = l, v, sent
+	back := k.away != nil
+	k.away = nil
+	k.mu.Unlock()
+	if back && k.o.Back != nil {
+		k.o.Back(l.Epoch)
+	}
+}
+
+// unanswered takes in that the cluster gave no answer that helps.
+func (k *Keeper) unanswered(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.away == nil {
+		k.outages++
+		k.away = &AwayError{Since: k.o.Now()}
+	}
+	// A new value, since the old one may be shown at this moment.
+	k.away = &AwayError{Since: k.away.Since, Err: err}
+	return k.away
+}
+
+func (k *Keeper) displace(d *DisplacedError) error {
+	k.mu.Lock()
+	k.displaced = d
+	k.mu.Unlock()
+	if k.o.Displaced != nil {
+		k.o.Displaced(d)
+	}
+	return d
+}
+
+// claim makes the ledger this process's, if it still lets it: what was found when
+// the command was given may be long ago where the cluster was away.
+func (k *Keeper) claim(ctx context.Context) error {
+	l, v, err := read(ctx, k.store, k.timing)
+	if err != nil {
+		return k.unanswered(ctx, err)
+	}
+	if err = k.claimOver(ctx, l, v); errors.Is(err, ErrConflict) {
+		return errAgain
+	}
+	return err
+}
+
+// ClaimOver claims the ledger that was read and judged just now. [ErrConflict]
+// means that it has changed since, and must be judged again.
+func (k *Keeper) ClaimOver(ctx context.Context, l Ledger, v Version) error {
+	if err := k.take(ctx); err != nil {
+		return err
+	}
+	defer k.give()
+	return k.claimOver(ctx, l, v)
+}
+
+func (k *Keeper) claimOver(ctx context.Context, l Ledger, v Version) error {
+	if err := k.o.Claim.Check(&l); err != nil {
+		return k.displace(&DisplacedError{Holder: l.Holder, Epoch: l.Epoch, Err: err})
+	}
+	next := l
+	next.Epoch++
+	next.Finished = withoutUnlocked(l.Finished, k.o.Holder.Run)
+	next.Holder = nil // with what was asked of the process before
+	k.o.Holder.Since = k.o.Now().UTC().Round(0)
+	k.renewed(&next)
+	sent := k.timing.Now()
+	written, err := k.write(ctx, next, v)
+	if errors.Is(err, ErrLost) {
+		now, version, failed := read(ctx, k.store, k.timing)
+		switch {
+		case failed != nil:
+			return k.unanswered(ctx, errors.Join(err, failed))
+		case now.Holder == nil || now.Holder.Process != next.Holder.Process:
+			return ErrConflict // it did not arrive, or another process came first
+		}
+		written, err = version, nil
+	}
+	switch {
+	case errors.Is(err, ErrConflict):
+		return err
+	case err != nil:
+		return k.unanswered(ctx, err)
+	}
+	k.mu.Lock()
+	k.claimed = true
+	k.mu.Unlock()
+	k.accept(next, written, sent)
+	return nil
+}
+
+// Epoch returns the epoch at which this process has the ledger; 0 where it has
+// claimed none.
+func (k *Keeper) Epoch() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.claimed {
+		return 0
+	}
+	return k.last.Epoch
+}

@@ -1,0 +1,175 @@
+// Package ledgertest is a ledger in memory, and a clock that stands still, for
+// tests.
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/ledger"
+)
+
+// ErrAway is what a store that is away answers.
+var ErrAway = errors.New("the API server does not answer")
+
+// Outcome is what becomes of a request.
+type Outcome string
+
+// The outcomes; "" is that it is carried out and answered.
+const (
+	Away Outcome = "away" // it does not arrive
+	Lost Outcome = "lost" // it is carried out, and its answer is lost
+)
+
+// Store is a [ledger.Store] in memory. Its zero value is a ledger that was created
+// and never written.
+type Store struct {
+	// Fault decides what becomes of each request, "read" or "write"; nil lets all
+	// succeed. It may call no method of the store.
+	Fault func(op string) Outcome
+	// Wrote is called with each ledger that was written, within the store's lock.
+	Wrote func(ledger.Ledger)
+
+	mu      sync.Mutex
+	version int
+	now     ledger.Ledger
+	writes  int
+}
+
+func (s *Store) fault(op string) Outcome {
+	if s.Fault == nil {
+		return ""
+	}
+	return s.Fault(op)
+}
+
+// Read implements [ledger.Store].
+func (s *Store) Read(ctx context.Context) (ledger.Ledger, ledger.Version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fault("read") != "" || ctx.Err() != nil {
+		return ledger.Ledger{}, nil, ErrAway
+	}
+	return s.now, s.version, nil
+}
+
+// Write implements [ledger.Store].
+func (s *Store) Write(ctx context.Context, l ledger.Ledger, v ledger.Version) (ledger.Version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	outcome := s.fault("write")
+	switch {
+	case outcome == Away || ctx.Err() != nil:
+		return nil, ErrAway
+	case v != s.version:
+		return nil, ledger.ErrConflict
+	}
+	if l.Holder != nil {
+		h := *l.Holder
+		l.Holder = &h
+	}
+	s.now = l
+	s.version++
+	s.writes++
+	if s.Wrote != nil {
+		s.Wrote(l)
+	}
+	if outcome == Lost {
+		return nil, ledger.ErrLost
+	}
+	return s.version, nil
+}
+
+// Now returns the ledger as it is.
+func (s *Store) Now() ledger.Ledger {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// Edit changes the ledger as another process would.
+func (s *Store) Edit(change func(*ledger.Ledger)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Holder != nil {
+		h := *s.now.Holder
+		s.now.Holder = &h
+	}
+	change(&s.now)
+	s.version++
+}
+
+// Writes returns how often the ledger was written.
+func (s *Store) Writes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.writes
+}
+
+// Clock is a clock that goes on when it is told to. The zero value is at 0.
+type Clock struct {
+	mu       sync.Mutex
+	now      time.Duration
+	sleepers []sleeper
+}
+
+type sleeper struct {
+	until time.Duration
+	wake  chan struct{}
+}
+
+// Now returns the time.
+func (c *Clock) Now() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Sleep waits until the clock has gone on by d, or ctx has ended.
+func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
+	c.mu.Lock()
+	s := sleeper{c.now + d, make(chan struct{})}
+	if d <= 0 {
+		close(s.wake)
+	} else {
+		c.sleepers = append(c.sleepers, s)
+	}
+	c.mu.Unlock()
+	select {
+	case <-s.wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Advance has the clock go on, and wakes those who have slept long enough.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now += d
+	c.sleepers = slices.DeleteFunc(c.sleepers, func(s sleeper) bool {
+		due := s.until <= c.now
+		if due {
+			close(s.wake)
+		}
+		return due
+	})
+}
+
+// Sleeping returns how many wait for the clock.
+func (c *Clock) Sleeping() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.sleepers)
+}
+
+// Timing is that of real runs by this clock.
+func (c *Clock) Timing() ledger.Timing {
+	t := ledger.Real()
+	t.Now, t.Sleep = c.Now, c.Sleep
+	return t
+}

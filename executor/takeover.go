@@ -1,0 +1,218 @@
+package executor
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Takeover is how a run that was begun elsewhere is continued here.
+type Takeover struct {
+	Reason string
+	// Force takes the run also from a csu that is still at work.
+	Force bool
+}
+
+// takeOver brings the ledger's copy of the journal here, when the operator has
+// agreed to take the run over. It refuses a run of which another csu is at work.
+func (r *run) takeOver(seen *sighting) error {
+	switch {
+	case seen == nil:
+		return &InputError{Reason: "take over: the plan talks to no cluster, so that there is no copy of its journal", Hint: "continue with csu exec --resume where the journal is"}
+	case seen.away != nil:
+		return &RefusedError{Reason: "take over: the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
+	}
+	if err := r.toTakeOver(&seen.ledger); err != nil {
+		return err
+	}
+	if err := r.unheld(seen, r.o.Takeover.Force); err != nil {
+		return err
+	}
+	if err := r.toTakeOver(&seen.ledger); err != nil { // the other csu may have written while it was watched
+		return err
+	}
+	lines, head, err := journal.Unpack(seen.ledger.Copy)
+	if err != nil {
+		return fmt.Errorf("take over: the ledger's copy of the journal: %w", err)
+	}
+	if head != seen.ledger.Head.Head {
+		return fmt.Errorf("take over: the ledger's copy of the journal ends at record %d, and not at %d as the ledger says", head.Seq, seen.ledger.Head.Seq)
+	}
+	state, err := StateOf(r.o.Plan, r.o.Digest, lines)
+	if err != nil {
+		return err
+	}
+	if err := r.agreeToTakeOver(seen, state); err != nil {
+		return err
+	}
+	if err := r.succeed(seen); err != nil {
+		return err
+	}
+	return r.place(lines, head)
+}
+
+// toTakeOver refuses what is no unfinished run of the plan with a copy of its journal.
+func (r *run) toTakeOver(l *ledger.Ledger) error {
+	ended, h := l.Ended(r.o.Digest), l.Holder
+	var err error
+	switch {
+	case ended != nil && ended.Outcome != ledger.Unlocked:
+		err = &ledger.EndedError{Finished: *ended}
+	case h != nil && h.Digest != r.o.Digest:
+		err = &ledger.HeldError{Holder: *h}
+	case l.Head.Digest != r.o.Digest:
+		return refuse("begin it with csu exec", "there is no run of this plan to take over")
+	case len(l.Copy) == 0:
+		return refuse("bring the journal here, then continue with csu exec --resume", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
+	default:
+		return nil
+	}
+	return &RefusedError{Err: err, Hint: hintOf(err)}
+}
+
+// StateOf folds the lines of a journal over its plan.
+func StateOf(p *plan.Plan, digest string, lines []byte) (*State, error) {
+	s := NewState(p)
+	return s, journal.Lines("the cluster's copy", bytes.NewReader(lines), int64(len(lines)), s.fold(digest))
+}
+
+// agreeToTakeOver shows whose run it is and how far it came, and asks.
+func (r *run) agreeToTakeOver(seen *sighting, s *State) error {
+	l := seen.ledger
+	var facts []string
+	say := func(format string, args ...any) { facts = append(facts, fmt.Sprintf(format, args...)) }
+	if h := l.Holder; h != nil {
+		say("Led by %s on %s, last heard at %s UTC by its clock.", h.Operator, h.Host, h.Renewed.UTC().Format("2006-01-02 15:04:05"))
+		switch {
+		case h.To != "":
+			say("It was handed over to %s.", h.To)
+		case h.Process == "":
+			say("No csu is at work on it: the last one ended by itself.")
+		case r.o.Takeover.Force:
+			say("A csu may be at work on it at this moment.")
+		default:
+			say("Its csu did not end by itself, and was not heard for %s.", r.o.Timing.Dead)
+		}
+	} else {
+		say("The site was taken from it with csu unlock.")
+	}
+	say("%s", s.ProgressText())
+	if down := s.DownText(); down != "" {
+		say("%s.", down)
+	}
+	return r.askBefore(operator.Question{
+		Topic: operator.TakingOver, Title: "Take this run over?",
+		Text:    fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.", s.Run.ID, r.o.Plan.Type, r.o.Plan.Site, s.Begin.UTC().Format("2006-01-02 15:04")),
+		Reading: strings.Join(facts, "\n"),
+		Choices: []operator.Choice{operator.Yes, operator.No},
+	}, "the run was not taken over")
+}
+
+// askBefore asks what must be yes before there is a journal to record it in.
+func (r *run) askBefore(q operator.Question, refused string) error {
+	a, err := r.put(r.questions, q)
+	switch {
+	case err != nil:
+		return err
+	case a.Choice != operator.Yes:
+		return refuse("", "%s", refused)
+	}
+	r.given = append(r.given, answerTo(q, a))
+	return nil
+}
+
+// succeed has the operator say what nothing here can show of a csu that did not
+// end by itself: that it is stopped, and whether it went on without the cluster.
+func (r *run) succeed(seen *sighting) error {
+	h := seen.former
+	if h == nil {
+		return nil
+	}
+	if r.o.Takeover != nil && r.o.Takeover.Force {
+		r.settle = r.o.Timing.Fresh + r.o.Timing.Request
+	}
+	err := r.askBefore(operator.Question{
+		Topic: operator.Former, Title: "Is the other csu stopped?",
+		Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
+			" csu keeps it from starting anything while the cluster answers, and not otherwise.", h.Operator, h.Host),
+		Choices: []operator.Choice{operator.Yes, operator.No},
+	}, "the run goes on only when the other csu is stopped")
+	if err != nil {
+		return err
+	}
+	q := operator.Question{
+		Topic: operator.FormerOutage, Title: "Did it go on without the cluster?",
+		Text: fmt.Sprintf("May the csu of %s have gone on while the cluster did not answer it? Say yes if you do not know: every step that is not finished is then looked for before anything is started.", h.Operator),
+		Choices: []operator.Choice{operator.Yes, operator.No},
+	}
+	a, err := r.put(r.questions, q)
+	if err != nil {
+		return err
+	}
+	r.doubted = a.Choice == operator.Yes
+	r.given = append(r.given, answerTo(q, a))
+	return nil
+}
+
+// place puts the copy of the journal where the run's journal belongs. A journal
+// that is there and has all of the copy is used as it is; any other one is kept
+// under another name.
+func (r *run) place(lines []byte, head journal.Head) error {
+	there := NewState(r.o.Plan)
+	j, _, err := journal.Open(r.o.FS, r.o.Journal, there.fold(r.o.Digest))
+	var locked *journal.LockedError
+	switch {
+	case errors.As(err, &locked):
+		return err
+	case errors.Is(err, fs.ErrNotExist):
+		return journal.Restore(r.o.FS, r.o.Journal, lines)
+	case err == nil:
+		has := j.Has(head)
+		if err := j.Close(); err != nil {
+			return err
+		}
+		if has {
+			return nil
+		}
+	}
+	aside, err := journal.SetAside(r.o.FS, r.o.Journal)
+	if err != nil {
+		return err
+	}
+	r.tell(operator.Notice, "", "", "the journal that was here is not the run's, or is out of date; it is kept as %q", aside)
+	return journal.Restore(r.o.FS, r.o.Journal, lines)
+}
+
+// ProgressText says in a sentence how far the run has come.
+func (s *State) ProgressText() string {
+	finished := 0
+	for _, st := range s.Steps {
+		if st.Phase.Finished() {
+			finished++
+		}
+	}
+	text := fmt.Sprintf("%d of %d steps are finished", finished, len(s.Steps))
+	switch stage := s.Stage(); {
+	case stage == nil:
+		text += "; every stage is done"
+	case stage.Begun:
+		text += fmt.Sprintf("; it is in stage %q", stage.Stage.ID)
+	default:
+		text += fmt.Sprintf("; its next stage is %q", stage.Stage.ID)
+	}
+	if open := s.In(Started, InDoubt); len(open) > 0 {
+		ids := make([]string, len(open))
+		for i, st := range open {
+			ids[i] = st.Step.ID
+		}
+		text += "; under way or in doubt: " + strings.Join(ids, ", ")
+	}
+	return text + "."
+}
