@@ -63,10 +63,8 @@ func (r *run) agree() error {
 		Reading: r.state.AbortText(),
 		Choices: []operator.Choice{operator.Abort, operator.No},
 	}
-	a, err := r.put(r.questions, q)
+	a, err := r.askNow(q)
 	switch {
-	case err != nil && r.questions.Err() != nil:
-		return errEnding
 	case err != nil:
 		return err
 	case a.Choice != operator.Abort:

@@ -41,6 +41,8 @@ func (r *run) look() (*sighting, error) {
 	switch {
 	case err == nil:
 		return &sighting{ledger: l, version: v}, nil
+	case r.ctx.Err() != nil:
+		return nil, errEnding
 	case ledger.Missing(err):
 		return nil, &RefusedError{Err: err, Hint: hintOf(err)}
 	}
@@ -91,7 +93,7 @@ func (r *run) confirmAlone(why string) error {
 		Text:    "Confirm that nobody else has carried this plan out or works on it now.",
 		Reading: why, Choices: []operator.Choice{operator.Yes, operator.No},
 	}
-	a, err := r.put(r.questions, q)
+	a, err := r.askNow(q)
 	switch {
 	case err != nil:
 		return err
@@ -117,6 +119,9 @@ func (r *run) unheld(s *sighting, force bool) error {
 		r.tell(operator.Notice, "", "", "csu of %q on %s was at work on this run and did not end by itself; csu waits %s to hear whether it still is",
 			h.Operator, h.Host, r.o.Timing.Dead)
 		l, v, err := ledger.Watch(r.ctx, r.o.Ledger, r.o.Timing, s.ledger, s.version)
+		if r.ctx.Err() != nil {
+			return errEnding
+		}
 		if err != nil {
 			return &RefusedError{Err: err, Hint: hintOf(err)}
 		}
@@ -313,9 +318,9 @@ func (r *run) suspect() error {
 	return nil
 }
 
-// release gives the site back at the end of the run. Until that has succeeded the
+// giveBack gives the site back at the end of the run. Until that has succeeded the
 // run is complete, but not released.
-func (r *run) release() error {
+func (r *run) giveBack() error {
 	if r.keeper == nil {
 		return nil
 	}
@@ -329,7 +334,7 @@ func (r *run) release() error {
 	return r.record(journal.Record{Event: journal.Released, Text: released})
 }
 
-// releaseLater is release for a run that ended before, in another process.
+// releaseLater is giveBack for a run that ended before, in another process.
 func (r *run) releaseLater() error {
 	s, head := r.state, r.journal.Head()
 	f := ledger.Finished{

@@ -11,6 +11,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -310,12 +311,13 @@ func TestJournalGuards(t *testing.T) {
 	refused("no --resume", "not finished")
 	refused("another digest", "another plan", resumed, func(o *Options) { o.Digest = strings.Repeat("cd", 32) })
 	refused("a rehearsal on a real journal", "a rehearsal", resumed, func(o *Options) { o.SiteMap = "/x/map.json" })
-	if h := b.lease.holder; h.Plan != "plan.json" || h.Operator != "Ana" || h.Digest != b.options().Digest {
-		t.Errorf("the Lease names %+v", h)
+	before := b.ledger.Now()
+	if h := before.Holder; h == nil || h.Plan != "plan.json" || h.Operator != "Ana" || h.Digest != b.options().Digest || h.Process != "" {
+		t.Errorf("the ledger names %+v", h)
 	}
-	b.lease.holder = Holder{RunID: "another"}
-	refused("the Lease is another's", "Lease", resumed)
-	b.lease.holder = Holder{}
+	b.ledger.Edit(anothers)
+	refused("the site is another's", `belongs to run another of plan "other.json"`, resumed)
+	b.ledger.Edit(func(l *ledger.Ledger) { *l = before })
 	if n := len(b.world.effects); n != 1 {
 		t.Errorf("%d effects", n)
 	}
@@ -339,22 +341,6 @@ func TestSecondExecutor(t *testing.T) {
 		return b.world.effect(a, action.Done)
 	}}
 	b.must(Completed)
-}
-
-func TestLeaseOfARecovery(t *testing.T) {
-	for _, typ := range []plan.Type{plan.Full, plan.Recovery} {
-		b := newBench(t, stage("one", step("a", host("h1"))))
-		b.plan.Type = typ
-		b.lease.fail = errors.New("the API server does not answer")
-		res, err := b.run()
-		if typ == plan.Recovery && (err != nil || res.End != Completed) {
-			t.Errorf("%s: %q, %v", typ, res.End, err)
-		}
-		var refused *RefusedError
-		if typ == plan.Full && (!errors.As(err, &refused) || len(b.world.effects) > 0) {
-			t.Errorf("%s: %v", typ, err)
-		}
-	}
 }
 
 // TestResumeWaitsForWhatRuns: what goes on after a crash is waited for without a

@@ -46,7 +46,7 @@ func TestDiskFailureEndsTheRun(t *testing.T) {
 			}
 			b.disk.Fault = nil
 			b.disk.Kill()
-			if records := b.tryRecords(); len(records) == 0 || records[len(records)-1].Event != journal.Complete {
+			if records := b.tryRecords(); len(records) == 0 || records[len(records)-1].Event != journal.Released {
 				b.must(Completed, func(o *Options) { o.Resume = len(records) > 0 })
 			}
 			if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b", "two/c"}) {

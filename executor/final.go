@@ -44,7 +44,7 @@ func (r *run) end() {
 	r.mu.Unlock()
 	if err == nil {
 		r.endRenewal()
-		r.unreleased = r.release()
+		r.unreleased = r.giveBack()
 	}
 }
 

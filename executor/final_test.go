@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
-	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -64,8 +64,8 @@ func TestAbortAtEveryStep(t *testing.T) {
 					want[c.at] = LeftInDoubt
 				}
 				b.phases(want)
-				if res.State.Ended != GivenUp || len(res.Owed) != 0 || len(b.lease.history) != 2 {
-					t.Errorf("ended %q, owed %v, lease %v", res.State.Ended, res.Owed, b.lease.history)
+				if res.State.Ended != GivenUp || len(res.Owed) != 0 || b.ledger.Now().Holder != nil {
+					t.Errorf("ended %q, owed %v, the site is held by %v", res.State.Ended, res.Owed, b.ledger.Now().Holder)
 				}
 			})
 		}
@@ -110,14 +110,13 @@ func TestAbortWithoutARun(t *testing.T) {
 func TestAbortOfAnothersSite(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })
-	held := &cluster.HeldError{Namespace: "argocd", Name: "csu-summit"}
-	b.lease.fail = held
+	before := b.ledger.Now()
+	b.ledger.Edit(anothers)
 	var refused *RefusedError
 	if _, err := Abort(t.Context(), b.options()); !errors.As(err, &refused) || b.state().Aborting {
 		t.Errorf("abort = %v, aborting %v", err, b.state().Aborting)
 	}
-	// A cluster that does not answer keeps nobody from aborting.
-	b.lease.fail = errors.New("the API server does not answer")
+	b.ledger.Edit(func(l *ledger.Ledger) { *l = before })
 	if res, err := Abort(t.Context(), b.options()); err != nil || res.End != GivenUp {
 		t.Errorf("abort = %q, %v", res.End, err)
 	}
@@ -294,7 +293,7 @@ func TestDownAfterShutdown(t *testing.T) {
 	if !slices.Equal(res.Down, []string{"Watcher:0", "ATDome:0"}) {
 		t.Errorf("down: %v", res.Down)
 	}
-	last := b.records()[len(b.records())-1]
+	last := b.records()[len(b.records())-2] // before the site is released
 	if last.Event != journal.Aborted || !strings.Contains(last.Text, "2 CSCs were taken down") {
 		t.Errorf("the last record: %+v", last)
 	}

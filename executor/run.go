@@ -129,31 +129,34 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	go r.watch()
 	if err := r.open(); err != nil {
-		return Result{}, r.shut(err)
+		if err = r.shut(err); errors.Is(err, errEnding) {
+			return Result{End: Interrupted, State: r.state, Text: "interrupted: nothing was started"}, nil
+		}
+		return Result{}, err
 	}
 	return r.finish(r.drive())
 }
 
 // run is one executor at work.
 type run struct {
-	o       Options
-	ctx     context.Context // of everything that is under way
-	cancel  context.CancelCauseFunc
-	asking  chan struct{} // holds a token while a question is put
-	changed chan struct{} // wakes the scheduler
-	stages  map[string]*plan.Stage
-	giveUp  bool              // this is csu abort
-	given   []*journal.Answer // before there was a journal to record them in
-	torn    string            // what became of the journal's last line, which was cut off; "" where it was not
-	host    string            // this machine's name
-	process string            // random, of this executor
-	keeper  *ledger.Keeper    // of the site's ledger; nil where there is none
-	alone   bool              // the operator has confirmed that this is the plan's only run
-	doubted bool              // another csu may have gone on without the cluster
-	handed  string            // that the run was handed over without a csu at work
-	settle  time.Duration     // until what another csu has sent has come to its end
-	renewal sync.WaitGroup
-	unrenew context.CancelFunc
+	o          Options
+	ctx        context.Context // of everything that is under way
+	cancel     context.CancelCauseFunc
+	asking     chan struct{} // holds a token while a question is put
+	changed    chan struct{} // wakes the scheduler
+	stages     map[string]*plan.Stage
+	giveUp     bool              // this is csu abort
+	given      []*journal.Answer // before there was a journal to record them in
+	torn       string            // what became of the journal's last line, which was cut off; "" where it was not
+	host       string            // this machine's name
+	process    string            // random, of this executor
+	keeper     *ledger.Keeper    // of the site's ledger; nil where there is none
+	alone      bool              // the operator has confirmed that this is the plan's only run
+	doubted    bool              // another csu may have gone on without the cluster
+	handed     string            // that the run was handed over without a csu at work
+	settle     bool              // another csu may have requests under way
+	renewal    sync.WaitGroup
+	unrenew    context.CancelFunc
 	unreleased error // why the site was not given back at the run's end
 
 	mu      sync.Mutex // guards what follows
@@ -422,7 +425,7 @@ func (r *run) me(id string) *journal.Run {
 	return &journal.Run{
 		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
 		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
-		Host: r.host, Process: r.process,
+		Host: r.host, Process: r.process, Settle: r.settle, Doubted: r.doubted,
 	}
 }
 
@@ -493,13 +496,14 @@ func (r *run) startUp() error {
 			return err
 		}
 	}
-	if r.settle > 0 {
-		r.tell(operator.Notice, "", "", "csu waits %s for the requests of the other csu to end", r.settle)
-		if err := r.o.Timing.Sleep(r.ctx, r.settle); err != nil {
+	if r.state.Settle {
+		wait := r.o.Timing.Fresh + r.o.Timing.Request
+		r.tell(operator.Notice, "", "", "csu waits %s for the requests of the other csu to end", wait)
+		if err := r.o.Timing.Sleep(r.ctx, wait); err != nil {
 			return nil // interrupted; drive sees that
 		}
 	}
-	if r.doubted {
+	if r.state.Doubted {
 		if err := r.suspect(); err != nil {
 			return err
 		}
@@ -632,7 +636,9 @@ func (r *run) lastWord(res Result) error {
 	case !r.state.Begun():
 		return r.keeper.Forget(ctx) // so that nobody need be kept away
 	case r.ctx.Err() != nil: // what was under way may still come to its end
-		return r.keeper.Pass(ctx)
+		ctx, cancel := context.WithTimeout(ctx, leaving)
+		defer cancel()
+		return r.keeper.Keep(ctx, r.journal.Head().Seq)
 	}
 	return r.keeper.Stop(ctx, r.halt.to)
 }

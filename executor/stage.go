@@ -87,6 +87,7 @@ type task struct {
 	resource string
 	unmet    int     // needs that are not finished
 	wanted   []*task // those that need it
+	launched bool    // its goroutine runs
 	// fresh says that what the last executor had left open is known not to have
 	// happened, so that the step is simply started.
 	fresh bool
@@ -208,6 +209,7 @@ func (s *schedule) start() {
 }
 
 func (s *schedule) launch(t *task, do func(*task)) {
+	t.launched = true
 	s.running++
 	s.busy[t.resource]++
 	go func() {
@@ -218,6 +220,7 @@ func (s *schedule) launch(t *task, do func(*task)) {
 
 // settle takes in where a step stands whose goroutine has ended.
 func (s *schedule) settle(t *task) {
+	t.launched = false
 	s.running--
 	s.busy[t.resource]--
 	asked := t == s.asked
@@ -242,14 +245,19 @@ func (s *schedule) settle(t *task) {
 func (s *schedule) finish(t *task) {
 	s.left--
 	for _, w := range t.wanted {
-		if w.unmet--; w.unmet == 0 && w.state.Phase != Failed && !w.state.Phase.Finished() {
-			s.queue(w)
-		}
+		w.unmet--
+		s.queue(w)
 	}
 }
 
-// queue puts a step among the ready ones, at its place in the plan.
+// queue puts a step among the ready ones, at its place in the plan, if it can start.
+// A step that another csu may have begun is looked into before its needs are met,
+// and waits for them after that.
 func (s *schedule) queue(t *task) {
+	phase := s.r.phase(t.state)
+	if t.unmet > 0 || t.launched || slices.Contains(s.failed, t) || phase != Pending && phase != NotDone {
+		return
+	}
 	i, _ := slices.BinarySearchFunc(s.ready, t, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
 	s.ready = slices.Insert(s.ready, i, t)
 }

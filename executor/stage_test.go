@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -32,7 +33,7 @@ func TestRunToTheEnd(t *testing.T) {
 		journal.RunBegun, journal.Guarded,
 		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.Started, journal.Outcome, journal.StageDone,
 		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.StageDone,
-		journal.Complete,
+		journal.Complete, journal.Released,
 	}
 	if !slices.Equal(events, want) {
 		t.Errorf("records %v, want %v", events, want)
@@ -40,8 +41,9 @@ func TestRunToTheEnd(t *testing.T) {
 	if r := b.records()[4]; r.Identity != "csu-"+res.RunID+"/one/a/1" || string(r.Evidence) != `{"before":"one/a"}` || len(res.RunID) != 12 {
 		t.Errorf("started: %+v", r)
 	}
-	if got := b.lease.history; !slices.Equal(got, []string{"acquired", "released"}) {
-		t.Errorf("lease: %v", got)
+	l := b.ledger.Now()
+	if f := l.Ended(b.options().Digest); l.Holder != nil || f == nil || f.Outcome != ledger.Complete || f.Run != res.RunID {
+		t.Errorf("the ledger: %+v", l)
 	}
 }
 
@@ -130,8 +132,8 @@ func TestNoConsentNoStep(t *testing.T) {
 	if !strings.Contains(res.Text, "Ana") || b.state().Begun() {
 		t.Errorf("%q, begun %v", res.Text, b.state().Begun())
 	}
-	if got := b.lease.history; !slices.Equal(got, []string{"acquired", "released"}) {
-		t.Errorf("lease: %v", got)
+	if l := b.ledger.Now(); l.Holder != nil || len(l.Finished) != 0 {
+		t.Errorf("the ledger: %+v", l)
 	}
 	b.must(Completed) // nothing was begun, so that --resume is not needed
 	if got := b.records()[0].Run.ID; got != res.RunID {
@@ -335,8 +337,8 @@ func TestEndedBeforeItBegan(t *testing.T) {
 	if err != nil || res.End != Interrupted {
 		t.Errorf("run = %q, %v", res.End, err)
 	}
-	if len(b.person.asked) > 0 || len(b.world.prepared) > 0 || b.state().Begun() {
-		t.Errorf("asked %v, prepared %v", b.person.asked, b.world.prepared)
+	if _, made := b.disk.Content("j"); made || len(b.person.asked) > 0 || len(b.world.prepared) > 0 {
+		t.Errorf("a journal was made: %t, asked %v, prepared %v", made, b.person.asked, b.world.prepared)
 	}
 	b.must(Completed)
 }

@@ -130,6 +130,9 @@ type State struct {
 	Aborting bool
 	// Ended is Complete or Aborted, or "" for a run that is open.
 	Ended End
+	// Settle and Doubted are those of the last executors, until one of them has gone
+	// on with the run; see [journal.Run].
+	Settle, Doubted bool
 	// Released says that the site's ledger has the finished run.
 	Released bool
 	// Inventory are the Jobs that the run's deletions may take, by step; nil where
@@ -332,8 +335,14 @@ func (s *State) apply(r *journal.Record) {
 		s.Begin = r.Time
 	}
 	switch r.Event {
+	case journal.RunBegun, journal.Resumed, journal.Guarded, journal.Answered, journal.Suspected, journal.Inventoried, journal.Stopped:
+	default:
+		s.Settle, s.Doubted = false, false
+	}
+	switch r.Event {
 	case journal.RunBegun, journal.Resumed:
 		s.Run = *r.Run
+		s.Settle, s.Doubted = s.Settle || r.Run.Settle, s.Doubted || r.Run.Doubted
 		s.Halt = ""
 	case journal.StageBegun:
 		s.stages[r.Stage].Begun = true

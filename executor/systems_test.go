@@ -120,7 +120,7 @@ func TestGuardRefusesAnotherCluster(t *testing.T) {
 		// The run itself asks the guard, before there is a journal.
 		b := newBench(t, summit().Stages...)
 		o := b.options()
-		o.Plan, o.Systems, o.Lease, o.SiteMap = summit(), s, nil, map[bool]string{true: "/m.json"}[c.rehearsed]
+		o.Plan, o.Systems, o.Ledger, o.SiteMap = summit(), s, nil, map[bool]string{true: "/m.json"}[c.rehearsed]
 		if !c.ok {
 			if _, err := Run(t.Context(), o); !errors.As(err, &refused) {
 				t.Errorf("run on %s: %v", c.server, err)

@@ -80,7 +80,7 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 // StateOf folds the lines of a journal over its plan.
 func StateOf(p *plan.Plan, digest string, lines []byte) (*State, error) {
 	s := NewState(p)
-	return s, journal.Lines("the cluster's copy", bytes.NewReader(lines), int64(len(lines)), s.fold(digest))
+	return s, journal.Lines("the cluster's copy", bytes.NewReader(lines), s.fold(digest))
 }
 
 // agreeToTakeOver shows whose run it is and how far it came, and asks.
@@ -115,9 +115,18 @@ func (r *run) agreeToTakeOver(seen *sighting, s *State) error {
 	}, "the run was not taken over")
 }
 
+// askNow asks before there is a journal to record the answer in.
+func (r *run) askNow(q operator.Question) (operator.Answer, error) {
+	a, err := r.put(r.questions, q)
+	if err != nil && r.questions.Err() != nil {
+		return a, errEnding
+	}
+	return a, err
+}
+
 // askBefore asks what must be yes before there is a journal to record it in.
 func (r *run) askBefore(q operator.Question, refused string) error {
-	a, err := r.put(r.questions, q)
+	a, err := r.askNow(q)
 	switch {
 	case err != nil:
 		return err
@@ -128,31 +137,33 @@ func (r *run) askBefore(q operator.Question, refused string) error {
 	return nil
 }
 
-// succeed has the operator say what nothing here can show of a csu that did not
-// end by itself: that it is stopped, and whether it went on without the cluster.
+// succeed has the operator say what nothing here can show: that the csu that was at
+// work is stopped, where it did not end by itself, and whether one has gone on
+// without the cluster.
 func (r *run) succeed(seen *sighting) error {
-	h := seen.former
-	if h == nil {
+	if h := seen.former; h != nil {
+		if r.o.Takeover != nil && r.o.Takeover.Force {
+			r.settle = true
+		}
+		err := r.askBefore(operator.Question{
+			Topic: operator.Former, Title: "Is the other csu stopped?",
+			Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
+				" csu keeps it from starting anything while the cluster answers, and not otherwise.", h.Operator, h.Host),
+			Choices: []operator.Choice{operator.Yes, operator.No},
+		}, "the run goes on only when the other csu is stopped")
+		if err != nil {
+			return err
+		}
+	}
+	if seen.former == nil && r.o.Takeover == nil {
 		return nil
 	}
-	if r.o.Takeover != nil && r.o.Takeover.Force {
-		r.settle = r.o.Timing.Fresh + r.o.Timing.Request
-	}
-	err := r.askBefore(operator.Question{
-		Topic: operator.Former, Title: "Is the other csu stopped?",
-		Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
-			" csu keeps it from starting anything while the cluster answers, and not otherwise.", h.Operator, h.Host),
-		Choices: []operator.Choice{operator.Yes, operator.No},
-	}, "the run goes on only when the other csu is stopped")
-	if err != nil {
-		return err
-	}
 	q := operator.Question{
-		Topic: operator.FormerOutage, Title: "Did it go on without the cluster?",
-		Text: fmt.Sprintf("May the csu of %s have gone on while the cluster did not answer it? Say yes if you do not know: every step that is not finished is then looked for before anything is started.", h.Operator),
+		Topic: operator.FormerOutage, Title: "Has a csu gone on without the cluster?",
+		Text:    "Has any csu gone on with this run while the cluster did not answer? Say yes if you do not know: every step that is not finished is then looked for before anything is started.",
 		Choices: []operator.Choice{operator.Yes, operator.No},
 	}
-	a, err := r.put(r.questions, q)
+	a, err := r.askNow(q)
 	if err != nil {
 		return err
 	}
@@ -163,30 +174,43 @@ func (r *run) succeed(seen *sighting) error {
 
 // place puts the copy of the journal where the run's journal belongs. A journal
 // that is there and has all of the copy is used as it is; any other one is kept
-// under another name.
+// under another name. What it has beside the copy was perhaps done all the same.
 func (r *run) place(lines []byte, head journal.Head) error {
 	there := NewState(r.o.Plan)
 	j, _, err := journal.Open(r.o.FS, r.o.Journal, there.fold(r.o.Digest))
 	var locked *journal.LockedError
+	behind := false
 	switch {
 	case errors.As(err, &locked):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return journal.Restore(r.o.FS, r.o.Journal, lines)
 	case err == nil:
-		has := j.Has(head)
+		has, end := j.Has(head), j.Head()
 		if err := j.Close(); err != nil {
 			return err
 		}
 		if has {
 			return nil
 		}
+		err := journal.Lines("the cluster's copy", bytes.NewReader(lines), func(rec *journal.Record) error {
+			behind = behind || rec.Seq == end.Seq && rec.Hash == end.Hash
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	aside, err := journal.SetAside(r.o.FS, r.o.Journal)
 	if err != nil {
 		return err
 	}
-	r.tell(operator.Notice, "", "", "the journal that was here is not the run's, or is out of date; it is kept as %q", aside)
+	how := "is out of date"
+	if !behind {
+		how = "has records that the run's does not have, so that every step that is not finished is looked for"
+		r.doubted = true
+	}
+	r.tell(operator.Notice, "", "", "the journal that was here %s; it is kept as %q", how, aside)
 	return journal.Restore(r.o.FS, r.o.Journal, lines)
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -249,7 +251,8 @@ type bench struct {
 	person *person
 	disk   *journaltest.Disk
 	clock  *clock.Clock
-	lease  *fakeLease
+	ledger *ledgertest.Store
+	time   *ledgertest.Clock // of the ledger
 }
 
 func newBench(t *testing.T, stages ...plan.Stage) *bench {
@@ -261,14 +264,15 @@ func newBench(t *testing.T, stages ...plan.Stage) *bench {
 	now := time.Now()
 	return &bench{
 		t: t, plan: p, world: newWorld(t), person: &person{t: t}, disk: &journaltest.Disk{},
-		clock: clock.Fast(now, now, 1000), lease: &fakeLease{},
+		clock: clock.Fast(now, now, 1000), ledger: &ledgertest.Store{}, time: &ledgertest.Clock{},
 	}
 }
 
 func (b *bench) options() Options {
 	return Options{
 		Plan: b.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: "j", FS: b.disk,
-		Operator: b.person, Name: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer, Lease: b.lease,
+		Operator: b.person, Name: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer,
+		Ledger: b.ledger, Timing: b.time.Hurried(),
 	}
 }
 
@@ -287,6 +291,20 @@ func (b *bench) run(change ...func(*Options)) (Result, error) {
 		c(&o)
 	}
 	return Run(b.t.Context(), o)
+}
+
+// away has the ledger's cluster answer nothing, or answer again.
+func (b *bench) away(is bool) {
+	b.ledger.Fault = nil
+	if is {
+		b.ledger.Fault = func(string) ledgertest.Outcome { return ledgertest.Away }
+	}
+}
+
+// anothers has the ledger belong to a run of another plan.
+func anothers(l *ledger.Ledger) {
+	l.Epoch++
+	l.Holder = &ledger.Holder{Run: "another", Plan: "other.json", Digest: strings.Repeat("cd", 32), Operator: "Bob", Host: "b"}
 }
 
 func resumed(o *Options) { o.Resume = true }
@@ -402,38 +420,6 @@ func undoing(id, undoes string) plan.Step {
 }
 
 func message(channel string) plan.Doer { return &plan.Announce{Channel: channel, Text: "x"} }
-
-type fakeLease struct {
-	mu      sync.Mutex
-	holder  Holder
-	fail    error
-	history []string
-}
-
-func (l *fakeLease) Acquire(_ context.Context, run Holder) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fail != nil {
-		return l.fail
-	}
-	if l.holder.RunID != "" && l.holder.RunID != run.RunID {
-		return errors.New("held by another run")
-	}
-	l.holder = run
-	l.history = append(l.history, "acquired")
-	return nil
-}
-
-func (l *fakeLease) Release(_ context.Context, runID string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.holder.RunID != runID {
-		return fmt.Errorf("released by %q, held by %q", runID, l.holder.RunID)
-	}
-	l.holder = Holder{}
-	l.history = append(l.history, "released")
-	return nil
-}
 
 func evidenceOf(a *action.Attempt) string {
 	var e map[string]string

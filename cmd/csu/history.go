@@ -36,7 +36,7 @@ func carriedOut(file, digest string) (string, error) {
 			continue // the commit that removed it
 		}
 		ended := ""
-		err = journal.Lines(name, bytes.NewReader(lines), int64(len(lines)), func(r *journal.Record) error {
+		err = journal.Lines(name, bytes.NewReader(lines), func(r *journal.Record) error {
 			switch {
 			case r.Event == journal.RunBegun && r.Run.Digest != digest:
 				return errOtherPlan

@@ -235,6 +235,13 @@ func (m mortal) OpenFile(name string, flag int, perm fs.FileMode) (journal.File,
 	return &mortalFile{File: f, life: m.life, journal: filepath.Base(name) == journalName}, nil
 }
 
+func (m mortal) Rename(from, to string) error {
+	if m.died() {
+		return journaltest.ErrCrashed
+	}
+	return m.disk.Rename(from, to)
+}
+
 func (m mortal) SyncDir(dir string) error {
 	if m.died() {
 		return journaltest.ErrCrashed

@@ -14,7 +14,6 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/gate"
-	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
@@ -75,6 +74,8 @@ type rival struct {
 	mu      sync.Mutex
 	at      int // effects that wait for a token
 	resting int // sleeps that are no renewal
+	renewal int // sleeps until the next renewal
+	renews  bool
 	res     executor.Result
 	err     error
 }
@@ -171,7 +172,7 @@ func (m *machine) moves() bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.at == 0 && l.resting == 0
+	return l.resting == 0 && (l.at == 0 || l.renews && l.renewal == 0)
 }
 
 func (m *machine) asleep() bool {
@@ -196,6 +197,12 @@ func (m *machine) wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+func (m *machine) wasLone() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lone
 }
 
 func (m *machine) sleep() {
@@ -226,10 +233,15 @@ func (l *rival) timing(ctx context.Context) ledger.Timing {
 		if err := l.m.wait(sleeping); err != nil {
 			return err
 		}
-		if d != renew {
-			l.count(&l.resting, 1)
-			defer l.count(&l.resting, -1)
+		sleeps := &l.resting
+		if d == renew {
+			sleeps = &l.renewal
 		}
+		l.count(sleeps, 1)
+		defer l.count(sleeps, -1)
+		sleeping, cancel := context.WithCancel(sleeping)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
 		if err := l.m.r.clock.Sleep(sleeping, d); err != nil {
 			return err
 		}
@@ -242,10 +254,14 @@ func (l *rival) count(what *int, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	*what += n
+	l.renews = l.renews || l.renewal > 0
 }
 
 // view is the ledger as a machine reaches it.
-type view struct{ m *machine }
+type view struct {
+	m      *machine
+	killed context.Context // of the life
+}
 
 func (v view) reached(ctx context.Context) error {
 	if err := v.m.wait(ctx); err != nil {
@@ -253,7 +269,7 @@ func (v view) reached(ctx context.Context) error {
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
-	if v.m.cut {
+	if v.m.cut || v.killed.Err() != nil {
 		return ledgertest.ErrAway
 	}
 	return nil
@@ -290,7 +306,7 @@ func (m *machine) start(how string, force bool) {
 	o := executor.Options{
 		Plan: m.r.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: journalName, FS: m.disk,
 		SiteMap: "the campaign's", Operator: (*rivalPerson)(l), Name: m.name, Version: "campaign",
-		Clock: clock.Fast(now, time.Now(), 1), Ledger: view{m}, Timing: l.timing(ctx), Resume: how != "exec",
+		Clock: clock.Fast(now, time.Now(), 1), Ledger: view{m, ctx}, Timing: l.timing(ctx), Resume: how != "exec",
 		Performer: func(d plan.Doer) action.Performer { return modelled{l} },
 	}
 	if how == "takeover" {
@@ -305,8 +321,8 @@ func (m *machine) start(how string, force bool) {
 
 // kill ends the life at once, and with it what its process had open.
 func (m *machine) kill() {
-	m.wake()
 	m.life.end()
+	m.wake()
 	<-m.life.ended
 	m.disk.Kill()
 	m.life = nil
@@ -433,11 +449,9 @@ func (p *rivalPerson) Ask(ctx context.Context, q operator.Question) (operator.An
 			l.m.mu.Unlock()
 		}
 	case operator.FormerOutage:
-		other.mu.Lock()
-		if !other.lone {
+		if !slices.ContainsFunc(l.m.r.machines, (*machine).wasLone) {
 			a.Choice = operator.No
 		}
-		other.mu.Unlock()
 	case operator.InDoubt:
 		l.m.r.mu.Lock()
 		_, had := l.m.r.effects[q.Step]
@@ -524,15 +538,21 @@ func (r *Rivals) step(m *machine) {
 	if l == nil || m.asleep() {
 		return
 	}
-	l.mu.Lock()
-	waits := l.at > 0
-	l.mu.Unlock()
-	if !waits {
-		return
+	for {
+		l.mu.Lock()
+		waits := l.at > 0
+		l.mu.Unlock()
+		if !waits {
+			return
+		}
+		select {
+		case l.tokens <- struct{}{}:
+			r.say("%s: one effect", m.name)
+			r.quiet()
+			return
+		case <-time.After(time.Millisecond): // its run may be ending at this moment
+		}
 	}
-	r.say("%s: one effect", m.name)
-	l.tokens <- struct{}{}
-	r.quiet()
 }
 
 func (r *Rivals) over() bool { return len(r.effects) == len(r.steps()) }

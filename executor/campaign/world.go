@@ -12,6 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
@@ -95,7 +96,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	o := executor.Options{
 		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
 		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
-		Clock: systems.Clock, Lease: executor.NewLease(w.Plan, systems), Resume: w.begun(),
+		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
 	}
 	if w.disk != nil {
 		w.disk.Fault = l.fault

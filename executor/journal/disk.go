@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -16,6 +15,9 @@ import (
 type FS interface {
 	// OpenFile is [os.OpenFile].
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
+	// Rename renames a file within its folder. A name that is taken is
+	// [fs.ErrExist].
+	Rename(from, to string) error
 	// SyncDir makes the entries of a folder durable.
 	SyncDir(dir string) error
 }
@@ -29,13 +31,20 @@ type File interface {
 	Truncate(size int64) error
 	// Sync returns when everything that was written is durable.
 	Sync() error
-	// Lock takes the file's exclusive lock, which ends with the process or with
-	// Close. It does not wait: [ErrLocked] means that somebody else has it.
+	// Lock acquires the file's exclusive lock, which ends with the process or with
+	// Close. It does not wait: [ErrLocked] means that another open file has it.
 	Lock() error
+	// Place looks up the name that the file was opened by, and returns the file's
+	// place and size. It returns an error that is [fs.ErrNotExist] where the name
+	// is gone, and [ErrReplaced] where it names another file.
+	Place() (Place, int64, error)
 }
 
 // ErrLocked is returned by [File.Lock].
 var ErrLocked = errors.New("the file is locked")
+
+// ErrReplaced is returned by [File.Place].
+var ErrReplaced = errors.New("another file is in its place")
 
 // Disk is the file system that csu runs on.
 var Disk FS = disk{}
@@ -47,12 +56,32 @@ func (disk) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return diskFile{f}, nil
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	place, err := placeOf(name, info)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return diskFile{f, info, place}, nil
+}
+
+// Rename links and removes, since a rename would replace what has the name.
+func (disk) Rename(from, to string) error {
+	if err := os.Link(from, to); err != nil {
+		return err
+	}
+	return os.Remove(from)
 }
 
 func (disk) SyncDir(dir string) error { return plan.SyncDir(dir) }
 
-type diskFile struct{ *os.File }
+type diskFile struct {
+	*os.File
+	opened os.FileInfo
+	place  Place
+}
 
 func (f diskFile) Size() (int64, error) {
 	info, err := f.Stat()
@@ -65,16 +94,22 @@ func (f diskFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-func (f diskFile) Lock() error {
-	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return ErrLocked
+// Place needs one stat: while the file is open, no other file gets its inode.
+func (f diskFile) Place() (Place, int64, error) {
+	info, err := os.Stat(f.place.Path)
+	if err != nil {
+		return Place{}, 0, err
 	}
-	return err
+	if !os.SameFile(info, f.opened) {
+		return Place{}, 0, ErrReplaced
+	}
+	return f.place, info.Size(), nil
 }
 
-// Close gives up the lock by itself: a process that is being started at this
-// moment has a copy of the descriptor, with which the lock would live on.
+func (f diskFile) Lock() error { return lock(f.File) }
+
+// Close releases the lock explicitly: a process that is being started at this
+// moment has a copy of the descriptor, which would keep the lock.
 func (f diskFile) Close() error {
-	return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.File.Close())
+	return errors.Join(unlock(f.File), f.File.Close())
 }

@@ -83,13 +83,14 @@ var ErrClosed = errors.New("the journal is closed")
 // Journal is a journal open for appending, and locked. Its methods may be called
 // from several goroutines.
 type Journal struct {
-	name string
-	file File
+	name  string
+	fsys  FS
+	file  File
+	place Place
 
 	mu     sync.Mutex
-	seq    int
-	hash   string
 	size   int64
+	has    memory
 	failed error
 }
 
@@ -105,15 +106,15 @@ func Create(fsys FS, name string, first Record) (*Journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &Journal{name: name, file: file}
-	if err := j.begin(fsys, first); err != nil {
+	j := &Journal{name: name, fsys: fsys, file: file}
+	if err := j.begin(first); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return j, nil
 }
 
-func (j *Journal) begin(fsys FS, first Record) error {
-	x, err := scan(j.name, j.file, func(*Record) error { return &ExistsError{j.name} })
+func (j *Journal) begin(first Record) error {
+	x, err := scan(j.name, j.file, func([]byte, *Record) error { return &ExistsError{j.name} })
 	var exists *ExistsError
 	if errors.As(err, &exists) {
 		return exists
@@ -121,14 +122,17 @@ func (j *Journal) begin(fsys FS, first Record) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cut(fsys, j.name, j.file, x); err != nil {
+	if _, err := cut(j.fsys, j.name, j.file, x); err != nil {
+		return err
+	}
+	if err := j.locate(); err != nil {
 		return err
 	}
 	if _, err := j.Append(first); err != nil {
 		return err
 	}
 	// The file's name must outlive a crash as well as its content.
-	if err := fsys.SyncDir(filepath.Dir(j.name)); err != nil {
+	if err := j.fsys.SyncDir(filepath.Dir(j.name)); err != nil {
 		return fmt.Errorf("create journal %q: %w", j.name, err)
 	}
 	return nil
@@ -148,7 +152,14 @@ func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn str
 			err = errors.Join(err, file.Close())
 		}
 	}()
-	x, err := scan(name, file, visit)
+	j = &Journal{name: name, fsys: fsys, file: file}
+	x, err := scan(name, file, func(line []byte, r *Record) error {
+		if err := visit(r); err != nil {
+			return err
+		}
+		j.has.add(line, r)
+		return nil
+	})
 	if err != nil {
 		return nil, "", err
 	}
@@ -164,7 +175,19 @@ func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn str
 	if err := fsys.SyncDir(filepath.Dir(name)); err != nil {
 		return nil, "", fmt.Errorf("open journal %q: %w", name, err)
 	}
-	return &Journal{name: name, file: file, seq: x.records, hash: x.hash, size: x.whole}, torn, nil
+	j.size = x.whole
+	if err := j.locate(); err != nil {
+		return nil, "", err
+	}
+	return j, torn, nil
+}
+
+// locate finds out where the open file is, and that it is there.
+func (j *Journal) locate() (err error) {
+	if j.place, _, err = j.file.Place(); err != nil {
+		return j.inPlace()
+	}
+	return nil
 }
 
 // openLocked opens the file and takes its lock.
@@ -184,7 +207,7 @@ func openLocked(fsys FS, name string, flag int) (File, error) {
 	locked := &LockedError{Name: name}
 	// Who has it stands in the journal itself; where that can't be read, the
 	// lock is reason enough.
-	_, _ = scan(name, file, func(r *Record) error {
+	_, _ = scan(name, file, func(_ []byte, r *Record) error {
 		if r.Run != nil {
 			locked.Operator, locked.PID = r.Run.Operator, r.Run.PID
 		}
@@ -258,20 +281,13 @@ func (j *Journal) Append(r Record) (*Record, error) {
 	if j.failed != nil {
 		return nil, j.failed
 	}
-	r.Seq, r.Prev = j.seq+1, j.hash
-	clean(&r)
-	line, hash, err := encode(&r)
-	if err == nil && len(line) > maxLine {
-		err = fmt.Errorf("its %d bytes are more than a line may have", len(line))
-	}
-	var written *Record
-	if err == nil {
-		// A line that can't be read back would make the journal useless at the
-		// very moment when it is needed.
-		written, err = decode(line[:len(line)-1])
-	}
+	line, written, err := j.next(r)
 	if err != nil {
 		return nil, fmt.Errorf("journal %q: record %q: %w", j.name, r.Event, err)
+	}
+	if err := j.inPlace(); err != nil {
+		j.failed = err
+		return nil, j.failed
 	}
 	if _, err := j.file.WriteAt(line, j.size); err != nil {
 		j.failed = &FailedError{j.name, "write", err}
@@ -281,8 +297,34 @@ func (j *Journal) Append(r Record) (*Record, error) {
 		j.failed = &FailedError{j.name, "sync", err}
 		return nil, j.failed
 	}
-	j.seq, j.hash, j.size = r.Seq, hash, j.size+int64(len(line))
+	j.size += int64(len(line))
+	j.has.add(line, written)
 	return written, nil
+}
+
+// next returns the record's line, and the record as reading will return it. A
+// line that can't be read back would make the journal useless at the very moment
+// when it is needed.
+func (j *Journal) next(r Record) (line []byte, written *Record, err error) {
+	if r.Event == Elided {
+		return nil, nil, errors.New("such records come from copies only")
+	}
+	x := extent{records: len(j.has.hashes), hash: j.has.hash(len(j.has.hashes))}
+	r.Seq, r.Prev = x.records+1, x.hash
+	clean(&r)
+	if line, err = encode(&r); err != nil {
+		return nil, nil, err
+	}
+	if len(line) > maxLine {
+		return nil, nil, fmt.Errorf("its %d bytes are more than a line may have", len(line))
+	}
+	if written, err = parse(line[:len(line)-1]); err != nil {
+		return nil, nil, err
+	}
+	if reason := x.misplaced(written); reason != "" {
+		return nil, nil, errors.New(reason)
+	}
+	return line, written, nil
 }
 
 // Close ends the use of the journal and gives its lock back.

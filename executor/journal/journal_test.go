@@ -299,3 +299,30 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRead10k reads the journal of a long run: status and resume do so while
+// people wait.
+func BenchmarkRead10k(b *testing.B) {
+	name := filepath.Join(b.TempDir(), "p.journal")
+	writeLong(b, name, 10_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := journal.Read(journal.Disk, name, func(*journal.Record) error { return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkAppendUnsynced is what Append costs besides the disk.
+func BenchmarkAppendUnsynced(b *testing.B) {
+	j, err := journal.Create(unsynced{journal.Disk}, filepath.Join(b.TempDir(), "p.journal"), first("0"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer j.Close()
+	for b.Loop() {
+		if _, err := j.Append(sample()[2]); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

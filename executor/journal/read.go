@@ -3,10 +3,14 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
+	"strings"
 )
 
 // DamageError says that a journal is not what csu wrote: other than by a line
@@ -32,81 +36,117 @@ func Read(fsys FS, name string, visit func(*Record) error) error {
 		return fmt.Errorf("read journal: %w", err)
 	}
 	defer file.Close()
-	_, err = scan(name, file, visit)
+	_, err = scan(name, file, func(_ []byte, r *Record) error { return visit(r) })
 	return err
 }
 
 // extent is what scan has found.
 type extent struct {
 	records int
-	hash    string // of the last record
+	hash    string // from which the next record follows
 	last    int64  // where the last record begins
 	whole   int64  // where the whole lines end
-	torn    []byte // what stands behind them
+	torn    []byte // what is behind them
 }
 
-// scan reads and checks the lines of a journal.
-func scan(name string, file File, visit func(*Record) error) (extent, error) {
-	var x extent
+// scan reads and checks the lines of a journal. A line that visit is called with
+// is good only until visit returns.
+func scan(name string, file File, visit func(line []byte, r *Record) error) (extent, error) {
 	size, err := file.Size()
 	if err != nil {
-		return x, fmt.Errorf("read journal %q: %w", name, err)
+		return extent{}, fmt.Errorf("read journal %q: %w", name, err)
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 1<<16)
-	var long []byte
-	for {
-		line, err := in.ReadSlice('\n')
+	return scanLines(name, io.NewSectionReader(file, 0, size), visit)
+}
+
+func scanLines(name string, in io.Reader, visit func(line []byte, r *Record) error) (extent, error) {
+	var x extent
+	for line, err := range eachLine(in) {
 		switch {
-		case errors.Is(err, bufio.ErrBufferFull) && len(long)+len(line) <= maxLine:
-			long = append(long, line...)
-			continue
-		case errors.Is(err, bufio.ErrBufferFull):
-			return x, &DamageError{name, x.records + 1, "it is longer than any line of a journal"}
-		case err != nil && !errors.Is(err, io.EOF):
-			return x, fmt.Errorf("read journal %q: %w", name, err)
-		}
-		if len(long) > 0 {
-			line = append(long, line...)
-			long = nil
-		}
-		if errors.Is(err, io.EOF) {
+		case err == io.EOF:
 			x.torn = bytes.Clone(line)
 			return x, tornOrDamaged(name, x)
+		case errors.Is(err, errLong):
+			return x, &DamageError{name, x.records + 1, err.Error()}
+		case err != nil:
+			return x, fmt.Errorf("read journal %q: %w", name, err)
 		}
-		if err := x.add(name, line, visit); err != nil {
-			return x, err
+		r, err := decode(line[:len(line)-1])
+		if err != nil {
+			return x, &DamageError{name, x.records + 1, err.Error()}
+		}
+		if reason := x.misplaced(r); reason != "" {
+			return x, &DamageError{name, x.records + 1, reason}
+		}
+		if err := visit(line, r); err != nil {
+			return x, fmt.Errorf("journal %q: line %d: %w", name, x.records+1, err)
+		}
+		x.take(r, len(line))
+	}
+	panic("unreachable: eachLine ends with an error")
+}
+
+var errLong = errors.New("the line is longer than any line of a journal")
+
+// eachLine yields the lines of in, their newlines included, and at last an error,
+// which is [io.EOF] with what is behind the last newline. A line is good only
+// until the next.
+func eachLine(in io.Reader) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		buffered := bufio.NewReaderSize(in, 1<<16)
+		var long []byte
+		for {
+			line, err := buffered.ReadSlice('\n')
+			if errors.Is(err, bufio.ErrBufferFull) {
+				if long = append(long, line...); len(long) <= maxLine {
+					continue
+				}
+				err = errLong
+			}
+			if len(long) > 0 {
+				line, long = append(long, line...), nil
+			}
+			if !yield(line, err) || err != nil {
+				return
+			}
 		}
 	}
 }
 
-// add checks a whole line and its place in the chain.
-func (x *extent) add(name string, line []byte, visit func(*Record) error) error {
+// take counts a record and its line.
+func (x *extent) take(r *Record, size int) {
+	x.records, x.hash = x.records+1, r.link()
+	x.last = x.whole
+	x.whole += int64(size)
+}
+
+// misplaced returns why the record can't be the next one, or "".
+func (x *extent) misplaced(r *Record) string {
 	n := x.records + 1
-	r, err := decode(line[:len(line)-1])
-	if err != nil {
-		return &DamageError{name, n, err.Error()}
-	}
 	switch {
 	case r.Seq != n:
-		return &DamageError{name, n, fmt.Sprintf("its number is %d: lines were removed, doubled or moved", r.Seq)}
+		return fmt.Sprintf("its number is %d: lines were removed, doubled or moved", r.Seq)
 	case r.Prev != x.hash:
-		return &DamageError{name, n, "it does not follow from the line before it: one of the two is from another journal, or was replaced"}
+		return "it does not follow from the line before it: one of the two is from another journal, or was replaced"
 	case (n == 1) != (r.Event == RunBegun):
-		return &DamageError{name, n, fmt.Sprintf("a record of event %q can't stand here", r.Event)}
+		return fmt.Sprintf("a record of event %q can't be here", r.Event)
 	case (r.Event == RunBegun || r.Event == Resumed) != (r.Run != nil):
-		return &DamageError{name, n, "it does not say who runs what"}
+		return "it does not say who runs what"
 	case (r.Event == Answered) != (r.Answer != nil):
-		return &DamageError{name, n, "an answer stands where none belongs, or is missing"}
+		return "it has an answer where none belongs, or lacks one"
+	case r.Event == Elided && !isHash(r.Original):
+		return "it does not give the hash of the record that was elided"
+	case r.Event != Elided && r.Original != "":
+		return "it gives the hash of an elided record where none belongs"
 	case n == 1 && r.Run.Format != Format:
-		return &DamageError{name, n, fmt.Sprintf("the journal has the format %q, and this csu knows only %q", r.Run.Format, Format)}
+		return fmt.Sprintf("the journal has the format %q, and this csu knows only %q", r.Run.Format, Format)
 	}
-	if err := visit(r); err != nil {
-		return fmt.Errorf("journal %q: line %d: %w", name, n, err)
-	}
-	x.records, x.hash = n, r.Hash
-	x.last = x.whole
-	x.whole += int64(len(line))
-	return nil
+	return ""
+}
+
+func isHash(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
 }
 
 // tornOrDamaged tells a line whose writing was cut off from one whose newline

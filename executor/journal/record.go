@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,36 +15,40 @@ import (
 // Format is the version of the journal's form. It is raised whenever a csu that
 // knows only the old form would take a journal of the new one for something
 // else: a new event, a new field, a new meaning.
-const Format = "csu-journal/1"
+const Format = "csu-journal/2"
 
-// Event is what a record tells.
+// Event is what a record is about.
 type Event string
 
 // The events.
 const (
-	RunBegun   Event = "run"        // the first record: a run begins
-	Resumed    Event = "resume"     // an executor takes the run up again
-	Guarded    Event = "guard"      // a guard was passed; Text says which
-	StageBegun Event = "stage"      // a stage's consents are given, its steps may start
-	StageDone  Event = "stage-done" // every step of the stage is finished
-	Answered   Event = "answer"     // the operator has answered; what follows from it holds from here on
-	NotBegun   Event = "not-begun"  // an attempt came to nothing before its started record
-	Started    Event = "started"    // an attempt is about to touch something: identity and evidence
-	Noted      Event = "note"       // more evidence of an attempt under way
-	Outcome    Event = "outcome"    // what an attempt came to
-	Doubtful   Event = "in-doubt"   // an attempt's outcome could not be learned
-	Confirmed  Event = "confirm"    // what a probe saw of a step that was done by hand
-	NotNeeded  Event = "not-needed" // a final step that has nothing to undo
-	Aborting   Event = "abort"      // the run is given up: only final steps are run from here on
-	Left       Event = "left"       // a step is left in doubt by an abort
-	Stopped    Event = "stopped"    // the executor ended and left the run to be resumed
-	Complete   Event = "complete"   // the last record of a run that came to its end
-	Aborted    Event = "aborted"    // the last record of a run that was given up
+	RunBegun    Event = "run"        // the first record: a run begins
+	Resumed     Event = "resume"     // an executor resumes the run, on this machine or on another
+	Inventoried Event = "inventory"  // what the run's deletions may take, by UID, recorded when the run begins; see Evidence
+	Guarded     Event = "guard"      // a guard was passed; Text says which
+	StageBegun  Event = "stage"      // a stage's consents are given, its steps may start
+	StageDone   Event = "stage-done" // every step of the stage is finished
+	Answered    Event = "answer"     // the operator has answered; what follows from it holds from here on
+	NotBegun    Event = "not-begun"  // an attempt came to nothing before its started record
+	Started     Event = "started"    // an attempt is about to touch something: identity and evidence
+	Noted       Event = "note"       // more evidence of an attempt under way
+	Suspected   Event = "suspect"    // another executor may have begun this step: an attempt that this journal has no started record of; see Step, Attempt, Text
+	Outcome     Event = "outcome"    // what an attempt resulted in
+	Doubtful    Event = "in-doubt"   // an attempt's outcome could not be learned
+	Confirmed   Event = "confirm"    // what a probe saw of a step that was done by hand
+	NotNeeded   Event = "not-needed" // a final step that has nothing to undo
+	Aborting    Event = "abort"      // the run is given up: only final steps are run from here on
+	Left        Event = "left"       // a step is left in doubt by an abort
+	Stopped     Event = "stopped"    // the executor ended and left the run to be resumed
+	Complete    Event = "complete"   // the run has finished
+	Aborted     Event = "aborted"    // the run was aborted
+	Released    Event = "released"   // the ledger has the finished run; the one record that may follow complete or aborted
+	Elided      Event = "elided"     // stands in for a note that a copy has left out; see Original
 )
 
 var events = []Event{
-	RunBegun, Resumed, Guarded, StageBegun, StageDone, Answered, NotBegun, Started, Noted,
-	Outcome, Doubtful, Confirmed, NotNeeded, Aborting, Left, Stopped, Complete, Aborted,
+	RunBegun, Resumed, Inventoried, Guarded, StageBegun, StageDone, Answered, NotBegun, Started, Noted, Suspected,
+	Outcome, Doubtful, Confirmed, NotNeeded, Aborting, Left, Stopped, Complete, Aborted, Released, Elided,
 }
 
 // Record is one line of a journal, in memory and in the file. Which fields are
@@ -61,14 +64,26 @@ type Record struct {
 	Step     string          `json:"step,omitempty"`     // id
 	Attempt  int             `json:"attempt,omitempty"`  // from 1
 	Identity string          `json:"identity,omitempty"` // started: what the attempt is found by
-	Evidence json.RawMessage `json:"evidence,omitempty"` // started, note
+	Evidence json.RawMessage `json:"evidence,omitempty"` // started, note, inventory
 	Verdict  string          `json:"verdict,omitempty"`  // outcome, in-doubt, confirm
 	Via      string          `json:"via,omitempty"`      // outcome, in-doubt: perform, probe or await
 	Reported bool            `json:"reported,omitempty"` // outcome, in-doubt, not-begun: it was told, and the run goes on
 	Answer   *Answer         `json:"answer,omitempty"`
 	Text     string          `json:"text,omitempty"` // for people
+	// Original is the hash of the record that an elided record stands in for.
+	// The next record follows from it. That record's content is gone, so nothing
+	// can verify it; that it is gone, and from where, is in the chain.
+	Original string `json:"original,omitempty"`
 
 	Hash string `json:"hash,omitempty"` // SHA-256 of the line before this field
+}
+
+// link returns the hash from which the next record follows.
+func (r *Record) link() string {
+	if r.Event == Elided {
+		return r.Original
+	}
+	return r.Hash
 }
 
 // Run says who runs what.
@@ -80,6 +95,14 @@ type Run struct {
 	Operator string `json:"operator"`
 	Version  string `json:"version"` // of csu
 	PID      int    `json:"pid"`
+	Host     string `json:"host,omitempty"`    // name of the executor's machine
+	Process  string `json:"process,omitempty"` // random id of the executor's process
+	// Settle says that another process may still have requests under way, which this
+	// one must let end before it looks at what was left.
+	Settle bool `json:"settle,omitempty"`
+	// Doubted says that another csu may have gone on with the run while the cluster
+	// did not answer: every unfinished step is suspected before anything is started.
+	Doubted bool `json:"doubted,omitempty"`
 	// SiteMap is the map's path where the run is a rehearsal.
 	SiteMap string `json:"siteMap,omitempty"`
 }
@@ -103,24 +126,16 @@ const (
 	hashTail = len(hashMark) + 2*sha256.Size + len(`"}`)
 )
 
-// encode returns the record's line, its newline included, and its hash.
-func encode(r *Record) (line []byte, hash string, err error) {
+// encode returns the record's line, its newline included.
+func encode(r *Record) ([]byte, error) {
 	c := *r
 	c.Hash = ""
 	c.Time = r.Time.UTC().Round(0)
-	line, plain, err := appendPlain(make([]byte, 0, 512), &c)
-	if err == nil && !plain {
-		line, err = marshal(&c)
-	}
+	line, err := marshal(&c)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	sum := sha256.Sum256(line)
-	hash = hex.EncodeToString(sum[:])
-	line = append(line, hashMark...)
-	line = append(line, hash...)
-	line = append(line, "\"}\n"...)
-	return line, hash, nil
+	return appendHash(line, 0), nil
 }
 
 // marshal returns the record's fields without the closing brace.
@@ -132,109 +147,6 @@ func marshal(r *Record) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("}\n")), nil
-}
-
-// appendPlain is marshal for most records: those of a step whose texts need no
-// escape. Every line is encoded when it is read as well, and a journal may have a
-// hundred thousand.
-func appendPlain(b []byte, r *Record) (line []byte, plain bool, err error) {
-	year := r.Time.Year()
-	if r.Run != nil || r.Answer != nil || r.Hash != "" || year < 1000 || year > 9999 {
-		return nil, false, nil
-	}
-	plain = true
-	str := func(name, s string, always bool) {
-		if s == "" && !always {
-			return
-		}
-		for i := range len(s) {
-			if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
-				plain = false
-				return
-			}
-		}
-		b = append(b, `,"`...)
-		b = append(b, name...)
-		b = append(b, `":"`...)
-		b = append(b, s...)
-		b = append(b, '"')
-	}
-	b = strconv.AppendInt(append(b, `{"seq":`...), int64(r.Seq), 10)
-	b = append(b, `,"time":"`...)
-	b = append(r.Time.AppendFormat(b, time.RFC3339Nano), '"')
-	str("prev", r.Prev, true)
-	str("event", string(r.Event), true)
-	str("stage", r.Stage, false)
-	str("step", r.Step, false)
-	if r.Attempt != 0 {
-		b = strconv.AppendInt(append(b, `,"attempt":`...), int64(r.Attempt), 10)
-	}
-	str("identity", r.Identity, false)
-	if len(r.Evidence) > 0 {
-		buffer := bytes.NewBuffer(append(b, `,"evidence":`...))
-		if err := json.Compact(buffer, r.Evidence); err != nil {
-			return nil, false, err
-		}
-		b = buffer.Bytes()
-	}
-	str("verdict", r.Verdict, false)
-	str("via", r.Via, false)
-	if r.Reported {
-		b = append(b, `,"reported":true`...)
-	}
-	str("text", r.Text, false)
-	return b, plain, nil
-}
-
-// parsePlain reads back what appendPlain writes, and nothing else: what it takes
-// gives the same bytes again.
-func parsePlain(body []byte) (*Record, bool) {
-	r, rest, ok := &Record{}, string(body), true
-	until := func(before, after string) (found string) {
-		if !strings.HasPrefix(rest, before) {
-			return ""
-		}
-		found, rest, _ = strings.Cut(rest[len(before):], after)
-		return found
-	}
-	number := func(before string) (n int) {
-		if strings.HasPrefix(rest, before) {
-			end := len(before)
-			for end < len(rest) && '0' <= rest[end] && rest[end] <= '9' {
-				end++
-			}
-			var err error
-			n, err = strconv.Atoi(rest[len(before):end])
-			ok, rest = ok && err == nil, rest[end:]
-		}
-		return n
-	}
-	r.Seq = number(`{"seq":`)
-	at, err := time.Parse(time.RFC3339Nano, until(`,"time":"`, `"`))
-	if err != nil {
-		return nil, false
-	}
-	r.Time = at
-	r.Prev = until(`,"prev":"`, `"`)
-	r.Event = Event(until(`,"event":"`, `"`))
-	r.Stage = until(`,"stage":"`, `"`)
-	r.Step = until(`,"step":"`, `"`)
-	r.Attempt = number(`,"attempt":`)
-	r.Identity = until(`,"identity":"`, `"`)
-	if evidence, found := strings.CutPrefix(rest, `,"evidence":`); found {
-		r.Evidence, rest = json.RawMessage(evidence), "" // it is the last field of its records
-	}
-	r.Verdict = until(`,"verdict":"`, `"`)
-	r.Via = until(`,"via":"`, `"`)
-	if after, found := strings.CutPrefix(rest, `,"reported":true`); found {
-		r.Reported, rest = true, after
-	}
-	r.Text = until(`,"text":"`, `"`)
-	if !ok || rest != "" {
-		return nil, false
-	}
-	again, plain, err := appendPlain(make([]byte, 0, len(body)), r)
-	return r, plain && err == nil && bytes.Equal(again, body)
 }
 
 // decode reads a line without its newline. Its error is the reason why this is
@@ -249,10 +161,11 @@ func decode(line []byte) (*Record, error) {
 	if !bytes.Equal(hash, hex.AppendEncode(nil, sum[:])) {
 		return nil, errors.New("the line does not fit its own hash: it was changed after it was written")
 	}
-	if r, ok := parsePlain(body); ok && slices.Contains(events, r.Event) {
-		r.Hash = string(hash)
-		return r, nil
-	}
+	return parse(line)
+}
+
+// parse is decode for a line whose hash was computed just now.
+func parse(line []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(line, &r); err != nil {
 		return nil, fmt.Errorf("the line is no record: %w", err)
@@ -260,11 +173,13 @@ func decode(line []byte) (*Record, error) {
 	if !slices.Contains(events, r.Event) {
 		return nil, fmt.Errorf("unknown event %q: use the csu that wrote this journal", r.Event)
 	}
-	again, _, err := encode(&r)
+	fields := r
+	fields.Hash = ""
+	again, err := marshal(&fields)
 	if err != nil {
 		return nil, fmt.Errorf("the line is no record: %w", err)
 	}
-	if !bytes.Equal(again[:len(again)-1], line) {
+	if !bytes.Equal(again, line[:len(line)-hashTail]) {
 		return nil, errors.New("the line is not in the form in which csu writes it: use the csu that wrote this journal")
 	}
 	return &r, nil
@@ -277,7 +192,7 @@ func clean(r *Record) {
 	if r.Run != nil {
 		c := *r.Run
 		r.Run = &c
-		texts = append(texts, &c.ID, &c.Digest, &c.Plan, &c.Operator, &c.Version, &c.SiteMap)
+		texts = append(texts, &c.ID, &c.Digest, &c.Plan, &c.Operator, &c.Version, &c.Host, &c.Process, &c.SiteMap)
 	}
 	if r.Answer != nil {
 		c := *r.Answer

@@ -226,9 +226,9 @@ type Step struct {
 	Undoes    string    `json:"undoes,omitempty"` // final steps: the id of the step that this one undoes
 }
 
-// LeaseName is the name of the Lease that a run of the plan holds in the site's
-// cluster.
-func (p *Plan) LeaseName() string { return "csu-" + p.Site }
+// LedgerName is the name of the ConfigMap in the site's cluster that says which run
+// may go on.
+func (p *Plan) LedgerName() string { return "csu-" + p.Site }
 
 // Step returns the step with the id, final steps included.
 func (p *Plan) Step(id string) (*Step, bool) {

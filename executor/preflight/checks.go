@@ -173,7 +173,7 @@ func (p *preflight) target(ctx context.Context) []Check {
 		}
 	}
 	out := []Check{ready(subject, "context %s, API server %s", c.Context(), c.Server())}
-	holder, err := c.LeaseHolder(ctx, p.Plan.Targets.ArgoCD.Namespace, p.Plan.LeaseName())
+	holder, err := c.LeaseHolder(ctx, p.Plan.Targets.ArgoCD.Namespace, p.Plan.LedgerName())
 	switch {
 	case err != nil:
 		return append(out, notReady("lease", "see that the API server answers and lets you read Leases in namespace "+p.Plan.Targets.ArgoCD.Namespace, "%v", late(err)))

@@ -12,9 +12,12 @@ package journaltest
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/lsst-ts/csu/executor/journal"
@@ -52,14 +55,19 @@ type Disk struct {
 	// Fault decides how operations end; nil lets all succeed. It may call no
 	// method of the disk.
 	Fault func(Op) Fault
+	// Blind, unless nil, is the error of every look at a file's place. Such looks
+	// are no operations: they change nothing.
+	Blind error
 
 	mu    sync.Mutex
 	ops   int
 	boot  int
+	made  int // files
 	files map[string]*file
 }
 
 type file struct {
+	id      int
 	cache   []byte
 	platter []byte
 	dirty   []change
@@ -95,10 +103,53 @@ func (d *Disk) Content(name string) ([]byte, bool) {
 func (d *Disk) Put(name string, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	f := d.create(name)
+	f.cache, f.platter, f.named = append([]byte{}, content...), append([]byte{}, content...), true
+}
+
+// create makes an empty file, in place of the one that has the name.
+func (d *Disk) create(name string) *file {
 	if d.files == nil {
 		d.files = map[string]*file{}
 	}
-	d.files[name] = &file{cache: append([]byte{}, content...), platter: append([]byte{}, content...), named: true}
+	d.made++
+	d.files[name] = &file{id: d.made}
+	return d.files[name]
+}
+
+// Remove deletes a file, as another program would. Who has it open keeps it.
+func (d *Disk) Remove(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.files, name)
+}
+
+// Rename implements [journal.FS]; as another program would, it also renames a
+// folder, with all files in it. The new name is on the platter at once.
+func (d *Disk) Rename(from, to string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files[to] != nil {
+		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
+	}
+	for name, f := range maps.Clone(d.files) {
+		rest, in := strings.CutPrefix(name, from)
+		if in && (rest == "" || rest[0] == '/') {
+			delete(d.files, name)
+			d.files[to+rest] = f
+		}
+	}
+	return nil
+}
+
+// Resize shortens a file, or lengthens it by zeros, as another program would.
+func (d *Disk) Resize(name string, size int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if f := d.files[name]; f != nil {
+		f.cache = append(f.cache, make([]byte, max(0, size-len(f.cache)))...)[:size]
+		f.platter, f.dirty = append([]byte{}, f.cache...), nil
+	}
 }
 
 // Crash stops the machine: what is not on the platter is gone, but for the
@@ -166,9 +217,6 @@ func (d *Disk) OpenFile(name string, flag int, _ fs.FileMode) (journal.File, err
 	if f := d.begin(Open, name, nil); f.Err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: f.Err}
 	}
-	if d.files == nil {
-		d.files = map[string]*file{}
-	}
 	f := d.files[name]
 	switch {
 	case f == nil && flag&os.O_CREATE == 0:
@@ -176,8 +224,7 @@ func (d *Disk) OpenFile(name string, flag int, _ fs.FileMode) (journal.File, err
 	case f != nil && flag&os.O_EXCL != 0:
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrExist}
 	case f == nil:
-		f = &file{}
-		d.files[name] = f
+		f = d.create(name)
 	}
 	return &handle{disk: d, file: f, name: name, boot: d.boot}, nil
 }
@@ -276,6 +323,24 @@ func (h *handle) Size() (size int64, err error) {
 		return nil
 	})
 	return size, err
+}
+
+// Place implements [journal.File].
+func (h *handle) Place() (p journal.Place, size int64, err error) {
+	err = h.on(func() error {
+		f := h.disk.files[h.name]
+		switch {
+		case h.disk.Blind != nil:
+			return h.disk.Blind
+		case f == nil:
+			return &fs.PathError{Op: "stat", Path: h.name, Err: fs.ErrNotExist}
+		case f != h.file:
+			return journal.ErrReplaced
+		}
+		p, size = journal.Place{Machine: "fake", Path: h.name, File: fmt.Sprint(f.id)}, int64(len(f.cache))
+		return nil
+	})
+	return p, size, err
 }
 
 func (h *handle) Lock() error {

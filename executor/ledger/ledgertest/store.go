@@ -173,3 +173,17 @@ func (c *Clock) Timing() ledger.Timing {
 	t.Now, t.Sleep = c.Now, c.Sleep
 	return t
 }
+
+// Hurried is that of real runs by a clock that goes on by itself for whoever
+// sleeps, but not for renewals.
+func (c *Clock) Hurried() ledger.Timing {
+	t := c.Timing()
+	t.Sleep = func(ctx context.Context, d time.Duration) error {
+		if d != t.Renew {
+			c.Advance(d)
+			return ctx.Err()
+		}
+		return c.Sleep(ctx, d)
+	}
+	return t
+}

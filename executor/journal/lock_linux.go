@@ -1,0 +1,45 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// The lock is one of the open file description, not of the process: it conflicts
+// with that of another open file in the same process too, and a query about it
+// takes nothing.
+
+func lock(f *os.File) error {
+	err := setLock(f, unix.F_WRLCK)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return ErrLocked
+	}
+	return err
+}
+
+func unlock(f *os.File) error { return setLock(f, unix.F_UNLCK) }
+
+func setLock(f *os.File, how int16) error {
+	whole := unix.Flock_t{Type: how, Whence: io.SeekStart}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole)
+}
+
+// Held reports whether an executor has the journal open now. It acquires no lock
+// to find out, not even for a moment: an executor that starts meanwhile must not
+// be refused because of a look.
+func Held(name string) (bool, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return false, fmt.Errorf("check whether a journal is in use: %w", err)
+	}
+	defer f.Close()
+	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole); err != nil {
+		return false, fmt.Errorf("check whether journal %q is in use: its file system does not answer queries about locks: %w; keep the journal on a local disk", name, err)
+	}
+	return whole.Type != unix.F_UNLCK, nil
+}

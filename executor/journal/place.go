@@ -1,0 +1,87 @@
+package journal
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Place is where a file is. Two executors that report the same place write to
+// the same file, so its lock decides between them. Different places are
+// different files, or one file that two machines share.
+type Place struct {
+	// Machine is a digest of the machine's id, or its host name where it has no id.
+	Machine string
+	Path    string // absolute
+	File    string // device and inode, as "2049:131077"
+}
+
+func placeOf(name string, info os.FileInfo) (Place, error) {
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return Place{}, fmt.Errorf("find the folder of %q: %w", name, err)
+	}
+	p := Place{Machine: thisMachine(), Path: path}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		p.File = fmt.Sprintf("%d:%d", stat.Dev, stat.Ino)
+	}
+	return p, nil
+}
+
+var thisMachine = sync.OnceValue(func() string { return machine("/etc/machine-id") })
+
+// machine digests the id of a machine, which is not to be shown as it is.
+func machine(file string) string {
+	id, err := os.ReadFile(file)
+	// While a system is being installed, the file is empty or says so.
+	if text := strings.TrimSpace(string(id)); err == nil && text != "" && text != "uninitialized" {
+		return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return host
+}
+
+// LostFileError says that the journal's name no longer stands for what csu has
+// written there. What is there now is left alone, and the journal takes no more
+// records; [Journal.Save] writes what it had.
+type LostFileError struct {
+	Name   string
+	Reason string
+	Err    error // nil where the file is there, but not as csu left it
+}
+
+func (e *LostFileError) Error() string {
+	return fmt.Sprintf("journal %q: %s; csu records nothing more: put the journal back as csu left it, then resume", e.Name, e.Reason)
+}
+
+// Unwrap returns the cause.
+func (e *LostFileError) Unwrap() error { return e.Err }
+
+// inPlace checks that the journal's name still stands for the open file, and the
+// file for what was written to it.
+func (j *Journal) inPlace() error {
+	_, size, err := j.file.Place()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &LostFileError{j.name, "the file was deleted or moved", err}
+	case errors.Is(err, ErrReplaced):
+		return &LostFileError{j.name, "another file is in its place", err}
+	case err != nil:
+		return &LostFileError{j.name, fmt.Sprintf("cannot check that the file is still in its place: %v", err), err}
+	case size != j.size:
+		return &LostFileError{j.name, fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size), nil}
+	}
+	return nil
+}
+
+// Place returns where the journal's file was when the journal was opened.
+func (j *Journal) Place() Place { return j.place }

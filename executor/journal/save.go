@@ -1,0 +1,80 @@
+package journal
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Save writes all records of the journal into a file and returns its name: the
+// journal's own, if nothing is there, or else <journal>.saved-N. It leaves alone
+// what is there, and needs no file that was open: a journal that has lost its file
+// still has its records.
+func (j *Journal) Save() (name string, err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	lines := make([]byte, 0, j.has.whole.lines)
+	seq := 0
+	for short := range j.has.whole.all() {
+		if lines, err = lengthen(lines, short, j.has.hash(seq)); err != nil {
+			return "", fmt.Errorf("save journal %q: line %d: %w", j.name, seq+1, err)
+		}
+		seq++
+	}
+	name = j.name
+	for n := 1; ; n++ {
+		err := writeNew(j.fsys, name, lines)
+		switch {
+		case err == nil:
+			return name, nil
+		case !errors.Is(err, os.ErrExist):
+			return "", fmt.Errorf("save the %d records of journal %q: %w; mend the disk or put the folder back; the records up to the last one may still be in the file, wherever it is", seq, j.name, err)
+		}
+		name = fmt.Sprintf("%s.saved-%d", j.name, n)
+	}
+}
+
+// Restore creates a journal's file with the lines that [Unpack] returned. A file
+// that exists is an [*ExistsError] and is left alone.
+func Restore(fsys FS, name string, lines []byte) error {
+	x, err := scanLines(name, bytes.NewReader(lines), func([]byte, *Record) error { return nil })
+	switch {
+	case err != nil:
+		return fmt.Errorf("restore a journal: %w", err)
+	case x.records == 0 || len(x.torn) > 0:
+		return fmt.Errorf("restore journal %q: what is to be written is not a whole journal; get the copy again", name)
+	}
+	err = writeNew(fsys, name, lines)
+	switch {
+	case errors.Is(err, os.ErrExist):
+		return &ExistsError{name}
+	case err != nil:
+		return fmt.Errorf("restore journal %q: %w; mend the disk, delete the file if it is there, and try again", name, err)
+	}
+	return nil
+}
+
+// writeNew creates a file with the lines of a journal. After a failure or a crash
+// half way, the file must not pass for a journal that merely is shorter: nothing
+// could show that. So its first byte is written last. Before that, it is a zero,
+// and the file is refused as damaged at line 1.
+func writeNew(fsys FS, name string, lines []byte) error {
+	file, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	for _, part := range []struct{ from, to int }{{1, len(lines)}, {0, 1}} {
+		if err == nil {
+			_, err = file.WriteAt(lines[part.from:part.to], int64(part.from))
+		}
+		if err == nil {
+			err = file.Sync()
+		}
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return fsys.SyncDir(filepath.Dir(name))
+}

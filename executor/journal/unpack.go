@@ -1,0 +1,115 @@
+package journal
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+)
+
+const (
+	prevMark  = `,"prev":"`
+	eventMark = `,"event":"`
+	// hashesSize is what a short line lacks: in the journal's first line, which
+	// has no line before it, it is less.
+	hashesSize = len(prevMark) + 2*sha256.Size + len(`"`) + hashTail - len(`"}`)
+)
+
+// mostUnpacked bounds the lines of a copy, so that a damaged one can't fill the
+// memory.
+const mostUnpacked = 64 << 20
+
+// shorten returns a line without its two hashes, which can be computed from the
+// rest and would be most of a compressed journal.
+func shorten(line []byte) []byte {
+	from := bytes.Index(line, []byte(prevMark))
+	to := from + len(prevMark)
+	to += bytes.IndexByte(line[to:], '"') + 1
+	short := append(make([]byte, 0, len(line)), line[:from]...)
+	short = append(short, line[to:len(line)-hashTail-1]...)
+	return append(short, "}\n"...)
+}
+
+// lengthen appends to lines the line that shorten made short of. The hash is that
+// from which the record follows.
+func lengthen(lines, short []byte, prev string) ([]byte, error) {
+	fields, ends := bytes.CutSuffix(short, []byte("}\n"))
+	event := bytes.Index(fields, []byte(eventMark))
+	if event < 0 || !ends {
+		return nil, errors.New("the line is no record")
+	}
+	start := len(lines)
+	lines = append(lines, fields[:event]...)
+	lines = append(lines, prevMark...)
+	lines = append(lines, prev...)
+	lines = append(lines, '"')
+	lines = append(lines, fields[event:]...)
+	return appendHash(lines, start), nil
+}
+
+// appendHash ends the line that begins at start.
+func appendHash(lines []byte, start int) []byte {
+	sum := sha256.Sum256(lines[start:])
+	lines = append(lines, hashMark...)
+	lines = hex.AppendEncode(lines, sum[:])
+	return append(lines, "\"}\n"...)
+}
+
+// CopyError says that a copy of a journal is not what [Journal.Copy] returned.
+type CopyError struct {
+	Line   int // from 1
+	Reason string
+}
+
+func (e *CopyError) Error() string {
+	return fmt.Sprintf("the copy of the journal is damaged at line %d: %s; use the journal itself, on the machine where the run was last resumed", e.Line, e.Reason)
+}
+
+// Unpack returns the lines of a [Copy], byte for byte those of the journal, and
+// the head of the chain, which it has computed. Only the head that was recorded
+// with the copy, if it is the same, shows that the copy is whole. For each note
+// that was elided there is a line of event [Elided]. Anything else than what
+// [Journal.Copy] packs is a [*CopyError].
+func Unpack(packed []byte) (lines []byte, head Head, err error) {
+	var x extent
+	in, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, Head{}, &CopyError{1, fmt.Sprintf("it cannot be decompressed: %v", err)}
+	}
+	bad := func(reason string) ([]byte, Head, error) {
+		return nil, Head{}, &CopyError{x.records + 1, reason}
+	}
+	for short, err := range eachLine(io.LimitReader(in, mostUnpacked)) {
+		switch {
+		case err == io.EOF && len(short) > 0:
+			return bad("the line has no end")
+		case err == io.EOF && x.records == 0:
+			return bad("it has no record")
+		case err == io.EOF:
+			return lines, Head{x.records, x.hash}, nil
+		case errors.Is(err, errLong):
+			return bad(err.Error())
+		case err != nil:
+			return bad(fmt.Sprintf("it cannot be decompressed: %v", err))
+		}
+		start := len(lines)
+		if lines, err = lengthen(lines, short, x.hash); err != nil {
+			return bad(err.Error())
+		}
+		if len(lines) > mostUnpacked {
+			return bad(fmt.Sprintf("the journal would have more than %d MB", mostUnpacked>>20))
+		}
+		r, err := parse(lines[start : len(lines)-1])
+		if err != nil {
+			return bad(err.Error())
+		}
+		if reason := x.misplaced(r); reason != "" {
+			return bad(reason)
+		}
+		x.take(r, len(lines)-start)
+	}
+	panic("unreachable: eachLine ends with an error")
+}
