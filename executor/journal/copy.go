@@ -18,8 +18,8 @@ const (
 	MostCopy = 900 << 10
 )
 
-// Head is the last record of a journal, or of the part of it that somebody has.
-// As each record's hash covers the one before, two journals with the same head
+// Head is the last record of a journal, or of the part of it that was copied. As
+// each record's hash covers the one before, two journals with the same head
 // are the same up to there. The zero Head is that of a journal without records.
 type Head struct {
 	Seq  int    `json:"seq"`
@@ -30,14 +30,15 @@ type Head struct {
 type Copy struct {
 	Head Head
 	// Packed is a gzip stream for [Unpack], or nil if it would be larger than
-	// [MostCopy]. It must not be changed; no record changes it later.
+	// [MostCopy], or than Unpack accepts. It must not be changed; later records
+	// don't change it.
 	Packed []byte
 	// Elided is how many of the records Packed lacks: notes, or all of them.
 	Elided int
 }
 
-// Copy returns the journal as it is now. It costs about as much as the records
-// since the last call are worth, and one move of Packed in memory.
+// Copy returns the journal as it is now. Its cost is that of compressing the
+// records since the last call, and of moving Packed once in memory.
 func (j *Journal) Copy() Copy {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -118,8 +119,9 @@ func nextLimit(size int) int {
 	return max(MostCopy, size+size/4)
 }
 
-// elide returns the lines of a pack, but instead of each note of an attempt that
-// has its outcome only its hash.
+// elide returns the lines of a pack, but instead of a note of an attempt that has
+// its outcome only its hash. A hash can't be compressed, and most notes can, so
+// short ones stay.
 func (m *memory) elide(from *pack) *pack {
 	type attempt struct {
 		step   string
@@ -147,12 +149,15 @@ func (m *memory) elide(from *pack) *pack {
 	}
 	to := &pack{elided: from.elided}
 	for i, short := range lines {
-		n, ok := notes[i]
-		if ok = ok && settled[n.attempt]; ok {
+		n, isNote := notes[i]
+		elided := false
+		if isNote && settled[n.attempt] {
 			line, _ := encode(&Record{Seq: n.seq, Time: n.time, Event: Elided, Original: m.hash(n.seq)})
-			short = shorten(line)
+			if rest := shorten(line); len(short) > 2*len(rest) {
+				short, elided = rest, true
+			}
 		}
-		to.add(short, ok)
+		to.add(short, elided)
 	}
 	return to
 }

@@ -308,6 +308,9 @@ func FuzzRead(f *testing.F) {
 		var again journaltest.Disk
 		var j *journal.Journal
 		for i, r := range got {
+			if r.Event == journal.Elided {
+				return // comes from copies only; see FuzzUnpack
+			}
 			if i == 0 {
 				j, err = journal.Create(&again, "j", r)
 			} else {

@@ -1,29 +1,50 @@
-// Package journal is the record of a run, from which it can be taken up again
-// after any crash, and which documents the deployment afterwards.
+// Package journal is the record of a run, from which the run can be resumed after
+// any crash, and which documents the deployment afterwards.
 //
 // A journal is a file of JSON lines that is only ever appended to. Each line is
 // a [Record] with its number, the time, the hash of the line before it and, as
 // its last field, its own. A record is on the disk when [Journal.Append]
 // returns; intent is recorded before an effect, the outcome after it.
 //
-// What a file can suffer, and what becomes of it:
+// What can happen to a file, and what csu does about it:
 //
-//   - a last line that was cut off while it was written was never acknowledged:
-//     [Open] keeps it beside the journal as <journal>.torn-N and cuts it off;
-//   - any other damage is a [*DamageError] that names the line;
-//   - lines that are missing at the end can't be noticed: a journal's last copy
-//     is its only one;
-//   - after a write or a sync has failed, nobody knows what the disk holds. The
-//     journal takes no more records, so that nothing is started on it; see
+//   - A last line that was cut off while it was written was never acknowledged:
+//     [Open] keeps it beside the journal as <journal>.torn-N and cuts it off.
+//   - Any other damage is a [*DamageError] that names the line.
+//   - Lines that are missing at the end can't be noticed from the file alone. The
+//     ledger's [Head] shows them; see [Journal.Has].
+//   - After a write or a sync has failed, nobody knows what the disk holds. The
+//     journal takes no more records, so that nothing is started without one; see
 //     [*FailedError].
+//   - A file that is deleted, moved, replaced or changed in size by another program
+//     while csu has it open is noticed before the next record: [*LostFileError].
+//     The journal takes no more records, and [Journal.Save] writes what it had.
 //
-// The events are documented at their constants. A run's records go: run; then
-// for each stage answers (consent, doubts) and stage; for each attempt of a step
-// perhaps answers (consent, doubt), started, notes, answers, and outcome or
-// in-doubt; stage-done; for each final step the like, or not-needed; complete.
-// After a crash, or after stopped, the next record is resume. A run that is given
-// up goes from an answer "abort", or from abort, over left and the final steps to
+// The events are documented at their constants. A run's records are, in order:
+// run and inventory; then for each stage answers (consent, doubts) and stage; for
+// each attempt of a step perhaps answers (consent, doubt), started, notes, answers,
+// and outcome or in-doubt; stage-done; for each final step the same, or not-needed;
+// complete; released, where a ledger is held. After a crash, or after stopped, the
+// next record is resume. Where another executor may have begun steps that the
+// journal does not know of, suspect follows for each of them. A run that is aborted
+// goes from an answer "abort", or from abort, over left and the final steps to
 // aborted.
+//
+// # Copies
+//
+// The ledger, a ConfigMap in the cluster, has a [Copy] of the journal, so that a
+// colleague can take over on another machine. It is a gzip stream of the lines
+// without their hashes, which [Unpack] computes again. The head of the chain is
+// kept beside it and shows that it is whole.
+//
+// When a copy would grow past [CopyLimit], notes of attempts that have their
+// outcome are elided: nothing depends on them any more. Such a record keeps its
+// number, its time and its hash, as a line of event elided, and the chain goes on
+// from that hash. What it said can't be verified, and is only in the journal that
+// was copied. Notes about as short as a hash stay, as eliding them would save
+// nothing. Notes are elided again when the copy has doubled. A copy larger than
+// [MostCopy] all the same is not made: the run goes on, but only the machine that
+// has the journal can resume it.
 //
 // A journal holds no secret: evidence and texts are made without any.
 package journal
@@ -40,11 +61,11 @@ import (
 // first record is on the disk before anything else is done.
 var ErrEmpty = errors.New("the journal has no record: no run has begun in it")
 
-// ExistsError says that a journal can't be created, since there is one.
+// ExistsError says that a journal can't be created: there is one already.
 type ExistsError struct{ Name string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("journal %q: it exists and has records", e.Name)
+	return fmt.Sprintf("journal %q already exists; resume its run, or move the file away if nothing of that run counts", e.Name)
 }
 
 // LockedError says that another executor has the journal open.
@@ -113,7 +134,10 @@ func Create(fsys FS, name string, first Record) (*Journal, error) {
 	return j, nil
 }
 
-func (j *Journal) begin(first Record) error {
+func (j *Journal) begin(first Record) (err error) {
+	if j.place, _, err = j.lookup(); err != nil {
+		return err
+	}
 	x, err := scan(j.name, j.file, func([]byte, *Record) error { return &ExistsError{j.name} })
 	var exists *ExistsError
 	if errors.As(err, &exists) {
@@ -123,9 +147,6 @@ func (j *Journal) begin(first Record) error {
 		return err
 	}
 	if _, err := cut(j.fsys, j.name, j.file, x); err != nil {
-		return err
-	}
-	if err := j.locate(); err != nil {
 		return err
 	}
 	if _, err := j.Append(first); err != nil {
@@ -138,7 +159,7 @@ func (j *Journal) begin(first Record) error {
 	return nil
 }
 
-// Open opens a journal to go on with it, and calls visit for each record as
+// Open opens a journal for further records, and calls visit for each record as
 // [Read] does; an error of visit leaves the file as it is. A torn last line is
 // cut off; torn is the name of the file that it is kept in. A journal without
 // any record is [ErrEmpty], one that is open elsewhere a [*LockedError].
@@ -153,6 +174,9 @@ func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn str
 		}
 	}()
 	j = &Journal{name: name, fsys: fsys, file: file}
+	if j.place, _, err = j.lookup(); err != nil {
+		return nil, "", err
+	}
 	x, err := scan(name, file, func(line []byte, r *Record) error {
 		if err := visit(r); err != nil {
 			return err
@@ -176,21 +200,10 @@ func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn str
 		return nil, "", fmt.Errorf("open journal %q: %w", name, err)
 	}
 	j.size = x.whole
-	if err := j.locate(); err != nil {
-		return nil, "", err
-	}
 	return j, torn, nil
 }
 
-// locate finds out where the open file is, and that it is there.
-func (j *Journal) locate() (err error) {
-	if j.place, _, err = j.file.Place(); err != nil {
-		return j.inPlace()
-	}
-	return nil
-}
-
-// openLocked opens the file and takes its lock.
+// openLocked opens the file and acquires its lock.
 func openLocked(fsys FS, name string, flag int) (File, error) {
 	file, err := fsys.OpenFile(name, flag, 0o644)
 	if err != nil {
@@ -205,8 +218,8 @@ func openLocked(fsys FS, name string, flag int) (File, error) {
 		return nil, fmt.Errorf("lock journal %q: %w", name, err)
 	}
 	locked := &LockedError{Name: name}
-	// Who has it stands in the journal itself; where that can't be read, the
-	// lock is reason enough.
+	// The journal itself names who runs it. Where it can't be read, the lock is
+	// reason enough.
 	_, _ = scan(name, file, func(_ []byte, r *Record) error {
 		if r.Run != nil {
 			locked.Operator, locked.PID = r.Run.Operator, r.Run.PID
@@ -255,9 +268,9 @@ func keep(fsys FS, name string, data []byte) (string, error) {
 }
 
 // renew writes the last record once more. Its sync may have failed before, and
-// then what was read just now may stand in the memory only, marked as written; a
-// later sync would not bring it to the disk. The records before it were synced,
-// or it would not have been written.
+// then what was read just now may be only in the system's cache, marked as
+// written: a later sync would not bring it to the disk. The records before it were
+// synced, or it would not have been written.
 func renew(name string, file File, x extent) error {
 	line := make([]byte, x.whole-x.last)
 	if _, err := file.ReadAt(line, x.last); err != nil {
@@ -273,8 +286,9 @@ func renew(name string, file File, x extent) error {
 }
 
 // Append adds a record, whose event, time and content are given, and returns it
-// as it stands in the file. When it returns without error, the record is
-// durable. After a [*FailedError] every further call gives the same error.
+// as it is in the file. When it returns without error, the record is durable.
+// After a [*FailedError] or a [*LostFileError] every further call returns the same
+// error.
 func (j *Journal) Append(r Record) (*Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -327,7 +341,7 @@ func (j *Journal) next(r Record) (line []byte, written *Record, err error) {
 	return line, written, nil
 }
 
-// Close ends the use of the journal and gives its lock back.
+// Close closes the file and releases its lock. The records stay in memory.
 func (j *Journal) Close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

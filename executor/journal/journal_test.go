@@ -120,25 +120,39 @@ func TestHashIsLastInTheLine(t *testing.T) {
 func TestTextThatIsNoUTF8(t *testing.T) {
 	var d journaltest.Disk
 	bad := "output: \xff\xfe"
-	write(t, &d, "j", "0", []journal.Record{{Event: journal.Outcome, Time: began, Text: bad, Answer: nil}})
+	run := *first("0").Run
+	run.Host, run.Process, run.Settle = "host\xff", "\xff", true
+	write(t, &d, "j", "0", []journal.Record{{Event: journal.Outcome, Time: began, Text: bad}, {Event: journal.Resumed, Time: began, Run: &run}})
 	got, err := read(&d, "j")
-	if err != nil || got[1].Text != "output: \uFFFD" {
+	if err != nil || got[1].Text != "output: \uFFFD" || got[2].Run.Host != "host\uFFFD" || got[2].Run.Process != "\uFFFD" || !got[2].Run.Settle {
 		t.Errorf("read %+v, %v", got, err)
 	}
 }
 
-func TestUnreadableEvidenceIsNotWritten(t *testing.T) {
+func TestUnreadableRecordIsNotWritten(t *testing.T) {
 	var d journaltest.Disk
 	j, err := journal.Create(&d, "j", first("0"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	before, _ := d.Content("j")
-	if _, err := j.Append(journal.Record{Event: journal.Noted, Time: began, Evidence: json.RawMessage("{")}); err == nil {
-		t.Error("broken evidence was taken")
-	}
-	if _, err := j.Append(journal.Record{Event: "strange", Time: began}); err == nil {
-		t.Error("an unknown event was taken")
+	for what, r := range map[string]journal.Record{
+		"end of JSON":  {Event: journal.Noted, Evidence: json.RawMessage("{")},
+		"strange":      {Event: "strange"},
+		"from copies":  {Event: journal.Elided, Original: strings.Repeat("ab", 32)},
+		"where none":   {Event: journal.Guarded, Original: strings.Repeat("ab", 32)},
+		"can't be":     first("0"),
+		"who runs":     {Event: journal.Resumed},
+		"lacks one":    {Event: journal.Answered},
+		"outside of r": {Event: journal.Guarded, Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"more than a":  {Event: journal.Guarded, Text: strings.Repeat("x", 17<<20)},
+	} {
+		if r.Time.IsZero() {
+			r.Time = began
+		}
+		if _, err := j.Append(r); err == nil || !strings.HasPrefix(err.Error(), `journal "j": record "`) || !strings.Contains(err.Error(), what) {
+			t.Errorf("a record that can't be read back, %q: %v", what, err)
+		}
 	}
 	if after, _ := d.Content("j"); !bytes.Equal(before, after) {
 		t.Error("something was written")

@@ -37,9 +37,16 @@ func Held(name string) (bool, error) {
 		return false, fmt.Errorf("check whether a journal is in use: %w", err)
 	}
 	defer f.Close()
-	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole); err != nil {
+	held, err := locked(f)
+	if err != nil {
 		return false, fmt.Errorf("check whether journal %q is in use: its file system does not answer queries about locks: %w; keep the journal on a local disk", name, err)
 	}
-	return whole.Type != unix.F_UNLCK, nil
+	return held, nil
+}
+
+// locked reports whether another open file has the lock.
+func locked(f *os.File) (bool, error) {
+	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &whole)
+	return whole.Type != unix.F_UNLCK, err
 }

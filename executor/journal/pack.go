@@ -51,7 +51,7 @@ func (p *pack) add(short []byte, elided bool) {
 	p.open.Reset()
 	p.fed, p.sum = 0, 0
 	p.feed(false)
-	p.members = slices.Concat(p.members, p.open.Bytes())
+	p.members = append(p.members, p.open.Bytes()...)
 	p.members = trailer(p.members, p.sum, p.fed)
 	p.open.Reset()
 	p.tail, p.fed, p.sum = p.tail[:0], 0, 0

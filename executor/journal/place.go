@@ -17,9 +17,9 @@ import (
 // different files, or one file that two machines share.
 type Place struct {
 	// Machine is a digest of the machine's id, or its host name where it has no id.
-	Machine string
-	Path    string // absolute
-	File    string // device and inode, as "2049:131077"
+	Machine string `json:"machine"`
+	Path    string `json:"path"` // absolute
+	File    string `json:"file"` // device and inode, as "2049:131077"
 }
 
 func placeOf(name string, info os.FileInfo) (Place, error) {
@@ -66,21 +66,29 @@ func (e *LostFileError) Error() string {
 // Unwrap returns the cause.
 func (e *LostFileError) Unwrap() error { return e.Err }
 
+// lookup finds out where the open file is now, and its size. Its error is a
+// [*LostFileError].
+func (j *Journal) lookup() (Place, int64, error) {
+	p, size, err := j.file.Place()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return p, 0, &LostFileError{j.name, "the file was deleted or moved", err}
+	case errors.Is(err, ErrReplaced):
+		return p, 0, &LostFileError{j.name, "another file is in its place", err}
+	case err != nil:
+		return p, 0, &LostFileError{j.name, fmt.Sprintf("cannot check that the file is still in its place: %v", err), err}
+	}
+	return p, size, nil
+}
+
 // inPlace checks that the journal's name still stands for the open file, and the
 // file for what was written to it.
 func (j *Journal) inPlace() error {
-	_, size, err := j.file.Place()
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &LostFileError{j.name, "the file was deleted or moved", err}
-	case errors.Is(err, ErrReplaced):
-		return &LostFileError{j.name, "another file is in its place", err}
-	case err != nil:
-		return &LostFileError{j.name, fmt.Sprintf("cannot check that the file is still in its place: %v", err), err}
-	case size != j.size:
-		return &LostFileError{j.name, fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size), nil}
+	_, size, err := j.lookup()
+	if err == nil && size != j.size {
+		err = &LostFileError{j.name, fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size), nil}
 	}
-	return nil
+	return err
 }
 
 // Place returns where the journal's file was when the journal was opened.

@@ -71,9 +71,15 @@ func (e *CopyError) Error() string {
 // Unpack returns the lines of a [Copy], byte for byte those of the journal, and
 // the head of the chain, which it has computed. Only the head that was recorded
 // with the copy, if it is the same, shows that the copy is whole. For each note
-// that was elided there is a line of event [Elided]. Anything else than what
-// [Journal.Copy] packs is a [*CopyError].
+// that was elided there is a line of event [Elided], as [Read] and [Open] accept
+// it. A copy that is not what [Journal.Copy] packed is a [*CopyError], also one of
+// more than 64 MB of lines.
 func Unpack(packed []byte) (lines []byte, head Head, err error) {
+	return unpack(packed, mostUnpacked)
+}
+
+// unpack is Unpack for at most so many bytes of lines.
+func unpack(packed []byte, most int) (lines []byte, head Head, err error) {
 	var x extent
 	in, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -82,7 +88,7 @@ func Unpack(packed []byte) (lines []byte, head Head, err error) {
 	bad := func(reason string) ([]byte, Head, error) {
 		return nil, Head{}, &CopyError{x.records + 1, reason}
 	}
-	for short, err := range eachLine(io.LimitReader(in, mostUnpacked)) {
+	for short, err := range eachLine(io.LimitReader(in, int64(most))) {
 		switch {
 		case err == io.EOF && len(short) > 0:
 			return bad("the line has no end")
@@ -99,8 +105,8 @@ func Unpack(packed []byte) (lines []byte, head Head, err error) {
 		if lines, err = lengthen(lines, short, x.hash); err != nil {
 			return bad(err.Error())
 		}
-		if len(lines) > mostUnpacked {
-			return bad(fmt.Sprintf("the journal would have more than %d MB", mostUnpacked>>20))
+		if len(lines) > most {
+			return bad(fmt.Sprintf("the journal would have more than %d bytes", most))
 		}
 		r, err := parse(lines[start : len(lines)-1])
 		if err != nil {
