@@ -290,8 +290,8 @@ func (r *served) compare(t *testing.T) {
 }
 
 // effects counts what was done at a site, by what it was and to whom. What
-// differs from run to run is left out: times, UIDs, the run's id and the Lease,
-// which is taken up with every resume.
+// differs from run to run is left out: times, UIDs, the run's id, and the claims of
+// the ledger, of which each resume makes one.
 func effects(t *testing.T, record string) map[string]int {
 	t.Helper()
 	all, err := rehearsal.ReadRecord(record)
@@ -300,7 +300,7 @@ func effects(t *testing.T, record string) map[string]int {
 	}
 	count := map[string]int{}
 	for _, e := range all {
-		if e.Kind == rehearsal.LeaseUpdated {
+		if e.Kind == rehearsal.LedgerClaimed {
 			continue
 		}
 		key, err := json.Marshal([]string{e.System, e.Kind, e.Subject, e.Detail, stepOf(e.Identity)})

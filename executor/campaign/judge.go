@@ -113,7 +113,7 @@ func (j *judge) counts() {
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		have, want := got[k], j.effects[k]
 		switch {
-		case strings.HasPrefix(k, "lease "): // acquired again by each life; what counts is where it ends
+		case strings.HasPrefix(k, "ledger "): // claimed again by each life; what counts is where it ends
 		case have > want:
 			j.wrong("happened %d times, and %d undisturbed: %s", have, want, k)
 		case have < want && !perhaps[k]:

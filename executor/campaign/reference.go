@@ -242,8 +242,8 @@ func finalState(effects []rehearsal.Effect) map[string]string {
 			delete(s, "queue "+e.Subject) // as it was found
 		case rehearsal.SyncEnded:
 			s["application "+e.Subject] = e.Detail
-		case rehearsal.LeaseCreated, rehearsal.LeaseDeleted:
-			s["lease "+e.Subject] = e.Kind
+		case rehearsal.LedgerClaimed, rehearsal.LedgerReleased:
+			s["ledger "+e.Subject] = e.Kind
 		}
 	}
 	return s

@@ -251,7 +251,7 @@ func TestOfManyRunsOneTakesTheLease(t *testing.T) {
 }
 
 func TestAMissingRightIsNamed(t *testing.T) {
-	all := ground.OperatorRights(site().Targets)
+	all := ground.OperatorRights(site())
 	_, client := connect(t)
 	if denied, err := client.Allowed(t.Context(), all); err != nil || len(denied) != 0 {
 		t.Errorf("Allowed = %v, %v, want nothing denied", denied, err)

@@ -44,7 +44,7 @@ func newClones(t *testing.T, site string, names ...string) []*clone {
 	}
 	p.Final = nil
 	now := time.Now()
-	where := sitemap.Map{Epoch: now, Real: now, Speed: 1, Kubeconfig: c.Operator(t, p.Targets)}
+	where := sitemap.Map{Epoch: now, Real: now, Speed: 1, Kubeconfig: c.Operator(t, p)}
 	var clones []*clone
 	for _, name := range names {
 		clones = append(clones, &clone{t: t, plan: p, client: client, site: where, name: name, journal: filepath.Join(t.TempDir(), "plan.json.journal")})

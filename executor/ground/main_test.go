@@ -83,7 +83,7 @@ func connect(t *testing.T, without ...cluster.Permission) (*ground.Cluster, *clu
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := cluster.Connect(c.Operator(t, site().Targets, without...), "yagan")
+	client, err := cluster.Connect(c.Operator(t, site(), without...), "yagan")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,19 +8,22 @@ import (
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/lsst-ts/csu/executor/internal/cluster"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// OperatorRights are the rights that csu needs to run plans with these targets,
-// and all that an operator of the ground has. To ask for one's own rights needs
+// OperatorRights are the rights that csu needs to run the plan, and all that an operator of the ground has. To ask for one's own rights needs
 // none.
-func OperatorRights(targets plan.Targets) []cluster.Permission {
+func OperatorRights(p *plan.Plan) []cluster.Permission {
+	targets := p.Targets
 	var rights []cluster.Permission
 	grant := func(namespace, group, resource, subresource string, verbs ...string) {
 		for _, verb := range verbs {
@@ -32,16 +35,20 @@ func OperatorRights(targets plan.Targets) []cluster.Permission {
 	grant("", "", "namespaces", "", "get", "list", "delete")
 	grant(targets.Registry.Namespace, "", "pods", "exec", "create", "get")
 	grant(targets.ArgoCD.Namespace, "argoproj.io", "applications", "", "get", "patch", "update")
-	grant(targets.ArgoCD.Namespace, "coordination.k8s.io", "leases", "", "get", "create", "delete")
+	for _, verb := range []string{"get", "update"} {
+		rights = append(rights, cluster.Permission{Verb: verb, Resource: "configmaps", Namespace: ledger.Namespace, Name: p.LedgerName()})
+	}
 	return rights
 }
 
 // Operator makes a new user of the cluster who has the rights that csu needs,
 // without those named, and returns the user's kubeconfig, whose only context is
-// named as the targets'. The namespaces of the targets must be there.
-func (c *Cluster) Operator(t testing.TB, targets plan.Targets, without ...cluster.Permission) (kubeconfig string) {
+// named as the targets'. The namespaces of the targets must be there; the site's
+// ledger is created if it is not.
+func (c *Cluster) Operator(t testing.TB, p *plan.Plan, without ...cluster.Permission) (kubeconfig string) {
 	t.Helper()
-	rights := OperatorRights(targets)
+	targets, rights := p.Targets, OperatorRights(p)
+	c.createLedger(t, p.LedgerName())
 	for _, w := range without {
 		i := slices.Index(rights, w)
 		if i < 0 {
@@ -54,13 +61,25 @@ func (c *Cluster) Operator(t testing.TB, targets plan.Targets, without ...cluste
 	user := fmt.Sprintf("operator%d", c.operators)
 	certificate := c.plane.authority.client(t, user)
 	c.mu.Unlock()
-	for _, namespace := range []string{"", targets.Registry.Namespace, targets.ArgoCD.Namespace} {
+	for _, namespace := range []string{"", targets.Registry.Namespace, targets.ArgoCD.Namespace, ledger.Namespace} {
 		c.bind(t, user, namespace, rights)
 	}
 	c.awaitRights(t, user, rights)
 	kubeconfig = filepath.Join(c.dir, user+".kubeconfig")
 	c.writeKubeconfig(t, kubeconfig, targets.Kubernetes.Context, certificate)
 	return kubeconfig
+}
+
+// createLedger creates the ledger of a site, as an administrator does once.
+func (c *Cluster) createLedger(t testing.TB, name string) {
+	t.Helper()
+	_, err := c.Admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: ledger.Namespace}}, metav1.CreateOptions{})
+	if err == nil || apierrors.IsAlreadyExists(err) {
+		_, err = c.Admin.CoreV1().ConfigMaps(ledger.Namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	}
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatalf("create the ledger %s: %v", name, err)
+	}
 }
 
 // bind gives a user those of the rights that hold in a namespace; "" is the
@@ -76,7 +95,11 @@ func (c *Cluster) bind(t testing.TB, user, namespace string, rights []cluster.Pe
 		if r.Subresource != "" {
 			resource += "/" + r.Subresource
 		}
-		rules = append(rules, rbacv1.PolicyRule{APIGroups: []string{r.Group}, Resources: []string{resource}, Verbs: []string{r.Verb}})
+		rule := rbacv1.PolicyRule{APIGroups: []string{r.Group}, Resources: []string{resource}, Verbs: []string{r.Verb}}
+		if r.Name != "" {
+			rule.ResourceNames = []string{r.Name}
+		}
+		rules = append(rules, rule)
 	}
 	object := metav1.ObjectMeta{Name: user, Namespace: namespace}
 	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}}

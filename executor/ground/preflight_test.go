@@ -372,12 +372,12 @@ func TestTheMinimalRightsAreEnoughAndAllWanted(t *testing.T) {
 	if c := about(t, x.checks(), "permissions"); c.Result != preflight.Ready || !strings.HasSuffix(c.Text, "are given") {
 		t.Fatalf("the check of the operator's rights = %+v, want all given", c)
 	}
-	for _, lacking := range ground.OperatorRights(x.plan.Targets) {
+	for _, lacking := range ground.OperatorRights(x.plan) {
 		t.Run(strings.ReplaceAll(lacking.String(), "/", " "), func(t *testing.T) {
 			x := newTrial(t)
 			x.plan.Stages = x.plan.Stages[1:]
 			x.plan.Stages[0].Steps = slices.DeleteFunc(x.plan.Stages[0].Steps, func(s plan.Step) bool { return strings.HasSuffix(s.ID, "azar03") || strings.HasSuffix(s.ID, "mcm") })
-			x.site.Kubeconfig = x.argo.ground.Operator(t, x.plan.Targets, lacking)
+			x.site.Kubeconfig = x.argo.ground.Operator(t, x.plan, lacking)
 			c := about(t, x.checks(), "permissions")
 			if c.Result != preflight.NotReady || c.Remedy == "" {
 				t.Fatalf("the check without the right to %s = %+v, want it not ready", lacking, c)

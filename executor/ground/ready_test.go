@@ -47,7 +47,7 @@ var sharedReady = sync.OnceValues(func() (r *ready, err error) {
 		r = &ready{efd: ground.StartInfluxDB(t, true), hosts: map[string]*ground.SSHD{}, dir: t.TempDir()}
 		p := readyPlan(c)
 		r.registry = ground.StartRegistry(t, c, p.Targets.Registry)
-		r.kubeconfig = c.Operator(t, p.Targets)
+		r.kubeconfig = c.Operator(t, p)
 		r.love, r.slack = newAccount(t, loveAnswers), newAccount(t, slackAnswers)
 		writeTest(t, filepath.Join(r.dir, "bin", "sudo"), sudoStandIn)
 		for _, h := range p.Hosts {

@@ -40,7 +40,7 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	s.Cluster.AddNamespace(t, argoNamespace, nil)
 	s.Registry = StartRegistry(t, s.Cluster, p.Targets.Registry)
 	s.ArgoCD = StartArgoCD(t, s.Cluster, p)
-	kubeconfig, err := os.ReadFile(s.Cluster.Operator(t, p.Targets))
+	kubeconfig, err := os.ReadFile(s.Cluster.Operator(t, p))
 	if err != nil {
 		t.Fatal(err)
 	}

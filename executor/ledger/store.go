@@ -71,12 +71,11 @@ func (s clusterStore) Write(ctx context.Context, l Ledger, v Version) (Version, 
 		return nil, err
 	}
 	m := *v.(*cluster.ConfigMap)
-	m.Data = map[string]string{textKey: string(text)}
-	m.Binary = nil
+	m.Data, m.Binary = map[string]string{textKey: string(text)}, nil
 	if len(l.Copy) > 0 {
 		m.Binary = map[string][]byte{copyKey: l.Copy}
 	}
-	m.Version, err = s.cluster.UpdateConfigMap(ungated(ctx), &m)
+	now, err := s.cluster.UpdateConfigMap(ungated(ctx), &m)
 	var conflict *cluster.ConflictError
 	var lost *cluster.LostError
 	switch {
@@ -87,5 +86,5 @@ func (s clusterStore) Write(ctx context.Context, l Ledger, v Version) (Version, 
 	case err != nil:
 		return nil, err
 	}
-	return &m, nil
+	return now, nil
 }

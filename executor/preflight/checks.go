@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/love"
 	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/internal/slack"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -162,7 +163,7 @@ func (p *preflight) host(ctx context.Context, t remote.Target) []Check {
 	return []Check{notReady(subject, "see that "+t.Address+" is up and reached from here, also through the jump hosts of ~/.ssh/config", "%v", late(err))}
 }
 
-// target checks context and API server (P20), and who holds the site's Lease.
+// target checks context and API server (P20), and who has the site.
 func (p *preflight) target(ctx context.Context) []Check {
 	const subject = "cluster"
 	want := p.Plan.Targets.Kubernetes
@@ -173,17 +174,27 @@ func (p *preflight) target(ctx context.Context) []Check {
 		}
 	}
 	out := []Check{ready(subject, "context %s, API server %s", c.Context(), c.Server())}
-	holder, err := c.LeaseHolder(ctx, p.Plan.Targets.ArgoCD.Namespace, p.Plan.LedgerName())
+	return append(out, p.ledger(ctx))
+}
+
+// ledger says who has the site.
+func (p *preflight) ledger(ctx context.Context) Check {
+	const subject = "ledger"
+	l, _, err := ledger.Read(ctx, ledger.In(p.Systems.Cluster, p.Plan.LedgerName()), ledger.Real())
+	var missing *cluster.MissingError
+	h := l.Holder
 	switch {
+	case errors.As(err, &missing):
+		return notReady(subject, missing.Hint(), "%v", err)
 	case err != nil:
-		return append(out, notReady("lease", "see that the API server answers and lets you read Leases in namespace "+p.Plan.Targets.ArgoCD.Namespace, "%v", late(err)))
-	case holder != nil && holder.RunID == p.RunID:
-		return append(out, ready("lease", "it is this run's"))
-	case holder != nil:
-		return append(out, notReady("lease", "wait for that run, or look at it with csu status where its journal is; csu unlock removes a Lease that was left behind",
-			"run %s of %s, begun %s UTC, of %s, holds the site", holder.RunID, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.PlanText()))
+		return notReady(subject, "check that the API server answers and lets you read it", "%v", late(err))
+	case h != nil && h.Run == p.RunID:
+		return ready(subject, "the site is this run's")
+	case h != nil:
+		held := &ledger.HeldError{Holder: *h}
+		return notReady(subject, held.Hint(), "%v", held)
 	}
-	return append(out, ready("lease", "nobody runs an upgrade of %s", p.Plan.Site))
+	return ready(subject, "nobody runs an upgrade of %s", p.Plan.Site)
 }
 
 func (p *preflight) permissions(ctx context.Context) []Check {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/internal/remote"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -38,8 +39,8 @@ func needsOf(p *plan.Plan, stages []string) needs {
 		}
 	}
 	if n.cluster() {
-		for _, verb := range []string{"get", "create", "delete"} {
-			n.allow(cluster.Permission{Verb: verb, Group: "coordination.k8s.io", Resource: "leases", Namespace: p.Targets.ArgoCD.Namespace})
+		for _, verb := range []string{"get", "update"} {
+			n.allow(cluster.Permission{Verb: verb, Resource: "configmaps", Namespace: ledger.Namespace, Name: p.LedgerName()})
 		}
 	}
 	return n

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -34,7 +33,7 @@ type cluster struct {
 	jobs         map[string]*job        // by namespace/name
 	pods         map[string]*corev1.Pod // by namespace/name
 	pulled       map[string]bool        // images that the nodes have
-	leases       map[string]*coordinationv1.Lease
+	ledger       *corev1.ConfigMap      // the site's, the only one that is served
 	applications map[string]*application
 	token        string
 }
@@ -42,7 +41,7 @@ type cluster struct {
 func newCluster(s *Site) *cluster {
 	return &cluster{
 		site: s, namespaces: map[string]*corev1.Namespace{}, jobs: map[string]*job{}, pods: map[string]*corev1.Pod{},
-		pulled: map[string]bool{}, leases: map[string]*coordinationv1.Lease{}, applications: map[string]*application{},
+		pulled: map[string]bool{}, applications: map[string]*application{},
 		token: rand.Text(),
 	}
 }
@@ -115,11 +114,8 @@ func (s *Site) clusterHandler() http.Handler {
 	api("GET /apis/batch/v1/namespaces/{namespace}/jobs", k.listJobs)
 	api("GET /apis/batch/v1/namespaces/{namespace}/jobs/{name}", k.getJob)
 	api("DELETE /apis/batch/v1/namespaces/{namespace}/jobs/{name}", k.deleteJob)
-	const leases = "/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
-	api("POST "+leases, k.createLease)
-	api("GET "+leases+"/{name}", k.getLease)
-	api("PUT "+leases+"/{name}", k.updateLease)
-	api("DELETE "+leases+"/{name}", k.deleteLease)
+	api("GET /api/v1/namespaces/{namespace}/configmaps/{name}", k.getConfigMap)
+	api("PUT /api/v1/namespaces/{namespace}/configmaps/{name}", k.updateConfigMap)
 	api("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews", k.review)
 	const applications = "/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications"
 	api("GET "+applications, k.listApplications)

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -194,21 +195,44 @@ func TestNubladoNamespaces(t *testing.T) {
 	}
 }
 
-func TestLease(t *testing.T) {
+// TestLedger: the site's ledger is there, is written by compare-and-swap alone, and
+// is the only ConfigMap that is served.
+func TestLedger(t *testing.T) {
 	s := start(t, smallPlan())
 	c := s.clusterClient(t)
-	mine := clusterapi.Holder{Digest: "d", RunID: "one", Operator: "ann"}
-	if err := c.AcquireLease(t.Context(), "argocd", "csu-summit", mine); err != nil {
+	first, err := c.ConfigMap(t.Context(), "csu", "csu-summit")
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.AcquireLease(t.Context(), "argocd", "csu-summit", clusterapi.Holder{Digest: "d", RunID: "two", Operator: "bob"}); err == nil {
-		t.Error("a second run got the Lease")
+	write := func(m clusterapi.ConfigMap, text string) error {
+		m.Data, m.Binary = map[string]string{"ledger": text}, map[string][]byte{"journal": {0xff}}
+		_, err := c.UpdateConfigMap(t.Context(), &m)
+		return err
 	}
-	if err := c.ReleaseLease(t.Context(), "argocd", "csu-summit", "one"); err != nil {
+	if err := write(*first, `{"epoch": 1, "holder": {"run": "one"}}`); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := s.seen(LeaseCreated), []string{"argocd/csu-summit"}; !slices.Equal(got, want) || !slices.Equal(s.seen(LeaseDeleted), want) {
-		t.Errorf("Leases created: %q, deleted: %q", got, s.seen(LeaseDeleted))
+	var conflict *clusterapi.ConflictError
+	if err := write(*first, `{"epoch": 2, "holder": {"run": "two"}}`); !errors.As(err, &conflict) {
+		t.Errorf("a write over one that was not read = %v, want a conflict", err)
+	}
+	now, err := c.ConfigMap(t.Context(), "csu", "csu-summit")
+	if err != nil || now.Data["ledger"] != `{"epoch": 1, "holder": {"run": "one"}}` || !slices.Equal(now.Binary["journal"], []byte{0xff}) {
+		t.Errorf("ConfigMap = %+v, %v", now, err)
+	}
+	if err := write(*now, strings.Repeat("x", 1<<20)); err == nil || errors.As(err, &conflict) {
+		t.Errorf("a ConfigMap that is too large: %v", err)
+	}
+	if err := write(*now, `{"epoch": 1, "holder": null}`); err != nil {
+		t.Fatal(err)
+	}
+	claimed, released := s.seen(LedgerClaimed), s.seen(LedgerReleased)
+	if !slices.Equal(claimed, []string{"csu/csu-summit epoch 1"}) || !slices.Equal(released, []string{"csu/csu-summit"}) {
+		t.Errorf("claimed: %q, released: %q", claimed, released)
+	}
+	var missing *clusterapi.MissingError
+	if _, err := c.ConfigMap(t.Context(), "argocd", "argocd-cm"); !errors.As(err, &missing) {
+		t.Errorf("another ConfigMap: %v", err)
 	}
 	denied, err := c.Allowed(t.Context(), []clusterapi.Permission{{Verb: "delete", Group: "batch", Resource: "jobs", Namespace: "simonyitel"}})
 	if err != nil || len(denied) > 0 {

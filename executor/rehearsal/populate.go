@@ -24,6 +24,7 @@ const history = 30 * 24 * time.Hour
 func (s *Site) populate() error {
 	s.efd = newEFD(s)
 	s.cluster = newCluster(s)
+	s.cluster.addLedger()
 	s.love = love{tokens: map[string]bool{}}
 	s.slack = slackChannels{}
 	s.registry = registry{site: s, level: "FORWARD", subjects: map[string]string{}}

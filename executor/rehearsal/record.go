@@ -24,33 +24,32 @@ const (
 
 // The kinds of effects, by system.
 const (
-	ScriptAdded   = "script added"   // subject: queue; identity: the script's description
-	ScriptEnded   = "script ended"   // detail: path and end
-	QueuePaused   = "queue paused"   // detail: why
-	QueueResumed  = "queue resumed"  //
-	CSCFound      = "found"          // no effect: how the upgrade finds a CSC; detail: state, or "silent"
-	StateChanged  = "state changed"  // subject: CSC; detail: "OLD -> NEW"
-	CSCUp         = "up"             // its process is up and speaks; detail: state
-	CSCDown       = "down"           // its process has ended; detail: why
-	CSCDuplicate  = "second process" // it was started while it ran: harm
-	CommandRun    = "command"        // subject: host; detail: user and argv
-	ServiceStop   = "service stopped"
-	ServiceStart  = "service started"
-	Rebooted      = "rebooted"
-	HostUp        = "host up"
-	JobCreated    = "job created" // subject: namespace/name; detail: image; identity: UID
-	JobDeleted    = "job deleted" // identity: UID
-	NamespaceGone = "namespace deleted"
-	LeaseCreated  = "lease created"  // subject: namespace/name; identity: holder
-	LeaseUpdated  = "lease updated"  //
-	LeaseDeleted  = "lease deleted"  //
-	SyncStarted   = "sync started"   // subject: application; identity: the operation's info
-	SyncEnded     = "sync ended"     // detail: phase and message
-	LevelChanged  = "level changed"  // subject: "global" or the subject; detail: "OLD -> NEW"
-	MessagePosted = "message posted" // subject: channel; detail: text
-	FaultBegan    = "fault began"    // subject: the fault; detail: its sentence
-	FaultOver     = "fault over"     //
-	FaultFailed   = "fault failed"   // it could not be simulated; detail: why
+	ScriptAdded    = "script added"   // subject: queue; identity: the script's description
+	ScriptEnded    = "script ended"   // detail: path and end
+	QueuePaused    = "queue paused"   // detail: why
+	QueueResumed   = "queue resumed"  //
+	CSCFound       = "found"          // no effect: how the upgrade finds a CSC; detail: state, or "silent"
+	StateChanged   = "state changed"  // subject: CSC; detail: "OLD -> NEW"
+	CSCUp          = "up"             // its process is up and speaks; detail: state
+	CSCDown        = "down"           // its process has ended; detail: why
+	CSCDuplicate   = "second process" // it was started while it ran: harm
+	CommandRun     = "command"        // subject: host; detail: user and argv
+	ServiceStop    = "service stopped"
+	ServiceStart   = "service started"
+	Rebooted       = "rebooted"
+	HostUp         = "host up"
+	JobCreated     = "job created" // subject: namespace/name; detail: image; identity: UID
+	JobDeleted     = "job deleted" // identity: UID
+	NamespaceGone  = "namespace deleted"
+	LedgerClaimed  = "ledger claimed"  // by a csu; identity: the run; detail: the epoch
+	LedgerReleased = "ledger released" // identity: the run that had the site
+	SyncStarted    = "sync started"    // subject: application; identity: the operation's info
+	SyncEnded      = "sync ended"      // detail: phase and message
+	LevelChanged   = "level changed"   // subject: "global" or the subject; detail: "OLD -> NEW"
+	MessagePosted  = "message posted"  // subject: channel; detail: text
+	FaultBegan     = "fault began"     // subject: the fault; detail: its sentence
+	FaultOver      = "fault over"      //
+	FaultFailed    = "fault failed"    // it could not be simulated; detail: why
 )
 
 // Effect is one thing that happened at the site.

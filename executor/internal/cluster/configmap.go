@@ -1,16 +1,79 @@
 package cluster
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// ConfigMap is a ConfigMap as it was read.
 type ConfigMap struct {
-	Namespace, Name, UID, Version string
-	Data                          map[string]string
-	Binary                        map[string][]byte
-}
-type ConflictError struct{ error }
-type MissingError struct{ error }
+	Data   map[string]string
+	Binary map[string][]byte
 
-func (c *Cluster) ConfigMap(ctx context.Context, ns, name string) (*ConfigMap, error) {
-	return nil, nil
+	object *corev1.ConfigMap
 }
-func (c *Cluster) UpdateConfigMap(ctx context.Context, m *ConfigMap) (string, error) { return "", nil }
+
+// MissingError reports that a ConfigMap does not exist.
+type MissingError struct{ Namespace, Name string }
+
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("there is no ConfigMap %q in namespace %q", e.Name, e.Namespace)
+}
+
+// Hint says how it is created.
+func (e *MissingError) Hint() string {
+	return fmt.Sprintf("have the cluster's administrators create it, once for the site: kubectl create namespace %s; kubectl create configmap %s -n %s", e.Namespace, e.Name, e.Namespace)
+}
+
+// ConflictError reports that a ConfigMap was not written, since somebody else has
+// written it, or created it anew, after it was read.
+type ConflictError struct{ Err error }
+
+func (e *ConflictError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *ConflictError) Unwrap() error { return e.Err }
+
+// ConfigMap reads a ConfigMap, with one try. One that does not exist is a
+// [*MissingError].
+func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*ConfigMap, error) {
+	var m *corev1.ConfigMap
+	err := limited(ctx, func(ctx context.Context) (err error) {
+		m, err = c.typed.CoreV1().ConfigMaps(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, &MissingError{namespace, name}
+	case err != nil:
+		return nil, c.explain(fmt.Sprintf("read ConfigMap \"%s/%s\"", namespace, name), err)
+	}
+	return &ConfigMap{maps.Clone(m.Data), maps.Clone(m.BinaryData), m}, nil
+}
+
+// UpdateConfigMap writes the data of a ConfigMap over what was read, and returns
+// what the API server has now. Its errors are those of [Cluster.Write], and a
+// [*ConflictError] where the ConfigMap is not the one any more that was read.
+func (c *Cluster) UpdateConfigMap(ctx context.Context, m *ConfigMap) (*ConfigMap, error) {
+	next := m.object.DeepCopy() // with the labels that others have put on it
+	next.Data, next.BinaryData = m.Data, m.Binary
+	var now *corev1.ConfigMap
+	err := c.Write(ctx, fmt.Sprintf("write ConfigMap \"%s/%s\"", next.Namespace, next.Name), func(ctx context.Context) (err error) {
+		now, err = c.typed.CoreV1().ConfigMaps(next.Namespace).Update(ctx, next, metav1.UpdateOptions{})
+		return err
+	})
+	var lost *LostError
+	switch {
+	case apierrors.IsConflict(err) && !errors.As(err, &lost):
+		return nil, &ConflictError{err}
+	case err != nil:
+		return nil, err
+	}
+	return &ConfigMap{maps.Clone(now.Data), maps.Clone(now.BinaryData), now}, nil
+}
