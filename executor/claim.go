@@ -240,14 +240,17 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 		r.tell(operator.Notice, "", "", "%s", text)
 		return true, nil
 	}
+	text := "Go on without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done. Yes only if nobody else can be at work"
+	if r.keeper.Epoch() == 0 {
+		text += ", and nobody has gone on with this run from another copy of its journal"
+	}
 	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {
 		now, again := r.keeper.Outage()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		return operator.Question{
 			Topic: operator.Outage, Title: "The cluster does not answer",
-			Text: "Go on without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
-				" Yes only if nobody else can be at work.",
+			Text:    text + ".",
 			Reading: fmt.Sprint(now), Choices: []operator.Choice{operator.Yes, operator.Stop},
 		}, now != nil && again == n && r.ungated != n
 	})

@@ -1,6 +1,7 @@
 package campaign
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ type mutation struct {
 	right string // must stand there once
 	wrong string
 	finds string // what the campaign says of it
+	test  string // that finds it; "" is TestSlice
 }
 
 // mutations are built into one binary, which takes the mistake's name from the
@@ -25,35 +27,58 @@ var mutations = []mutation{
 		"missing fsync", "journal/journal.go",
 		"	if err := j.file.Sync(); err != nil {\n		j.failed = &FailedError{j.name, \"sync\", err}",
 		"	if os.Getenv(\"CSU_MUTATION\") == \"missing fsync\" {\n	} else if err := j.file.Sync(); err != nil {\n		j.failed = &FailedError{j.name, \"sync\", err}",
-		// The machine stops, and with it goes the whole journal; the Lease knows
-		// of the run.
-		"belongs to run",
+		// The machine stops, and with it goes the whole journal; the ledger knows of
+		// the run.
+		"its journal is not here", "",
 	},
 	{
 		"intent after effect", "step.go",
-		"	if !r.started(a, n) {\n		return\n	}\n",
-		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		a.Started = r.o.Clock.Now()\n		f := do.Perform(r.ctx, a)\n		if r.started(a, n) {\n			r.conclude(work{a: a, do: do, number: n, known: func() {}}, f, viaPerform)\n		}\n		return\n	}\n	if !r.started(a, n) {\n		return\n	}\n",
-		"by no step that was recorded as started",
+		"	seq, ok := r.started(a, n)\n",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		a.Started = r.o.Clock.Now()\n		f := do.Perform(r.ctx, a)\n		if _, ok := r.started(a, n); ok {\n			r.conclude(work{a: a, do: do, number: n, known: func() {}}, f, viaPerform)\n		}\n		return\n	}\n	seq, ok := r.started(a, n)\n",
+		"by no step that was recorded as started", "",
 	},
 	{
 		"a probe that always says yes", "step.go",
 		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n",
 		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
-		"left out",
+		"left out", "",
 	},
 	{
 		"a lost final step", "final.go",
 		"	for i := range r.o.Plan.Final {\n		if !r.final(",
 		"	for i := range r.o.Plan.Final {\n		if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n			break\n		}\n		if !r.final(",
-		"step final/forward is pending at the end",
+		"step final/forward is pending at the end", "",
 	},
 	{
 		"a resume that skips what is in doubt", "stage.go",
 		"	for _, t := range open {\n		s.r.hold()\n",
 		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		s.r.hold()\n",
-		"step level/none is started at the end",
+		"step level/none is started at the end", "",
+	},
+	{
+		"gate not checked", "claim.go",
+		"func (r *run) pass(ctx context.Context) error { return r.keep(ctx, 0) }",
+		"func (r *run) pass(ctx context.Context) error {\n	if os.Getenv(\"CSU_MUTATION\") == \"gate not checked\" {\n		return nil\n	}\n	return r.keep(ctx, 0)\n}",
+		"passed the gate at", rivalsTest,
+	},
+	{
+		"head not written before the effect", "step.go",
+		"	if err := r.keep(r.ctx, seq); err != nil {\n		r.conclude(",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"head not written before the effect\" {\n		seq = 0\n	}\n	if err := r.keep(r.ctx, seq); err != nil {\n		r.conclude(",
+		"and again by", rivalsTest,
+	},
+	{
+		// Go's monotonic clock stops while a laptop sleeps, and hardly goes on while
+		// the schedule's hours pass.
+		"clock that stops asleep", "ledger/keeper.go",
+		"	return &Keeper{store: store,",
+		"	if began := time.Now(); os.Getenv(\"CSU_MUTATION\") == \"clock that stops asleep\" {\n		timing.Now = func() time.Duration { return time.Since(began) }\n	}\n	return &Keeper{store: store,",
+		"passed the gate at", rivalsTest,
 	},
 }
+
+// rivalsTest is the test of schedules of two csu.
+const rivalsTest = "^TestRivals$"
 
 // TestMutations makes mistakes in the executor, one at a time, in a copy that
 // only the compiler sees, and wants [TestSlice] to find each, and the command
@@ -111,28 +136,35 @@ func TestMutations(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	slice := func() *exec.Cmd { return exec.Command(tests, "-test.run", "^TestSlice$") }
-	if out, err := with("", slice()); err != nil {
-		t.Fatalf("without a mistake: %v\n%s", err, out)
+	find := func(m mutation, args ...string) *exec.Cmd {
+		return exec.Command(tests, append([]string{"-test.run", cmp.Or(m.test, "^TestSlice$")}, args...)...)
+	}
+	for _, test := range []string{"", rivalsTest} {
+		if out, err := with("", find(mutation{test: test})); err != nil {
+			t.Fatalf("without a mistake: %v\n%s", err, out)
+		}
 	}
 	for _, m := range mutations {
-		out, err := with(m.name, slice())
+		out, err := with(m.name, find(m))
 		if err == nil || !strings.Contains(out, m.finds) {
 			t.Errorf("%s: the campaign did not find it by %q: %v\n%s", m.name, m.finds, err, out)
 			continue
 		}
 		// What the campaign prints of it replays it, and without the mistake does not.
-		_, line, _ := strings.Cut(out[strings.Index(out, m.finds):], "again: csu ")
+		_, line, _ := strings.Cut(out[strings.Index(out, m.finds):], "again: ")
 		line, _, _ = strings.Cut(line, "\n")
-		if strings.Count(line, "--crash ") != 1 {
-			t.Errorf("%s: csu %s: one crash does", m.name, line)
+		replay := func() *exec.Cmd { return exec.Command("sh", "-c", mutant+" "+strings.TrimPrefix(line, "csu ")) }
+		if m.test == rivalsTest {
+			_, seed, _ := strings.Cut(line, "-rivals ")
+			replay = func() *exec.Cmd { return find(m, "-rivals", seed) }
+		} else if strings.Count(line, "--crash ") != 1 {
+			t.Errorf("%s: %s: one crash does", m.name, line)
 		}
-		replay := func() *exec.Cmd { return exec.Command("sh", "-c", mutant+" "+line) }
 		if out, err := with(m.name, replay()); err == nil || !strings.Contains(out, m.finds) {
-			t.Errorf("%s: csu %s: it did not show %q: %v\n%s", m.name, line, m.finds, err, out)
+			t.Errorf("%s: %s: it did not show %q: %v\n%s", m.name, line, m.finds, err, out)
 		}
 		if out, err := with("", replay()); err != nil {
-			t.Errorf("without a mistake: csu %s: %v\n%s", line, err, out)
+			t.Errorf("without a mistake: %s: %v\n%s", line, err, out)
 		}
 	}
 }

@@ -35,7 +35,7 @@ type Rivals struct {
 	machines []*machine
 	log      []string
 
-	mu       sync.Mutex // guards what follows, and the time
+	mu       sync.Mutex // guards what follows
 	effects  map[string]sent
 	raised   time.Duration // when the epoch rose last
 	epoch    int
@@ -71,13 +71,11 @@ type rival struct {
 	tokens chan struct{} // each lets one effect happen
 	how    string        // "exec", "resume", "takeover"
 
-	mu      sync.Mutex
-	at      int // effects that wait for a token
-	resting int // sleeps that are no renewal
-	renewal int // sleeps until the next renewal
-	renews  bool
-	res     executor.Result
-	err     error
+	mu sync.Mutex
+	at int // effects that wait for a token
+
+	res executor.Result
+	err error
 }
 
 // kinds of the model's steps: what can be found again, and what can not.
@@ -141,9 +139,7 @@ func (r *Rivals) wrote(l ledger.Ledger) {
 // advance has time go on.
 func (r *Rivals) advance(d time.Duration) {
 	r.quiet()
-	r.mu.Lock()
-	r.clock.Advance(d)
-	r.mu.Unlock()
+	r.clock.Advance(d, r.quiet)
 	r.quiet()
 }
 
@@ -171,8 +167,9 @@ func (m *machine) moves() bool {
 	default:
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.resting == 0 && (l.at == 0 || l.renews && l.renewal == 0)
+	at := l.at
+	l.mu.Unlock()
+	return m.r.clock.Sleeping(m.name) == 0 && (at == 0 || m.r.clock.Sleeping(m.name+" renews") == 0)
 }
 
 func (m *machine) asleep() bool {
@@ -233,16 +230,14 @@ func (l *rival) timing(ctx context.Context) ledger.Timing {
 		if err := l.m.wait(sleeping); err != nil {
 			return err
 		}
-		sleeps := &l.resting
+		name := l.m.name
 		if d == renew {
-			sleeps = &l.renewal
+			name += " renews"
 		}
-		l.count(sleeps, 1)
-		defer l.count(sleeps, -1)
 		sleeping, cancel := context.WithCancel(sleeping)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		if err := l.m.r.clock.Sleep(sleeping, d); err != nil {
+		if err := l.m.r.clock.SleepAs(sleeping, name, d); err != nil {
 			return err
 		}
 		return l.m.wait(sleeping)
@@ -250,11 +245,10 @@ func (l *rival) timing(ctx context.Context) ledger.Timing {
 	return t
 }
 
-func (l *rival) count(what *int, n int) {
+func (l *rival) count(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	*what += n
-	l.renews = l.renews || l.renewal > 0
+	l.at += n
 }
 
 // view is the ledger as a machine reaches it.
@@ -358,12 +352,11 @@ func (p modelled) Prepare(context.Context, *action.Attempt) (any, error) { retur
 // Perform has the effect at the moment at which it passes the gate.
 func (p modelled) Perform(ctx context.Context, a *action.Attempt) action.Finding {
 	r, l := p.l.m.r, p.l
-	l.count(&l.at, 1)
+	l.count(1)
 	select {
-	case <-l.tokens:
-		l.count(&l.at, -1)
+	case <-l.tokens: // who gives it counts
 	case <-ctx.Done():
-		l.count(&l.at, -1)
+		l.count(-1)
 		return action.Found(action.Unknown, "interrupted")
 	}
 	for {
@@ -440,13 +433,19 @@ func (p *rivalPerson) Ask(ctx context.Context, q operator.Question) (operator.An
 	}
 	switch q.Topic {
 	case operator.Outage:
-		// They agree only where nobody else is at work, and then for good.
+		// They agree only where nobody else is at work, nor has been since with
+		// another copy of the journal; and then for good.
 		a.Choice = operator.Stop
-		if other.life == nil && l.m.r.lonely() {
+		mine, _ := l.m.disk.Content(journalName)
+		if newest := l.m.r.store.Now().Head.Hash; other.life == nil && strings.Contains(string(mine), newest) && l.m.r.lonely() {
 			a.Choice = operator.Yes
 			l.m.mu.Lock()
 			l.m.lone = true
 			l.m.mu.Unlock()
+		}
+	case operator.Alone:
+		if _, begun := other.disk.Content(journalName); begun {
+			a.Choice = operator.No
 		}
 	case operator.FormerOutage:
 		if !slices.ContainsFunc(l.m.r.machines, (*machine).wasLone) {
@@ -547,6 +546,7 @@ func (r *Rivals) step(m *machine) {
 		}
 		select {
 		case l.tokens <- struct{}{}:
+			l.count(-1)
 			r.say("%s: one effect", m.name)
 			r.quiet()
 			return

@@ -12,7 +12,7 @@ var rivalSeed = flag.Int64("rivals", 0, "carry out the schedule of two csu that 
 // other has had, or passes the gate when the other has the ledger; and nothing is
 // left out.
 func TestRivals(t *testing.T) {
-	seeds := int64(50)
+	seeds := int64(100)
 	if *full {
 		seeds = 500
 	}

@@ -3,6 +3,7 @@
 package ledgertest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -113,10 +114,11 @@ func (s *Store) Writes() int {
 type Clock struct {
 	mu       sync.Mutex
 	now      time.Duration
-	sleepers []sleeper
+	sleepers []*sleeper
 }
 
 type sleeper struct {
+	name  string
 	until time.Duration
 	wake  chan struct{}
 }
@@ -129,42 +131,67 @@ func (c *Clock) Now() time.Duration {
 }
 
 // Sleep waits until the clock has gone on by d, or ctx has ended.
-func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
-	c.mu.Lock()
-	s := sleeper{c.now + d, make(chan struct{})}
+func (c *Clock) Sleep(ctx context.Context, d time.Duration) error { return c.SleepAs(ctx, "", d) }
+
+// SleepAs is Sleep under a name, for [Clock.Sleeping].
+func (c *Clock) SleepAs(ctx context.Context, name string, d time.Duration) error {
 	if d <= 0 {
-		close(s.wake)
-	} else {
-		c.sleepers = append(c.sleepers, s)
+		return ctx.Err()
 	}
+	c.mu.Lock()
+	s := &sleeper{name, c.now + d, make(chan struct{})}
+	c.sleepers = append(c.sleepers, s)
 	c.mu.Unlock()
 	select {
 	case <-s.wake:
 		return nil
 	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.sleepers = slices.DeleteFunc(c.sleepers, func(o *sleeper) bool { return o == s })
 		return ctx.Err()
 	}
 }
 
-// Advance has the clock go on, and wakes those who have slept long enough.
-func (c *Clock) Advance(d time.Duration) {
+// Sleeping returns how many sleep under a name. Who has been woken does not.
+func (c *Clock) Sleeping(name string) (n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.now += d
-	c.sleepers = slices.DeleteFunc(c.sleepers, func(s sleeper) bool {
-		due := s.until <= c.now
-		if due {
-			close(s.wake)
+	for _, s := range c.sleepers {
+		if s.name == name {
+			n++
 		}
-		return due
-	})
+	}
+	return n
 }
 
-// Sleeping returns how many wait for the clock.
-func (c *Clock) Sleeping() int {
+// Advance has the clock go on, and wakes those who have slept long enough, the
+// first first. between is called after each; nil is nothing.
+func (c *Clock) Advance(d time.Duration, between func()) {
+	c.mu.Lock()
+	c.now += d
+	c.mu.Unlock()
+	for c.wake() {
+		if between != nil {
+			between()
+		}
+	}
+}
+
+// wake wakes the one who has slept longest beyond its time.
+func (c *Clock) wake() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return len(c.sleepers)
+	if len(c.sleepers) == 0 {
+		return false
+	}
+	s := slices.MinFunc(c.sleepers, func(a, b *sleeper) int { return cmp.Compare(a.until, b.until) })
+	if s.until > c.now {
+		return false
+	}
+	c.sleepers = slices.DeleteFunc(c.sleepers, func(o *sleeper) bool { return o == s })
+	close(s.wake)
+	return true
 }
 
 // Timing is that of real runs by this clock.
@@ -180,7 +207,7 @@ func (c *Clock) Hurried() ledger.Timing {
 	t := c.Timing()
 	t.Sleep = func(ctx context.Context, d time.Duration) error {
 		if d != t.Renew {
-			c.Advance(d)
+			c.Advance(d, nil)
 			return ctx.Err()
 		}
 		return c.Sleep(ctx, d)
