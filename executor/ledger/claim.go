@@ -126,7 +126,7 @@ func (c *Claim) Check(l *Ledger) error {
 	switch {
 	case ended != nil && (c.Has == nil || ended.Run != c.Run || ended.Outcome != Unlocked):
 		return &EndedError{*ended}
-	case h != nil && h.Run != c.Run && h.Digest == c.Digest && c.Has == nil:
+	case h != nil && h.Digest == c.Digest && c.Has == nil:
 		return &ElsewhereError{l.Head, *h}
 	case h != nil && h.Run != c.Run:
 		return &HeldError{*h}
