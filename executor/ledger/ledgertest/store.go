@@ -103,6 +103,13 @@ func (s *Store) Edit(change func(*ledger.Ledger)) {
 	s.version++
 }
 
+// Copy returns a store of its own with the same ledger.
+func (s *Store) Copy() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Store{now: s.now, version: s.version}
+}
+
 // Writes returns how often the ledger was written.
 func (s *Store) Writes() int {
 	s.mu.Lock()
