@@ -204,6 +204,11 @@ func (k *Keeper) Outage() (*AwayError, int) {
 // Finish gives the site back at the run's end, and has the plan count as carried
 // out or aborted for everybody.
 func (k *Keeper) Finish(ctx context.Context, outcome Outcome) error {
+	if k.Epoch() == 0 { // the cluster was away all the time
+		if err := k.Pass(ctx); err != nil {
+			return err
+		}
+	}
 	return k.lastly(ctx, func(l *Ledger) {
 		k.head(l)
 		l.End(k.finished(outcome))
