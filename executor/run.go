@@ -435,7 +435,7 @@ func (r *run) drive() error {
 	if r.state.Ended != "" {
 		return r.releaseLater()
 	}
-	if err := r.startUp(); err != nil {
+	if err := r.startUp(); err != nil || r.halted() || r.ctx.Err() != nil {
 		return err
 	}
 	if r.o.Systems != nil && UsesCluster(r.o.Plan) {
