@@ -40,6 +40,9 @@ type world struct {
 	lives  int
 	late   error // the site was not through with what a life had sent
 
+	// adjust, where it is not nil, changes the options of each life.
+	adjust func(*executor.Options)
+
 	fs   journal.FS
 	name string            // of the journal
 	disk *journaltest.Disk // nil where the journal is on a real disk
@@ -97,6 +100,9 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
 		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
 		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
+	}
+	if w.adjust != nil {
+		w.adjust(&o)
 	}
 	if w.disk != nil {
 		w.disk.Fault = l.fault
