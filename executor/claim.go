@@ -231,7 +231,9 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	if agreed {
 		return true, nil
 	}
-	if r.o.Plan.Type == plan.Recovery && !r.aborting() {
+	// A journal that was taken up may be out of date: nothing but the ledger shows it.
+	newest := r.keeper.Epoch() > 0 || r.begun
+	if r.o.Plan.Type == plan.Recovery && newest && !r.aborting() {
 		text := fmt.Sprintf("the run goes on without the site's ledger, as the plan's recovery allows: make sure that nobody else runs an upgrade. %v", away)
 		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return false, err
@@ -241,7 +243,7 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 		return true, nil
 	}
 	text := "Go on without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done. Yes only if nobody else can be at work"
-	if r.keeper.Epoch() == 0 {
+	if !newest {
 		text += ", and nobody has gone on with this run from another copy of its journal"
 	}
 	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {

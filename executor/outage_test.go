@@ -152,6 +152,27 @@ func TestClusterAwayAtTheBegin(t *testing.T) {
 	}
 }
 
+// TestRecoveryTakenUpWhileAway: a recovery begins without the cluster unasked, but
+// whether its journal is the newest only the operator can say.
+func TestRecoveryTakenUpWhileAway(t *testing.T) {
+	b := twoStages(t)
+	b.plan.Type = plan.Recovery
+	b.away(true)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	if n := len(b.person.questions(operator.Outage)); n != 0 {
+		t.Errorf("asked %d times at the begin", n)
+	}
+	b.person.answer = choose(operator.Outage, operator.Stop)
+	b.must(Halted, resumed)
+	q := b.person.questions(operator.Outage)
+	if len(q) != 1 || !strings.Contains(q[0].Text, "another copy of its journal") {
+		t.Errorf("asked: %v", q)
+	}
+	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b"}) {
+		t.Errorf("effects: %v", got)
+	}
+}
+
 // TestCarriedOutInHistory: a plan whose finished journal is in the repository is not
 // begun again, whatever the cluster says.
 func TestCarriedOutInHistory(t *testing.T) {

@@ -145,6 +145,7 @@ type run struct {
 	asking     chan struct{} // holds a token while a question is put
 	changed    chan struct{} // wakes the scheduler
 	stages     map[string]*plan.Stage
+	begun      bool              // by this executor, and not taken up
 	giveUp     bool              // this is csu abort
 	given      []*journal.Answer // before there was a journal to record them in
 	torn       string            // what became of the journal's last line, which was cut off; "" where it was not
@@ -413,7 +414,7 @@ func (r *run) begin() error {
 	if err != nil {
 		return err
 	}
-	r.journal = j
+	r.journal, r.begun = j, true
 	if err := r.state.check(&first); err != nil {
 		return errors.Join(err, j.Close())
 	}
