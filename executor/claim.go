@@ -43,7 +43,7 @@ func (r *run) look() (*sighting, error) {
 		return &sighting{ledger: l, version: v}, nil
 	case r.ctx.Err() != nil:
 		return nil, errEnding
-	case ledger.Missing(err):
+	case !ledger.Away(err):
 		return nil, &RefusedError{Err: err, Hint: hintOf(err)}
 	}
 	return &sighting{away: err}, nil

@@ -353,8 +353,12 @@ func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
 
 // unanswered takes in that the cluster gave no answer that helps.
 func (k *Keeper) unanswered(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var format *FormatError
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &format): // another csu has written it
+		return k.displace(&DisplacedError{Err: err})
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
@@ -418,6 +422,28 @@ func TestUpdate(t *testing.T) {
 	refused := errors.New("no")
 	if err := ledger.Update(t.Context(), s.store, s.clock.Hurried(), func(*ledger.Ledger) error { return refused }); err != refused {
 		t.Errorf("Update that is refused = %v", err)
+	}
+}
+
+// TestForeignLedger: what this csu cannot read is not a cluster that is away.
+func TestForeignLedger(t *testing.T) {
+	for _, err := range []error{&ledger.FormatError{Reason: "new"}, &cluster.MissingError{}, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "csu-summit", nil)} {
+		if ledger.Away(fmt.Errorf("read: %w", err)) {
+			t.Errorf("%v counts as a cluster that is away", err)
+		}
+	}
+	for _, err := range []error{ledgertest.ErrAway, context.DeadlineExceeded, apierrors.NewServiceUnavailable("no etcd")} {
+		if !ledger.Away(fmt.Errorf("read: %w", err)) {
+			t.Errorf("%v does not count as a cluster that is away", err)
+		}
+	}
+	s := newSite(t)
+	a := s.claimed("a", 1)
+	s.store.Broken = &ledger.FormatError{Reason: "its format is new"}
+	s.clock.Advance(time.Minute, nil)
+	var displaced *ledger.DisplacedError
+	if err := a.Pass(t.Context()); !errors.As(err, &displaced) {
+		t.Errorf("Pass = %v", err)
 	}
 }
 

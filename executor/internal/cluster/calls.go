@@ -106,6 +106,10 @@ func transient(err error) bool {
 	return !untrusted(err)
 }
 
+// Away reports whether an error says that the API server gave no answer, or none
+// that another try could not better.
+func Away(err error) bool { return transient(err) }
+
 // refused tells whether a failed request is certain to have had no effect.
 func refused(err error) bool {
 	var status apierrors.APIStatus
