@@ -127,10 +127,11 @@ func (w *world) begun() bool {
 	return err == nil && found
 }
 
-// complete tells whether the run is over, as far as the disk knows.
+// complete reports whether the run is over and the site released, as far as the
+// disk knows.
 func (w *world) complete() bool {
 	s, err := executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
-	return err == nil && s.Ended == executor.Completed
+	return err == nil && s.Ended == executor.Completed && (s.Released || !executor.UsesCluster(w.Plan))
 }
 
 func (w *world) records() (records []journal.Record, err error) {
