@@ -160,6 +160,9 @@ func (r *run) keepLedger(s *sighting) error {
 	}
 	for {
 		err := r.keeper.ClaimOver(r.ctx, s.ledger, s.version)
+		if r.ctx.Err() != nil {
+			return nil // interrupted; drive sees that
+		}
 		if !errors.Is(err, ledger.ErrConflict) {
 			var displaced *ledger.DisplacedError
 			if errors.As(err, &displaced) {
@@ -172,11 +175,13 @@ func (r *run) keepLedger(s *sighting) error {
 			return err
 		}
 		now, err := r.look()
-		if err != nil {
+		switch {
+		case r.ctx.Err() != nil:
+			return nil // interrupted; drive sees that
+		case err != nil:
 			return err
-		}
-		if now.away != nil {
-			return nil
+		case now.away != nil:
+			return nil // the first effect asks
 		}
 		if h := now.ledger.Holder; h != nil && h.Process != "" && (s.ledger.Holder == nil || h.Process != s.ledger.Holder.Process) {
 			err := &ledger.LiveError{Holder: *h}
