@@ -55,7 +55,7 @@ type AwayError struct {
 }
 
 func (e *AwayError) Error() string {
-	return fmt.Sprintf("the site's ledger cannot be written since %s: %v", clock(e.Since), e.Err)
+	return fmt.Sprintf("the site's ledger has been out of reach since %s: %v", clock(e.Since), e.Err)
 }
 
 // Unwrap returns the cause.
