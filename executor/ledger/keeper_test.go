@@ -484,7 +484,7 @@ func TestTextsOfErrors(t *testing.T) {
 		{&ledger.HeldError{Holder: h}, []string{"run r1", `plan "p.json"`, "Ana", "alps"}},
 		{&ledger.ElsewhereError{Head: head, Holder: h}, []string{"record 9", `stage "deploy"`, "Ana", "alps", "not here"}},
 		{&ledger.BehindError{Seq: 4, Head: head, Holder: &h}, []string{"ends at record 4", "record 9", `stage "deploy"`, "Ana", "alps"}},
-		{&ledger.BehindError{Seq: 12, Head: head, Holder: &h}, []string{"not the run's", "record 9", `stage "deploy"`, "Ana", "alps"}},
+		{&ledger.BehindError{Seq: 12, Head: head, Holder: &h}, []string{"diverged", "record 9", `stage "deploy"`, "Ana", "alps"}},
 		{&ledger.EndedError{Finished: ledger.Finished{Run: "r1", Operator: "Ana", Outcome: ledger.Complete}}, []string{"carried out", "Ana"}},
 		{&ledger.EndedError{Finished: ledger.Finished{Run: "r1", Operator: "Ana", Outcome: ledger.Aborted}}, []string{"aborted", "Ana"}},
 		{&ledger.EndedError{Finished: ledger.Finished{Run: "r1", Operator: "Ana", Outcome: ledger.Unlocked, Head: journal.Head{Seq: 3}}}, []string{"begun before", "Ana", "record 3"}},
