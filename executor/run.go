@@ -382,8 +382,8 @@ func (r *run) resumable() error {
 	s := r.state
 	rehearsed := s.Run.SiteMap != ""
 	switch {
-	case s.Ended != "" && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
-		return nil
+	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
+		return nil // but for that it is over
 	case s.Ended == Completed:
 		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
 	case s.Ended == GivenUp:
