@@ -81,6 +81,8 @@ func TestAtWorkElsewhere(t *testing.T) {
 	ada := newServed(t)
 	first := ada.atWork(t)
 	bob := ada.elsewhere(t)
+	for !strings.Contains(bob.run(t, exitComplete, "status"), ": 2 of 27 steps") { // outcomes go with the next renewal
+	}
 	prints(t, bob.run(t, exitComplete, "status"),
 		"^There is no journal ", `^Says the site's ledger: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is at work, or did not stop properly; last heard at`,
 		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, "^Next: csu exec .*, or, here, csu takeover ")
@@ -208,6 +210,8 @@ func TestLostJournal(t *testing.T) {
 		back func(t *testing.T, r *served)
 		// behind has what is in the journal's place refused before that.
 		behind bool
+		// same is the file that csu had locked, so that nobody need be asked.
+		same bool
 	}{
 		"deleted": {
 			lose: func(t *testing.T, r *served) { must(t, os.Remove(r.journal)) },
@@ -239,9 +243,10 @@ func TestLostJournal(t *testing.T) {
 			lose: func(t *testing.T, r *served) { must(t, os.Rename(r.dir, r.dir+"-old")) },
 			says: "the file was deleted or moved",
 			back: func(t *testing.T, r *served) { must(t, os.Rename(r.dir+"-old", r.dir)) },
+			same: true,
 		},
 	} {
-		after := func(t *testing.T, r *served, said string) {
+		after := func(t *testing.T, r *served, said string, working bool) {
 			t.Helper()
 			for _, text := range []string{way.says, "csu records nothing more", "--resume", "csu takeover"} {
 				if !strings.Contains(said, text) {
@@ -254,7 +259,16 @@ func TestLostJournal(t *testing.T) {
 			if way.back != nil {
 				way.back(t, r)
 			}
-			r.start(t, "--consent", "all", "--resume", "--operator", "Ada Operator").wantExit(t, exitComplete)
+			if working && !way.same { // what was under way may still take effect
+				s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "all", "--resume"))
+				s.reads(t, "Is the other csu stopped?", yesNo)
+				s.types(t, "yes\n")
+				s.reads(t, "Has another csu worked without the cluster?", yesNo)
+				s.types(t, "no\n")
+				s.wantExit(t, exitComplete)
+			} else {
+				r.start(t, "--consent", "all", "--resume", "--operator", "Ada Operator").wantExit(t, exitComplete)
+			}
 			r.wantWhole(t)
 		}
 		t.Run(name+" at a question", func(t *testing.T) {
@@ -266,7 +280,7 @@ func TestLostJournal(t *testing.T) {
 			<-s.ended
 			said := s.text()
 			s.wantExit(t, exitFailed)
-			after(t, r, said)
+			after(t, r, said, false)
 		})
 		t.Run(name+" at work", func(t *testing.T) {
 			t.Parallel()
@@ -278,42 +292,76 @@ func TestLostJournal(t *testing.T) {
 			way.lose(t, r)
 			r.held.release()
 			x.wantExit(t, exitFailed)
-			after(t, r, strings.Join(strings.Fields(x.said()), " "))
+			after(t, r, strings.Join(strings.Fields(x.said()), " "), true)
 		})
 	}
 }
 
-// valve is the way to the API server, which can be shut.
+// valve is the way to the API server, which can be shut. Then connections are
+// refused, as by a machine whose server is down.
 type valve struct {
-	mu   sync.Mutex
-	shut bool
-	open []io.Closer
+	at, to string // addresses
+
+	mu       sync.Mutex
+	listener net.Listener // nil while it is shut
+	passing  []io.Closer
 }
 
-// set opens the way or shuts it.
-func (v *valve) set(shut bool) {
+// open lets connections pass.
+func (v *valve) open(t *testing.T) {
+	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.shut = shut
-	for _, c := range v.open {
+	var err error
+	if v.listener, err = net.Listen("tcp", v.at); err != nil {
+		t.Fatal(err)
+	}
+	v.at = v.listener.Addr().String()
+	go v.relay(v.listener)
+}
+
+// shut ends all connections and lets none pass any more.
+func (v *valve) shut() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.listener != nil {
+		v.listener.Close()
+	}
+	v.listener = nil
+	for _, c := range v.passing {
 		c.Close() // it may have ended by itself
 	}
-	v.open = nil
+	v.passing = nil
 }
 
-// let reports whether a connection may pass, and keeps it.
-func (v *valve) let(conns ...io.Closer) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.open = append(v.open, conns...)
-	return !v.shut
+func (v *valve) relay(listener net.Listener) {
+	for {
+		csu, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		site, err := net.Dial("tcp", v.to)
+		if err != nil {
+			csu.Close()
+			continue
+		}
+		v.mu.Lock()
+		v.passing = append(v.passing, csu, site)
+		if v.listener != listener { // it was shut meanwhile
+			csu.Close()
+			site.Close()
+		}
+		v.mu.Unlock()
+		go pass(csu, site, func() {})
+		go pass(site, csu, func() {})
+	}
 }
 
 // newValve is newServed with a valve in the way to the API server.
 func newValve(t *testing.T) (*served, *valve) {
 	t.Helper()
-	r, v := newServed(t), &valve{}
-	t.Cleanup(func() { v.set(true) })
+	r, v := newServed(t), &valve{at: "127.0.0.1:0"}
+	t.Cleanup(v.shut)
 	m, err := sitemap.Read(r.siteMap)
 	if err != nil {
 		t.Fatal(err)
@@ -330,13 +378,9 @@ func newValve(t *testing.T) (*served, *valve) {
 		if !strings.Contains(string(kubeconfig), to) {
 			return to, nil
 		}
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		t.Cleanup(func() { listener.Close() })
-		go v.relay(listener, to)
-		return listener.Addr().String(), nil
+		v.to = to
+		v.open(t)
+		return v.at, nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -348,47 +392,22 @@ func newValve(t *testing.T) (*served, *valve) {
 	return r, v
 }
 
-func (v *valve) relay(listener net.Listener, to string) {
-	for {
-		csu, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		if !v.let(csu) {
-			csu.Close()
-			continue
-		}
-		site, err := net.Dial("tcp", to)
-		if err != nil {
-			csu.Close()
-			continue
-		}
-		if !v.let(site) {
-			csu.Close()
-			site.Close()
-			continue
-		}
-		go pass(csu, site, func() {})
-		go pass(site, csu, func() {})
-	}
-}
-
 // TestNotReleased: the API server goes away after the last effect. The run is
 // complete but not released; a resume releases it, and that only once.
 func TestNotReleased(t *testing.T) {
 	t.Parallel()
 	r, v := newValve(t)
-	m := r.held.at("end/announce", `"message posted"`, "is over")
+	m := r.held.at("end/announce", `"message posted"`, "(cycle c0044) is over")
 	x := r.start(t, "--consent", "all", "--operator", "Ada Operator")
 	x.await(t, m)
-	v.set(true)
+	v.shut()
 	r.held.release()
 	x.wantExit(t, exitFailed)
 	prints(t, x.said(), "^error: the upgrade is complete, but not yet released; the site still counts as taken: ",
 		"^hint: check that the cluster is reachable, then go on with csu exec .* --resume --site-map ")
 	prints(t, r.run(t, exitComplete, "status"), "^The site's ledger cannot be read", "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
 	prints(t, r.run(t, exitRefused, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet")
-	v.set(false)
+	v.open(t)
 	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
 	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
 	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it can't be run again")
@@ -405,9 +424,9 @@ func TestNotReleased(t *testing.T) {
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	r, v := newValve(t)
-	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin", "--answers", doubtsAnswered(t)))
-	s.reads(t, `Your consent is asked to stage "offline"`, at)
-	v.set(true)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--answers", doubtsAnswered(t)))
+	s.reads(t, `Your consent is asked to stage "begin"`, at)
+	v.shut()
 	s.types(t, "yes\n")
 	const prompt = "1 yes, 2 stop, ? news >"
 	s.reads(t, "The cluster does not answer", "Continue without the site's ledger?", "Answer yes only if you know that no other csu is at work.",
@@ -415,6 +434,9 @@ func TestOutage(t *testing.T) {
 	s.types(t, "stop\n")
 	s.wantExit(t, exitFailed)
 	s.reads(t, "Ada Operator stopped the run while the cluster did not answer; take it up with --resume")
+	if st := r.state(t).Steps["begin/announce"]; st.Phase.Finished() {
+		t.Errorf("the announcement that was not sent is %s", st.Phase)
+	}
 
 	said := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
 	prints(t, said, "^The cluster does not answer", "^error: outage: there is no terminal to ask at")
@@ -422,7 +444,7 @@ func TestOutage(t *testing.T) {
 	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
 	s.reads(t, "The cluster does not answer", prompt)
 	s.types(t, "yes\n")
-	s.reads(t, "Confirm", at)
+	s.reads(t, `Your consent is asked to stage "offline"`, at)
 	for saw := false; !saw; {
 		s.types(t, "?\n")
 		s.reads(t, at)
@@ -430,7 +452,7 @@ func TestOutage(t *testing.T) {
 		saw = strings.Contains(strings.Join(strings.Fields(s.screen.String()), " "), "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site")
 		s.mu.Unlock()
 	}
-	v.set(false)
+	v.open(t)
 	if err := awaitFile(r.journal, "the cluster answers again, and the site's ledger is still this run's"); err != nil {
 		t.Fatal(err)
 	}
@@ -439,5 +461,8 @@ func TestOutage(t *testing.T) {
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
 	r.start(t, "--consent", "all", "--resume", "--operator", "Ada Operator").wantExit(t, exitComplete)
+	if n := r.count(t, rehearsal.MessagePosted); n != 2 {
+		t.Errorf("%d messages were posted, want both announcements", n)
+	}
 	r.wantWhole(t)
 }
