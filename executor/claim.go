@@ -217,6 +217,11 @@ func (r *run) keep(ctx context.Context, seq int) error {
 			return err
 		}
 		if agreed, err := r.without(ctx); err != nil || agreed {
+			if err != nil {
+				r.mu.Lock()
+				r.closed = true
+				r.mu.Unlock()
+			}
 			return err
 		}
 	}

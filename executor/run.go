@@ -171,6 +171,7 @@ type run struct {
 	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
 	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
+	closed    bool            // the operator did not let the run go on without the ledger
 	ungated   int             // the outage of the cluster in which the run goes on without the ledger; 0 for none
 }
 
@@ -637,10 +638,13 @@ func (r *run) lastWord(res Result) error {
 	switch {
 	case !r.state.Begun():
 		return r.keeper.Forget(ctx) // so that nobody need be kept away
-	case r.ctx.Err() != nil: // what was under way may still come to its end
+	case r.ctx.Err() != nil:
 		ctx, cancel := context.WithTimeout(ctx, leaving)
 		defer cancel()
-		return r.keeper.Keep(ctx, r.journal.Head().Seq)
+		if len(r.state.In(Started)) > 0 { // what was under way may still take effect
+			return r.keeper.Keep(ctx, r.journal.Head().Seq)
+		}
+		return r.keeper.Stop(ctx, "")
 	}
 	return r.keeper.Stop(ctx, r.halt.to)
 }

@@ -264,9 +264,10 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 	rec := journal.Record{
 		Event: journal.Outcome, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
 		Verdict: string(f.Verdict), Via: via, Text: f.Text,
-		Reported: f.Verdict != action.Done && !fresh && reports(step),
 	}
 	r.mu.Lock()
+	// That the gate was closed is no failure of the step: a resume tries it again.
+	rec.Reported = f.Verdict != action.Done && !fresh && reports(step) && !r.closed
 	_, err := r.recordLocked(rec)
 	phase := r.state.Steps[step.ID].Phase
 	if err == nil && !phase.Finished() && !fresh {
