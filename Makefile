@@ -40,9 +40,10 @@ ground: servers ## start the proving ground for a person, for PLAN=plans/x.json,
 
 campaign: servers ## kill csu at every boundary, fail its disk, damage its journals, fuzz what it reads, and every plan on the real servers; 20 to 30 minutes
 	go test ./executor/campaign -full -v -count=1 -timeout 60m
-	go test ./executor/ground -run '^TestUpgradesOnTheGround$$' -all -count=1
+	go test ./executor/ground -run '^(TestUpgradesOnTheGround|TestTakeoverOnTheGround)$$' -all -count=1 -timeout 60m
 	go test ./executor/plan -run '^$$' -fuzz '^FuzzDecode$$' -fuzztime 60s -fuzzminimizetime 1s
 	go test ./executor/journal -run '^$$' -fuzz '^FuzzRead$$' -fuzztime 60s -fuzzminimizetime 1s
+	go test ./executor/journal -run '^$$' -fuzz '^FuzzUnpack$$' -fuzztime 60s -fuzzminimizetime 1s
 	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzRequest$$' -fuzztime 60s -fuzzminimizetime 1s
 	go test ./compiler/internal/load -run '^$$' -fuzz '^FuzzSite$$' -fuzztime 60s -fuzzminimizetime 1s
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -54,10 +55,14 @@ func twoSyncs(b *testing.B, line int) time.Duration {
 	return time.Since(began)
 }
 
-// chain carries out no-op steps one after the other, on the real disk.
-func runChain(b *testing.B) (took time.Duration, line int) {
+// runChain carries out no-op steps one after the other, on the real disk; with a
+// store, whose answers come at once, it keeps a ledger.
+func runChain(b *testing.B, store *ledgertest.Store) (took time.Duration, line int) {
 	b.Helper()
 	o := chain(b, chained)
+	if store != nil {
+		o.Ledger = store
+	}
 	began := time.Now()
 	if res, err := Run(b.Context(), o); err != nil || res.End != Completed {
 		b.Fatal(res.End, err)
@@ -71,22 +76,30 @@ func runChain(b *testing.B) (took time.Duration, line int) {
 }
 
 // BenchmarkChain is the executor's time for a no-op step in a chain of 5,000,
-// against two bare pairs of write and fsync on the same disk: medians of five
-// runs of each, in turn.
+// against two bare pairs of write and fsync on the same disk, and what keeping the
+// ledger adds to it: medians of five runs of each, in turn.
 func BenchmarkChain(b *testing.B) {
 	const rounds = 5
-	var ours, bare [rounds]float64
+	var ours, kept, bare [rounds]float64
+	writes := 0
 	for b.Loop() {
 		for i := range rounds {
-			took, line := runChain(b)
+			took, line := runChain(b, nil)
 			ours[i] = float64(took.Microseconds()) / chained
+			store := &ledgertest.Store{}
+			took, _ = runChain(b, store)
+			kept[i] = float64(took.Microseconds()) / chained
+			writes = store.Writes()
 			bare[i] = float64(twoSyncs(b, line).Microseconds()) / chained
 		}
 	}
 	slices.Sort(ours[:])
+	slices.Sort(kept[:])
 	slices.Sort(bare[:])
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(ours[rounds/2], "µs/step")
 	b.ReportMetric(bare[rounds/2], "µs/two-fsyncs")
 	b.ReportMetric(ours[rounds/2]/bare[rounds/2], "ratio")
+	b.ReportMetric(kept[rounds/2]/ours[rounds/2], "ledger-ratio")
+	b.ReportMetric(float64(writes)/(2*chained), "writes/record")
 }

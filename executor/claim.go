@@ -43,7 +43,7 @@ func (r *run) look() (*sighting, error) {
 		return &sighting{ledger: l, version: v}, nil
 	case r.ctx.Err() != nil:
 		return nil, errEnding
-	case ledger.Missing(err):
+	case !ledger.Away(err):
 		return nil, &RefusedError{Err: err, Hint: hintOf(err)}
 	}
 	return &sighting{away: err}, nil
@@ -90,7 +90,7 @@ func (r *run) admitted(s *sighting) error {
 func (r *run) confirmAlone(why string) error {
 	q := operator.Question{
 		Topic: operator.Alone, Title: "Is this the only run of this plan?",
-		Text:    "Confirm that nobody else has carried this plan out or works on it now.",
+		Text:    "Confirm that this plan has never been carried out elsewhere, and that no other csu is at work on it.",
 		Reading: why, Choices: []operator.Choice{operator.Yes, operator.No},
 	}
 	a, err := r.askNow(q)
@@ -98,7 +98,7 @@ func (r *run) confirmAlone(why string) error {
 	case err != nil:
 		return err
 	case a.Choice != operator.Yes:
-		return refuse("find out who has carried this plan out, with csu status and in the site's channel", "%s did not confirm that this is the only run of the plan", a.By)
+		return refuse("find out with csu status and in the site's channel whether this plan was carried out", "%s did not confirm that this is the only run of the plan", a.By)
 	}
 	r.alone = true
 	r.given = append(r.given, answerTo(q, a))
@@ -116,7 +116,7 @@ func (r *run) unheld(s *sighting, force bool) error {
 		return nil // its lock on this very file was free
 	}
 	if !force {
-		r.tell(operator.Notice, "", "", "csu of %q on %s was at work on this run and did not end by itself; csu waits %s to hear whether it still is",
+		r.tell(operator.Notice, "", "", "the csu of %q on %s may still be at work on this run; csu waits up to %s for a sign of it",
 			h.Operator, h.Host, r.o.Timing.Dead)
 		l, v, err := ledger.Watch(r.ctx, r.o.Ledger, r.o.Timing, s.ledger, s.version)
 		if r.ctx.Err() != nil {
@@ -152,7 +152,7 @@ func (r *run) keepLedger(s *sighting) error {
 		Back:      r.back,
 		Displaced: r.displaced,
 		Asked: func(h ledger.Handover) {
-			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s, as %s asked: continue with csu takeover", h.To, h.By), to: h.To})
+			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s at the request of %s", h.To, h.By), to: h.To})
 		},
 	})
 	if s.away != nil {
@@ -160,6 +160,9 @@ func (r *run) keepLedger(s *sighting) error {
 	}
 	for {
 		err := r.keeper.ClaimOver(r.ctx, s.ledger, s.version)
+		if r.ctx.Err() != nil {
+			return nil // interrupted; drive sees that
+		}
 		if !errors.Is(err, ledger.ErrConflict) {
 			var displaced *ledger.DisplacedError
 			if errors.As(err, &displaced) {
@@ -172,14 +175,16 @@ func (r *run) keepLedger(s *sighting) error {
 			return err
 		}
 		now, err := r.look()
-		if err != nil {
+		switch {
+		case r.ctx.Err() != nil:
+			return nil // interrupted; drive sees that
+		case err != nil:
 			return err
-		}
-		if now.away != nil {
-			return nil
+		case now.away != nil:
+			return nil // the first effect asks
 		}
 		if h := now.ledger.Holder; h != nil && h.Process != "" && (s.ledger.Holder == nil || h.Process != s.ledger.Holder.Process) {
-			err := &ledger.LiveError{Holder: *h}
+			err := &ledger.LiveError{Holder: *h, Head: now.ledger.Head}
 			return &RefusedError{Err: err, Hint: hintOf(err)}
 		}
 		s.ledger, s.version = now.ledger, now.version
@@ -231,8 +236,10 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	if agreed {
 		return true, nil
 	}
-	if r.o.Plan.Type == plan.Recovery && !r.aborting() {
-		text := fmt.Sprintf("the run goes on without the site's ledger, as the plan's recovery allows: make sure that nobody else runs an upgrade. %v", away)
+	// A journal that was taken up may be out of date: nothing but the ledger shows it.
+	newest := r.keeper.Epoch() > 0 || r.begun
+	if r.o.Plan.Type == plan.Recovery && newest && !r.aborting() {
+		text := fmt.Sprintf("the run continues without the site's ledger, as a recovery may: make sure that no other csu is at work on the site. %v", away)
 		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return false, err
 		}
@@ -240,9 +247,10 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 		r.tell(operator.Notice, "", "", "%s", text)
 		return true, nil
 	}
-	text := "Go on without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done. Yes only if nobody else can be at work"
-	if r.keeper.Epoch() == 0 {
-		text += ", and nobody has gone on with this run from another copy of its journal"
+	text := "Continue without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
+		" Answer yes only if you know that no other csu is at work"
+	if !newest {
+		text += ", and that nobody has continued this run from another copy of its journal"
 	}
 	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {
 		now, again := r.keeper.Outage()
@@ -272,15 +280,16 @@ func (r *run) goOnWithout(outage int) {
 	r.ungated = outage
 }
 
-// stillAway tells the operator, with each renewal that fails, how the run stands.
+// stillAway tells the operator, with each renewal that fails, what the outage means
+// for the run.
 func (r *run) stillAway(away *ledger.AwayError) {
 	_, n := r.keeper.Outage()
 	r.mu.Lock()
 	ungated := r.ungated == n
 	r.mu.Unlock()
-	how := "nothing is sent until it answers or you agree to go on without it"
+	how := "nothing is sent until it answers or you agree to continue without it"
 	if ungated {
-		how = "the run goes on WITHOUT THE GATE: make sure that nobody else runs an upgrade"
+		how = "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site"
 	}
 	r.tell(operator.Notice, "", "", "the cluster has not answered since %s; %s: %v", away.Since.UTC().Format("15:04:05"), how, away.Err)
 }
@@ -296,7 +305,7 @@ func (r *run) back(epoch int) {
 func (r *run) displaced(d *ledger.DisplacedError) {
 	hint := hintOf(d)
 	if d.Err == nil && d.Holder != nil {
-		hint = fmt.Sprintf("the run is %q's now; to take it back, csu takeover", d.Holder.Operator)
+		hint = fmt.Sprintf("ask %q; csu takeover takes the run back", d.Holder.Operator)
 	}
 	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then continue with csu exec --resume")}})
 	r.cancel(d)
@@ -361,7 +370,7 @@ func (r *run) releaseLater() error {
 		return err
 	})
 	if err != nil {
-		return &RefusedError{Reason: "the run is over, but the site's ledger does not have it yet", Err: err, Hint: hintOf(err)}
+		return &RefusedError{Reason: "the run is over, but the site's ledger does not say so yet", Err: err, Hint: hintOf(err)}
 	}
 	return r.record(journal.Record{Event: journal.Released, Text: released})
 }

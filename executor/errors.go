@@ -45,9 +45,12 @@ type AnswerError struct {
 }
 
 func (e *AnswerError) Error() string {
-	what := e.Step
-	if what == "" {
-		what = e.Stage
+	at := ""
+	switch {
+	case e.Step != "":
+		at = fmt.Sprintf(" at %q", e.Step)
+	case e.Stage != "":
+		at = fmt.Sprintf(" at %q", e.Stage)
 	}
-	return fmt.Sprintf("answer to %q at %q: the answer %q %s", e.Topic, what, e.Choice, e.Reason)
+	return fmt.Sprintf("answer to %q%s: the answer %q %s", e.Topic, at, e.Choice, e.Reason)
 }

@@ -29,7 +29,7 @@ func (r *run) inventory() error {
 			return nil // interrupted; drive sees that
 		}
 		if err != nil {
-			r.tell(operator.Notice, "", "", "which Jobs the run may delete is not written down yet: %v", err)
+			r.tell(operator.Notice, "", "", "cannot record yet which Jobs the run may delete: %v", err)
 			return nil
 		}
 		found[step.ID] = jobs

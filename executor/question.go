@@ -144,9 +144,16 @@ func (r *run) answered(q operator.Question, a operator.Answer) error {
 	if err != nil {
 		return err
 	}
-	about := fmt.Sprintf("stage %q", q.Stage)
-	if q.Step != "" {
-		about = fmt.Sprintf("step %q", q.Step)
+	var about string
+	switch {
+	case q.Step != "":
+		about = fmt.Sprintf("at step %q, %s", q.Step, q.Topic)
+	case q.Stage != "":
+		about = fmt.Sprintf("at stage %q, %s", q.Stage, q.Topic)
+	case q.Topic == operator.Outage:
+		about = "while the cluster did not answer"
+	default:
+		about = fmt.Sprintf("when asked about: %s", q.Topic)
 	}
 	consent := q.Topic == operator.StageConsent || q.Topic == operator.StepConsent || q.Topic == operator.Doubt
 	switch {
@@ -154,7 +161,7 @@ func (r *run) answered(q operator.Question, a operator.Answer) error {
 		r.hush()
 		r.wake()
 	case a.Choice == operator.Stop, a.Choice == operator.No && consent:
-		r.stopLocked(halt{end: Halted, text: fmt.Sprintf("%s stopped the run at %s, %s; take it up with --resume", a.By, about, q.Topic)})
+		r.stopLocked(halt{end: Halted, text: fmt.Sprintf("%s stopped the run %s; take it up with --resume", a.By, about)})
 	}
 	return nil
 }

@@ -145,6 +145,7 @@ type run struct {
 	asking     chan struct{} // holds a token while a question is put
 	changed    chan struct{} // wakes the scheduler
 	stages     map[string]*plan.Stage
+	begun      bool              // by this executor, and not taken up
 	giveUp     bool              // this is csu abort
 	given      []*journal.Answer // before there was a journal to record them in
 	torn       string            // what became of the journal's last line, which was cut off; "" where it was not
@@ -316,7 +317,7 @@ func (r *run) neverRun(seen *sighting) error {
 	case seen == nil && r.o.SiteMap != "", seen != nil && seen.away == nil:
 		return nil
 	}
-	why := "neither a cluster nor the repository can tell"
+	why := "neither the cluster nor the repository's history shows whether this plan was carried out"
 	if seen != nil {
 		why += ": " + seen.away.Error()
 	}
@@ -336,7 +337,7 @@ func (r *run) mayGoOn(seen *sighting) error {
 		return nil
 	}
 	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.giveUp {
-		return refuse(fmt.Sprintf("%q continues it with csu takeover; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
+		return refuse(fmt.Sprintf("%q resumes it with csu takeover; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
 	}
 	if r.o.Takeover != nil {
 		return nil // it was found out already
@@ -413,7 +414,7 @@ func (r *run) begin() error {
 	if err != nil {
 		return err
 	}
-	r.journal = j
+	r.journal, r.begun = j, true
 	if err := r.state.check(&first); err != nil {
 		return errors.Join(err, j.Close())
 	}
@@ -435,7 +436,7 @@ func (r *run) drive() error {
 	if r.state.Ended != "" {
 		return r.releaseLater()
 	}
-	if err := r.startUp(); err != nil {
+	if err := r.startUp(); err != nil || r.halted() || r.ctx.Err() != nil {
 		return err
 	}
 	if r.o.Systems != nil && UsesCluster(r.o.Plan) {
@@ -498,7 +499,7 @@ func (r *run) startUp() error {
 	}
 	if r.state.Settle {
 		wait := r.o.Timing.Fresh + r.o.Timing.Request
-		r.tell(operator.Notice, "", "", "csu waits %s for the requests of the other csu to end", wait)
+		r.tell(operator.Notice, "", "", "csu waits %s, until what the other csu has sent must have arrived", wait)
 		if err := r.o.Timing.Sleep(r.ctx, wait); err != nil {
 			return nil // interrupted; drive sees that
 		}
@@ -616,8 +617,9 @@ func (r *run) finish(err error) (Result, error) {
 	r.endRenewal()
 	res, err := r.concluded(err)
 	res.Unreleased = r.unreleased
-	if keeping := r.lastWord(res); keeping != nil {
-		r.tell(operator.Notice, "", "", "the site's ledger does not have the last records of this run: %v", keeping)
+	var displaced *ledger.DisplacedError // it says itself that the ledger is another's
+	if keeping := r.lastWord(res); keeping != nil && !errors.As(keeping, &displaced) {
+		r.tell(operator.Notice, "", "", "the site's ledger lacks the last records of this run: resume it here, where its journal is: %v", keeping)
 	}
 	err = errors.Join(err, r.rescue())
 	if closing := r.journal.Close(); closing != nil {
@@ -651,9 +653,9 @@ func (r *run) rescue() error {
 	}
 	name, err := r.journal.Save()
 	if err != nil {
-		return fmt.Errorf("write the journal anew: %w", err)
+		return fmt.Errorf("restore the journal: %w", err)
 	}
-	r.tell(operator.Notice, "", "", "the journal was written anew from memory, as %q; nothing of it is lost", name)
+	r.tell(operator.Notice, "", "", "the journal was restored from memory as %q; nothing of it is lost", name)
 	return nil
 }
 

@@ -25,7 +25,7 @@ type Takeover struct {
 func (r *run) takeOver(seen *sighting) error {
 	switch {
 	case seen == nil:
-		return &InputError{Reason: "take over: the plan talks to no cluster, so that there is no copy of its journal", Hint: "continue with csu exec --resume where the journal is"}
+		return &InputError{Reason: "take over: the plan uses no cluster, so there is no copy of its journal", Hint: "resume with csu exec --resume where the journal is"}
 	case seen.away != nil:
 		return &RefusedError{Reason: "take over: the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
 	}
@@ -70,7 +70,7 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 	case l.Head.Digest != r.o.Digest:
 		return refuse("begin it with csu exec", "there is no run of this plan to take over")
 	case len(l.Copy) == 0:
-		return refuse("bring the journal here, then continue with csu exec --resume", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
+		return refuse("bring the journal here, then run csu exec --resume", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
 	default:
 		return nil
 	}
@@ -94,11 +94,11 @@ func (r *run) agreeToTakeOver(seen *sighting, s *State) error {
 		case h.To != "":
 			say("It was handed over to %s.", h.To)
 		case h.Process == "":
-			say("No csu is at work on it: the last one ended by itself.")
+			say("No csu is at work on it: the last one stopped properly.")
 		case r.o.Takeover.Force:
-			say("A csu may be at work on it at this moment.")
+			say("Its csu may still be at work on it: with --force that is not checked.")
 		default:
-			say("Its csu did not end by itself, and was not heard for %s.", r.o.Timing.Dead)
+			say("Its csu did not stop properly, and there was no sign of it for %s.", r.o.Timing.Dead)
 		}
 	} else {
 		say("The site was taken from it with csu unlock.")
@@ -148,9 +148,9 @@ func (r *run) succeed(seen *sighting) error {
 		err := r.askBefore(operator.Question{
 			Topic: operator.Former, Title: "Is the other csu stopped?",
 			Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
-				" csu keeps it from starting anything while the cluster answers, and not otherwise.", h.Operator, h.Host),
+				" If it is not, the ledger keeps it from starting anything, but only while it reaches the cluster.", h.Operator, h.Host),
 			Choices: []operator.Choice{operator.Yes, operator.No},
-		}, "the run goes on only when the other csu is stopped")
+		}, "the run is resumed only when the other csu is stopped")
 		if err != nil {
 			return err
 		}
@@ -159,8 +159,8 @@ func (r *run) succeed(seen *sighting) error {
 		return nil
 	}
 	q := operator.Question{
-		Topic: operator.FormerOutage, Title: "Has a csu gone on without the cluster?",
-		Text:    "Has any csu gone on with this run while the cluster did not answer? Say yes if you do not know: every step that is not finished is then looked for before anything is started.",
+		Topic: operator.FormerOutage, Title: "Has another csu worked without the cluster?",
+		Text:    "Has another csu carried out steps of this run while the cluster did not answer? If you do not know, answer yes: csu then finds out about every unfinished step before it starts anything.",
 		Choices: []operator.Choice{operator.Yes, operator.No},
 	}
 	a, err := r.askNow(q)
@@ -207,7 +207,7 @@ func (r *run) place(lines []byte, head journal.Head) error {
 	}
 	how := "is out of date"
 	if !behind {
-		how = "has records that the run's does not have, so that every step that is not finished is looked for"
+		how = "has records that the cluster's copy lacks, so csu finds out about every unfinished step first"
 		r.doubted = true
 	}
 	r.tell(operator.Notice, "", "", "the journal that was here %s; it is kept as %q", how, aside)
@@ -232,11 +232,15 @@ func (s *State) ProgressText() string {
 		text += fmt.Sprintf("; its next stage is %q", stage.Stage.ID)
 	}
 	if open := s.In(Started, InDoubt); len(open) > 0 {
-		ids := make([]string, len(open))
-		for i, st := range open {
-			ids[i] = st.Step.ID
+		const most = 6 // a takeover may have put all that is left in doubt
+		var ids []string
+		for _, st := range open[:min(len(open), most)] {
+			ids = append(ids, st.Step.ID)
 		}
 		text += "; under way or in doubt: " + strings.Join(ids, ", ")
+		if len(open) > most {
+			text += fmt.Sprintf(" and %d more", len(open)-most)
+		}
 	}
 	return text + "."
 }

@@ -39,7 +39,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		h := l.Holder
 		if h == nil || h.Run != holder.Run || h.Process != holder.Process {
-			return refuse("look at it with csu status, then run the command again", "the site's ledger was written meanwhile")
+			return refuse("look at it with csu status, then run the command again", "the site's ledger has changed meanwhile")
 		}
 		l.End(ledger.Finished{
 			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
@@ -112,7 +112,7 @@ func (r *run) handOverIdle(to string) error {
 		return r.shut(err)
 	}
 	if r.journal == nil {
-		return refuse(fmt.Sprintf("%s continues it with csu takeover", to), "no csu is at work on the run, and its journal is not here")
+		return refuse(fmt.Sprintf("%s resumes it with csu takeover", to), "no csu is at work on the run, and its journal is not here: there is nothing to hand over")
 	}
 	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		claim := r.claim()
@@ -138,7 +138,7 @@ func (r *run) handOverIdle(to string) error {
 // and carries nothing out.
 func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 	if o.Ledger == nil {
-		return nil, nil, &InputError{Reason: "the plan talks to no cluster, so that its site has no ledger"}
+		return nil, nil, &InputError{Reason: "the plan uses no cluster, so its site has no ledger"}
 	}
 	if err := Guard(o.Plan, o.Systems, o.SiteMap != ""); err != nil {
 		return nil, nil, err

@@ -95,6 +95,9 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 // Tell implements [operator.Operator].
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
+// beforeJournal are the topics that are asked before a run begins or is resumed.
+var beforeJournal = []operator.Topic{operator.Alone, operator.TakingOver, operator.Former, operator.FormerOutage}
+
 // looks are the topics that somebody must look at before they answer.
 var looks = []operator.Topic{
 	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,

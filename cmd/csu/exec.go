@@ -278,7 +278,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	case l.siteEnds:
 		resume = "the simulated site has ended with this command; to practise a resume, keep one up with csu rehearse --serve " + l.file
 	case l.mapFile != "":
-		resume += " --site-map " + shown(l.mapFile)
+		resume += onSite(l.mapFile)
 	}
 	if err != nil && l.siteEnds {
 		code, _ := classify(err)
@@ -292,7 +292,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		if r.End == executor.GivenUp {
 			what = "aborted"
 		}
-		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but not yet released: the site still counts as taken: %w", what, r.Unreleased)
+		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but not yet released; the site still counts as taken: %w", what, r.Unreleased)
 	}
 	switch r.End {
 	case executor.Completed:
@@ -311,7 +311,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")
 	case executor.HandedOver:
-		return fail(exitFailed, "the run is continued with csu takeover "+l.file+" --reason TEXT", "the run was handed over")
+		return fail(exitFailed, "it is resumed with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "this run was stopped to be handed over")
 	}
 	return fail(exitFailed, resume, "the run is not complete")
 }

@@ -17,6 +17,14 @@ type siteFlags struct {
 	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
+// onSite is the flag that names a simulated site, for commands that are shown.
+func onSite(siteMap string) string {
+	if siteMap == "" {
+		return ""
+	}
+	return " --site-map " + shown(siteMap)
+}
+
 // options are what such a command needs of the plan in the file.
 func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
 	l, err := c.load(file, runFlags{SiteMap: f.SiteMap, Uncommitted: true}, true)
@@ -39,12 +47,12 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 
 type handoverCommand struct {
 	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	To   string `required:"" help:"Who continues the run." placeholder:"NAME"`
+	To   string `required:"" help:"Who resumes the run." placeholder:"NAME"`
 	siteFlags
 }
 
 func (handoverCommand) Help() string {
-	return `Asks the csu that is at work on the plan's run to stop, wherever it is: running steps finish, nothing new is started, and the run stays the site's. The csu sees the request within a minute. Your colleague then continues with csu takeover.
+	return `Asks the csu that is at work on the plan's run to stop, on whatever machine it is: running steps finish, nothing new is started, and the run keeps the site. That csu sees the request within a minute; this command waits until it has stopped. Your colleague then resumes the run with csu takeover.
 
 Example:
 
@@ -53,18 +61,18 @@ Example:
 
 func (cmd *handoverCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.To) == "" {
-		return fail(exitInput, "name who continues the run", "--to is empty")
+		return fail(exitInput, "name who resumes the run", "--to is empty")
 	}
 	_, o, err := cmd.options(c, cmd.Plan)
 	if err != nil {
 		return err
 	}
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
-		fmt.Fprintf(c.out, "Asked the csu of %s on %s. It sees this within a minute, and stops when the running steps have finished.\n", h.Operator, h.Host)
+		fmt.Fprintf(c.out, "Asked the csu of %s on %s to hand over. It sees this within a minute and stops when its running steps have finished. csu waits for that.\n", h.Operator, h.Host)
 	})
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "The run is handed over. %s continues it with:\n  csu takeover %s --reason \"handed over by %s\"\n", cmd.To, cmd.Plan, o.Name)
+	_, err = fmt.Fprintf(c.out, "The run is handed over. %s resumes it with:\n  csu takeover %s%s --reason %q\n", cmd.To, cmd.Plan, onSite(cmd.SiteMap), "handed over by "+o.Name)
 	return err
 }

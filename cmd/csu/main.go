@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -38,9 +39,9 @@ type commands struct {
 	Preflight  preflightCommand          `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
 	Abort      abortCommand              `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
-	Takeover   takeoverCommand           `cmd:"" help:"Continue a run that was begun elsewhere, from the cluster's copy of its journal."`
-	Handover   handoverCommand           `cmd:"" help:"Stop the csu that is at work on a run, for a colleague to take it over."`
-	Unlock     unlockCommand             `cmd:"" help:"Take the site from a run that nobody will continue."`
+	Takeover   takeoverCommand           `cmd:"" help:"Resume a run that was begun elsewhere, from the cluster's copy of its journal."`
+	Handover   handoverCommand           `cmd:"" help:"Stop the csu that is at work on a run, so that a colleague can take it over."`
+	Unlock     unlockCommand             `cmd:"" help:"Take the site from a run that will never be resumed."`
 	Status     statusCommand             `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
@@ -153,6 +154,8 @@ func classify(err error) (code int, hint string) {
 		return exitRefused, refused.Hint
 	case errors.As(err, &locked):
 		return exitRefused, "wait for it, or look at it with csu status"
+	case errors.As(err, &unattended) && slices.Contains(beforeJournal, unattended.Question.Topic):
+		return exitRefused, "run this command in a terminal; nothing was started"
 	case errors.As(err, &unattended):
 		return exitRefused, "what has been done is in the journal; go on with --resume"
 	case errors.As(err, &input):

@@ -16,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
@@ -43,6 +44,7 @@ var built string // the folder of the built binary
 //	project                      copy the CUE module, its schema and sites, here
 //	edit FILE OLD NEW            replace the first OLD, which must be there; \n and \t are as in Go
 //	await FILE [TEXT]            wait until the file is there and has the text
+//	undoubled DIR                the site of the folder has recorded no effect twice, and nothing is down
 //
 // PLANS is the folder of the project's plans.
 func TestScript(t *testing.T) {
@@ -77,6 +79,18 @@ func TestScript(t *testing.T) {
 			},
 			"edit":  edit,
 			"await": await,
+			"undoubled": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) != 1 {
+					ts.Fatalf("usage: undoubled DIR")
+				}
+				p, _, err := plan.ReadFile(ts.MkAbs("plan.json"))
+				ts.Check(err)
+				harm, err := harmed(p, filepath.Join(ts.MkAbs(args[0]), rehearsal.RecordFile))
+				ts.Check(err)
+				if len(harm) > 0 {
+					ts.Fatalf("%s", strings.Join(harm, "\n"))
+				}
+			},
 		},
 	})
 }

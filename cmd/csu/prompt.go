@@ -88,7 +88,7 @@ var evidence = map[operator.Topic]string{
 	operator.Unexpected:  "These",
 	operator.Outage:      "What csu sees",
 	operator.Alone:       "Why csu asks",
-	operator.TakingOver:  "Where it stands",
+	operator.TakingOver:  "How far it has come",
 }
 
 // meaning says what a choice does, so that nobody has to know it at night.
@@ -104,9 +104,9 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Handover:     "they have been told",
 			operator.QueuePaused:  "resume the queue",
 			operator.Unexpected:   "delete them",
-			operator.Outage:       "go on without the site's ledger until the cluster answers",
-			operator.Alone:        "this is the only run of this plan",
-			operator.TakingOver:   "take it over",
+			operator.Outage:       "continue without the site's ledger until the cluster answers",
+			operator.Alone:        "it was not carried out, and no other csu is at work on it",
+			operator.TakingOver:   "take it over and resume it here",
 			operator.Former:       "it is stopped",
 			operator.FormerOutage: "it may have, or I do not know",
 		}[t]
@@ -121,9 +121,9 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.GivingUp:     "leave the run as it is; it can be resumed",
 			operator.Unexpected:   "leave them; " + asks,
 			operator.Alone:        "end csu; nothing was started",
-			operator.TakingOver:   "leave the run as it is",
+			operator.TakingOver:   "leave the run as it is; csu ends",
 			operator.Former:       "end csu; nothing was started",
-			operator.FormerOutage: "it had the cluster all the time",
+			operator.FormerOutage: "no csu has worked on it without the cluster",
 		}[t]
 	case operator.Retry:
 		return "do this step again"

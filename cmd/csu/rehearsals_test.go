@@ -84,9 +84,9 @@ func consentsWereAsked(t *testing.T, r *rehearsed) {
 		}
 	}
 	equal(t, r.upgrade, "the stages that were asked about", stages, want)
-	// Before the first consent nothing has happened but the run's own Lease.
+	// Before the first consent nothing has happened but the run's claim of the ledger.
 	for _, e := range r.effects[:r.question(t, want[0], operator.StageConsent).after-r.effects[0].Seq+1] {
-		if e.Kind != rehearsal.LeaseCreated {
+		if e.Kind != rehearsal.LedgerClaimed {
 			t.Errorf("%s: before anything was asked: %+v", r.name, e)
 		}
 	}
@@ -291,7 +291,7 @@ func registryWasSet(t *testing.T, r *rehearsed) {
 		r.precedes(t, r.last(t, kind, ""), back)
 	}
 	for _, e := range r.effects[back+1:] {
-		if e.Kind != rehearsal.LeaseDeleted && e.Kind != rehearsal.LeaseUpdated {
+		if e.Kind != rehearsal.LedgerReleased {
 			t.Errorf("%s: after the registry was back at FORWARD: %+v", r.name, e)
 		}
 	}
@@ -385,7 +385,7 @@ func messagesWerePosted(t *testing.T, r *rehearsed) {
 	}
 	equal(t, r.upgrade, "the messages", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	for i, e := range r.effects[:r.first(t, rehearsal.MessagePosted, "")] {
-		if e.Kind != rehearsal.LeaseCreated {
+		if e.Kind != rehearsal.LedgerClaimed {
 			t.Errorf("%s: before the deployment was announced: %s", r.name, r.tell(i))
 		}
 	}

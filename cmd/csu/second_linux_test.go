@@ -69,49 +69,50 @@ func TestSecond(t *testing.T) {
 	}
 }
 
-// TestUnlockAtWork: while an executor is at work on its journal, its Lease is not
-// removed. When that executor is dead it may be, which the journal keeps; whoever
-// takes the run up then acquires the Lease again.
+// TestUnlockAtWork: the site is not taken from a csu that is at work. When that csu
+// is dead it may be, which the journal keeps; a resume takes the site again.
 func TestUnlockAtWork(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
-	effects := func(kind string) (n int) {
-		t.Helper()
-		all, err := rehearsal.ReadRecord(r.held.record)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range all {
-			if e.Kind == kind {
-				n++
-			}
-		}
-		return n
-	}
 	first := r.atWork(t)
 	prints(t, r.run(t, exitRefused, "unlock", "--reason", "impatience"),
 		`another csu \(process [0-9]+, operator "Ada Operator"\) is running this plan`)
-	if n := effects(rehearsal.LeaseDeleted); n != 0 {
-		t.Errorf("the Lease was deleted %d times while csu was at work", n)
+	if n := r.count(t, rehearsal.LedgerReleased); n != 0 {
+		t.Errorf("the site was taken %d times while csu was at work", n)
 	}
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-first.ended
-	prints(t, r.run(t, exitComplete, "preflight"), "^ok +lease: it is this run's$")
+	prints(t, r.run(t, exitComplete, "preflight"), "^ok +ledger: the site is this run's$")
 	prints(t, r.run(t, exitComplete, "unlock", "--reason", "her laptop is broken", "--operator", "Bob Operator"),
-		"^Removed the Lease csu-summit: it was held by run [0-9a-f]+ of Ada Operator")
-	removed := &search{file: r.journal, words: []string{"Bob Operator removes the site's Lease: her laptop is broken"}}
-	if !removed.look() {
-		t.Error("the journal does not say who removed the Lease, and why")
+		"^Unlocked summit: it was taken from run [0-9a-f]+ of Ada Operator")
+	taken := &search{file: r.journal, words: []string{"Bob Operator takes the site from this run: her laptop is broken"}}
+	if !taken.look() {
+		t.Error("the journal does not say who took the site, and why")
 	}
-	if n := effects(rehearsal.LeaseDeleted); n != 1 {
-		t.Errorf("the Lease was deleted %d times, want once", n)
+	if n := r.count(t, rehearsal.LedgerReleased); n != 1 {
+		t.Errorf("the site was taken %d times, want once", n)
 	}
 	if out := r.run(t, exitComplete, "exec", "--consent", "all", "--resume", "--until", "offline", "--operator", "Ada Operator"); !strings.Contains(out, "stage done offline") {
-		t.Errorf("the run was not taken up:\n%s", out)
+		t.Errorf("the run was not resumed:\n%s", out)
 	}
-	if n := effects(rehearsal.LeaseCreated); n != 2 {
-		t.Errorf("the Lease was created %d times, want twice", n)
+	if n := r.count(t, rehearsal.LedgerClaimed); n != 2 {
+		t.Errorf("the site was claimed %d times, want twice", n)
 	}
+}
+
+// count returns how many effects of a kind the site has recorded.
+func (r *served) count(t *testing.T, kind string) (n int) {
+	t.Helper()
+	all, err := rehearsal.ReadRecord(r.held.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,11 +21,11 @@ import (
 
 type statusCommand struct {
 	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	SiteMap string `help:"Tell of the rehearsed run in this map's folder." placeholder:"FILE" predictor:"file"`
+	SiteMap string `help:"Show the rehearsed run in this map's folder." placeholder:"FILE" predictor:"file"`
 }
 
 func (statusCommand) Help() string {
-	return `Reads the journal beside the plan, also while an executor writes it, and tells in one screen where the run stands, what is in doubt and what to do next. It changes nothing.
+	return `Reads the journal beside the plan, also while csu writes it, and shows on one screen how far the run has come, what is in doubt and what to do next. Without a journal it shows what the site's ledger knows of the run, and who leads it. A journal that is out of date is named as such. It changes nothing.
 
 Example:
 
@@ -47,7 +49,14 @@ func (cmd *statusCommand) Run(c *console) error {
 		}
 		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
 	}
+	heads := map[journal.Head]bool{}
 	state, err := executor.ReadState(journal.Disk, name, p, digest)
+	if err == nil {
+		err = journal.Read(journal.Disk, name, func(r *journal.Record) error {
+			heads[journal.Head{Seq: r.Seq, Hash: r.Hash}] = true
+			return nil
+		})
+	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -58,12 +67,61 @@ func (cmd *statusCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	c.status(cmd, state, held)
+	said, next := "", ""
+	if !held && !state.Released && executor.UsesCluster(p) {
+		said, next = cmd.elsewhere(p, digest, name, state, heads)
+	}
+	c.status(cmd, state, held, said, next)
 	return nil
 }
 
-// status prints one screen.
-func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
+// elsewhere is what the site's ledger says of a run whose journal is here, and no
+// csu at work on it here: it may have gone on from a copy. next is "" where that
+// does not change what can be done.
+func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *executor.State, heads map[journal.Head]bool) (said, next string) {
+	l, err := cmd.ledger(p)
+	if err != nil {
+		return fmt.Sprintf("The site's ledger cannot be read, so that this run may have gone on elsewhere: %v", err), ""
+	}
+	claim := ledger.Claim{
+		Run: s.Run.ID, Digest: digest, Seq: s.Records, Begun: s.Begun(), Has: func(h journal.Head) bool { return h.Seq == 0 || heads[h] },
+	}
+	var hinted interface{ Hint() string }
+	switch err := claim.Check(&l); {
+	case errors.As(err, &hinted) && s.Ended == "":
+		return "Says the site's ledger: " + err.Error() + ".", hinted.Hint()
+	case err != nil:
+		return "Says the site's ledger: " + err.Error() + ".", ""
+	}
+	h, ended := l.Holder, l.Ended(digest)
+	switch {
+	case h != nil && h.To != "":
+		return fmt.Sprintf("It was handed over to %s.", h.To), fmt.Sprintf("%s resumes it with csu takeover %s%s --reason TEXT", h.To, cmd.Plan, cmd.flags())
+	case h != nil && h.Process != "" && h.Journal != place(name):
+		return fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed)),
+			fmt.Sprintf("ask %s; csu exec %s --resume%s goes on only if that csu has ended", h.Operator, cmd.Plan, cmd.flags())
+	case h == nil && ended != nil:
+		return fmt.Sprintf("%s took the site from this run at %s; a resume takes it again.", ended.Operator, utc(ended.Time)), ""
+	}
+	return "", ""
+}
+
+// place is where a journal's file is; the zero value where that cannot be found out.
+func place(name string) journal.Place {
+	f, err := journal.Disk.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return journal.Place{}
+	}
+	defer f.Close()
+	at, _, _ := f.Place()
+	return at
+}
+
+func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
+
+// status prints one screen. said is what the site's ledger has to add, and next
+// what can be done because of it, where that is not "".
+func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said, next string) {
 	p := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
 	p("Run %s of %s, led by %s, begun %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
@@ -122,7 +180,10 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool) {
 	for _, o := range s.Owed() {
 		p("Still owed at the end or by an abort: %s  %s", o.Step.ID, o.Step.Title)
 	}
-	p("Next: %s", c.next(cmd, s, held))
+	if said != "" {
+		p("%s", said)
+	}
+	p("Next: %s", cmp.Or(next, c.next(cmd, s, held)))
 }
 
 // statusElsewhere says what the site's ledger knows of a plan whose journal is not
@@ -132,36 +193,36 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 	say("There is no journal %s, or nothing in it.", shown(journalFile))
 	l, err := cmd.ledger(p)
 	if err != nil {
-		say("The site's ledger cannot be read: %v", err)
-		say("Next: check that the cluster is reachable; where the plan was never carried out, csu exec %s%s", cmd.Plan, cmd.flags())
+		say("The site's ledger cannot be read, so that a run may be under way elsewhere: %v", err)
+		say("Next: check that the cluster is reachable; for a plan that was never carried out, csu exec %s%s", cmd.Plan, cmd.flags())
 		return nil
 	}
-	at := func(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
+	at := utc
 	ended, h := l.Ended(digest), l.Holder
 	switch {
 	case ended != nil && ended.Outcome != ledger.Unlocked:
-		say("Run %s of this plan is %s, says the site's ledger: %s, %s.", ended.Run, ended.Outcome, ended.Operator, at(ended.Time))
-		say("Next: nothing. Its journal is where it was carried out.")
+		say("Says the site's ledger: run %s of this plan is %s (%s, %s).", ended.Run, ended.Outcome, ended.Operator, at(ended.Time))
+		say("Next: nothing; its journal is where it was carried out. To do the upgrade again, raise attempt in upgrade.cue and compile a new plan.")
 		return nil
 	case h != nil && h.Digest != digest:
-		say("%s is taken: run %s of plan %q (digest %.12s…), led by %s on %s since %s.", p.Site, h.Run, h.Plan, h.Digest, h.Operator, h.Host, at(h.Since))
-		say("Next: wait for that run, or ask %s.", h.Operator)
+		say("%s is taken by run %s of plan %q (digest %.12s…), led by %s on %s since %s.", p.Site, h.Run, h.Plan, h.Digest, h.Operator, h.Host, at(h.Since))
+		say("Next: wait until that run has ended, or ask %s.", h.Operator)
 		return nil
 	case h == nil && ended == nil:
-		say("%s has not been run, and nobody has %s.\nNext: csu exec %s%s", cmd.Plan, p.Site, cmd.Plan, cmd.flags())
+		say("%s has not been run, and no run has %s.\nNext: csu exec %s%s", cmd.Plan, p.Site, cmd.Plan, cmd.flags())
 		return nil
 	}
 	if h != nil {
-		work := "is at work on it, or did not end by itself"
+		work := "Its csu is at work, or did not stop properly"
 		switch {
 		case h.To != "":
-			work = "has handed it over to " + h.To
+			work = "It was handed over to " + h.To
 		case h.Process == "":
-			work = "was at work on it, and has ended by itself"
+			work = "Its csu has stopped"
 		}
-		say("Run %s of this plan, led by %s on %s. csu %s; last heard at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
+		say("Says the site's ledger: run %s of this plan is led by %s on %s. %s; last heard at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
 	} else {
-		say("Run %s of this plan was begun, and %s took the site from it on %s.", ended.Run, ended.Operator, at(ended.Time))
+		say("Says the site's ledger: run %s of this plan was begun, and %s took the site from it at %s.", ended.Run, ended.Operator, at(ended.Time))
 	}
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
 		if state, err := executor.StateOf(p, digest, lines); err == nil {
@@ -171,7 +232,12 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 			}
 		}
 	}
-	say("Next: csu exec %s --resume%s where its journal is, or csu takeover %s%s --reason TEXT here.", cmd.Plan, cmd.flags(), cmd.Plan, cmd.flags())
+	takeover := fmt.Sprintf("csu takeover %s%s --reason TEXT", cmd.Plan, cmd.flags())
+	if h != nil && h.To != "" {
+		say("Next: %s resumes it with %s", h.To, takeover)
+		return nil
+	}
+	say("Next: csu exec %s --resume where its journal is, or, here, %s", cmd.Plan, takeover)
 	return nil
 }
 

@@ -22,7 +22,7 @@ func TestStatusOfFailures(t *testing.T) {
 		false: "Next: csu exec plan.json --resume, or csu abort plan.json",
 	} {
 		var out bytes.Buffer
-		(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held)
+		(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held, "", "")
 		for _, want := range []string{
 			"Failed:\n  hosts/azar03  failed (attempt 1, ", "To be tried again:\n  hosts/ess01  pending (attempt 1, ", "      exit status 1\n", next,
 		} {

@@ -2,26 +2,24 @@ package main
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor"
-	"github.com/lsst-ts/csu/executor/operator"
 )
 
 type takeoverCommand struct {
 	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Reason        string `required:"" help:"Why you take the run over." placeholder:"TEXT"`
-	Force         bool   `help:"Take the run over also from a csu that is at work, after a second question."`
+	Reason        string `required:"" help:"Why you take the run over; the journal keeps it." placeholder:"TEXT"`
+	Force         bool   `help:"Do not check whether another csu is at work: take the run from it, after a second question."`
 	Until         string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
 	SkipPreflight string `help:"Do not look beforehand whether everything is there, for this reason, which the journal keeps." placeholder:"REASON"`
 	runFlags
 }
 
 func (takeoverCommand) Help() string {
-	return `Continues a run on this machine, from the copy of its journal that the site's cluster keeps. csu shows who led the run, when it was last heard and how far it came, and asks. If its csu did not end by itself, csu first waits three minutes to hear whether it is still at work. A csu that is at work is taken over only with --force.
+	return `Resumes a run on this machine from the copy of its journal that the site's cluster keeps. csu shows who led the run, when it was last heard and how far it has come, and asks. If the csu that led it did not stop properly, csu first waits three minutes for a sign of it. A run whose csu is at work is refused; --force takes it all the same.
 
-What that csu had begun is looked for before anything is started. From then on it starts nothing more, and its journal is out of date. A journal that is here is kept under another name.
+csu finds out what the other csu had begun before it starts anything. From the takeover on, the other csu starts nothing more, and its journal can no longer be resumed. A journal of the run that is already here is kept under another name.
 
 Examples:
 
@@ -42,7 +40,7 @@ func (cmd *takeoverCommand) Run(c *console) error {
 			return err
 		}
 	}
-	err = c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = true, cmd.Until
 		o.Takeover = &executor.Takeover{Reason: cmd.Reason, Force: cmd.Force}
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
@@ -50,9 +48,4 @@ func (cmd *takeoverCommand) Run(c *console) error {
 		}
 		return executor.Run(ctx, o)
 	})
-	var unattended *operator.UnattendedError
-	if errors.As(err, &unattended) && unattended.Question.Topic == operator.TakingOver {
-		return fail(exitRefused, "run csu takeover in a terminal", "nothing was taken over: %w", err)
-	}
-	return err
 }

@@ -16,7 +16,7 @@ type unlockCommand struct {
 }
 
 func (unlockCommand) Help() string {
-	return `A run has its site from its begin to its end, also while it is interrupted, so that no other one begins. This takes the site from a run that nobody will continue; a run that somebody is at work on is refused. Look first, with csu status, and ask whoever leads the run. To continue a run you need no unlock: csu exec --resume or csu takeover does it.
+	return `A run keeps its site from its first step to its end, also while it is interrupted, so that no other run begins. This takes the site from a run that will never be resumed; a run whose csu is at work is refused. First look with csu status, and ask the operator who leads the run. To resume a run you need no unlock: use csu exec --resume or csu takeover.
 
 Example:
 
@@ -36,10 +36,10 @@ func (cmd *unlockCommand) Run(c *console) error {
 		return err
 	}
 	if holder == nil {
-		_, err := fmt.Fprintf(c.out, "No run has %s.\n", l.plan.Site)
+		_, err := fmt.Fprintf(c.out, "No run has %s: there is nothing to unlock.\n", l.plan.Site)
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "Unlocked %s: it was taken from run %s of %s, begun %s UTC, of plan %q (digest %.12s…).\n",
+	_, err = fmt.Fprintf(c.out, "Unlocked %s: it was taken from run %s of %s, last resumed or begun at %s UTC, of plan %q (digest %.12s…).\n",
 		l.plan.Site, holder.Run, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan, holder.Digest)
 	return err
 }

@@ -34,7 +34,7 @@ type person struct {
 // mostRetries is how often the person has a step retried that fails.
 const mostRetries = 10
 
-// personName is the operator's name in journals and Lease.
+// personName is the operator's name in journals and the ledger.
 const personName = "simulated operator"
 
 func newPerson(c *world) *person {

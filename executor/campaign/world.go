@@ -40,6 +40,9 @@ type world struct {
 	lives  int
 	late   error // the site was not through with what a life had sent
 
+	// adjust, where it is not nil, changes the options of each life.
+	adjust func(*executor.Options)
+
 	fs   journal.FS
 	name string            // of the journal
 	disk *journaltest.Disk // nil where the journal is on a real disk
@@ -98,6 +101,9 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
 		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
 	}
+	if w.adjust != nil {
+		w.adjust(&o)
+	}
 	if w.disk != nil {
 		w.disk.Fault = l.fault
 	}
@@ -121,10 +127,11 @@ func (w *world) begun() bool {
 	return err == nil && found
 }
 
-// complete tells whether the run is over, as far as the disk knows.
+// complete reports whether the run is over and the site released, as far as the
+// disk knows.
 func (w *world) complete() bool {
 	s, err := executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
-	return err == nil && s.Ended == executor.Completed
+	return err == nil && s.Ended == executor.Completed && (s.Released || !executor.UsesCluster(w.Plan))
 }
 
 func (w *world) records() (records []journal.Record, err error) {

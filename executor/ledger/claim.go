@@ -35,7 +35,7 @@ func (e *HeldError) Error() string {
 // Hint says what the operator can do.
 func (e *HeldError) Hint() string {
 	h := e.Holder
-	return fmt.Sprintf("ask %q; that run must end first, or be resumed with csu exec --resume or csu takeover of plan %q and then ended or aborted; csu unlock takes the site from a run that nobody will resume", h.Operator, h.Plan)
+	return fmt.Sprintf("ask %q; run %s must be completed or aborted first: csu exec --resume, csu takeover or csu abort of plan %q; csu unlock takes the site from a run that will never be resumed", h.Operator, h.Run, h.Plan)
 }
 
 // EndedError reports that a plan was carried out, given up or unlocked before.
@@ -45,17 +45,17 @@ func (e *EndedError) Error() string {
 	f := e.Finished
 	switch f.Outcome {
 	case Complete:
-		return fmt.Sprintf("this plan was carried out: run %s of %q was complete on %s", f.Run, f.Operator, clock(f.Time))
+		return fmt.Sprintf("this plan has already been carried out: run %s of %q completed at %s", f.Run, f.Operator, clock(f.Time))
 	case Aborted:
-		return fmt.Sprintf("this plan's run %s was aborted by %q on %s: it cannot be run again", f.Run, f.Operator, clock(f.Time))
+		return fmt.Sprintf("this plan's run %s was aborted by %q at %s: the plan cannot be run again", f.Run, f.Operator, clock(f.Time))
 	}
-	return fmt.Sprintf("this plan was begun before: %q took the site from its run %s on %s, at record %d", f.Operator, f.Run, clock(f.Time), f.Seq)
+	return fmt.Sprintf("this plan was begun before: %q took the site from its run %s at %s, at record %d", f.Operator, f.Run, clock(f.Time), f.Seq)
 }
 
 // Hint says what the operator can do.
 func (e *EndedError) Hint() string {
 	if e.Finished.Outcome == Unlocked {
-		return "continue that run with csu exec --resume where its journal is, or with csu takeover; or raise attempt in upgrade.cue and compile a new plan"
+		return "resume that run with csu exec --resume where its journal is, or with csu takeover; or raise attempt in upgrade.cue and compile a new plan"
 	}
 	return "to do the upgrade again, raise attempt in upgrade.cue and compile a new plan"
 }
@@ -68,13 +68,13 @@ type ElsewhereError struct {
 }
 
 func (e *ElsewhereError) Error() string {
-	return fmt.Sprintf("this plan is being carried out: run %s of %q on %s has come to %s, and its journal is not here",
+	return fmt.Sprintf("this plan is already being carried out: run %s of %q on %s has reached %s, and its journal is not here",
 		e.Holder.Run, e.Holder.Operator, e.Holder.Host, e.Head.place())
 }
 
 // Hint says what the operator can do.
 func (e *ElsewhereError) Hint() string {
-	return fmt.Sprintf("if %q cannot go on, continue from the cluster's copy with csu takeover PLAN --reason TEXT", e.Holder.Operator)
+	return fmt.Sprintf("ask %q; if they cannot continue, resume from the cluster's copy with csu takeover PLAN --reason TEXT", e.Holder.Operator)
 }
 
 // BehindError reports that a run has gone on with another copy of its journal.
@@ -92,19 +92,19 @@ func (e *BehindError) Error() string {
 	if e.Seq < e.Head.Seq {
 		return fmt.Sprintf("this journal is out of date: it ends at record %d, and run %s has gone on%s to %s", e.Seq, e.Head.Run, who, e.Head.place())
 	}
-	return fmt.Sprintf("this journal is not the run's: run %s has gone on%s from another copy, to %s", e.Head.Run, who, e.Head.place())
+	return fmt.Sprintf("this journal has diverged: run %s has gone on%s from another copy, to %s", e.Head.Run, who, e.Head.place())
 }
 
 // Hint says what the operator can do.
 func (e *BehindError) Hint() string {
-	return "continue from the cluster's copy with csu takeover PLAN --reason TEXT; it keeps this journal under another name"
+	return "resume from the cluster's copy with csu takeover PLAN --reason TEXT; this journal is kept under another name"
 }
 
 // UnknownError reports that the ledger has nothing of a run that was begun.
 type UnknownError struct{ Run string }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("the site's ledger has nothing of run %s: it was created anew, or many runs have ended since", e.Run)
+	return fmt.Sprintf("the site's ledger does not know run %s: it was recreated, or many runs have ended since", e.Run)
 }
 
 // place says how far the run has come.
@@ -126,7 +126,7 @@ func (c *Claim) Check(l *Ledger) error {
 	switch {
 	case ended != nil && (c.Has == nil || ended.Run != c.Run || ended.Outcome != Unlocked):
 		return &EndedError{*ended}
-	case h != nil && h.Run != c.Run && h.Digest == c.Digest && c.Has == nil:
+	case h != nil && h.Digest == c.Digest && c.Has == nil:
 		return &ElsewhereError{l.Head, *h}
 	case h != nil && h.Run != c.Run:
 		return &HeldError{*h}

@@ -55,7 +55,7 @@ type AwayError struct {
 }
 
 func (e *AwayError) Error() string {
-	return fmt.Sprintf("the site's ledger cannot be written since %s: %v", clock(e.Since), e.Err)
+	return fmt.Sprintf("the site's ledger has been out of reach since %s: %v", clock(e.Since), e.Err)
 }
 
 // Unwrap returns the cause.
@@ -204,6 +204,11 @@ func (k *Keeper) Outage() (*AwayError, int) {
 // Finish gives the site back at the run's end, and has the plan count as carried
 // out or aborted for everybody.
 func (k *Keeper) Finish(ctx context.Context, outcome Outcome) error {
+	if k.Epoch() == 0 { // the cluster was away all the time
+		if err := k.Pass(ctx); err != nil {
+			return err
+		}
+	}
 	return k.lastly(ctx, func(l *Ledger) {
 		k.head(l)
 		l.End(k.finished(outcome))
@@ -348,8 +353,12 @@ func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
 
 // unanswered takes in that the cluster gave no answer that helps.
 func (k *Keeper) unanswered(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+	var format *FormatError
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &format): // another csu has written it
+		return k.displace(&DisplacedError{Err: err})
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -152,10 +152,20 @@ func decode(text []byte) (Ledger, error) {
 		return l, nil
 	}
 	if err := json.Unmarshal(text, &l); err != nil {
-		return l, fmt.Errorf("read the site's ledger: %w", err)
+		return l, &FormatError{err.Error()}
 	}
 	if l.Format != Format {
-		return l, fmt.Errorf("read the site's ledger: its format is %q, and this csu knows only %q: use the csu that wrote it", l.Format, Format)
+		return l, &FormatError{fmt.Sprintf("its format is %q, and this csu knows only %q", l.Format, Format)}
 	}
 	return l, nil
+}
+
+// FormatError reports that the object is not a ledger that this csu can read.
+type FormatError struct{ Reason string }
+
+func (e *FormatError) Error() string { return "read the site's ledger: " + e.Reason }
+
+// Hint says what the operator can do.
+func (e *FormatError) Hint() string {
+	return "use the csu that wrote it; kubectl get configmap -n " + Namespace + " -o yaml shows what is there"
 }

@@ -44,6 +44,13 @@ func Missing(err error) bool {
 	return errors.As(err, &missing)
 }
 
+// Away reports whether the error says that the cluster gave no answer, and not that
+// the ledger may not be read or cannot be.
+func Away(err error) bool {
+	var format *FormatError
+	return !Missing(err) && !errors.As(err, &format) && cluster.Away(err)
+}
+
 // In returns the store of the ledger with that name in a cluster.
 func In(c *cluster.Cluster, name string) Store { return clusterStore{c, name} }
 

@@ -11,17 +11,20 @@ import (
 const looks = 6
 
 // LiveError reports that another process is at work on a run.
-type LiveError struct{ Holder Holder }
+type LiveError struct {
+	Holder Holder
+	Head   Head // how far it has come
+}
 
 func (e *LiveError) Error() string {
 	h := e.Holder
-	return fmt.Sprintf("another csu is at work on this run: that of %q on %s, last heard at %s", h.Operator, h.Host, clock(h.Renewed))
+	return fmt.Sprintf("another csu is at work on this run: that of %q on %s, last heard at %s; it has reached %s", h.Operator, h.Host, clock(h.Renewed), e.Head.place())
 }
 
 // Hint says what the operator can do.
 func (e *LiveError) Hint() string {
 	h := e.Holder
-	return fmt.Sprintf("ask %q to stop it, or for the run with csu handover; csu takeover --force takes the run from a csu that cannot be stopped", h.Operator)
+	return fmt.Sprintf("ask %q to stop it, or have it stopped with csu handover; csu takeover --force takes the run from a csu that cannot be stopped", h.Operator)
 }
 
 // Watch finds out whether the process that the ledger names is at work: it is if
@@ -41,9 +44,9 @@ func Watch(ctx context.Context, store Store, timing Timing, l Ledger, v Version)
 		case err != nil && left > 0:
 			continue
 		case err != nil:
-			return l, v, fmt.Errorf("watch whether another csu is at work: %w", err)
+			return l, v, fmt.Errorf("check whether another csu is at work: %w", err)
 		case now.Holder != nil && now.Holder.Process != "" && !now.same(&l):
-			return now, version, &LiveError{*now.Holder}
+			return now, version, &LiveError{*now.Holder, now.Head}
 		case !now.same(&l) || left <= 0:
 			return now, version, nil
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -94,6 +95,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			before := r.count(LevelChanged, "global")
 			o := r.options()
 			o.Operator, o.FS = givesUp{stage}, &journaltest.Disk{}
+			o.Ledger = &ledgertest.Store{} // as if no run of the plan had been before
 			chosen, _ := p.Step(step)
 			o.Performer = func(d plan.Doer) action.Performer {
 				_, level := d.(*plan.Compatibility)

@@ -68,8 +68,12 @@ func (b *builder) begin() {
 	if b.site.Targets.ServerDoubt != "" {
 		s.Doubts = append(s.Doubts, fmt.Sprintf("Kubernetes context %s, API server %s: %s", b.site.Targets.Context, b.site.Targets.Server, b.site.Targets.ServerDoubt))
 	}
-	s.close(fmt.Sprintf("You lead %s at %s, with the consent of everybody who is concerned; from here on nothing is done there without yours. "+
-		"Nothing goes down in this stage. Every step says how it is done by hand, should csu or LOVE not work.", b.what(), b.site.Name))
+	consent := fmt.Sprintf("You lead %s at %s, with the consent of everybody who is concerned; from here on nothing is done there without yours. "+
+		"Nothing goes down in this stage. Every step says how it is done by hand, should csu or LOVE not work.", b.what(), b.site.Name)
+	if plan.Type(b.req.Type) == plan.Recovery {
+		consent += " While the cluster does not answer, csu works without the site's ledger: make sure that nobody else runs an upgrade."
+	}
+	s.close(consent)
 }
 
 // keptDoubts returns what is contested of the CSCs that keep their states, each

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/internal/cluster/kubetest"
+	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -48,7 +50,62 @@ var deleteJobs = &plan.Delete{Objects: plan.Jobs, Namespace: "simonyitel", Selec
 func newDelete(t *testing.T, systems *Systems) *try {
 	y := newTry(t, systems, deleteJobs, jobOf("MTMount:0", "mtmount"), jobOf("MTRotator:0", "mtrotator"), jobOf("MTM2:0", "mtm2"))
 	y.Limit = 20 * time.Second
+	// What is there now was there when the run began.
+	listed, err := Take(t.Context(), systems, deleteJobs)
+	if err == nil {
+		y.Inventory, err = json.Marshal(listed)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	return y
+}
+
+// TestDeleteAsksAboutNewJobs: Jobs that were made since the run began may be those
+// of an upgrade that is over; only the operator can say that they are to go.
+func TestDeleteAsksAboutNewJobs(t *testing.T) {
+	server, systems := newCluster(t)
+	putJob(server, "mtmount")
+	putJob(server, "mtrotator")
+	for name, c := range map[string]struct {
+		answers []operator.Choice
+		want    string // of the error; "" is none
+	}{
+		"nobody":  {nil, "nobody said that they may be deleted"},
+		"no":      {[]operator.Choice{operator.No}, "does not want them deleted"},
+		"yes":     {[]operator.Choice{operator.Yes}, ""},
+		"unknown": {nil, "nobody said"},
+	} {
+		y := newDelete(t, systems)
+		y.answers = c.answers
+		if name == "unknown" {
+			y.Inventory = nil // as where the cluster was away when the run began
+		} else {
+			server.Remove(jobs + "mtrotator")
+			putJob(server, "mtrotator") // with another UID
+		}
+		evidence, err := Of(deleteJobs).Prepare(t.Context(), y.Attempt)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: prepare = %v, want %q", name, err, c.want)
+		}
+		if len(y.asked) != 1 || y.asked[0].Topic != operator.Unexpected || !strings.Contains(y.asked[0].Reading, "simonyitel/mtrotator") {
+			t.Fatalf("%s: asked %+v", name, y.asked)
+		}
+		if known := strings.Contains(y.asked[0].Reading, "simonyitel/mtmount"); known != (name == "unknown") {
+			t.Errorf("%s: asked about %s", name, y.asked[0].Reading)
+		}
+		if i, _ := evidence.(Inventory); err == nil && len(i.Objects) != 2 {
+			t.Errorf("%s: to be deleted: %+v", name, evidence)
+		}
+	}
+	y := newDelete(t, systems)
+	y.Inventory = json.RawMessage("[]")
+	if _, err := Of(deleteJobs).Prepare(t.Context(), y.Attempt); err == nil || len(y.asked) > 0 {
+		t.Errorf("an inventory that is none: %v", err)
+	}
+	if n := deletions(server); n != 0 {
+		t.Errorf("%d deletions", n)
+	}
 }
 
 func deletions(server *kubetest.Server) (n int) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/klog/v2"
 
 	"github.com/lsst-ts/csu/executor/internal/gate"
 )
@@ -78,7 +79,9 @@ func (c *Cluster) Write(ctx context.Context, op string, call func(context.Contex
 func limited(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	return call(ctx)
+	// client-go logs an answer that ends early to standard error, the operator's
+	// screen, beside returning it.
+	return call(klog.NewContext(ctx, klog.Logger{}))
 }
 
 // explain adds to an error of a request what a person can do about it.
@@ -105,6 +108,10 @@ func transient(err error) bool {
 	}
 	return !untrusted(err)
 }
+
+// Away reports whether an error says that the API server gave no answer, or none
+// that another try could not better.
+func Away(err error) bool { return transient(err) }
 
 // refused tells whether a failed request is certain to have had no effect.
 func refused(err error) bool {

@@ -1,6 +1,6 @@
 // Package cluster speaks to the Kubernetes API of a site: the Jobs and pods of
-// its CSCs, the namespaces of its users, the Lease that says who runs an
-// upgrade, and commands in a pod.
+// its CSCs, the namespaces of its users, the ConfigMap that is the site's ledger,
+// and commands in a pod.
 //
 // Reads are repeated a few times where the fault is a passing one. Writes are
 // never repeated here; every one of them carries a precondition (a UID, a
@@ -90,9 +90,9 @@ func contextNames(file *clientcmdapi.Config) string {
 	return "it has " + strings.Join(names, ", ")
 }
 
-// SetClock makes the pauses between repeated reads, the age of pods and the
-// time in a Lease follow the clock of the run; before, they follow the real
-// one. It is to be called before the first request.
+// SetClock makes the pauses between repeated reads and the age of pods follow the
+// clock of the run; before, they follow the real one. It is to be called before the
+// first request.
 func (c *Cluster) SetClock(clk *clock.Clock) { c.clock = clk }
 
 // Context returns the name of the kubeconfig's context.

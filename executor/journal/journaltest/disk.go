@@ -337,7 +337,7 @@ func (h *handle) Place() (p journal.Place, size int64, err error) {
 		case f != h.file:
 			return journal.ErrReplaced
 		}
-		p, size = journal.Place{Machine: "fake", Path: h.name, File: fmt.Sprint(f.id)}, int64(len(f.cache))
+		p, size = journal.Place{Machine: fmt.Sprintf("%p", h.disk), Path: h.name, File: fmt.Sprint(f.id)}, int64(len(f.cache))
 		return nil
 	})
 	return p, size, err

@@ -31,6 +31,8 @@ type Store struct {
 	// Fault decides what becomes of each request, "read" or "write"; nil lets all
 	// succeed. It may call no method of the store.
 	Fault func(op string) Outcome
+	// Broken, where it is not nil, is what reads and writes end with.
+	Broken error
 	// Wrote is called with each ledger that was written, within the store's lock.
 	Wrote func(ledger.Ledger)
 
@@ -51,6 +53,9 @@ func (s *Store) fault(op string) Outcome {
 func (s *Store) Read(ctx context.Context) (ledger.Ledger, ledger.Version, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.Broken != nil {
+		return ledger.Ledger{}, nil, s.Broken
+	}
 	if s.fault("read") != "" || ctx.Err() != nil {
 		return ledger.Ledger{}, nil, ErrAway
 	}
@@ -61,6 +66,9 @@ func (s *Store) Read(ctx context.Context) (ledger.Ledger, ledger.Version, error)
 func (s *Store) Write(ctx context.Context, l ledger.Ledger, v ledger.Version) (ledger.Version, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.Broken != nil {
+		return nil, s.Broken
+	}
 	outcome := s.fault("write")
 	switch {
 	case outcome == Away || ctx.Err() != nil:
@@ -101,6 +109,13 @@ func (s *Store) Edit(change func(*ledger.Ledger)) {
 	}
 	change(&s.now)
 	s.version++
+}
+
+// Copy returns a store of its own with the same ledger.
+func (s *Store) Copy() *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &Store{now: s.now, version: s.version}
 }
 
 // Writes returns how often the ledger was written.

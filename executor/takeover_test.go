@@ -1,0 +1,359 @@
+package executor
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/gate"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// colleague is another machine at the same site, with no journal.
+func (b *bench) colleague() *bench {
+	c := *b
+	c.disk, c.person = &journaltest.Disk{}, &person{t: b.t}
+	return &c
+}
+
+func takingOver(force bool) func(*Options) {
+	return func(o *Options) {
+		o.Resume, o.Name, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
+	}
+}
+
+// died ends the run as a crash would, within the step.
+func (b *bench) died(id string) {
+	b.t.Helper()
+	ctx, cancel := context.WithCancel(b.t.Context())
+	store := b.ledger
+	b.world.script[id] = behaviour{perform: func(context.Context, *action.Attempt) action.Finding {
+		cancel()
+		// Nothing more reaches the ledger.
+		store.Fault = func(string) ledgertest.Outcome { return ledgertest.Away }
+		return action.Found(action.Unknown, "killed")
+	}}
+	o := b.options()
+	if _, err := Run(ctx, o); err != nil {
+		b.t.Fatal(err)
+	}
+	b.away(false)
+	delete(b.world.script, id)
+	if h := b.ledger.Now().Holder; h == nil || h.Process == "" {
+		b.t.Fatalf("the run did not die: %+v", h)
+	}
+}
+
+func twoStages(t *testing.T) *bench {
+	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h1"), "a")), stage("two", step("c", host("h1")), step("d", message("#x"), "c")))
+	b.plan.Final = []plan.Step{undoing("f", "one/b")}
+	return b
+}
+
+func TestTakeover(t *testing.T) {
+	for _, force := range []bool{false, true} {
+		b := twoStages(t)
+		b.died("one/b")
+		c := b.colleague()
+		began := c.time.Now()
+		c.person.answer = choose(operator.FormerOutage, operator.No)
+		res := c.must(Completed, takingOver(force))
+		if got := c.world.steps(); !slices.Equal(got, []string{"one/a", "one/b", "two/c", "two/d", "final/f"}) {
+			t.Errorf("effects: %v", got)
+		}
+		l := c.ledger.Now()
+		if f := l.Ended(c.options().Digest); l.Epoch != 2 || f == nil || f.Run != res.RunID || f.Operator != "Bob" {
+			t.Errorf("the ledger: %+v", l)
+		}
+		waited, timing := c.time.Now()-began, ledger.Real()
+		if !force && waited < timing.Dead || force && (waited < timing.Fresh+timing.Request || waited > timing.Dead) {
+			t.Errorf("force %t: waited %s", force, waited)
+		}
+		var topics []operator.Topic
+		for _, q := range c.person.asked[:3] {
+			topics = append(topics, q.Topic)
+		}
+		if !slices.Equal(topics, []operator.Topic{operator.TakingOver, operator.Former, operator.FormerOutage}) {
+			t.Errorf("asked about %q", topics)
+		}
+		if q := c.person.asked[0]; !strings.Contains(q.Reading, "Ana") || !strings.Contains(q.Reading, "1 of 5 steps") || !strings.Contains(q.Reading, "one/b") {
+			t.Errorf("shown: %s", q.Reading)
+		}
+		// The journal here is whole, and says who took over and why.
+		if text := resumedText(c); !strings.Contains(text, "Bob") || !strings.Contains(text, "her laptop is lost") {
+			t.Errorf("recorded: %q", text)
+		}
+		// The first journal is of no use any more.
+		var ended *ledger.EndedError
+		if _, err := b.run(resumed); !errors.As(err, &ended) {
+			t.Errorf("a resume of the first: %v", err)
+		}
+		if _, err := b.colleague().run(); !errors.As(err, &ended) {
+			t.Errorf("a fresh clone: %v", err)
+		}
+	}
+}
+
+func resumedText(b *bench) string {
+	for _, r := range slices.Backward(b.records()) {
+		if r.Event == journal.Resumed {
+			return r.Text
+		}
+	}
+	return ""
+}
+
+// TestTakeoverRefused: nothing is claimed, nothing written.
+func TestTakeoverRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		before func(b *bench)
+		answer func(operator.Question) (operator.Answer, error)
+		want   string
+	}{
+		"nothing was begun":        {func(b *bench) { b.ledger = &ledgertest.Store{} }, nil, "no run of this plan"},
+		"another plan":             {func(b *bench) { b.ledger.Edit(anothers) }, nil, "belongs to run another"},
+		"no copy":                  {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = nil }) }, nil, "too large"},
+		"a damaged copy":           {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = []byte("x") }) }, nil, "copy of the journal"},
+		"a copy of another time":   {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Head.Seq++ }) }, nil, "as the ledger says"},
+		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "cannot be read"},
+		"not wanted":               {nil, choose(operator.TakingOver, operator.No), "not taken over"},
+		"the other is not stopped": {nil, choose(operator.Former, operator.No), "only when the other csu is stopped"},
+		"nobody to ask": {nil, func(q operator.Question) (operator.Answer, error) {
+			return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "a terminal"}
+		}, "no terminal"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := twoStages(t)
+			b.died("one/b")
+			d := b.colleague()
+			d.person.answer = c.answer
+			if c.before != nil {
+				c.before(d)
+			}
+			epoch, effects := d.ledger.Now().Epoch, len(d.world.steps())
+			_, err := d.run(takingOver(false))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("takeover = %v, want %q", err, c.want)
+			}
+			if _, made := d.disk.Content("j"); made || d.ledger.Now().Epoch != epoch || len(d.world.steps()) != effects {
+				t.Errorf("a journal was made: %t, epoch %d", made, d.ledger.Now().Epoch)
+			}
+		})
+	}
+	b := twoStages(t)
+	var input *InputError
+	if _, err := b.run(takingOver(false), func(o *Options) { o.Ledger = nil }); !errors.As(err, &input) {
+		t.Errorf("without a cluster: %v", err)
+	}
+}
+
+// TestTakeoverOfALiveRun: it is refused without force; with force the first csu
+// starts nothing more, runs no final step, and says who has the run.
+func TestTakeoverOfALiveRun(t *testing.T) {
+	b := twoStages(t)
+	begun, gone := make(chan struct{}), make(chan struct{})
+	b.world.script["one/b"] = behaviour{
+		perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			close(begun)
+			<-gone
+			if err := gate.Pass(ctx); err == nil {
+				t.Error("the gate let it pass")
+			}
+			<-ctx.Done()
+			return action.Found(action.Unknown, "cut short")
+		},
+		probe: func(context.Context, *action.Attempt) action.Finding { return action.Found(action.NotDone, "nothing") },
+	}
+	first := make(chan error)
+	go func() {
+		_, err := b.run()
+		first <- err
+	}()
+	<-begun
+	c := b.colleague()
+	// A renewal of the first is heard while the second watches.
+	o := c.options()
+	hurried, looks := o.Timing.Sleep, 0
+	watching := func(o *Options) {
+		o.Timing.Sleep = func(ctx context.Context, d time.Duration) error {
+			if looks++; looks == 3 {
+				c.ledger.Edit(func(l *ledger.Ledger) { l.Holder.Renewed = l.Holder.Renewed.Add(time.Minute) })
+			}
+			return hurried(ctx, d)
+		}
+	}
+	var live *ledger.LiveError
+	if _, err := c.run(takingOver(false), watching); !errors.As(err, &live) || live.Holder.Operator != "Ana" {
+		t.Errorf("takeover of a live run = %v", err)
+	}
+	c.person.answer = choose(operator.FormerOutage, operator.No)
+	c.person.hear = func(e operator.Event) {
+		if e.Kind == operator.StageStarted { // the claim is behind it
+			select {
+			case <-gone:
+			default:
+				close(gone)
+				err := <-first
+				var displaced *ledger.DisplacedError
+				var refused *RefusedError
+				if !errors.As(err, &refused) || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(refused.Hint, "takeover") {
+					t.Errorf("the first run: %v", err)
+				}
+				c.world.mu.Lock()
+				delete(c.world.script, "one/b")
+				c.world.mu.Unlock()
+			}
+		}
+	}
+	c.must(Completed, takingOver(true))
+	if got := c.world.steps(); !slices.Equal(got, []string{"one/a", "one/b", "two/c", "two/d", "final/f"}) {
+		t.Errorf("effects: %v", got)
+	}
+	var ended *ledger.EndedError
+	if _, err := b.run(resumed); !errors.As(err, &ended) {
+		t.Errorf("a resume of the first: %v", err)
+	}
+}
+
+// TestTakeoverKeepsWhatIsHere: a journal that is out of date is set aside; one that
+// has more than the cluster is used.
+func TestTakeoverKeepsWhatIsHere(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	whole := b.content()
+	lines := strings.SplitAfter(whole, "\n")
+	for name, c := range map[string]struct {
+		here  string
+		aside bool
+		doubt bool
+	}{
+		"older":       {strings.Join(lines[:3], ""), true, false},
+		"newer":       {whole, false, false},
+		"of nowhere":  {"no journal at all\n", true, true},
+		"of a branch": {branch(t, b, lines[:3]), true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := b.ledger.Copy()
+			c0 := b.colleague()
+			c0.ledger, c0.world = store, newWorld(t)
+			c0.disk.Put("j", []byte(c.here))
+			c0.person.answer = choose(operator.FormerOutage, operator.No)
+			c0.must(Reached, takingOver(false), func(o *Options) { o.Until = "one" })
+			kept, there := c0.disk.Content("j.aside-1")
+			if there != c.aside || there && !bytes.Equal(kept, []byte(c.here)) {
+				t.Errorf("set aside: %t", there)
+			}
+			if s := c0.state(); s.Steps["two/d"].Suspected != c.doubt {
+				t.Errorf("doubted: %t", s.Steps["two/d"].Suspected)
+			}
+		})
+	}
+}
+
+// branch is a journal that goes on otherwise after some lines.
+func branch(t *testing.T, b *bench, lines []string) string {
+	t.Helper()
+	d := &journaltest.Disk{}
+	d.Put("j", []byte(strings.Join(lines, "")))
+	j, _, err := journal.Open(d, "j", func(*journal.Record) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.Append(journal.Record{Event: journal.Guarded, Text: "another branch"}); err != nil {
+		t.Fatal(err)
+	}
+	data, _ := d.Content("j")
+	return string(data)
+}
+
+// TestStaleJournals: whatever record a copy of the journal was made at, once the
+// run has gone on elsewhere no resume of it is let go on.
+func TestStaleJournals(t *testing.T) {
+	b := twoStages(t)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	early := b.content()
+	b.must(Completed, resumed)
+	whole := strings.SplitAfter(b.content(), "\n")
+	effects := len(b.world.steps())
+	for n := 1; n < len(b.records())-1; n++ { // with the last two records the run is over here, too
+		c := b.colleague()
+		c.disk.Put("j", []byte(strings.Join(whole[:n], "")))
+		var refused *RefusedError
+		if _, err := c.run(resumed); !errors.As(err, &refused) {
+			t.Errorf("resumed at record %d: %v", n, err)
+		}
+	}
+	if len(b.world.steps()) != effects {
+		t.Errorf("effects: %v", b.world.steps())
+	}
+	if !strings.HasPrefix(b.content(), early) {
+		t.Error("the journal does not begin as it did")
+	}
+}
+
+// TestResumeOnAnotherMachine: with the newest journal the run goes on there, when
+// the first csu was not heard for long enough.
+func TestResumeOnAnotherMachine(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	c := b.colleague()
+	c.disk.Put("j", []byte(b.content()))
+	c.person.answer = choose(operator.FormerOutage, operator.No)
+	began := c.time.Now()
+	c.must(Completed, resumed)
+	if waited := c.time.Now() - began; waited < ledger.Real().Dead {
+		t.Errorf("waited %s", waited)
+	}
+	if n := len(c.person.questions(operator.Former)); n != 1 {
+		t.Errorf("%d questions about the first csu", n)
+	}
+	// After a clean stop nobody needs be waited for, nor asked about.
+	b = twoStages(t)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	c = b.colleague()
+	c.disk.Put("j", []byte(b.content()))
+	began = c.time.Now()
+	c.must(Completed, resumed)
+	if waited := c.time.Now() - began; waited != 0 || len(c.person.questions(operator.Former)) != 0 {
+		t.Errorf("waited %s, asked %v", waited, c.person.questions(operator.Former))
+	}
+}
+
+// TestSettleOutlivesACrash: who takes over by force waits for what the other csu has
+// sent, also if their own csu ends meanwhile.
+func TestSettleOutlivesACrash(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	c := b.colleague()
+	c.person.answer = choose(operator.FormerOutage, operator.No)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := c.options()
+	takingOver(true)(&o)
+	hurried := o.Timing.Sleep
+	settle := o.Timing.Fresh + o.Timing.Request
+	o.Timing.Sleep = func(sleeping context.Context, d time.Duration) error {
+		if d == settle {
+			cancel()
+			return context.Canceled
+		}
+		return hurried(sleeping, d)
+	}
+	if res, err := Run(ctx, o); err != nil || res.End != Interrupted {
+		t.Fatalf("%q, %v", res.End, err)
+	}
+	began := c.time.Now()
+	c.must(Completed, resumed)
+	if waited := c.time.Now() - began; waited < settle {
+		t.Errorf("waited %s", waited)
+	}
+}
