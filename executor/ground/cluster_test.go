@@ -9,9 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -180,73 +178,6 @@ func TestNamespacesAreDeletedWithWhatIsInThem(t *testing.T) {
 	now, err := c.Admin.CoreV1().Namespaces().Get(t.Context(), "nublado-ann", metav1.GetOptions{})
 	if err != nil || now.DeletionTimestamp != nil || string(now.UID) == ann.UID {
 		t.Errorf("namespace = %+v, %v, want the newer one, untouched", now, err)
-	}
-}
-
-func TestALeaseIsTakenOnce(t *testing.T) {
-	_, client := connect(t)
-	ctx := t.Context()
-	ours := cluster.Holder{Digest: "d1", RunID: "r1", Operator: "ann", Since: time.Date(2026, 11, 24, 9, 0, 0, 123456000, time.UTC)}
-	theirs := cluster.Holder{Digest: "d1", RunID: "r2", Operator: "bob"}
-	if holder, err := client.LeaseHolder(ctx, "argocd", "csu-once"); err != nil || holder != nil {
-		t.Fatalf("LeaseHolder = %v, %v, want none", holder, err)
-	}
-	if err := client.AcquireLease(ctx, "argocd", "csu-once", ours); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.AcquireLease(ctx, "argocd", "csu-once", ours); err != nil {
-		t.Errorf("AcquireLease of the same run again = %v, want nil", err)
-	}
-	var held *cluster.HeldError
-	if err := client.AcquireLease(ctx, "argocd", "csu-once", theirs); !errors.As(err, &held) || held.Holder.RunID != "r1" || held.Holder.Operator != "ann" {
-		t.Errorf("AcquireLease of another run = %v, want a *HeldError that names the holder", err)
-	}
-	holder, err := client.LeaseHolder(ctx, "argocd", "csu-once")
-	if err != nil || holder == nil || holder.Digest != ours.Digest || holder.RunID != ours.RunID || !holder.Since.Equal(ours.Since) {
-		t.Fatalf("LeaseHolder = %+v, %v, want %+v", holder, err, ours)
-	}
-	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); !errors.As(err, &held) {
-		t.Errorf("ReleaseLease of another run = %v, want a *HeldError", err)
-	}
-	if err := client.RemoveLease(ctx, "argocd", "csu-once", theirs); !errors.As(err, &held) {
-		t.Errorf("RemoveLease of another holder than seen = %v, want a *HeldError", err)
-	}
-	if err := client.RemoveLease(ctx, "argocd", "csu-once", *holder); err != nil {
-		t.Errorf("RemoveLease = %v", err)
-	}
-	if err := client.AcquireLease(ctx, "argocd", "csu-once", theirs); err != nil {
-		t.Errorf("AcquireLease after the removal = %v", err)
-	}
-	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); err != nil {
-		t.Errorf("ReleaseLease = %v", err)
-	}
-	if err := client.ReleaseLease(ctx, "argocd", "csu-once", "r2"); err != nil {
-		t.Errorf("ReleaseLease of one that is gone = %v, want nil", err)
-	}
-}
-
-func TestOfManyRunsOneTakesTheLease(t *testing.T) {
-	_, client := connect(t)
-	var errs [8]error
-	var all sync.WaitGroup
-	for i := range errs {
-		all.Go(func() {
-			errs[i] = client.AcquireLease(t.Context(), "argocd", "csu-many", cluster.Holder{Digest: "d1", RunID: fmt.Sprintf("r%d", i), Operator: "ann"})
-		})
-	}
-	all.Wait()
-	holder, err := client.LeaseHolder(t.Context(), "argocd", "csu-many")
-	if err != nil || holder == nil {
-		t.Fatalf("LeaseHolder = %v, %v, want one of them", holder, err)
-	}
-	for i, err := range errs {
-		var held *cluster.HeldError
-		switch mine := holder.RunID == fmt.Sprintf("r%d", i); {
-		case mine && err != nil:
-			t.Errorf("AcquireLease of the run that holds it = %v", err)
-		case !mine && (!errors.As(err, &held) || held.Holder.RunID != holder.RunID):
-			t.Errorf("AcquireLease of run r%d = %v, want a *HeldError that names %s", i, err, holder.RunID)
-		}
 	}
 }
 

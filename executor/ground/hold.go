@@ -36,6 +36,15 @@ func (h *Hold) Begun() <-chan struct{} { return h.begun }
 // Release lets it go on; so does the end of the test.
 func (h *Hold) Release() { h.release.Do(func() { close(h.released) }) }
 
+func (h *Hold) isReleased() bool {
+	select {
+	case <-h.released:
+		return true
+	default:
+		return false
+	}
+}
+
 // Hold holds the effects of a kind, scripts or commands of a host, in whose
 // subject and detail or identity these texts are, until it is released.
 func (s *Simulator) Hold(t testing.TB, kind, subject, text string) *Hold {
@@ -58,6 +67,9 @@ func (s *Simulator) held(e rehearsal.Effect) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.holds {
+		if h.isReleased() {
+			continue // it may want the same as a later one
+		}
 		if e.Kind == h.kind && strings.Contains(e.Subject, h.subject) && strings.Contains(e.Detail+"\n"+e.Identity, h.text) {
 			h.begin.Do(func() { close(h.begun) })
 			return h.released

@@ -73,17 +73,30 @@ func site() *plan.Plan {
 	return p
 }
 
+// siteNamed is a site of another name, with a ledger of its own.
+func siteNamed(name string) *plan.Plan {
+	p := site()
+	p.Site = name
+	return p
+}
+
 func image(name, tag string) string { return "ts-dockerhub.lsst.org/" + name + ":" + tag }
 
 // connect returns the shared control plane, and csu's client for it as a user
 // who has the rights that csu asks for and no more.
 func connect(t *testing.T, without ...cluster.Permission) (*ground.Cluster, *cluster.Cluster) {
 	t.Helper()
+	return connectTo(t, site(), without...)
+}
+
+// connectTo is connect for the operator of another plan.
+func connectTo(t *testing.T, p *plan.Plan, without ...cluster.Permission) (*ground.Cluster, *cluster.Cluster) {
+	t.Helper()
 	c, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := cluster.Connect(c.Operator(t, site(), without...), "yagan")
+	client, err := cluster.Connect(c.Operator(t, p, without...), p.Targets.Kubernetes.Context)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/argocd"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/internal/registry"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
 )
@@ -38,7 +39,7 @@ func TestAGoodGroundIsReadyAndStaysAsItIs(t *testing.T) {
 		}
 		for _, subject := range []string{
 			"journal's folder", "LOVE", "EFD", "clock", "CSCs", "host azar03 as dco", "host lsstcam-mcm as operator",
-			"cluster", "lease", "permissions", "application auxtel", "schema registry", "Slack",
+			"cluster", "ledger", "permissions", "application auxtel", "schema registry", "Slack",
 		} {
 			if c := about(t, checks, subject); c.Result != preflight.Ready {
 				t.Errorf("%s: %s, want it ready", c.Subject, c.Text)
@@ -91,12 +92,12 @@ func (x *trial) everything() map[string]string {
 			all[kind.Resource+" "+o.GetNamespace()+"/"+o.GetName()] = string(o.GetUID()) + " version " + o.GetResourceVersion()
 		}
 	}
-	leases, err := x.argo.ground.Admin.CoordinationV1().Leases("argocd").List(x.t.Context(), metav1.ListOptions{})
+	ledgers, err := x.argo.ground.Admin.CoreV1().ConfigMaps(ledger.Namespace).List(x.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		x.t.Fatal(err)
 	}
-	for _, o := range leases.Items {
-		all["leases "+o.Name] = string(o.UID) + " " + o.ResourceVersion
+	for _, o := range ledgers.Items {
+		all["ledgers "+o.Name] = string(o.UID) + " " + o.ResourceVersion
 	}
 	for name, h := range x.ready.hosts {
 		err := filepath.WalkDir(h.Home, func(path string, _ fs.DirEntry, err error) error {
@@ -243,7 +244,7 @@ func TestWhatIsWrongWithTheCluster(t *testing.T) {
 	broken(t, []breakage{
 		{"another API server", func(x *trial) { x.plan.Targets.Kubernetes.Server = "https://rancher.example.org" }, "cluster", []string{"https://rancher.example.org", serverURL(t)}, "ground.yaml"},
 		{"a right missing", func(x *trial) {
-			x.site.Kubeconfig = x.argo.ground.Operator(x.t, x.plan.Targets, cluster.Permission{Verb: "delete", Group: "batch", Resource: "jobs"})
+			x.site.Kubeconfig = x.argo.ground.Operator(x.t, x.plan, cluster.Permission{Verb: "delete", Group: "batch", Resource: "jobs"})
 		}, "permissions", []string{"you may not: delete jobs.batch in namespace auxtel"}, "ask for these rights"},
 		{"no such application", func(x *trial) { follows(x, func(s *plan.Sync) { s.Application = "mtcamera" }) }, "application mtcamera", []string{`there is no Argo CD application "mtcamera"`}, "whether it has another name there"},
 		{"another branch", func(x *trial) { follows(x, func(s *plan.Sync) { s.Revision = "tickets/DM-1" }) }, "application auxtel", []string{`it follows "main", the plan says "tickets/DM-1"`}, "have the application follow tickets/DM-1"},
@@ -258,7 +259,8 @@ func TestWhatIsWrongWithTheCluster(t *testing.T) {
 		}, "application uncompared", []string{"ComparisonError"}, "what Argo CD complains about"},
 		{"the registry's level", func(x *trial) { x.level("NONE") }, "schema registry", []string{"its level is NONE, not FORWARD"}, "find out who changed it"},
 		{"the registry's pod missing", func(x *trial) { x.plan.Targets.Registry.Selector = "app=none" }, "schema registry", []string{"app=none"}, "look for its pods in namespace sasquatch"},
-		{"a Lease of another run", func(x *trial) { x.held("r1", "bob") }, "lease", []string{"run r1 of bob", "holds the site"}, "csu unlock"},
+		{"another run", func(x *trial) { x.held("r1", "bob") }, "ledger", []string{"the site belongs to run r1", `led by "bob" on alps`}, "csu unlock"},
+		{"the ledger missing", func(x *trial) { x.withoutLedger() }, "ledger", []string{`there is no ConfigMap "csu-unprepared" in namespace "csu"`}, "kubectl create configmap csu-unprepared -n csu"},
 	})
 }
 
@@ -307,26 +309,43 @@ func (x *trial) level(level string) {
 	})
 }
 
-// held has a run hold the Lease of the trial's site for as long as the test runs.
+// held has a run hold the trial's site for as long as the test runs.
 func (x *trial) held(runID, operator string) {
 	x.t.Helper()
-	client, name := x.argo.cluster, x.plan.LeaseName()
-	if err := client.AcquireLease(x.t.Context(), "argocd", name, cluster.Holder{Digest: "d", RunID: runID, Operator: operator}); err != nil {
+	client, err := cluster.Connect(x.ready.kubeconfig, x.plan.Targets.Kubernetes.Context)
+	if err != nil {
+		x.t.Fatal(err)
+	}
+	store := ledger.In(client, x.plan.LedgerName())
+	have := func(ctx context.Context, h *ledger.Holder) error {
+		return ledger.Update(ctx, store, ledger.Real(), func(l *ledger.Ledger) error { l.Holder = h; return nil })
+	}
+	if err := have(x.t.Context(), &ledger.Holder{Run: runID, Plan: "plan.json", Digest: "d", Operator: operator, Host: "alps"}); err != nil {
 		x.t.Fatal(err)
 	}
 	x.t.Cleanup(func() {
-		if err := client.ReleaseLease(context.Background(), "argocd", name, runID); err != nil {
+		if err := have(context.Background(), nil); err != nil {
 			x.t.Error(err)
 		}
 	})
 }
 
-func TestTheLeaseOfThisRunIsExpected(t *testing.T) {
+// withoutLedger makes the trial's site one for which no ledger was created.
+func (x *trial) withoutLedger() {
+	x.t.Helper()
+	x.plan.Site = "unprepared"
+	x.site.Kubeconfig = x.argo.ground.Operator(x.t, x.plan)
+	if err := x.argo.ground.Admin.CoreV1().ConfigMaps(ledger.Namespace).Delete(x.t.Context(), x.plan.LedgerName(), metav1.DeleteOptions{}); err != nil {
+		x.t.Fatal(err)
+	}
+}
+
+func TestTheSiteOfThisRunIsExpected(t *testing.T) {
 	x := newTrial(t)
 	x.held("r2", "ann")
 	x.options.RunID = "r2"
-	if c := about(t, x.checks(), "lease"); c.Result != preflight.Ready || c.Text != "it is this run's" {
-		t.Errorf("the check of its own Lease = %+v, want it ready", c)
+	if c := about(t, x.checks(), "ledger"); c.Result != preflight.Ready || c.Text != "the site is this run's" {
+		t.Errorf("the check of its own site = %+v, want it ready", c)
 	}
 }
 

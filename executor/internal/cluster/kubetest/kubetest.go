@@ -346,7 +346,7 @@ func cut(w http.ResponseWriter) {
 }
 
 var kinds = map[string]string{
-	"namespaces": "Namespace", "pods": "Pod", "jobs": "Job", "leases": "Lease",
+	"namespaces": "Namespace", "pods": "Pod", "jobs": "Job", "configmaps": "ConfigMap",
 	"applications": "Application", "selfsubjectaccessreviews": "SelfSubjectAccessReview",
 }
 

@@ -1,0 +1,104 @@
+package ground_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is a csu in a pseudo-terminal (pty(7)), and a person at it.
+type terminal struct {
+	*life
+	keys *os.File
+	read int // up to where the person has read
+}
+
+// atTerminal starts a command in a terminal whose lines are long enough for its
+// questions.
+func atTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
+	t.Helper()
+	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { output.Close() })
+	keys, screen, err := openTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { keys.Close() })
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = screen, screen, screen
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	err = cmd.Start()
+	screen.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &terminal{life: &life{cmd: cmd, output: output.Name(), ended: make(chan struct{})}, keys: keys}
+	go func() {
+		defer close(s.ended)
+		_, _ = io.Copy(output, keys) // it fails when csu, at the other end, has ended
+		_ = cmd.Wait()               // how it ended is in its ProcessState
+	}()
+	t.Cleanup(func() { s.kill(t) })
+	return s
+}
+
+// openTerminal returns both ends of a new terminal.
+func openTerminal() (keys, screen *os.File, err error) {
+	keys, err = os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			keys.Close()
+		}
+	}()
+	fd := int(keys.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		return nil, nil, fmt.Errorf("unlock the terminal: %w", err)
+	}
+	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		return nil, nil, fmt.Errorf("number of the terminal: %w", err)
+	}
+	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 50, Col: 200}); err != nil {
+		return nil, nil, fmt.Errorf("size of the terminal: %w", err)
+	}
+	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	return keys, screen, err
+}
+
+// answer waits for a question and types the answer to it.
+func (s *terminal) answer(t *testing.T, question, answer string) {
+	t.Helper()
+	const prompt = "news >"
+	for limit := time.Now().Add(runLimit); ; time.Sleep(5 * time.Millisecond) {
+		ended := false
+		select {
+		case <-s.ended:
+			ended = true
+		default:
+		}
+		said := s.said()
+		if _, asked, ok := strings.Cut(said[s.read:], question); ok && strings.Contains(asked, prompt) {
+			s.read = len(said)
+			break
+		}
+		if ended || time.Now().After(limit) {
+			t.Fatalf("csu does not ask %q, but says:\n%s", question, said)
+		}
+	}
+	if _, err := s.keys.WriteString(answer + "\n"); err != nil {
+		t.Fatal(err)
+	}
+}
