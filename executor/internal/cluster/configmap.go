@@ -28,7 +28,7 @@ func (e *MissingError) Error() string {
 
 // Hint says how it is created.
 func (e *MissingError) Hint() string {
-	return fmt.Sprintf("have the cluster's administrators create it, once for the site: kubectl create namespace %s; kubectl create configmap %s -n %s", e.Namespace, e.Name, e.Namespace)
+	return fmt.Sprintf("have the cluster's administrators create it, once for the site: kubectl create namespace %s; kubectl create configmap %s -n %s; the rights for it are in README.md", e.Namespace, e.Name, e.Namespace)
 }
 
 // ConflictError reports that a ConfigMap was not written, since somebody else has
