@@ -3,6 +3,7 @@ package ground_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -414,14 +415,20 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ann.ends(executor.Reached, until("begin"))
+	at, release := ann.hold("begin/wait")
+	first := ann.start(until("begin"))
+	within(t, "the step has begun", at)
 	bob.copyFrom(ann)
 	carol.copyFrom(ann)
-	ann.ends(executor.Reached, resumed, until("deploy"))
+	release()
+	if r, err := first.wait(t); err != nil || r.End != executor.Reached {
+		t.Fatalf("Run of ann = %q, %v, want it to reach the end of the stage", r.End, err)
+	}
+	head := all.now().Head
 	_, err = bob.run(resumed)
-	behind := refusal[*ledger.BehindError](t, "Run with the older journal", err, `"ann"`, host, `record `, "csu takeover")
-	if l := all.now(); behind.Seq >= behind.Head.Seq || behind.Head.Seq != l.Head.Seq || l.Holder == nil {
-		t.Errorf("the journal of record %d is behind %+v, want it behind the ledger's %+v", behind.Seq, behind.Head, l.Head)
+	behind := refusal[*ledger.BehindError](t, "Run with the older journal", err, `"ann"`, host, fmt.Sprintf("record %d", head.Seq), `stage "deploy"`, "csu takeover")
+	if behind.Seq >= head.Seq || behind.Head.Head != head.Head {
+		t.Errorf("the journal of record %d is behind %+v, want it behind the ledger's %+v", behind.Seq, behind.Head, head)
 	}
 	// By a takeover it becomes the run's. Then ann's is behind, and when the run is
 	// over, so is carol's.
@@ -433,7 +440,7 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 		_, err := c.run(resumed)
 		refusal[*ledger.EndedError](t, "Run of "+c.name+" after the end", err, `"bob"`)
 	}
-	all.done("ann begin/wait", "ann deploy/auxtel", "bob final/forward")
+	all.done("ann begin/wait", "bob deploy/auxtel", "bob final/forward")
 }
 
 func TestAFreshCloneIsRefused(t *testing.T) {
