@@ -183,7 +183,7 @@ func (r *run) keepLedger(s *sighting) error {
 		case now.away != nil:
 			return nil // the first effect asks
 		}
-		if h := now.ledger.Holder; h != nil && h.Process != "" && (s.ledger.Holder == nil || h.Process != s.ledger.Holder.Process) {
+		if h, was := now.ledger.Holder, s.ledger.Holder; h != nil && h.Process != "" && (was == nil || h.Process != was.Process || !h.Renewed.Equal(was.Renewed)) {
 			err := &ledger.LiveError{Holder: *h, Head: now.ledger.Head}
 			return &RefusedError{Err: err, Hint: hintOf(err)}
 		}
@@ -217,6 +217,11 @@ func (r *run) keep(ctx context.Context, seq int) error {
 			return err
 		}
 		if agreed, err := r.without(ctx); err != nil || agreed {
+			if err != nil {
+				r.mu.Lock()
+				r.closed = true
+				r.mu.Unlock()
+			}
 			return err
 		}
 	}
@@ -297,7 +302,11 @@ func (r *run) stillAway(away *ledger.AwayError) {
 func (r *run) back(epoch int) {
 	text := fmt.Sprintf("the cluster answers again, and the site's ledger is still this run's (epoch %d)", epoch)
 	r.tell(operator.Notice, "", "", "%s", text)
-	_ = r.record(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state.Ended == "" {
+		_, _ = r.recordLocked(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
+	}
 }
 
 // displaced ends a run that another process has taken over: at once, since nothing
@@ -316,12 +325,16 @@ func (r *run) displaced(d *ledger.DisplacedError) {
 func (r *run) suspect() error {
 	for step := range r.o.Plan.AllSteps() {
 		st := r.state.Steps[step.ID]
-		if st.Phase.Finished() || st.Phase.Open() {
+		if st.Phase.Finished() || st.Suspected || final(step) && !r.state.needed(step) && r.state.Steps[step.Undoes].Phase.Finished() {
 			continue
 		}
+		n := st.Attempt
+		if !st.Phase.Open() {
+			n++
+		}
 		rec := journal.Record{
-			Event: journal.Suspected, Stage: stageOf(step), Step: step.ID, Attempt: st.Attempt + 1,
-			Identity: r.identity(step, st.Attempt+1), Text: "another csu may have begun this while the cluster was away",
+			Event: journal.Suspected, Stage: stageOf(step), Step: step.ID, Attempt: n,
+			Identity: r.identity(step, n), Text: "another csu may have gone on with this while the cluster was away",
 		}
 		if err := r.record(rec); err != nil {
 			return err

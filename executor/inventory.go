@@ -13,9 +13,10 @@ import (
 // inventory records, when the run begins, which Jobs its deletions may take, by
 // their UIDs. A journal that is out of date, or a plan that is carried out twice,
 // would find Jobs that were made since; of those the operator is asked. Where the
-// cluster does not answer, the inventory is made later, or every Job is asked about.
+// cluster does not answer, the inventory is made when it does. A run that was resumed
+// without one makes none: its journal may be old, and the Jobs new.
 func (r *run) inventory() error {
-	if r.state.Inventory != nil || r.aborting() || r.o.Systems == nil || r.o.Systems.Cluster == nil {
+	if r.state.Inventory != nil || !r.begun || r.aborting() || r.o.Systems == nil || r.o.Systems.Cluster == nil {
 		return nil
 	}
 	found := map[string]action.Inventory{}

@@ -243,8 +243,10 @@ func TestTakeoverAfterAnOutage(t *testing.T) {
 				t.Errorf("asked in doubt: %v", q)
 			}
 			s := c.state()
-			if st := s.Steps["two/c"]; st.Phase != Done || st.Attempt != 2 {
-				t.Errorf("two/c is %s, attempt %d", st.Phase, st.Attempt)
+			// Its second attempt was found; another one would be numbered beyond all that
+			// were looked for.
+			if st := s.Steps["two/c"]; st.Phase != Done || !strings.HasSuffix(st.Identity, "/two/c/2") || st.Attempt != 1+mostLater {
+				t.Errorf("two/c is %s, attempt %d, %s", st.Phase, st.Attempt, st.Identity)
 			}
 		})
 	}
@@ -417,5 +419,96 @@ func TestHandOver(t *testing.T) {
 	c.must(Completed, takingOver(false))
 	if c.time.Now() != began || len(c.person.questions(operator.Former)) != 0 {
 		t.Errorf("waited %s, asked %v", c.time.Now()-began, c.person.asked)
+	}
+}
+
+// TestBackAtTheVeryEnd: that the cluster is back when the run is over is no record of
+// a run that is over.
+func TestBackAtTheVeryEnd(t *testing.T) {
+	b := twoStages(t)
+	b.world.script["final/f"] = behaviour{perform: func(_ context.Context, a *action.Attempt) action.Finding {
+		b.away(true)
+		b.time.Advance(time.Minute, nil)
+		return b.world.effect(a, action.Done)
+	}}
+	o := b.options()
+	hurried := o.Timing.Sleep
+	o.Timing.Sleep = func(ctx context.Context, d time.Duration) error {
+		if d == time.Second && b.state().Ended != "" {
+			b.away(false) // after the first try to release the site
+		}
+		return hurried(ctx, d)
+	}
+	b.valid()
+	res, err := Run(t.Context(), o)
+	if err != nil || res.End != Completed || res.Unreleased != nil || !b.state().Released {
+		t.Errorf("%q, %v, unreleased %v", res.End, err, res.Unreleased)
+	}
+}
+
+// TestDoubtOfAFinalStep: what never has to be undone is not suspected either, so that
+// a run of which everything is doubted can come to its end.
+func TestDoubtOfAFinalStep(t *testing.T) {
+	b := twoStages(t)
+	b.person.answer = choose(operator.Failed, operator.Skip)
+	b.world.script["one/b"] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { return nil, errors.New("not possible") }}
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	c := b.colleague()
+	c.person.answer = choose(operator.InDoubt, operator.NotHappened)
+	answer := c.person.answer
+	c.person.answer = func(q operator.Question) (operator.Answer, error) {
+		if q.Topic == operator.Failed {
+			return operator.Answer{Choice: operator.Retry, By: "Bob"}, nil
+		}
+		return answer(q)
+	}
+	c.must(Completed, takingOver(false))
+	c.phases(map[string]Phase{"one/b": Skipped, "final/f": NotNeeded, "two/c": Done})
+}
+
+// TestOpenStepsAreDoubted: an attempt that the copy has as begun may have been over
+// and made again, without the cluster.
+func TestOpenStepsAreDoubted(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	run := b.ledger.Now().Head.Run
+	b.world.mu.Lock()
+	b.world.verdicts["csu-"+run+"/one/b/1"] = action.NotDone
+	b.world.verdicts["csu-"+run+"/one/b/3"] = action.Done
+	b.world.mu.Unlock()
+	c := b.colleague()
+	before := len(c.world.effects)
+	c.must(Reached, takingOver(true), func(o *Options) { o.Until = "one" })
+	if got := c.world.steps()[before:]; len(got) != 0 {
+		t.Errorf("done again: %v", got)
+	}
+	if st := c.state().Steps["one/b"]; st.Phase != Done || !strings.HasSuffix(st.Identity, "/one/b/3") {
+		t.Errorf("one/b is %s, %s", st.Phase, st.Identity)
+	}
+}
+
+// TestResumedBlindly: who could not read the ledger at the start does not take it from
+// a csu that nobody has watched.
+func TestResumedBlindly(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	c := b.colleague()
+	c.disk.Put("j", []byte(b.content()))
+	c.away(true)
+	o := c.options()
+	o.Resume = true
+	hurried, sleeps := o.Timing.Sleep, 0
+	o.Timing.Sleep = func(ctx context.Context, d time.Duration) error {
+		if sleeps++; sleeps == 3 { // the look is over
+			c.away(false)
+		}
+		return hurried(ctx, d)
+	}
+	var live *ledger.LiveError
+	if _, err := Run(t.Context(), o); !errors.As(err, &live) {
+		t.Errorf("run = %v", err)
+	}
+	if l := c.ledger.Now(); l.Epoch != 1 || len(c.world.steps()) != 1 {
+		t.Errorf("epoch %d, effects %v", l.Epoch, c.world.steps())
 	}
 }

@@ -171,6 +171,7 @@ type run struct {
 	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
 	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
+	closed    bool            // the operator did not let the run go on without the ledger
 	ungated   int             // the outage of the cluster in which the run goes on without the ledger; 0 for none
 }
 
@@ -382,8 +383,8 @@ func (r *run) resumable() error {
 	s := r.state
 	rehearsed := s.Run.SiteMap != ""
 	switch {
-	case s.Ended != "" && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
-		return nil
+	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
+		return nil // but for that it is over
 	case s.Ended == Completed:
 		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
 	case s.Ended == GivenUp:
@@ -637,10 +638,13 @@ func (r *run) lastWord(res Result) error {
 	switch {
 	case !r.state.Begun():
 		return r.keeper.Forget(ctx) // so that nobody need be kept away
-	case r.ctx.Err() != nil: // what was under way may still come to its end
+	case r.ctx.Err() != nil:
 		ctx, cancel := context.WithTimeout(ctx, leaving)
 		defer cancel()
-		return r.keeper.Keep(ctx, r.journal.Head().Seq)
+		if len(r.state.In(Started)) > 0 { // what was under way may still take effect
+			return r.keeper.Keep(ctx, r.journal.Head().Seq)
+		}
+		return r.keeper.Stop(ctx, "")
 	}
 	return r.keeper.Stop(ctx, r.halt.to)
 }

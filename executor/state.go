@@ -291,8 +291,8 @@ func (st *StepState) check(r *journal.Record) error {
 		fits = (st.Phase == Pending || st.Phase == NotDone || st.Phase == Failed) && r.Attempt == st.Attempt+1
 	case journal.NotBegun:
 		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
-	case journal.Suspected: // once, and then of later attempts of the same csu
-		fits = !st.Phase.Finished() && (!st.Phase.Open() || st.Suspected) && r.Attempt > st.Attempt
+	case journal.Suspected: // of an open attempt, and of later ones, which the other csu may have made
+		fits = !st.Phase.Finished() && (r.Attempt > st.Attempt || r.Attempt == st.Attempt && st.Phase.Open())
 	case journal.Noted, journal.Outcome, journal.Doubtful:
 		fits = st.Phase.Open() && r.Attempt == st.Attempt
 	case journal.Confirmed:
@@ -429,8 +429,10 @@ func (st *StepState) apply(r *journal.Record) {
 		st.Suspected = false
 		st.enter(Started, r)
 	case journal.Suspected:
-		st.begin(r)
-		st.Suspected, st.Text = true, r.Text
+		if r.Attempt > st.Attempt {
+			st.begin(r)
+		}
+		st.Identity, st.Suspected, st.Text = r.Identity, true, r.Text
 		st.enter(InDoubt, r)
 	case journal.Noted:
 		st.Notes = append(st.Notes, r.Evidence)

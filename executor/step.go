@@ -85,8 +85,9 @@ func (r *run) lastAttempt(step *plan.Step) (a *action.Attempt, n int) {
 	r.mu.Unlock()
 	a = r.newAttempt(step, st.Attempt)
 	a.Identity, a.Started, a.Evidence, a.Notes = st.Identity, st.Began, st.Evidence, slices.Clone(st.Notes)
-	if st.Suspected && len(a.Evidence) == 0 {
-		a.Evidence = a.Inventory // of a deletion: what it would have taken
+	if a.Suspected = st.Suspected; a.Suspected && len(a.Evidence) == 0 {
+		a.Started = r.state.Begin // the other csu may have begun it at any time
+		a.Evidence = a.Inventory  // of a deletion: what it would have taken
 	}
 	return a, st.Attempt
 }
@@ -263,9 +264,10 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 	rec := journal.Record{
 		Event: journal.Outcome, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
 		Verdict: string(f.Verdict), Via: via, Text: f.Text,
-		Reported: f.Verdict != action.Done && !fresh && reports(step),
 	}
 	r.mu.Lock()
+	// That the gate was closed is no failure of the step: a resume tries it again.
+	rec.Reported = f.Verdict != action.Done && !fresh && reports(step) && !r.closed
 	_, err := r.recordLocked(rec)
 	phase := r.state.Steps[step.ID].Phase
 	if err == nil && !phase.Finished() && !fresh {
@@ -350,30 +352,39 @@ func (r *run) suspected(step *plan.Step) bool {
 	return r.state.Steps[step.ID].Suspected
 }
 
-// mostLater is how many attempts of another csu are looked for.
-const mostLater = 20
+// mostLater is how many further attempts of another csu are looked for.
+const mostLater = 4
 
-// laterAttempts looks for the last attempt that another csu has made of a step,
-// from the first one that it may have made. It returns that one and what became of
-// it.
+// laterAttempts looks for the last attempt of a suspected step that another csu has
+// made, from the one that was probed first on, and returns what became of it. The
+// next attempt is numbered beyond all that were looked for.
 func (r *run) laterAttempts(w work, f action.Finding) (work, action.Finding) {
-	for n := w.number + 1; (f.Verdict == action.Failed || f.Verdict == action.CutShort) && n <= w.number+mostLater; n++ {
-		next := r.newAttempt(w.a.Step, n)
-		next.Started, next.Evidence = w.a.Started, w.a.Evidence
-		found := w.do.Probe(r.ctx, next)
-		if r.ctx.Err() != nil || found.Verdict == action.NotDone {
-			break
-		}
-		rec := journal.Record{
-			Event: journal.Suspected, Stage: stageOf(w.a.Step), Step: w.a.Step.ID, Attempt: n, Identity: next.Identity,
-			Evidence: w.a.Evidence, Text: "another csu has made this attempt",
-		}
-		if r.record(rec) != nil {
-			break
-		}
-		w.a, w.number, f = next, n, found
+	switch w.a.Step.Action.Kind() {
+	case plan.KindScript, plan.KindSetState, plan.KindSSH, plan.KindSync:
+	default:
+		return w, f // it is not found by its identity
 	}
-	return w, f
+	found, chosen := f, w.a
+	for n := w.number + 1; n <= w.number+mostLater && found.Verdict != action.Done; n++ {
+		next := r.newAttempt(w.a.Step, n)
+		next.Started, next.Suspected = r.state.Begin, true
+		later := w.do.Probe(r.ctx, next)
+		if r.ctx.Err() != nil {
+			return w, f
+		}
+		if later.Verdict != action.NotDone && (later.Verdict != action.Unknown || found.Verdict == action.NotDone) {
+			found, chosen = later, next
+		}
+	}
+	rec := journal.Record{
+		Event: journal.Suspected, Stage: stageOf(w.a.Step), Step: w.a.Step.ID, Attempt: w.number + mostLater, Identity: chosen.Identity,
+		Evidence: chosen.Evidence, Text: found.Text,
+	}
+	if r.record(rec) != nil {
+		return w, f
+	}
+	w.a, w.number = chosen, w.number+mostLater
+	return w, found
 }
 
 // confirm looks whether what a person has done is seen, where looking can tell.

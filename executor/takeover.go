@@ -2,9 +2,11 @@ package executor
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/journal"
@@ -38,9 +40,9 @@ func (r *run) takeOver(seen *sighting) error {
 	if err := r.toTakeOver(&seen.ledger); err != nil { // the other csu may have written while it was watched
 		return err
 	}
-	lines, head, err := journal.Unpack(seen.ledger.Copy)
+	lines, head, err := r.copyOf(&seen.ledger)
 	if err != nil {
-		return fmt.Errorf("take over: the ledger's copy of the journal: %w", err)
+		return err
 	}
 	if head != seen.ledger.Head.Head {
 		return fmt.Errorf("take over: the ledger's copy of the journal ends at record %d, and not at %d as the ledger says", head.Seq, seen.ledger.Head.Seq)
@@ -58,6 +60,23 @@ func (r *run) takeOver(seen *sighting) error {
 	return r.place(lines, head)
 }
 
+// copyOf returns the journal that the ledger has. Where it has grown too large for a
+// copy, or the copy is damaged, a journal that is here will do, if it goes as far.
+func (r *run) copyOf(l *ledger.Ledger) (lines []byte, head journal.Head, err error) {
+	if len(l.Copy) > 0 {
+		if lines, head, err = journal.Unpack(l.Copy); err == nil {
+			return lines, head, nil
+		}
+	}
+	if here, has := journal.Upto(r.o.FS, r.o.Journal, l.Head.Head); has {
+		return here, l.Head.Head, nil
+	}
+	if err != nil {
+		return nil, head, fmt.Errorf("take over: the ledger's copy of the journal: %w", err)
+	}
+	return nil, head, refuse("bring the journal here, then run csu takeover again", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
+}
+
 // toTakeOver refuses what is no unfinished run of the plan with a copy of its journal.
 func (r *run) toTakeOver(l *ledger.Ledger) error {
 	ended, h := l.Ended(r.o.Digest), l.Holder
@@ -69,8 +88,6 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 		err = &ledger.HeldError{Holder: *h}
 	case l.Head.Digest != r.o.Digest:
 		return refuse("begin it with csu exec", "there is no run of this plan to take over")
-	case len(l.Copy) == 0:
-		return refuse("bring the journal here, then run csu exec --resume", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
 	default:
 		return nil
 	}
@@ -142,15 +159,19 @@ func (r *run) askBefore(q operator.Question, refused string) error {
 // without the cluster.
 func (r *run) succeed(seen *sighting) error {
 	if h := seen.former; h != nil {
-		if r.o.Takeover != nil && r.o.Takeover.Force {
-			r.settle = true
-		}
-		err := r.askBefore(operator.Question{
+		r.settle = true
+		q := operator.Question{
 			Topic: operator.Former, Title: "Is the other csu stopped?",
 			Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
 				" If it is not, the ledger keeps it from starting anything, but only while it reaches the cluster.", h.Operator, h.Host),
 			Choices: []operator.Choice{operator.Yes, operator.No},
-		}, "the run is resumed only when the other csu is stopped")
+		}
+		if r.o.Takeover != nil && r.o.Takeover.Force {
+			q.Title = "Take the run from a csu that may be at work?"
+			q.Text = fmt.Sprintf("The csu of %s on %s starts nothing more as soon as the ledger is yours, but it may still be sending something at this moment."+
+				" csu waits until that has ended. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
+		}
+		err := r.askBefore(q, "the run is resumed only when the other csu is stopped, or displaced")
 		if err != nil {
 			return err
 		}
@@ -176,42 +197,62 @@ func (r *run) succeed(seen *sighting) error {
 // that is there and has all of the copy is used as it is; any other one is kept
 // under another name. What it has beside the copy was perhaps done all the same.
 func (r *run) place(lines []byte, head journal.Head) error {
-	there := NewState(r.o.Plan)
-	j, _, err := journal.Open(r.o.FS, r.o.Journal, there.fold(r.o.Digest))
+	ours := map[int]string{} // hashes, by number
+	err := journal.Lines("the cluster's copy", bytes.NewReader(lines), func(rec *journal.Record) error {
+		ours[rec.Seq] = cmp.Or(rec.Original, rec.Hash)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	beside := false // it has intents that the run does not have
+	there := NewState(r.o.Plan).fold(r.o.Digest)
+	j, torn, err := journal.Open(r.o.FS, r.o.Journal, func(rec *journal.Record) error {
+		switch rec.Event {
+		case journal.Started, journal.Noted, journal.Suspected:
+			beside = beside || ours[rec.Seq] != rec.Hash
+		}
+		return there(rec)
+	})
 	var locked *journal.LockedError
-	behind := false
 	switch {
 	case errors.As(err, &locked):
 		return err
 	case errors.Is(err, fs.ErrNotExist):
 		return journal.Restore(r.o.FS, r.o.Journal, lines)
 	case err == nil:
-		has, end := j.Has(head), j.Head()
+		has := j.Has(head)
 		if err := j.Close(); err != nil {
 			return err
+		}
+		if torn != "" {
+			r.tell(operator.Notice, "", "", "the last line of the journal that was here was cut off; it is kept in %q", torn)
 		}
 		if has {
 			return nil
 		}
-		err := journal.Lines("the cluster's copy", bytes.NewReader(lines), func(rec *journal.Record) error {
-			behind = behind || rec.Seq == end.Seq && rec.Hash == end.Hash
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+	case !errors.Is(err, journal.ErrEmpty):
+		beside = true // it cannot be read
+	}
+	// The copy is whole on the disk before what was here goes.
+	fresh := r.o.Journal + ".takeover-" + r.process
+	if err := journal.Restore(r.o.FS, fresh, lines); err != nil {
+		return err
 	}
 	aside, err := journal.SetAside(r.o.FS, r.o.Journal)
 	if err != nil {
 		return err
 	}
+	if err := r.o.FS.Rename(fresh, r.o.Journal); err != nil {
+		return fmt.Errorf("take over: %w; the journal is in %q", err, fresh)
+	}
 	how := "is out of date"
-	if !behind {
-		how = "has records that the cluster's copy lacks, so csu finds out about every unfinished step first"
+	if beside {
+		how = "cannot be read, or has steps that the run's does not have, so that every step that is not finished is looked for"
 		r.doubted = true
 	}
 	r.tell(operator.Notice, "", "", "the journal that was here %s; it is kept as %q", how, aside)
-	return journal.Restore(r.o.FS, r.o.Journal, lines)
+	return r.o.FS.SyncDir(filepath.Dir(r.o.Journal))
 }
 
 // ProgressText says in a sentence how far the run has come.

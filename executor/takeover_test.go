@@ -269,7 +269,7 @@ func branch(t *testing.T, b *bench, lines []string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := j.Append(journal.Record{Event: journal.Guarded, Text: "another branch"}); err != nil {
+	if _, err := j.Append(journal.Record{Event: journal.Started, Stage: "one", Step: "one/a", Attempt: 1, Identity: "another"}); err != nil {
 		t.Fatal(err)
 	}
 	data, _ := d.Content("j")

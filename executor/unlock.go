@@ -79,7 +79,9 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 		return err
 	}
 	waiting(*h)
-	// It sees the request with its next write, and then lets finish what runs.
+	// It sees the request with its next write, and then lets finish what runs; until
+	// then it renews.
+	renewed, heard := h.Renewed, r.o.Timing.Now()
 	for {
 		if err := r.o.Timing.Sleep(ctx, min(r.o.Timing.Renew/6, 5*time.Second)); err != nil {
 			return err
@@ -92,6 +94,10 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 			continue
 		case now.ledger.Holder == nil || now.ledger.Holder.Process != h.Process:
 			return r.handedOver(now.ledger, to)
+		case !now.ledger.Holder.Renewed.Equal(renewed):
+			renewed, heard = now.ledger.Holder.Renewed, r.o.Timing.Now()
+		case r.o.Timing.Now()-heard > r.o.Timing.Dead:
+			return refuse(fmt.Sprintf("%s can continue it with csu takeover", to), "the csu of %q on %s was not heard for %s: it is not at work any more", h.Operator, h.Host, r.o.Timing.Dead)
 		}
 	}
 }
@@ -118,6 +124,9 @@ func (r *run) handOverIdle(to string) error {
 		claim := r.claim()
 		if err := claim.Check(l); err != nil {
 			return &RefusedError{Err: err, Hint: hintOf(err)}
+		}
+		if l.Holder == nil {
+			return refuse("look at the site with csu status", "the site was taken from the run meanwhile")
 		}
 		if r.handed == "" { // else the ledger was written meanwhile
 			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)

@@ -25,7 +25,7 @@ func carriedOut(file, digest string) (string, error) {
 		cmd.Dir = dir
 		return cmd.Output()
 	}
-	out, err := git("log", "--all", "--format=%H", "--", name)
+	out, err := git("log", "--all", "--full-history", "--format=%H", "--", name)
 	if err != nil {
 		return "", executor.ErrNoHistory // no git, no repository
 	}

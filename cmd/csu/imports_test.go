@@ -42,8 +42,8 @@ var importRules = []importRule{
 		"the compiler writes the language between the halves and knows nothing of the executor"},
 	{module + "executor/internal/", []string{"executor", "executor/"},
 		"the systems are spoken to by actions alone"},
-	{module + "executor/journal", []string{"executor", "executor/journal/", "executor/campaign", "cmd/csu"},
-		"the journal is the executor's; others read it through its State"},
+	{module + "executor/journal", []string{"executor", "executor/journal/", "executor/ledger", "executor/ledger/", "executor/campaign", "cmd/csu"},
+		"the journal is the executor's, and its ledger's; others read it through its State"},
 	{module + "executor/rehearsal", []string{"cmd/csu", "executor/campaign", "executor/ground"},
 		"the executor must not be able to tell a simulated site from a real one"},
 	{module + "executor/campaign", []string{"cmd/csu"},
@@ -55,7 +55,7 @@ var importRules = []importRule{
 var alone = map[string][]string{
 	"executor/plan":           nil,
 	"executor/operator":       nil,
-	"executor/journal":        {"executor/plan"},
+	"executor/journal":        {"executor/plan", "golang.org/x/sys/unix"}, // for the lock of an open file
 	"executor/sitemap":        {"executor/plan"},
 	"executor/internal/clock": nil,
 	"compiler/internal/model": nil,

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -12,7 +11,7 @@ import (
 // once are the effects that a run has no more than once at its site, whoever
 // carries it on.
 var once = []string{
-	rehearsal.ScriptAdded, rehearsal.CommandRun, rehearsal.ServiceStop, rehearsal.ServiceStart, rehearsal.Rebooted,
+	rehearsal.ScriptAdded, rehearsal.StateChanged, rehearsal.CommandRun, rehearsal.ServiceStop, rehearsal.ServiceStart, rehearsal.Rebooted,
 	rehearsal.JobCreated, rehearsal.JobDeleted, rehearsal.SyncStarted, rehearsal.MessagePosted,
 }
 
@@ -33,8 +32,8 @@ func harmed(p *plan.Plan, record string) ([]string, error) {
 			continue
 		}
 		what := fmt.Sprintf("%s of %s: %s", e.Kind, e.Subject, e.Detail)
-		if e.Kind == rehearsal.ScriptAdded { // the same script serves several steps
-			what += " for " + path.Dir(path.Dir(e.Identity)) + ", script " + path.Base(e.Identity) // whichever attempt
+		if e.Kind == rehearsal.ScriptAdded { // a later attempt is for the CSCs that are left
+			what += " for " + e.Identity
 		}
 		if first := seen[what]; first > 0 {
 			harm = append(harm, fmt.Sprintf("effects %d and %d: %s", first, e.Seq, what))

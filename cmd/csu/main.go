@@ -144,6 +144,7 @@ func classify(err error) (code int, hint string) {
 		locked     *journal.LockedError
 		damaged    *journal.DamageError
 		failed     *journal.FailedError
+		lost       *journal.LostFileError
 		unattended *operator.UnattendedError
 		rules      *compiler.RulesError
 	)
@@ -164,6 +165,8 @@ func classify(err error) (code int, hint string) {
 		return exitInput, "the journal was changed after csu wrote it; restore it from a copy. Nothing was started"
 	case errors.As(err, &failed):
 		return exitFailed, "whatever ran when the journal failed is in doubt; --resume looks what became of it"
+	case errors.As(err, &lost):
+		return exitFailed, "leave the journal alone while csu runs; put it back (from the file that csu has restored, if it names one), then go on with --resume, or resume from the cluster's copy with csu takeover"
 	case errors.Is(err, errNoAnswer):
 		return exitFailed, "what has been done is in the journal; go on with --resume"
 	case errors.As(err, &rules):

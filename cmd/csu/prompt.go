@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -32,7 +33,7 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
-		parts = append(parts, "  "+evidence[q.Topic]+":\n"+wrapAround(reading, width))
+		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "What csu sees")+":\n"+wrapAround(reading, width))
 	}
 	var choices []string
 	for i, c := range q.Choices {
@@ -85,8 +86,7 @@ var evidence = map[operator.Topic]string{
 	operator.Failed:      "What a person would do",
 	operator.InDoubt:     "What csu could find out",
 	operator.GivingUp:    "What that does",
-	operator.Unexpected:  "These",
-	operator.Outage:      "What csu sees",
+	operator.Unexpected:  "The Jobs",
 	operator.Alone:       "Why csu asks",
 	operator.TakingOver:  "How far it has come",
 }

@@ -110,9 +110,13 @@ func carryOut(t *testing.T, u *upgrade, p *plan.Plan, site *rehearsal.Site, jour
 	}
 	defer systems.Remote.Close()
 	someone := &agreeable{site: site, failed: failed}
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
+	}
 	before := len(site.Record())
 	result, err := executor.Run(t.Context(), executor.Options{
-		Plan: p, Digest: m.Digest, PlanFile: path.Base(u.name), Journal: filepath.Join(site.Map.Dir, journal), SiteMap: file,
+		Plan: p, Digest: digest, PlanFile: path.Base(u.name), Journal: filepath.Join(site.Map.Dir, journal), SiteMap: file,
 		Systems: systems, Clock: systems.Clock, Operator: someone, Name: "test", Version: "test", Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 	})
 	if err != nil || result.End != executor.Completed {

@@ -87,19 +87,19 @@ func TestTerminalFailure(t *testing.T) {
 func TestTerminalTypedAhead(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
-	r.held.at("begin/kept")
-	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
-	s.reads(t, "start begin/kept")
+	r.held.at("offline/watcher", "/offline/watcher/")
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin,offline", "--answers", doubtsAnswered(t)))
+	s.reads(t, "start offline/watcher")
 	s.types(t, "yes\n")
 	s.reads(t, `(Nothing is asked now: "yes" was not taken for an answer.)`)
 	r.held.release()
-	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	s.reads(t, `Your consent is asked to stage "services-down"`, at)
 
 	// A closed terminal is no answer either.
 	s.types(t, "\x04")
 	s.wantExit(t, exitFailed)
 	s.reads(t, "error: the terminal gave no answer: EOF", "go on with --resume")
-	if r.state(t).Stages[1].Begun {
+	if r.state(t).Stages[2].Begun {
 		t.Error("the stage has begun that nobody consented to")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 )
 
@@ -28,4 +29,22 @@ func SetAside(fsys FS, name string) (string, error) {
 			return "", fmt.Errorf("set journal %q aside: %w", name, err)
 		}
 	}
+}
+
+// Upto returns the lines of a journal's file up to the record h, and whether it has
+// that record.
+func Upto(fsys FS, name string, h Head) (lines []byte, has bool) {
+	file, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, false
+	}
+	defer file.Close()
+	_, err = scan(name, file, func(line []byte, r *Record) error {
+		if !has {
+			lines = append(lines, line...)
+			has = r.Seq == h.Seq && r.link() == h.Hash
+		}
+		return nil
+	})
+	return lines, has && err == nil
 }

@@ -325,9 +325,7 @@ func (k *Keeper) found(now Ledger, v Version, next Ledger, sent time.Duration) e
 	k.mu.Lock()
 	k.last, k.version = now, v
 	k.mu.Unlock()
-	if now.Holder.Asked != nil && k.o.Asked != nil {
-		k.o.Asked(*now.Holder.Asked)
-	}
+	k.heard(now)
 	return errAgain
 }
 
@@ -349,6 +347,14 @@ func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
 	if back && k.o.Back != nil {
 		k.o.Back(l.Epoch)
 	}
+	k.heard(l)
+}
+
+// heard passes on that somebody asks for the run.
+func (k *Keeper) heard(l Ledger) {
+	if l.Holder != nil && l.Holder.Asked != nil && k.o.Asked != nil {
+		k.o.Asked(*l.Holder.Asked)
+	}
 }
 
 // unanswered takes in that the cluster gave no answer that helps.
@@ -359,6 +365,9 @@ func (k *Keeper) unanswered(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.As(err, &format): // another csu has written it
 		return k.displace(&DisplacedError{Err: err})
+	}
+	if !Away(err) {
+		return err // rights that were lost, say: a remedy, and no outage
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -381,12 +390,16 @@ func (k *Keeper) displace(d *DisplacedError) error {
 	return d
 }
 
-// claim makes the ledger this process's, if it still lets it: what was found when
-// the command was given may be long ago where the cluster was away.
+// claim makes the ledger this process's where the cluster was away when the command
+// was given, if it lets it, and if no other process may be at work.
 func (k *Keeper) claim(ctx context.Context) error {
 	l, v, err := read(ctx, k.store, k.timing)
 	if err != nil {
 		return k.unanswered(ctx, err)
+	}
+	if h := l.Holder; h != nil && h.Process != "" && h.Run == k.o.Holder.Run && h.Journal != k.o.Holder.Journal {
+		// Nobody has watched whether that process is at work.
+		return k.displace(&DisplacedError{Holder: h, Epoch: l.Epoch, Err: &LiveError{*h, l.Head}})
 	}
 	if err = k.claimOver(ctx, l, v); errors.Is(err, ErrConflict) {
 		return errAgain
@@ -424,7 +437,7 @@ func (k *Keeper) claimOver(ctx context.Context, l Ledger, v Version) error {
 		case now.Holder == nil || now.Holder.Process != next.Holder.Process:
 			return ErrConflict // it did not arrive, or another process came first
 		}
-		written, err = version, nil
+		next, written, err = now, version, nil
 	}
 	switch {
 	case errors.Is(err, ErrConflict):

@@ -84,6 +84,9 @@ type Attempt struct {
 	// before Perform, Probe and Await.
 	Started  time.Time
 	Evidence json.RawMessage
+	// Suspected says that another csu may have made this attempt, or gone on with it,
+	// in a journal that is not here: Probe and Await look without its notes.
+	Suspected bool
 	// Inventory is what the run may delete with this step, as an [Inventory]; nil
 	// where that was not recorded when the run began.
 	Inventory json.RawMessage

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,26 @@ func lastScript(notes []json.RawMessage) (last queueNote, begun bool) {
 		}
 	}
 	return last, begun
+}
+
+// last is lastScript for an attempt of which another csu may have made more than is
+// noted here: the last of its scripts, named by their identities in order, that the
+// EFD has, or else the first.
+func (q *queueing) last(ctx context.Context, identities []string) (queueNote, bool) {
+	n, begun := lastScript(q.a.Notes)
+	if !q.a.Suspected {
+		return n, begun
+	}
+	for _, identity := range slices.Backward(identities) {
+		event, found, err := q.a.Systems.EFD.FindScript(ctx, q.queue, identity, q.a.Started)
+		if err == nil && found && (!begun || identity != n.Identity) {
+			return queueNote{Event: noteAdded, Identity: identity, Script: event.Index, At: q.a.Started}, true
+		}
+	}
+	if begun {
+		return n, true
+	}
+	return queueNote{Event: noteAdd, Identity: identities[0], At: q.a.Started}, true
 }
 
 // ready sees to it that the queue takes scripts and runs them. It returns a

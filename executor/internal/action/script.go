@@ -62,7 +62,7 @@ func (s script) judge(q *queueing, e efd.ScriptEvent) Finding {
 
 func (s script) Probe(ctx context.Context, a *Attempt) Finding {
 	q := s.queueing(a)
-	n, begun := lastScript(a.Notes)
+	n, begun := q.last(ctx, []string{a.Identity})
 	if !begun {
 		return Found(NotDone, "csu had not come to adding %s to %s", s.d.Path, q.name())
 	}
@@ -77,11 +77,12 @@ func (s script) Probe(ctx context.Context, a *Attempt) Finding {
 }
 
 func (s script) Await(ctx context.Context, a *Attempt) Finding {
-	n, begun := lastScript(a.Notes)
+	q := s.queueing(a)
+	n, begun := q.last(ctx, []string{a.Identity})
 	if !begun {
 		return s.Probe(ctx, a)
 	}
-	return s.follow(ctx, s.queueing(a), n)
+	return s.follow(ctx, q, n)
 }
 
 // Reading shows what is in the queue.

@@ -195,7 +195,7 @@ func (s setState) short(missing []place, troubles []string) Finding {
 
 func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	q := s.queueing(a)
-	n, begun := lastScript(a.Notes)
+	n, begun := q.last(ctx, s.identities(a))
 	if !begun {
 		return s.look(ctx, a, NotDone, nil)
 	}
@@ -272,6 +272,21 @@ func (s setState) begun(a *Attempt, n queueNote, added bool) (begun, left []stri
 // identity is that of the script for the i-th group.
 func (s setState) identity(a *Attempt, i int) string { return fmt.Sprintf("%s/g%d", a.Identity, i+1) }
 
+// identities are those of the scripts that the attempt has at the most: where it is
+// not recorded how the CSCs were found, one for each.
+func (s setState) identities(a *Attempt) []string {
+	var evidence setStateEvidence
+	n := len(s.d.CSCs)
+	if json.Unmarshal(a.Evidence, &evidence) == nil && len(evidence.Groups) > 0 {
+		n = len(evidence.Groups)
+	}
+	names := make([]string, max(n, 1))
+	for i := range names {
+		names[i] = s.identity(a, i)
+	}
+	return names
+}
+
 // look judges by where the CSCs are where nothing is under way; short is the
 // verdict if some are not there.
 func (s setState) look(ctx context.Context, a *Attempt, short Verdict, troubles []string) Finding {
@@ -298,11 +313,11 @@ func (s setState) trouble(q *queueing, e efd.ScriptEvent) []string {
 // Await waits for the script that runs. Groups behind it are left to a new
 // attempt.
 func (s setState) Await(ctx context.Context, a *Attempt) Finding {
-	n, begun := lastScript(a.Notes)
+	q := s.queueing(a)
+	n, begun := q.last(ctx, s.identities(a))
 	if !begun {
 		return s.Probe(ctx, a)
 	}
-	q := s.queueing(a)
 	event, err := q.follow(ctx, n)
 	if err != nil && !errors.Is(err, errClosed) && !event.Ended() {
 		return ended(err, Found(Running, "%s on %s has not ended", setStateScript, q.name()))

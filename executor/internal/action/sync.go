@@ -315,7 +315,7 @@ func (s sync) jobs(a *Attempt) map[string][]*plan.CSC {
 }
 
 func (s sync) Probe(ctx context.Context, a *Attempt) Finding {
-	if len(a.Notes) == 0 {
+	if len(a.Notes) == 0 && !a.Suspected {
 		return Found(NotDone, "csu had not come to asking for the sync of %q", s.d.Application)
 	}
 	finding, _ := s.operation(ctx, a)

@@ -1,0 +1,468 @@
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/campaign"
+	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/sitemap"
+)
+
+const yesNo = "1 yes, 2 no, ? news >"
+
+// elsewhere is another machine with the same plan and site: a folder of its own,
+// where the journal would be.
+func (r *served) elsewhere(t *testing.T) *served {
+	t.Helper()
+	dir := t.TempDir()
+	m, err := sitemap.Read(r.siteMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &served{plan: r.plan, dir: dir, siteMap: filepath.Join(dir, rehearsal.MapFile), journal: filepath.Join(dir, filepath.Base(r.journal)), held: r.held}
+	if err := m.Write(o.siteMap); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// copyJournal brings the journal here as it is on the other machine.
+func (r *served) copyJournal(t *testing.T, from string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.journal, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantWhole wants no effect twice at the site, and every CSC in its place.
+func (r *served) wantWhole(t *testing.T) {
+	t.Helper()
+	harm, err := harmed(readPlan(t, r.plan), r.held.record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(harm) > 0 {
+		t.Errorf("the site was harmed:\n%s", strings.Join(harm, "\n"))
+	}
+}
+
+// takesOver starts a takeover at a terminal, and agrees to it up to the question
+// whether a csu has worked without the cluster. What --consent all answers is not
+// among that.
+func (r *served) takesOver(t *testing.T, former bool, shows []string, flags ...string) *session {
+	t.Helper()
+	s := atTerminal(t, csu(t, append([]string{"takeover", r.plan, "--site-map", r.siteMap, "--operator", "Bob Operator", "--consent", "all", "--reason", "a test"}, flags...)...))
+	s.reads(t, append([]string{"Take this run over?", "Led by Ada Operator on", "1 yes take it over and resume it here", "2 no leave the run as it is; csu ends", yesNo}, shows...)...)
+	s.types(t, "yes\n")
+	if former {
+		s.reads(t, "Is the other csu stopped?", "Confirm that the csu of Ada Operator on", "1 yes it is stopped", "2 no end csu; nothing was started", yesNo)
+		s.types(t, "yes\n")
+	}
+	s.reads(t, "Has another csu worked without the cluster?", "1 yes it may have, or I do not know", "2 no no csu has worked on it without the cluster", yesNo)
+	return s
+}
+
+// TestAtWorkElsewhere: while a csu waits at a question, no other machine gets at its
+// run, with the journal of the same minute or without any. Those who ask are told
+// who leads it.
+func TestAtWorkElsewhere(t *testing.T) {
+	t.Parallel()
+	ada := newServed(t)
+	first := ada.atWork(t)
+	bob := ada.elsewhere(t)
+	for !strings.Contains(bob.run(t, exitComplete, "status"), ": 2 of 27 steps") { // outcomes go with the next renewal
+	}
+	prints(t, bob.run(t, exitComplete, "status"),
+		"^There is no journal ", `^Says the site's ledger: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is at work, or did not stop properly; last heard at`,
+		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, "^Next: csu exec .*, or, here, csu takeover ")
+	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all"),
+		`^error: this plan is already being carried out: run [0-9a-f]+ of "Ada Operator" on \S+ has reached record [0-9]+, stage "offline"`, "^hint: ask .*csu takeover")
+	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), "has reached record [0-9]+", "csu takeover")
+	prints(t, bob.run(t, exitRefused, "unlock", "--reason", "I think it is dead"),
+		`^error: another csu is at work on this run: that of "Ada Operator" on \S+, last heard at .*; it has reached record [0-9]+, stage "offline"`,
+		`^hint: ask "Ada Operator" to stop it, or have it stopped with csu handover; csu takeover --force`)
+	prints(t, bob.run(t, exitRefused, "takeover", "--reason", "impatience", "--consent", "all"),
+		`the csu of "Ada Operator" on \S+ may still be at work on this run; csu waits up to 20s for a sign of it`, "^error: another csu is at work on this run")
+	if _, err := os.Stat(bob.journal); err == nil {
+		t.Error("what was refused has left a journal")
+	}
+	bob.copyJournal(t, ada.journal)
+	prints(t, bob.run(t, exitComplete, "status"), `^The csu of Ada Operator on \S+ may be at work on it, with another copy of this journal`, "^Next: ask Ada Operator")
+	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), `^error: another csu is at work on this run: that of "Ada Operator"`)
+	prints(t, bob.run(t, exitRefused, "abort", "--yes"), "^error: another csu is at work on this run")
+	if n := ada.count(t, rehearsal.LedgerClaimed); n != 1 {
+		t.Errorf("the ledger was claimed %d times, want once", n)
+	}
+	first.types(t, "no\n")
+	first.wantExit(t, exitFailed)
+	ada.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
+	ada.wantWhole(t)
+}
+
+// TestTakeoverForced: a csu that is at work is displaced. It starts nothing more and
+// says who has the run, and its journal is refused.
+func TestTakeoverForced(t *testing.T) {
+	t.Parallel()
+	ada := newServed(t)
+	first := ada.atWork(t)
+	bob := ada.elsewhere(t)
+	no := atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test", "--force"))
+	no.reads(t, "Take this run over?", yesNo)
+	no.types(t, "no\n")
+	no.wantExit(t, exitRefused)
+	no.reads(t, "error: the run was not taken over")
+	no = atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test", "--force"))
+	no.reads(t, "Take this run over?", yesNo)
+	no.types(t, "yes\n")
+	no.reads(t, "Is the other csu stopped?", yesNo)
+	no.types(t, "no\n")
+	no.wantExit(t, exitRefused)
+	no.reads(t, "error: the run is resumed only when the other csu is stopped")
+	if _, err := os.Stat(bob.journal); err == nil {
+		t.Error("what was refused has left a journal")
+	}
+
+	second := bob.takesOver(t, true, []string{"Its csu may still be at work on it: with --force that is not checked."}, "--force", "--until", "jobs")
+	second.types(t, "no\n")
+	second.wantExit(t, exitComplete)
+	first.wantExit(t, exitRefused)
+	first.reads(t, `error: this run was taken over by "Bob Operator" on`, "nothing more is started here", `hint: ask "Bob Operator"; csu takeover takes the run back`)
+	if strings.Contains(first.text(), "lacks the last records") {
+		t.Errorf("the displaced csu speaks of the ledger's records: %s", first.text())
+	}
+	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"),
+		`^error: this journal is out of date: it ends at record [0-9]+, and run [0-9a-f]+ has gone on under "Bob Operator" on \S+ to record [0-9]+, stage "configuration"`)
+	prints(t, ada.run(t, exitRefused, "abort", "--yes"), "^error: this journal is out of date")
+	bob.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
+	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `^error: this plan has already been carried out: run [0-9a-f]+ of`)
+	ada.wantWhole(t)
+}
+
+// TestTakeoverOfDead: the first machine is gone in the middle of a step. After the
+// wait for a sign of it, the run is resumed from the cluster's copy.
+func TestTakeoverOfDead(t *testing.T) {
+	t.Parallel()
+	ada := newServed(t)
+	m := ada.held.at("offline/cscs", "/offline/cscs/")
+	x := ada.start(t, "--consent", "all", "--operator", "Ada Operator")
+	x.await(t, m)
+	if err := x.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-x.ended
+	ada.held.release()
+	if err := os.Remove(ada.journal); err != nil {
+		t.Fatal(err)
+	}
+	bob := ada.elsewhere(t)
+	second := bob.takesOver(t, true, []string{"Its csu did not stop properly, and there was no sign of it for 20s.", "under way or in doubt: offline/cscs"})
+	second.types(t, "no\n")
+	second.wantExit(t, exitComplete)
+	if s := bob.state(t); s.Ended != executor.Completed {
+		t.Errorf("the run has ended as %q", s.Ended)
+	}
+	ada.wantWhole(t)
+}
+
+// TestHandover: a csu that waits at a question is stopped from another machine, and
+// the run is taken over there without a wait.
+func TestHandover(t *testing.T) {
+	t.Parallel()
+	ada := newServed(t)
+	first := ada.atWork(t)
+	bob := ada.elsewhere(t)
+	prints(t, bob.run(t, exitComplete, "handover", "--to", "Bob Operator", "--operator", "Ada Operator"),
+		`^Asked the csu of Ada Operator on \S+ to hand over\.`, "^The run is handed over. Bob Operator resumes it with:", `^  csu takeover .* --site-map .* --reason "handed over by Ada Operator"$`)
+	first.wantExit(t, exitFailed)
+	first.reads(t, "handed over to Bob Operator at the request of Ada Operator", "error: this run was stopped to be handed over", "hint: it is resumed with csu takeover")
+	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `^error: this run was handed over to "Bob Operator"$`)
+	second := bob.takesOver(t, false, []string{"It was handed over to Bob Operator."})
+	second.types(t, "no\n")
+	second.wantExit(t, exitComplete)
+	ada.wantWhole(t)
+}
+
+// TestLostJournal: whatever becomes of the journal's file while csu runs, csu stops
+// before the next effect. The run is then resumed, and nothing happens twice.
+func TestLostJournal(t *testing.T) {
+	t.Parallel()
+	must := func(t *testing.T, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, way := range map[string]struct {
+		lose func(t *testing.T, r *served)
+		says string
+		// back is what the operator does before the resume.
+		back func(t *testing.T, r *served)
+		// behind has what is in the journal's place refused before that.
+		behind bool
+		// same is the file that csu had locked, so that nobody need be asked.
+		same bool
+	}{
+		"deleted": {
+			lose: func(t *testing.T, r *served) { must(t, os.Remove(r.journal)) },
+			says: "the file was deleted or moved",
+		},
+		"moved": {
+			lose: func(t *testing.T, r *served) { must(t, os.Rename(r.journal, r.journal+".old")) },
+			says: "the file was deleted or moved",
+		},
+		"truncated": {
+			lose:   func(t *testing.T, r *served) { must(t, os.Truncate(r.journal, 0)) },
+			says:   "the file was changed by another program",
+			back:   func(t *testing.T, r *served) { must(t, os.Rename(r.journal+".saved-1", r.journal)) },
+			behind: true,
+		},
+		"replaced": {
+			lose: func(t *testing.T, r *served) {
+				data, err := os.ReadFile(r.journal)
+				must(t, err)
+				first, _, _ := strings.Cut(string(data), "\n")
+				must(t, os.WriteFile(r.journal+".new", []byte(first+"\n"), 0o644))
+				must(t, os.Rename(r.journal+".new", r.journal))
+			},
+			says:   "another file is in its place",
+			back:   func(t *testing.T, r *served) { must(t, os.Rename(r.journal+".saved-1", r.journal)) },
+			behind: true,
+		},
+		"folder renamed": {
+			lose: func(t *testing.T, r *served) { must(t, os.Rename(r.dir, r.dir+"-old")) },
+			says: "the file was deleted or moved",
+			back: func(t *testing.T, r *served) { must(t, os.Rename(r.dir+"-old", r.dir)) },
+			same: true,
+		},
+	} {
+		after := func(t *testing.T, r *served, said string, working bool) {
+			t.Helper()
+			for _, text := range []string{way.says, "csu records nothing more", "--resume", "csu takeover"} {
+				if !strings.Contains(said, text) {
+					t.Errorf("csu does not say %q:\n%s", text, said)
+				}
+			}
+			if way.behind {
+				prints(t, r.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `"Ada Operator" on \S+ .*to record [0-9]+|"Ada Operator" on \S+ has reached record [0-9]+`, "csu takeover")
+			}
+			if way.back != nil {
+				way.back(t, r)
+			}
+			if working && !way.same { // what was under way may still take effect
+				s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "all", "--resume"))
+				s.reads(t, "Is the other csu stopped?", yesNo)
+				s.types(t, "yes\n")
+				s.reads(t, "Has another csu worked without the cluster?", yesNo)
+				s.types(t, "no\n")
+				s.wantExit(t, exitComplete)
+			} else {
+				r.start(t, "--consent", "all", "--resume", "--operator", "Ada Operator").wantExit(t, exitComplete)
+			}
+			r.wantWhole(t)
+		}
+		t.Run(name+" at a question", func(t *testing.T) {
+			t.Parallel()
+			r := newServed(t).elsewhere(t)
+			s := r.atWork(t)
+			way.lose(t, r)
+			s.types(t, "yes\n")
+			<-s.ended
+			said := s.text()
+			s.wantExit(t, exitFailed)
+			after(t, r, said, false)
+		})
+		t.Run(name+" at work", func(t *testing.T) {
+			t.Parallel()
+			r := newServed(t).elsewhere(t)
+			r.held.journal = r.journal
+			m := r.held.at("offline/cscs", "/offline/cscs/")
+			x := r.start(t, "--consent", "all", "--operator", "Ada Operator")
+			x.await(t, m)
+			way.lose(t, r)
+			r.held.release()
+			x.wantExit(t, exitFailed)
+			after(t, r, strings.Join(strings.Fields(x.said()), " "), true)
+		})
+	}
+}
+
+// valve is the way to the API server, which can be shut. Then connections are
+// refused, as by a machine whose server is down.
+type valve struct {
+	at, to string // addresses
+
+	mu       sync.Mutex
+	listener net.Listener // nil while it is shut
+	passing  []io.Closer
+}
+
+// open lets connections pass.
+func (v *valve) open(t *testing.T) {
+	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var err error
+	if v.listener, err = net.Listen("tcp", v.at); err != nil {
+		t.Fatal(err)
+	}
+	v.at = v.listener.Addr().String()
+	go v.relay(v.listener)
+}
+
+// shut ends all connections and lets none pass any more.
+func (v *valve) shut() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.listener != nil {
+		v.listener.Close()
+	}
+	v.listener = nil
+	for _, c := range v.passing {
+		c.Close() // it may have ended by itself
+	}
+	v.passing = nil
+}
+
+func (v *valve) relay(listener net.Listener) {
+	for {
+		csu, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		site, err := net.Dial("tcp", v.to)
+		if err != nil {
+			csu.Close()
+			continue
+		}
+		v.mu.Lock()
+		v.passing = append(v.passing, csu, site)
+		if v.listener != listener { // it was shut meanwhile
+			csu.Close()
+			site.Close()
+		}
+		v.mu.Unlock()
+		go pass(csu, site, func() {})
+		go pass(site, csu, func() {})
+	}
+}
+
+// newValve is newServed with a valve in the way to the API server.
+func newValve(t *testing.T) (*served, *valve) {
+	t.Helper()
+	r, v := newServed(t), &valve{at: "127.0.0.1:0"}
+	t.Cleanup(v.shut)
+	m, err := sitemap.Read(r.siteMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kubeconfig, err := os.ReadFile(m.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := filepath.Join(r.dir, "valve")
+	if err := os.Mkdir(files, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m, err = campaign.Relayed(*m, files, func(to string) (string, error) {
+		if !strings.Contains(string(kubeconfig), to) {
+			return to, nil
+		}
+		v.to = to
+		v.open(t)
+		return v.at, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.siteMap = filepath.Join(r.dir, "valve-"+rehearsal.MapFile)
+	if err := m.Write(r.siteMap); err != nil {
+		t.Fatal(err)
+	}
+	return r, v
+}
+
+// TestNotReleased: the API server goes away after the last effect. The run is
+// complete but not released; a resume releases it, and that only once.
+func TestNotReleased(t *testing.T) {
+	t.Parallel()
+	r, v := newValve(t)
+	m := r.held.at("end/announce", `"message posted"`, "(cycle c0044) is over")
+	x := r.start(t, "--consent", "all", "--operator", "Ada Operator")
+	x.await(t, m)
+	v.shut()
+	r.held.release()
+	x.wantExit(t, exitFailed)
+	prints(t, x.said(), "^error: the upgrade is complete, but not yet released; the site still counts as taken: ",
+		"^hint: check that the cluster is reachable, then go on with csu exec .* --resume --site-map ")
+	prints(t, r.run(t, exitComplete, "status"), "^The site's ledger cannot be read", "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
+	prints(t, r.run(t, exitRefused, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet")
+	v.open(t)
+	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
+	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
+	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it can't be run again")
+	prints(t, r.run(t, exitComplete, "status"), "^Next: nothing; the run is complete")
+	if n := r.count(t, rehearsal.LedgerReleased); n != 1 {
+		t.Errorf("the site was released %d times, want once", n)
+	}
+	r.wantWhole(t)
+}
+
+// TestOutage: the API server goes away in the middle. csu asks before it continues
+// without the ledger, which --consent all does not answer, and keeps saying that it
+// does; when the API server is back, it says so.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	r, v := newValve(t)
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--answers", doubtsAnswered(t)))
+	s.reads(t, `Your consent is asked to stage "begin"`, at)
+	v.shut()
+	s.types(t, "yes\n")
+	const prompt = "1 yes, 2 stop, ? news >"
+	s.reads(t, "The cluster does not answer", "Continue without the site's ledger?", "Answer yes only if you know that no other csu is at work.",
+		"What csu sees:", "1 yes continue without the site's ledger until the cluster answers", "2 stop end csu", prompt)
+	s.types(t, "stop\n")
+	s.wantExit(t, exitFailed)
+	s.reads(t, "Ada Operator stopped the run while the cluster did not answer; take it up with --resume")
+	if st := r.state(t).Steps["begin/announce"]; st.Phase.Finished() {
+		t.Errorf("the announcement that was not sent is %s", st.Phase)
+	}
+
+	said := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
+	prints(t, said, "^The cluster does not answer", "^error: outage: there is no terminal to ask at")
+
+	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
+	s.reads(t, "The cluster does not answer", prompt)
+	s.types(t, "yes\n")
+	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	for saw := false; !saw; {
+		s.types(t, "?\n")
+		s.reads(t, at)
+		s.mu.Lock()
+		saw = strings.Contains(strings.Join(strings.Fields(s.screen.String()), " "), "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site")
+		s.mu.Unlock()
+	}
+	v.open(t)
+	if err := awaitFile(r.journal, "the cluster answers again, and the site's ledger is still this run's"); err != nil {
+		t.Fatal(err)
+	}
+	s.types(t, "?\n")
+	s.reads(t, "the cluster answers again, and the site's ledger is still this run's (epoch", at)
+	s.types(t, "no\n")
+	s.wantExit(t, exitFailed)
+	r.start(t, "--consent", "all", "--resume", "--operator", "Ada Operator").wantExit(t, exitComplete)
+	if n := r.count(t, rehearsal.MessagePosted); n != 2 {
+		t.Errorf("%d messages were posted, want both announcements", n)
+	}
+	r.wantWhole(t)
+}
