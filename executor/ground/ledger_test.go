@@ -3,6 +3,7 @@ package ground_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -313,23 +314,27 @@ type person struct {
 
 	mu      sync.Mutex
 	answers map[operator.Topic]operator.Choice
-	thinks  map[string]chan struct{} // by stage: closed when its question is put; it is not answered
-	asked   []operator.Topic
+	thinks  map[string]chan struct{}  // by stage: closed when its question is put; it is not answered
+	befores map[operator.Topic]func() // are called before a question is answered
+	asked   []operator.Question
 	told    []string
 }
 
 func newPerson(name string) *person {
 	return &person{
 		name:    name,
-		answers: map[operator.Topic]operator.Choice{operator.FormerOutage: operator.No}, thinks: map[string]chan struct{}{},
+		answers: map[operator.Topic]operator.Choice{operator.FormerOutage: operator.No}, thinks: map[string]chan struct{}{}, befores: map[operator.Topic]func(){},
 	}
 }
 
 func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	p.mu.Lock()
-	choice, think := p.answers[q.Topic], p.thinks[q.Stage]
-	p.asked = append(p.asked, q.Topic)
+	choice, think, before := p.answers[q.Topic], p.thinks[q.Stage], p.befores[q.Topic]
+	p.asked = append(p.asked, q)
 	p.mu.Unlock()
+	if before != nil {
+		before()
+	}
 	if think != nil && q.Topic == operator.StageConsent {
 		close(think)
 		<-ctx.Done()
@@ -362,12 +367,27 @@ func (p *person) think(stage string) (begun <-chan struct{}) {
 	return p.thinks[stage]
 }
 
-// wasAsked reports whether the person was asked about a topic.
-func (p *person) wasAsked(topic operator.Topic) bool {
+// before has something happen before the person answers a topic.
+func (p *person) before(topic operator.Topic, happens func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Contains(p.asked, topic)
+	p.befores[topic] = happens
 }
+
+// question returns the last question about a topic; nil if there was none.
+func (p *person) question(topic operator.Topic) *operator.Question {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range slices.Backward(p.asked) {
+		if q.Topic == topic {
+			return &q
+		}
+	}
+	return nil
+}
+
+// wasAsked reports whether the person was asked about a topic.
+func (p *person) wasAsked(topic operator.Topic) bool { return p.question(topic) != nil }
 
 // heard returns what the person was told.
 func (p *person) heard() string {
@@ -414,14 +434,20 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ann.ends(executor.Reached, until("begin"))
+	at, release := ann.hold("begin/wait")
+	first := ann.start(until("begin"))
+	within(t, "the step has begun", at)
 	bob.copyFrom(ann)
 	carol.copyFrom(ann)
-	ann.ends(executor.Reached, resumed, until("deploy"))
+	release()
+	if r, err := first.wait(t); err != nil || r.End != executor.Reached {
+		t.Fatalf("Run of ann = %q, %v, want it to reach the end of the stage", r.End, err)
+	}
+	head := all.now().Head
 	_, err = bob.run(resumed)
-	behind := refusal[*ledger.BehindError](t, "Run with the older journal", err, `"ann"`, host, `record `, "csu takeover")
-	if l := all.now(); behind.Seq >= behind.Head.Seq || behind.Head.Seq != l.Head.Seq || l.Holder == nil {
-		t.Errorf("the journal of record %d is behind %+v, want it behind the ledger's %+v", behind.Seq, behind.Head, l.Head)
+	behind := refusal[*ledger.BehindError](t, "Run with the older journal", err, `"ann"`, host, fmt.Sprintf("record %d", head.Seq), `stage "deploy"`, "csu takeover")
+	if behind.Seq >= head.Seq || behind.Head.Head != head.Head {
+		t.Errorf("the journal of record %d is behind %+v, want it behind the ledger's %+v", behind.Seq, behind.Head, head)
 	}
 	// By a takeover it becomes the run's. Then ann's is behind, and when the run is
 	// over, so is carol's.
@@ -433,7 +459,7 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 		_, err := c.run(resumed)
 		refusal[*ledger.EndedError](t, "Run of "+c.name+" after the end", err, `"bob"`)
 	}
-	all.done("ann begin/wait", "ann deploy/auxtel", "bob final/forward")
+	all.done("ann begin/wait", "bob deploy/auxtel", "bob final/forward")
 }
 
 func TestAFreshCloneIsRefused(t *testing.T) {
@@ -543,13 +569,13 @@ func TestARunWhoseCsuWasKilled(t *testing.T) {
 	began := time.Now()
 	killed(ann, resumed)
 	if took := time.Since(began); took > dead || ann.person.wasAsked(operator.Former) {
-		t.Errorf("with the journal at hand the run was resumed after %s, asked %q; want it at once and without a question", took, ann.person.asked)
+		t.Errorf("with the journal at hand the run was resumed after %s, asked %+v; want it at once and without a question", took, ann.person.asked)
 	}
 	bob.copyFrom(ann)
 	began = time.Now()
 	bob.ends(executor.Completed, takingOver(false))
 	if took := time.Since(began); took < dead || !bob.person.wasAsked(operator.Former) {
-		t.Errorf("elsewhere it was taken over after %s, asked %q; want it after %s, with a question", took, bob.person.asked, dead)
+		t.Errorf("elsewhere it was taken over after %s, asked %+v; want it after %s, with a question", took, bob.person.asked, dead)
 	}
 	all.done("ann begin/wait", "bob deploy/auxtel", "bob final/forward")
 }
@@ -723,7 +749,7 @@ func TestAnEndThatIsReleasedLater(t *testing.T) {
 			}
 			if name == "right" { // the others would take their time
 				_, err := ann.run(resumed)
-				refusal[*executor.RefusedError](t, "Run of the complete journal", err, "the run is over, but the site's ledger does not have it yet")
+				refusal[*executor.RefusedError](t, "Run of the complete journal", err, "ask the cluster's administrators for this permission")
 			}
 			end()
 			_, err := bob.run()
@@ -746,7 +772,7 @@ func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
 	for _, x := range []struct {
 		outage string
 		choice operator.Choice
-	}{{"cut off", operator.Yes}, {"silent", operator.Stop}, {"right", operator.Yes}, {"right", operator.Stop}} {
+	}{{"cut off", operator.Yes}, {"silent", operator.Stop}} {
 		t.Run(x.outage+" "+string(x.choice), func(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			all, each := newClones(t, "away-"+strings.ReplaceAll(x.outage, " ", "-")+"-"+string(x.choice), "ann")
@@ -756,7 +782,7 @@ func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
 			ann.person.answer(operator.Outage, x.choice)
 			r, err := ann.run()
 			if err != nil || !ann.person.wasAsked(operator.Outage) {
-				t.Fatalf("Run = %q, %v, asked %q; want a question about the outage", r.End, err, ann.person.asked)
+				t.Fatalf("Run = %q, %v, asked %+v; want a question about the outage", r.End, err, ann.person.asked)
 			}
 			if x.choice == operator.Yes {
 				if r.End != executor.Completed || r.Unreleased == nil {
@@ -774,6 +800,40 @@ func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
 			}
 			if h := all.now().Holder; h != nil {
 				t.Errorf("the holder is %+v, want none", h)
+			}
+			all.done("ann begin/wait", "ann deploy/auxtel", "ann final/forward")
+		})
+	}
+}
+
+// A right that was lost is no outage: nothing is sent, and the operator is told which
+// one it is. They may have it given back while csu waits for their answer, or later.
+func TestTheRightToTheLedgerIsLostInTheMiddle(t *testing.T) {
+	for _, choice := range []operator.Choice{operator.Retry, operator.Stop} {
+		t.Run(string(choice), func(t *testing.T) {
+			all, each := newClones(t, "right-"+string(choice), "ann")
+			ann := each[0]
+			var again func()
+			ann.then("begin/wait", func() { again = ann.mayNot() })
+			ann.person.answer(operator.Failed, choice)
+			if choice == operator.Retry {
+				ann.person.before(operator.Failed, func() { again() })
+			}
+			r, err := ann.run()
+			q := ann.person.question(operator.Failed)
+			if err != nil || q == nil || !strings.Contains(q.Text, "ask the cluster's administrators for this permission") || ann.person.wasAsked(operator.Outage) {
+				t.Fatalf("Run = %q, %v, asked %+v; want a question that names the right", r.End, err, q)
+			}
+			if choice == operator.Stop {
+				if r.End != executor.Halted {
+					t.Errorf("Run = %q, want it stopped", r.End)
+				}
+				all.done("ann begin/wait")
+				again()
+				r = ann.ends(executor.Completed, resumed)
+			}
+			if r.End != executor.Completed || r.Unreleased != nil {
+				t.Errorf("Run = %q, unreleased %v, want it complete and released", r.End, r.Unreleased)
 			}
 			all.done("ann begin/wait", "ann deploy/auxtel", "ann final/forward")
 		})
