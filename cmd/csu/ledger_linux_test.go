@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,7 +67,11 @@ func (r *served) takesOver(t *testing.T, former bool, shows []string, flags ...s
 	s.reads(t, append([]string{"Take this run over?", "Led by Ada Operator on", "1 yes take it over and resume it here", "2 no leave the run as it is; csu ends", yesNo}, shows...)...)
 	s.types(t, "yes\n")
 	if former {
-		s.reads(t, "Is the other csu stopped?", "Confirm that the csu of Ada Operator on", "1 yes it is stopped", "2 no end csu; nothing was started", yesNo)
+		title := []string{"Is the other csu stopped?", "Confirm that the csu of Ada Operator on"}
+		if slices.Contains(flags, "--force") {
+			title = []string{"Take the run from a csu that may be at work?", "The csu of Ada Operator on"}
+		}
+		s.reads(t, append(title, "1 yes that is so: resume the run here", "2 no end csu; nothing was started", yesNo)...)
 		s.types(t, "yes\n")
 	}
 	s.reads(t, "Has another csu worked without the cluster?", "1 yes it may have, or I do not know", "2 no no csu has worked on it without the cluster", yesNo)
@@ -125,7 +130,7 @@ func TestTakeoverForced(t *testing.T) {
 	no = atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test", "--force"))
 	no.reads(t, "Take this run over?", yesNo)
 	no.types(t, "yes\n")
-	no.reads(t, "Is the other csu stopped?", yesNo)
+	no.reads(t, "Take the run from a csu that may be at work?", yesNo)
 	no.types(t, "no\n")
 	no.wantExit(t, exitRefused)
 	no.reads(t, "error: the run is resumed only when the other csu is stopped")

@@ -107,7 +107,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
 			operator.Alone:        "it was not carried out, and no other csu is at work on it",
 			operator.TakingOver:   "take it over and resume it here",
-			operator.Former:       "it is stopped",
+			operator.Former:       "that is so: resume the run here",
 			operator.FormerOutage: "it may have, or I do not know",
 		}[t]
 	case operator.No:

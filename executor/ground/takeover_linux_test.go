@@ -95,18 +95,19 @@ func (s *succession) next(t *testing.T) *terminal {
 		t.Fatal(err)
 	}
 	s.lives++
-	arguments := []string{"exec", s.file}
+	arguments, former := []string{"exec", s.file}, "Is the other csu stopped?"
 	if s.lives > 1 {
 		arguments = []string{"takeover", s.file, "--reason", "the laptop is lost"}
 		if !*all || s.lives != 3 { // once it hears that the other one is silent, which takes its time
 			arguments = append(arguments, "--force")
+			former = "Take the run from a csu that may be at work?"
 		}
 	}
 	arguments = append(arguments, "--site-map", siteMap, "--consent", "all", "--operator", []string{"Ana", "Bob"}[s.lives%2])
 	l := atTerminal(t, exec.Command(csu, arguments...))
 	if s.lives > 1 {
 		l.answer(t, "Take this run over?", "yes")
-		l.answer(t, "Is the other csu stopped?", "yes")
+		l.answer(t, former, "yes")
 		l.answer(t, "Has another csu worked without the cluster?", "no")
 	}
 	return l
