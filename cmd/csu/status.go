@@ -49,14 +49,7 @@ func (cmd *statusCommand) Run(c *console) error {
 		}
 		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
 	}
-	heads := map[journal.Head]bool{}
 	state, err := executor.ReadState(journal.Disk, name, p, digest)
-	if err == nil {
-		err = journal.Read(journal.Disk, name, func(r *journal.Record) error {
-			heads[journal.Head{Seq: r.Seq, Hash: r.Hash}] = true
-			return nil
-		})
-	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -69,7 +62,7 @@ func (cmd *statusCommand) Run(c *console) error {
 	}
 	said, next := "", ""
 	if !held && !state.Released && executor.UsesCluster(p) {
-		said, next = cmd.elsewhere(p, digest, name, state, heads)
+		said, next = cmd.elsewhere(p, digest, name, state)
 	}
 	c.status(cmd, state, held, said, next)
 	return nil
@@ -78,13 +71,19 @@ func (cmd *statusCommand) Run(c *console) error {
 // elsewhere is what the site's ledger says of a run whose journal is here, and no
 // csu at work on it here: it may have gone on from a copy. next is "" where that
 // does not change what can be done.
-func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *executor.State, heads map[journal.Head]bool) (said, next string) {
+func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *executor.State) (said, next string) {
 	l, err := cmd.ledger(p)
 	if err != nil {
 		return fmt.Sprintf("The site's ledger cannot be read, so that this run may have gone on elsewhere: %v", err), ""
 	}
 	claim := ledger.Claim{
-		Run: s.Run.ID, Digest: digest, Seq: s.Records, Begun: s.Begun(), Has: func(h journal.Head) bool { return h.Seq == 0 || heads[h] },
+		Run: s.Run.ID, Digest: digest, Seq: s.Records, Begun: s.Begun(), Has: func(h journal.Head) bool {
+			if h.Seq == 0 {
+				return true
+			}
+			_, has := journal.Upto(journal.Disk, name, h)
+			return has
+		},
 	}
 	var hinted interface{ Hint() string }
 	switch err := claim.Check(&l); {

@@ -146,17 +146,19 @@ func (k *Keeper) Keep(ctx context.Context, seq int) error {
 	if done, err := k.kept(seq); done { // another step's write had it
 		return err
 	}
-	return k.patiently(ctx, k.renewed)
+	most := tries
+	if away, _ := k.Outage(); away != nil {
+		most = 1 // each effect would wait for it
+	}
+	return k.patiently(ctx, most, k.renewed)
 }
 
-// patiently is once, tried again where the cluster did not answer, but not where
-// it has not answered for some time.
-func (k *Keeper) patiently(ctx context.Context, change func(*Ledger)) error {
-	away, _ := k.Outage()
+// patiently is once, tried so often where the cluster does not answer.
+func (k *Keeper) patiently(ctx context.Context, most int, change func(*Ledger)) error {
 	for try := 1; ; try++ {
 		err := k.once(ctx, change)
 		var unanswered *AwayError
-		if !errors.As(err, &unanswered) || try == tries || away != nil || k.timing.Sleep(ctx, time.Duration(try)*time.Second) != nil {
+		if !errors.As(err, &unanswered) || try == most || k.timing.Sleep(ctx, time.Duration(try)*time.Second) != nil {
 			return err
 		}
 	}
@@ -247,7 +249,7 @@ func (k *Keeper) lastly(ctx context.Context, change func(*Ledger)) error {
 	if k.Epoch() == 0 {
 		return nil
 	}
-	return k.patiently(ctx, change)
+	return k.patiently(ctx, tries, change)
 }
 
 // renewed makes the ledger what it is while this process is at work.
