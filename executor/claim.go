@@ -325,7 +325,7 @@ func (r *run) displaced(d *ledger.DisplacedError) {
 func (r *run) suspect() error {
 	for step := range r.o.Plan.AllSteps() {
 		st := r.state.Steps[step.ID]
-		if st.Phase.Finished() || st.Suspected || final(step) && !r.state.needed(step) && r.state.Steps[step.Undoes].Phase.Finished() {
+		if st.Phase.Finished() || st.Suspected && st.Phase.Open() || final(step) && !r.state.needed(step) && r.state.Steps[step.Undoes].Phase.Finished() {
 			continue
 		}
 		n := st.Attempt

@@ -487,6 +487,38 @@ func TestOpenStepsAreDoubted(t *testing.T) {
 	}
 }
 
+// TestDoubtedAgain: what was found out about a step after one takeover says nothing of
+// what another csu did before the next.
+func TestDoubtedAgain(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	sent := action.Found(action.Unknown, "perhaps posted")
+	b.world.script["two/d"] = behaviour{probe: func(context.Context, *action.Attempt) action.Finding { return sent }}
+	c := b.colleague()
+	c.person.answer = func(q operator.Question) (operator.Answer, error) {
+		switch q.Topic {
+		case operator.InDoubt:
+			return operator.Answer{Choice: operator.NotHappened, By: "Bob"}, nil
+		case operator.Failed:
+			return operator.Answer{Choice: operator.Retry, By: "Bob"}, nil
+		}
+		return yes(q)
+	}
+	c.died("two/c", takingOver(true))
+	if st := c.state().Steps["two/d"]; st.Phase != Pending {
+		t.Fatalf("two/d is %s", st.Phase)
+	}
+	d := b.colleague()
+	d.person.answer = choose(operator.InDoubt, operator.Happened)
+	d.must(Completed, takingOver(true))
+	if q := d.person.questions(operator.InDoubt); len(q) != 1 || q[0].Step != "two/d" {
+		t.Errorf("asked in doubt: %v", q)
+	}
+	if slices.Contains(d.world.steps(), "two/d") {
+		t.Error("two/d was posted by whom nobody had asked")
+	}
+}
+
 // TestResumedBlindly: who could not read the ledger at the start does not take it from
 // a csu that nobody has watched.
 func TestResumedBlindly(t *testing.T) {

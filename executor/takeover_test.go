@@ -33,7 +33,7 @@ func takingOver(force bool) func(*Options) {
 }
 
 // died ends the run as a crash would, within the step.
-func (b *bench) died(id string) {
+func (b *bench) died(id string, change ...func(*Options)) {
 	b.t.Helper()
 	ctx, cancel := context.WithCancel(b.t.Context())
 	store := b.ledger
@@ -44,6 +44,9 @@ func (b *bench) died(id string) {
 		return action.Found(action.Unknown, "killed")
 	}}
 	o := b.options()
+	for _, c := range change {
+		c(&o)
+	}
 	if _, err := Run(ctx, o); err != nil {
 		b.t.Fatal(err)
 	}

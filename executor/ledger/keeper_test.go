@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -312,26 +313,22 @@ func TestHandoverIsAsked(t *testing.T) {
 }
 
 func TestRenewal(t *testing.T) {
-	s := newSite(t)
-	a := s.claimed("a", 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() { defer close(ended); a.Renew(ctx) }()
-	for want := 2; want < 5; want++ {
-		for s.clock.Sleeping("") == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		s.clock.Advance(ledger.Real().Renew, func() {
-			for s.clock.Sleeping("") == 0 {
-				time.Sleep(time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		a := s.claimed("a", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); a.Renew(ctx) }()
+		for want := 2; want < 5; want++ {
+			synctest.Wait()
+			s.clock.Advance(ledger.Real().Renew, synctest.Wait)
+			if n := s.store.Writes(); n != want {
+				t.Errorf("%d writes, want %d", n, want)
 			}
-		})
-		if n := s.store.Writes(); n != want {
-			t.Errorf("%d writes, want %d", n, want)
 		}
-	}
-	cancel()
-	<-ended
+		cancel()
+		<-ended
+	})
 }
 
 func TestWatch(t *testing.T) {

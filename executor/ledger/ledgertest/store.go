@@ -133,7 +133,6 @@ type Clock struct {
 }
 
 type sleeper struct {
-	name  string
 	until time.Duration
 	wake  chan struct{}
 }
@@ -146,15 +145,12 @@ func (c *Clock) Now() time.Duration {
 }
 
 // Sleep waits until the clock has gone on by d, or ctx has ended.
-func (c *Clock) Sleep(ctx context.Context, d time.Duration) error { return c.SleepAs(ctx, "", d) }
-
-// SleepAs is Sleep under a name, for [Clock.Sleeping].
-func (c *Clock) SleepAs(ctx context.Context, name string, d time.Duration) error {
+func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
 	}
 	c.mu.Lock()
-	s := &sleeper{name, c.now + d, make(chan struct{})}
+	s := &sleeper{c.now + d, make(chan struct{})}
 	c.sleepers = append(c.sleepers, s)
 	c.mu.Unlock()
 	select {
@@ -166,18 +162,6 @@ func (c *Clock) SleepAs(ctx context.Context, name string, d time.Duration) error
 		c.sleepers = slices.DeleteFunc(c.sleepers, func(o *sleeper) bool { return o == s })
 		return ctx.Err()
 	}
-}
-
-// Sleeping returns how many sleep under a name. Who has been woken does not.
-func (c *Clock) Sleeping(name string) (n int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range c.sleepers {
-		if s.name == name {
-			n++
-		}
-	}
-	return n
 }
 
 // Advance has the clock go on, and wakes those who have slept long enough, the

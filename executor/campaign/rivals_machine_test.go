@@ -3,11 +3,10 @@ package campaign
 import (
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
+	"testing/synctest"
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
@@ -21,46 +20,19 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Rivals are two csu, each on a machine of its own with its own copy of the
-// journal, that work on one run of one plan: killed, suspended, cut off from the
-// cluster and started again as a seed draws it. Their steps are a model, their time
-// stands still until the schedule has it go on, and each effect waits for the
-// schedule, so that nothing depends on the speed of the machine.
-type Rivals struct {
-	seed     int64
-	draw     *rand.Rand
-	plan     *plan.Plan
-	store    *ledgertest.Store
-	clock    *ledgertest.Clock
-	machines []*machine
-	log      []string
-
-	mu       sync.Mutex // guards what follows
-	effects  map[string]sent
-	raised   time.Duration // when the epoch rose last
-	epoch    int
-	process  string // that has the ledger
-	problems []string
-}
-
-// sent is an effect that was had.
-type sent struct {
-	by string
-	at time.Duration
-}
-
 // machine is a laptop.
 type machine struct {
-	r    *Rivals
+	r    *rivals
 	name string
 	disk *journaltest.Disk
 	life *rival // nil where no csu runs
 
 	mu      sync.Mutex
-	awake   chan struct{} // closed while the machine is awake
-	cut     bool          // off from the cluster
-	process string        // of the life, as the ledger names it
-	lone    bool          // a life of it has gone on without the cluster
+	asleep  bool
+	waiting []chan struct{} // what waits for the machine to wake
+	cut     bool            // off from the cluster
+	process string          // of the life, as the ledger names it
+	lone    bool            // a life of it has gone on without the cluster
 }
 
 // rival is a csu at work.
@@ -78,122 +50,27 @@ type rival struct {
 	err error
 }
 
-// kinds of the model's steps: what can be found again, and what can not.
-func rivalPlan() *plan.Plan {
-	p := &plan.Plan{
-		Format: plan.Format, Site: "summit", Type: plan.Incremental,
-		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Queue: 1},
-	}
-	for _, id := range []string{"first", "second", "third"} {
-		stage := plan.Stage{ID: id, Title: "Stage " + id, Consent: "May it begin?", Source: []string{"P2"}}
-		add := func(name string, d plan.Doer, onFailure plan.OnFailure) {
-			step := plan.Step{
-				ID: id + "/" + name, Title: name, Source: []string{"P1"}, Action: plan.Action{Doer: d},
-				Timeout: plan.Duration(time.Minute), OnFailure: onFailure, ByHand: "Do it.",
-			}
-			if n := len(stage.Steps); n > 0 {
-				step.Needs = []string{stage.Steps[n-1].ID}
-			}
-			stage.Steps = append(stage.Steps, step)
-		}
-		add("command", &plan.SSH{Host: "h", User: "u", Purpose: plan.Stop, Service: "s", Commands: []string{"true"}}, plan.Ask)
-		add("message", &plan.Announce{Channel: "#c", Text: id}, plan.Report)
-		add("again", &plan.SSH{Host: "h", User: "u", Purpose: plan.Start, Service: "s", Commands: []string{"true"}}, plan.Ask)
-		p.Stages = append(p.Stages, stage)
-	}
-	return p
-}
-
-// NewRivals draws a schedule from a seed.
-func NewRivals(seed int64) *Rivals {
-	r := &Rivals{
-		seed: seed, draw: rand.New(rand.NewPCG(uint64(seed), 8)), plan: rivalPlan(),
-		store: &ledgertest.Store{}, clock: &ledgertest.Clock{}, effects: map[string]sent{},
-	}
-	r.store.Wrote = r.wrote
-	for _, name := range []string{"A", "B"} {
-		awake := make(chan struct{})
-		close(awake)
-		r.machines = append(r.machines, &machine{r: r, name: name, disk: &journaltest.Disk{}, awake: awake})
-	}
-	return r
-}
-
-func (r *Rivals) say(format string, args ...any) {
-	r.log = append(r.log, fmt.Sprintf("%6s  ", r.clock.Now())+fmt.Sprintf(format, args...))
-}
-
-func (r *Rivals) wrong(format string, args ...any) {
-	r.problems = append(r.problems, fmt.Sprintf(format, args...))
-}
-
-// wrote notes when another process comes to have the ledger.
-func (r *Rivals) wrote(l ledger.Ledger) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if l.Epoch != r.epoch && l.Holder != nil {
-		r.epoch, r.raised, r.process = l.Epoch, r.clock.Now(), l.Holder.Process
-	}
-}
-
-// advance has time go on.
-func (r *Rivals) advance(d time.Duration) {
-	r.quiet()
-	r.clock.Advance(d, r.quiet)
-	r.quiet()
-}
-
-// quiet waits until each life waits for the schedule: at an effect, for the time,
-// or asleep; or has ended.
-func (r *Rivals) quiet() {
-	for began := time.Now(); ; time.Sleep(50 * time.Microsecond) {
-		if !slices.ContainsFunc(r.machines, func(m *machine) bool { return m.moves() }) {
-			return
-		}
-		if time.Since(began) > lifeLeast {
-			panic(fmt.Sprintf("seed %d: a csu neither ends nor waits:\n%s", r.seed, strings.Join(r.log, "\n")))
-		}
-	}
-}
-
-func (m *machine) moves() bool {
-	l := m.life
-	if l == nil || m.asleep() {
-		return false
-	}
-	select {
-	case <-l.ended:
-		return false
-	default:
-	}
-	l.mu.Lock()
-	at := l.at
-	l.mu.Unlock()
-	return m.r.clock.Sleeping(m.name) == 0 && (at == 0 || m.r.clock.Sleeping(m.name+" renews") == 0)
-}
-
-func (m *machine) asleep() bool {
+func (m *machine) suspended() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	select {
-	case <-m.awake:
-		return false
-	default:
-		return true
-	}
+	return m.asleep
 }
 
 // wait returns when the machine is awake.
 func (m *machine) wait(ctx context.Context) error {
 	m.mu.Lock()
-	awake := m.awake
+	if !m.asleep {
+		m.mu.Unlock()
+		return ctx.Err()
+	}
+	awake := make(chan struct{})
+	m.waiting = append(m.waiting, awake)
 	m.mu.Unlock()
 	select {
 	case <-awake:
-		return ctx.Err()
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 func (m *machine) wasLone() bool {
@@ -205,16 +82,19 @@ func (m *machine) wasLone() bool {
 func (m *machine) sleep() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.awake = make(chan struct{})
+	m.asleep = true
 }
 
+// wake lets those go on that wait for the machine, one after the other, so that
+// their order is the same each time.
 func (m *machine) wake() {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	select {
-	case <-m.awake:
-	default:
-		close(m.awake)
+	waiting := m.waiting
+	m.asleep, m.waiting = false, nil
+	m.mu.Unlock()
+	for _, awake := range waiting {
+		close(awake)
+		synctest.Wait()
 	}
 }
 
@@ -225,24 +105,26 @@ func (l *rival) timing(ctx context.Context) ledger.Timing {
 		_ = l.m.wait(ctx) // a life that is killed asleep wants no time
 		return l.m.r.clock.Now()
 	}
-	renew := t.Renew
 	t.Sleep = func(sleeping context.Context, d time.Duration) error {
 		if err := l.m.wait(sleeping); err != nil {
 			return err
 		}
-		name := l.m.name
-		if d == renew {
-			name += " renews"
-		}
 		sleeping, cancel := context.WithCancel(sleeping)
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		if err := l.m.r.clock.SleepAs(sleeping, name, d); err != nil {
+		if err := l.m.r.clock.Sleep(sleeping, d); err != nil {
 			return err
 		}
 		return l.m.wait(sleeping)
 	}
 	return t
+}
+
+// waits reports whether an effect waits for a token.
+func (l *rival) waits() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at > 0
 }
 
 func (l *rival) count(n int) {
@@ -310,7 +192,7 @@ func (m *machine) start(how string, force bool) {
 		defer close(l.ended)
 		l.res, l.err = executor.Run(ctx, o)
 	}()
-	m.r.quiet()
+	synctest.Wait()
 }
 
 // kill ends the life at once, and with it what its process had open.
@@ -381,7 +263,7 @@ func (p modelled) have(a *action.Attempt, before time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.clock.Now()
-	if now != before || p.l.m.asleep() {
+	if now != before || p.l.m.suspended() {
 		return false
 	}
 	if first, twice := r.effects[a.Step.ID]; twice {
@@ -447,6 +329,11 @@ func (p *rivalPerson) Ask(ctx context.Context, q operator.Question) (operator.An
 		if _, begun := other.disk.Content(journalName); begun {
 			a.Choice = operator.No
 		}
+	case operator.Former:
+		// The ledger keeps the other csu from starting anything only where it asks it.
+		if other.life != nil && other.wasLone() {
+			a.Choice = operator.No
+		}
 	case operator.FormerOutage:
 		if !slices.ContainsFunc(l.m.r.machines, (*machine).wasLone) {
 			a.Choice = operator.No
@@ -463,147 +350,4 @@ func (p *rivalPerson) Ask(ctx context.Context, q operator.Question) (operator.An
 		a.Choice = operator.Retry
 	}
 	return a, nil
-}
-
-// lonely draws whether an operator who is alone goes on without the cluster. It is
-// called while the schedule waits.
-func (r *Rivals) lonely() bool { return r.seed%3 == 0 }
-
-// Run carries the schedule out and returns what was wrong, and the log of it.
-func (r *Rivals) Run() (problems, log []string) {
-	r.machines[0].start("exec", false)
-	for range 40 {
-		r.event(r.machines[r.draw.IntN(2)])
-		for _, m := range r.machines {
-			m.reap()
-		}
-		if r.over() {
-			break
-		}
-	}
-	r.finish()
-	r.judge()
-	return r.problems, r.log
-}
-
-// event has something happen on a machine.
-func (r *Rivals) event(m *machine) {
-	switch n := r.draw.IntN(12); {
-	case n < 4:
-		r.step(m)
-	case n < 6:
-		d := []time.Duration{3 * time.Second, 15 * time.Second, time.Minute, 4 * time.Minute}[r.draw.IntN(4)]
-		r.say("time goes on by %s", d)
-		for left := d; left > 0; left -= min(left, 5*time.Second) {
-			r.advance(min(left, 5*time.Second))
-		}
-	case n == 6 && m.life != nil:
-		r.say("%s: killed", m.name)
-		m.kill()
-	case n == 7 && m.life != nil && !m.asleep():
-		r.say("%s: suspended", m.name)
-		r.quiet()
-		m.sleep()
-	case n == 8 && m.asleep():
-		r.say("%s: woken", m.name)
-		m.wake()
-		r.quiet()
-	case n == 9:
-		m.mu.Lock()
-		m.cut = !m.cut
-		r.say("%s: cut off from the cluster: %t", m.name, m.cut)
-		m.mu.Unlock()
-	case m.life == nil && !m.asleep():
-		r.begin(m)
-	}
-}
-
-// begin starts a csu as somebody would who does not know how the run stands.
-func (r *Rivals) begin(m *machine) {
-	_, begun := m.disk.Content(journalName)
-	how := []string{"takeover", "takeover", "resume"}[r.draw.IntN(3)]
-	if !begun && how == "resume" {
-		how = "exec"
-	}
-	force := r.draw.IntN(2) == 0
-	r.say("%s: %s, force %t", m.name, how, force)
-	m.start(how, force)
-}
-
-// step lets one effect happen.
-func (r *Rivals) step(m *machine) {
-	r.quiet()
-	l := m.life
-	if l == nil || m.asleep() {
-		return
-	}
-	for {
-		l.mu.Lock()
-		waits := l.at > 0
-		l.mu.Unlock()
-		if !waits {
-			return
-		}
-		select {
-		case l.tokens <- struct{}{}:
-			l.count(-1)
-			r.say("%s: one effect", m.name)
-			r.quiet()
-			return
-		case <-time.After(time.Millisecond): // its run may be ending at this moment
-		}
-	}
-}
-
-func (r *Rivals) over() bool { return len(r.effects) == len(r.steps()) }
-
-func (r *Rivals) steps() (ids []string) {
-	for s := range r.plan.AllSteps() {
-		ids = append(ids, s.ID)
-	}
-	return ids
-}
-
-// finish ends all lives and has one csu carry the run to its end.
-func (r *Rivals) finish() {
-	for _, m := range r.machines {
-		m.mu.Lock()
-		m.cut = false
-		m.mu.Unlock()
-		if m.life != nil {
-			m.kill()
-		}
-		m.wake()
-	}
-	for try := range 4 {
-		m := r.machines[try%2]
-		how := "takeover"
-		if r.store.Now().Head.Run == "" {
-			how = "exec"
-		}
-		r.say("%s: %s, to the end", m.name, how)
-		m.start(how, true)
-		for m.life != nil {
-			r.step(m)
-			r.advance(5 * time.Second)
-			m.reap()
-		}
-		if l := r.store.Now(); l.Ended(strings.Repeat("ab", 32)) != nil && l.Holder == nil {
-			return
-		}
-	}
-	r.wrong("the run does not come to its end")
-}
-
-// judge: each effect was had; a message may be missing where csu could not know.
-func (r *Rivals) judge() {
-	for _, id := range r.steps() {
-		if _, had := r.effects[id]; !had && !strings.HasSuffix(id, "/message") {
-			r.wrong("left out: %s", id)
-		}
-	}
-	if l := r.store.Now(); l.Holder != nil {
-		r.wrong("at the end the site is still held by %s", l.Holder.Operator)
-	}
-	slices.Sort(r.problems)
 }
