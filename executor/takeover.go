@@ -239,6 +239,12 @@ func (r *run) place(lines []byte, head journal.Head) error {
 	if err := journal.Restore(r.o.FS, fresh, lines); err != nil {
 		return err
 	}
+	if beside { // and what follows from that, too
+		r.doubted = true
+		if err := r.doubtAll(fresh); err != nil {
+			return err
+		}
+	}
 	aside, err := journal.SetAside(r.o.FS, r.o.Journal)
 	if err != nil {
 		return err
@@ -249,10 +255,26 @@ func (r *run) place(lines []byte, head journal.Head) error {
 	how := "is out of date"
 	if beside {
 		how = "cannot be read, or has steps that the run's does not have, so that every step that is not finished is looked for"
-		r.doubted = true
 	}
 	r.tell(operator.Notice, "", "", "the journal that was here %s; it is kept as %q", how, aside)
 	return r.o.FS.SyncDir(filepath.Dir(r.o.Journal))
+}
+
+// doubtAll writes into a journal that its run is taken up in doubt, so that a csu that
+// ends before it has claimed the ledger leaves the doubt behind.
+func (r *run) doubtAll(name string) error {
+	var id string
+	j, _, err := journal.Open(r.o.FS, name, func(rec *journal.Record) error {
+		if rec.Run != nil {
+			id = rec.Run.ID
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.me(id), Text: "the journal that was here differs from the run's"})
+	return errors.Join(err, j.Close())
 }
 
 // ProgressText says in a sentence how far the run has come.

@@ -263,6 +263,45 @@ func TestTakeoverKeepsWhatIsHere(t *testing.T) {
 	}
 }
 
+// TestDoubtOutlivesACrash: wherever a takeover ends that finds another branch of the
+// journal, its steps are in doubt for whoever goes on.
+func TestDoubtOutlivesACrash(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	here := branch(t, b, strings.SplitAfter(b.content(), "\n")[:3])
+	for op := 1; ; op++ {
+		c := b.colleague()
+		c.ledger, c.world = b.ledger.Copy(), newWorld(t)
+		c.disk.Put("j", []byte(here))
+		c.person.answer = choose(operator.FormerOutage, operator.No)
+		failed := false
+		c.disk.Fault = func(o journaltest.Op) journaltest.Fault {
+			if failed = failed || o.N == op; failed {
+				return journaltest.Fault{Err: errors.New("the disk has died")}
+			}
+			return journaltest.Fault{}
+		}
+		_, err := c.run(takingOver(true), func(o *Options) { o.Until = "one" })
+		if !failed {
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d operations", op-1)
+			return
+		}
+		c.disk.Fault = nil
+		c.disk.Kill()
+		change := takingOver(true)
+		if now, _ := c.disk.Content("j"); len(now) > 0 && string(now) != here {
+			change = resumed
+		}
+		c.must(Reached, change, func(o *Options) { o.Until = "one" })
+		if !c.state().Steps["two/d"].Suspected {
+			t.Errorf("operation %d failed: the doubt is gone\n%s", op, c.content())
+		}
+	}
+}
+
 // branch is a journal that goes on otherwise after some lines.
 func branch(t *testing.T, b *bench, lines []string) string {
 	t.Helper()

@@ -15,8 +15,7 @@ import (
 type FS interface {
 	// OpenFile is [os.OpenFile].
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
-	// Rename renames a file within its folder. A name that is taken is
-	// [fs.ErrExist].
+	// Rename is [os.Rename], within a folder: what has the name is replaced.
 	Rename(from, to string) error
 	// SyncDir makes the entries of a folder durable.
 	SyncDir(dir string) error
@@ -67,13 +66,7 @@ func (disk) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	return diskFile{f, info, place}, nil
 }
 
-// Rename links and removes, since a rename would replace what has the name.
-func (disk) Rename(from, to string) error {
-	if err := os.Link(from, to); err != nil {
-		return err
-	}
-	return os.Remove(from)
-}
+func (disk) Rename(from, to string) error { return os.Rename(from, to) }
 
 func (disk) SyncDir(dir string) error { return plan.SyncDir(dir) }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // Lines calls visit for each record of a journal that is no file here, such as
@@ -16,19 +15,33 @@ func Lines(name string, in io.Reader, visit func(*Record) error) error {
 	return err
 }
 
-// SetAside renames a journal to <journal>.aside-N and returns that name: another
-// one takes its place, and nothing of it is to be lost.
+// SetAside copies a journal's file to <journal>.aside-N and returns that name: another
+// one is to take its place, and nothing of it is to be lost.
 func SetAside(fsys FS, name string) (string, error) {
-	for n := 1; ; n++ {
+	content, err := contentOf(fsys, name)
+	for n := 1; err == nil; n++ {
 		aside := fmt.Sprintf("%s.aside-%d", name, n)
-		err := fsys.Rename(name, aside)
-		switch {
-		case err == nil:
-			return aside, fsys.SyncDir(filepath.Dir(name))
-		case !errors.Is(err, fs.ErrExist):
-			return "", fmt.Errorf("set journal %q aside: %w", name, err)
+		if err = writeNew(fsys, aside, content); err == nil {
+			return aside, nil
+		}
+		if errors.Is(err, fs.ErrExist) {
+			err = nil
 		}
 	}
+	return "", fmt.Errorf("set journal %q aside: %w", name, err)
+}
+
+func contentOf(fsys FS, name string) ([]byte, error) {
+	file, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	size, err := file.Size()
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.NewSectionReader(file, 0, size))
 }
 
 // Upto returns the lines of a journal's file up to the record h, and whether it has

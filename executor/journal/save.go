@@ -65,7 +65,7 @@ func writeNew(fsys FS, name string, lines []byte) error {
 	if err != nil {
 		return err
 	}
-	for _, part := range []struct{ from, to int }{{1, len(lines)}, {0, 1}} {
+	for _, part := range []struct{ from, to int }{{min(1, len(lines)), len(lines)}, {0, min(1, len(lines))}} {
 		if err == nil {
 			_, err = file.WriteAt(lines[part.from:part.to], int64(part.from))
 		}

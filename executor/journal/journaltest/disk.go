@@ -129,9 +129,6 @@ func (d *Disk) Remove(name string) {
 func (d *Disk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.files[to] != nil {
-		return &fs.PathError{Op: "rename", Path: to, Err: fs.ErrExist}
-	}
 	for name, f := range maps.Clone(d.files) {
 		rest, in := strings.CutPrefix(name, from)
 		if in && (rest == "" || rest[0] == '/') {
