@@ -124,6 +124,7 @@ var blows = map[string][]blow{
 // while a command runs on a host, and while Argo CD syncs, and takes the run up
 // each time. It goes on waiting for what was started, and starts nothing twice.
 func TestKilledOnTheGround(t *testing.T) {
+	t.Parallel()
 	for _, name := range upgrades {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -485,6 +485,7 @@ func TestAFreshCloneIsRefused(t *testing.T) {
 // hangs in a step: the second is refused as long as the first is at work, and takes
 // the run from it by force.
 func TestARunIsTakenFromACsuAtWork(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, where := range []string{"question", "step"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -553,6 +554,7 @@ func TestADisplacedJournalIsBehind(t *testing.T) {
 // A csu that was killed is known to be dead by the lock on its journal, or by its
 // silence.
 func TestARunWhoseCsuWasKilled(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	all, each := newClones(t, "killed", "ann", "bob")
 	ann, bob := each[0], each[1]
 	killed := func(c *clone, change ...func(*executor.Options)) {
@@ -602,6 +604,7 @@ func TestTheSiteIsNotTakenFromACsuAtWork(t *testing.T) {
 }
 
 func TestTheSiteIsTakenFromARunThatNobodyResumes(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	all, each := newClones(t, "unlock", "ann", "bob", "carol")
 	ann, bob, carol := each[0], each[1], each[2].another()
 	at := ann.person.think("deploy")
@@ -733,6 +736,7 @@ var outages = map[string]func(c *clone) (end func()){
 // A run whose end does not reach the ledger is complete, but the site still counts
 // as taken.
 func TestAnEndThatIsReleasedLater(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // most of it is waiting
@@ -769,6 +773,7 @@ func TestAnEndThatIsReleasedLater(t *testing.T) {
 // While the ledger can't be written nothing is sent, unless the operator agrees to
 // go on without it.
 func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	for _, x := range []struct {
 		outage string
 		choice operator.Choice
@@ -843,6 +848,7 @@ func TestTheRightToTheLedgerIsLostInTheMiddle(t *testing.T) {
 // The cluster is back while the run goes on without it: the ledger is written again,
 // and the operator is told.
 func TestTheLedgerIsBack(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	all, each := newClones(t, "back", "ann")
 	ann := each[0]
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })
@@ -863,6 +869,7 @@ func TestTheLedgerIsBack(t *testing.T) {
 // A run that was taken over while its csu went on without the cluster is displaced
 // when the cluster is back, and what it did meanwhile is looked for.
 func TestATakeoverDuringAnOutage(t *testing.T) {
+	t.Parallel() // most of it is waiting
 	all, each := newClones(t, "outage", "ann", "bob")
 	ann, bob := each[0], each[1]
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })

@@ -226,6 +226,7 @@ var all = flag.Bool("all", false, "carry every plan out undisturbed too, and wit
 // against the real servers, undisturbed. Without the flag -all it is the first of
 // them: the others are carried out by [TestKilledOnTheGround], to the same end.
 func TestUpgradesOnTheGround(t *testing.T) {
+	t.Parallel()
 	plans := upgrades
 	if !*all {
 		plans = plans[:1]

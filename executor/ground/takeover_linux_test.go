@@ -32,6 +32,7 @@ import (
 // undisturbed, but for epochs, attempts and times. Without the flag -all it is the
 // incremental plan alone.
 func TestTakeoverOnTheGround(t *testing.T) {
+	t.Parallel()
 	plans := upgrades
 	if !*all {
 		plans = plans[:1]
