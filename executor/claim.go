@@ -139,22 +139,14 @@ func (r *run) keepLedger(s *sighting) error {
 	if s == nil {
 		return nil
 	}
+	if r.keeper != nil { // a takeover has claimed it
+		r.keeper.Use(r.journal, r.journal.Place())
+		return nil
+	}
 	claim := r.claim()
 	claim.Alone = true // it has been asked, if it had to be
-	r.keeper = ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
-		Claim: claim, Journal: r.journal, Now: r.o.Clock.Now,
-		Holder: ledger.Holder{
-			Run: r.state.Run.ID, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.Name, Host: r.host,
-			Process: r.process, Journal: r.journal.Place(),
-		},
-		Stage:     r.stageNow,
-		Away:      r.stillAway,
-		Back:      r.back,
-		Displaced: r.displaced,
-		Asked: func(h ledger.Handover) {
-			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s at the request of %s", h.To, h.By), to: h.To})
-		},
-	})
+	r.keeper = r.newKeeper(claim)
+	r.keeper.Use(r.journal, r.journal.Place())
 	if s.away != nil {
 		return nil
 	}
@@ -189,6 +181,23 @@ func (r *run) keepLedger(s *sighting) error {
 		}
 		s.ledger, s.version = now.ledger, now.version
 	}
+}
+
+// newKeeper returns the keeper of a ledger that is to be claimed.
+func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
+	return ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
+		Claim: claim, Now: r.o.Clock.Now,
+		Holder: ledger.Holder{
+			Run: claim.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.Name, Host: r.host, Process: r.process,
+		},
+		Stage:     r.stageNow,
+		Away:      r.stillAway,
+		Back:      r.back,
+		Displaced: r.displaced,
+		Asked: func(h ledger.Handover) {
+			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s at the request of %s", h.To, h.By), to: h.To})
+		},
+	})
 }
 
 // stageNow is the stage that the run is in, for people who read the ledger.

@@ -355,6 +355,14 @@ func (r *run) mayGoOn(seen *sighting) error {
 // shut closes the journal of a run that does not go on.
 func (r *run) shut(err error) error {
 	r.endRenewal()
+	if r.keeper != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), leaving)
+		defer cancel()
+		var displaced *ledger.DisplacedError
+		if keeping := r.keeper.Stop(ctx, ""); !errors.As(keeping, &displaced) {
+			err = errors.Join(err, keeping)
+		}
+	}
 	if r.journal == nil {
 		return err
 	}

@@ -40,12 +40,9 @@ func (r *run) takeOver(seen *sighting) error {
 	if err := r.toTakeOver(&seen.ledger); err != nil { // the other csu may have written while it was watched
 		return err
 	}
-	lines, head, err := r.copyOf(&seen.ledger)
+	lines, err := r.copyOf(&seen.ledger)
 	if err != nil {
 		return err
-	}
-	if head != seen.ledger.Head.Head {
-		return fmt.Errorf("take over: the ledger's copy of the journal ends at record %d, and not at %d as the ledger says", head.Seq, seen.ledger.Head.Seq)
 	}
 	state, err := StateOf(r.o.Plan, r.o.Digest, lines)
 	if err != nil {
@@ -57,24 +54,79 @@ func (r *run) takeOver(seen *sighting) error {
 	if err := r.succeed(seen); err != nil {
 		return err
 	}
-	return r.place(lines, head)
+	if err := r.claimTakenOver(seen); err != nil {
+		return err
+	}
+	if lines, err = r.copyOf(&seen.ledger); err != nil {
+		return err
+	}
+	return r.place(lines, seen.ledger.Head.Head)
+}
+
+// claimTakenOver makes the ledger this process's, before anything is changed here.
+// Where the csu that the operator takes the run from by force has gone on since, its
+// run is taken as it is now.
+func (r *run) claimTakenOver(seen *sighting) error {
+	agreed := seen.ledger.Head.Head
+	for {
+		r.keeper = r.newKeeper(ledger.Claim{
+			Run: seen.ledger.Head.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Begun: true, Alone: true,
+			Has: func(journal.Head) bool { return true }, Seq: seen.ledger.Head.Seq,
+		})
+		err := r.keeper.ClaimOver(r.ctx, seen.ledger, seen.version)
+		if !errors.Is(err, ledger.ErrConflict) {
+			if now := seen.ledger.Head; err == nil && now.Head != agreed {
+				r.tell(operator.Notice, "", "", "the other csu has gone on meanwhile, to record %d, stage %q; the run is taken over from there", now.Seq, now.Stage)
+			}
+			return r.unclaimed(err)
+		}
+		now, err := r.look()
+		if err != nil || now.away != nil {
+			return cmp.Or(err, r.unclaimed(now.away))
+		}
+		if err := r.toTakeOver(&now.ledger); err != nil {
+			return err
+		}
+		if h, was := now.ledger.Holder, seen.former; h != nil && h.Process != "" && (was == nil || h.Process != was.Process || !r.o.Takeover.Force) {
+			return r.unclaimed(&ledger.LiveError{Holder: *h, Head: now.ledger.Head})
+		}
+		seen.ledger, seen.version = now.ledger, now.version
+	}
+}
+
+// unclaimed is the error of a run that could not claim the ledger.
+func (r *run) unclaimed(err error) error {
+	var displaced *ledger.DisplacedError
+	switch {
+	case err == nil:
+		return nil
+	case r.ctx.Err() != nil && !errors.As(err, &displaced):
+		return errEnding
+	}
+	return &RefusedError{Err: err, Hint: hintOf(err)}
 }
 
 // copyOf returns the journal that the ledger has. Where it has grown too large for a
 // copy, or the copy is damaged, a journal that is here will do, if it goes as far.
-func (r *run) copyOf(l *ledger.Ledger) (lines []byte, head journal.Head, err error) {
+func (r *run) copyOf(l *ledger.Ledger) ([]byte, error) {
+	var damaged error
 	if len(l.Copy) > 0 {
-		if lines, head, err = journal.Unpack(l.Copy); err == nil {
-			return lines, head, nil
+		lines, head, err := journal.Unpack(l.Copy)
+		switch {
+		case err == nil && head == l.Head.Head:
+			return lines, nil
+		case err == nil:
+			return nil, fmt.Errorf("take over: the ledger's copy of the journal ends at record %d, and not at %d as the ledger says", head.Seq, l.Head.Seq)
 		}
+		damaged = err
 	}
 	if here, has := journal.Upto(r.o.FS, r.o.Journal, l.Head.Head); has {
-		return here, l.Head.Head, nil
+		return here, nil
 	}
-	if err != nil {
-		return nil, head, fmt.Errorf("take over: the ledger's copy of the journal: %w", err)
+	if damaged != nil {
+		return nil, fmt.Errorf("take over: the ledger's copy of the journal: %w", damaged)
 	}
-	return nil, head, refuse("bring the journal here, then run csu takeover again", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
+	return nil, refuse("bring the journal here, then run csu takeover again", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
 }
 
 // toTakeOver refuses what is no unfinished run of the plan with a copy of its journal.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -199,7 +200,14 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 	if _, err := c.run(takingOver(false), watching); !errors.As(err, &live) || live.Holder.Operator != "Ana" {
 		t.Errorf("takeover of a live run = %v", err)
 	}
-	c.person.answer = choose(operator.FormerOutage, operator.No)
+	// It renews, while the operator reads and answers.
+	c.person.answer = func(q operator.Question) (operator.Answer, error) {
+		if q.Topic == operator.FormerOutage {
+			c.ledger.Edit(func(l *ledger.Ledger) { l.Holder.Renewed = l.Holder.Renewed.Add(time.Minute) })
+			return operator.Answer{Choice: operator.No, By: "Bob"}, nil
+		}
+		return yes(q)
+	}
 	c.person.hear = func(e operator.Event) {
 		if e.Kind == operator.StageStarted { // the claim is behind it
 			select {
@@ -226,6 +234,75 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 	if _, err := b.run(resumed); !errors.As(err, &ended) {
 		t.Errorf("a resume of the first: %v", err)
 	}
+}
+
+// TestTakeoverOfARunThatGoesOn: what the csu from which a run is taken by force does
+// while the operator reads and answers is taken over too. Where another csu has come
+// meanwhile, nobody has agreed to that, and nothing is changed here.
+func TestTakeoverOfARunThatGoesOn(t *testing.T) {
+	for _, another := range []bool{false, true} {
+		t.Run(fmt.Sprint("another csu ", another), func(t *testing.T) {
+			b := twoStages(t)
+			b.died("one/b")
+			before := b.ledger.Now()
+			b.must(Reached, resumed, func(o *Options) { o.Until = "one" })
+			after := b.ledger.Now()
+			after.Epoch, after.Holder = before.Epoch, before.Holder
+			if another {
+				h := *after.Holder
+				h.Process = "another"
+				after.Holder = &h
+			}
+			c := b.colleague()
+			c.ledger.Edit(func(l *ledger.Ledger) { *l = before })
+			c.disk.Put("j", []byte("what was here"))
+			c.person.answer = func(q operator.Question) (operator.Answer, error) {
+				if q.Topic == operator.FormerOutage {
+					c.ledger.Edit(func(l *ledger.Ledger) { *l = after })
+					return operator.Answer{Choice: operator.No, By: "Bob"}, nil
+				}
+				return yes(q)
+			}
+			sent := len(c.world.effects)
+			if another {
+				var live *ledger.LiveError
+				if _, err := c.run(takingOver(true)); !errors.As(err, &live) || c.content() != "what was here" {
+					t.Errorf("takeover = %v; the journal is %q", err, c.content())
+				}
+				return
+			}
+			c.must(Completed, takingOver(true))
+			if got := c.world.steps()[sent:]; !slices.Equal(got, []string{"two/c", "two/d", "final/f"}) {
+				t.Errorf("effects: %v", got)
+			}
+			if h := c.ledger.Now(); h.Epoch != before.Epoch+1 {
+				t.Errorf("epoch %d", h.Epoch)
+			}
+		})
+	}
+}
+
+// TestTakeoverThatFails: where the disk does not take the run, the ledger does not
+// name a csu at work.
+func TestTakeoverThatFails(t *testing.T) {
+	b := twoStages(t)
+	b.died("one/b")
+	c := b.colleague()
+	c.person.answer = choose(operator.FormerOutage, operator.No)
+	c.disk.Fault = func(o journaltest.Op) journaltest.Fault {
+		if o.Kind == journaltest.Write {
+			return journaltest.Fault{Err: errors.New("no space left")}
+		}
+		return journaltest.Fault{}
+	}
+	if _, err := c.run(takingOver(true)); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Errorf("takeover = %v", err)
+	}
+	if l := c.ledger.Now(); l.Holder.Process != "" || l.Holder.Operator != "Bob" || len(l.Copy) == 0 {
+		t.Errorf("the ledger: %+v", l.Holder)
+	}
+	c.disk.Fault = nil
+	c.must(Completed, takingOver(false))
 }
 
 // TestTakeoverKeepsWhatIsHere: a journal that is out of date is set aside; one that

@@ -30,8 +30,10 @@ type Keeper struct {
 
 // Options say whose ledger it is and who is told.
 type Options struct {
-	Claim   Claim
-	Holder  Holder // of this process; its times are filled in
+	Claim  Claim
+	Holder Holder // of this process; its times are filled in
+	// Journal is what the process keeps; nil as long as the copy that is there is to
+	// stay, see [Keeper.Use].
 	Journal Journal
 	Stage   func() string // that the run is in
 	Now     func() time.Time
@@ -82,6 +84,13 @@ func (e *DisplacedError) Error() string {
 
 // Unwrap returns the cause.
 func (e *DisplacedError) Unwrap() error { return e.Err }
+
+// Use has the keeper keep a journal that is at the place.
+func (k *Keeper) Use(j Journal, at journal.Place) {
+	k.turn <- struct{}{}
+	defer k.give()
+	k.o.Journal, k.o.Holder.Journal = j, at
+}
 
 // errAgain says that what was read meanwhile changes what is to be written.
 var errAgain = errors.New("the ledger was changed for this process")
@@ -265,9 +274,16 @@ func (k *Keeper) renewed(l *Ledger) {
 
 // head writes down how far the journal goes.
 func (k *Keeper) head(l *Ledger) {
+	if k.o.Journal == nil {
+		return
+	}
 	c, h := k.o.Journal.Copy(), k.o.Holder
+	at := l.Head.Time
+	if l.Head.Run != h.Run || l.Head.Head != c.Head {
+		at = k.o.Now().UTC().Round(0)
+	}
 	l.Copy = c.Packed
-	l.Head = Head{Run: h.Run, Plan: h.Plan, Digest: h.Digest, Head: c.Head, Stage: k.o.Stage(), Time: k.o.Now().UTC().Round(0)}
+	l.Head = Head{Run: h.Run, Plan: h.Plan, Digest: h.Digest, Head: c.Head, Stage: k.o.Stage(), Time: at}
 }
 
 // once reads and writes as often as others' writes make it necessary. It is

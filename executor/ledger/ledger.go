@@ -62,7 +62,7 @@ type Head struct {
 	Digest string `json:"digest"` // of the plan
 	journal.Head
 	Stage string    `json:"stage,omitempty"` // that the run was in, for people
-	Time  time.Time `json:"time"`            // when it was written, by the writer's clock
+	Time  time.Time `json:"time"`            // when the ledger came to have it, by the writer's clock
 }
 
 // Holder is the run that has the site, and who is at work on it.
