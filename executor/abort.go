@@ -55,12 +55,16 @@ var errKept = errors.New("the run is not given up")
 // agree has the operator see what an abort will do, and agree to it. The
 // journal is locked meanwhile, so that it stays as they see it, but the answer is
 // recorded only when the abort begins: one that is not wanted leaves no trace.
-func (r *run) agree() error {
+func (r *run) agree(seen *sighting) error {
+	reading := r.state.AbortText()
+	if seen != nil && seen.ledger.Holder != nil && seen.ledger.Holder.To != "" {
+		reading = fmt.Sprintf("The run was handed over to %s, who was told to resume it.\n", seen.ledger.Holder.To) + reading
+	}
 	q := operator.Question{
 		Topic: operator.GivingUp,
 		Text: fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.",
 			r.state.Run.ID, r.o.Plan.Type, r.o.Plan.Site, r.state.Begin.UTC().Format("2006-01-02 15:04")),
-		Reading: r.state.AbortText(),
+		Reading: reading,
 		Choices: []operator.Choice{operator.Abort, operator.No},
 	}
 	a, err := r.askNow(q)

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -292,6 +294,9 @@ func (r *run) goOnWithout(outage int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ungated = outage
+	if away, _ := r.keeper.Outage(); away != nil && r.withoutSince.IsZero() {
+		r.withoutSince = away.Since
+	}
 }
 
 // stillAway tells the operator, with each renewal that fails, what the outage means
@@ -313,6 +318,7 @@ func (r *run) back(epoch int) {
 	r.tell(operator.Notice, "", "", "%s", text)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.withoutSince = time.Time{} // all of it is in the ledger now
 	if r.state.Ended == "" {
 		_, _ = r.recordLocked(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
 	}
@@ -323,10 +329,33 @@ func (r *run) back(epoch int) {
 func (r *run) displaced(d *ledger.DisplacedError) {
 	hint := hintOf(d)
 	if d.Err == nil && d.Holder != nil {
-		hint = fmt.Sprintf("ask %q; csu takeover takes the run back", d.Holder.Operator)
+		hint = fmt.Sprintf("ask %q; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", d.Holder.Operator, r.o.Name)
+		if did := r.didAlone(); did != "" {
+			hint = fmt.Sprintf("tell %q what this csu did without the ledger: %s; keep this journal, which alone has that", d.Holder.Operator, did)
+		}
 	}
-	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then continue with csu exec --resume")}})
+	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
 	r.cancel(d)
+}
+
+// didAlone names the steps that this csu has begun or ended since the run goes on
+// without the ledger; "" for none.
+func (r *run) didAlone() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.withoutSince.IsZero() {
+		return ""
+	}
+	var did []string
+	for step := range r.o.Plan.AllSteps() {
+		if st := r.state.Steps[step.ID]; st.Attempt > 0 && !st.Since.Before(r.withoutSince) {
+			did = append(did, fmt.Sprintf("%s (%s)", step.ID, st.Phase))
+		}
+	}
+	if did == nil {
+		return ""
+	}
+	return fmt.Sprintf("since %s UTC %s", r.withoutSince.UTC().Format(time.TimeOnly), strings.Join(did, ", "))
 }
 
 // suspect has every step that is not finished looked into, after another csu may

@@ -378,7 +378,12 @@ func TestJournalLost(t *testing.T) {
 			if _, err := b.run(); err == nil || errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("begun again: %v", err)
 			}
+			// This csu has ended by itself, and nobody is asked whether it is at work.
+			began := b.time.Now()
 			b.must(Completed, resumed)
+			if waited := b.time.Now() - began; waited != 0 || len(b.person.questions(operator.Former)) != 0 {
+				t.Errorf("waited %s, asked %v", waited, b.person.questions(operator.Former))
+			}
 			if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b", "two/c", "two/d", "final/f"}) {
 				t.Errorf("effects: %v", got)
 			}
@@ -529,10 +534,13 @@ func TestResumedBlindly(t *testing.T) {
 	c.away(true)
 	o := c.options()
 	o.Resume = true
-	hurried, sleeps := o.Timing.Sleep, 0
+	hurried, renew := o.Timing.Sleep, o.Timing.Renew
+	sleeps := 0
 	o.Timing.Sleep = func(ctx context.Context, d time.Duration) error {
-		if sleeps++; sleeps == 3 { // the look is over
-			c.away(false)
+		if d != renew { // which sleeps beside
+			if sleeps++; sleeps == 3 { // the look is over
+				c.away(false)
+			}
 		}
 		return hurried(ctx, d)
 	}

@@ -17,6 +17,7 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -24,6 +25,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -172,7 +174,10 @@ type run struct {
 	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
 	closed    bool            // the operator did not let the run go on without the ledger
-	ungated   int             // the outage of the cluster in which the run goes on without the ledger; 0 for none
+	// withoutSince is since when the run goes on without the ledger; zero where the
+	// ledger has all of it.
+	withoutSince time.Time
+	ungated      int // the outage of the cluster in which the run goes on without the ledger; 0 for none
 }
 
 // halt is why nothing is started any more.
@@ -259,7 +264,7 @@ func (r *run) open() error {
 		r.tell(operator.Notice, "", "", "%s", r.torn)
 	}
 	if err := r.resumable(); err != nil {
-		return err
+		return cmp.Or(r.elsewhere(seen), err)
 	}
 	if r.state.Ended != "" {
 		return nil // it is only to be released
@@ -268,7 +273,7 @@ func (r *run) open() error {
 		return err
 	}
 	if r.giveUp && r.o.Confirm {
-		if err := r.agree(); err != nil {
+		if err := r.agree(seen); err != nil {
 			return r.kept(err)
 		}
 	}
@@ -278,16 +283,29 @@ func (r *run) open() error {
 	return r.keepLedger(seen)
 }
 
+// elsewhere is why a run cannot be taken up with the journal that is here, as far as
+// the ledger knows.
+func (r *run) elsewhere(seen *sighting) error {
+	if seen == nil || seen.away != nil || r.state.Ended != "" {
+		return nil
+	}
+	c := r.claim()
+	c.Alone = true
+	if err := c.Check(&seen.ledger); err != nil {
+		return &RefusedError{Err: err, Hint: hintOf(err)}
+	}
+	return nil
+}
+
 // openNew begins a run that has no journal here.
 func (r *run) openNew(seen *sighting) error {
 	err := r.admitted(seen)
-	if r.o.Resume {
-		refused := refuse("start the run without --resume", "there is no run to take up: the journal %q does not exist or has no record", r.o.Journal)
-		var elsewhere *ledger.ElsewhereError
-		if errors.As(err, &elsewhere) {
-			refused.Reason, refused.Err, refused.Hint = fmt.Sprintf("the journal %q does not exist or has no record", r.o.Journal), err, hintOf(err)
+	if err == nil && r.o.Resume {
+		hint, what := "begin it with csu exec PLAN", "take up"
+		if r.giveUp {
+			hint, what = "look at the site with csu status PLAN", "give up"
 		}
-		return refused
+		return refuse(hint, "there is no run to %s: the journal %q does not exist or has no record", what, r.o.Journal)
 	}
 	if err != nil {
 		return err
@@ -338,7 +356,7 @@ func (r *run) mayGoOn(seen *sighting) error {
 		return nil
 	}
 	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.giveUp {
-		return refuse(fmt.Sprintf("%q resumes it with csu takeover; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
+		return refuse(fmt.Sprintf("%q resumes it with csu takeover PLAN --reason TEXT; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
 	}
 	if r.o.Takeover != nil {
 		return nil // it was found out already
@@ -400,7 +418,7 @@ func (r *run) resumable() error {
 	case rehearsed != (r.o.SiteMap != ""):
 		return refuse("a rehearsal's journal is kept in the folder of its site map", "the run in this journal is %s, this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
 	case !r.o.Resume && s.Begun():
-		return refuse("take it up with --resume, or look at it with csu status", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
+		return refuse("resume it with csu exec PLAN --resume, or look at it with csu status PLAN", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
 	}
 	return nil
 }
@@ -626,11 +644,11 @@ func (r *run) finish(err error) (Result, error) {
 	r.endRenewal()
 	res, err := r.concluded(err)
 	res.Unreleased = r.unreleased
+	err = errors.Join(err, r.rescue())
 	var displaced *ledger.DisplacedError // it says itself that the ledger is another's
 	if keeping := r.lastWord(res); keeping != nil && !errors.As(keeping, &displaced) {
 		r.tell(operator.Notice, "", "", "the site's ledger lacks the last records of this run: resume it here, where its journal is: %v", keeping)
 	}
-	err = errors.Join(err, r.rescue())
 	if closing := r.journal.Close(); closing != nil {
 		err = errors.Join(err, closing)
 	}
@@ -649,12 +667,18 @@ func (r *run) lastWord(res Result) error {
 	case r.ctx.Err() != nil:
 		ctx, cancel := context.WithTimeout(ctx, leaving)
 		defer cancel()
-		if len(r.state.In(Started)) > 0 { // what was under way may still take effect
-			return r.keeper.Keep(ctx, r.journal.Head().Seq)
+		if slices.ContainsFunc(r.state.In(Started), sends) { // what was under way may still take effect
+			return r.keeper.Leave(ctx)
 		}
 		return r.keeper.Stop(ctx, "")
 	}
 	return r.keeper.Stop(ctx, r.halt.to)
+}
+
+// sends tells whether a step's attempt changes anything itself.
+func sends(st *StepState) bool {
+	kind := st.Step.Action.Kind()
+	return kind != plan.KindManual && kind != plan.KindAwaitState
 }
 
 // rescue writes a journal that was lost under the run to a file again.
@@ -667,7 +691,15 @@ func (r *run) rescue() error {
 	if err != nil {
 		return fmt.Errorf("restore the journal: %w", err)
 	}
-	r.tell(operator.Notice, "", "", "the journal was restored from memory as %q; nothing of it is lost", name)
+	r.tell(operator.Notice, "", "", "the journal was written anew as %q, from memory; what was answered last is not in it and is asked again", name)
+	if r.keeper != nil { // so that a resume knows this csu by its lock
+		at, err := journal.PlaceOf(r.o.FS, name)
+		if err != nil {
+			return err
+		}
+		at.Path = r.journal.Place().Path // to which it is moved back
+		r.keeper.Use(r.journal, at)
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -154,34 +155,40 @@ func StateOf(p *plan.Plan, digest string, lines []byte) (*State, error) {
 
 // agreeToTakeOver shows whose run it is and how far it came, and asks.
 func (r *run) agreeToTakeOver(seen *sighting, s *State) error {
-	l := seen.ledger
-	var facts []string
-	say := func(format string, args ...any) { facts = append(facts, fmt.Sprintf(format, args...)) }
-	if h := l.Holder; h != nil {
-		say("Led by %s on %s, last heard at %s UTC by its clock.", h.Operator, h.Host, h.Renewed.UTC().Format("2006-01-02 15:04:05"))
-		switch {
-		case h.To != "":
-			say("It was handed over to %s.", h.To)
-		case h.Process == "":
-			say("No csu is at work on it: the last one stopped properly.")
-		case r.o.Takeover.Force:
-			say("Its csu may still be at work on it: with --force that is not checked.")
-		default:
-			say("Its csu did not stop properly, and there was no sign of it for %s.", r.o.Timing.Dead)
-		}
-	} else {
-		say("The site was taken from it with csu unlock.")
-	}
-	say("%s", s.ProgressText())
-	if down := s.DownText(); down != "" {
-		say("%s.", down)
-	}
 	return r.askBefore(operator.Question{
 		Topic: operator.TakingOver, Title: "Take this run over?",
 		Text:    fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.", s.Run.ID, r.o.Plan.Type, r.o.Plan.Site, s.Begin.UTC().Format("2006-01-02 15:04")),
-		Reading: strings.Join(facts, "\n"),
+		Reading: strings.Join(append(r.leader(seen), progress(seen, s)...), "\n"),
 		Choices: []operator.Choice{operator.Yes, operator.No},
 	}, "the run was not taken over")
+}
+
+// leader says in lines who has led a run, and whether a csu may be at work on it.
+func (r *run) leader(seen *sighting) []string {
+	h := seen.ledger.Holder
+	if h == nil {
+		return []string{seen.ledger.Ended(r.o.Digest).Text() + "."}
+	}
+	lines := []string{fmt.Sprintf("Led by %s on %s, last heard at %s UTC by its clock.", h.Operator, h.Host, h.Renewed.UTC().Format(time.DateTime))}
+	switch {
+	case h.To != "":
+		return append(lines, fmt.Sprintf("It was handed over to %s.", h.To))
+	case h.Process == "":
+		return append(lines, "No csu is at work on it: the last one stopped properly.")
+	case r.o.Takeover != nil && r.o.Takeover.Force:
+		return append(lines, "Its csu may still be at work on it: with --force that is not checked.")
+	}
+	return append(lines, fmt.Sprintf("There was no sign of its csu for %s. It may have died or hang, or be at work without the cluster: call %s.", plan.Duration(r.o.Timing.Dead), h.Operator))
+}
+
+// progress says in lines how far a run has come by the ledger's copy of its journal.
+func progress(seen *sighting, s *State) []string {
+	h := seen.ledger.Head
+	lines := []string{fmt.Sprintf("The ledger has record %d, since %s UTC; the last minute may be missing.", h.Seq, h.Time.UTC().Format(time.DateTime)), s.ProgressText()}
+	if down := s.DownText(); down != "" {
+		lines = append(lines, down+".")
+	}
+	return lines
 }
 
 // askNow asks before there is a journal to record the answer in.
@@ -210,21 +217,9 @@ func (r *run) askBefore(q operator.Question, refused string) error {
 // work is stopped, where it did not end by itself, and whether one has gone on
 // without the cluster.
 func (r *run) succeed(seen *sighting) error {
-	if h := seen.former; h != nil {
+	if seen.former != nil {
 		r.settle = true
-		q := operator.Question{
-			Topic: operator.Former, Title: "Is the other csu stopped?",
-			Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
-				" If it is not, the ledger keeps it from starting anything, but only while it reaches the cluster.", h.Operator, h.Host),
-			Choices: []operator.Choice{operator.Yes, operator.No},
-		}
-		if r.o.Takeover != nil && r.o.Takeover.Force {
-			q.Title = "Take the run from a csu that may be at work?"
-			q.Text = fmt.Sprintf("The csu of %s on %s starts nothing more as soon as the ledger is yours, but it may still be sending something at this moment."+
-				" csu waits until that has ended. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
-		}
-		err := r.askBefore(q, "the run is resumed only when the other csu is stopped, or displaced")
-		if err != nil {
+		if err := r.formerStopped(seen.former); err != nil {
 			return err
 		}
 	}
@@ -243,6 +238,28 @@ func (r *run) succeed(seen *sighting) error {
 	r.doubted = a.Choice == operator.Yes
 	r.given = append(r.given, answerTo(q, a))
 	return nil
+}
+
+// formerStopped has the operator confirm that a csu is stopped of which there was no
+// sign, or that it reaches the ledger, which displaces it.
+func (r *run) formerStopped(h *ledger.Holder) error {
+	q := operator.Question{
+		Topic: operator.Former, Title: "Is the other csu stopped?",
+		Text: fmt.Sprintf("Confirm that the csu of %s on %s is stopped: its process has ended, or its machine is off."+
+			" If it is not, the ledger keeps it from starting anything, but only while it reaches the cluster.", h.Operator, h.Host),
+		Choices: []operator.Choice{operator.Yes, operator.No},
+	}
+	if r.o.Takeover != nil && r.o.Takeover.Force {
+		q.Title = "Take the run from a csu that may be at work?"
+		q.Text = fmt.Sprintf("The csu of %s on %s starts nothing more as soon as the ledger is yours, but it may still be sending something at this moment."+
+			" csu waits until that has ended. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
+	}
+	var refused *RefusedError
+	err := r.askBefore(q, "the other csu must be stopped first")
+	if errors.As(err, &refused) {
+		refused.Hint = fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator)
+	}
+	return err
 }
 
 // place puts the copy of the journal where the run's journal belongs. A journal

@@ -131,7 +131,7 @@ func TestTakeoverRefused(t *testing.T) {
 		"a copy of another time":   {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Head.Seq++ }) }, nil, "as the ledger says"},
 		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "cannot be read"},
 		"not wanted":               {nil, choose(operator.TakingOver, operator.No), "not taken over"},
-		"the other is not stopped": {nil, choose(operator.Former, operator.No), "only when the other csu is stopped"},
+		"the other is not stopped": {nil, choose(operator.Former, operator.No), "must be stopped first"},
 		"nobody to ask": {nil, func(q operator.Question) (operator.Answer, error) {
 			return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "a terminal"}
 		}, "no terminal"},

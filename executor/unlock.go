@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // Unlock takes the site from the run that has it, and returns who that was; nil
-// where no run had it. A run that somebody is at work on is refused. Where the
-// run's journal is at hand, the reason is recorded there first.
+// where no run had it. The operator sees first how far that run has come, and
+// agrees. A run that somebody is at work on is refused. Where the run's journal is at
+// hand, the reason is recorded there first.
 func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, error) {
 	r, seen, err := commanding(ctx, o)
 	if err != nil {
@@ -30,6 +34,9 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	if err := r.unheld(seen, false); err != nil {
 		return holder, r.shut(err)
 	}
+	if err := r.agreeToUnlock(seen); err != nil {
+		return holder, r.shut(err)
+	}
 	if r.journal != nil && r.state.Run.ID == holder.Run && r.state.Ended == "" {
 		text := fmt.Sprintf("%s takes the site from this run: %s", o.Name, reason)
 		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
@@ -39,20 +46,50 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		h := l.Holder
 		if h == nil || h.Run != holder.Run || h.Process != holder.Process {
-			return refuse("look at it with csu status, then run the command again", "the site's ledger has changed meanwhile")
+			return refuse("look at it with csu status PLAN, then run the command again", "the site's ledger has changed meanwhile")
 		}
 		l.End(ledger.Finished{
 			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
-			Time: r.o.Clock.Now().UTC().Round(0), Head: l.Head.Head,
+			Time: r.o.Clock.Now().UTC().Round(0), Reason: reason, Head: l.Head.Head,
 		})
 		return nil
 	})
 	return holder, r.shut(err)
 }
 
+// agreeToUnlock shows whose run it is and what it leaves as it is, and asks.
+func (r *run) agreeToUnlock(seen *sighting) error {
+	h, head := seen.ledger.Holder, seen.ledger.Head
+	lines := r.leader(seen)
+	s := NewState(r.o.Plan)
+	copied, _, err := journal.Unpack(seen.ledger.Copy)
+	if err == nil {
+		s, err = StateOf(r.o.Plan, r.o.Digest, copied)
+	}
+	if err != nil { // it is of another plan, or has no copy
+		lines = append(lines, fmt.Sprintf("It has reached record %d, stage %q.", head.Seq, head.Stage))
+	} else {
+		lines = append(lines, progress(seen, s)...)
+		for _, st := range s.Owed() {
+			lines = append(lines, fmt.Sprintf("Still owed: %s: %s.", st.Step.ID, st.Step.Title))
+		}
+	}
+	lines = append(lines, "All of that stays as it is. What a csu may have done without the cluster is not in it.")
+	err = r.askBefore(operator.Question{
+		Topic: operator.Unlocking, Title: fmt.Sprintf("Take %s from its run?", r.o.Plan.Site),
+		Text:    fmt.Sprintf("Run %s of plan %q. Unlock a site only if its run will never be resumed: csu abort gives a run up properly.", h.Run, h.Plan),
+		Reading: strings.Join(lines, "\n"), Choices: []operator.Choice{operator.Yes, operator.No},
+	}, "the site was not unlocked")
+	if err != nil || seen.former == nil {
+		return err
+	}
+	return r.formerStopped(seen.former)
+}
+
 // HandOver has the csu that is at work on the plan's run stop, when what runs has
 // finished, for somebody else to take the run over. It returns when that csu has
-// stopped, or at once where none is at work.
+// stopped, or at once where none is at work. [ErrNothingBegun] means that the plan is
+// to be begun by whoever it was to be handed over to.
 func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Holder)) error {
 	r, seen, err := commanding(ctx, o)
 	if err != nil {
@@ -62,7 +99,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 	h := seen.ledger.Holder
 	switch {
 	case h == nil || h.Digest != o.Digest:
-		return refuse("look at the site with csu status", "no run of this plan has the site")
+		return refuse("look at the site with csu status PLAN", "no run of this plan has the site")
 	case h.Process == "":
 		return r.handOverIdle(to)
 	}
@@ -97,20 +134,28 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 		case !now.ledger.Holder.Renewed.Equal(renewed):
 			renewed, heard = now.ledger.Holder.Renewed, r.o.Timing.Now()
 		case r.o.Timing.Now()-heard > r.o.Timing.Dead:
-			return refuse(fmt.Sprintf("%s can continue it with csu takeover", to), "the csu of %q on %s was not heard for %s: it is not at work any more", h.Operator, h.Host, r.o.Timing.Dead)
+			return refuse(fmt.Sprintf("call %s; %s can continue the run with csu takeover PLAN --reason TEXT", h.Operator, to),
+				"there was no sign of the csu of %q on %s for %s: it may have died or hang, or be at work without the cluster", h.Operator, h.Host, plan.Duration(r.o.Timing.Dead))
 		}
 	}
 }
 
+// handedOver tells what became of a run whose csu has stopped.
 func (r *run) handedOver(l ledger.Ledger, to string) error {
-	if l.Holder == nil {
-		return refuse("", "the run has ended before it could be handed over")
-	}
-	if l.Holder.To != to {
-		return refuse("look at the site with csu status", "the run was not handed over: %q has it now", l.Holder.Operator)
+	switch ended := l.Ended(r.o.Digest); {
+	case l.Holder == nil && ended != nil:
+		return refuse("look at it with csu status PLAN", "the run was not handed over: %s", ended.Text())
+	case l.Holder == nil:
+		return ErrNothingBegun
+	case l.Holder.To != to:
+		return refuse("look at it with csu status PLAN", "the run was not handed over: %q has it now", l.Holder.Operator)
 	}
 	return nil
 }
+
+// ErrNothingBegun says that the run was to be handed over before anything of its plan
+// was begun: its site is free instead.
+var ErrNothingBegun = errors.New("nothing of the plan had been begun")
 
 // handOverIdle hands over a run that nobody is at work on.
 func (r *run) handOverIdle(to string) error {
@@ -118,7 +163,7 @@ func (r *run) handOverIdle(to string) error {
 		return r.shut(err)
 	}
 	if r.journal == nil {
-		return refuse(fmt.Sprintf("%s resumes it with csu takeover", to), "no csu is at work on the run, and its journal is not here: there is nothing to hand over")
+		return refuse(fmt.Sprintf("%s resumes it with csu takeover PLAN --reason TEXT", to), "no csu is at work on the run, and its journal is not here: there is nothing to hand over")
 	}
 	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		claim := r.claim()
@@ -126,7 +171,7 @@ func (r *run) handOverIdle(to string) error {
 			return &RefusedError{Err: err, Hint: hintOf(err)}
 		}
 		if l.Holder == nil {
-			return refuse("look at the site with csu status", "the site was taken from the run meanwhile")
+			return refuse("look at the site with csu status PLAN", "the site was taken from the run meanwhile")
 		}
 		if r.handed == "" { // else the ledger was written meanwhile
 			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)
@@ -149,11 +194,12 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 	if o.Ledger == nil {
 		return nil, nil, &InputError{Reason: "the plan uses no cluster, so its site has no ledger"}
 	}
-	if err := Guard(o.Plan, o.Systems, o.SiteMap != ""); err != nil {
-		return nil, nil, err
-	}
 	r, err := newRun(ctx, o)
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.guard(); err != nil {
+		r.cancel(nil)
 		return nil, nil, err
 	}
 	seen, err := r.look()

@@ -28,7 +28,7 @@ func (cmd *abortCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	cmd.abort = cmd.Yes
+	cmd.yes = cmd.Yes
 	err = c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Confirm = true
 		return executor.Abort(ctx, o)

@@ -71,7 +71,7 @@ func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
 type asker struct {
 	name     string   // the operator's
 	consents []string // stages, or "all"
-	abort    bool     // the run may be given up
+	yes      bool     // --yes: the run may be given up, the site taken from it
 	file     string
 	answers  []prepared
 	screen   *screen
@@ -96,12 +96,12 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
 // beforeJournal are the topics that are asked before a run begins or is resumed.
-var beforeJournal = []operator.Topic{operator.Alone, operator.TakingOver, operator.Former, operator.FormerOutage}
+var beforeJournal = []operator.Topic{operator.Alone, operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage}
 
 // looks are the topics that somebody must look at before they answer.
 var looks = []operator.Topic{
 	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,
-	operator.TakingOver, operator.Former, operator.FormerOutage,
+	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
 
 // beforehand returns the answer that was given before the question came up; its
@@ -112,10 +112,12 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	}
 	switch {
 	case q.Topic == operator.GivingUp:
-		if a.abort {
+		if a.yes {
 			return given(operator.Abort, "", "--yes")
 		}
 		return operator.Answer{}, false
+	case q.Topic == operator.Unlocking && a.yes:
+		return given(operator.Yes, "", "--yes")
 	case slices.Contains(a.consents, "all") && !slices.Contains(looks, q.Topic):
 		return given(operator.Yes, "", "--consent all")
 	case slices.Contains(a.consents, q.Stage) && q.Topic == operator.StageConsent:
@@ -138,7 +140,7 @@ func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
 		return fmt.Sprintf("--consent %s, or run csu in a terminal", q.Stage)
-	case operator.GivingUp:
+	case operator.GivingUp, operator.Unlocking:
 		return "--yes, or run csu in a terminal"
 	}
 	if slices.Contains(looks, q.Topic) {

@@ -32,7 +32,7 @@ type runFlags struct {
 	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
 	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	Uncommitted bool     `help:"Run the plan although its bytes are not those of HEAD."`
-	abort       bool     // the run is to be given up: csu abort --yes
+	yes         bool     // --yes of the commands that have it
 }
 
 type execCommand struct {
@@ -114,6 +114,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
+	c.plan = shown(file) + onSite(flags.SiteMap)
 	if flags.SiteMap != "" {
 		if l.siteMap, err = sitemap.Read(flags.SiteMap); err != nil {
 			return nil, err
@@ -205,7 +206,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
 		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
-		Operator: &asker{name: name, consents: flags.Consent, abort: flags.abort, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
+		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
 		Stop:     signals(view, systems.Clock.Now, cancel),
 		Ledger:   executor.NewLedger(l.plan, systems),
 		Timing:   l.timing(),
@@ -311,6 +312,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")
 	case executor.HandedOver:
+		if !r.State.Begun() {
+			return fail(exitFailed, "whoever it was handed over to begins with csu exec PLAN", "this run was stopped to be handed over; nothing of the plan had been begun, so the site is free")
+		}
 		return fail(exitFailed, "it is resumed with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "this run was stopped to be handed over")
 	}
 	return fail(exitFailed, resume, "the run is not complete")

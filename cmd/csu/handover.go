@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -40,8 +41,9 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 		return nil, executor.Options{}, err
 	}
 	return l, executor.Options{
-		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile, Operator: &asker{screen: newScreen(c, name, "", systems.Clock.Now)},
-		Systems: systems, Clock: systems.Clock, Name: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
+		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile,
+		Operator: &asker{name: name, screen: newScreen(c, name, "", systems.Clock.Now), attended: c.terminal},
+		Systems:  systems, Clock: systems.Clock, Name: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
 	}, nil
 }
 
@@ -67,12 +69,19 @@ func (cmd *handoverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	leader := o.Name
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
+		leader = h.Operator
 		fmt.Fprintf(c.out, "Asked the csu of %s on %s to hand over. It sees this within a minute and stops when its running steps have finished. csu waits for that.\n", h.Operator, h.Host)
 	})
+	command := cmd.Plan + onSite(cmd.SiteMap)
+	if errors.Is(err, executor.ErrNothingBegun) {
+		_, err = fmt.Fprintf(c.out, "Nothing of the plan had been begun, so the site is free. %s begins with:\n  csu exec %s\n", cmd.To, command)
+		return err
+	}
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "The run is handed over. %s resumes it with:\n  csu takeover %s%s --reason %q\n", cmd.To, cmd.Plan, onSite(cmd.SiteMap), "handed over by "+o.Name)
+	_, err = fmt.Fprintf(c.out, "The run is handed over. %s resumes it with:\n  csu takeover %s --reason %q\n", cmd.To, command, "handed over by "+leader)
 	return err
 }

@@ -63,6 +63,7 @@ type console struct {
 	terminal bool // both in and out
 	width    int
 	root     string
+	plan     string // that the command is about, with the flag of its simulated site; "" for none
 }
 
 // exitError carries the exit code of an error that has been explained.
@@ -130,6 +131,9 @@ func (c *console) report(err error) int {
 	code, hint := classify(err)
 	fmt.Fprintf(c.err, "error: %s\n", err)
 	if hint != "" {
+		if c.plan != "" {
+			hint = strings.ReplaceAll(hint, " PLAN", " "+c.plan) // so that it can be pasted
+		}
 		fmt.Fprintf(c.err, "hint: %s\n", hint)
 	}
 	return code
@@ -154,7 +158,7 @@ func classify(err error) (code int, hint string) {
 	case errors.As(err, &refused):
 		return exitRefused, refused.Hint
 	case errors.As(err, &locked):
-		return exitRefused, "wait for it, or look at it with csu status"
+		return exitRefused, "let it end, or look at it with csu status PLAN"
 	case errors.As(err, &unattended) && slices.Contains(beforeJournal, unattended.Question.Topic):
 		return exitRefused, "run this command in a terminal; nothing was started"
 	case errors.As(err, &unattended):
@@ -166,7 +170,7 @@ func classify(err error) (code int, hint string) {
 	case errors.As(err, &failed):
 		return exitFailed, "whatever ran when the journal failed is in doubt; --resume looks what became of it"
 	case errors.As(err, &lost):
-		return exitFailed, "leave the journal alone while csu runs; put it back (from the file that csu has restored, if it names one), then go on with --resume, or resume from the cluster's copy with csu takeover"
+		return exitFailed, lost.Hint()
 	case errors.Is(err, errNoAnswer):
 		return exitFailed, "what has been done is in the journal; go on with --resume"
 	case errors.As(err, &rules):

@@ -89,6 +89,7 @@ var evidence = map[operator.Topic]string{
 	operator.Unexpected:  "The Jobs",
 	operator.Alone:       "Why csu asks",
 	operator.TakingOver:  "How far it has come",
+	operator.Unlocking:   "How far it has come",
 }
 
 // meaning says what a choice does, so that nobody has to know it at night.
@@ -107,6 +108,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
 			operator.Alone:        "it was not carried out, and no other csu is at work on it",
 			operator.TakingOver:   "take it over and resume it here",
+			operator.Unlocking:    "take the site from it",
 			operator.Former:       "that is so: resume the run here",
 			operator.FormerOutage: "it may have, or I do not know",
 		}[t]
@@ -122,6 +124,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Unexpected:   "leave them; " + asks,
 			operator.Alone:        "end csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is; csu ends",
+			operator.Unlocking:    "leave the run as it is; csu ends",
 			operator.Former:       "end csu; nothing was started",
 			operator.FormerOutage: "no csu has worked on it without the cluster",
 		}[t]

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -93,27 +92,17 @@ func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *execut
 		return "Says the site's ledger: " + err.Error() + ".", ""
 	}
 	h, ended := l.Holder, l.Ended(digest)
+	at, _ := journal.PlaceOf(journal.Disk, name) // the zero value is no csu's
 	switch {
 	case h != nil && h.To != "":
 		return fmt.Sprintf("It was handed over to %s.", h.To), fmt.Sprintf("%s resumes it with csu takeover %s%s --reason TEXT", h.To, cmd.Plan, cmd.flags())
-	case h != nil && h.Process != "" && h.Journal != place(name):
+	case h != nil && h.Process != "" && h.Journal != at:
 		return fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed)),
 			fmt.Sprintf("ask %s; csu exec %s --resume%s goes on only if that csu has ended", h.Operator, cmd.Plan, cmd.flags())
 	case h == nil && ended != nil:
 		return fmt.Sprintf("%s took the site from this run at %s; a resume takes it again.", ended.Operator, utc(ended.Time)), ""
 	}
 	return "", ""
-}
-
-// place is where a journal's file is; the zero value where that cannot be found out.
-func place(name string) journal.Place {
-	f, err := journal.Disk.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return journal.Place{}
-	}
-	defer f.Close()
-	at, _, _ := f.Place()
-	return at
 }
 
 func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }

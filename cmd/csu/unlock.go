@@ -12,11 +12,12 @@ import (
 type unlockCommand struct {
 	Plan   string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN" predictor:"plan"`
 	Reason string `required:"" help:"Why the site may be taken from its run." placeholder:"TEXT"`
+	Yes    bool   `help:"Do not ask: you have seen how far the run has come."`
 	siteFlags
 }
 
 func (unlockCommand) Help() string {
-	return `A run keeps its site from its first step to its end, also while it is interrupted, so that no other run begins. This takes the site from a run that will never be resumed; a run whose csu is at work is refused. First look with csu status, and ask the operator who leads the run. To resume a run you need no unlock: use csu exec --resume or csu takeover.
+	return `A run keeps its site from its first step to its end, also while it is interrupted, so that no other run begins. This takes the site from a run that will never be resumed; a run whose csu is at work is refused. csu shows how far the run has come, and asks. First ask the operator who leads the run. To resume a run you need no unlock: use csu exec --resume or csu takeover.
 
 Example:
 
@@ -31,6 +32,7 @@ func (cmd *unlockCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	o.Operator.(*asker).yes = cmd.Yes
 	holder, err := executor.Unlock(context.Background(), o, cmd.Reason)
 	if err != nil {
 		return err

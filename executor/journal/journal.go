@@ -80,7 +80,7 @@ func (e *LockedError) Error() string {
 	if e.PID != 0 {
 		who = fmt.Sprintf("another csu (process %d, operator %q)", e.PID, e.Operator)
 	}
-	return fmt.Sprintf("journal %q: %s is running this plan; let it end, or look at it with csu status", e.Name, who)
+	return fmt.Sprintf("journal %q: %s is running this plan", e.Name, who)
 }
 
 // FailedError says that a write to the journal, or its sync, failed. What the

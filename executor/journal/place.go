@@ -50,6 +50,17 @@ func machine(file string) string {
 	return host
 }
 
+// PlaceOf returns where a journal's file is.
+func PlaceOf(fsys FS, name string) (Place, error) {
+	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return Place{}, err
+	}
+	defer f.Close()
+	at, _, err := f.Place()
+	return at, err
+}
+
 // LostFileError says that the journal's name no longer stands for what csu has
 // written there. What is there now is left alone, and the journal takes no more
 // records; [Journal.Save] writes what it had.
@@ -57,10 +68,26 @@ type LostFileError struct {
 	Name   string
 	Reason string
 	Err    error // nil where the file is there, but not as csu left it
+	// Saved is the file into which [Journal.Save] has written the records; "" where it
+	// has not.
+	Saved string
 }
 
 func (e *LostFileError) Error() string {
-	return fmt.Sprintf("journal %q: %s; csu records nothing more: put the journal back as csu left it, then resume", e.Name, e.Reason)
+	return fmt.Sprintf("journal %q: %s; csu records nothing more", e.Name, e.Reason)
+}
+
+// Hint says what the operator can do.
+func (e *LostFileError) Hint() string {
+	how := "put the journal back as csu left it and resume with csu exec PLAN --resume, or resume from the cluster's copy with csu takeover PLAN --reason TEXT"
+	switch e.Saved {
+	case "":
+	case e.Name:
+		how = "csu has written it anew; resume with csu exec PLAN --resume"
+	default:
+		how = fmt.Sprintf("csu has written it to %s; move that file to %s, then resume with csu exec PLAN --resume", e.Saved, e.Name)
+	}
+	return "leave the journal alone while csu runs; " + how
 }
 
 // Unwrap returns the cause.
@@ -72,11 +99,11 @@ func (j *Journal) lookup() (Place, int64, error) {
 	p, size, err := j.file.Place()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return p, 0, &LostFileError{j.name, "the file was deleted or moved", err}
+		return p, 0, &LostFileError{Name: j.name, Reason: "the file was deleted or moved", Err: err}
 	case errors.Is(err, ErrReplaced):
-		return p, 0, &LostFileError{j.name, "another file is in its place", err}
+		return p, 0, &LostFileError{Name: j.name, Reason: "another file is in its place", Err: err}
 	case err != nil:
-		return p, 0, &LostFileError{j.name, fmt.Sprintf("cannot check that the file is still in its place: %v", err), err}
+		return p, 0, &LostFileError{Name: j.name, Reason: fmt.Sprintf("cannot check that the file is still in its place: %v", err), Err: err}
 	}
 	return p, size, nil
 }
@@ -86,7 +113,7 @@ func (j *Journal) lookup() (Place, int64, error) {
 func (j *Journal) inPlace() error {
 	_, size, err := j.lookup()
 	if err == nil && size != j.size {
-		err = &LostFileError{j.name, fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size), nil}
+		err = &LostFileError{Name: j.name, Reason: fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size)}
 	}
 	return err
 }

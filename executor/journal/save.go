@@ -28,6 +28,9 @@ func (j *Journal) Save() (name string, err error) {
 		err := writeNew(j.fsys, name, lines)
 		switch {
 		case err == nil:
+			if lost := (*LostFileError)(nil); errors.As(j.failed, &lost) {
+				lost.Saved = name
+			}
 			return name, nil
 		case !errors.Is(err, os.ErrExist):
 			return "", fmt.Errorf("save the %d records of journal %q: %w; mend the disk or put the folder back; the records up to the last one may still be in the file, wherever it is", seq, j.name, err)

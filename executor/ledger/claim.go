@@ -49,13 +49,25 @@ func (e *EndedError) Error() string {
 	case Aborted:
 		return fmt.Sprintf("this plan's run %s was aborted by %q at %s: the plan cannot be run again", f.Run, f.Operator, clock(f.Time))
 	}
-	return fmt.Sprintf("this plan was begun before: %q took the site from its run %s at %s, at record %d", f.Operator, f.Run, clock(f.Time), f.Seq)
+	return fmt.Sprintf("this plan was begun before: at record %d, %s", f.Seq, f.Text())
+}
+
+// Text says of a run how it ended, by whom, when and why.
+func (f *Finished) Text() string {
+	if f.Outcome != Unlocked {
+		return fmt.Sprintf("run %s of %q is %s since %s", f.Run, f.Operator, f.Outcome, clock(f.Time))
+	}
+	text := fmt.Sprintf("%q took the site from run %s with csu unlock at %s", f.Operator, f.Run, clock(f.Time))
+	if f.Reason != "" {
+		text += ": " + f.Reason
+	}
+	return text
 }
 
 // Hint says what the operator can do.
 func (e *EndedError) Hint() string {
 	if e.Finished.Outcome == Unlocked {
-		return "resume that run with csu exec --resume where its journal is, or with csu takeover; or raise attempt in upgrade.cue and compile a new plan"
+		return "resume that run with csu exec PLAN --resume where its journal is, or with csu takeover PLAN --reason TEXT; or raise attempt in upgrade.cue and compile a new plan"
 	}
 	return "to do the upgrade again, raise attempt in upgrade.cue and compile a new plan"
 }

@@ -243,6 +243,9 @@ func (k *Keeper) Stop(ctx context.Context, to string) error {
 	})
 }
 
+// Leave writes down all that this process knows, of which something may still arrive.
+func (k *Keeper) Leave(ctx context.Context) error { return k.lastly(ctx, k.renewed) }
+
 // Forget gives the site back as if the run, of which nothing was begun, had never
 // been.
 func (k *Keeper) Forget(ctx context.Context) error {

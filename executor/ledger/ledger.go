@@ -110,6 +110,7 @@ type Finished struct {
 	Outcome  Outcome   `json:"outcome"`
 	Operator string    `json:"operator"`
 	Time     time.Time `json:"time"`
+	Reason   string    `json:"reason,omitempty"` // why the site was taken from the run
 	journal.Head
 }
 

@@ -24,7 +24,7 @@ func (e *LiveError) Error() string {
 // Hint says what the operator can do.
 func (e *LiveError) Hint() string {
 	h := e.Holder
-	return fmt.Sprintf("ask %q to stop it, or have it stopped with csu handover; csu takeover --force takes the run from a csu that cannot be stopped", h.Operator)
+	return fmt.Sprintf("ask %q to stop it, or have it stopped with csu handover PLAN --to NAME; csu takeover PLAN --reason TEXT --force takes the run from a csu that cannot be stopped", h.Operator)
 }
 
 // Watch finds out whether the process that the ledger names is at work: it is if

@@ -26,6 +26,7 @@ const (
 	Outage       Topic = "outage"        // the cluster is away; may the run go on without the site's ledger
 	Alone        Topic = "only run"      // is this the plan's only run, where nothing can tell
 	TakingOver   Topic = "takeover"      // shall the run be taken over
+	Unlocking    Topic = "unlock"        // shall the site be taken from its run
 	Former       Topic = "former csu"    // is the csu that was at work stopped
 	FormerOutage Topic = "former outage" // may that csu have gone on without the cluster
 )

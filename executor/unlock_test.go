@@ -1,0 +1,206 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/operator"
+)
+
+// TestUnlock: the site is taken from a run by somebody who has seen how far it has
+// come, and only if they agree.
+func TestUnlock(t *testing.T) {
+	for name, c := range map[string]struct {
+		died   bool
+		answer map[operator.Topic]operator.Choice
+		done   bool
+		asked  []operator.Topic
+	}{
+		"stopped":                      {false, nil, true, []operator.Topic{operator.Unlocking}},
+		"not wanted":                   {false, map[operator.Topic]operator.Choice{operator.Unlocking: operator.No}, false, []operator.Topic{operator.Unlocking}},
+		"no sign of its csu":           {true, nil, true, []operator.Topic{operator.Unlocking, operator.Former}},
+		"its csu may not have stopped": {true, map[operator.Topic]operator.Choice{operator.Former: operator.No}, false, []operator.Topic{operator.Unlocking, operator.Former}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := twoStages(t)
+			if c.died {
+				b.died("two/c")
+			} else {
+				b.must(Reached, func(o *Options) { o.Until = "one" })
+			}
+			bob := b.colleague()
+			bob.person.answer = func(q operator.Question) (operator.Answer, error) {
+				if choice, ok := c.answer[q.Topic]; ok {
+					return operator.Answer{Choice: choice, By: "Bob"}, nil
+				}
+				return yes(q)
+			}
+			o := bob.options()
+			o.Name = "Bob"
+			holder, err := Unlock(t.Context(), o, "Ana is ill")
+			var refused *RefusedError
+			if holder == nil || (err == nil) != c.done || err != nil && !errors.As(err, &refused) {
+				t.Fatalf("Unlock = %+v, %v", holder, err)
+			}
+			var asked []operator.Topic
+			for _, q := range bob.person.asked {
+				asked = append(asked, q.Topic)
+			}
+			if len(asked) != len(c.asked) || asked[0] != c.asked[0] {
+				t.Errorf("asked %v, want %v", asked, c.asked)
+			}
+			reading := bob.person.asked[0].Reading
+			for _, want := range []string{"Led by Ana", "2 of 5 steps are finished", "Still owed: final/f"} {
+				if !strings.Contains(reading, want) {
+					t.Errorf("shown: %s\nwithout %q", reading, want)
+				}
+			}
+			now := b.ledger.Now()
+			ended := now.Ended(o.Digest)
+			if (ended != nil) != c.done || ended != nil && !strings.Contains(ended.Text(), `"Bob" took the site from run `) {
+				t.Fatalf("ended: %+v", ended)
+			}
+			if !c.done {
+				return
+			}
+			// Who takes it over is told who unlocked it, and why.
+			cleo := b.colleague()
+			cleo.person.answer = choose(operator.FormerOutage, operator.No)
+			cleo.must(Completed, takingOver(false))
+			if q := cleo.person.questions(operator.TakingOver); len(q) != 1 || !strings.Contains(q[0].Reading, "Ana is ill") {
+				t.Errorf("shown: %+v", q)
+			}
+		})
+	}
+}
+
+// TestUnlockOfAnotherPlan: what is known of a run without its plan is shown.
+func TestUnlockOfAnotherPlan(t *testing.T) {
+	b := twoStages(t)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	c := b.colleague()
+	o := c.options()
+	o.Digest = strings.Repeat("cd", 32)
+	if _, err := Unlock(t.Context(), o, "it is never resumed"); err != nil {
+		t.Fatal(err)
+	}
+	if reading := c.person.asked[0].Reading; !strings.Contains(reading, `It has reached record`) || !strings.Contains(reading, `stage "two"`) {
+		t.Errorf("shown: %s", reading)
+	}
+}
+
+// TestHandOverOfNothing: a run of which nothing was begun is not handed over: the
+// site is free.
+func TestHandOverOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := twoStages(t)
+		handed, over := make(chan error, 1), make(chan struct{})
+		asking := b.colleague().options()
+		asking.Timing.Sleep = func(context.Context, time.Duration) error { <-over; return nil }
+		o := b.options()
+		o.Operator = thinking(func() {
+			asked := make(chan struct{})
+			go func() {
+				handed <- HandOver(t.Context(), asking, "Bob", func(ledger.Holder) { close(asked) })
+			}()
+			<-asked
+			synctest.Wait()
+			b.time.Advance(ledger.Real().Renew, nil) // csu sees it with its next renewal
+		})
+		b.valid()
+		res, err := Run(t.Context(), o)
+		close(over)
+		if err != nil || res.End != HandedOver || res.State.Begun() {
+			t.Fatalf("Run = %q, %v", res.End, err)
+		}
+		if err := <-handed; !errors.Is(err, ErrNothingBegun) {
+			t.Errorf("HandOver = %v", err)
+		}
+		if l := b.ledger.Now(); l.Holder != nil || l.Head.Run != "" {
+			t.Errorf("the ledger: %+v", l)
+		}
+		c := b.colleague()
+		c.must(Completed)
+	})
+}
+
+// thinking is an operator who does something instead of answering.
+type thinking func()
+
+func (f thinking) Ask(ctx context.Context, _ operator.Question) (operator.Answer, error) {
+	f()
+	<-ctx.Done()
+	return operator.Answer{}, ctx.Err()
+}
+
+func (thinking) Tell(operator.Event) {}
+
+// TestDisplacedAfterAnOutage: whoever went on without the ledger, and is displaced,
+// is told what only their journal has.
+func TestDisplacedAfterAnOutage(t *testing.T) {
+	b := twoStages(t)
+	var sent []error
+	b.sending("one/b", func() { b.away(true); b.time.Advance(10*time.Minute, nil) }, &sent)
+	b.person.answer = choose(operator.Outage, operator.Yes)
+	b.world.script["two/c"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+		b.away(false)
+		b.ledger.Edit(func(l *ledger.Ledger) {
+			l.Epoch++
+			l.Holder.Process, l.Holder.Operator = "another", "Bob"
+		})
+		b.time.Advance(time.Minute, nil)
+		<-ctx.Done()
+		return action.Found(action.Unknown, "cut short")
+	}}
+	_, err := b.run()
+	var refused *RefusedError
+	if !errors.As(err, &refused) {
+		t.Fatalf("Run = %v", err)
+	}
+	for _, want := range []string{`tell "Bob"`, "one/b (done)", "two/c (started)", "keep this journal"} {
+		if !strings.Contains(refused.Hint, want) {
+			t.Errorf("hint: %s\nwithout %q", refused.Hint, want)
+		}
+	}
+	if strings.Contains(refused.Hint, "one/a") {
+		t.Errorf("hint: %s", refused.Hint)
+	}
+}
+
+// TestAbortOfARunThatWasHandedOver says to whom.
+func TestAbortOfARunThatWasHandedOver(t *testing.T) {
+	b := twoStages(t)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	if err := HandOver(t.Context(), b.options(), "Cleo", nil); err != nil {
+		t.Fatal(err)
+	}
+	o := b.options()
+	o.Confirm = true
+	b.person.answer = choose(operator.GivingUp, operator.No)
+	if res, err := Abort(t.Context(), o); err != nil || res.End != Kept {
+		t.Fatalf("Abort = %q, %v", res.End, err)
+	}
+	if q := b.person.questions(operator.GivingUp); len(q) != 1 || !strings.Contains(q[0].Reading, "handed over to Cleo") {
+		t.Errorf("shown: %+v", q)
+	}
+}
+
+// TestBegunWhereItIsStale: without --resume, too, a journal that is out of date is
+// named as such.
+func TestBegunWhereItIsStale(t *testing.T) {
+	b := twoStages(t)
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+	stale := b.content()
+	b.must(Reached, resumed, func(o *Options) { o.Until = "two" })
+	b.disk.Put("j", []byte(stale))
+	var behind *ledger.BehindError
+	if _, err := b.run(); !errors.As(err, &behind) {
+		t.Errorf("Run = %v", err)
+	}
+}
