@@ -360,7 +360,7 @@ const mostLater = 4
 // next attempt is numbered beyond all that were looked for.
 func (r *run) laterAttempts(w work, f action.Finding) (work, action.Finding) {
 	switch w.a.Step.Action.Kind() {
-	case plan.KindScript, plan.KindSetState, plan.KindSSH, plan.KindSync:
+	case plan.KindScript, plan.KindSetState, plan.KindSSH, plan.KindReboot, plan.KindSync:
 	default:
 		return w, f // it is not found by its identity
 	}
@@ -398,6 +398,7 @@ func (r *run) confirm(step *plan.Step) {
 	if n == 0 && !final(step) {
 		return // there is no evidence of how it was before
 	}
+	a.Suspected = false // what a person did has no identity either
 	f := r.o.Performer(step.Action.Doer).Probe(r.ctx, a)
 	if r.ctx.Err() != nil {
 		return

@@ -14,6 +14,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/argocd"
@@ -106,6 +108,30 @@ type Attempt struct {
 	// question's stage and step. It is for yes or no: whether the step is then
 	// done again, by hand or not at all is asked when the attempt has its outcome.
 	Ask func(ctx context.Context, question func(ctx context.Context) (q operator.Question, wanted bool)) (operator.Answer, error)
+}
+
+// unrecorded tells whether another csu may have made this attempt, and the journal
+// has no evidence of how things were before it.
+func (a *Attempt) unrecorded() bool { return a.Suspected && len(a.Evidence) == 0 }
+
+// earlierAttempt tells whether an identity is that of an earlier attempt of the same
+// step than the other one is.
+func earlierAttempt(identity, than string) bool {
+	step, number := cutAttempt(identity)
+	thanStep, thanNumber := cutAttempt(than)
+	return step == thanStep && number < thanNumber
+}
+
+func cutAttempt(identity string) (step string, number int) {
+	i := strings.LastIndexByte(identity, '/')
+	if i < 0 {
+		return identity, 0
+	}
+	number, err := strconv.Atoi(identity[i+1:])
+	if err != nil {
+		return identity, 0
+	}
+	return identity[:i], number
 }
 
 // Performer carries out one kind of action.

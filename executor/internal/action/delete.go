@@ -309,11 +309,29 @@ func names(objects []cluster.Object) string {
 }
 
 func (d deletion) Probe(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) == 0 {
+		return d.unrecorded(ctx, a)
+	}
 	objects, err := d.objects(a)
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
 	return d.look(ctx, a, objects, len(a.Notes) > 0)
+}
+
+// unrecorded looks where the journal does not say what the attempt was to delete.
+// Pods of Jobs that are gone can't be told from others then.
+func (d deletion) unrecorded(ctx context.Context, a *Attempt) Finding {
+	found, err := d.find(ctx, a)
+	switch {
+	case err != nil:
+		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+	case len(found) > 0:
+		return Found(Unknown, "%d %s match %q: %s; whether they are what this step is to delete is not known, since csu could not write down before which there were", len(found), d.d.Objects, d.d.Selector, names(found))
+	case d.d.Objects == plan.Jobs:
+		return Found(Unknown, "no Jobs match %q any more; whether pods of Jobs that were deleted still run is not known; look in the namespace %q", d.d.Selector, d.d.Namespace)
+	}
+	return Found(Done, "no namespaces match %q any more", d.d.Selector)
 }
 
 func (d deletion) Await(ctx context.Context, a *Attempt) Finding {

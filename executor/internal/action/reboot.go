@@ -40,13 +40,17 @@ func (r reboot) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return bootEvidence(ctx, a, t)
 }
 
-// before returns the target and the boot id from before the reboot.
+// before returns the target and the boot id from before the reboot; none of an
+// attempt that is not recorded.
 func (r reboot) before(a *Attempt) (remote.Target, boot, error) {
 	t, err := target(a, r.d.Host, r.d.User)
 	if err != nil {
 		return t, boot{}, err
 	}
 	var b boot
+	if len(a.Evidence) == 0 {
+		return t, b, nil
+	}
 	if err := json.Unmarshal(a.Evidence, &b); err != nil {
 		return t, b, fmt.Errorf("read the boot id in the journal: %w", err)
 	}
@@ -57,9 +61,12 @@ func (r reboot) before(a *Attempt) (remote.Target, boot, error) {
 }
 
 func (r reboot) Perform(ctx context.Context, a *Attempt) Finding {
-	t, _, err := r.before(a)
+	t, before, err := r.before(a)
 	if err != nil {
 		return Found(NotDone, "nothing was run: %v", err)
+	}
+	if before.BootID == "" {
+		return Found(NotDone, "nothing was run: the journal has no boot id of %s from before the reboot", t.Host)
 	}
 	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), r.d.Command+"\n")
 	var lost *remote.LostError
@@ -75,7 +82,7 @@ func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
 	report := a.reporter()
 	waited := -commandPause
 	err := a.patience().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		finding = r.Probe(ctx, a)
+		finding = r.look(ctx, a, true)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -91,22 +98,35 @@ func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
 	return finding
 }
 
-// Probe compares boot ids. A host that does not answer is on its way down or up.
 func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
+	return r.look(ctx, a, len(a.Evidence) > 0)
+}
+
+// look compares boot ids: with the one from before the reboot, or, of an attempt
+// that is not recorded, with the one in which the host began the command. begun
+// says that the attempt is known to have been begun: then a host that does not
+// answer is on its way down or up.
+func (r reboot) look(ctx context.Context, a *Attempt, begun bool) Finding {
 	t, before, err := r.before(a)
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
 	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
-	if err == nil && !status.Known && a.Systems.Clock.Since(a.Started) >= rebootGrace {
+	if err == nil && !status.Known && (!begun || a.Systems.Clock.Since(a.Started) >= rebootGrace) {
 		// A reboot that is still on its way must not come after this is taken
 		// for not done.
 		status, err = a.Systems.Remote.Forbid(ctx, t, commandName(a.Identity))
 	}
+	if before.BootID == "" {
+		before.BootID = status.BootID
+		if status.StartedIn != "" && !status.NotStarted {
+			before.BootID = status.StartedIn
+		}
+	}
 	var hostKey *remote.HostKeyError
 	var config *remote.ConfigError
 	switch {
-	case errors.As(err, &hostKey), errors.As(err, &config):
+	case errors.As(err, &hostKey), errors.As(err, &config), err != nil && !begun:
 		return Found(Unknown, "whether %s was rebooted can't be seen: %v", t.Host, err)
 	case err != nil:
 		// A host that goes down or comes up also refuses logins for a while.
@@ -115,7 +135,7 @@ func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
 		return Found(Done, "%s answers with a new boot id", t.Host)
 	case status.Running:
 		return Found(Running, "the command %q still runs on %s", r.d.Command, t.Host)
-	case a.Systems.Clock.Since(a.Started) < rebootGrace:
+	case begun && a.Systems.Clock.Since(a.Started) < rebootGrace, !begun && status.Known && !status.NotStarted:
 		return Found(Running, "%s still answers in its old boot", t.Host)
 	case !status.Known:
 		return Found(Unknown, "%s was not rebooted so far, and it can't be made sure that it never will be: the folder ~/.csu/%s can't be made there", t.Host, commandName(a.Identity))

@@ -223,6 +223,8 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 	switch {
 	case err != nil: // the EFD's, of which why tells
 		return Found(Unknown, "%s", text)
+	case len(missing) == 0 && a.unrecorded():
+		return Found(Unknown, "%s\n%s, and may have been before", text, s.all())
 	case len(missing) == 0:
 		return Found(Done, "%s", s.all())
 	}
@@ -294,6 +296,9 @@ func (s setState) look(ctx context.Context, a *Attempt, short Verdict, troubles 
 	switch {
 	case err != nil:
 		return ended(err, Finding{})
+	case len(missing) == 0 && a.unrecorded():
+		// The step before this one may have yet to take them elsewhere.
+		return Found(NotDone, "no script was added; %s, and a new attempt sees whether anything is to be done", s.all())
 	case len(missing) == 0:
 		return Found(Done, "%s", s.all())
 	case short == NotDone:

@@ -61,6 +61,18 @@ func (s sync) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return syncEvidence{TargetRevision: app.TargetRevision, Revision: app.Revision, ResourceVersion: app.ResourceVersion, Operation: app.OperationBy}, nil
 }
 
+// before returns how the application was found; nothing of an attempt that is not
+// recorded.
+func (s sync) before(a *Attempt) (before syncEvidence, err error) {
+	if a.unrecorded() {
+		return before, nil
+	}
+	if err := json.Unmarshal(a.Evidence, &before); err != nil {
+		return before, fmt.Errorf("read in the journal how %q was found: %w", s.d.Application, err)
+	}
+	return before, nil
+}
+
 func colonList(list []string) string {
 	if len(list) == 0 {
 		return ""
@@ -118,9 +130,12 @@ func (s sync) find(ctx context.Context, a *Attempt) Finding {
 // absent is the finding where the application has no operation of ours. Ours
 // may have been there, and another one have taken its place.
 func (s sync) absent(ctx context.Context, a *Attempt, o argocd.Operation) Finding {
-	var before syncEvidence
-	if err := json.Unmarshal(a.Evidence, &before); err != nil {
-		return Found(Unknown, "read in the journal how %q was found: %v", s.d.Application, err)
+	if a.unrecorded() {
+		return s.absentUnrecorded(a, o)
+	}
+	before, err := s.before(a)
+	if err != nil {
+		return Found(Unknown, "%v", err)
 	}
 	app, err := a.Systems.ArgoCD.Get(ctx, s.d.Application)
 	switch {
@@ -137,6 +152,23 @@ func (s sync) absent(ctx context.Context, a *Attempt, o argocd.Operation) Findin
 		return Found(Unknown, "%q has no operation now; whether it had ours is not known", s.d.Application)
 	}
 	return Found(Unknown, "the last operation of %q is of %s; whether ours was there before it is not known; look at the application's history in Argo CD", s.d.Application, o.Other)
+}
+
+// absentUnrecorded is absent where it is not known how the application was found.
+// An operation takes the place of the one before it, so that what is there from
+// before the run, or before the attempt, has had no operation of ours behind it.
+func (s sync) absentUnrecorded(a *Attempt, o argocd.Operation) Finding {
+	switch {
+	case !o.LastStarted.IsZero() && o.LastStarted.Before(a.Started):
+		return Found(NotDone, "nothing was synced: the last operation that Argo CD began for %q is of %s, before this run", s.d.Application, hour(o.LastStarted))
+	case earlierAttempt(o.OtherIdentity, a.Identity):
+		return Found(NotDone, "nothing was synced: the last operation of %q is still that of %s, which came before", s.d.Application, o.Other)
+	case o.Other == "" && !o.Synced:
+		return Found(NotDone, "nothing was synced: %q has had no operation", s.d.Application)
+	case o.Other == "":
+		return Found(Unknown, "%q was synced at some time, and Argo CD shows no operation of it now; whether it had one of this step is not known; look in Argo CD whether it is synced", s.d.Application)
+	}
+	return Found(Unknown, "the last operation of %q is of %s; whether one of this step was there before it in this run is not known; look in Argo CD whether it is synced", s.d.Application, o.Other)
 }
 
 // wait follows the operation until its end, and then the images.
@@ -186,9 +218,9 @@ const (
 
 // operation judges our operation; Done is without the images.
 func (s sync) operation(ctx context.Context, a *Attempt) (Finding, progress) {
-	var before syncEvidence
-	if err := json.Unmarshal(a.Evidence, &before); err != nil {
-		return Found(Unknown, "read in the journal how %q was found: %v", s.d.Application, err), over
+	before, err := s.before(a)
+	if err != nil {
+		return Found(Unknown, "%v", err), over
 	}
 	o, err := a.Systems.ArgoCD.Operation(ctx, s.d.Application, a.Identity, s.request(a))
 	switch {
@@ -204,7 +236,7 @@ func (s sync) operation(ctx context.Context, a *Attempt) (Finding, progress) {
 		return Found(Failed, "the sync of %q ended %s%s%s", s.d.Application, o.Phase, colonText(o.Message), failures(o.Results)), over
 	case o.SyncChanged:
 		return Found(Failed, "Argo CD says that the sync of %q succeeded, but it carried out another one than csu asked for (some controllers mix in the operation before); see in Argo CD what was synced, and retry", s.d.Application), over
-	case o.Revision != before.Revision:
+	case o.Revision != before.Revision && !a.unrecorded():
 		return Found(Failed, "the sync of %q brought revision %s, and %s was seen before it: something was pushed to %s meanwhile; look at what came with it", s.d.Application, o.Revision, before.Revision, before.TargetRevision), over
 	}
 	return Found(Done, "%q is synced at revision %s", s.d.Application, o.Revision), over

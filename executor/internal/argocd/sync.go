@@ -146,8 +146,13 @@ type Operation struct {
 	// SyncChanged says that what Argo CD carries out is not what was sent.
 	SyncChanged bool
 	// Other says who or what another operation is from that waits, runs, or ran
-	// last; "" where there is none.
-	Other      string
+	// last; "" where there is none. OtherIdentity is its identity, if it is csu's.
+	Other, OtherIdentity string
+	// LastStarted is when the operation began that runs or ran last, to the
+	// second; zero where none did, or where that is not known.
+	LastStarted time.Time
+	// Synced says that Argo CD's history has a sync, of whomever.
+	Synced     bool
 	FinishedAt time.Time // to the second
 	Results    []ResourceResult
 }
@@ -168,22 +173,23 @@ func (a *Client) Operation(ctx context.Context, name, identity string, sent Sync
 	if err != nil {
 		return Operation{}, err
 	}
-	var o Operation
+	o := Operation{Synced: len(v.Status.History) > 0}
 	if v.Operation != nil {
 		if v.Operation.identity() == identity {
 			o.Found, o.Pending = true, true
 			o.SyncChanged = v.Operation.differs(sent, v.syncOptions())
 		} else {
-			o.Other = v.Operation.from()
+			o.Other, o.OtherIdentity = v.Operation.from(), v.Operation.identity()
 		}
 	}
 	state := v.Status.OperationState
 	if state == nil {
 		return o, nil
 	}
+	o.LastStarted = timeOf(state.StartedAt)
 	if state.Operation.identity() != identity {
 		if o.Other == "" {
-			o.Other = state.Operation.from()
+			o.Other, o.OtherIdentity = state.Operation.from(), state.Operation.identity()
 		}
 		return o, nil
 	}

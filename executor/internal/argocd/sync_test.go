@@ -261,9 +261,11 @@ func TestSyncRefuses(t *testing.T) {
 
 func TestOperationFollowsTheSync(t *testing.T) {
 	server, a := connect(t)
-	if d := cmp.Diff(argocd.Operation{Other: "bob"}, operation(t, a)); d != "" {
+	editStatus(server, func(status object) { status["history"] = []any{object{"id": 1, "revision": "abc000"}} })
+	if d := cmp.Diff(argocd.Operation{Other: "bob", LastStarted: time.Date(2026, 11, 24, 8, 59, 0, 0, time.UTC), Synced: true}, operation(t, a)); d != "" {
 		t.Errorf("before (-want +got):\n%s", d)
 	}
+	editStatus(server, func(status object) { delete(status, "history") })
 	sync(t, a)
 	if d := cmp.Diff(argocd.Operation{Found: true, Pending: true}, operation(t, a)); d != "" {
 		t.Errorf("pending (-want +got):\n%s", d)
@@ -272,14 +274,15 @@ func TestOperationFollowsTheSync(t *testing.T) {
 	editStatus(server, func(status object) {
 		status["operationState"].(object)["message"] = "Sync operation blocked by sync window"
 	})
-	want := argocd.Operation{Found: true, Phase: "Running", Message: "Sync operation blocked by sync window"}
+	began := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	want := argocd.Operation{Found: true, Phase: "Running", Message: "Sync operation blocked by sync window", LastStarted: began}
 	if d := cmp.Diff(want, operation(t, a)); d != "" || want.Completed() {
 		t.Errorf("running, completed %v (-want +got):\n%s", want.Completed(), d)
 	}
 	end(server, "Succeeded")
 	want = argocd.Operation{
 		Found: true, Phase: "Succeeded", Message: "successfully synced (all tasks run)", Revision: "abc123",
-		FinishedAt: time.Date(2026, 11, 24, 10, 0, 30, 0, time.UTC),
+		LastStarted: began, FinishedAt: time.Date(2026, 11, 24, 10, 0, 30, 0, time.UTC),
 		Results: []argocd.ResourceResult{
 			{Resource: request.Resources[0], Status: "Synced", Message: "job.batch/mtmount created"},
 			{Resource: argocd.Resource{Kind: "Pod", Name: "hook"}, Status: "Succeeded"},
@@ -289,13 +292,13 @@ func TestOperationFollowsTheSync(t *testing.T) {
 		t.Errorf("ended, completed %v (-want +got):\n%s", want.Completed(), d)
 	}
 	server.Edit(mountPath, func(app object) {
-		app["operation"] = object{"initiatedBy": object{"username": "bob"}, "sync": object{}}
+		app["operation"] = object{"initiatedBy": object{"username": "bob"}, "info": []any{object{"name": "csu", "value": "0000/x/1"}}, "sync": object{}}
 	})
-	if o := operation(t, a); !o.Found || o.Phase != "Succeeded" || o.Other != "bob" {
+	if o := operation(t, a); !o.Found || o.Phase != "Succeeded" || o.OtherIdentity != "0000/x/1" {
 		t.Errorf("Operation = %+v, want ours, and bob's that waits", o)
 	}
 	begin(server)
-	if d := cmp.Diff(argocd.Operation{Other: "bob"}, operation(t, a)); d != "" {
+	if d := cmp.Diff(argocd.Operation{Other: "bob (csu 0000/x/1)", OtherIdentity: "0000/x/1", LastStarted: began}, operation(t, a)); d != "" {
 		t.Errorf("replaced (-want +got):\n%s", d)
 	}
 }

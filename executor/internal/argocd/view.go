@@ -51,6 +51,9 @@ type view struct {
 			Images []string `json:"images"`
 		} `json:"summary"`
 		OperationState *stateView `json:"operationState"`
+		// History has the syncs of the whole application that succeeded; who a
+		// sync was from is not in it.
+		History []struct{} `json:"history"`
 	} `json:"status"`
 }
 

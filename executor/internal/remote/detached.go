@@ -47,6 +47,7 @@ type Status struct {
 	NotStarted bool   // with Gone: the script never began and never will
 	Output     string // the end of its output, 4 KiB at most
 	BootID     string // of the host, now
+	StartedIn  string // the host's boot id when it was started, where that is known
 }
 
 var commandName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$`)
@@ -139,12 +140,13 @@ func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, 
 
 // parseStatus reads what look.sh prints.
 func parseStatus(out string) (s Status, starting bool, err error) {
-	boot, rest, _ := strings.Cut(out, "\n")
+	boots, rest, _ := strings.Cut(out, "\n")
 	state, output, found := strings.Cut(rest, "\n")
 	if !found {
 		return Status{}, false, fmt.Errorf("unexpected answer %q", oneLine(tail(out)))
 	}
-	s = Status{Known: true, BootID: boot, Output: tail(output)}
+	boot, was, _ := strings.Cut(boots, " ")
+	s = Status{Known: true, BootID: boot, StartedIn: was, Output: tail(output)}
 	switch word, arg, _ := strings.Cut(state, " "); word {
 	case "unknown":
 		s.Known = false

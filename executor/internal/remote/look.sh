@@ -1,9 +1,9 @@
-# (alive.sh stands before it.) Tells what is known about $name: the boot id, the state, then the end of the
-# output. With $fence set, a start that has not got to its script never will.
+# (alive.sh stands before it.) Tells what is known about $name: the boot id and that of the start, the state, then
+# the end of the output. With $fence set, a start that has not got to its script never will.
 boot=$(cat /proc/sys/kernel/random/boot_id) || exit
-echo "$boot"
 d=$HOME/.csu/$name
 if [ ! -d "$d" ]; then
+	echo "$boot"
 	echo unknown
 	exit 0
 fi
@@ -13,6 +13,7 @@ claim=
 [ -f "$d/pid" ] && read -r claim rest <"$d/pid"
 was=
 [ -f "$d/boot" ] && read -r was <"$d/boot"
+echo "$boot $was"
 same=yes
 [ -n "$was" ] && [ "$was" != "$boot" ] && same=
 # Alive is asked before the status file: a process that has ended has left it.
