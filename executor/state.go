@@ -141,6 +141,10 @@ type State struct {
 	// Halt is the text of the last stopped record, "" if the run went on since.
 	Halt string
 
+	// awayTold is the last outage of the cluster that the operator was told of in
+	// full. It is no part of the fold.
+	awayTold int
+
 	stages map[string]*StageState
 }
 
