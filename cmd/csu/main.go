@@ -128,9 +128,9 @@ func (c *console) report(err error) int {
 		return exitComplete
 	}
 	code, hint := classify(err)
-	fmt.Fprintf(c.err, "error: %s\n", err)
+	fmt.Fprintln(c.err, fit(c.err, "error: "+err.Error()))
 	if hint != "" {
-		fmt.Fprintf(c.err, "hint: %s\n", hint)
+		fmt.Fprintln(c.err, fit(c.err, "hint: "+hint))
 	}
 	return code
 }
