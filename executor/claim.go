@@ -299,18 +299,28 @@ func (r *run) goOnWithout(outage int) {
 	}
 }
 
-// stillAway tells the operator, with each renewal that fails, what the outage means
-// for the run.
+// stillAway tells the operator with the first renewal that fails what the outage means
+// for the run, and with each later one that it goes on.
 func (r *run) stillAway(away *ledger.AwayError) {
 	_, n := r.keeper.Outage()
 	r.mu.Lock()
-	ungated := r.ungated == n
+	ungated, told := r.ungated == n, r.awayTold == n
+	r.awayTold = n
 	r.mu.Unlock()
+	since := away.Since.UTC().Format("15:04:05")
+	if told {
+		how := ""
+		if ungated {
+			how = "; the run continues WITHOUT THE SITE'S LEDGER"
+		}
+		r.tell(operator.Notice, "", "", "the cluster still does not answer (since %s)%s", since, how)
+		return
+	}
 	how := "nothing is sent until it answers or you agree to continue without it"
 	if ungated {
 		how = "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site"
 	}
-	r.tell(operator.Notice, "", "", "the cluster has not answered since %s; %s: %v", away.Since.UTC().Format("15:04:05"), how, away.Err)
+	r.tell(operator.Notice, "", "", "the cluster has not answered since %s; %s: %v", since, how, away.Err)
 }
 
 func (r *run) back(epoch int) {

@@ -174,6 +174,7 @@ type run struct {
 	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
 	permitted map[string]bool // steps that were consented to in this process
 	closed    bool            // the operator did not let the run go on without the ledger
+	awayTold  int             // the outage that the operator was told of in full
 	// withoutSince is since when the run goes on without the ledger; zero where the
 	// ledger has all of it.
 	withoutSince time.Time

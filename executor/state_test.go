@@ -102,3 +102,30 @@ func chain(b testing.TB, n int) Options {
 		Performer: idle,
 	}
 }
+
+// TestProgressText: the steps that another csu may have carried out are counted, and
+// not named as under way.
+func TestProgressText(t *testing.T) {
+	many := " 3 unfinished steps are looked into before their stages go on, because another csu may have worked without the cluster."
+	for name, c := range map[string]struct {
+		begun, suspected []string
+		want             string
+	}{
+		"nothing":       {nil, nil, `0 of 5 steps are finished; its next stage is "one".`},
+		"under way":     {[]string{"one/a"}, nil, `0 of 5 steps are finished; its next stage is "one"; under way or in doubt: one/a.`},
+		"one suspected": {nil, []string{"two/c"}, `0 of 5 steps are finished; its next stage is "one". 1 unfinished step is looked into before its stage goes on, because another csu may have worked without the cluster.`},
+		"both":          {[]string{"one/a"}, []string{"one/b", "two/c", "two/d"}, `0 of 5 steps are finished; its next stage is "one"; under way or in doubt: one/a.` + many},
+	} {
+		s := NewState(twoStages(t).plan)
+		for _, id := range c.begun {
+			s.Steps[id].Phase = Started
+		}
+		for _, id := range c.suspected {
+			s.Steps[id].Phase, s.Steps[id].Suspected = InDoubt, true
+		}
+		s.Steps["final/f"].Suspected = true // it was found out about
+		if got := s.ProgressText(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

@@ -346,7 +346,7 @@ func (r *run) doubtAll(name string) error {
 	return errors.Join(err, j.Close())
 }
 
-// ProgressText says in a sentence how far the run has come.
+// ProgressText says how far the run has come, and what is in doubt.
 func (s *State) ProgressText() string {
 	finished := 0
 	for _, st := range s.Steps {
@@ -363,8 +363,8 @@ func (s *State) ProgressText() string {
 	default:
 		text += fmt.Sprintf("; its next stage is %q", stage.Stage.ID)
 	}
-	if open := s.In(Started, InDoubt); len(open) > 0 {
-		const most = 6 // a takeover may have put all that is left in doubt
+	if open, _ := s.Open(); len(open) > 0 {
+		const most = 6 // a stage may have many steps under way
 		var ids []string
 		for _, st := range open[:min(len(open), most)] {
 			ids = append(ids, st.Step.ID)
@@ -374,5 +374,5 @@ func (s *State) ProgressText() string {
 			text += fmt.Sprintf(" and %d more", len(open)-most)
 		}
 	}
-	return text + "."
+	return strings.TrimSpace(text + ". " + s.DoubtText())
 }

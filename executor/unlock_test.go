@@ -144,33 +144,36 @@ func (thinking) Tell(operator.Event) {}
 // TestDisplacedAfterAnOutage: whoever went on without the ledger, and is displaced,
 // is told what only their journal has.
 func TestDisplacedAfterAnOutage(t *testing.T) {
-	b := twoStages(t)
-	var sent []error
-	b.sending("one/b", func() { b.away(true); b.time.Advance(10*time.Minute, nil) }, &sent)
-	b.person.answer = choose(operator.Outage, operator.Yes)
-	b.world.script["two/c"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
-		b.away(false)
-		b.ledger.Edit(func(l *ledger.Ledger) {
-			l.Epoch++
-			l.Holder.Process, l.Holder.Operator = "another", "Bob"
-		})
-		b.time.Advance(time.Minute, nil)
-		<-ctx.Done()
-		return action.Found(action.Unknown, "cut short")
-	}}
-	_, err := b.run()
-	var refused *RefusedError
-	if !errors.As(err, &refused) {
-		t.Fatalf("Run = %v", err)
-	}
-	for _, want := range []string{`tell "Bob"`, "one/b (done)", "two/c (started)", "keep this journal"} {
-		if !strings.Contains(refused.Hint, want) {
-			t.Errorf("hint: %s\nwithout %q", refused.Hint, want)
+	synctest.Test(t, func(t *testing.T) {
+		b := twoStages(t)
+		var sent []error
+		b.sending("one/b", func() { time.Sleep(time.Second); b.away(true); b.time.Advance(10*time.Minute, nil) }, &sent)
+		b.person.answer = choose(operator.Outage, operator.Yes)
+		b.world.script["two/c"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			b.away(false)
+			b.ledger.Edit(func(l *ledger.Ledger) {
+				l.Epoch++
+				l.Holder.Process, l.Holder.Operator = "another", "Bob"
+			})
+			synctest.Wait()
+			b.time.Advance(time.Minute, nil) // a renewal
+			<-ctx.Done()
+			return action.Found(action.Unknown, "cut short")
+		}}
+		_, err := b.run()
+		var refused *RefusedError
+		if !errors.As(err, &refused) {
+			t.Fatalf("Run = %v", err)
 		}
-	}
-	if strings.Contains(refused.Hint, "one/a") {
-		t.Errorf("hint: %s", refused.Hint)
-	}
+		for _, want := range []string{`tell "Bob"`, "one/b (done)", "two/c (started)", "keep this journal"} {
+			if !strings.Contains(refused.Hint, want) {
+				t.Errorf("hint: %s\nwithout %q", refused.Hint, want)
+			}
+		}
+		if strings.Contains(refused.Hint, "one/a") {
+			t.Errorf("hint: %s", refused.Hint)
+		}
+	})
 }
 
 // TestAbortOfARunThatWasHandedOver says to whom.

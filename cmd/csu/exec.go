@@ -226,16 +226,16 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 // heading tells what is about to be carried out, where and by whom.
 func (c *console) heading(l *loaded, name, banner string) {
 	p := l.plan
-	fmt.Fprintf(c.out, "%s: %s upgrade of %s, cycle %s, digest %.12s…\n", l.file, p.Type, p.Site, p.Upgrade.Cycle, l.digest)
+	c.paragraph("%s: %s upgrade of %s, cycle %s, digest %.12s…", l.file, p.Type, p.Site, p.Upgrade.Cycle, l.digest)
 	if banner != "" {
-		fmt.Fprintf(c.out, "%s\nSite map: %s\n", banner, shown(l.mapFile))
+		c.paragraph("%s\nSite map: %s", banner, shown(l.mapFile))
 	} else {
-		fmt.Fprintf(c.out, "Cluster: %s, %s\n", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
+		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
 		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
-			fmt.Fprintf(c.out, "NOTE: this plan is for %s, and today is %s.\n", p.Upgrade.Date, today)
+			c.paragraph("NOTE: this plan is for %s, and today is %s.", p.Upgrade.Date, today)
 		}
 	}
-	fmt.Fprintf(c.out, "Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.\n", name, shown(l.journal))
+	c.paragraph("Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.", name, shown(l.journal))
 }
 
 // signals stops a run at the first Ctrl-C, which it tells the operator, and leaves
@@ -257,22 +257,25 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 // ending prints what a run came to and returns the error for its exit code.
 func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if r.Text != "" {
-		fmt.Fprintf(c.out, "\n%s\n", r.Text)
+		c.paragraph("\n%s", r.Text)
 	}
 	if r.End == executor.Interrupted && r.State != nil {
-		if open := r.State.In(executor.Started, executor.InDoubt); len(open) > 0 {
+		if open, _ := r.State.Open(); len(open) > 0 {
 			ids := make([]string, len(open))
 			for i, st := range open {
 				ids[i] = st.Step.ID
 			}
-			c.paragraph("In doubt, and looked into by a resume: " + strings.Join(ids, ", "))
+			c.paragraph("In doubt, and looked into by a resume: %s", strings.Join(ids, ", "))
+		}
+		if text := r.State.DoubtText(); text != "" {
+			c.paragraph("%s", text)
 		}
 	}
 	if len(r.Down) > 0 {
-		c.paragraph("Not seen back: " + plan.CSCList(r.Down))
+		c.paragraph("Not seen back: %s", plan.CSCList(r.Down))
 	}
 	for _, s := range r.Owed {
-		fmt.Fprintf(c.out, "Still owed: %s, %s\n", s.Step.ID, s.Step.Title)
+		c.paragraph("Still owed: %s, %s", s.Step.ID, s.Step.Title)
 	}
 	resume := "go on with csu exec " + l.file + " --resume"
 	switch {
@@ -299,7 +302,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	case executor.Completed:
 		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
 		if l.siteMap == nil {
-			fmt.Fprintf(c.out, "Commit its journal, %s: it documents the deployment.\n", shown(l.journal))
+			c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		}
 		return nil
 	case executor.GivenUp:
@@ -321,11 +324,8 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 }
 
 // paragraph prints a text, wrapped on a terminal.
-func (c *console) paragraph(text string) {
-	if c.terminal {
-		text = wrap("", text, c.width)
-	}
-	fmt.Fprintln(c.out, text)
+func (c *console) paragraph(format string, args ...any) {
+	fmt.Fprintln(c.out, fit(c.out, fmt.Sprintf(format, args...)))
 }
 
 // knownStages refuses a flag that names stages that the plan lacks.

@@ -90,7 +90,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 	}
 	prints(t, bob.run(t, exitComplete, "status"),
 		"^There is no journal ", `^Says the site's ledger: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is at work, or did not stop properly; last heard at`,
-		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, "^Next: csu exec .*, or, here, csu takeover ")
+		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, `^Next: csu exec .* where its journal is, or, here, csu takeover .*: have it stopped first with csu handover \S+ --site-map \S+ --to NAME$`)
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all"),
 		`^error: this plan is already being carried out: run [0-9a-f]+ of "Ada Operator" on \S+ has reached record [0-9]+, stage "offline"`, "^hint: ask .*csu takeover")
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), "has reached record [0-9]+", "csu takeover")
@@ -454,7 +454,7 @@ func TestOutage(t *testing.T) {
 		s.types(t, "?\n")
 		s.reads(t, at)
 		s.mu.Lock()
-		saw = strings.Contains(strings.Join(strings.Fields(s.screen.String()), " "), "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site")
+		saw = strings.Contains(strings.Join(strings.Fields(s.screen.String()), " "), "the run continues WITHOUT THE SITE'S LEDGER")
 		s.mu.Unlock()
 	}
 	v.open(t)

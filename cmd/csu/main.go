@@ -129,12 +129,12 @@ func (c *console) report(err error) int {
 		return exitComplete
 	}
 	code, hint := classify(err)
-	fmt.Fprintf(c.err, "error: %s\n", err)
+	fmt.Fprintln(c.err, fit(c.err, "error: "+err.Error()))
 	if hint != "" {
 		if c.plan != "" {
 			hint = strings.ReplaceAll(hint, " PLAN", " "+c.plan) // so that it can be pasted
 		}
-		fmt.Fprintf(c.err, "hint: %s\n", hint)
+		fmt.Fprintln(c.err, fit(c.err, "hint: "+hint))
 	}
 	return code
 }

@@ -3,10 +3,14 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/term"
 
 	"github.com/lsst-ts/csu/executor/operator"
 )
@@ -255,18 +259,36 @@ func wrap(indent, text string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// splitWords splits behind each run of spaces, which stay with the word before.
+// splitWords splits behind each run of spaces, which stay with the word before. So
+// does a flag: a command that is pasted without its last line must not run without
+// its flags.
 func splitWords(s string) []string {
 	var words []string
 	for s != "" {
-		end := strings.IndexByte(s, ' ')
-		if end < 0 {
-			return append(words, s)
+		for end := 0; ; {
+			space := strings.IndexByte(s[end:], ' ')
+			if space < 0 {
+				return append(words, s)
+			}
+			for end += space; end < len(s) && s[end] == ' '; {
+				end++
+			}
+			if !strings.HasPrefix(s[end:], "--") {
+				words, s = append(words, s[:end]), s[end:]
+				break
+			}
 		}
-		for end < len(s) && s[end] == ' ' {
-			end++
-		}
-		words, s = append(words, s[:end]), s[end:]
 	}
 	return words
+}
+
+// fit wraps a text to the width of the terminal that it is written to. Elsewhere it
+// stays as it is, for those who search it.
+func fit(w io.Writer, text string) string {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return wrap("", text, width)
+		}
+	}
+	return text
 }

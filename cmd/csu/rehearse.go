@@ -120,7 +120,7 @@ func (cmd *rehearseCommand) Run(c *console) error {
 		err = stopped
 	}
 	if err != nil {
-		fmt.Fprintf(c.err, "The rehearsal's journal and the site's record are in %s\n", dir)
+		fmt.Fprintln(c.err, fit(c.err, "The rehearsal's journal and the site's record are in "+dir))
 		return err
 	}
 	if err := c.recorded(p, filepath.Join(dir, rehearsal.RecordFile), time.Since(began), end); err != nil {
@@ -204,8 +204,9 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 		return err
 	}
 	if !cmd.Child {
-		fmt.Fprintf(c.out, "The simulated site of %s is up, %g times as fast as the real one. In another terminal:\n\n  csu exec %s --site-map %s\n\nIts record of effects: %s\nCtrl-C ends it.\n",
-			cmd.Plan, cmd.Speed, cmd.Plan, filepath.Join(dir, rehearsal.MapFile), filepath.Join(dir, rehearsal.RecordFile))
+		c.paragraph("The simulated site of %s is up, %g times as fast as the real one. In another terminal:", cmd.Plan, cmd.Speed)
+		fmt.Fprintf(c.out, "\n  csu exec %s --site-map %s\n\n", cmd.Plan, filepath.Join(dir, rehearsal.MapFile)) // one line, to be copied
+		c.paragraph("Its record of effects: %s\nCtrl-C ends it.", filepath.Join(dir, rehearsal.RecordFile))
 	}
 	<-ctx.Done()
 	return site.Close()
@@ -306,9 +307,9 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 	s := rehearsal.Summarize(p, effects)
 	fmt.Fprintf(c.out, "\nThe simulated site's own record (%d effects, in %s):\n", len(effects), took.Round(100*time.Millisecond))
 	if len(s.Down) > 0 {
-		fmt.Fprintf(c.out, "  went down, in this order: %s\n", strings.Join(abridged(s.Down, 12), ", "))
+		c.paragraph("  went down, in this order: %s", strings.Join(abridged(s.Down, 12), ", "))
 	}
-	fmt.Fprintf(c.out, "  Jobs deleted: %s\n", plan.CSCList(s.JobsDeleted))
+	c.paragraph("  Jobs deleted: %s", plan.CSCList(s.JobsDeleted))
 	fmt.Fprintf(c.out, "  scripts run: %d, commands on hosts: %d, syncs: %d\n", s.Scripts, s.Commands, s.Syncs)
 	if end == executor.GivenUp {
 		_, err = fmt.Fprintf(c.out, "  %d of the %d CSCs are not in their expected state, as the abort left them\n", len(s.Astray), s.Seen)

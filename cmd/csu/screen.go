@@ -78,7 +78,8 @@ func (s *screen) refresh(ctx context.Context) {
 
 // Tell implements [operator.Operator]. While a question is open at the terminal,
 // what happens is kept until it is answered or put again: a line that comes in
-// would hide what is half typed, and not what the terminal takes for an answer.
+// would hide what is half typed, and not what the terminal takes for an answer. Of
+// what is told again and again meanwhile only the last is kept.
 func (s *screen) Tell(e operator.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +87,9 @@ func (s *screen) Tell(e operator.Event) {
 	inBlock := e.Kind == operator.StepProgress && s.terminal
 	if s.asking {
 		if !inBlock {
-			s.kept = append(s.kept, e)
+			s.kept = append(slices.DeleteFunc(s.kept, func(k operator.Event) bool {
+				return k.Kind == operator.Notice && e.Kind == operator.Notice && k.Step == e.Step && k.Text == e.Text
+			}), e)
 		}
 		return
 	}

@@ -110,6 +110,30 @@ func TestScreenFailureAmongOthers(t *testing.T) {
 	}
 }
 
+// TestScreenRepeatedNotice: of a notice that is told again and again while a question
+// is open, the last is shown.
+func TestScreenRepeatedNotice(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	answers := put(t, view, failureOf("hosts/azar03"))
+	s.reads(t, "? news >")
+	notice := func(at, text string) {
+		e := event(at, operator.Notice, "")
+		e.Stage, e.Title, e.Text = "", "", text
+		view.Tell(e)
+	}
+	notice("03:14:00", "the cluster has not answered since 03:13:10; nothing is sent")
+	for _, at := range []string{"03:15:00", "03:16:00", "03:17:00"} {
+		notice(at, "the cluster still does not answer (since 03:13:10)")
+		view.Tell(event(at, operator.StepDone, "hosts/azar01"))
+	}
+	s.types(t, "4\n")
+	<-answers
+	s.reads(t, "03:14:00 notice the cluster has not answered since 03:13:10; nothing is sent "+
+		"03:15:00 done hosts/azar01 title of hosts/azar01 03:16:00 done hosts/azar01 title of hosts/azar01 "+
+		"03:17:00 notice the cluster still does not answer (since 03:13:10) 03:17:00 done hosts/azar01")
+}
+
 // TestScreenPromptOnTwoLines: an id that leaves no room to type has its own line,
 // and no half of the prompt stays behind when the question ends by itself.
 func TestScreenPromptOnTwoLines(t *testing.T) {

@@ -84,23 +84,41 @@ func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *execut
 			return has
 		},
 	}
-	var hinted interface{ Hint() string }
-	switch err := claim.Check(&l); {
-	case errors.As(err, &hinted) && s.Ended == "":
-		return "Says the site's ledger: " + err.Error() + ".", hinted.Hint()
-	case err != nil:
-		return "Says the site's ledger: " + err.Error() + ".", ""
-	}
-	h, ended := l.Holder, l.Ended(digest)
 	at, _ := journal.PlaceOf(journal.Disk, name) // the zero value is no csu's
+	return cmd.compared(&l, claim, at, s.Ended != "")
+}
+
+// compared is what the ledger says about the run whose journal is here, and what can
+// be done because of it.
+func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here journal.Place, over bool) (said, next string) {
+	h, ended := l.Holder, l.Ended(claim.Digest)
+	other := "" // the csu that is at work with another journal
+	if h != nil && h.Process != "" && h.Journal != here {
+		other = fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed))
+	}
+	var behind *ledger.BehindError
+	var hinted interface{ Hint() string }
+	err := claim.Check(l)
+	if err != nil {
+		said = "Says the site's ledger: " + err.Error() + "."
+		if errors.As(err, &hinted) && !over {
+			next = strings.ReplaceAll(hinted.Hint(), " PLAN", " "+cmd.Plan+cmd.flags())
+		}
+		if errors.As(err, &behind) && other != "" {
+			said += "\n" + other
+		}
+		if errors.As(err, &behind) && other != "" && !over {
+			next += "; a takeover is refused while that csu is at work: have it stopped first with " + cmd.handover()
+		}
+		return said, next
+	}
 	switch {
 	case h != nil && h.To != "":
-		return fmt.Sprintf("It was handed over to %s.", h.To), fmt.Sprintf("%s resumes it with csu takeover %s%s --reason TEXT", h.To, cmd.Plan, cmd.flags())
-	case h != nil && h.Process != "" && h.Journal != at:
-		return fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed)),
-			fmt.Sprintf("ask %s; csu exec %s --resume%s goes on only if that csu has ended", h.Operator, cmd.Plan, cmd.flags())
+		return fmt.Sprintf("It was handed over to %s.", h.To), fmt.Sprintf("%s resumes it with %s", h.To, cmd.takeover())
+	case other != "":
+		return other, fmt.Sprintf("ask %s; csu exec %s --resume%s goes on only if that csu has ended", h.Operator, cmd.Plan, cmd.flags())
 	case h == nil && ended != nil:
-		return fmt.Sprintf("%s took the site from this run at %s; a resume takes it again.", ended.Operator, utc(ended.Time)), ""
+		return fmt.Sprintf("%s; a resume takes it again.", ended.Text()), ""
 	}
 	return "", ""
 }
@@ -110,7 +128,7 @@ func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 // status prints one screen. said is what the site's ledger has to add, and next
 // what can be done because of it, where that is not "".
 func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said, next string) {
-	p := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
+	p := c.paragraph
 	p("Run %s of %s, led by %s, begun %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
 		p("This is a rehearsal against the simulated site of %s.", s.Run.SiteMap)
@@ -144,8 +162,11 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said,
 		{"To be tried again", []executor.Phase{executor.Pending}},
 		{"Skipped, or perhaps sent", []executor.Phase{executor.Skipped, executor.PerhapsSent}},
 	} {
-		// Of those that wait, the ones that were begun before.
-		steps := slices.DeleteFunc(s.In(group.phases...), func(st *executor.StepState) bool { return st.Phase == executor.Pending && st.Attempt == 0 })
+		// Of those that wait, the ones that were begun before; those that another csu
+		// may have carried out are counted below.
+		steps := slices.DeleteFunc(s.In(group.phases...), func(st *executor.StepState) bool {
+			return st.Phase == executor.Pending && st.Attempt == 0 || st.Phase.Open() && st.Suspected
+		})
 		title := group.title
 		if title == "Under way" && !held {
 			title = "In doubt (begun, and no csu runs this plan now)"
@@ -162,6 +183,9 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said,
 			}
 		}
 	}
+	if text := s.DoubtText(); text != "" {
+		p("%s", text)
+	}
 	if text := s.DownText(); text != "" {
 		p("%s.", text)
 	}
@@ -177,7 +201,7 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said,
 // statusElsewhere says what the site's ledger knows of a plan whose journal is not
 // here.
 func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, journalFile string) error {
-	say := func(format string, args ...any) { fmt.Fprintf(c.out, format+"\n", args...) }
+	say := c.paragraph
 	say("There is no journal %s, or nothing in it.", shown(journalFile))
 	l, err := cmd.ledger(p)
 	if err != nil {
@@ -210,7 +234,7 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 		}
 		say("Says the site's ledger: run %s of this plan is led by %s on %s. %s; last heard at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
 	} else {
-		say("Says the site's ledger: run %s of this plan was begun, and %s took the site from it at %s.", ended.Run, ended.Operator, at(ended.Time))
+		say("Says the site's ledger: this plan was begun; %s.", ended.Text())
 	}
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
 		if state, err := executor.StateOf(p, digest, lines); err == nil {
@@ -220,12 +244,14 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 			}
 		}
 	}
-	takeover := fmt.Sprintf("csu takeover %s%s --reason TEXT", cmd.Plan, cmd.flags())
-	if h != nil && h.To != "" {
-		say("Next: %s resumes it with %s", h.To, takeover)
-		return nil
+	switch {
+	case h != nil && h.To != "":
+		say("Next: %s resumes it with %s", h.To, cmd.takeover())
+	case h != nil && h.Process != "":
+		say("Next: csu exec %s --resume where its journal is, or, here, %s; a takeover is refused while its csu is at work: have it stopped first with %s", cmd.Plan, cmd.takeover(), cmd.handover())
+	default:
+		say("Next: csu exec %s --resume where its journal is, or, here, %s", cmd.Plan, cmd.takeover())
 	}
-	say("Next: csu exec %s --resume where its journal is, or, here, %s", cmd.Plan, takeover)
 	return nil
 }
 
@@ -259,6 +285,16 @@ func (cmd *statusCommand) flags() string {
 	return " --site-map " + cmd.SiteMap
 }
 
+// takeover is the command that resumes the run here.
+func (cmd *statusCommand) takeover() string {
+	return fmt.Sprintf("csu takeover %s%s --reason TEXT", cmd.Plan, cmd.flags())
+}
+
+// handover is the command that stops the csu that is at work on the run.
+func (cmd *statusCommand) handover() string {
+	return fmt.Sprintf("csu handover %s%s --to NAME", cmd.Plan, cmd.flags())
+}
+
 // next says what can be done.
 func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string {
 	flags := cmd.flags()
@@ -273,7 +309,15 @@ func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string 
 		if failed := s.In(executor.Failed, executor.NotDone); len(failed) > 0 {
 			return fmt.Sprintf("a csu is at work on it, and waits at its terminal for an answer about %s; this display disturbs nothing.", failed[0].Step.ID)
 		}
-		return "a csu is at work on it; this display disturbs nothing."
+		begun, _ := s.Open()
+		stage := s.Stage()
+		switch {
+		case stage == nil || stage.Begun || len(begun) > 0 || s.Aborting:
+			return "a csu is at work on it; this display disturbs nothing."
+		case stage.Consent == nil:
+			return fmt.Sprintf("a csu is at work on it; it may be waiting at its terminal for the consent to stage %q; this display disturbs nothing.", stage.Stage.ID)
+		}
+		return fmt.Sprintf("a csu is at work on it; it may be waiting at its terminal for an answer about stage %q; this display disturbs nothing.", stage.Stage.ID)
 	case s.Aborting:
 		return fmt.Sprintf("csu abort %s%s", cmd.Plan, flags)
 	}

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -21,17 +24,126 @@ func TestStatusOfFailures(t *testing.T) {
 		true:  "Next: a csu is at work on it, and waits at its terminal for an answer about hosts/azar03; ",
 		false: "Next: csu exec plan.json --resume, or csu abort plan.json",
 	} {
-		var out bytes.Buffer
-		(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held, "", "")
+		got := statusText(s, held)
 		for _, want := range []string{
 			"Failed:\n  hosts/azar03  failed (attempt 1, ", "To be tried again:\n  hosts/ess01  pending (attempt 1, ", "      exit status 1\n", next,
 		} {
-			if !strings.Contains(out.String(), want) {
-				t.Errorf("held %t: status does not say %q:\n%s", held, want, out.String())
+			if !strings.Contains(got, want) {
+				t.Errorf("held %t: status does not say %q:\n%s", held, want, got)
 			}
 		}
-		if strings.Contains(out.String(), "love01") {
-			t.Errorf("held %t: status names a step that was not begun:\n%s", held, out.String())
+		if strings.Contains(got, "love01") {
+			t.Errorf("held %t: status names a step that was not begun:\n%s", held, got)
 		}
 	}
+}
+
+// TestStatusOfSuspected: steps that another csu may have carried out are one line,
+// and those that this journal has as begun are named.
+func TestStatusOfSuspected(t *testing.T) {
+	s := atHosts()
+	for _, id := range []string{"hosts/ess01", "hosts/azar03"} {
+		s.Steps[id].Phase, s.Steps[id].Suspected, s.Steps[id].Text = executor.InDoubt, true, "another csu may have gone on with this"
+	}
+	s.Steps["hosts/love01"].Phase = executor.Started
+	got := statusText(s, false)
+	for _, want := range []string{
+		"In doubt (begun, and no csu runs this plan now):\n  hosts/love01  started",
+		"\n2 unfinished steps are looked into before their stages go on, because another csu may have worked without the cluster.\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("status does not say %q:\n%s", want, got)
+		}
+	}
+	for _, not := range []string{"hosts/ess01", "hosts/azar03", "another csu may have gone on"} {
+		if strings.Contains(got, not) {
+			t.Errorf("status says %q:\n%s", not, got)
+		}
+	}
+}
+
+// TestStatusOfConsent: who looks on learns that a csu may be waiting for a consent.
+func TestStatusOfConsent(t *testing.T) {
+	const only = "Next: a csu is at work on it; this display disturbs nothing."
+	for name, c := range map[string]struct {
+		change func(s *executor.State)
+		want   string
+	}{
+		"next": {func(s *executor.State) {}, `Next: a csu is at work on it; it may be waiting at its terminal for the consent to stage "hosts"; `},
+		"with doubts": {func(s *executor.State) { s.Stages[1].Consent = &journal.Answer{} },
+			`Next: a csu is at work on it; it may be waiting at its terminal for an answer about stage "hosts"; `},
+		"suspected": {func(s *executor.State) {
+			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = executor.InDoubt, true
+		}, `the consent to stage "hosts"; `},
+		"begun":     {func(s *executor.State) { s.Stages[1].Begun = true }, only},
+		"under way": {func(s *executor.State) { s.Steps["hosts/ess01"].Phase = executor.Started }, only},
+		"failed":    {func(s *executor.State) { s.Steps["hosts/ess01"].Phase = executor.Failed }, "for an answer about hosts/ess01; "},
+		"given up":  {func(s *executor.State) { s.Aborting = true }, only},
+		"all done":  {func(s *executor.State) { s.Stages[1].Done = true }, only},
+	} {
+		s := atHosts()
+		c.change(s)
+		if got := statusText(s, true); !strings.Contains(got, c.want) {
+			t.Errorf("%s: status does not say %q:\n%s", name, c.want, got)
+		}
+	}
+}
+
+// TestStatusElsewhere: what the ledger has beside the journal that is here, with
+// commands that can be copied.
+func TestStatusElsewhere(t *testing.T) {
+	cmd := &statusCommand{Plan: "plans/p.json", SiteMap: "site/map.json"}
+	takeover, handover := "csu takeover plans/p.json --site-map site/map.json --reason TEXT", "csu handover plans/p.json --site-map site/map.json --to NAME"
+	here, there := journal.Place{Path: "here"}, journal.Place{Path: "there"}
+	const atWork = "The csu of Bob on b1 may be at work on it, with another copy of this journal; last heard at 2026-11-24 03:00:00 UTC by its clock."
+	for name, c := range map[string]struct {
+		has, over  bool
+		change     func(h *ledger.Holder)
+		said, next []string
+		not        string // in neither
+	}{
+		"the same process": {true, false, func(h *ledger.Holder) { h.Journal = here }, nil, nil, "Bob"},
+		"at work":          {true, false, nil, []string{atWork}, []string{"ask Bob; csu exec plans/p.json --resume --site-map site/map.json goes on only if that csu has ended"}, "out of date"},
+		"handed over":      {true, false, func(h *ledger.Holder) { h.Process, h.To = "", "Cleo" }, []string{"It was handed over to Cleo."}, []string{"Cleo resumes it with " + takeover}, "at work"},
+		"out of date":      {false, false, func(h *ledger.Holder) { h.Process = "" }, []string{"this journal is out of date: it ends at record 5, "}, []string{"with " + takeover + "; "}, "at work"},
+		"out of date, and at work": {false, false, nil, []string{"this journal is out of date: it ends at record 5, ", "\n" + atWork},
+			[]string{"with " + takeover + "; ", "; a takeover is refused while that csu is at work: have it stopped first with " + handover}, "PLAN"},
+		"over, and behind": {false, true, nil, []string{"this journal is out of date: it ends at record 5, ", "\n" + atWork}, nil, "handover"},
+		"another run":      {true, false, func(h *ledger.Holder) { h.Run = "r2" }, []string{"the site belongs to run r2"}, []string{`ask "Bob"`}, "may be at work"},
+	} {
+		h := ledger.Holder{Run: "r1", Digest: "d", Operator: "Bob", Host: "b1", Process: "x", Journal: there, Renewed: time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)}
+		if c.change != nil {
+			c.change(&h)
+		}
+		l := &ledger.Ledger{Holder: &h, Head: ledger.Head{Run: "r1", Digest: "d", Head: journal.Head{Seq: 9}}}
+		claim := ledger.Claim{Run: "r1", Digest: "d", Seq: 5, Has: func(journal.Head) bool { return c.has }}
+		said, next := cmd.compared(l, claim, here, c.over)
+		for got, wants := range map[*string][]string{&said: c.said, &next: c.next} {
+			for _, want := range wants {
+				if !strings.Contains(*got, want) {
+					t.Errorf("%s: %q is not in %q", name, want, *got)
+				}
+			}
+		}
+		if strings.Contains(said+next, c.not) || len(c.said) == 0 && said+next != "" {
+			t.Errorf("%s: it says %q and %q", name, said, next)
+		}
+	}
+}
+
+// atHosts is a run whose second stage is next.
+func atHosts() *executor.State {
+	s := executor.NewState(&plan.Plan{Stages: []plan.Stage{
+		{ID: "begin", Title: "Begin", Steps: []plan.Step{{ID: "begin/kept"}}},
+		{ID: "hosts", Title: "Hosts", Steps: []plan.Step{{ID: "hosts/ess01"}, {ID: "hosts/azar03"}, {ID: "hosts/love01"}}},
+	}})
+	s.Stages[0].Begun, s.Stages[0].Done = true, true
+	s.Steps["begin/kept"].Phase = executor.Done
+	return s
+}
+
+func statusText(s *executor.State, held bool) string {
+	var out bytes.Buffer
+	(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held, "", "")
+	return out.String()
 }

@@ -189,6 +189,40 @@ func TestTerminalAnnounce(t *testing.T) {
 	}
 }
 
+// TestTerminalWidth: what csu says before and after a run, and csu status, is wrapped
+// to the terminal, and so are errors and hints.
+func TestTerminalWidth(t *testing.T) {
+	t.Parallel()
+	r := newServed(t)
+	ada, bob := r.atWork(t), r.elsewhere(t)
+	sessions := map[string]*session{
+		"status":           atTerminal(t, csu(t, "status", r.plan, "--site-map", r.siteMap)),
+		"status elsewhere": atTerminal(t, csu(t, "status", bob.plan, "--site-map", bob.siteMap)),
+		"exec elsewhere":   atTerminal(t, csu(t, "exec", bob.plan, "--site-map", bob.siteMap, "--operator", "Bob Operator")),
+	}
+	for _, s := range sessions {
+		<-s.ended
+	}
+	// Where there is no terminal nothing is wrapped, for those who search it.
+	prints(t, bob.run(t, exitComplete, "status"), "^Next: csu exec .* csu handover .* --to NAME$")
+	ada.types(t, "no\n")
+	ada.wantExit(t, exitFailed)
+	sessions["exec"] = ada
+	for name, s := range sessions {
+		wrapped := false
+		for _, line := range strings.Split(strings.ReplaceAll(s.screen.String(), "\r", ""), "\n") {
+			wrapped = wrapped || strings.HasPrefix(line, "  ")
+			if len([]rune(line)) > 80 && len(splitWords(strings.TrimSpace(line))) > 1 && !strings.Contains(line, "\x1b") {
+				t.Errorf("%s: the terminal cuts %q", name, line)
+			}
+		}
+		if !wrapped {
+			t.Errorf("%s: no line is wrapped:\n%s", name, s.screen.String())
+		}
+	}
+	prints(t, sessions["exec elsewhere"].screen.String(), "^error: this plan is already being carried out: ", "^hint: ask ")
+}
+
 // doubts are those of the first stage.
 func doubts(t *testing.T, r *served) []string {
 	t.Helper()
@@ -217,12 +251,14 @@ func TestWrap(t *testing.T) {
 		{" ", "a:\n    b c", " a:\n     b c"},
 		{"", "averyveryverylongword b", "averyveryverylongword\n  b"},
 		{"", "ööö ööö ööö öö", "ööö ööö ööö öö"},
+		{"", "run it: csu x p --map m", "run it: csu x\n  p --map m"},
+		{"", "csu x plan.json --resume --map m", "csu x\n  plan.json --resume --map\n  m"},
 	} {
 		if got := wrap(x.indent, x.text, 14); got != x.want {
 			t.Errorf("wrap(%q, %q) = %q, want %q", x.indent, x.text, got, x.want)
 		}
 		for _, line := range strings.Split(wrap(x.indent, x.text, 14), "\n") {
-			if len([]rune(line)) > 14 && strings.Contains(strings.TrimSpace(line), " ") {
+			if len([]rune(line)) > 14 && len(splitWords(strings.TrimSpace(line))) > 1 {
 				t.Errorf("the line %q is too long", line)
 			}
 		}
