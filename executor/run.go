@@ -292,7 +292,8 @@ func (r *run) elsewhere(seen *sighting) error {
 	}
 	c := r.claim()
 	c.Alone = true
-	if err := c.Check(&seen.ledger); err != nil {
+	var behind *ledger.BehindError
+	if err := c.Check(&seen.ledger); errors.As(err, &behind) {
 		return &RefusedError{Err: err, Hint: hintOf(err)}
 	}
 	return nil

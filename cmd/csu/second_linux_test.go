@@ -55,7 +55,7 @@ func TestSecond(t *testing.T) {
 	first := r.atWork(t)
 	prints(t, r.run(t, exitRefused, "exec", "--consent", "all", "--resume"),
 		`another csu \(process [0-9]+, operator "Ada Operator"\) is running this plan`,
-		"hint: wait for it, or look at it with csu status")
+		"hint: let it end, or look at it with csu status")
 	prints(t, r.run(t, exitRefused, "abort"), "is running this plan")
 	prints(t, r.run(t, exitComplete, "status"),
 		"led by Ada Operator", "^  done +begin", "^Next: a csu is at work on it")
@@ -85,7 +85,8 @@ func TestUnlockAtWork(t *testing.T) {
 	}
 	<-first.ended
 	prints(t, r.run(t, exitComplete, "preflight"), "^ok +ledger: the site is this run's$")
-	prints(t, r.run(t, exitComplete, "unlock", "--reason", "her laptop is broken", "--operator", "Bob Operator"),
+	prints(t, r.run(t, exitRefused, "unlock", "--reason", "her laptop is broken"), `^Take summit from its run\?$`, "give --yes, or run csu in a terminal")
+	prints(t, r.run(t, exitComplete, "unlock", "--reason", "her laptop is broken", "--operator", "Bob Operator", "--yes"),
 		"^Unlocked summit: it was taken from run [0-9a-f]+ of Ada Operator")
 	taken := &search{file: r.journal, words: []string{"Bob Operator takes the site from this run: her laptop is broken"}}
 	if !taken.look() {
