@@ -1,0 +1,219 @@
+package executor
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/operator"
+)
+
+// open creates the journal, or opens the one that is there, and claims the site's
+// ledger for this process. Where it refuses, nothing was written.
+func (r *run) open() error {
+	seen, err := r.look()
+	if err != nil {
+		return err
+	}
+	if r.o.Takeover != nil {
+		if err := r.takeOver(seen); err != nil {
+			return err
+		}
+	}
+	j, torn, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
+		return r.openNew(seen)
+	case err != nil:
+		return classify(err)
+	}
+	r.journal = j
+	if torn != "" {
+		r.torn = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
+		r.tell(operator.Notice, "", "", "%s", r.torn)
+	}
+	if err := r.resumable(); err != nil {
+		return cmp.Or(r.elsewhere(seen), err)
+	}
+	if r.state.Ended != "" {
+		return nil // it is only to be released
+	}
+	if err := r.mayGoOn(seen); err != nil {
+		return err
+	}
+	if r.giveUp && r.o.Confirm {
+		if err := r.agree(seen); err != nil {
+			return r.kept(err)
+		}
+	}
+	if err := r.record(r.again()); err != nil {
+		return err
+	}
+	return r.keepLedger(seen)
+}
+
+// elsewhere is why a run cannot be taken up with the journal that is here, as far as
+// the ledger knows.
+func (r *run) elsewhere(seen *sighting) error {
+	if seen == nil || seen.away != nil || r.state.Ended != "" {
+		return nil
+	}
+	c := r.claim()
+	c.Alone = true
+	var behind *ledger.BehindError
+	if err := c.Check(&seen.ledger); errors.As(err, &behind) {
+		return &RefusedError{Err: err, Hint: hintOf(err)}
+	}
+	return nil
+}
+
+// openNew begins a run that has no journal here.
+func (r *run) openNew(seen *sighting) error {
+	err := r.admitted(seen)
+	if err == nil && r.o.Resume {
+		hint, what := "begin it with csu exec PLAN", "take up"
+		if r.giveUp {
+			hint, what = "look at the site with csu status PLAN", "give up"
+		}
+		return refuse(hint, "there is no run to %s: the journal %q does not exist or has no record", what, r.o.Journal)
+	}
+	if err != nil {
+		return err
+	}
+	if err := r.neverRun(seen); err != nil {
+		return err
+	}
+	if err := r.begin(); err != nil {
+		return err
+	}
+	return r.keepLedger(seen)
+}
+
+// neverRun refuses a plan whose run is over according to what is kept of past
+// runs. Where neither that nor the ledger can tell, the operator is asked.
+func (r *run) neverRun(seen *sighting) error {
+	found, err := "", error(ErrNoHistory)
+	if r.o.CarriedOut != nil {
+		found, err = r.o.CarriedOut()
+	}
+	switch {
+	case err == nil && found != "":
+		return refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan was carried out: %s", found)
+	case err == nil:
+		return nil
+	case !errors.Is(err, ErrNoHistory):
+		return err
+	case seen == nil && r.o.SiteMap != "", seen != nil && seen.away == nil:
+		return nil
+	}
+	why := "neither the cluster nor the repository's history shows whether this plan was carried out"
+	if seen != nil {
+		why += ": " + seen.away.Error()
+	}
+	return r.confirmAlone(why)
+}
+
+// ErrNoHistory says that there is nothing from which past runs could be told.
+var ErrNoHistory = errors.New("past runs are not kept here")
+
+// mayGoOn refuses a run that another process carries on, or has carried on from
+// another copy of the journal.
+func (r *run) mayGoOn(seen *sighting) error {
+	if err := r.admitted(seen); err != nil {
+		return err
+	}
+	if seen == nil || seen.away != nil {
+		return nil
+	}
+	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.giveUp {
+		return refuse(fmt.Sprintf("%q resumes it with csu takeover PLAN --reason TEXT; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
+	}
+	if r.o.Takeover != nil {
+		return nil // it was found out already
+	}
+	if err := r.unheld(seen, false); err != nil {
+		return err
+	}
+	if err := r.admitted(seen); err != nil { // the other process may have written while it was watched
+		return err
+	}
+	return r.succeed(seen)
+}
+
+// again is the record with which a run is taken up.
+func (r *run) again() journal.Record {
+	text := r.torn
+	if t := r.o.Takeover; t != nil {
+		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.Name, t.Reason, text))
+	}
+	return journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID), Text: text}
+}
+
+// classify finds the errors of ours within those that name the journal's line.
+func classify(err error) error {
+	var refused *RefusedError
+	if errors.As(err, &refused) {
+		return refused
+	}
+	return err
+}
+
+func (r *run) resumable() error {
+	s := r.state
+	rehearsed := s.Run.SiteMap != ""
+	switch {
+	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
+		return nil // but for that it is over
+	case s.Ended == Completed:
+		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
+	case s.Ended == GivenUp:
+		return refuse("raise the request's attempt and compile a new plan", "this plan's run %s was aborted: it can't be run again", s.Run.ID)
+	case rehearsed != (r.o.SiteMap != ""):
+		return refuse("a rehearsal's journal is kept in the folder of its site map", "the run in this journal is %s, this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
+	case !r.o.Resume && s.Begun():
+		return refuse("resume it with csu exec PLAN --resume, or look at it with csu status PLAN", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
+	}
+	return nil
+}
+
+func kindOfRun(rehearsed bool) string {
+	if rehearsed {
+		return "a rehearsal"
+	}
+	return "a real one"
+}
+
+// begin creates the journal of a new run.
+func (r *run) begin() error {
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return fmt.Errorf("make a run id: %w", err)
+	}
+	first := journal.Record{Event: journal.RunBegun, Time: r.o.Clock.Now(), Run: r.me(hex.EncodeToString(id[:]))}
+	j, err := journal.Create(r.o.FS, r.o.Journal, first)
+	if err != nil {
+		return err
+	}
+	r.journal, r.begun = j, true
+	if err := r.state.check(&first); err != nil {
+		return errors.Join(err, j.Close())
+	}
+	r.state.apply(&first)
+	return nil
+}
+
+func (r *run) me(id string) *journal.Run {
+	return &journal.Run{
+		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
+		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
+		Host: r.host, Process: r.process, Settle: r.settle, Doubted: r.doubted,
+	}
+}
