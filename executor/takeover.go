@@ -183,8 +183,12 @@ func (r *run) leader(seen *sighting) []string {
 
 // progress says in lines how far a run has come by the ledger's copy of its journal.
 func progress(seen *sighting, s *State) []string {
-	h := seen.ledger.Head
-	lines := []string{fmt.Sprintf("The ledger has record %d, since %s UTC; the last minute may be missing.", h.Seq, h.Time.UTC().Format(time.DateTime)), s.ProgressText()}
+	head, holder := seen.ledger.Head, seen.ledger.Holder
+	reached := fmt.Sprintf("The ledger has record %d, since %s UTC", head.Seq, head.Time.UTC().Format(time.DateTime))
+	if holder != nil && holder.Process != "" { // it has not written its last word
+		reached += "; the last minute may be missing"
+	}
+	lines := []string{reached + ".", s.ProgressText()}
 	if down := s.DownText(); down != "" {
 		lines = append(lines, down+".")
 	}

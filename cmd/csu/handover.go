@@ -72,11 +72,12 @@ func (cmd *handoverCommand) Run(c *console) error {
 	leader := o.Name
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
 		leader = h.Operator
-		fmt.Fprintf(c.out, "Asked the csu of %s on %s to hand over. It sees this within a minute and stops when its running steps have finished. csu waits for that.\n", h.Operator, h.Host)
+		c.paragraph("Asked the csu of %s on %s to hand over. It sees this within a minute and stops when its running steps have finished. csu waits for that.", h.Operator, h.Host)
 	})
 	command := cmd.Plan + onSite(cmd.SiteMap)
 	if errors.Is(err, executor.ErrNothingBegun) {
-		_, err = fmt.Fprintf(c.out, "Nothing of the plan had been begun, so the site is free. %s begins with:\n  csu exec %s\n", cmd.To, command)
+		c.paragraph("Nothing of the plan had been begun, so the site is free. %s begins with:", cmd.To)
+		_, err = fmt.Fprintf(c.out, "  csu exec %s\n", command)
 		return err
 	}
 	if err != nil {

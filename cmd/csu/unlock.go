@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -38,10 +37,10 @@ func (cmd *unlockCommand) Run(c *console) error {
 		return err
 	}
 	if holder == nil {
-		_, err := fmt.Fprintf(c.out, "No run has %s: there is nothing to unlock.\n", l.plan.Site)
-		return err
+		c.paragraph("No run has %s: there is nothing to unlock.", l.plan.Site)
+		return nil
 	}
-	_, err = fmt.Fprintf(c.out, "Unlocked %s: it was taken from run %s of %s, last resumed or begun at %s UTC, of plan %q (digest %.12s…).\n",
+	c.paragraph("Unlocked %s: it was taken from run %s of %s, last resumed or begun at %s UTC, of plan %q (digest %.12s…).",
 		l.plan.Site, holder.Run, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan, holder.Digest)
-	return err
+	return nil
 }
