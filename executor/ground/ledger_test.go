@@ -503,7 +503,7 @@ func TestARunIsTakenFromACsuAtWork(t *testing.T) {
 			within(t, "ann's csu waits", at)
 			bob.copyFrom(ann)
 			_, err := bob.run(resumed)
-			refusal[*ledger.LiveError](t, "Run with the journal of the same minute", err, `"ann"`, "csu takeover --force")
+			refusal[*ledger.LiveError](t, "Run with the journal of the same minute", err, `"ann"`, "csu takeover PLAN --reason TEXT --force")
 			_, err = bob.run(takingOver(false))
 			refusal[*ledger.LiveError](t, "takeover without force", err, `"ann"`)
 			epoch := all.now().Epoch
