@@ -82,8 +82,11 @@ func (r *run) claimTakenOver(seen *sighting) error {
 			return r.unclaimed(err)
 		}
 		now, err := r.look()
-		if err != nil || now.away != nil {
-			return cmp.Or(err, r.unclaimed(now.away))
+		if err != nil {
+			return err
+		}
+		if now.away != nil {
+			return r.unclaimed(now.away)
 		}
 		if err := r.toTakeOver(&now.ledger); err != nil {
 			return err

@@ -282,6 +282,35 @@ func TestTakeoverOfARunThatGoesOn(t *testing.T) {
 	}
 }
 
+// TestTakeoverOfALedgerThatIsLost: the ledger changes before the claim, and cannot be
+// read again.
+func TestTakeoverOfALedgerThatIsLost(t *testing.T) {
+	for name, lose := range map[string]func(*bench){
+		"away": func(c *bench) { c.away(true) },
+		"new":  func(c *bench) { c.ledger.Broken = &ledger.FormatError{Reason: "its format is new"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := twoStages(t)
+			b.died("one/b")
+			c := b.colleague()
+			c.person.answer = func(q operator.Question) (operator.Answer, error) {
+				if q.Topic == operator.FormerOutage {
+					c.ledger.Edit(func(l *ledger.Ledger) { l.Holder.Renewed = l.Holder.Renewed.Add(time.Minute) })
+					c.ledger.Conflict = func() { lose(c) }
+					return operator.Answer{Choice: operator.No, By: "Bob"}, nil
+				}
+				return yes(q)
+			}
+			if _, err := c.run(takingOver(true)); err == nil {
+				t.Error("taken over")
+			}
+			if _, there := c.disk.Content("j"); there || len(c.world.steps()) != 1 {
+				t.Errorf("a journal is here: %t; effects %v", there, c.world.steps())
+			}
+		})
+	}
+}
+
 // TestTakeoverThatFails: where the disk does not take the run, the ledger does not
 // name a csu at work.
 func TestTakeoverThatFails(t *testing.T) {

@@ -35,6 +35,8 @@ type Store struct {
 	Broken error
 	// Wrote is called with each ledger that was written, within the store's lock.
 	Wrote func(ledger.Ledger)
+	// Conflict is called when a write meets another version, within the store's lock.
+	Conflict func()
 
 	mu      sync.Mutex
 	version int
@@ -74,6 +76,9 @@ func (s *Store) Write(ctx context.Context, l ledger.Ledger, v ledger.Version) (l
 	case outcome == Away || ctx.Err() != nil:
 		return nil, ErrAway
 	case v != s.version:
+		if s.Conflict != nil {
+			s.Conflict()
+		}
 		return nil, ledger.ErrConflict
 	}
 	if l.Holder != nil {
