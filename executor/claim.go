@@ -124,6 +124,9 @@ func (r *run) unheld(s *sighting, force bool) error {
 		if r.ctx.Err() != nil {
 			return errEnding
 		}
+		if err != nil && h.Digest != r.o.Digest {
+			return &RefusedError{Err: err, Hint: (&ledger.HeldError{Holder: h}).Hint()}
+		}
 		if err != nil {
 			return &RefusedError{Err: err, Hint: hintOf(err)}
 		}
@@ -337,12 +340,17 @@ func (r *run) back(epoch int) {
 // displaced ends a run that another process has taken over: at once, since nothing
 // that it would still do is wanted.
 func (r *run) displaced(d *ledger.DisplacedError) {
-	hint := hintOf(d)
-	if d.Err == nil && d.Holder != nil {
-		hint = fmt.Sprintf("ask %q; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", d.Holder.Operator, r.o.Name)
-		if did := r.didAlone(); did != "" {
-			hint = fmt.Sprintf("tell %q what this csu did without the ledger: %s; keep this journal, which alone has that", d.Holder.Operator, did)
-		}
+	hint, who := hintOf(d), "those in the site's channel"
+	if d.Holder != nil {
+		who = fmt.Sprintf("%q", d.Holder.Operator)
+	}
+	switch did := r.didAlone(); {
+	case did != "":
+		hint = fmt.Sprintf("tell %s what this csu did without the ledger: %s; keep this journal, which alone has that", who, did)
+	case d.Holder != nil && d.Holder.Digest != r.o.Digest:
+		hint = (&ledger.HeldError{Holder: *d.Holder}).Hint()
+	case d.Err == nil && d.Holder != nil:
+		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
 	}
 	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
 	r.cancel(d)

@@ -15,7 +15,9 @@ import (
 // shut closes the journal of a run that does not go on.
 func (r *run) shut(err error) error {
 	r.endRenewal()
-	if r.keeper != nil {
+	// What the next csu has to doubt, or to wait for, may be written down nowhere: then
+	// the ledger says, as after a crash, that this one did not end properly.
+	if r.keeper != nil && !r.settle && !r.doubted {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), leaving)
 		defer cancel()
 		var displaced *ledger.DisplacedError

@@ -192,9 +192,15 @@ func short(digest string) string {
 	return digest
 }
 
-// Begun tells whether anything of the plan was begun: a stage, a step, an abort.
+// Begun tells whether anything of the plan was begun, or may have been: a stage, a
+// step, an abort.
 func (s *State) Begun() bool {
-	return s.Aborting || slices.ContainsFunc(s.Stages, func(st StageState) bool { return st.Begun })
+	for _, st := range s.Steps {
+		if st.Phase != Pending || st.Attempt > 0 {
+			return true
+		}
+	}
+	return s.Aborting || s.Doubted || slices.ContainsFunc(s.Stages, func(st StageState) bool { return st.Begun })
 }
 
 // Stage returns the stage that the run is in, or nil when all are done.

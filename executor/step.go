@@ -395,7 +395,7 @@ func (r *run) confirm(step *plan.Step) {
 		return // it is found by csu's own identity, which a person's doing does not have
 	}
 	a, n := r.lastAttempt(step)
-	if n == 0 && !final(step) {
+	if n == 0 && !final(step) || step.Action.Kind() == plan.KindReboot && len(a.Evidence) == 0 {
 		return // there is no evidence of how it was before
 	}
 	a.Suspected = false // what a person did has no identity either

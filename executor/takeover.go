@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -55,6 +56,9 @@ func (r *run) takeOver(seen *sighting) error {
 	if err := r.succeed(seen); err != nil {
 		return err
 	}
+	if err := r.ownLockFree(); err != nil {
+		return err
+	}
 	if err := r.claimTakenOver(seen); err != nil {
 		return err
 	}
@@ -62,6 +66,20 @@ func (r *run) takeOver(seen *sighting) error {
 		return err
 	}
 	return r.place(lines, seen.ledger.Head.Head)
+}
+
+// ownLockFree refuses to take a run from a csu that writes the journal that is here:
+// it is to be ended on this machine.
+func (r *run) ownLockFree() error {
+	f, err := r.o.FS.OpenFile(r.o.Journal, os.O_RDWR, 0)
+	if err != nil {
+		return nil // there is none, or place says what is wrong with it
+	}
+	err = f.Lock()
+	if closing := f.Close(); !errors.Is(err, journal.ErrLocked) {
+		return closing
+	}
+	return &journal.LockedError{Name: r.o.Journal}
 }
 
 // claimTakenOver makes the ledger this process's, before anything is changed here.

@@ -311,27 +311,108 @@ func TestTakeoverOfALedgerThatIsLost(t *testing.T) {
 	}
 }
 
-// TestTakeoverThatFails: where the disk does not take the run, the ledger does not
-// name a csu at work.
+// TestTakeoverThatFails: where the disk does not take the run, the ledger names a csu
+// that did not end properly only if the next one has to doubt or to wait for something.
 func TestTakeoverThatFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		died     bool
+		doubted  operator.Choice
+		properly bool
+	}{
+		"stopped":             {false, operator.No, true},
+		"stopped and doubted": {false, operator.Yes, false},
+		"died":                {true, operator.No, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := twoStages(t)
+			if c.died {
+				b.died("two/c")
+			} else {
+				b.must(Reached, func(o *Options) { o.Until = "one" })
+			}
+			bob := b.colleague()
+			bob.person.answer = func(q operator.Question) (operator.Answer, error) {
+				if q.Topic == operator.FormerOutage {
+					return operator.Answer{Choice: c.doubted, By: "Bob"}, nil
+				}
+				return yes(q)
+			}
+			bob.disk.Fault = func(o journaltest.Op) journaltest.Fault {
+				if o.Kind == journaltest.Write {
+					return journaltest.Fault{Err: errors.New("no space left")}
+				}
+				return journaltest.Fault{}
+			}
+			if _, err := bob.run(takingOver(true)); err == nil || !strings.Contains(err.Error(), "no space left") {
+				t.Errorf("takeover = %v", err)
+			}
+			l := bob.ledger.Now()
+			if properly := l.Holder.Process == ""; properly != c.properly || l.Holder.Operator != "Bob" || len(l.Copy) == 0 {
+				t.Errorf("the ledger: %+v", l.Holder)
+			}
+			bob.disk.Fault = nil
+			bob.person = &person{t: t, answer: choose(operator.FormerOutage, operator.No)}
+			bob.must(Completed, takingOver(false))
+			if asked := len(bob.person.questions(operator.Former)) == 1; asked == c.properly {
+				t.Errorf("asked %v", bob.person.asked)
+			}
+		})
+	}
+}
+
+// TestTakeoverOnTheSameMachine: a csu that writes the journal that is here is ended
+// here, and not displaced.
+func TestTakeoverOnTheSameMachine(t *testing.T) {
 	b := twoStages(t)
 	b.died("one/b")
+	j, _, err := journal.Open(b.disk, "j", func(*journal.Record) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := b.ledger.Now()
+	var locked *journal.LockedError
+	if _, err := b.run(takingOver(true)); !errors.As(err, &locked) || b.ledger.Now().Epoch != before.Epoch {
+		t.Errorf("takeover = %v, epoch %d", err, b.ledger.Now().Epoch)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.person.answer = choose(operator.FormerOutage, operator.No)
+	b.must(Completed, takingOver(true))
+}
+
+// TestDoubtedAndStopped: a run that was taken over in doubt counts as begun, whatever
+// its copy says.
+func TestDoubtedAndStopped(t *testing.T) {
+	b := twoStages(t)
+	b.person.answer = choose(operator.StageConsent, operator.No)
+	if res, err := b.run(); err != nil || res.End != Halted {
+		t.Fatal(res.End, err)
+	}
+	b.ledger.Edit(func(l *ledger.Ledger) { // its laptop died after all, with steps of its own
+		c := b.copyHere()
+		l.Head = ledger.Head{Run: b.state().Run.ID, Plan: "plan.json", Digest: b.options().Digest, Head: c.Head}
+		l.Copy, l.Holder = c.Packed, &ledger.Holder{Run: l.Head.Run, Digest: l.Head.Digest, Operator: "Ana", Process: "gone"}
+	})
 	c := b.colleague()
-	c.person.answer = choose(operator.FormerOutage, operator.No)
-	c.disk.Fault = func(o journaltest.Op) journaltest.Fault {
-		if o.Kind == journaltest.Write {
-			return journaltest.Fault{Err: errors.New("no space left")}
-		}
-		return journaltest.Fault{}
+	c.person.answer = choose(operator.StageConsent, operator.No)
+	if res, err := c.run(takingOver(true)); err != nil || res.End != Halted || !res.State.Begun() {
+		t.Fatal(res.End, err)
 	}
-	if _, err := c.run(takingOver(true)); err == nil || !strings.Contains(err.Error(), "no space left") {
-		t.Errorf("takeover = %v", err)
+	if l := c.ledger.Now(); l.Holder == nil || l.Head.Run == "" {
+		t.Errorf("the run is forgotten: %+v", l)
 	}
-	if l := c.ledger.Now(); l.Holder.Process != "" || l.Holder.Operator != "Bob" || len(l.Copy) == 0 {
-		t.Errorf("the ledger: %+v", l.Holder)
+}
+
+// copyHere is what the ledger would have of the journal here.
+func (b *bench) copyHere() journal.Copy {
+	b.t.Helper()
+	j, _, err := journal.Open(b.disk, "j", func(*journal.Record) error { return nil })
+	if err != nil {
+		b.t.Fatal(err)
 	}
-	c.disk.Fault = nil
-	c.must(Completed, takingOver(false))
+	defer j.Close()
+	return j.Copy()
 }
 
 // TestTakeoverKeepsWhatIsHere: a journal that is out of date is set aside; one that

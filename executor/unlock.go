@@ -34,6 +34,10 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	if err := r.unheld(seen, false); err != nil {
 		return holder, r.shut(err)
 	}
+	const changed = "the site's ledger has changed meanwhile"
+	if holder = seen.ledger.Holder; holder == nil {
+		return nil, r.shut(refuse("look at it with csu status PLAN, then run the command again", changed))
+	}
 	if err := r.agreeToUnlock(seen); err != nil {
 		return holder, r.shut(err)
 	}
@@ -45,8 +49,8 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	}
 	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		h := l.Holder
-		if h == nil || h.Run != holder.Run || h.Process != holder.Process {
-			return refuse("look at it with csu status PLAN, then run the command again", "the site's ledger has changed meanwhile")
+		if h == nil || h.Run != holder.Run || h.Process != holder.Process || h.Process != "" && !h.Renewed.Equal(holder.Renewed) {
+			return refuse("look at it with csu status PLAN, then run the command again", changed)
 		}
 		l.End(ledger.Finished{
 			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
@@ -182,7 +186,7 @@ func (r *run) handOverIdle(to string) error {
 		holder := *l.Holder
 		holder.To = to
 		l.Holder = &holder
-		l.Head.Head, l.Copy = r.journal.Head(), r.journal.Copy().Packed
+		l.Head.Head, l.Head.Time, l.Copy = r.journal.Head(), r.o.Clock.Now().UTC().Round(0), r.journal.Copy().Packed
 		return nil
 	})
 	return r.shut(err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -75,6 +76,50 @@ func TestUnlock(t *testing.T) {
 			cleo.must(Completed, takingOver(false))
 			if q := cleo.person.questions(operator.TakingOver); len(q) != 1 || !strings.Contains(q[0].Reading, "Ana is ill") {
 				t.Errorf("shown: %+v", q)
+			}
+		})
+	}
+}
+
+// TestUnlockMeanwhile: what happens to the run while unlock watches, or while its
+// operator reads, counts.
+func TestUnlockMeanwhile(t *testing.T) {
+	comesBack := func(l *ledger.Ledger) { l.Holder.Renewed = l.Holder.Renewed.Add(time.Minute) }
+	for name, c := range map[string]struct {
+		while  string
+		change func(*ledger.Ledger)
+	}{
+		"its csu comes back":    {"asked", comesBack},
+		"its csu is heard":      {"watched", comesBack},
+		"its csu has forgotten": {"watched", func(l *ledger.Ledger) { l.Holder, l.Head, l.Copy = nil, ledger.Head{}, nil }},
+		"its csu has finished": {"watched", func(l *ledger.Ledger) {
+			l.End(ledger.Finished{Digest: l.Holder.Digest, Run: l.Holder.Run, Outcome: ledger.Complete})
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := twoStages(t)
+			b.died("two/c")
+			bob := b.colleague()
+			o := bob.options()
+			once := sync.OnceFunc(func() { bob.ledger.Edit(c.change) })
+			hurried := o.Timing.Sleep
+			o.Timing.Sleep = func(ctx context.Context, d time.Duration) error {
+				if c.while == "watched" {
+					once()
+				}
+				return hurried(ctx, d)
+			}
+			bob.person.answer = func(q operator.Question) (operator.Answer, error) {
+				once()
+				return yes(q)
+			}
+			var refused *RefusedError
+			if _, err := Unlock(t.Context(), o, "Ana is ill"); !errors.As(err, &refused) {
+				t.Errorf("Unlock = %v", err)
+			}
+			now := bob.ledger.Now()
+			if ended := now.Ended(o.Digest); ended != nil && ended.Outcome == ledger.Unlocked {
+				t.Error("the site was taken from its run")
 			}
 		})
 	}

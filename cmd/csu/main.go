@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -131,12 +132,21 @@ func (c *console) report(err error) int {
 	code, hint := classify(err)
 	fmt.Fprintln(c.err, fit(c.err, "error: "+err.Error()))
 	if hint != "" {
-		if c.plan != "" {
-			hint = strings.ReplaceAll(hint, " PLAN", " "+c.plan) // so that it can be pasted
-		}
+		hint = naming(hint, c.plan)
 		fmt.Fprintln(c.err, fit(c.err, "hint: "+hint))
 	}
 	return code
+}
+
+var planIn = regexp.MustCompile(`\b(csu [a-z]+) PLAN\b`)
+
+// naming puts a plan, with its flags, into the commands of a hint, so that they can be
+// pasted; "" leaves them as they are.
+func naming(hint, plan string) string {
+	if plan == "" {
+		return hint
+	}
+	return planIn.ReplaceAllStringFunc(hint, func(command string) string { return strings.TrimSuffix(command, "PLAN") + plan })
 }
 
 // classify returns the exit code and the hint for an error.

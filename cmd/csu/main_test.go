@@ -209,3 +209,15 @@ func serve(t *testing.T, planFile string, speed int, flags ...string) (dir strin
 	}
 	return dir
 }
+
+// TestNaming: a hint's commands name the plan, and its names are left alone.
+func TestNaming(t *testing.T) {
+	const hint = `ask "MAX PLANCK"; csu takeover PLAN --reason TEXT, or move /NIGHT PLANS/j and csu exec PLAN --resume`
+	const want = `ask "MAX PLANCK"; csu takeover p.json --site-map m --reason TEXT, or move /NIGHT PLANS/j and csu exec p.json --site-map m --resume`
+	if got := naming(hint, "p.json --site-map m"); got != want {
+		t.Errorf("naming = %s", got)
+	}
+	if got := naming(hint, ""); got != hint {
+		t.Errorf("naming of none = %s", got)
+	}
+}

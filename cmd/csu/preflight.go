@@ -119,6 +119,6 @@ func (c *console) notReady(err error) error {
 	}
 	return &executor.RefusedError{
 		Reason: "not ready: " + strings.Join(subjects, ", "),
-		Hint:   "mend what is said above and repeat the command; --skip-preflight REASON goes on without, which the journal keeps",
+		Hint:   "mend what is said above and repeat the command; csu exec and csu takeover go on without it by --skip-preflight REASON, which the journal keeps",
 	}
 }

@@ -102,7 +102,7 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 	if err != nil {
 		said = "Says the site's ledger: " + err.Error() + "."
 		if errors.As(err, &hinted) && !over {
-			next = strings.ReplaceAll(hinted.Hint(), " PLAN", " "+cmd.Plan+cmd.flags())
+			next = naming(hinted.Hint(), cmd.Plan+cmd.flags())
 		}
 		if errors.As(err, &behind) && other != "" {
 			said += "\n" + other
