@@ -28,6 +28,10 @@ func TestUpgrade(t *testing.T) {
 		{"imports what is not", false, "package site\nimport \"github.com/lsst-ts/csu/nothing\"\nupgrade: nothing.#X & {full: {" + good + "}}\n"},
 		{"is not CUE", false, "package site\nupgrade: {\n"},
 		{"imports and is unused", false, "package site\nimport \"github.com/lsst-ts/csu/schema\"\nupgrade: full: {" + good + "}\n"},
+		{"says what nobody sees", false, "package site\nupgrade: full: {reason: \"a\x7f test\", date: \"2026-12-15\", cycle: \"c0045\"}\n"},
+		{"turns its text around", false, "package site\nupgrade: full: {reason: \"a\\u202e test\", date: \"2026-12-15\", cycle: \"c0045\"}\n"},
+		{"has a noncharacter", false, "package site\nupgrade: full: {reason: \"a\\uffff test\", date: \"2026-12-15\", cycle: \"c0045\"}\n"},
+		{"has accents and a line break", true, "package site\nupgrade: full: {reason: \"Ñandú\\n\\ttest — 望遠鏡\", date: \"2026-12-15\", cycle: \"c0045\"}\n"},
 		{"is wrong", false, "package site\nimport \"github.com/lsst-ts/csu/schema\"\nupgrade: schema.#Upgrades & {full: {" + good + ", cylce: \"c0045\", queue: 7}}\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
