@@ -46,7 +46,7 @@ func (r *run) look() (*sighting, error) {
 	case r.ctx.Err() != nil:
 		return nil, errEnding
 	case !ledger.Away(err):
-		return nil, &RefusedError{Err: err, Hint: hintOf(err)}
+		return nil, refusedBy(err)
 	}
 	return &sighting{away: err}, nil
 }
@@ -59,6 +59,9 @@ func hintOf(err error) string {
 	}
 	return ""
 }
+
+// refusedBy is a refusal for the reason, and with the remedy, that an error carries.
+func refusedBy(err error) *RefusedError { return &RefusedError{Err: err, Hint: hintOf(err)} }
 
 // claim is what this process has that wants the ledger; without a journal, what it
 // has to begin a run.
@@ -83,7 +86,7 @@ func (r *run) admitted(s *sighting) error {
 		return r.confirmAlone(err.Error())
 	}
 	if err != nil {
-		return &RefusedError{Err: err, Hint: hintOf(err)}
+		return refusedBy(err)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func (r *run) unheld(s *sighting, force bool) error {
 			return &RefusedError{Err: err, Hint: (&ledger.HeldError{Holder: h}).Hint()}
 		}
 		if err != nil {
-			return &RefusedError{Err: err, Hint: hintOf(err)}
+			return refusedBy(err)
 		}
 		s.ledger, s.version = l, v
 	}
@@ -163,7 +166,7 @@ func (r *run) keepLedger(s *sighting) error {
 		if !errors.Is(err, ledger.ErrConflict) {
 			var displaced *ledger.DisplacedError
 			if errors.As(err, &displaced) {
-				return &RefusedError{Err: err, Hint: hintOf(err)}
+				return refusedBy(err)
 			}
 			var away *ledger.AwayError
 			if errors.As(err, &away) {
@@ -182,7 +185,7 @@ func (r *run) keepLedger(s *sighting) error {
 		}
 		if h, was := now.ledger.Holder, s.ledger.Holder; h != nil && h.Process != "" && (was == nil || h.Process != was.Process || !h.Renewed.Equal(was.Renewed)) {
 			err := &ledger.LiveError{Holder: *h, Head: now.ledger.Head}
-			return &RefusedError{Err: err, Hint: hintOf(err)}
+			return refusedBy(err)
 		}
 		s.ledger, s.version = now.ledger, now.version
 	}

@@ -70,7 +70,7 @@ func (r *run) elsewhere(seen *sighting) error {
 	c.Alone = true
 	var behind *ledger.BehindError
 	if err := c.Check(&seen.ledger); errors.As(err, &behind) {
-		return &RefusedError{Err: err, Hint: hintOf(err)}
+		return refusedBy(err)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func (r *run) takeOver(seen *sighting) error {
 	if lines, err = r.copyOf(&seen.ledger); err != nil {
 		return err
 	}
-	return r.place(lines, seen.ledger.Head.Head)
+	return r.place(lines, seen.ledger.Head)
 }
 
 // ownLockFree refuses to take a run from a csu that writes the journal that is here:
@@ -125,7 +125,7 @@ func (r *run) unclaimed(err error) error {
 	case r.ctx.Err() != nil && !errors.As(err, &displaced):
 		return errEnding
 	}
-	return &RefusedError{Err: err, Hint: hintOf(err)}
+	return refusedBy(err)
 }
 
 // copyOf returns the journal that the ledger has. Where it has grown too large for a
@@ -165,7 +165,7 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 	default:
 		return nil
 	}
-	return &RefusedError{Err: err, Hint: hintOf(err)}
+	return refusedBy(err)
 }
 
 // StateOf folds the lines of a journal over its plan.
@@ -290,7 +290,7 @@ func (r *run) formerStopped(h *ledger.Holder) error {
 // place puts the copy of the journal where the run's journal belongs. A journal
 // that is there and has all of the copy is used as it is; any other one is kept
 // under another name. What it has beside the copy was perhaps done all the same.
-func (r *run) place(lines []byte, head journal.Head) error {
+func (r *run) place(lines []byte, head ledger.Head) error {
 	ours := map[int]string{} // hashes, by number
 	err := journal.Lines("the cluster's copy", bytes.NewReader(lines), func(rec *journal.Record) error {
 		ours[rec.Seq] = cmp.Or(rec.Original, rec.Hash)
@@ -315,7 +315,7 @@ func (r *run) place(lines []byte, head journal.Head) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return journal.Restore(r.o.FS, r.o.Journal, lines)
 	case err == nil:
-		has := j.Has(head)
+		has := j.Has(head.Head)
 		if err := j.Close(); err != nil {
 			return err
 		}
@@ -335,7 +335,7 @@ func (r *run) place(lines []byte, head journal.Head) error {
 	}
 	if beside { // and what follows from that, too
 		r.doubted = true
-		if err := r.doubtAll(fresh); err != nil {
+		if err := r.doubtAll(fresh, head.Run); err != nil {
 			return err
 		}
 	}
@@ -355,19 +355,13 @@ func (r *run) place(lines []byte, head journal.Head) error {
 }
 
 // doubtAll writes into a journal that its run is taken up in doubt, so that a csu that
-// ends before it has claimed the ledger leaves the doubt behind.
-func (r *run) doubtAll(name string) error {
-	var id string
-	j, _, err := journal.Open(r.o.FS, name, func(rec *journal.Record) error {
-		if rec.Run != nil {
-			id = rec.Run.ID
-		}
-		return nil
-	})
+// ends before it has recorded that it goes on leaves the doubt behind.
+func (r *run) doubtAll(name, run string) error {
+	j, _, err := journal.Open(r.o.FS, name, func(*journal.Record) error { return nil })
 	if err != nil {
 		return err
 	}
-	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.me(id), Text: "the journal that was here differs from the run's"})
+	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.me(run), Text: "the journal that was here differs from the run's"})
 	return errors.Join(err, j.Close())
 }
 

@@ -58,6 +58,16 @@ func (b *bench) died(id string, change ...func(*Options)) {
 	}
 }
 
+// leave ends the run in its second stage by a crash, or properly before it.
+func (b *bench) leave(died bool) {
+	b.t.Helper()
+	if died {
+		b.died("two/c")
+		return
+	}
+	b.must(Reached, func(o *Options) { o.Until = "one" })
+}
+
 func twoStages(t *testing.T) *bench {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h1"), "a")), stage("two", step("c", host("h1")), step("d", message("#x"), "c")))
 	b.plan.Final = []plan.Step{undoing("f", "one/b")}
@@ -325,11 +335,7 @@ func TestTakeoverThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := twoStages(t)
-			if c.died {
-				b.died("two/c")
-			} else {
-				b.must(Reached, func(o *Options) { o.Until = "one" })
-			}
+			b.leave(c.died)
 			bob := b.colleague()
 			bob.person.answer = func(q operator.Question) (operator.Answer, error) {
 				if q.Topic == operator.FormerOutage {

@@ -65,7 +65,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 func (r *run) agreeToUnlock(seen *sighting) error {
 	h, head := seen.ledger.Holder, seen.ledger.Head
 	lines := r.leader(seen)
-	s := NewState(r.o.Plan)
+	var s *State
 	copied, _, err := journal.Unpack(seen.ledger.Copy)
 	if err == nil {
 		s, err = StateOf(r.o.Plan, r.o.Digest, copied)
@@ -172,7 +172,7 @@ func (r *run) handOverIdle(to string) error {
 	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
 		claim := r.claim()
 		if err := claim.Check(l); err != nil {
-			return &RefusedError{Err: err, Hint: hintOf(err)}
+			return refusedBy(err)
 		}
 		if l.Holder == nil {
 			return refuse("look at the site with csu status PLAN", "the site was taken from the run meanwhile")

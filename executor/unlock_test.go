@@ -30,11 +30,7 @@ func TestUnlock(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := twoStages(t)
-			if c.died {
-				b.died("two/c")
-			} else {
-				b.must(Reached, func(o *Options) { o.Until = "one" })
-			}
+			b.leave(c.died)
 			bob := b.colleague()
 			bob.person.answer = func(q operator.Question) (operator.Answer, error) {
 				if choice, ok := c.answer[q.Topic]; ok {
