@@ -56,21 +56,21 @@ func eachOf(list func(*plan.Step) int, change func(p *plan.Plan, s *plan.Step, k
 }
 
 // eachAction is a place for each action of a kind that a condition holds for.
-func eachAction[T plan.Doer](cond func(T) bool, change func(p *plan.Plan, s *plan.Step, a T)) func(*plan.Plan) []place {
+func eachAction[T plan.Parameters](cond func(T) bool, change func(p *plan.Plan, s *plan.Step, a T)) func(*plan.Plan) []place {
 	return eachStep(func(s *plan.Step) bool {
-		a, ok := s.Action.Doer.(T)
+		a, ok := s.Action.Parameters.(T)
 		return ok && cond(a)
-	}, func(p *plan.Plan, s *plan.Step) { change(p, s, s.Action.Doer.(T)) })
+	}, func(p *plan.Plan, s *plan.Step) { change(p, s, s.Action.Parameters.(T)) })
 }
 
 // eachName is a place for each element of a list of an action.
-func eachName[T plan.Doer](list func(T) *[]string, change func(p *plan.Plan, names *[]string, k int)) func(*plan.Plan) []place {
+func eachName[T plan.Parameters](list func(T) *[]string, change func(p *plan.Plan, names *[]string, k int)) func(*plan.Plan) []place {
 	return eachOf(func(s *plan.Step) int {
-		if a, ok := s.Action.Doer.(T); ok {
+		if a, ok := s.Action.Parameters.(T); ok {
 			return len(*list(a))
 		}
 		return 0
-	}, func(p *plan.Plan, s *plan.Step, k int) { change(p, list(s.Action.Doer.(T)), k) })
+	}, func(p *plan.Plan, s *plan.Step, k int) { change(p, list(s.Action.Parameters.(T)), k) })
 }
 
 // eachStage is a place for each stage that a condition holds for.
@@ -306,7 +306,7 @@ func states(add adder) {
 	add("another queue", eachStep(func(s *plan.Step) bool {
 		return s.Action.Kind() == plan.KindScript || s.Action.Kind() == plan.KindSetState
 	}, func(_ *plan.Plan, s *plan.Step) {
-		switch a := s.Action.Doer.(type) {
+		switch a := s.Action.Parameters.(type) {
 		case *plan.Script:
 			a.Queue = a.Queue%3 + 1
 		case *plan.SetState:
@@ -315,21 +315,21 @@ func states(add adder) {
 	}))
 	add("a queue that is not there", eachAction(always[*plan.SetState], func(_ *plan.Plan, _ *plan.Step, a *plan.SetState) { a.Queue = 0 }))
 	wants := func(s *plan.Step) int {
-		if a, ok := s.Action.Doer.(*plan.AwaitState); ok {
+		if a, ok := s.Action.Parameters.(*plan.AwaitState); ok {
 			return len(a.Want)
 		}
 		return 0
 	}
 	add("another awaited state", eachOf(wants, func(_ *plan.Plan, s *plan.Step, k int) {
-		w := &s.Action.Doer.(*plan.AwaitState).Want[k]
+		w := &s.Action.Parameters.(*plan.AwaitState).Want[k]
 		w.States = []string{otherState(w.States[0])}
 	}))
 	add("FAULT will do", eachOf(wants, func(_ *plan.Plan, s *plan.Step, k int) {
-		w := &s.Action.Doer.(*plan.AwaitState).Want[k]
+		w := &s.Action.Parameters.(*plan.AwaitState).Want[k]
 		w.States = append(w.States, plan.Fault)
 	}))
 	add("leave a set of CSCs out of a look", eachOf(wants, func(_ *plan.Plan, s *plan.Step, k int) {
-		a := s.Action.Doer.(*plan.AwaitState)
+		a := s.Action.Parameters.(*plan.AwaitState)
 		a.Want = without(a.Want, k)
 	}))
 	add("all CSCs in one script", eachAction(func(a *plan.SetState) bool { return a.GroupSize > 0 && len(a.CSCs) > 1 && a.State != plan.Offline },
@@ -362,7 +362,7 @@ func width(add adder) {
 	add("leave a CSC out of a look", func(p *plan.Plan) []place {
 		var out []place
 		for s := range p.AllSteps() {
-			a, ok := s.Action.Doer.(*plan.AwaitState)
+			a, ok := s.Action.Parameters.(*plan.AwaitState)
 			if !ok {
 				continue
 			}
@@ -371,7 +371,7 @@ func width(add adder) {
 					id := s.ID
 					out = append(out, place{id + " " + name, func(p *plan.Plan) {
 						s, _ := p.Step(id)
-						w := &s.Action.Doer.(*plan.AwaitState).Want[k]
+						w := &s.Action.Parameters.(*plan.AwaitState).Want[k]
 						w.CSCs = without(w.CSCs, c)
 					}})
 				}
@@ -387,12 +387,12 @@ func width(add adder) {
 	add("a CSC twice in a set-state step", eachAction(always[*plan.SetState], func(_ *plan.Plan, _ *plan.Step, a *plan.SetState) { a.CSCs = append(a.CSCs, a.CSCs[0]) }))
 	add("sync a whole application instead of its Jobs", eachAction(func(a *plan.Sync) bool { return len(a.Resources) > 0 }, func(_ *plan.Plan, _ *plan.Step, a *plan.Sync) { a.Resources = nil }))
 	add("leave a Job out of a sync's resources", eachOf(func(s *plan.Step) int {
-		if a, ok := s.Action.Doer.(*plan.Sync); ok {
+		if a, ok := s.Action.Parameters.(*plan.Sync); ok {
 			return len(a.Resources)
 		}
 		return 0
 	}, func(_ *plan.Plan, s *plan.Step, k int) {
-		a := s.Action.Doer.(*plan.Sync)
+		a := s.Action.Parameters.(*plan.Sync)
 		a.Resources = without(a.Resources, k)
 	}))
 	add("sync a part of a whole application", eachAction(func(a *plan.Sync) bool { return len(a.Resources) == 0 && len(a.CSCs) > 0 }, func(p *plan.Plan, _ *plan.Step, a *plan.Sync) {
@@ -416,22 +416,22 @@ func outsider(p *plan.Plan, list []string) string {
 
 // additions are steps that no plan should have.
 func additions(add adder) {
-	put := func(source string, limit time.Duration, doer func(p *plan.Plan) plan.Doer) func(p *plan.Plan, i int) {
+	put := func(source string, limit time.Duration, doer func(p *plan.Plan) plan.Parameters) func(p *plan.Plan, i int) {
 		return func(p *plan.Plan, i int) {
 			st := &p.Stages[i]
 			st.Source = append(st.Source, source)
 			st.Steps = append(st.Steps, plan.Step{
-				ID: st.ID + "/more", Title: "One more", Source: []string{source}, Action: plan.Action{Doer: doer(p)},
+				ID: st.ID + "/more", Title: "One more", Source: []string{source}, Action: plan.Action{Parameters: doer(p)},
 				Timeout: plan.Duration(limit), OnFailure: plan.Ask, ByHand: "by hand",
 			})
 		}
 	}
 	any := func(*plan.Plan, int) bool { return true }
 	atSummit := func(p *plan.Plan, _ int) bool { return p.Site == "summit" }
-	add("add a step that stops a protected CSC's service", eachStage(atSummit, put("P17", 10*time.Minute, func(*plan.Plan) plan.Doer {
+	add("add a step that stops a protected CSC's service", eachStage(atSummit, put("P17", 10*time.Minute, func(*plan.Plan) plan.Parameters {
 		return &plan.SSH{Host: "m1m3-crio-ss", User: "admin", Purpose: plan.Stop, Service: "ts-M1M3support", Commands: []string{"/etc/init.d/ts-M1M3support stop"}}
 	})))
-	add("add a step that sends a protected CSC to OFFLINE", eachStage(atSummit, put("P10", 10*time.Minute, func(p *plan.Plan) plan.Doer {
+	add("add a step that sends a protected CSC to OFFLINE", eachStage(atSummit, put("P10", 10*time.Minute, func(p *plan.Plan) plan.Parameters {
 		return &plan.SetState{Queue: p.Upgrade.Queue, State: plan.Offline, CSCs: []string{"MTM1M3TS:0"}}
 	})))
 	add("add a script while its queue is down", eachStage(func(p *plan.Plan, i int) bool {
@@ -443,30 +443,51 @@ func additions(add adder) {
 			down = down && s.ID != "watch"
 		}
 		return down
-	}, put("P41", 10*time.Minute, func(p *plan.Plan) plan.Doer {
+	}, put("P41", 10*time.Minute, func(p *plan.Plan) plan.Parameters {
 		return &plan.SetState{Queue: p.Upgrade.Queue, State: plan.Enabled, CSCs: []string{"Watcher:0"}}
 	})))
-	add("add a step that sets states by a script", eachStage(any, put("P14", 10*time.Minute, func(p *plan.Plan) plan.Doer {
+	add("add a step that sets states by a script", eachStage(any, put("P14", 10*time.Minute, func(p *plan.Plan) plan.Parameters {
 		return &plan.Script{Queue: p.Upgrade.Queue, Path: "set_summary_state.py", Standard: true, Config: "data:\n- [Watcher, OFFLINE]\n", Accept: []string{"DONE"}}
 	})))
-	add("add a reboot", eachStage(any, put("P47", 30*time.Minute, func(p *plan.Plan) plan.Doer {
+	shutsDown := func(a *plan.Script) bool { return a.Path == plan.ShutdownScript }
+	reconfigure := func(change func(*plan.Shutdown)) func(*plan.Plan, *plan.Step, *plan.Script) {
+		return func(_ *plan.Plan, _ *plan.Step, a *plan.Script) {
+			config, _, err := a.Shutdown()
+			if err != nil {
+				panic(err)
+			}
+			change(&config)
+			a.Config = config.Encode()
+		}
+	}
+	// The script compares names of components: an entry with an index has no effect.
+	add("ignore CSCs by their indices", eachAction(func(a *plan.Script) bool {
+		config, runs, err := a.Shutdown()
+		return runs && err == nil && len(config.Ignore) > 0
+	}, reconfigure(func(s *plan.Shutdown) {
+		for i := range s.Ignore {
+			s.Ignore[i] += ":0"
+		}
+	})))
+	add("start the shutdown with the Watcher by its index", eachAction(shutsDown, reconfigure(func(s *plan.Shutdown) { s.StartWith = []string{"Watcher:0"} })))
+	add("add a reboot", eachStage(any, put("P47", 30*time.Minute, func(p *plan.Plan) plan.Parameters {
 		h := p.Hosts[0]
 		return &plan.Reboot{Host: h.Name, User: h.Users[0].Name, Command: "sudo systemctl reboot"}
 	})))
-	add("add a deletion of all Jobs of a namespace", eachStage(any, put("P18", 15*time.Minute, func(p *plan.Plan) plan.Doer {
+	add("add a deletion of all Jobs of a namespace", eachStage(any, put("P18", 15*time.Minute, func(p *plan.Plan) plan.Parameters {
 		return &plan.Delete{Objects: plan.Jobs, Namespace: p.CSCs[0].Job.Namespace, Selector: "csc", CSCs: []string{p.CSCs[0].CSC}}
 	})))
-	add("add a deletion of Nublado's namespaces", eachStage(any, put("P19", 15*time.Minute, func(*plan.Plan) plan.Doer {
+	add("add a deletion of Nublado's namespaces", eachStage(any, put("P19", 15*time.Minute, func(*plan.Plan) plan.Parameters {
 		return &plan.Delete{Objects: plan.Namespaces, Selector: "argocd.argoproj.io/instance=nublado-users"}
 	})))
-	add("add a change of the registry's level", eachStage(any, put("P24", time.Minute, func(*plan.Plan) plan.Doer {
+	add("add a change of the registry's level", eachStage(any, put("P24", time.Minute, func(*plan.Plan) plan.Parameters {
 		return &plan.Compatibility{Expect: "FORWARD", Set: "NONE"}
 	})))
-	add("add a sync of sasquatch", eachStage(any, put("P31", time.Hour, func(*plan.Plan) plan.Doer {
+	add("add a sync of sasquatch", eachStage(any, put("P31", time.Hour, func(*plan.Plan) plan.Parameters {
 		return &plan.Sync{Application: "sasquatch", Revision: "main"}
 	})))
 	add("add a final step that does something else", once(func(p *plan.Plan) {
-		p.Final = append(p.Final, plan.Step{ID: "final/more", Title: "One more", Source: []string{"P18"}, Action: plan.Action{Doer: &plan.Delete{Objects: plan.Jobs, Namespace: "obssys", Selector: "csc", CSCs: []string{"Watcher:0"}}},
+		p.Final = append(p.Final, plan.Step{ID: "final/more", Title: "One more", Source: []string{"P18"}, Action: plan.Action{Parameters: &plan.Delete{Objects: plan.Jobs, Namespace: "obssys", Selector: "csc", CSCs: []string{"Watcher:0"}}},
 			Timeout: plan.Duration(15 * time.Minute), OnFailure: plan.Ask, ByHand: "by hand", Undoes: p.Stages[0].Steps[0].ID})
 	}))
 }

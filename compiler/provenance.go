@@ -116,7 +116,7 @@ var commandFields = map[string]string{"commands": "run", "timeout": "limit", "by
 
 // step returns where the definition of what the step does is.
 func (p *Provenance) step(s *plan.Step, field string) []model.Pos {
-	switch a := s.Action.Doer.(type) {
+	switch a := s.Action.Parameters.(type) {
 	case *plan.SSH:
 		h, ok := p.site.Host(a.Host)
 		if !ok {

@@ -125,7 +125,7 @@ func TestProvenanceIsComplete(t *testing.T) {
 			known("targets", field)
 		}
 		for s := range p.AllSteps() {
-			if _, ok := s.Action.Doer.(*plan.SSH); ok {
+			if _, ok := s.Action.Parameters.(*plan.SSH); ok {
 				known(fmt.Sprintf("step %q", s.ID), "action.commands")
 			}
 			if s.Doubt != "" {

@@ -151,16 +151,12 @@ func (s *State) because(final *plan.Step) string {
 func (s *State) stopped() []string {
 	var names []string
 	for step := range s.Plan.AllSteps() {
-		a, ok := step.Action.Doer.(*plan.SSH)
-		if !ok {
-			continue
-		}
-		name, st := a.Service+" on "+a.Host, s.Steps[step.ID]
+		e, st := step.Effects(s.Plan), s.Steps[step.ID]
 		switch {
-		case a.Purpose == plan.Stop && (st.Phase.Happened() || st.Phase.Open() || st.touched):
-			names = append(names, name)
-		case a.Purpose == plan.Start && st.Phase.Happened():
-			names = slices.DeleteFunc(names, func(stopped string) bool { return stopped == name })
+		case e.Stopped != "" && (st.Phase.Happened() || st.Phase.Open() || st.touched):
+			names = append(names, e.Stopped)
+		case e.Started != "" && st.Phase.Happened():
+			names = slices.DeleteFunc(names, func(stopped string) bool { return stopped == e.Started })
 		}
 	}
 	slices.Sort(names)
@@ -172,10 +168,10 @@ func (s *State) stopped() []string {
 func (s *State) told() []string {
 	some, last := map[string]bool{}, map[string]bool{}
 	for step := range s.Plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.Announce); ok {
+		if channel := step.Effects(s.Plan).Posts; channel != "" {
 			posted := s.Steps[step.ID].Phase.Happened()
-			some[a.Channel] = some[a.Channel] || posted
-			last[a.Channel] = posted
+			some[channel] = some[channel] || posted
+			last[channel] = posted
 		}
 	}
 	maps.DeleteFunc(some, func(channel string, posted bool) bool { return !posted || last[channel] })
@@ -183,33 +179,22 @@ func (s *State) told() []string {
 }
 
 // updated returns the applications that were synced and the services that were
-// updated on hosts: those that were seen to their end, and those that were only
-// begun; those of which nothing happened are neither.
+// updated on hosts: those that were seen to be done, and those that were only begun.
+// Those of which nothing happened are neither.
 func (s *State) updated() (whole, parts []string) {
-	add := func(names []string, name string) []string {
-		if slices.Contains(names, name) {
-			return names
+	add := func(names *[]string, name string) {
+		if !slices.Contains(*names, name) {
+			*names = append(*names, name)
 		}
-		return append(names, name)
 	}
 	for step := range s.Plan.AllSteps() {
-		var name string
-		switch a := step.Action.Doer.(type) {
-		case *plan.Sync:
-			name = "application " + a.Application
-		case *plan.SSH:
-			if a.Purpose != plan.Update {
-				continue
-			}
-			name = a.Service + " on " + a.Host
-		default:
-			continue
-		}
-		switch st := s.Steps[step.ID]; {
+		e, st := step.Effects(s.Plan), s.Steps[step.ID]
+		switch {
+		case e.Updated == "":
 		case st.Phase.Happened():
-			whole = add(whole, name)
+			add(&whole, e.Updated)
 		case st.touched:
-			parts = add(parts, name)
+			add(&parts, e.Updated)
 		}
 	}
 	// An application of which one sync is done and another was begun is only

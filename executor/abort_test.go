@@ -140,10 +140,10 @@ func (i interrupting) Ask(ctx context.Context, _ operator.Question) (operator.An
 
 // TestAbortText tells of each step only what is known of it.
 func TestAbortText(t *testing.T) {
-	update := func(name string) plan.Doer {
+	update := func(name string) plan.Parameters {
 		return &plan.SSH{Host: name, User: "u", Purpose: plan.Update, Service: "the daemon", Commands: []string{"true"}}
 	}
-	sync := func() plan.Doer {
+	sync := func() plan.Parameters {
 		return &plan.Sync{Application: "simonyitel", Revision: "r", CSCs: []string{"love-commander"}}
 	}
 	b := newBench(t,
@@ -175,10 +175,10 @@ Nothing else is touched. The journal is closed, and this plan can't be run again
 // TestWhatAnAbortLeavesStopped: services that were not started again are named, and
 // the channel that waits for a word.
 func TestWhatAnAbortLeavesStopped(t *testing.T) {
-	service := func(host string, purpose plan.Purpose) plan.Doer {
+	service := func(host string, purpose plan.Purpose) plan.Parameters {
 		return &plan.SSH{Host: host, User: "u", Purpose: purpose, Service: "ess-controller", Commands: []string{"true"}}
 	}
-	message := func() plan.Doer { return &plan.Announce{Channel: "#summit-announce", Text: "news"} }
+	message := func() plan.Parameters { return &plan.Announce{Channel: "#summit-announce", Text: "news"} }
 	b := newBench(t,
 		stage("one", step("begins", message()), step("stop1", service("h1", plan.Stop)), step("stop2", service("h2", plan.Stop)), step("stop3", service("h3", plan.Stop)),
 			step("start1", service("h1", plan.Start), "stop1"), step("start2", service("h2", plan.Start), "stop2")),

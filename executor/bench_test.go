@@ -14,9 +14,9 @@ import (
 )
 
 // noop does nothing, at once.
-type noop struct{}
+type noop struct{ action.Performer }
 
-func idle(plan.Doer) action.Performer { return noop{} }
+func idle(d plan.Parameters) action.Performer { return noop{action.Of(d)} }
 
 func (noop) Prepare(context.Context, *action.Attempt) (any, error) { return nil, nil }
 func (noop) Perform(context.Context, *action.Attempt) action.Finding {

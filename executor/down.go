@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -54,57 +52,28 @@ func (s *State) DownText() string {
 // track takes in what one step did to the CSCs: which are down, and which are up
 // but short of the state that they end in.
 func (s *State) track(step *plan.Step, down, short map[string]bool) {
-	st := s.Steps[step.ID]
-	begun := st.Attempt > 0 || st.Phase == ByHand
-	seen := st.Phase.Happened()
-	mark := func(cscs []string, is bool) {
-		for _, c := range cscs {
-			down[c] = is
+	st, e := s.Steps[step.ID], step.Effects(s.Plan)
+	if begun := st.Attempt > 0 || st.Phase == ByHand; begun {
+		for _, c := range e.DownBy() {
+			down[c] = true
+		}
+		for _, c := range e.Commands {
+			short[c] = short[c] && !s.ends(c, []string{e.State})
 		}
 	}
-	up := func(cscs []string, states ...string) {
-		mark(cscs, false)
-		for _, c := range cscs {
-			short[c] = !s.ends(c, states)
-		}
+	if !st.Phase.Happened() {
+		return
 	}
-	switch a := step.Action.Doer.(type) {
-	case *plan.SetState:
-		if a.State == plan.Offline && begun {
-			mark(a.CSCs, true)
+	for _, w := range e.Sees {
+		offline := slices.Contains(w.States, plan.Offline)
+		if offline && len(w.States) > 1 {
+			continue // either is possible
 		}
-		if a.State != plan.Offline && seen {
-			mark(a.CSCs, false)
-		}
-		for _, c := range a.CSCs {
-			if begun && s.ends(c, []string{a.State}) {
-				short[c] = false
+		for _, c := range w.CSCs {
+			down[c] = offline
+			if e.ReadOnly && !offline {
+				short[c] = !s.ends(c, w.States)
 			}
-		}
-	case *plan.AwaitState:
-		for _, w := range a.Want {
-			switch {
-			case seen && !slices.Contains(w.States, plan.Offline):
-				up(w.CSCs, w.States...)
-			case seen && len(w.States) == 1:
-				mark(w.CSCs, true)
-			}
-		}
-	case *plan.SSH:
-		if begun && a.Purpose == plan.Stop {
-			mark(s.runOn(a.Host), true)
-		}
-	case *plan.Delete:
-		if begun {
-			mark(a.CSCs, true)
-		}
-	case *plan.Sync:
-		if seen { // what speaks no SAL is seen by its image alone
-			mark(slices.DeleteFunc(slices.Clone(a.CSCs), plan.ValidCSC), false)
-		}
-	case *plan.Script:
-		if begun && strings.HasSuffix(a.Path, "system_wide_shutdown.py") {
-			mark(s.shutDown(a), true)
 		}
 	}
 }
@@ -113,35 +82,4 @@ func (s *State) track(step *plan.Step, down, short map[string]bool) {
 func (s *State) ends(csc string, states []string) bool {
 	row, ok := s.Plan.CSC(csc)
 	return !ok || row.Expect == "" || slices.Contains(states, row.Expect)
-}
-
-// runOn returns the CSCs that a host runs.
-func (s *State) runOn(host string) []string {
-	var names []string
-	for i := range s.Plan.CSCs {
-		if s.Plan.CSCs[i].Host == host {
-			names = append(names, s.Plan.CSCs[i].CSC)
-		}
-	}
-	return names
-}
-
-// shutDown returns the CSCs that system_wide_shutdown.py takes down: all that it
-// hears, but those that its configuration ignores, and the ScriptQueues.
-func (s *State) shutDown(a *plan.Script) []string {
-	var config struct {
-		Ignore []string `json:"ignore"`
-	}
-	if err := yaml.Unmarshal([]byte(a.Config), &config); err != nil {
-		config.Ignore = nil // then more is named than is down, which harms nobody
-	}
-	var names []string
-	for i := range s.Plan.CSCs {
-		c := &s.Plan.CSCs[i]
-		class, _, _ := strings.Cut(c.CSC, ":")
-		if c.Speaks() && class != "ScriptQueue" && !slices.Contains(config.Ignore, c.CSC) && !slices.Contains(config.Ignore, class) {
-			names = append(names, c.CSC)
-		}
-	}
-	return names
 }

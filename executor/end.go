@@ -9,7 +9,6 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
-	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // shut closes the journal of a run that does not go on.
@@ -73,18 +72,12 @@ func (r *run) lastWord(res Result) error {
 	case r.ctx.Err() != nil:
 		ctx, cancel := context.WithTimeout(ctx, leaving)
 		defer cancel()
-		if slices.ContainsFunc(r.state.In(Started), sends) { // what was under way may still take effect
+		if slices.ContainsFunc(r.state.In(Started), func(st *StepState) bool { return !st.Step.Effects(r.o.Plan).ReadOnly }) { // what was under way may still take effect
 			return r.keeper.Leave(ctx)
 		}
 		return r.keeper.Stop(ctx, "")
 	}
 	return r.keeper.Stop(ctx, r.halt.to)
-}
-
-// sends tells whether a step's attempt changes anything itself.
-func sends(st *StepState) bool {
-	kind := st.Step.Action.Kind()
-	return kind != plan.KindManual && kind != plan.KindAwaitState
 }
 
 // rescue writes a journal that was lost under the run to a file again.

@@ -21,7 +21,7 @@ func (r *run) inventory() error {
 	}
 	found := map[string]action.Inventory{}
 	for step := range r.o.Plan.AllSteps() {
-		d, ok := step.Action.Doer.(*plan.Delete)
+		d, ok := step.Action.Parameters.(*plan.Delete)
 		if !ok || d.Objects != plan.Jobs {
 			continue
 		}

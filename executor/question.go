@@ -210,7 +210,7 @@ func (r *run) reading(ctx context.Context, step *plan.Step) string {
 	r.mu.Lock()
 	n := r.state.Steps[step.ID].Attempt + 1
 	r.mu.Unlock()
-	text, err := r.o.Performer(step.Action.Doer).Reading(ctx, r.newAttempt(step, n))
+	text, err := r.o.Performer(step.Action.Parameters).Reading(ctx, r.newAttempt(step, n))
 	if err != nil {
 		return "csu could not read how it stands: " + err.Error()
 	}

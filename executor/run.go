@@ -79,7 +79,7 @@ type Options struct {
 	// is one.
 	SkipPreflight string
 	// Performer returns what carries out an action; nil is [action.Of].
-	Performer func(plan.Doer) action.Performer
+	Performer func(plan.Parameters) action.Performer
 }
 
 // End is how a call of [Run] or [Abort] ended.

@@ -111,7 +111,7 @@ func newSchedule(r *run, stage *plan.Stage) *schedule {
 	byID := make(map[string]*task, len(stage.Steps))
 	for i := range stage.Steps {
 		step := &stage.Steps[i]
-		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: plan.Uses(step.Action.Doer)}
+		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: step.Effects(r.o.Plan).Resource}
 		s.tasks = append(s.tasks, t)
 		byID[step.ID] = t
 	}

@@ -95,13 +95,13 @@ func TestParallelSteps(t *testing.T) {
 }
 
 func TestOneAtATimePerResource(t *testing.T) {
-	doers := map[string]func(i int) plan.Doer{
-		"host":      func(int) plan.Doer { return host("h1") },
-		"queue":     func(int) plan.Doer { return &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}} },
-		"app":       func(int) plan.Doer { return &plan.Sync{Application: "love", Revision: "main"} },
-		"channel":   func(int) plan.Doer { return message("#summit") },
-		"namespace": func(int) plan.Doer { return &plan.Delete{Objects: plan.Jobs, Namespace: "n", Selector: "a=b"} },
-		"manual":    func(int) plan.Doer { return &plan.Manual{Text: "x"} },
+	doers := map[string]func(i int) plan.Parameters{
+		"host":      func(int) plan.Parameters { return host("h1") },
+		"queue":     func(int) plan.Parameters { return &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}} },
+		"app":       func(int) plan.Parameters { return &plan.Sync{Application: "love", Revision: "main"} },
+		"channel":   func(int) plan.Parameters { return message("#summit") },
+		"namespace": func(int) plan.Parameters { return &plan.Delete{Objects: plan.Jobs, Namespace: "n", Selector: "a=b"} },
+		"manual":    func(int) plan.Parameters { return &plan.Manual{Text: "x"} },
 	}
 	var steps []plan.Step
 	for name, d := range doers {

@@ -479,7 +479,7 @@ func (st *StepState) conclude(r *journal.Record) {
 	switch {
 	case verdict == action.Done:
 		st.enter(Done, r)
-	case r.Event == journal.Doubtful && r.Reported && st.Step.Action.Kind() == plan.KindAnnounce:
+	case r.Event == journal.Doubtful && r.Reported && action.Of(st.Step.Action.Parameters).Traits().Unrepeatable:
 		st.enter(PerhapsSent, r)
 	case r.Reported:
 		st.enter(Reported, r)

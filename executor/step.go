@@ -107,7 +107,7 @@ func (r *run) try(step *plan.Step) {
 	n := r.state.Steps[step.ID].Attempt + 1
 	r.mu.Unlock()
 	a := r.newAttempt(step, n)
-	do := r.o.Performer(step.Action.Doer)
+	do := r.o.Performer(step.Action.Parameters)
 	evidence, err := do.Prepare(r.ctx, a)
 	if r.ctx.Err() != nil {
 		return
@@ -290,11 +290,11 @@ func (r *run) outcome(w work, f action.Finding, via string, fresh bool) {
 // has done nothing.
 func (r *run) doubtful(w work, f action.Finding, via string) bool {
 	step := w.a.Step
-	kind := step.Action.Kind()
+	traits := w.do.Traits()
 	r.mu.Lock()
 	before, suspected := r.state.Steps[step.ID].Text, r.state.Steps[step.ID].Suspected
 	r.mu.Unlock()
-	goesOn := reports(step) && (kind == plan.KindAnnounce && !suspected || kind == plan.KindAwaitState && via != viaProbe)
+	goesOn := reports(step) && (traits.Unrepeatable && !suspected || traits.Observes && via != viaProbe)
 	err := r.record(journal.Record{
 		Event: journal.Doubtful, Stage: stageOf(step), Step: step.ID, Attempt: w.number,
 		Verdict: string(f.Verdict), Via: via, Text: f.Text, Reported: goesOn,
@@ -303,7 +303,7 @@ func (r *run) doubtful(w work, f action.Finding, via string) bool {
 		return true
 	}
 	told := operator.StepInDoubt
-	if goesOn && kind == plan.KindAwaitState {
+	if goesOn && traits.Observes {
 		told = operator.StepFailed
 	}
 	if f.Text != before { // the probe may see no more than the action did
@@ -324,7 +324,7 @@ func (r *run) resume(t *task) {
 func (r *run) lookInto(step *plan.Step, known func()) (fresh bool) {
 	defer known()
 	a, n := r.lastAttempt(step)
-	w := work{a: a, do: r.o.Performer(step.Action.Doer), number: n, takenUp: true, known: known}
+	w := work{a: a, do: r.o.Performer(step.Action.Parameters), number: n, takenUp: true, known: known}
 	why := fmt.Sprintf("the run ended before the outcome of attempt %d was recorded", n)
 	if r.suspected(step) {
 		why = fmt.Sprintf("another csu may have begun attempt %d", n)
@@ -359,10 +359,8 @@ const mostLater = 4
 // made, from the one that was probed first on, and returns what became of it. The
 // next attempt is numbered beyond all that were looked for.
 func (r *run) laterAttempts(w work, f action.Finding) (work, action.Finding) {
-	switch w.a.Step.Action.Kind() {
-	case plan.KindScript, plan.KindSetState, plan.KindSSH, plan.KindReboot, plan.KindSync:
-	default:
-		return w, f // it is not found by its identity
+	if !w.do.Traits().Identified {
+		return w, f
 	}
 	found, chosen := f, w.a
 	for n := w.number + 1; n <= w.number+mostLater && found.Verdict != action.Done; n++ {
@@ -389,17 +387,16 @@ func (r *run) laterAttempts(w work, f action.Finding) (work, action.Finding) {
 
 // confirm looks whether what a person has done is seen, where looking can tell.
 func (r *run) confirm(step *plan.Step) {
-	switch step.Action.Kind() {
-	case plan.KindSetState, plan.KindAwaitState, plan.KindReboot, plan.KindDelete, plan.KindCompatibility:
-	default:
+	do := r.o.Performer(step.Action.Parameters)
+	if !do.Traits().ConfirmsByHand {
 		return // it is found by csu's own identity, which a person's doing does not have
 	}
 	a, n := r.lastAttempt(step)
-	if n == 0 && !final(step) || step.Action.Kind() == plan.KindReboot && len(a.Evidence) == 0 {
+	if n == 0 && !final(step) || do.Traits().NeedsEvidence && len(a.Evidence) == 0 {
 		return // there is no evidence of how it was before
 	}
 	a.Suspected = false // what a person did has no identity either
-	f := r.o.Performer(step.Action.Doer).Probe(r.ctx, a)
+	f := do.Probe(r.ctx, a)
 	if r.ctx.Err() != nil {
 		return
 	}

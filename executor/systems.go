@@ -57,23 +57,14 @@ func Environment(lookup func(string) (string, bool)) func(name string) (string, 
 	}
 }
 
-// uses tells which systems the steps of a plan talk to.
+// uses reports which systems the steps of a plan talk to.
 type uses struct{ love, efd, cluster bool }
 
 func usesOf(p *plan.Plan) uses {
 	var u uses
 	for step := range p.AllSteps() {
-		switch a := step.Action.Doer.(type) {
-		case *plan.Script, *plan.SetState:
-			u.love, u.efd = true, true
-		case *plan.AwaitState:
-			u.efd = true
-		case *plan.Manual:
-			u.efd = u.efd || len(a.CSCs) > 0
-			u.cluster = u.cluster || len(a.Applications) > 0
-		case *plan.Delete, *plan.Sync, *plan.Compatibility:
-			u.cluster = true
-		}
+		e := step.Effects(p)
+		u.love, u.efd, u.cluster = u.love || e.LOVE, u.efd || e.EFD, u.cluster || e.Cluster()
 	}
 	return u
 }

@@ -84,9 +84,12 @@ func (w *world) steps() []string {
 	return ids
 }
 
-func (w *world) performer(d plan.Doer) action.Performer { return scripted{w} }
+func (w *world) performer(d plan.Parameters) action.Performer { return scripted{action.Of(d), w} }
 
-type scripted struct{ w *world }
+type scripted struct {
+	action.Performer // whose traits it has
+	w                *world
+}
 
 func (s scripted) Prepare(ctx context.Context, a *action.Attempt) (any, error) {
 	s.w.mu.Lock()
@@ -100,7 +103,7 @@ func (s scripted) Prepare(ctx context.Context, a *action.Attempt) (any, error) {
 }
 
 func (s scripted) Perform(ctx context.Context, a *action.Attempt) action.Finding {
-	res := plan.Uses(a.Step.Action.Doer)
+	res := a.Step.Effects(a.Plan).Resource
 	s.w.mu.Lock()
 	s.w.running[res]++
 	total := 0
@@ -402,14 +405,14 @@ func stage(id string, steps ...plan.Step) plan.Stage {
 	return plan.Stage{ID: id, Title: "Stage " + id, Consent: "May " + id + " begin?", Source: []string{"P2"}, Steps: steps}
 }
 
-func step(id string, d plan.Doer, needs ...string) plan.Step {
+func step(id string, d plan.Parameters, needs ...string) plan.Step {
 	return plan.Step{
-		ID: id, Title: "Do " + id, Source: []string{"P1"}, Needs: needs, Action: plan.Action{Doer: d},
+		ID: id, Title: "Do " + id, Source: []string{"P1"}, Needs: needs, Action: plan.Action{Parameters: d},
 		Timeout: plan.Duration(time.Minute), OnFailure: plan.Ask, ByHand: "Do " + id + " by hand.",
 	}
 }
 
-func host(name string) plan.Doer {
+func host(name string) plan.Parameters {
 	return &plan.SSH{Host: name, User: "u", Purpose: plan.Stop, Service: "s", Commands: []string{"true"}}
 }
 
@@ -419,7 +422,7 @@ func undoing(id, undoes string) plan.Step {
 	return s
 }
 
-func message(channel string) plan.Doer { return &plan.Announce{Channel: channel, Text: "x"} }
+func message(channel string) plan.Parameters { return &plan.Announce{Channel: channel, Text: "x"} }
 
 func evidenceOf(a *action.Attempt) string {
 	var e map[string]string

@@ -393,7 +393,7 @@ func (c *console) wouldRun(s *executor.StepState) {
 		fmt.Fprintf(c.out, "  %s: %s already\n", s.Step.ID, s.Phase)
 		return
 	}
-	fmt.Fprintf(c.out, "  %s: %s\n", s.Step.ID, review.Describe(s.Step.Action.Doer))
+	fmt.Fprintf(c.out, "  %s: %s\n", s.Step.ID, review.Describe(s.Step.Action.Parameters))
 	if s.Step.Consent != "" {
 		fmt.Fprintf(c.out, "    asks: %s\n", strings.Join(strings.Fields(s.Step.Consent), " "))
 	}

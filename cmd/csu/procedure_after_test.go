@@ -29,7 +29,7 @@ func allAreSeenUp(t *testing.T, u *upgrade, p *plan.Plan) {
 	_, a := stepAs[*plan.AwaitState](t, p, "watch/up")
 	brought := map[string]bool{} // by a sync, or by the start of services
 	for s := range p.AllSteps() {
-		switch x := s.Action.Doer.(type) {
+		switch x := s.Action.Parameters.(type) {
 		case *plan.Sync:
 			for _, csc := range x.CSCs {
 				brought[csc] = true
@@ -116,7 +116,7 @@ func listIsEnabled(t *testing.T, u *upgrade, p *plan.Plan) {
 	equal(t, u, "the Watcher", watcher.CSCs, []string{"Watcher:0"})
 	equal(t, u, "what the Watcher waits for", w.Needs, before)
 	for _, id := range append(before, "enable/watcher") {
-		s, _ := stepAs[plan.Doer](t, p, id)
+		s, _ := stepAs[plan.Parameters](t, p, id)
 		equal(t, u, "what happens if "+id+" fails", s.OnFailure, plan.Report)
 		if asks := s.Consent != ""; asks != (u.site() != "summit") {
 			t.Errorf("%s: %s asks whether it is necessary: %v", u.name, id, asks)
@@ -139,7 +139,7 @@ func eachComesBack(t *testing.T, u *upgrade, p *plan.Plan) {
 	_, seen := stepAs[*plan.AwaitState](t, p, "enable/seen")
 	down := []string{"Watcher:0", "ScriptQueue:1", "ScriptQueue:2", "ScriptQueue:3"}
 	if s, ok := p.Step("offline/cscs"); ok {
-		down = append(down, s.Action.Doer.(*plan.SetState).CSCs...)
+		down = append(down, s.Action.Parameters.(*plan.SetState).CSCs...)
 	}
 	for _, csc := range down {
 		c, _ := p.CSC(csc)
@@ -200,10 +200,10 @@ func sequence(t *testing.T, u *upgrade, p *plan.Plan, stage string, queue int, o
 	for _, s := range p.Stages[i].Steps {
 		id := strings.TrimPrefix(s.ID, stage+"/")
 		got = append(got, id)
-		script, ok := s.Action.Doer.(*plan.Script)
+		script, ok := s.Action.Parameters.(*plan.Script)
 		if ok {
 			equal(t, u, s.ID, fmt.Sprint(script.Queue, script.Path, script.Accept), fmt.Sprint(queue, scripts[id], []string{"DONE"}))
-		} else if _, manual := s.Action.Doer.(*plan.Manual); !manual || scripts[id] != "" {
+		} else if _, manual := s.Action.Parameters.(*plan.Manual); !manual || scripts[id] != "" {
 			t.Errorf("%s: %s is of kind %s", u.name, s.ID, s.Action.Kind())
 		}
 	}
@@ -265,19 +265,19 @@ func changedAreCycled(t *testing.T, u *upgrade, p *plan.Plan) {
 		cycled = append(cycled, to.CSCs...)
 		row, _ := p.CSC(to.CSCs[0])
 		if s, ok := p.Step("testing/" + csc + "-end"); ok {
-			equal(t, u, s.ID, s.Action.Doer.(*plan.SetState).State, row.Expect)
+			equal(t, u, s.ID, s.Action.Parameters.(*plan.SetState).State, row.Expect)
 		} else {
 			equal(t, u, "where "+csc+" ends", row.Expect, plan.Standby)
 		}
 	}
 	if s, ok := p.Step("testing/populated"); ok {
-		equal(t, u, "whose topics are looked at", slices.Sorted(slices.Values(s.Action.Doer.(*plan.Manual).CSCs)), slices.Sorted(slices.Values(cycled)))
+		equal(t, u, "whose topics are looked at", slices.Sorted(slices.Values(s.Action.Parameters.(*plan.Manual).CSCs)), slices.Sorted(slices.Values(cycled)))
 	}
 }
 
 func noImages(t *testing.T, u *upgrade, p *plan.Plan) {
 	for s := range p.AllSteps() {
-		if a, ok := s.Action.Doer.(*plan.Script); ok && regexp.MustCompile(`image|latiss|lsstcam|run_command|play`).MatchString(a.Path+a.Config) {
+		if a, ok := s.Action.Parameters.(*plan.Script); ok && regexp.MustCompile(`image|latiss|lsstcam|run_command|play`).MatchString(a.Path+a.Config) {
 			t.Errorf("%s: %s is about images: %s", u.name, s.ID, a.Path)
 		}
 	}
@@ -285,7 +285,7 @@ func noImages(t *testing.T, u *upgrade, p *plan.Plan) {
 
 func beginningIsAnnounced(t *testing.T, u *upgrade, p *plan.Plan) {
 	first := p.Stages[0].Steps[0]
-	a, ok := first.Action.Doer.(*plan.Announce)
+	a, ok := first.Action.Parameters.(*plan.Announce)
 	if first.ID != "begin/announce" || !ok {
 		t.Fatalf("%s: the first step is %s", u.name, first.ID)
 	}

@@ -21,7 +21,7 @@ const thirtyMinutes = plan.Duration(30 * time.Minute)
 func syncs(p *plan.Plan) []string {
 	var out []string
 	for s := range p.AllSteps() {
-		if a, ok := s.Action.Doer.(*plan.Sync); ok {
+		if a, ok := s.Action.Parameters.(*plan.Sync); ok {
 			out = append(out, a.Application)
 		}
 	}
@@ -79,7 +79,7 @@ func TestIncompatibleIncrementalIsRefused(t *testing.T) {
 	for _, u := range upgrades {
 		p := u.compile(t)
 		for s := range p.AllSteps() {
-			if _, ok := s.Action.Doer.(*plan.Compatibility); ok && p.Type != plan.Full {
+			if _, ok := s.Action.Parameters.(*plan.Compatibility); ok && p.Type != plan.Full {
 				t.Errorf("%s: %s sets the registry's level", u.name, s.ID)
 			}
 		}
@@ -105,7 +105,7 @@ func TestUnknownUpdateIsRefused(t *testing.T) {
 
 func syncsHaveTime(t *testing.T, u *upgrade, p *plan.Plan) {
 	for s := range p.AllSteps() {
-		if _, ok := s.Action.Doer.(*plan.Sync); ok && s.Timeout < thirtyMinutes {
+		if _, ok := s.Action.Parameters.(*plan.Sync); ok && s.Timeout < thirtyMinutes {
 			t.Errorf("%s: %s has only %s", u.name, s.ID, s.Timeout)
 		}
 	}
@@ -259,8 +259,8 @@ func stage2IsHandedOver(t *testing.T, u *upgrade, p *plan.Plan) {
 func servicesAreStarted(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range citing(p, "P36") {
 		_, stopped := stepAs[*plan.SSH](t, p, strings.Replace(id, "services-up/", "services-down/", 1))
-		s, _ := stepAs[plan.Doer](t, p, id)
-		switch a := s.Action.Doer.(type) {
+		s, _ := stepAs[plan.Parameters](t, p, id)
+		switch a := s.Action.Parameters.(type) {
 		case *plan.SSH:
 			equal(t, u, id, fmt.Sprint(a.Purpose, a.Host, a.Service), fmt.Sprint(plan.Start, stopped.Host, stopped.Service))
 		case *plan.Manual: // no source says how it is started

@@ -15,13 +15,13 @@ import (
 // procedure_deploy_test.go, the others in procedure_after_test.go.
 
 // stepAs returns a step and what it does.
-func stepAs[A plan.Doer](t *testing.T, p *plan.Plan, id string) (*plan.Step, A) {
+func stepAs[A plan.Parameters](t *testing.T, p *plan.Plan, id string) (*plan.Step, A) {
 	t.Helper()
 	s, ok := p.Step(id)
 	if !ok {
 		t.Fatalf("%s %s has no step %s", p.Site, p.Type, id)
 	}
-	a, ok := s.Action.Doer.(A)
+	a, ok := s.Action.Parameters.(A)
 	if !ok {
 		t.Fatalf("%s %s: step %s is of kind %s", p.Site, p.Type, id, s.Action.Kind())
 	}
@@ -63,7 +63,7 @@ func inOrder(t *testing.T, u *upgrade, p *plan.Plan, stages ...string) {
 func chained(t *testing.T, u *upgrade, p *plan.Plan, steps ...string) {
 	t.Helper()
 	for i, id := range steps[1:] {
-		if s, _ := stepAs[plan.Doer](t, p, id); !slices.Contains(s.Needs, steps[i]) {
+		if s, _ := stepAs[plan.Parameters](t, p, id); !slices.Contains(s.Needs, steps[i]) {
 			t.Errorf("%s: %s needs %q, and should need %s", u.name, id, s.Needs, steps[i])
 		}
 	}
@@ -92,7 +92,7 @@ func principalsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 			i := slices.IndexFunc(p.Stages, func(s plan.Stage) bool { return s.ID == stage })
 			named = p.Stages[i].Principals
 		} else {
-			s, _ := stepAs[plan.Doer](t, p, id)
+			s, _ := stepAs[plan.Parameters](t, p, id)
 			if named = s.Principals; s.Consent == "" {
 				t.Errorf("%s: %s has no consent in which a principal's agreement is confirmed", u.name, id)
 			}
@@ -147,7 +147,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 		}
 	}
 	for s := range p.AllSteps() {
-		switch a := s.Action.Doer.(type) {
+		switch a := s.Action.Parameters.(type) {
 		case *plan.SetState:
 			for csc, state := range kept {
 				if slices.Contains(a.CSCs, csc) && a.State != state {
@@ -172,7 +172,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 			if !ok {
 				return false
 			}
-			a, ok := s.Action.Doer.(*plan.AwaitState)
+			a, ok := s.Action.Parameters.(*plan.AwaitState)
 			return ok && slices.ContainsFunc(a.Want, func(w plan.Want) bool {
 				return slices.Equal(w.States, []string{kept[csc]}) && slices.Contains(w.CSCs, csc)
 			})
@@ -277,7 +277,7 @@ func offlineIsLookedAt(t *testing.T, u *upgrade, p *plan.Plan) {
 
 func everyStepByHand(t *testing.T, u *upgrade, p *plan.Plan) {
 	for s := range p.AllSteps() {
-		switch a := s.Action.Doer.(type) {
+		switch a := s.Action.Parameters.(type) {
 		case *plan.Manual:
 			says(t, u, s.ID+" by hand", s.ByHand, a.Text)
 		case *plan.Announce:
@@ -444,7 +444,7 @@ func concernedJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 	}
 	down := []string{"Watcher:0", "ScriptQueue:1", "ScriptQueue:2", "ScriptQueue:3"}
 	if s, ok := p.Step("offline/cscs"); ok {
-		for _, name := range s.Action.Doer.(*plan.SetState).CSCs {
+		for _, name := range s.Action.Parameters.(*plan.SetState).CSCs {
 			if c, _ := p.CSC(name); c.Job != nil {
 				down = append(down, name)
 			}

@@ -379,7 +379,7 @@ func messagesWerePosted(t *testing.T, r *rehearsed) {
 		got = append(got, r.effects[i].Subject+" "+r.effects[i].Detail)
 	}
 	for s := range r.plan.AllSteps() {
-		if a, ok := s.Action.Doer.(*plan.Announce); ok {
+		if a, ok := s.Action.Parameters.(*plan.Announce); ok {
 			want = append(want, a.Channel+" "+a.Text)
 		}
 	}
@@ -428,7 +428,7 @@ func testScriptsWereRun(t *testing.T, r *rehearsed) {
 	}
 	for _, number := range []string{"P50", "P51"} {
 		for s := range r.plan.AllSteps() {
-			if a, ok := s.Action.Doer.(*plan.Script); ok && slices.Contains(s.Source, number) {
+			if a, ok := s.Action.Parameters.(*plan.Script); ok && slices.Contains(s.Source, number) {
 				want = append(want, fmt.Sprintf("ScriptQueue:%d %s", a.Queue, a.Path))
 			}
 		}

@@ -35,24 +35,24 @@ var badEdits = []edit{
 	{"the consent of a step is dropped", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "jobs/nublado").Consent = "" },
 		[]string{"jobs/nublado", "consent", "dropped", "Nublado sessions of everybody", "→ nothing"}},
 	{"a protected CSC is sent to OFFLINE", func(t *testing.T, p *plan.Plan) {
-		a := mustStep(t, p, "offline/rest").Action.Doer.(*plan.SetState)
+		a := mustStep(t, p, "offline/rest").Action.Parameters.(*plan.SetState)
 		a.CSCs = append(a.CSCs, "MTM1M3:0")
 	}, []string{"offline/rest", "action.cscs", "OFFLINE", "M1M3 principal", "+ `MTM1M3`"}},
 	{"a selector is widened", func(t *testing.T, p *plan.Plan) {
-		mustStep(t, p, "jobs/uws").Action.Doer.(*plan.Delete).Selector = "app.kubernetes.io/instance=uws"
+		mustStep(t, p, "jobs/uws").Action.Parameters.(*plan.Delete).Selector = "app.kubernetes.io/instance=uws"
 	}, []string{"jobs/uws", "action.selector", "`csc-class=ocps`", "`app.kubernetes.io/instance=uws`"}},
 	{"commands run on another host", func(t *testing.T, p *plan.Plan) {
-		mustStep(t, p, "services-down/azar03").Action.Doer.(*plan.SSH).Host = "love01"
+		mustStep(t, p, "services-down/azar03").Action.Parameters.(*plan.SSH).Host = "love01"
 	}, []string{"services-down/azar03", "action.host", "`azar03` → `love01`"}},
 	{"commands run as another user", func(t *testing.T, p *plan.Plan) {
-		mustStep(t, p, "services-down/azar03").Action.Doer.(*plan.SSH).User = "root"
+		mustStep(t, p, "services-down/azar03").Action.Parameters.(*plan.SSH).User = "root"
 	}, []string{"services-down/azar03", "action.user", "`dco` → `root`"}},
 	{"another image is expected", func(t *testing.T, p *plan.Plan) {
 		c, _ := p.CSC("MTMount:0")
 		c.Image += "9"
 	}, []string{"MTMount:0", "image", "another image runs", "mtmount"}},
 	{"the ScriptQueue that runs the script goes down first", func(t *testing.T, p *plan.Plan) {
-		slices.Reverse(mustStep(t, p, "offline/queues").Action.Doer.(*plan.SetState).CSCs)
+		slices.Reverse(mustStep(t, p, "offline/queues").Action.Parameters.(*plan.SetState).CSCs)
 	}, []string{"offline/queues", "action.cscs", "reordered", "in this order", "`ScriptQueue:1, ScriptQueue:2, ScriptQueue:3`"}},
 	{"the final step is removed", func(t *testing.T, p *plan.Plan) { p.Final = nil },
 		[]string{"final/forward", "removed", "stays as it is"}},
@@ -70,7 +70,7 @@ var badEdits = []edit{
 	{"a need is dropped", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "deploy/love").Needs = nil },
 		[]string{"deploy/love", "needs", "deploy/love-commander"}},
 	{"what is ignored by the shutdown is left out", func(t *testing.T, p *plan.Plan) {
-		a := mustStep(t, p, "offline/shutdown").Action.Doer.(*plan.Script)
+		a := mustStep(t, p, "offline/shutdown").Action.Parameters.(*plan.Script)
 		a.Config = strings.Replace(a.Config, "- MTM1M3TS\n", "", 1)
 	}, []string{"offline/shutdown", "action.config", "− `- MTM1M3TS`"}},
 }
@@ -159,7 +159,7 @@ func TestOrderWithoutEffect(t *testing.T) {
 			slices.Reverse(new.Stages[i].Steps)
 		}
 	}
-	a := mustStep(t, new, "watch/up").Action.Doer.(*plan.AwaitState)
+	a := mustStep(t, new, "watch/up").Action.Parameters.(*plan.AwaitState)
 	slices.Reverse(a.Want[0].CSCs)
 	c, err := Compare(old, new)
 	if err != nil {
@@ -217,7 +217,7 @@ func TestMovedStep(t *testing.T) {
 func TestAffectedCSCs(t *testing.T) {
 	old, new := read(t, summitIncremental), read(t, summitIncremental)
 	removeStep(new, "jobs/mtmount")
-	a := mustStep(t, new, "offline/cscs").Action.Doer.(*plan.SetState)
+	a := mustStep(t, new, "offline/cscs").Action.Parameters.(*plan.SetState)
 	a.CSCs = append(slices.DeleteFunc(slices.Clone(a.CSCs), func(c string) bool { return c == "MTMount:0" }), "MTRotator:0")
 	c, err := Compare(old, new)
 	if err != nil {
@@ -300,7 +300,7 @@ func TestEveryFieldIsCompared(t *testing.T) {
 func TestComparisonFormats(t *testing.T) {
 	old, new := read(t, summitIncremental), read(t, summitIncremental)
 	removeStep(new, "jobs/mtmount")
-	mustStep(t, new, "offline/watcher").Action.Doer.(*plan.SetState).Queue = 2
+	mustStep(t, new, "offline/watcher").Action.Parameters.(*plan.SetState).Queue = 2
 	mustStep(t, new, "begin/announce").Title = "Say <b>it</b> | now"
 	new.Targets.Kubernetes.Context = "manke"
 	slices.Reverse(new.Hosts)

@@ -23,58 +23,77 @@ import (
 )
 
 // Describe says in one sentence what an action does.
-func Describe(d plan.Doer) string { return describe(d, plan.CSCList) }
+func Describe(d plan.Parameters) string { return describe(d, plan.CSCList) }
 
 // describe is [Describe] with the way to write a set of CSCs.
-func describe(d plan.Doer, list func([]string) string) string {
-	switch a := d.(type) {
-	case *plan.Manual:
-		return "A person does this; csu shows the text and asks."
-	case *plan.Announce:
-		return fmt.Sprintf("%s %q", posts(a), a.Text)
-	case *plan.Script:
-		kind := "standard"
-		if !a.Standard {
-			kind = "external"
-		}
-		return fmt.Sprintf("Adds the %s script %s to ScriptQueue:%d and waits for its end (%s).", kind, a.Path, a.Queue, strings.Join(a.Accept, " or "))
-	case *plan.SetState:
-		text := fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d", a.Queue)
-		if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
-			text += fmt.Sprintf(", %d to a script", a.GroupSize)
-		}
-		if a.MuteAlarms {
-			text += ", with alarms muted"
-		}
-		return text + fmt.Sprintf(", for those that are not %s yet: %s.", a.State, list(a.CSCs))
-	case *plan.AwaitState:
-		var parts []string
-		for _, w := range a.Want {
-			parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(w.States, " or "), list(w.CSCs)))
-		}
-		return "Watches the EFD until every CSC is in its state: " + strings.Join(parts, "; ") + "."
-	case *plan.SSH:
-		return fmt.Sprintf("On %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
-	case *plan.Reboot:
-		return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with another boot id.", a.Host, a.Command, a.User)
-	case *plan.Delete:
-		if a.Objects == plan.Namespaces {
-			return fmt.Sprintf("Deletes the namespaces that %q selects, and waits until they are gone.", a.Selector)
-		}
-		return fmt.Sprintf("Deletes the Jobs in namespace %s that %q selects (%s), and waits until they and their pods are gone.", a.Namespace, a.Selector, list(a.CSCs))
-	case *plan.Sync:
-		text := fmt.Sprintf("Argo CD syncs %s at %s", a.Application, a.Revision)
-		if len(a.Resources) > 0 {
-			text += fmt.Sprintf(", only %s", resources(a.Resources))
-		}
-		if len(a.CSCs) > 0 {
-			text += fmt.Sprintf(", and csu waits until the expected images run: %s", list(a.CSCs))
-		}
-		return text + "."
-	case *plan.Compatibility:
-		return fmt.Sprintf("Sets the schema registry from %s to %s, and reads it back.", a.Expect, a.Set)
+func describe(d plan.Parameters, list func([]string) string) string {
+	return plan.Visit(d, plan.Visitor[string](describer{list}))
+}
+
+// A describer has the sentence of each kind.
+type describer struct{ list func([]string) string }
+
+func (describer) Manual(*plan.Manual) string {
+	return "Manual: csu shows these instructions and waits for your confirmation."
+}
+
+func (describer) Announce(a *plan.Announce) string { return fmt.Sprintf("%s %q", posts(a), a.Text) }
+
+func (describer) Script(a *plan.Script) string {
+	kind := "standard"
+	if !a.Standard {
+		kind = "external"
 	}
-	return ""
+	return fmt.Sprintf("Adds the %s script %s to ScriptQueue:%d and waits until it ends (%s).", kind, a.Path, a.Queue, strings.Join(a.Accept, " or "))
+}
+
+func (d describer) SetState(a *plan.SetState) string {
+	text := fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d", a.Queue)
+	if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
+		text += fmt.Sprintf(", %d to a script", a.GroupSize)
+	}
+	if a.MuteAlarms {
+		text += ", with alarms muted"
+	}
+	return text + fmt.Sprintf(", for those that are not %s yet: %s.", a.State, d.list(a.CSCs))
+}
+
+func (d describer) AwaitState(a *plan.AwaitState) string {
+	var parts []string
+	for _, w := range a.Want {
+		parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(w.States, " or "), d.list(w.CSCs)))
+	}
+	return "Watches the EFD until every CSC is in its state: " + strings.Join(parts, "; ") + "."
+}
+
+func (describer) SSH(a *plan.SSH) string {
+	return fmt.Sprintf("On %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
+}
+
+func (describer) Reboot(a *plan.Reboot) string {
+	return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with another boot id.", a.Host, a.Command, a.User)
+}
+
+func (d describer) Delete(a *plan.Delete) string {
+	if a.Objects == plan.Namespaces {
+		return fmt.Sprintf("Deletes the namespaces that %q selects, and waits until they are gone.", a.Selector)
+	}
+	return fmt.Sprintf("Deletes the Jobs in namespace %s that %q selects (%s), and waits until they and their pods are gone.", a.Namespace, a.Selector, d.list(a.CSCs))
+}
+
+func (d describer) Sync(a *plan.Sync) string {
+	text := fmt.Sprintf("Argo CD syncs %s at %s", a.Application, a.Revision)
+	if len(a.Resources) > 0 {
+		text += fmt.Sprintf(", only %s", resources(a.Resources))
+	}
+	if len(a.CSCs) > 0 {
+		text += fmt.Sprintf(", and csu waits until the expected images run: %s", d.list(a.CSCs))
+	}
+	return text + "."
+}
+
+func (describer) Compatibility(a *plan.Compatibility) string {
+	return fmt.Sprintf("Sets the schema registry from %s to %s, and reads it back.", a.Expect, a.Set)
 }
 
 // posts says where a message goes, without its text.

@@ -38,7 +38,7 @@ type StepEstimate struct {
 func EstimatePlan(p *plan.Plan) Estimate {
 	var e Estimate
 	for i := range p.Stages {
-		s := estimateStage(&p.Stages[i])
+		s := estimateStage(p, &p.Stages[i])
 		s.Begins = e.Takes
 		e.Takes += s.Takes
 		e.Stages = append(e.Stages, s)
@@ -60,11 +60,11 @@ type run struct {
 	started  bool
 }
 
-func estimateStage(s *plan.Stage) StageEstimate {
+func estimateStage(p *plan.Plan, s *plan.Stage) StageEstimate {
 	runs := make([]*run, len(s.Steps))
 	byID := map[string]*run{}
 	for i := range s.Steps {
-		runs[i] = &run{step: &s.Steps[i], resource: plan.Uses(s.Steps[i].Action.Doer)}
+		runs[i] = &run{step: &s.Steps[i], resource: s.Steps[i].Effects(p).Resource}
 		byID[s.Steps[i].ID] = runs[i]
 	}
 	now := plan.Duration(0)

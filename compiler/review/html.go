@@ -120,21 +120,18 @@ func newPage(p *plan.Plan) *page {
 	}
 	byCSC, byHost := map[string][]string{}, map[string][]string{}
 	for s := range p.AllSteps() {
-		for _, c := range named(s.Action.Doer) {
+		for _, c := range named(s.Action.Parameters) {
 			byCSC[c] = append(byCSC[c], s.ID)
 		}
-		switch a := s.Action.Doer.(type) {
-		case *plan.SSH:
-			byHost[a.Host] = append(byHost[a.Host], s.ID)
-		case *plan.Reboot:
-			byHost[a.Host] = append(byHost[a.Host], s.ID)
+		if host := s.Effects(p).Host; host != "" {
+			byHost[host] = append(byHost[host], s.ID)
 		}
 	}
 	for i := range p.Stages {
-		g.Stages = append(g.Stages, newPageStage(i+1, &p.Stages[i], g.Estimate))
+		g.Stages = append(g.Stages, newPageStage(p, i+1, &p.Stages[i], g.Estimate))
 	}
 	for i := range p.Final {
-		g.Final = append(g.Final, newPageStep("", &p.Final[i]))
+		g.Final = append(g.Final, newPageStep(p, "", &p.Final[i]))
 	}
 	for _, h := range touchedHosts(p) {
 		g.Hosts = append(g.Hosts, pageHost{h, accounts(h), byHost[h.Name]})
@@ -158,13 +155,13 @@ func newFact(f fact) pageFact {
 	return pageFact{Label: f.label, Text: f.text}
 }
 
-func newPageStage(n int, s *plan.Stage, e Estimate) pageStage {
+func newPageStage(p *plan.Plan, n int, s *plan.Stage, e Estimate) pageStage {
 	out := pageStage{Stage: *s, Number: n, Estimate: e.Stages[n-1], Drawing: draw(s, e.Stages[n-1])}
 	if e.Takes > 0 {
 		out.Share = int(100 * out.Estimate.Takes / e.Takes)
 	}
 	for i := range s.Steps {
-		step := newPageStep(fmt.Sprintf("%d.%d", n, i+1), &s.Steps[i])
+		step := newPageStep(p, fmt.Sprintf("%d.%d", n, i+1), &s.Steps[i])
 		step.Critical = slices.Contains(out.Estimate.Critical, step.ID)
 		step.Begins = out.Estimate.Steps[i].Begins
 		for _, other := range s.Steps {
@@ -177,10 +174,10 @@ func newPageStage(n int, s *plan.Stage, e Estimate) pageStage {
 	return out
 }
 
-func newPageStep(number string, s *plan.Step) pageStep {
-	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Doer), Resource: plan.Uses(s.Action.Doer),
-		Failure: onFailure(s), Set: named(s.Action.Doer)}
-	if a, ok := s.Action.Doer.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
+func newPageStep(p *plan.Plan, number string, s *plan.Step) pageStep {
+	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Parameters), Resource: s.Effects(p).Resource,
+		Failure: onFailure(s), Set: named(s.Action.Parameters)}
+	if a, ok := s.Action.Parameters.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
 		out.ByText = a.Text
 	}
 	out.Searching = strings.Join(out.Set, " ")
@@ -188,7 +185,7 @@ func newPageStep(number string, s *plan.Step) pageStep {
 }
 
 // named returns the CSCs that an action names, each once.
-func named(d plan.Doer) []string {
+func named(d plan.Parameters) []string {
 	var out []string
 	for _, set := range sets(d) {
 		unique(&out, set...)

@@ -106,7 +106,7 @@ func without(a, b []string) []string {
 
 // abridge puts the names of lists into a text about an action where the text
 // writes the lists out.
-func (l *lists) abridge(d plan.Doer, text string) string {
+func (l *lists) abridge(d plan.Parameters, text string) string {
 	for _, set := range sets(d) {
 		if written := plan.CSCList(set); len(written) >= longList {
 			text = strings.ReplaceAll(text, written, l.refer(set))
@@ -116,7 +116,7 @@ func (l *lists) abridge(d plan.Doer, text string) string {
 }
 
 // sets returns the sets of CSCs that an action is about.
-func sets(d plan.Doer) [][]string {
+func sets(d plan.Parameters) [][]string {
 	switch a := d.(type) {
 	case *plan.Manual:
 		return [][]string{a.CSCs}

@@ -42,7 +42,7 @@ func simple(steps []plan.Step) int {
 		if asks || s.Action.Kind() != steps[0].Action.Kind() || !fitsRow(s) {
 			return i
 		}
-		if a, ok := s.Action.Doer.(*plan.Sync); ok && a.Revision != steps[0].Action.Doer.(*plan.Sync).Revision {
+		if a, ok := s.Action.Parameters.(*plan.Sync); ok && a.Revision != steps[0].Action.Parameters.(*plan.Sync).Revision {
 			return i
 		}
 	}
@@ -52,7 +52,7 @@ func simple(steps []plan.Step) int {
 func fitsRow(s *plan.Step) bool {
 	hand := blocks(s.ByHand)
 	code := slices.ContainsFunc(hand, func(b block) bool { return b.Code })
-	switch a := s.Action.Doer.(type) {
+	switch a := s.Action.Parameters.(type) {
 	case *plan.SSH:
 		return len(hand) == 1 && len(hand[0].Lines) <= 4 && holds(s.ByHand, a.Commands)
 	case *plan.Delete:
@@ -65,7 +65,7 @@ func fitsRow(s *plan.Step) bool {
 
 // rows writes simple steps as a table.
 func (m *markdown) rows(stage, first int, steps []plan.Step) {
-	switch a := steps[0].Action.Doer.(type) {
+	switch a := steps[0].Action.Parameters.(type) {
 	case *plan.SSH:
 		m.f("By csu over SSH, or by hand:\n\n")
 	case *plan.Delete:
@@ -112,7 +112,7 @@ func sameLogin(steps []plan.Step) int {
 // loginLines returns what a person types on the way to a simple step's
 // commands; nil where they don't come last.
 func loginLines(s *plan.Step) []string {
-	a, ok := s.Action.Doer.(*plan.SSH)
+	a, ok := s.Action.Parameters.(*plan.SSH)
 	if !ok {
 		return nil
 	}
@@ -127,7 +127,7 @@ func loginLines(s *plan.Step) []string {
 // what is the last cell of a simple step, from logging in on or without that.
 func (m *markdown) what(s *plan.Step, login bool) string {
 	var parts []string
-	switch a := s.Action.Doer.(type) {
+	switch a := s.Action.Parameters.(type) {
 	case *plan.Delete:
 		parts = append(parts, inCell(m.lists.refer(a.CSCs)))
 	case *plan.Sync:
@@ -135,7 +135,7 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 			parts = append(parts, inCell(m.lists.refer(a.CSCs)))
 		}
 	}
-	for _, b := range blocks(m.abridge(s.Action.Doer, s.ByHand)) {
+	for _, b := range blocks(m.abridge(s.Action.Parameters, s.ByHand)) {
 		if !b.Code {
 			parts = append(parts, inCell(b.Paragraph()))
 			continue
@@ -148,7 +148,7 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 			parts = append(parts, codeCell(l))
 		}
 	}
-	if a, ok := s.Action.Doer.(*plan.SSH); ok && conditions(a) != "." {
+	if a, ok := s.Action.Parameters.(*plan.SSH); ok && conditions(a) != "." {
 		parts = append(parts, inCell(strings.TrimPrefix(conditions(a), "; ")))
 	}
 	return strings.Join(parts, "<br>")
@@ -213,7 +213,7 @@ func (m *markdown) does(s *plan.Step) {
 	if own {
 		m.f("By hand: ")
 	}
-	m.blocks(m.abridge(s.Action.Doer, s.ByHand))
+	m.blocks(m.abridge(s.Action.Parameters, s.ByHand))
 }
 
 // onceTyped leaves out lines that come after a first one, by which a person logs
@@ -234,7 +234,7 @@ func (m *markdown) onceTyped(lines []string) []string {
 // sentence says what csu does, and whether the text for doing it by hand stands
 // on its own beside that.
 func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
-	switch a := s.Action.Doer.(type) {
+	switch a := s.Action.Parameters.(type) {
 	case *plan.Manual:
 		text = "A person does this."
 		if len(a.CSCs) > 0 {
@@ -268,7 +268,7 @@ func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 			return strings.TrimSuffix(describe(&short, m.lists.refer), ".") + ", and csu waits until the expected images run.", true
 		}
 	}
-	return describe(s.Action.Doer, m.lists.refer), true
+	return describe(s.Action.Parameters, m.lists.refer), true
 }
 
 // says tells whether a text's code has a line for each set of CSCs and states.
@@ -281,7 +281,7 @@ func says(text string, want []plan.Want) bool {
 }
 
 // abridge leaves out of a text what stands elsewhere in the document.
-func (m *markdown) abridge(d plan.Doer, text string) string {
+func (m *markdown) abridge(d plan.Parameters, text string) string {
 	text = strings.ReplaceAll(text, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
 	if a, ok := d.(*plan.SetState); ok && len(a.CSCs) > long {
 		if data := stateData(a); strings.Contains(text, data) {

@@ -83,7 +83,7 @@ func TestMarkdownIsComplete(t *testing.T) {
 				wants(s.ID, inMarkdown(s.Doubt))
 			}
 			m := &markdown{plan: p, lists: newLists(p)}
-			for _, b := range blocks(m.abridge(s.Action.Doer, s.ByHand)) {
+			for _, b := range blocks(m.abridge(s.Action.Parameters, s.ByHand)) {
 				for _, line := range b.Lines {
 					// The names of lists depend on what came before.
 					line = regexp.MustCompile(`[0-9]+ CSCs, list L[0-9]+.*`).ReplaceAllString(line, "")
@@ -107,7 +107,7 @@ func TestListsAreTrue(t *testing.T) {
 	p := read(t, summitFull)
 	l := newLists(p)
 	for s := range p.AllSteps() {
-		for _, set := range sets(s.Action.Doer) {
+		for _, set := range sets(s.Action.Parameters) {
 			l.refer(set)
 		}
 	}
@@ -191,7 +191,7 @@ func withHostileText(p *plan.Plan) {
 	}
 	for s := range p.AllSteps() {
 		s.Title, s.Consent, s.Doubt, s.ByHand = s.Title+hostile, s.Consent+hostile, s.Doubt+hostile, s.ByHand+hostile
-		switch a := s.Action.Doer.(type) {
+		switch a := s.Action.Parameters.(type) {
 		case *plan.Manual:
 			a.Text += hostile
 		case *plan.Announce:
@@ -359,7 +359,7 @@ func TestVisible(t *testing.T) {
 func TestEstimate(t *testing.T) {
 	minutes := func(n int) plan.Duration { return plan.Duration(time.Duration(n) * time.Minute) }
 	step := func(name string, takes int, host string, needs ...string) plan.Step {
-		return plan.Step{ID: "s/" + name, Takes: minutes(takes), Needs: needs, Action: plan.Action{Doer: &plan.SSH{Host: host}}}
+		return plan.Step{ID: "s/" + name, Takes: minutes(takes), Needs: needs, Action: plan.Action{Parameters: &plan.SSH{Host: host}}}
 	}
 	p := &plan.Plan{Stages: []plan.Stage{{ID: "s", Steps: []plan.Step{
 		step("late", 1, "x", "s/long"),

@@ -47,11 +47,11 @@ func (c *comparer) steps() {
 		if i := has(news, id); i >= 0 {
 			c.step(p.step, news[i].step)
 		} else {
-			c.add(Change{What: Removed, Subject: stepSubject(p.step.ID), Old: p.step.Title + ": " + Describe(p.step.Action.Doer)})
+			c.add(Change{What: Removed, Subject: stepSubject(p.step.ID), Old: p.step.Title + ": " + Describe(p.step.Action.Parameters)})
 		}
 	}
 	for _, p := range come {
-		c.add(Change{What: Added, Subject: stepSubject(p.step.ID), New: p.step.Title + ": " + Describe(p.step.Action.Doer)})
+		c.add(Change{What: Added, Subject: stepSubject(p.step.ID), New: p.step.Title + ": " + Describe(p.step.Action.Parameters)})
 	}
 	for _, s := range c.new.Stages {
 		c.stepOrder(&s)
@@ -125,7 +125,7 @@ func (c *comparer) stepOrder(s *plan.Stage) {
 		return
 	}
 	change := Change{What: Reordered, Subject: fmt.Sprintf("stage %q", s.ID), Field: "steps", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")}
-	if shared := contended(s, was); shared != "" {
+	if shared := contended(c.new, s, was); shared != "" {
 		change.Weight = Effect
 		change.Why = "steps that use " + shared + " run in another order"
 	} else {
@@ -136,13 +136,13 @@ func (c *comparer) stepOrder(s *plan.Stage) {
 
 // contended names a resource whose steps stand in another order than before,
 // though none of them needs the other.
-func contended(s *plan.Stage, was []string) string {
+func contended(p *plan.Plan, s *plan.Stage, was []string) string {
 	for i := range s.Steps {
 		for j := i + 1; j < len(s.Steps); j++ {
 			a, b := &s.Steps[i], &s.Steps[j]
-			r := plan.Uses(a.Action.Doer)
+			r := a.Effects(p).Resource
 			x, y := slices.Index(was, a.ID), slices.Index(was, b.ID)
-			if r != "" && r == plan.Uses(b.Action.Doer) && x > y && y >= 0 && !waitsFor(s, b.ID, a.ID) {
+			if r != "" && r == b.Effects(p).Resource && x > y && y >= 0 && !waitsFor(s, b.ID, a.ID) {
 				return r
 			}
 		}

@@ -72,48 +72,26 @@ func (s *summarizer) step(step *plan.Step) {
 	if step.Doubt != "" {
 		s.Doubts = append(s.Doubts, Asked{Where: step.ID, Text: step.Doubt})
 	}
-	never := func(format string, args ...any) {
-		s.Irreversible = append(s.Irreversible, Asked{Where: step.ID, Text: fmt.Sprintf(format, args...)})
-	}
-	switch a := step.Action.Doer.(type) {
-	case *plan.Manual:
+	if step.Action.Kind() == plan.KindManual {
 		s.Persons = append(s.Persons, Asked{Where: step.ID, Text: step.Title})
-	case *plan.Announce:
-		never("a message is posted to %s", a.Channel)
-	case *plan.Script:
+	}
+	e := step.Effects(s.plan)
+	s.touch(true, e.DownBy()...)
+	s.touch(false, e.Touches()...)
+	s.touch(false, s.plan.On(e.Host)...)
+	unique(&s.Jobs, e.DownBy(plan.ByDeletion)...)
+	unique(&s.Namespaces, e.Namespaces)
+	unique(&s.Synced, e.Syncs)
+	unique(&s.Hosts, e.Host)
+	unique(&s.Reboots, e.Rebooted)
+	if e.Queue > 0 {
 		s.Scripts++
-		if strings.HasSuffix(a.Path, "system_wide_shutdown.py") {
-			s.shutdown(a.Config)
-		}
-	case *plan.SetState:
-		s.Scripts++
-		s.touch(a.State == plan.Offline, a.CSCs...)
-	case *plan.SSH:
-		unique(&s.Hosts, a.Host)
-		s.touch(a.Purpose == plan.Stop, s.on(a.Host)...)
-		if a.Purpose == plan.Update {
-			never("%s is updated, and nothing brings back what was there", a.Service)
-		}
-	case *plan.Reboot:
-		unique(&s.Hosts, a.Host)
-		unique(&s.Reboots, a.Host)
-		s.touch(true, s.on(a.Host)...)
-		never("%s is rebooted", a.Host)
-	case *plan.Delete:
-		if a.Objects == plan.Namespaces {
-			unique(&s.Namespaces, a.Selector)
-			never("the namespaces that %q selects are deleted, with the sessions in them and what was not saved", a.Selector)
-		}
-		unique(&s.Jobs, a.CSCs...)
-		s.touch(true, a.CSCs...)
-	case *plan.Sync:
-		unique(&s.Synced, a.Application)
-		s.touch(false, a.CSCs...)
-	case *plan.Compatibility:
-		s.Levels = append(s.Levels, a.Set)
-		if a.Set == "NONE" {
-			never("schemas that come in while the registry is at NONE stay, though the level goes back")
-		}
+	}
+	if e.Level != "" {
+		s.Levels = append(s.Levels, e.Level)
+	}
+	if e.Irreversible != "" {
+		s.Irreversible = append(s.Irreversible, Asked{Where: step.ID, Text: e.Irreversible})
 	}
 }
 
@@ -124,42 +102,10 @@ func (s *summarizer) touch(down bool, cscs ...string) {
 	}
 }
 
-// on returns the CSCs that a host runs.
-func (s *summarizer) on(host string) []string {
-	var out []string
-	for _, c := range s.plan.CSCs {
-		if c.Host == host {
-			out = append(out, c.CSC)
-		}
-	}
-	return out
-}
-
-// shutdown counts what system_wide_shutdown.py sends to OFFLINE: everything
-// that speaks but the ScriptQueues and what its configuration has it ignore.
-func (s *summarizer) shutdown(config string) {
-	ignored := map[string]bool{}
-	key := ""
-	for _, line := range strings.Split(config, "\n") {
-		item, isItem := strings.CutPrefix(strings.TrimSpace(line), "- ")
-		switch {
-		case isItem && key == "ignore":
-			ignored[strings.Trim(item, `"'`)] = true
-		case !isItem:
-			key, _, _ = strings.Cut(line, ":")
-		}
-	}
-	for _, c := range s.plan.CSCs {
-		queue := strings.HasPrefix(c.CSC, "ScriptQueue:")
-		if c.Speaks() && !queue && !ignored[c.CSC] && !ignored[strings.TrimSuffix(c.CSC, ":0")] {
-			s.touch(true, c.CSC)
-		}
-	}
-}
-
+// unique appends the names that the list lacks, and no empty one.
 func unique(list *[]string, names ...string) {
 	for _, n := range names {
-		if !slices.Contains(*list, n) {
+		if n != "" && !slices.Contains(*list, n) {
 			*list = append(*list, n)
 		}
 	}

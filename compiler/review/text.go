@@ -97,7 +97,7 @@ func (t *text) stage(n int, s *plan.Stage, e *StageEstimate) {
 func (t *text) step(s *plan.Step, critical bool) {
 	t.gap()
 	t.line("   ", bold, fmt.Sprintf("%s  %s %s", s.ID, s.Title, numbers(s.Source)))
-	t.line("      ", plain, Describe(s.Action.Doer))
+	t.line("      ", plain, Describe(s.Action.Parameters))
 	if s.Undoes != "" {
 		t.line("      ", plain, "undoes "+s.Undoes)
 	}

@@ -154,7 +154,7 @@ func (c *comparer) cscWhy(ch *Change, id string) string {
 	if len(guarded) > 0 {
 		of = ": among them " + strings.Join(guarded, "; ")
 	}
-	switch a := s.Action.Doer.(type) {
+	switch a := s.Action.Parameters.(type) {
 	case *plan.SetState:
 		return fmt.Sprintf("other CSCs are sent to %s%s", a.State, of)
 	case *plan.Delete:

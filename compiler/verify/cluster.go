@@ -28,7 +28,7 @@ func clusterRules() []Rule {
 
 func selectorWidth(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.Delete)
+		a, ok := n.Action.Parameters.(*plan.Delete)
 		switch {
 		case !ok:
 		case a.Objects == plan.Namespaces:
@@ -88,7 +88,7 @@ func jobsSelected(v *view, f *findings, n *node, a *plan.Delete) {
 
 func nubladoConsent(v *view, f *findings) {
 	removals := v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.Delete)
+		a, ok := n.Action.Parameters.(*plan.Delete)
 		return ok && a.Objects == plan.Namespaces
 	})
 	if v.Type == plan.Full && len(removals) != 1 {
@@ -117,7 +117,7 @@ func jobsReplaced(v *view, f *findings) {
 		}
 		removals := v.where(func(n *node) bool { return slices.Contains(n.deletes, c.CSC) })
 		bringing := v.where(func(n *node) bool {
-			a, ok := n.Action.Doer.(*plan.Sync)
+			a, ok := n.Action.Parameters.(*plan.Sync)
 			return ok && (slices.Contains(a.CSCs, c.CSC) || a.Application == c.Job.Application && len(a.Resources) == 0)
 		})
 		if v.Type != plan.Incremental && len(removals) == 0 {
@@ -132,11 +132,11 @@ func jobsReplaced(v *view, f *findings) {
 					f.step(s, "let it come after "+d.ID, "it may bring back the Job of %s before %s has deleted the old one", c.CSC, d.ID)
 				}
 			}
-			if len(removals) == 0 && v.brings(s, c) {
+			if len(removals) == 0 && s.brings(c) {
 				f.step(s, "delete the Job before, or take the CSC off", "it is to bring a new Job of %s, whose old one is not deleted", c.CSC)
 			}
 		}
-		if len(removals) > 0 && !slices.ContainsFunc(bringing, func(s *node) bool { return v.brings(s, c) }) {
+		if len(removals) > 0 && !slices.ContainsFunc(bringing, func(s *node) bool { return s.brings(c) }) {
 			f.step(removals[0], "name it among the cscs of its application's sync", "it deletes the Job of %s, which no sync brings back", c.CSC)
 		}
 	}
@@ -221,7 +221,7 @@ func (v *view) tagFits(tag string, revision int, given bool) bool {
 
 func syncWidth(v *view, f *findings) {
 	for _, n := range v.syncs("") {
-		a := n.Action.Doer.(*plan.Sync)
+		a := n.Action.Parameters.(*plan.Sync)
 		jobs := map[string]string{} // of the CSCs named, by namespace and name
 		for _, name := range a.CSCs {
 			c, ok := v.CSC(name)

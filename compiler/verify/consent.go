@@ -46,7 +46,7 @@ func (v *view) units() map[string][]*node {
 // isAbout tells whether the step touches the host, or moves or looks at a CSC
 // that runs there.
 func (v *view) isAbout(n *node, host string) bool {
-	return n.touches(host) || slices.ContainsFunc(v.on(host), func(c string) bool {
+	return n.touches(host) || slices.ContainsFunc(v.On(host), func(c string) bool {
 		_, sets := n.setting(c)
 		return sets || n.wants(c) != nil
 	})
@@ -116,24 +116,10 @@ func (v *view) principalsOf(n *node) []string {
 			}
 		}
 	}
-	host := func(name string) {
-		if h, ok := v.Host(name); ok {
-			add(h.Principal)
-		}
-		cscs(v.on(name))
+	cscs(n.does.Touches())
+	if h, ok := v.Host(n.does.Host); ok {
+		add(h.Principal)
 	}
-	cscs(n.sends)
-	switch a := n.Action.Doer.(type) {
-	case *plan.SetState:
-		cscs(a.CSCs)
-	case *plan.Delete:
-		cscs(a.CSCs)
-	case *plan.Sync:
-		cscs(a.CSCs)
-	case *plan.SSH:
-		host(a.Host)
-	case *plan.Reboot:
-		host(a.Host)
-	}
+	cscs(v.On(n.does.Host))
 	return out
 }

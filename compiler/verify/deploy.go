@@ -42,10 +42,10 @@ func configurationFirst(v *view, f *findings) {
 // checkApplications wants the question to show every application that is going
 // to be synced.
 func checkApplications(v *view, f *findings, n *node) {
-	shown := n.Action.Doer.(*plan.Manual).Applications
+	shown := n.Action.Parameters.(*plan.Manual).Applications
 	var missing []string
 	for _, s := range v.syncs("") {
-		app := s.Action.Doer.(*plan.Sync).Application
+		app := s.Action.Parameters.(*plan.Sync).Application
 		if !slices.Contains(shown, app) && !slices.Contains(missing, app) {
 			missing = append(missing, app)
 		}
@@ -85,7 +85,7 @@ func platformFirst(v *view, f *findings) {
 		}
 	}
 	layers = append(layers, v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.Sync)
+		a, ok := n.Action.Parameters.(*plan.Sync)
 		return ok && !slices.Contains([]string{appOfApps, nublado, sasquatch}, a.Application)
 	}))
 	for i, layer := range layers {
@@ -102,7 +102,7 @@ func platformFirst(v *view, f *findings) {
 func smallFirst(v *view, f *findings) {
 	synced := map[string]*node{}
 	for _, n := range v.syncs("") {
-		app := n.Action.Doer.(*plan.Sync).Application
+		app := n.Action.Parameters.(*plan.Sync).Application
 		if other := synced[app]; other != nil {
 			f.step(n, "sync it once", "it syncs %q, which %s has synced", app, other.ID)
 		}
@@ -124,7 +124,7 @@ func smallFirst(v *view, f *findings) {
 	}
 	small, lov := synced[controlSystemTest], synced[love]
 	for _, n := range v.syncs("") {
-		app := n.Action.Doer.(*plan.Sync).Application
+		app := n.Action.Parameters.(*plan.Sync).Application
 		if slices.Contains([]string{appOfApps, nublado, sasquatch, controlSystemTest}, app) {
 			continue
 		}

@@ -18,7 +18,7 @@ func doubtRules() []Rule {
 func doubts(v *view, f *findings) {
 	for i := range v.Doubts {
 		d := &v.Doubts[i]
-		resting := v.where(func(n *node) bool { return n.Action.Doer != nil && v.RestsOn(n.Step, d) })
+		resting := v.where(func(n *node) bool { return n.Action.Parameters != nil && v.RestsOn(n.Step, d) })
 		for _, n := range resting {
 			if !v.asked(d, n) {
 				f.step(n, "ask it as the step's doubt"+orBefore(d), "it rests on a doubtful fact that is not asked before it starts: %q", brief(d.Text))
@@ -26,7 +26,7 @@ func doubts(v *view, f *findings) {
 			}
 		}
 		byPerson := func(n *node) bool {
-			a, ok := n.Action.Doer.(*plan.Manual)
+			a, ok := n.Action.Parameters.(*plan.Manual)
 			return ok && strings.Contains(a.Text, d.Text)
 		}
 		if len(resting) == 0 && !v.any(byPerson) {

@@ -20,7 +20,7 @@ func (d *draft) stage(id string, steps ...plan.Step) {
 			step.Needs[j] = id + "/" + need
 		}
 		n := &node{Step: step}
-		v.effects(n)
+		v.act(n)
 		if step.Consent == "" {
 			s.Principals = append(s.Principals, v.principalsOf(n)...)
 		}
@@ -40,9 +40,9 @@ func (d *draft) stage(id string, steps ...plan.Step) {
 // an option changes a step.
 type option func(*plan.Step)
 
-func step(id, source string, timeout time.Duration, doer plan.Doer, options ...option) plan.Step {
+func step(id, source string, timeout time.Duration, doer plan.Parameters, options ...option) plan.Step {
 	s := plan.Step{
-		ID: id, Title: id, Source: strings.Fields(source), Action: plan.Action{Doer: doer},
+		ID: id, Title: id, Source: strings.Fields(source), Action: plan.Action{Parameters: doer},
 		Timeout: plan.Duration(timeout), OnFailure: plan.Ask, ByHand: "by hand",
 	}
 	for _, o := range options {

@@ -174,7 +174,7 @@ func (d *draft) full() {
 		config = "ignore:\n- MTM1M3\n- MTM1M3TS\n" + config
 	}
 	d.stage("offline",
-		step("shutdown", "P6 P7 P8", 20*time.Minute, &plan.Script{Queue: 1, Path: shutdownScript, Standard: true, Config: config, Accept: []string{"DONE", "FAILED"}}),
+		step("shutdown", "P6 P7 P8", 20*time.Minute, &plan.Script{Queue: 1, Path: plan.ShutdownScript, Standard: true, Config: config, Accept: []string{"DONE", "FAILED"}}),
 		d.await("settled", "P11", down, func(*plan.CSC) string { return plan.Offline }, reported, needs("shutdown")),
 		setState("rest", "P10 P11", plan.Offline, 1, down, needs("settled")),
 		setState("queues", "P9", plan.Offline, 0, allQueues, needs("rest")))
@@ -218,7 +218,7 @@ func (d *draft) full() {
 
 // generated makes a step generate SAL code from what main holds today (P29).
 func generated(s *plan.Step) {
-	s.Action.Doer.(*plan.SSH).Commands = []string{"git checkout main", "salgeneratorKafka generate cpp MTVMS"}
+	s.Action.Parameters.(*plan.SSH).Commands = []string{"git checkout main", "salgeneratorKafka generate cpp MTVMS"}
 }
 
 func (d *draft) retag(csc, tag string) {
@@ -276,7 +276,7 @@ func (d *draft) incremental() {
 
 func (d *draft) part(application string, cscs []string) plan.Step {
 	s := sync(application, "P33", application, cscs)
-	a := s.Action.Doer.(*plan.Sync)
+	a := s.Action.Parameters.(*plan.Sync)
 	for _, name := range cscs {
 		c, _ := d.p.CSC(name)
 		a.Resources = append(a.Resources,
@@ -306,7 +306,7 @@ func (d *draft) recovery() {
 			{"m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0"}, {"m1m3-crio-ts", "ts-M1M3thermal", "MTM1M3TS:0"}, {"m1m3-crio-vms", "ts-VMS", "MTVMS:1"},
 		} {
 			start := ssh("start", "P45", plan.Start, x.host, "admin", x.service, consented("M1M3 principal"))
-			start.Action.Doer.(*plan.SSH).Silent = []string{x.csc}
+			start.Action.Parameters.(*plan.SSH).Silent = []string{x.csc}
 			up := step("up", "P45 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: d.upOrKept(x.csc), CSCs: []string{x.csc}}}}, needs("start"))
 			if x.csc == "MTVMS:1" {
 				d.stage(x.host, start, d.await("up", "P45 P37", []string{x.csc}, comesUp, needs("start")))
@@ -412,7 +412,7 @@ func (d *draft) enable(source string, all []string, ess ...string) {
 // enabled: where the whole site is enabled later, the others are not yet.
 func (d *draft) afterEnabling(c *plan.CSC) string {
 	later := d.p.Site == tts && d.p.Type == plan.Recovery
-	if later && c.CSC != watcher && component(c.CSC) != "ESS" {
+	if later && c.CSC != watcher && plan.Component(c.CSC) != "ESS" {
 		return c.ComesUp
 	}
 	return c.Expect
@@ -445,7 +445,7 @@ func (d *draft) sequence(why, number string) {
 	var steps []plan.Step
 	for i, scripts := range newView(d.p).sequence(number) {
 		path, _, _ := strings.Cut(scripts, "|")
-		var do plan.Doer = &plan.Script{Queue: testQueues[number], Path: path, Standard: true, Config: "test: " + number + "\n", Accept: []string{"DONE"}}
+		var do plan.Parameters = &plan.Script{Queue: testQueues[number], Path: path, Standard: true, Config: "test: " + number + "\n", Accept: []string{"DONE"}}
 		if !strings.Contains(path, "/") && path != "run_command.py" {
 			do = &plan.Manual{Text: "See to " + path}
 		}

@@ -91,7 +91,7 @@ func (v *view) confirmed(message *node, number string, n *node) bool {
 func cameraHandovers(v *view, f *findings) {
 	hosts := v.bridgeHosts()
 	stops := v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.SSH)
+		a, ok := n.Action.Parameters.(*plan.SSH)
 		return ok && a.Purpose == plan.Stop && slices.Contains(hosts, a.Host)
 	})
 	if v.Type == plan.Full {
@@ -113,7 +113,7 @@ func cameraHandovers(v *view, f *findings) {
 		return
 	}
 	starts := v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.SSH)
+		a, ok := n.Action.Parameters.(*plan.SSH)
 		return n.cites("P34") && n.kind() != plan.KindAwaitState || ok && a.Purpose == plan.Start && slices.Contains(hosts, a.Host)
 	})
 	if len(starts) == 0 {
@@ -125,7 +125,7 @@ func cameraHandovers(v *view, f *findings) {
 		}
 	}
 	available := slices.ContainsFunc(starts, func(b *node) bool {
-		m, ok := b.Action.Doer.(*plan.Manual)
+		m, ok := b.Action.Parameters.(*plan.Manual)
 		return ok && strings.Contains(b.Title+m.Text, plan.OfflineAvailable) &&
 			slices.ContainsFunc(starts, func(a *node) bool { return before(a, b) })
 	})
@@ -166,7 +166,7 @@ func handover(v *view, f *findings, number, stage string, after []*node) *node {
 		return nil
 	}
 	m := messages[0]
-	if !m.Action.Doer.(*plan.Announce).Handover {
+	if !m.Action.Parameters.(*plan.Announce).Handover {
 		f.step(m, "set handover", "somebody waits for this message, and it is not marked as a hand-over: nobody would tell them if it can't be posted")
 	}
 	for _, n := range after {

@@ -28,7 +28,7 @@ func hostRules() []Rule {
 // sshSteps returns the ssh steps of a purpose.
 func (v *view) sshSteps(purpose plan.Purpose) []*node {
 	return v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.SSH)
+		a, ok := n.Action.Parameters.(*plan.SSH)
 		return ok && a.Purpose == purpose
 	})
 }
@@ -49,7 +49,7 @@ func stoppedIsStarted(v *view, f *findings) {
 		}
 	}
 	for i, s := range stops {
-		a := s.Action.Doer.(*plan.SSH)
+		a := s.Action.Parameters.(*plan.SSH)
 		for _, other := range stops[:i] {
 			if sameService(s, other) {
 				f.step(s, "stop it once", "it stops what %s has stopped", other.ID)
@@ -69,22 +69,22 @@ func stoppedIsStarted(v *view, f *findings) {
 
 // sameService tells whether two ssh steps act on one service.
 func sameService(a, b *node) bool {
-	x, y := a.Action.Doer.(*plan.SSH), b.Action.Doer.(*plan.SSH)
+	x, y := a.Action.Parameters.(*plan.SSH), b.Action.Parameters.(*plan.SSH)
 	return x.Host == y.Host && x.Service == y.Service
 }
 
 // namesService tells whether the step is a manual one whose text names the host
 // and the service of an ssh step.
 func namesService(n, ssh *node) bool {
-	m, ok := n.Action.Doer.(*plan.Manual)
-	a := ssh.Action.Doer.(*plan.SSH)
+	m, ok := n.Action.Parameters.(*plan.Manual)
+	a := ssh.Action.Parameters.(*plan.SSH)
 	return ok && strings.Contains(m.Text, a.Host) && strings.Contains(m.Text, a.Service)
 }
 
 func updateWhileStopped(v *view, f *findings) {
 	stops, starts := v.sshSteps(plan.Stop), v.sshSteps(plan.Start)
 	for _, u := range v.sshSteps(plan.Update) {
-		host := u.Action.Doer.(*plan.SSH).Host
+		host := u.Action.Parameters.(*plan.SSH).Host
 		for _, s := range stops {
 			if s.touches(host) && !before(s, u) {
 				f.step(u, "let it come after "+s.ID, "it updates %q and may run before %s has stopped what runs there", host, s.ID)
@@ -103,7 +103,7 @@ func updateWhileStopped(v *view, f *findings) {
 		}
 	}
 	for _, s := range stops {
-		a := s.Action.Doer.(*plan.SSH)
+		a := s.Action.Parameters.(*plan.SSH)
 		updated := slices.ContainsFunc(v.sshSteps(plan.Update), func(u *node) bool { return u.touches(a.Host) })
 		switch {
 		case updated:
@@ -151,27 +151,27 @@ func criosUpdated(v *view, f *findings) {
 func silentBeforeStart(v *view, f *findings) {
 	stops := v.sshSteps(plan.Stop)
 	for _, s := range v.sshSteps(plan.Start) {
-		a := s.Action.Doer.(*plan.SSH)
+		a := s.Action.Parameters.(*plan.SSH)
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
 		if p := v.principalsOf(s); s.cites("P45") && (s.Consent == "" || slices.ContainsFunc(p, func(p string) bool { return !slices.Contains(s.Principals, p) })) {
 			f.step(s, "give the step a consent and the principals "+list(p), "it starts a daemon without a consent of its own, in which the operator confirms that the %s has agreed", list(p))
 		}
-		if !stopped && len(a.Silent) == 0 && len(v.on(a.Host)) == 0 {
+		if !stopped && len(a.Silent) == 0 && len(v.On(a.Host)) == 0 {
 			f.step(s, "stop the service before", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
 		}
-		for _, c := range v.on(a.Host) {
+		for _, c := range v.On(a.Host) {
 			if !stopped && !slices.Contains(a.Silent, c) {
 				f.step(s, "name it among those that must be silent, or stop the service before", "it starts %q, and %s may be running there", a.Service, c)
 			}
 		}
 		for _, c := range a.Silent {
-			if !slices.Contains(v.on(a.Host), c) {
+			if !slices.Contains(v.On(a.Host), c) {
 				f.step(s, "take it off", "%s must be silent, and does not run on %q", c, a.Host)
 			}
 		}
 	}
 	for _, n := range v.steps {
-		if a, ok := n.Action.Doer.(*plan.SSH); ok && a.Purpose != plan.Start && len(a.Silent) > 0 {
+		if a, ok := n.Action.Parameters.(*plan.SSH); ok && a.Purpose != plan.Start && len(a.Silent) > 0 {
 			f.step(n, "leave it out", "only a start waits for CSCs to be silent")
 		}
 	}
@@ -180,7 +180,7 @@ func silentBeforeStart(v *view, f *findings) {
 	}
 	for _, name := range onCRIOs {
 		c, ok := v.CSC(name)
-		if ok && !v.any(func(n *node) bool { return n.cites("P45") && v.brings(n, c) }) {
+		if ok && !v.any(func(n *node) bool { return n.cites("P45") && n.brings(c) }) {
 			f.plan("add an ssh step for P45", "no step starts the cRIO service of %s", name)
 		}
 	}
@@ -204,7 +204,7 @@ func rebootConsent(v *view, f *findings) {
 
 func carefulUpdate(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.SSH)
+		a, ok := n.Action.Parameters.(*plan.SSH)
 		if ok && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
 			f.step(n, "give the step a consent that says so", "it takes what the branch main holds today, without a consent of its own")
 		}

@@ -38,7 +38,7 @@ func timeLimits(v *view, f *findings) {
 			continue
 		}
 		least, most := limits[0], limits[1]
-		if a, ok := n.Action.Doer.(*plan.SSH); ok && strings.Contains(strings.Join(a.Commands, "\n"), "salgenerator") {
+		if a, ok := n.Action.Parameters.(*plan.SSH); ok && strings.Contains(strings.Join(a.Commands, "\n"), "salgenerator") {
 			least = 90 * time.Minute // the generation alone takes about an hour
 		}
 		if t := time.Duration(n.Timeout); t < least || t > most {
@@ -52,7 +52,7 @@ func failureAsked(v *view, f *findings) {
 		if n.OnFailure != plan.Report {
 			continue
 		}
-		switch a := n.Action.Doer.(type) {
+		switch a := n.Action.Parameters.(type) {
 		case *plan.Announce:
 			if a.Handover {
 				f.step(n, "set onFailure to ask", "somebody waits for this message, and its failure would only be reported")

@@ -62,16 +62,7 @@ func looksApart(v *view, f *findings) {
 // commands returns the CSCs that the step takes down, starts or brings to a
 // state.
 func (n *node) commands(v *view) []string {
-	out := n.downs()
-	switch a := n.Action.Doer.(type) {
-	case *plan.SetState:
-		out = append(out, a.CSCs...)
-	case *plan.Sync:
-		out = append(out, a.CSCs...)
-	case *plan.SSH:
-		out = append(out, v.on(a.Host)...)
-	}
-	return out
+	return append(n.does.Touches(), v.On(n.does.Host)...)
 }
 
 // looksComplete wants each CSC that went down in a look of P37 once it is back,
@@ -150,7 +141,7 @@ func lastLook(v *view, f *findings) {
 
 func awaitedStates(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.AwaitState)
+		a, ok := n.Action.Parameters.(*plan.AwaitState)
 		if !ok {
 			continue
 		}
@@ -189,7 +180,7 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 		}
 		if state, ok := m.setting(c.CSC); ok && !slices.Contains(states, state) {
 			f.step(n, "await "+state, "it awaits %s in %s, and %s brings it to %s", c.CSC, list(states), m.ID, state)
-		} else if !ok && v.brings(m, c) && !slices.Contains(states, c.ComesUp) {
+		} else if !ok && m.brings(c) && !slices.Contains(states, c.ComesUp) {
 			f.step(n, "bring it there before, or await "+c.ComesUp, "it awaits %s in %s, and %s starts it, which leaves it in %s", c.CSC, list(states), m.ID, c.ComesUp)
 		}
 	}
@@ -197,7 +188,7 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 
 // setting returns the state to which a set-state step brings the CSC.
 func (n *node) setting(csc string) (string, bool) {
-	a, ok := n.Action.Doer.(*plan.SetState)
+	a, ok := n.Action.Parameters.(*plan.SetState)
 	if !ok || !n.commanded[csc] {
 		return "", false
 	}
@@ -218,7 +209,7 @@ func (v *view) downAt(n *node, c *plan.CSC) bool {
 	sent := v.any(func(m *node) bool { return m.down[c.CSC] && before(m, n) })
 	back := v.any(func(m *node) bool {
 		bridge := c.Bridge && m.kind() == plan.KindManual && m.cites("P34")
-		return (bridge || v.brings(m, c)) && !before(n, m)
+		return (bridge || m.brings(c)) && !before(n, m)
 	})
 	return sent && !back
 }

@@ -61,7 +61,7 @@ func knownNames(v *view, f *findings) {
 	}
 	for i := range v.Hosts {
 		name := v.Hosts[i].Name
-		if len(v.on(name)) == 0 && !v.any(func(n *node) bool { return n.touches(name) }) {
+		if len(v.On(name)) == 0 && !v.any(func(n *node) bool { return n.touches(name) }) {
 			f.plan("compile the plan again", "the table has the host %q, which runs no CSC and which no step touches: a step is missing", name)
 		}
 	}
@@ -132,6 +132,24 @@ func (c *nameChecker) cscs(list []string, spoken bool) {
 	}
 }
 
+// components checks names of SAL components, as the shutdown script has them.
+func (c *nameChecker) components(list []string) {
+	var known []string
+	for i := range c.v.CSCs {
+		if row := &c.v.CSCs[i]; row.Speaks() {
+			known = append(known, plan.Component(row.CSC))
+		}
+	}
+	seen := map[string]bool{}
+	for _, name := range list {
+		c.in(name, "component", known)
+		if seen[name] {
+			c.f.step(c.n, "name it once", "it names %s twice", name)
+		}
+		seen[name] = true
+	}
+}
+
 func (c *nameChecker) account(host, user string) {
 	c.in(host, "host", c.known.hosts)
 	if h, ok := c.v.Host(host); ok {
@@ -146,7 +164,7 @@ func (c *nameChecker) account(host, user string) {
 }
 
 func (c *nameChecker) action() {
-	switch a := c.n.Action.Doer.(type) {
+	switch a := c.n.Action.Parameters.(type) {
 	case *plan.Manual:
 		c.cscs(a.CSCs, false)
 		for _, app := range a.Applications {
@@ -155,8 +173,8 @@ func (c *nameChecker) action() {
 	case *plan.Announce:
 		c.in(a.Channel, "channel", []string{c.v.Targets.Slack.Channel})
 	case *plan.Script:
-		if s := c.n.closes; s != nil {
-			c.cscs(slices.Concat(s.startWith, s.ignore, s.endWith), true)
+		if s := c.n.shutdown; s != nil {
+			c.components(slices.Concat(s.StartWith, s.Ignore, s.EndWith))
 		}
 	case *plan.SetState:
 		c.cscs(a.CSCs, true)

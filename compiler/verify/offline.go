@@ -79,7 +79,7 @@ func queuesLast(v *view, f *findings) {
 		}
 	}
 	for _, n := range sending {
-		a, ok := n.Action.Doer.(*plan.SetState)
+		a, ok := n.Action.Parameters.(*plan.SetState)
 		i := slices.IndexFunc(n.sends, isQueue)
 		if !ok || i < 0 {
 			continue
@@ -104,15 +104,15 @@ func queuesLast(v *view, f *findings) {
 func ownQueue(a *plan.SetState) string { return fmt.Sprintf("%s:%d", scriptQueue, a.Queue) }
 
 func shutdownOnce(v *view, f *findings) {
-	scripts := v.where(func(n *node) bool { return n.closes != nil })
+	scripts := v.where(func(n *node) bool { return n.shutdown != nil })
 	if v.Type != plan.Full {
 		for _, n := range scripts {
-			f.step(n, "send the CSCs concerned with set-state", "%s sends every CSC to OFFLINE, which only a full upgrade does", shutdownScript)
+			f.step(n, "send the CSCs concerned with set-state", "%s sends every CSC to OFFLINE, which only a full upgrade does", plan.ShutdownScript)
 		}
 		return
 	}
 	if len(scripts) != 1 {
-		f.plan("let one step run it", "%s is run by %d steps; a full upgrade runs it once", shutdownScript, len(scripts))
+		f.plan("let one step run it", "%s is run by %d steps; a full upgrade runs it once", plan.ShutdownScript, len(scripts))
 	}
 	for _, n := range scripts {
 		shutdownConfig(v, f, n)
@@ -120,26 +120,25 @@ func shutdownOnce(v *view, f *findings) {
 }
 
 func shutdownConfig(v *view, f *findings, n *node) {
-	a, s := n.Action.Doer.(*plan.Script), n.closes
-	if s.problem != "" {
-		f.step(n, "write it as one \"name: value\" a line, lists with one \"- item\" a line", "its configuration can't be judged: %s", s.problem)
+	a, s := n.Action.Parameters.(*plan.Script), n.shutdown
+	if s.err != nil {
+		f.step(n, "write it as the script reads it: user, reason, start_with, ignore, end_with, with names of components", "%v", s.err)
 		return
 	}
-	if a.Path != shutdownScript || !a.Standard {
-		f.step(n, "set path to "+shutdownScript+" and standard to true", "%q is not the standard script of that name", a.Path)
+	if a.Path != plan.ShutdownScript || !a.Standard {
+		f.step(n, "set path to "+plan.ShutdownScript+" and standard to true", "%q is not the standard script of that name", a.Path)
 	}
-	if s.user == "" || s.reason == "" {
-		f.step(n, "give both in its config", "the script wants a user and a reason")
+	if !slices.Equal(s.StartWith, []string{plan.Component(watcher)}) {
+		f.step(n, "set start_with to [Watcher]", "start_with is [%s]: the Watcher goes first, and it alone", list(s.StartWith))
 	}
-	if !slices.Equal(s.startWith, []string{watcher}) {
-		f.step(n, "set start_with to [Watcher]", "start_with is [%s]: the Watcher goes first, and it alone", list(s.startWith))
+	if len(s.EndWith) > 0 {
+		f.step(n, "remove end_with", "end_with is [%s]: the procedure has no such CSC, and the ScriptQueues have a step of their own", list(s.EndWith))
 	}
-	if len(s.endWith) > 0 {
-		f.step(n, "leave end_with out", "end_with is [%s]: the procedure has no such CSC, the ScriptQueues have a step of their own", list(s.endWith))
-	}
-	for _, c := range s.ignore {
-		if _, ok := v.kept()[c]; !ok {
-			f.step(n, "take it off the ignore list", "%s is ignored, and stays up while the cluster is cleaned", c)
+	kept := v.kept()
+	for i := range v.CSCs { // the script ignores a component with all its indices
+		c := v.CSCs[i].CSC
+		if _, ok := kept[c]; !ok && v.CSCs[i].Speaks() && slices.Contains(s.Ignore, plan.Component(c)) {
+			f.step(n, "remove it from the ignore list", "%s is ignored, and stays up while the cluster is cleaned", c)
 		}
 	}
 	accept := slices.Sorted(slices.Values(a.Accept))
@@ -153,7 +152,7 @@ func allOffline(v *view, f *findings) {
 	if v.Type != plan.Full {
 		return
 	}
-	scripts := v.where(func(n *node) bool { return n.closes != nil })
+	scripts := v.where(func(n *node) bool { return n.shutdown != nil })
 	if len(scripts) == 0 {
 		return // said by shutdown-script
 	}
@@ -175,11 +174,11 @@ func allOffline(v *view, f *findings) {
 		}
 	}
 	if len(unlooked) > 0 {
-		f.plan("add an await-state step between the script and the set-state step", "nothing looks, between %s and the step that sends the rest to OFFLINE, whether %s are silent", shutdownScript, list(unlooked))
+		f.plan("add an await-state step between the script and the set-state step", "nothing looks, between %s and the step that sends the rest to OFFLINE, whether %s are silent", plan.ShutdownScript, list(unlooked))
 	}
 	if len(missed) > 0 {
-		f.plan("name them in the set-state step that follows "+shutdownScript,
-			"no set-state step sends to OFFLINE what %s may leave of %s", shutdownScript, list(missed))
+		f.plan("name them in the set-state step that follows "+plan.ShutdownScript,
+			"no set-state step sends to OFFLINE what %s may leave of %s", plan.ShutdownScript, list(missed))
 	}
 }
 
@@ -217,7 +216,7 @@ func (v *view) concerned() map[string]bool {
 		out[q] = true
 	}
 	for _, h := range v.concernedHosts() {
-		for _, c := range v.on(h) {
+		for _, c := range v.On(h) {
 			out[c] = true
 		}
 	}
@@ -244,7 +243,7 @@ func onlyConcerned(v *view, f *findings) {
 	concerned, hosts := v.concerned(), v.concernedHosts()
 	for _, n := range v.steps {
 		// What the controllers of the named hosts serve is no column of the table.
-		served := func(c string) bool { return component(c) == "ESS" && len(n.sends) > 0 && len(v.Upgrade.Hosts) > 0 }
+		served := func(c string) bool { return plan.Component(c) == "ESS" && len(n.sends) > 0 && len(v.Upgrade.Hosts) > 0 }
 		var others []string
 		for _, c := range slices.Concat(n.sends, n.deletes) {
 			if !concerned[c] && !served(c) {
@@ -254,7 +253,7 @@ func onlyConcerned(v *view, f *findings) {
 		if len(others) > 0 {
 			f.step(n, "take them out, or name them in the request", "it takes down %s, which the upgrade does not concern", list(others))
 		}
-		switch a := n.Action.Doer.(type) {
+		switch a := n.Action.Parameters.(type) {
 		case *plan.SSH:
 			if !slices.Contains(hosts, a.Host) {
 				f.step(n, "take the step out, or name the host in the request", "the upgrade does not concern the host %q", a.Host)

@@ -33,7 +33,7 @@ var phases = []string{
 func (v *view) phase(n *node) int {
 	cites := func(numbers ...string) bool { return slices.ContainsFunc(numbers, n.cites) }
 	is := func(kinds ...plan.Kind) bool { return slices.Contains(kinds, n.kind()) }
-	switch a := n.Action.Doer.(type) {
+	switch a := n.Action.Parameters.(type) {
 	case *plan.Delete:
 		if c, ok := v.CSC(first(a.CSCs)); ok && c.Job != nil && c.Job.Application == love {
 			return 8
@@ -136,10 +136,10 @@ func once(v *view, f *findings) {
 	// Only what is of one kind and about the same thing is compared.
 	same := map[[2]string][]*node{}
 	for _, n := range v.steps {
-		if n.Action.Doer == nil {
+		if n.Action.Parameters == nil {
 			continue
 		}
-		key := [2]string{string(n.kind()), about(n.Action.Doer)}
+		key := [2]string{string(n.kind()), about(n.Action.Parameters)}
 		for _, e := range same[key] {
 			if reflect.DeepEqual(e.Action, n.Action) && !v.movedBetween(e, n) {
 				f.step(n, "take one of them out", "it does what %s does", e.ID)
@@ -151,7 +151,7 @@ func once(v *view, f *findings) {
 }
 
 // about returns what an action is done to, as far as its kind has a word for it.
-func about(d plan.Doer) string {
+func about(d plan.Parameters) string {
 	switch a := d.(type) {
 	case *plan.SSH:
 		return a.Host
@@ -167,22 +167,16 @@ func about(d plan.Doer) string {
 // step between them.
 func (v *view) movedBetween(a, b *node) bool {
 	var cscs []string
-	switch d := a.Action.Doer.(type) {
-	case *plan.SetState:
-		cscs = d.CSCs
-	case *plan.AwaitState:
-		for _, w := range d.Want {
-			cscs = append(cscs, w.CSCs...)
-		}
+	for _, w := range a.does.Sees {
+		cscs = append(cscs, w.CSCs...)
 	}
 	return v.any(func(m *node) bool {
 		if m == a || m == b || !before(a, m) || !before(m, b) {
 			return false
 		}
-		set, _ := m.Action.Doer.(*plan.SetState)
 		return slices.ContainsFunc(cscs, func(name string) bool {
 			c, ok := v.CSC(name)
-			return ok && (set != nil && slices.Contains(set.CSCs, name) || m.down[name] || v.brings(m, c))
+			return ok && (m.commanded[name] || m.down[name] || m.brings(c))
 		})
 	})
 }

@@ -73,25 +73,19 @@ func protected(v *view, f *findings) {
 func keptState(f *findings, n *node, name, state string) {
 	if slices.Contains(n.sends, name) {
 		remedy := "take it off the list"
-		if n.closes != nil {
+		if n.shutdown != nil {
 			remedy = "put it on the script's ignore list"
 		}
 		f.step(n, remedy, "it sends %s to OFFLINE, which stays %s", name, state)
 	}
-	if a, ok := n.Action.Doer.(*plan.SetState); ok && slices.Contains(a.CSCs, name) && a.State != state && a.State != plan.Offline {
+	if a, ok := n.Action.Parameters.(*plan.SetState); ok && slices.Contains(a.CSCs, name) && a.State != state && a.State != plan.Offline {
 		f.step(n, "take it off the list", "it brings %s to %s, which stays %s", name, a.State, state)
 	}
 }
 
 // touches tells whether the step does something on the host.
 func (n *node) touches(host string) bool {
-	switch a := n.Action.Doer.(type) {
-	case *plan.SSH:
-		return host != "" && a.Host == host
-	case *plan.Reboot:
-		return host != "" && a.Host == host
-	}
-	return false
+	return host != "" && n.does.Host == host
 }
 
 // principalOf returns who must agree before the CSC is touched: the CSC's
@@ -209,7 +203,7 @@ func m2Recovery(v *view, f *findings) {
 		if n.Consent == "" || !slices.Contains(n.Principals, v.principalOf(c)) {
 			f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it brings MTM2 to ENABLED without a consent of its own that names the principal")
 		}
-		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return v.brings(s, c) && before(s, n) }) {
+		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return s.brings(c) && before(s, n) }) {
 			f.step(n, "let it come after the sync of MTM2's application", "MTM2 may not run yet: its Job is not surely synced before")
 		}
 	}
@@ -240,7 +234,7 @@ func m2Recovery(v *view, f *findings) {
 // speaks tells whether the title or the text of a manual step has one of the
 // words.
 func speaks(n *node, words ...string) bool {
-	text := strings.ToLower(n.Title + " " + n.Action.Doer.(*plan.Manual).Text)
+	text := strings.ToLower(n.Title + " " + n.Action.Parameters.(*plan.Manual).Text)
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
 

@@ -25,7 +25,7 @@ func registryBack(v *view, f *findings) {
 		}
 	}
 	for _, n := range releases {
-		a := n.Action.Doer.(*plan.Compatibility)
+		a := n.Action.Parameters.(*plan.Compatibility)
 		if a.Expect != "FORWARD" || a.Set != "NONE" {
 			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan only goes from FORWARD to NONE, and back in a final step", a.Expect, a.Set)
 		}
@@ -33,7 +33,7 @@ func registryBack(v *view, f *findings) {
 			f.step(n, "take the step out, or set breaksSchema in the request of a full upgrade", "it lets incompatible schemas in, and the upgrade is not one that breaks compatibility")
 		}
 		undone := slices.ContainsFunc(v.Final, func(s plan.Step) bool {
-			back, ok := s.Action.Doer.(*plan.Compatibility)
+			back, ok := s.Action.Parameters.(*plan.Compatibility)
 			return ok && s.Undoes == n.ID && back.Expect == a.Set && back.Set == a.Expect
 		})
 		if !undone {
@@ -50,13 +50,7 @@ func registryBack(v *view, f *findings) {
 // registersSchemas tells whether the step starts something that registers its
 // schemas.
 func (v *view) registersSchemas(n *node) bool {
-	switch a := n.Action.Doer.(type) {
-	case *plan.Sync:
-		return len(a.CSCs) > 0
-	case *plan.SSH:
-		return a.Purpose == plan.Start
-	}
-	return false
+	return len(n.does.Starts) > 0 || n.does.Started != ""
 }
 
 func finalUndoes(v *view, f *findings) {
@@ -66,11 +60,11 @@ func finalUndoes(v *view, f *findings) {
 			continue
 		}
 		of, ok := v.Step(n.Undoes)
-		if n.kind() != plan.KindCompatibility || !ok || of.Action.Doer == nil || of.Action.Kind() != plan.KindCompatibility {
+		if n.kind() != plan.KindCompatibility || !ok || of.Action.Parameters == nil || of.Action.Kind() != plan.KindCompatibility {
 			f.step(n, "make it a step of a stage", "it is no undoing of a change to the schema registry")
 			continue
 		}
-		a, b := n.Action.Doer.(*plan.Compatibility), of.Action.Doer.(*plan.Compatibility)
+		a, b := n.Action.Parameters.(*plan.Compatibility), of.Action.Parameters.(*plan.Compatibility)
 		if a.Expect != b.Set || a.Set != b.Expect {
 			f.step(n, "expect "+b.Set+" and set "+b.Expect, "it goes from %s to %s, which does not undo %q", a.Expect, a.Set, of.ID)
 		}

@@ -30,7 +30,7 @@ func at(p *plan.Plan, id string) *plan.Step {
 }
 
 // act returns a step's action.
-func act[T plan.Doer](p *plan.Plan, id string) T { return at(p, id).Action.Doer.(T) }
+func act[T plan.Parameters](p *plan.Plan, id string) T { return at(p, id).Action.Parameters.(T) }
 
 // csc returns a row of the plan's table.
 func csc(p *plan.Plan, name string) *plan.CSC {
@@ -91,7 +91,7 @@ func orderBreaches() []breach {
 			i := slices.IndexFunc(p.Stages, func(s plan.Stage) bool { return s.ID == "services-up" })
 			p.Stages[i], p.Stages[i-1] = p.Stages[i-1], p.Stages[i]
 		}},
-		{"stage-source", "a step in a stage of something else", sumFull, add("schema", plan.Step{ID: "x", Source: []string{"P37"}, Action: plan.Action{Doer: &plan.Manual{Text: "?"}}})},
+		{"stage-source", "a step in a stage of something else", sumFull, add("schema", plan.Step{ID: "x", Source: []string{"P37"}, Action: plan.Action{Parameters: &plan.Manual{Text: "?"}}})},
 		{"stage-source", "a number without its step", sumFull, func(p *plan.Plan) { p.Stages[0].Source = append(p.Stages[0].Source, "P19") }},
 		{"once", "the same message twice", sumFull, func(p *plan.Plan) {
 			s := *at(p, "begin/announce")
@@ -114,7 +114,7 @@ func orderBreaches() []breach {
 		{"small-first", "the rest does not wait for love", sumRec, func(p *plan.Plan) { at(p, "deploy/envsys").Needs = []string{"deploy/small"} }},
 		{"small-first", "an application is forgotten", sumRec, drop("deploy/auxtel")},
 		{"announced", "nothing is said", sumInc, drop("begin/announce")},
-		{"announced", "something goes down before", sumInc, add("begin", plan.Step{ID: "x", Action: plan.Action{Doer: &plan.SetState{State: plan.Offline, CSCs: []string{watcher}}}})},
+		{"announced", "something goes down before", sumInc, add("begin", plan.Step{ID: "x", Action: plan.Action{Parameters: &plan.SetState{State: plan.Offline, CSCs: []string{watcher}}}})},
 		{"announced", "Nublado is forgotten", sumFull, drop("end/again")},
 		{"announced", "Nublado although testing follows", sumFull, func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = true }},
 		{"broken-reported", "nothing at the end", sumInc, drop("end/look")},
@@ -154,11 +154,17 @@ func offlineBreaches() []breach {
 		{"queues-last", "a CSC behind them", sumInc, func(p *plan.Plan) {
 			act[*plan.SetState](p, "offline/queues").CSCs = []string{"ScriptQueue:3", "ScriptQueue:2", "Test:42", "ScriptQueue:1"}
 		}},
-		{"shutdown-script", "in an incremental upgrade", sumInc, add("offline", plan.Step{ID: "x", Action: plan.Action{Doer: &plan.Script{Path: shutdownScript}}})},
+		{"shutdown-script", "in an incremental upgrade", sumInc, add("offline", plan.Step{ID: "x", Action: plan.Action{Parameters: &plan.Script{Path: plan.ShutdownScript}}})},
 		{"shutdown-script", "not at all", sumFull, drop("offline/shutdown")},
-		{"shutdown-script", "without a reason, with an end, with any end", sumFull, func(p *plan.Plan) {
+		{"shutdown-script", "a CSC by its index on the ignore list", sumFull, func(p *plan.Plan) {
+			act[*plan.Script](p, "offline/shutdown").Config = "user: csu\nreason: test\nstart_with: [Watcher]\nignore: ['MTM1M3TS:0', 'MTM1M3:0']\n"
+		}},
+		{"shutdown-script", "the Watcher by its index", sumFull, func(p *plan.Plan) {
+			act[*plan.Script](p, "offline/shutdown").Config = "user: csu\nreason: test\nstart_with: ['Watcher:0']\nignore: [MTM1M3TS, MTM1M3]\n"
+		}},
+		{"shutdown-script", "with another on the ignore list, with an end, with any end", sumFull, func(p *plan.Plan) {
 			a := act[*plan.Script](p, "offline/shutdown")
-			a.Config = "user: csu\nstart_with: [Watcher]\nignore: [MTM1M3, MTM1M3TS, GIS]\nend_with: [ATAOS]\n"
+			a.Config = "user: csu\nreason: test\nstart_with: [Watcher]\nignore: [MTM1M3, MTM1M3TS, MTMount]\nend_with: [ATAOS]\n"
 			a.Accept = []string{"DONE", "FAILED", "STOPPED"}
 		}},
 		{"shutdown-script", "a configuration that can't be read", sumFull, func(p *plan.Plan) { act[*plan.Script](p, "offline/shutdown").Config = "{user: csu}" }},
@@ -281,7 +287,9 @@ func hostBreaches() []breach {
 		{"registry-back", "unasked", sumFull, func(p *plan.Plan) { p.Upgrade.BreaksSchema = false }},
 		{"registry-back", "forgotten", sumFull, drop("schema/none")},
 		{"registry-back", "in an incremental upgrade", sumInc, func(p *plan.Plan) { p.Upgrade.BreaksSchema = true }},
-		{"final-undoes", "something else", sumFull, func(p *plan.Plan) { p.Final[0].Action.Doer = &plan.Announce{Channel: "#site-announce", Text: "over"} }},
+		{"final-undoes", "something else", sumFull, func(p *plan.Plan) {
+			p.Final[0].Action.Parameters = &plan.Announce{Channel: "#site-announce", Text: "over"}
+		}},
 		{"final-undoes", "to another level", sumFull, func(p *plan.Plan) { act[*plan.Compatibility](p, "final/forward").Set = "FULL" }},
 	}
 }

@@ -41,7 +41,7 @@ func seenBack(v *view, f *findings) {
 			if !n.sets(c.CSC, c.Expect) || n.cites("P49") {
 				return false
 			}
-			early := slices.ContainsFunc(moving, func(m *node) bool { return v.brings(m, c) && !before(m, n) })
+			early := slices.ContainsFunc(moving, func(m *node) bool { return m.brings(c) && !before(m, n) })
 			return !early
 		})
 		if !brought {
@@ -76,14 +76,14 @@ func (v *view) moves(c *plan.CSC) []*node {
 
 func (v *view) movesOn(n *node, c *plan.CSC) bool {
 	state, sets := n.setting(c.CSC)
-	return sets && state != c.Expect || n.down[c.CSC] || v.brings(n, c)
+	return sets && state != c.Expect || n.down[c.CSC] || n.brings(c)
 }
 
 // startsBridge tells whether the step is a person's start of the bridge. A person
 // starts the bridges that the plan has stopped, and no others.
 func (v *view) startsBridge(n *node, c *plan.CSC) bool {
 	return n.kind() == plan.KindManual && n.cites("P34") && v.any(func(s *node) bool {
-		a, ok := s.Action.Doer.(*plan.SSH)
+		a, ok := s.Action.Parameters.(*plan.SSH)
 		return ok && a.Purpose == plan.Stop && a.Host == c.Host
 	})
 }
@@ -121,7 +121,7 @@ func enabledList(v *view, f *findings) {
 	var missed []string
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
-		listed := c.CSC == watcher || component(c.CSC) == "ESS" && c.Speaks()
+		listed := c.CSC == watcher || plan.Component(c.CSC) == "ESS" && c.Speaks()
 		if !listed || !v.goesDown(c) {
 			continue
 		}
@@ -136,7 +136,7 @@ func enabledList(v *view, f *findings) {
 
 func enabledInGroups(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.SetState)
+		a, ok := n.Action.Parameters.(*plan.SetState)
 		if !ok || a.State == plan.Offline || len(a.CSCs) < 2 {
 			continue
 		}
@@ -156,7 +156,7 @@ func enabledWatcherLast(v *view, f *findings) {
 			if !w.sets(watcher, plan.Enabled) {
 				continue
 			}
-			if a := w.Action.Doer.(*plan.SetState); len(a.CSCs) > 1 {
+			if a := w.Action.Parameters.(*plan.SetState); len(a.CSCs) > 1 {
 				f.step(w, "give the Watcher a step of its own", "it brings up the Watcher together with others")
 			}
 			for _, n := range setting {
@@ -188,7 +188,7 @@ func groupOf(a *plan.SetState) int {
 
 func upBeforeCommand(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.SetState)
+		a, ok := n.Action.Parameters.(*plan.SetState)
 		if !ok || a.State == plan.Offline {
 			continue
 		}

@@ -31,12 +31,10 @@ type system struct {
 func (v *view) systems() []system {
 	syncOf := func(application string) func(*node) bool {
 		return func(n *node) bool {
-			a, ok := n.Action.Doer.(*plan.Sync)
-			return ok && a.Application == application
+			return n.does.Syncs == application
 		}
 	}
-	scripts := func(n *node) bool { return n.kind() == plan.KindScript || n.kind() == plan.KindSetState }
-	reads := func(n *node) bool { return n.kind() == plan.KindAwaitState }
+	reads := func(n *node) bool { return n.does.EFD && n.does.ReadOnly && len(n.does.Sees) > 0 }
 	out := []system{
 		{
 			name: "LOVE",
@@ -45,19 +43,19 @@ func (v *view) systems() []system {
 				return syncOf(love)(n) || ok && c.Job != nil && c.Job.Application == love
 			},
 			up:   syncOf(love),
-			uses: scripts,
+			uses: func(n *node) bool { return n.does.LOVE },
 		},
 		{
 			name: "the EFD",
 			down: syncOf(sasquatch),
 			up:   func(n *node) bool { return reads(n) || n.kind() == plan.KindManual && n.cites("P31") },
-			uses: func(n *node) bool { return scripts(n) || reads(n) },
+			uses: func(n *node) bool { return n.does.EFD && n.kind() != plan.KindManual }, // a person is shown what can be read
 		},
 		{
 			name: "the schema registry",
 			down: syncOf(sasquatch),
 			up:   syncOf(sasquatch),
-			uses: func(n *node) bool { return n.kind() == plan.KindCompatibility },
+			uses: func(n *node) bool { return n.does.Level != "" },
 		},
 	}
 	for i := range 3 {
@@ -68,22 +66,10 @@ func (v *view) systems() []system {
 			up: func(n *node) bool {
 				return n.OnFailure == plan.Ask && slices.Equal(n.wants(queue), []string{plan.Enabled})
 			},
-			uses: func(n *node) bool { return n.queue() == i+1 },
+			uses: func(n *node) bool { return n.does.Queue == i+1 },
 		})
 	}
 	return out
-}
-
-// queue returns the SAL index of the ScriptQueue that runs the step's script, 0
-// where it has none.
-func (n *node) queue() int {
-	switch a := n.Action.Doer.(type) {
-	case *plan.Script:
-		return a.Queue
-	case *plan.SetState:
-		return a.Queue
-	}
-	return 0
 }
 
 func systemDown(v *view, f *findings) {
@@ -115,11 +101,11 @@ func backBetween(s system, up []*node, d, n *node) bool {
 
 func oneQueue(v *view, f *findings) {
 	for _, n := range v.steps {
-		q := n.queue()
+		q := n.does.Queue
 		if q == 0 || q == v.Upgrade.Queue {
 			continue
 		}
-		if !(n.kind() == plan.KindScript && n.closes == nil && (n.cites("P50") || n.cites("P51"))) {
+		if !(n.kind() == plan.KindScript && n.shutdown == nil && (n.cites("P50") || n.cites("P51"))) {
 			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, and the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
 		}
 	}
@@ -134,7 +120,7 @@ func alarms(v *view, f *findings) {
 		return n.sets(watcher, plan.Enabled) || slices.Equal(n.wants(watcher), []string{plan.Enabled})
 	})
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.SetState)
+		a, ok := n.Action.Parameters.(*plan.SetState)
 		if !ok || !a.MuteAlarms {
 			continue
 		}

@@ -153,7 +153,7 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 		}
 	}
 	for _, n := range steps {
-		if a, ok := n.Action.Doer.(*plan.Script); ok && a.Queue != testQueues[number] {
+		if a, ok := n.Action.Parameters.(*plan.Script); ok && a.Queue != testQueues[number] {
 			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which is another one's", number, scriptQueue, a.Queue)
 		}
 	}
@@ -174,7 +174,7 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 
 // runs tells whether the step runs the script, or has a person run it.
 func (n *node) runs(script string) bool {
-	switch a := n.Action.Doer.(type) {
+	switch a := n.Action.Parameters.(type) {
 	case *plan.Script:
 		return a.Path == script
 	case *plan.Manual:
@@ -188,7 +188,7 @@ func trackingOnly(v *view, f *findings) {
 		return
 	}
 	for _, n := range v.steps {
-		if a, ok := n.Action.Doer.(*plan.Script); ok && strings.HasPrefix(path.Base(a.Path), "take_") {
+		if a, ok := n.Action.Parameters.(*plan.Script); ok && strings.HasPrefix(path.Base(a.Path), "take_") {
 			f.step(n, "take the step out", "%s takes images, and both cameras of this test stand are out of service", a.Path)
 		}
 	}
@@ -227,8 +227,8 @@ func enabledAfterMaintenance(v *view, f *findings) {
 
 func knownScript(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Doer.(*plan.Script)
-		if !ok || n.closes != nil {
+		a, ok := n.Action.Parameters.(*plan.Script)
+		if !ok || n.shutdown != nil {
 			continue
 		}
 		switch {

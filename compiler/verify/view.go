@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"path"
 	"slices"
 	"strings"
 
@@ -14,6 +13,10 @@ const (
 	mtm2        = "MTM2:0"
 	scriptQueue = "ScriptQueue"
 )
+
+// setStateScript is what set-state steps run; as a script step it would be
+// invisible to the rules about states.
+const setStateScript = "set_summary_state.py"
 
 // The applications that the procedure names.
 const (
@@ -60,13 +63,14 @@ type node struct {
 	stageAt   int         // of the stage; final steps stand each in one of its own
 	at        int         // in view.steps
 	earlier   map[*node]bool
-	sends     []string // CSCs that it sends to OFFLINE, in this order
-	deletes   []string // CSCs whose Jobs it deletes
-	stops     []string // CSCs on the host whose service it stops or that it reboots
-	closes    *shutdown
+	sends     []string            // CSCs that it sends to OFFLINE, in this order
+	deletes   []string            // CSCs whose Jobs it deletes
+	stops     []string            // CSCs on the host whose service it stops or that it reboots
+	does      plan.Effects        // by the plan's own description
+	shutdown  *shutdown           // of a step that runs that script; nil for others
 	down      map[string]bool     // all of these: CSCs that it takes down
-	brings    map[string]bool     // CSCs whose Jobs it brings back
-	commanded map[string]bool     // CSCs that it brings to a state
+	starts    map[string]bool     // CSCs whose Job or service it starts
+	commanded map[string]bool     // CSCs that it commands to a state
 	awaits    map[string][]string // the states in which it waits for a CSC
 }
 
@@ -91,7 +95,7 @@ func newView(p *plan.Plan) *view {
 	}
 	add := func(s *plan.Step, stage *plan.Stage, at int) *node {
 		n := &node{Step: s, stage: stage, stageAt: at, at: len(v.steps)}
-		v.effects(n)
+		v.act(n)
 		v.steps = append(v.steps, n)
 		return n
 	}
@@ -146,34 +150,22 @@ func (v *view) firstOf(stage int) int {
 	return 2*len(v.steps) + 1
 }
 
-func (v *view) effects(n *node) {
-	defer func() { n.down = set(n.downs()) }()
-	switch a := n.Action.Doer.(type) {
-	case *plan.SetState:
-		n.commanded = set(a.CSCs)
-		if a.State == plan.Offline {
-			n.sends = a.CSCs
+// act fills in what the step's action does.
+func (v *view) act(n *node) {
+	if n.Action.Parameters == nil {
+		return
+	}
+	n.does = n.Effects(v.Plan)
+	n.sends, n.deletes, n.stops = n.does.DownBy(plan.ByCommand), n.does.DownBy(plan.ByDeletion), n.does.DownBy(plan.ByService, plan.ByReboot)
+	n.down, n.starts, n.commanded = set(n.does.DownBy()), set(n.does.Starts), set(n.does.Commands)
+	if a, ok := n.Action.Parameters.(*plan.Script); ok {
+		if config, runs, err := a.Shutdown(); runs {
+			n.shutdown = &shutdown{config, err}
 		}
-	case *plan.Script:
-		if path.Base(a.Path) == shutdownScript {
-			n.closes = parseShutdown(a.Config)
-			n.sends = v.reached(n.closes)
-		}
-	case *plan.Delete:
-		if a.Objects == plan.Jobs {
-			n.deletes = a.CSCs
-		}
-	case *plan.SSH:
-		if a.Purpose == plan.Stop {
-			n.stops = v.on(a.Host)
-		}
-	case *plan.Reboot:
-		n.stops = v.on(a.Host)
-	case *plan.Sync:
-		n.brings = set(a.CSCs)
-	case *plan.AwaitState:
+	}
+	if n.does.ReadOnly {
 		n.awaits = map[string][]string{}
-		for _, w := range a.Want {
+		for _, w := range n.does.Sees {
 			for _, c := range w.CSCs {
 				if n.awaits[c] == nil {
 					n.awaits[c] = w.States
@@ -183,38 +175,11 @@ func (v *view) effects(n *node) {
 	}
 }
 
-// reached returns the CSCs that system_wide_shutdown.py sends to OFFLINE, those
-// of start_with first.
-func (v *view) reached(s *shutdown) []string {
-	var out []string
-	for _, c := range s.startWith {
-		if _, ok := v.CSC(c); ok {
-			out = append(out, c)
-		}
-	}
-	for i := range v.CSCs {
-		c := &v.CSCs[i]
-		left := !c.Speaks() || isQueue(c.CSC) || slices.Contains(s.ignore, c.CSC) || slices.Contains(out, c.CSC)
-		if !left {
-			out = append(out, c.CSC)
-		}
-	}
-	return out
+// A shutdown is the configuration of a step that runs system_wide_shutdown.py.
+type shutdown struct {
+	plan.Shutdown
+	err error // why the script cannot run with it
 }
-
-// on returns the CSCs that a host runs.
-func (v *view) on(host string) []string {
-	var out []string
-	for i := range v.CSCs {
-		if host != "" && v.CSCs[i].Host == host {
-			out = append(out, v.CSCs[i].CSC)
-		}
-	}
-	return out
-}
-
-// downs returns the CSCs that the step takes down.
-func (n *node) downs() []string { return slices.Concat(n.sends, n.deletes, n.stops) }
 
 func set(names []string) map[string]bool {
 	out := make(map[string]bool, len(names))
@@ -224,18 +189,10 @@ func set(names []string) map[string]bool {
 	return out
 }
 
-// takesDown tells whether the step may take something of the control system
+// takesDown reports whether the step may take something of the control system
 // down, whether or not a CSC of the table runs there.
 func (n *node) takesDown() bool {
-	switch a := n.Action.Doer.(type) {
-	case *plan.SSH:
-		return a.Purpose == plan.Stop
-	case *plan.Reboot:
-		return true
-	case *plan.Delete:
-		return a.Objects == plan.Jobs
-	}
-	return len(n.sends) > 0
+	return len(n.does.Down) > 0 || n.does.Stopped != "" || n.does.Rebooted != "" || n.kind() == plan.KindDelete && n.does.Namespaces == ""
 }
 
 // cites tells whether the step names the number of the procedure.
@@ -264,7 +221,7 @@ func (v *view) citing(kind plan.Kind, number string) []*node {
 }
 
 func (n *node) kind() plan.Kind {
-	if n.Action.Doer == nil {
+	if n.Action.Parameters == nil {
 		return ""
 	}
 	return n.Action.Kind()
@@ -272,27 +229,19 @@ func (n *node) kind() plan.Kind {
 
 // syncs returns the syncs of an application, or with "" all of them.
 func (v *view) syncs(application string) []*node {
-	return v.where(func(n *node) bool {
-		a, ok := n.Action.Doer.(*plan.Sync)
-		return ok && (application == "" || a.Application == application)
-	})
+	return v.where(func(n *node) bool { return n.does.Syncs != "" && (application == "" || n.does.Syncs == application) })
 }
 
-// brings tells whether the step starts the CSC again: a sync that recreates its
+// brings reports whether the step starts the CSC again: a sync that recreates its
 // Job, or the start of a service on its host.
-func (v *view) brings(n *node, csc *plan.CSC) bool {
-	if a, ok := n.Action.Doer.(*plan.SSH); ok {
-		return a.Purpose == plan.Start && csc.Host != "" && a.Host == csc.Host
-	}
-	return n.brings[csc.CSC]
-}
+func (n *node) brings(csc *plan.CSC) bool { return n.starts[csc.CSC] }
 
 // moving returns the steps that take the CSC down or start it again.
 func (v *view) moving(c *plan.CSC) []*node {
 	steps, known := v.moved[c]
 	if !known {
 		for _, n := range v.commanding(c) {
-			if n.down[c.CSC] || v.brings(n, c) {
+			if n.down[c.CSC] || n.brings(c) {
 				steps = append(steps, n)
 			}
 		}
@@ -306,7 +255,7 @@ func (v *view) moving(c *plan.CSC) []*node {
 func (v *view) commanding(c *plan.CSC) []*node {
 	steps, known := v.commanded[c]
 	if !known {
-		steps = v.where(func(n *node) bool { return n.commanded[c.CSC] || n.down[c.CSC] || v.brings(n, c) })
+		steps = v.where(func(n *node) bool { return n.commanded[c.CSC] || n.down[c.CSC] || n.brings(c) })
 		v.commanded[c] = steps
 	}
 	return steps
@@ -326,10 +275,9 @@ func (v *view) movesBehind(n *node, c *plan.CSC) bool {
 // wants returns the states in which an await-state step wants the CSC.
 func (n *node) wants(csc string) []string { return n.awaits[csc] }
 
-// sets tells whether a set-state step brings the CSC to the state.
+// sets reports whether a set-state step brings the CSC to the state.
 func (n *node) sets(csc, state string) bool {
-	a, ok := n.Action.Doer.(*plan.SetState)
-	return ok && a.State == state && n.commanded[csc]
+	return n.kind() == plan.KindSetState && n.does.State == state && n.commanded[csc]
 }
 
 // seesOffline tells whether the step ends only when the CSC is OFFLINE.
@@ -337,12 +285,9 @@ func (n *node) seesOffline(csc string) bool {
 	return n.sets(csc, plan.Offline) || slices.Equal(n.wants(csc), []string{plan.Offline})
 }
 
-func component(csc string) string {
-	name, _, _ := strings.Cut(csc, ":")
-	return name
+func isQueue(csc string) bool {
+	return plan.Component(csc) == scriptQueue && strings.Contains(csc, ":")
 }
-
-func isQueue(csc string) bool { return component(csc) == scriptQueue && strings.Contains(csc, ":") }
 
 // queues returns the ScriptQueues of the plan's table.
 func (v *view) queues() []string {

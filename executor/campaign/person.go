@@ -93,7 +93,7 @@ func (p *person) truth(id string) (operator.Choice, error) {
 	record := p.c.site.Record()
 	seen := func(is func(rehearsal.Effect) bool) bool { return slices.ContainsFunc(record, is) }
 	begun, over := false, false
-	switch a := st.Step.Action.Doer.(type) {
+	switch a := st.Step.Action.Parameters.(type) {
 	case *plan.Manual:
 		begun = p.did(id) || p.trusting
 		over = begun

@@ -12,9 +12,9 @@ import (
 )
 
 // step makes a step that needs the one before it in its stage.
-func step(id string, d plan.Doer, needs ...string) plan.Step {
+func step(id string, d plan.Parameters, needs ...string) plan.Step {
 	return plan.Step{
-		ID: id, Title: "Do " + id, Source: []string{"P1"}, Needs: needs, Action: plan.Action{Doer: d},
+		ID: id, Title: "Do " + id, Source: []string{"P1"}, Needs: needs, Action: plan.Action{Parameters: d},
 		Timeout: plan.Duration(2 * time.Hour), OnFailure: plan.Ask, ByHand: "Do " + id + " by hand.",
 	}
 }

@@ -172,7 +172,7 @@ func (r *Reference) had(id string, e rehearsal.Effect) bool {
 		if st.ID != id {
 			continue
 		}
-		switch a := st.Action.Doer.(type) {
+		switch a := st.Action.Parameters.(type) {
 		case *plan.Script, *plan.SetState:
 			return e.Kind == rehearsal.ScriptAdded && strings.Contains(e.Identity, "/"+id+"/")
 		case *plan.SSH:

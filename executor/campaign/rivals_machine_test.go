@@ -183,7 +183,7 @@ func (m *machine) start(how string, force bool) {
 		Plan: m.r.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: journalName, FS: m.disk,
 		SiteMap: "the campaign's", Operator: (*rivalPerson)(l), Name: m.name, Version: "campaign",
 		Clock: clock.Fast(now, time.Now(), 1), Ledger: view{m, ctx}, Timing: l.timing(ctx), Resume: how != "exec",
-		Performer: func(d plan.Doer) action.Performer { return modelled{l} },
+		Performer: func(d plan.Parameters) action.Performer { return modelled{action.Of(d), l} },
 	}
 	if how == "takeover" {
 		o.Takeover = &executor.Takeover{Reason: "the schedule", Force: force}
@@ -227,7 +227,10 @@ func because(err error) string {
 }
 
 // modelled is what carries the model's steps out.
-type modelled struct{ l *rival }
+type modelled struct {
+	action.Performer // whose traits it has
+	l                *rival
+}
 
 func (p modelled) Prepare(context.Context, *action.Attempt) (any, error) { return nil, nil }
 

@@ -100,9 +100,9 @@ func rivalPlan() *plan.Plan {
 	}
 	for _, id := range []string{"first", "second", "third"} {
 		stage := plan.Stage{ID: id, Title: "Stage " + id, Consent: "May it begin?", Source: []string{"P2"}}
-		add := func(name string, d plan.Doer, onFailure plan.OnFailure) {
+		add := func(name string, d plan.Parameters, onFailure plan.OnFailure) {
 			step := plan.Step{
-				ID: id + "/" + name, Title: name, Source: []string{"P1"}, Action: plan.Action{Doer: d},
+				ID: id + "/" + name, Title: name, Source: []string{"P1"}, Action: plan.Action{Parameters: d},
 				Timeout: plan.Duration(time.Minute), OnFailure: onFailure, ByHand: "Do it.",
 			}
 			if n := len(stage.Steps); n > 0 {

@@ -171,8 +171,9 @@ func processorTime(t *testing.T) time.Duration {
 // instant does nothing, and says what had been taken of the processors when its
 // first step is prepared.
 type instant struct {
-	t        *testing.T
-	prepared chan time.Duration
+	action.Performer // whose traits it has
+	t                *testing.T
+	prepared         chan time.Duration
 }
 
 func (p instant) Prepare(context.Context, *action.Attempt) (any, error) {
@@ -209,11 +210,11 @@ func TestResumeOfALongRun(t *testing.T) {
 		if err := os.WriteFile(name, data, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		first := instant{t, make(chan time.Duration, 1)}
+		first := instant{nil, t, make(chan time.Duration, 1)}
 		began, wall := processorTime(t), time.Now()
 		res, err := executor.Run(t.Context(), executor.Options{
 			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), Name: "Ana", Version: "test", Resume: true,
-			Performer: func(plan.Doer) action.Performer { return first },
+			Performer: func(d plan.Parameters) action.Performer { first.Performer = action.Of(d); return first },
 		})
 		if err != nil || res.End != executor.Completed {
 			t.Fatalf("the run ended %q: %v", res.End, err)

@@ -76,7 +76,7 @@ func newDeployment(t testing.TB, p *plan.Plan) *Deployment {
 	dir := filepath.Join(t.TempDir(), "deployment")
 	d := &Deployment{URL: "file://" + dir, Branch: "main", dir: dir, plan: p}
 	for step := range p.AllSteps() {
-		if s, ok := step.Action.Doer.(*plan.Sync); ok && s.Revision != "" {
+		if s, ok := step.Action.Parameters.(*plan.Sync); ok && s.Revision != "" {
 			d.Branch = s.Revision
 			break
 		}
@@ -135,7 +135,7 @@ func (d *Deployment) applications() []string {
 		}
 	}
 	for step := range d.plan.AllSteps() {
-		switch a := step.Action.Doer.(type) {
+		switch a := step.Action.Parameters.(type) {
 		case *plan.Sync:
 			names = append(names, a.Application)
 		case *plan.Manual:

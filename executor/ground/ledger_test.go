@@ -133,7 +133,7 @@ func (c *clone) options(change ...func(*executor.Options)) executor.Options {
 		Plan: c.plan, Digest: digest, PlanFile: "plan.json", Journal: c.journal, FS: journal.Disk, SiteMap: "site-map.json",
 		Systems: systems, Clock: systems.Clock, Name: c.name, Version: "test", SkipPreflight: "a test of the ledger",
 		Operator: c.person, Ledger: executor.NewLedger(c.plan, systems), Timing: quick(),
-		Performer: func(plan.Doer) action.Performer { return standIn{c} },
+		Performer: func(d plan.Parameters) action.Performer { return standIn{action.Of(d), c} },
 	}
 	for _, f := range change {
 		f(&o)
@@ -271,7 +271,10 @@ func (c *clone) then(step string, happens func()) {
 }
 
 // standIn stands in for what carries out steps.
-type standIn struct{ clone *clone }
+type standIn struct {
+	action.Performer // whose traits it has
+	clone            *clone
+}
 
 func (standIn) Prepare(context.Context, *action.Attempt) (any, error) { return nil, nil }
 

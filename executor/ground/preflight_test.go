@@ -232,14 +232,14 @@ func TestWhatIsWrongWithHosts(t *testing.T) {
 		}), "host azar03 as dco", []string{"refused with", "other"}, "ssh-add -l"},
 		{"sudo refused", func(x *trial) {
 			x.plan.Hosts[0].Users[0].Name = "ess"
-			x.plan.Stages[1].Steps[1].Action.Doer.(*plan.SSH).User = "ess"
+			x.plan.Stages[1].Steps[1].Action.Parameters.(*plan.SSH).User = "ess"
 		}, "host azar03 as ess", []string{"sudo: a password is required"}, "ask for the right to run sudo -iu ess there without a password"},
 	})
 }
 
 func TestWhatIsWrongWithTheCluster(t *testing.T) {
 	follows := func(x *trial, change func(*plan.Sync)) {
-		change(x.plan.Stages[1].Steps[5].Action.Doer.(*plan.Sync))
+		change(x.plan.Stages[1].Steps[5].Action.Parameters.(*plan.Sync))
 	}
 	broken(t, []breakage{
 		{"another API server", func(x *trial) { x.plan.Targets.Kubernetes.Server = "https://rancher.example.org" }, "cluster", []string{"https://rancher.example.org", serverURL(t)}, "ground.yaml"},

@@ -181,8 +181,8 @@ func readyPlan(c *ground.Cluster) *plan.Plan {
 	return p
 }
 
-func stepOf(id string, d plan.Doer) plan.Step {
-	return plan.Step{ID: id, Title: id, Action: plan.Action{Doer: d}, Timeout: plan.Duration(time.Minute), OnFailure: plan.Ask}
+func stepOf(id string, d plan.Parameters) plan.Step {
+	return plan.Step{ID: id, Title: id, Action: plan.Action{Parameters: d}, Timeout: plan.Duration(time.Minute), OnFailure: plan.Ask}
 }
 
 // trial is a preflight on the ground with something broken.

@@ -172,7 +172,7 @@ func (u *upgrade) checkJobs(t *testing.T) {
 	t.Helper()
 	deleted := map[string]bool{}
 	for step := range u.plan.AllSteps() {
-		if d, ok := step.Action.Doer.(*plan.Delete); ok && d.Objects == plan.Jobs {
+		if d, ok := step.Action.Parameters.(*plan.Delete); ok && d.Objects == plan.Jobs {
 			for _, csc := range d.CSCs {
 				deleted[csc] = true
 			}

@@ -158,33 +158,33 @@ func (s *succession) fall(t *testing.T, stage *plan.Stage) {
 // can be held.
 func (s *succession) holdIn(t *testing.T, stage *plan.Stage) (step string, begun <-chan struct{}, release func()) {
 	t.Helper()
-	first := func(wanted func(plan.Doer) bool) *plan.Step {
-		i := slices.IndexFunc(stage.Steps, func(s plan.Step) bool { return wanted(s.Action.Doer) })
+	first := func(wanted func(plan.Parameters) bool) *plan.Step {
+		i := slices.IndexFunc(stage.Steps, func(s plan.Step) bool { return wanted(s.Action.Parameters) })
 		if i < 0 {
 			return nil
 		}
 		return &stage.Steps[i]
 	}
-	if x := first(func(d plan.Doer) bool { return d.Kind() == plan.KindScript || d.Kind() == plan.KindSetState }); x != nil {
+	if x := first(func(d plan.Parameters) bool { return d.Kind() == plan.KindScript || d.Kind() == plan.KindSetState }); x != nil {
 		h := s.Simulator.Hold(t, rehearsal.ScriptAdded, "", "/"+x.ID+"/")
 		return x.ID, h.Begun(), h.Release
 	}
-	if x := first(func(d plan.Doer) bool { return d.Kind() == plan.KindSSH }); x != nil {
-		h := s.Simulator.Hold(t, rehearsal.CommandRun, x.Action.Doer.(*plan.SSH).Host, "")
+	if x := first(func(d plan.Parameters) bool { return d.Kind() == plan.KindSSH }); x != nil {
+		h := s.Simulator.Hold(t, rehearsal.CommandRun, x.Action.Parameters.(*plan.SSH).Host, "")
 		return x.ID, h.Begun(), h.Release
 	}
-	if x := first(func(d plan.Doer) bool { sync, ok := d.(*plan.Sync); return ok && len(sync.CSCs) > 0 }); x != nil {
-		h := whileSyncing(x.Action.Doer.(*plan.Sync).Application)(s.upgrade, t)
+	if x := first(func(d plan.Parameters) bool { sync, ok := d.(*plan.Sync); return ok && len(sync.CSCs) > 0 }); x != nil {
+		h := whileSyncing(x.Action.Parameters.(*plan.Sync).Application)(s.upgrade, t)
 		return x.ID, h.Begun(), h.Release
 	}
-	if x := first(func(d plan.Doer) bool { a, ok := d.(*plan.Announce); return ok && !a.Handover }); x != nil {
+	if x := first(func(d plan.Parameters) bool { a, ok := d.(*plan.Announce); return ok && !a.Handover }); x != nil {
 		begun, release := s.slack.hold(t)
 		return x.ID, begun, release
 	}
-	if x := first(func(d plan.Doer) bool { d2, ok := d.(*plan.Delete); return ok && d2.Objects == plan.Jobs }); x != nil {
-		return x.ID, nil, s.holdPod(t, x.Action.Doer.(*plan.Delete))
+	if x := first(func(d plan.Parameters) bool { d2, ok := d.(*plan.Delete); return ok && d2.Objects == plan.Jobs }); x != nil {
+		return x.ID, nil, s.holdPod(t, x.Action.Parameters.(*plan.Delete))
 	}
-	if x := first(func(d plan.Doer) bool { return d.Kind() == plan.KindAwaitState }); x != nil {
+	if x := first(func(d plan.Parameters) bool { return d.Kind() == plan.KindAwaitState }); x != nil {
 		return x.ID, nil, nil
 	}
 	return stage.Steps[0].ID, nil, nil

@@ -27,15 +27,15 @@ func (p *Plan) RestsOn(s *Step, d *Doubt) bool {
 		return false
 	case len(d.Source) > 0 && !slices.ContainsFunc(d.Source, func(n string) bool { return slices.Contains(s.Source, n) }):
 		return false
-	case d.Host != "" && !runsOn(s.Action.Doer, d):
+	case d.Host != "" && !runsOn(s.Action.Parameters, d):
 		return false
-	case len(d.CSCs) > 0 && !slices.ContainsFunc(d.CSCs, func(c string) bool { return p.concerns(s.Action.Doer, c, d.State) }):
+	case len(d.CSCs) > 0 && !slices.ContainsFunc(d.CSCs, func(c string) bool { return p.concerns(s.Action.Parameters, c, d.State) }):
 		return false
 	}
 	return true
 }
 
-func runsOn(doer Doer, d *Doubt) bool {
+func runsOn(doer Parameters, d *Doubt) bool {
 	switch a := doer.(type) {
 	case *SSH:
 		return a.Host == d.Host && (d.Service == "" || a.Service == d.Service) && (d.Purpose == "" || a.Purpose == d.Purpose)
@@ -47,7 +47,7 @@ func runsOn(doer Doer, d *Doubt) bool {
 
 // concerns tells whether an action moves the CSC or looks at it; with a state,
 // whether it brings it there or awaits it there.
-func (p *Plan) concerns(doer Doer, csc, state string) bool {
+func (p *Plan) concerns(doer Parameters, csc, state string) bool {
 	switch a := doer.(type) {
 	case *SetState:
 		return slices.Contains(a.CSCs, csc) && (state == "" || a.State == state)

@@ -51,7 +51,7 @@ func TestRoundTrip(t *testing.T) {
 		for j := range p.Stages[i].Steps {
 			a, b := p.Stages[i].Steps[j], q.Stages[i].Steps[j]
 			if !reflect.DeepEqual(a.Action, b.Action) {
-				t.Errorf("step %q: the action is another one: %s", a.ID, cmp.Diff(a.Action.Doer, b.Action.Doer))
+				t.Errorf("step %q: the action is another one: %s", a.ID, cmp.Diff(a.Action.Parameters, b.Action.Parameters))
 			}
 		}
 	}
@@ -68,7 +68,7 @@ func TestEveryKindInSample(t *testing.T) {
 		if !seen[k] {
 			t.Errorf("the sample has no action of kind %q", k)
 		}
-		d := newDoer(k)
+		d := parametersOf(k)
 		if d == nil {
 			t.Errorf("there are no parameters for kind %q", k)
 		} else if d.Kind() != k {

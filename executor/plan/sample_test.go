@@ -8,7 +8,7 @@ import (
 // sample is a plan with every kind of action and every field. It makes no sense
 // as an upgrade, which is not this package's business.
 func sample() *Plan {
-	step := func(id string, d Doer) Step {
+	step := func(id string, d Parameters) Step {
 		return Step{
 			ID: id, Title: "Title of " + id, Source: []string{"P12"}, Action: Action{d},
 			Timeout: Duration(5 * time.Minute), OnFailure: Ask, ByHand: "By hand: <do> & see",

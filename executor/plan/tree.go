@@ -265,7 +265,7 @@ func (c *checker) action(n *node, subject string) {
 	if !c.is(kind, ok, "the name of a kind", subject) {
 		return
 	}
-	doer := newDoer(Kind(name))
+	doer := parametersOf(Kind(name))
 	if doer == nil {
 		var kinds []string
 		for _, k := range Kinds {

@@ -223,8 +223,8 @@ func (v *validator) step(s *Step, stage string) {
 	if stage != "final" && s.Undoes != "" {
 		v.add(subject, "only final steps undo something")
 	}
-	if s.Action.Doer != nil {
-		v.action(subject, s.Action.Doer)
+	if s.Action.Parameters != nil {
+		v.action(subject, s.Action.Parameters)
 	} else {
 		v.add(subject, "it has no action")
 	}
@@ -262,7 +262,7 @@ var purposes = []string{string(Stop), string(Update), string(Start)}
 // Levels are the compatibility levels of a schema registry.
 var Levels = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
 
-func (v *validator) action(subject string, doer Doer) {
+func (v *validator) action(subject string, doer Parameters) {
 	need := func(value, name string) {
 		if value == "" {
 			v.add(subject, "action %q: the field %q is empty", doer.Kind(), name)

@@ -13,7 +13,7 @@ func TestSampleIsValid(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	action := func(d Doer) func(*Plan) {
+	action := func(d Parameters) func(*Plan) {
 		return func(p *Plan) { p.Stages[0].Steps[0].Action = Action{d} }
 	}
 	for _, c := range []struct {

@@ -245,7 +245,7 @@ func (p *preflight) application(ctx context.Context, name string) []Check {
 // revision is the branch that the plan wants an application to follow.
 func (p *preflight) revision(application string) string {
 	for s := range p.Plan.AllSteps() {
-		if a, ok := s.Action.Doer.(*plan.Sync); ok && a.Application == application {
+		if a, ok := s.Action.Parameters.(*plan.Sync); ok && a.Application == application {
 			return a.Revision
 		}
 	}
@@ -270,8 +270,8 @@ func (p *preflight) registry(ctx context.Context) []Check {
 		return []Check{notReady(subject, "look for its pods in namespace "+p.Plan.Targets.Registry.Namespace, "%v", err)}
 	case err != nil:
 		return []Check{notReady(subject, "see that you may exec into its pod and that it answers", "%v", late(err))}
-	case !p.Begun && level != p.needs.registry.Expect:
-		return []Check{notReady(subject, "find out who changed it; the plan begins with "+p.needs.registry.Expect, "its level is %s, not %s", level, p.needs.registry.Expect)}
+	case !p.Begun && level != p.needs.level:
+		return []Check{notReady(subject, "find out who changed it; the plan begins with "+p.needs.level, "its level is %s, not %s", level, p.needs.level)}
 	}
 	return []Check{ready(subject, "its level is %s", level)}
 }

@@ -15,7 +15,7 @@ type needs struct {
 	love, efd, slack bool
 	hosts            []remote.Target
 	applications     []string // that are synced
-	registry         *plan.Compatibility
+	level            string   // that the schema registry must have at first; "" where it is not used
 	permissions      []cluster.Permission
 }
 
@@ -47,36 +47,19 @@ func needsOf(p *plan.Plan, stages []string) needs {
 }
 
 func (n *needs) step(p *plan.Plan, s *plan.Step) {
-	switch a := s.Action.Doer.(type) {
-	case *plan.Manual:
-		n.efd = n.efd || len(a.CSCs) > 0
-		if len(a.Applications) > 0 {
-			n.onApplications(p, "get", "patch")
-		}
-	case *plan.Announce:
-		n.slack = true
-	case *plan.Script, *plan.SetState:
-		n.love, n.efd = true, true
-	case *plan.AwaitState:
-		n.efd = true
-	case *plan.SSH:
-		n.efd = n.efd || len(a.Silent) > 0
-		n.host(p, a.Host, a.User)
-	case *plan.Reboot:
-		n.host(p, a.Host, a.User)
-	case *plan.Delete:
-		n.deletion(a)
-	case *plan.Sync:
-		n.sync(p, a)
-	case *plan.Compatibility:
-		if n.registry == nil {
-			n.registry = a
-		}
-		r := p.Targets.Registry
-		n.allow(cluster.Permission{Verb: "list", Resource: "pods", Namespace: r.Namespace})
-		// Over a websocket an exec is a GET for older API servers.
-		n.allow(cluster.Permission{Verb: "create", Resource: "pods", Subresource: "exec", Namespace: r.Namespace})
-		n.allow(cluster.Permission{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: r.Namespace})
+	e := s.Effects(p)
+	n.love = n.love || e.LOVE
+	n.efd = n.efd || e.EFD
+	n.slack = n.slack || e.Posts != ""
+	n.host(p, e.Host, e.User)
+	if e.Syncs != "" && !slices.Contains(n.applications, e.Syncs) {
+		n.applications = append(n.applications, e.Syncs)
+	}
+	if e.Level != "" && n.level == "" {
+		n.level = e.LevelBefore
+	}
+	for _, r := range e.Requests {
+		n.allow(cluster.Permission(r))
 	}
 }
 
@@ -92,39 +75,6 @@ func (n *needs) host(p *plan.Plan, name, user string) {
 	t := remote.Target{Host: h.Name, Address: h.Address, User: u.Name, Via: u.Via}
 	if !slices.Contains(n.hosts, t) {
 		n.hosts = append(n.hosts, t)
-	}
-}
-
-func (n *needs) deletion(a *plan.Delete) {
-	if a.Objects == plan.Namespaces {
-		for _, verb := range []string{"get", "list", "delete"} {
-			n.allow(cluster.Permission{Verb: verb, Resource: "namespaces"})
-		}
-		return
-	}
-	for _, verb := range []string{"get", "list", "delete"} {
-		n.allow(cluster.Permission{Verb: verb, Group: "batch", Resource: "jobs", Namespace: a.Namespace})
-	}
-	n.allow(cluster.Permission{Verb: "list", Resource: "pods", Namespace: a.Namespace})
-}
-
-// onApplications: a refresh patches, a sync updates.
-func (n *needs) onApplications(p *plan.Plan, verbs ...string) {
-	for _, verb := range verbs {
-		n.allow(cluster.Permission{Verb: verb, Group: "argoproj.io", Resource: "applications", Namespace: p.Targets.ArgoCD.Namespace})
-	}
-}
-
-func (n *needs) sync(p *plan.Plan, a *plan.Sync) {
-	if !slices.Contains(n.applications, a.Application) {
-		n.applications = append(n.applications, a.Application)
-	}
-	n.onApplications(p, "get", "patch", "update")
-	for _, name := range a.CSCs {
-		if c, ok := p.CSC(name); ok && c.Job != nil {
-			n.allow(cluster.Permission{Verb: "get", Group: "batch", Resource: "jobs", Namespace: c.Job.Namespace})
-			n.allow(cluster.Permission{Verb: "list", Resource: "pods", Namespace: c.Job.Namespace})
-		}
 	}
 }
 

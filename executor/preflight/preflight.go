@@ -82,7 +82,7 @@ func Run(ctx context.Context, o Options) []Check {
 	for _, app := range needs.applications {
 		add(func(ctx context.Context) []Check { return p.application(ctx, app) })
 	}
-	if needs.registry != nil {
+	if needs.level != "" {
 		add(p.registry)
 	}
 	if needs.slack {

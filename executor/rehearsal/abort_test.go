@@ -31,7 +31,10 @@ func readPlan(t *testing.T, name string) *plan.Plan {
 }
 
 // immediate does nothing and says that it is done, or what it is to say.
-type immediate struct{ finding action.Finding }
+type immediate struct {
+	action.Performer // whose traits it has
+	finding          action.Finding
+}
 
 func (immediate) Prepare(context.Context, *action.Attempt) (any, error)     { return nil, nil }
 func (i immediate) Perform(context.Context, *action.Attempt) action.Finding { return i.finding }
@@ -89,7 +92,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 	}
 	undoneStage, _, _ := strings.Cut(undone, "/")
 
-	abort := func(name, stage, step string, fails func(d plan.Doer) action.Performer, begun bool, changes int) {
+	abort := func(name, stage, step string, fails func(d plan.Parameters) action.Performer, begun bool, changes int) {
 		t.Run(name, func(t *testing.T) {
 			r := &practice{t: t, site: r.site, plan: p, journal: filepath.Join(t.TempDir(), "journal")}
 			before := r.count(LevelChanged, "global")
@@ -97,15 +100,15 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			o.Operator, o.FS = givesUp{stage}, &journaltest.Disk{}
 			o.Ledger = &ledgertest.Store{} // as if no run of the plan had been before
 			chosen, _ := p.Step(step)
-			o.Performer = func(d plan.Doer) action.Performer {
+			o.Performer = func(d plan.Parameters) action.Performer {
 				_, level := d.(*plan.Compatibility)
 				switch {
-				case chosen != nil && chosen.Action.Doer == d:
+				case chosen != nil && chosen.Action.Parameters == d:
 					return fails(d)
 				case level:
 					return action.Of(d)
 				}
-				return immediate{action.Found(action.Done, "done")}
+				return immediate{action.Of(d), action.Found(action.Done, "done")}
 			}
 			got, err := executor.Run(t.Context(), o)
 			if err != nil || got.End != executor.GivenUp {
@@ -129,7 +132,9 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			}
 		})
 	}
-	failing := func(plan.Doer) action.Performer { return immediate{action.Found(action.Failed, "it failed")} }
+	failing := func(d plan.Parameters) action.Performer {
+		return immediate{action.Of(d), action.Found(action.Failed, "it failed")}
+	}
 	for i := range p.Stages {
 		id := p.Stages[i].ID
 		begun := i > position[undoneStage]
@@ -146,7 +151,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			abort("after a failure of "+step.ID, "", step.ID, failing, begun || step.ID == undone, there)
 		}
 	}
-	abort("with "+undone+" in doubt", "", undone, func(d plan.Doer) action.Performer { return lostAnswer{action.Of(d)} }, true, 2)
+	abort("with "+undone+" in doubt", "", undone, func(d plan.Parameters) action.Performer { return lostAnswer{action.Of(d)} }, true, 2)
 }
 
 // TestAbortAgain: a final step that fails leaves the journal open, and csu abort

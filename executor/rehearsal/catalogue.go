@@ -153,7 +153,7 @@ func subjects(p *plan.Plan) map[string][]string {
 		add("host", p.Hosts[i].Name)
 	}
 	for step := range p.AllSteps() {
-		switch a := step.Action.Doer.(type) {
+		switch a := step.Action.Parameters.(type) {
 		case *plan.SetState:
 			add("path", setStatePath)
 		case *plan.Script:
@@ -167,9 +167,9 @@ func subjects(p *plan.Plan) map[string][]string {
 
 // firstOf returns what pick takes of the first of the plan's steps of that kind
 // of action, from which it takes anything; "" if there is none.
-func firstOf[D plan.Doer](p *plan.Plan, pick func(D) string) string {
+func firstOf[D plan.Parameters](p *plan.Plan, pick func(D) string) string {
 	for step := range p.AllSteps() {
-		if a, ok := step.Action.Doer.(D); ok {
+		if a, ok := step.Action.Parameters.(D); ok {
 			if found := pick(a); found != "" {
 				return found
 			}
@@ -205,7 +205,7 @@ func firstApplication(p *plan.Plan) string {
 
 func firstScript(p *plan.Plan) string {
 	for step := range p.AllSteps() {
-		switch a := step.Action.Doer.(type) {
+		switch a := step.Action.Parameters.(type) {
 		case *plan.SetState:
 			return setStatePath
 		case *plan.Script:

@@ -84,7 +84,7 @@ var shellWords = []string{
 func (h *host) readPlan() {
 	s := h.site
 	for step := range s.plan.AllSteps() {
-		a, ok := step.Action.Doer.(*plan.SSH)
+		a, ok := step.Action.Parameters.(*plan.SSH)
 		if !ok || a.Host != h.row.Name || a.Purpose == plan.Update {
 			continue
 		}

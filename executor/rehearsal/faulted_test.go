@@ -20,7 +20,7 @@ import (
 )
 
 // timed is a step with a time limit of its own.
-func timed(id string, limit time.Duration, d plan.Doer, needs ...string) plan.Step {
+func timed(id string, limit time.Duration, d plan.Parameters, needs ...string) plan.Step {
 	s := step(id, d)
 	s.Timeout, s.Needs = plan.Duration(limit), needs
 	s.ByHand = "Do " + id + " as the procedure says."

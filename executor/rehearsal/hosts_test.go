@@ -45,7 +45,7 @@ func detached(t *testing.T, s *Site, id string) remote.Status {
 	if !ok {
 		t.Fatalf("no step %q", id)
 	}
-	a := st.Action.Doer.(*plan.SSH)
+	a := st.Action.Parameters.(*plan.SSH)
 	p, target := s.pool(t), s.target(t, a.Host, a.User)
 	name := strings.ReplaceAll(id, "/", ".")
 	if err := p.Start(t.Context(), target, name, "set -e\n"+strings.Join(a.Commands, "\n")+"\n"); err != nil {

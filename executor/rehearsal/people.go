@@ -18,7 +18,7 @@ func (s *Site) heard(text string) {
 	for i := range s.plan.Stages {
 		stage := &s.plan.Stages[i]
 		handover := slices.ContainsFunc(stage.Steps, func(st plan.Step) bool {
-			a, ok := st.Action.Doer.(*plan.Announce)
+			a, ok := st.Action.Parameters.(*plan.Announce)
 			return ok && a.Handover && strings.Contains(text, a.Text)
 		})
 		if !handover {
@@ -35,7 +35,7 @@ func (s *Site) heard(text string) {
 func (s *Site) bridgesByHand(stage *plan.Stage) []*csc {
 	var found []*csc
 	for i := range stage.Steps {
-		m, ok := stage.Steps[i].Action.Doer.(*plan.Manual)
+		m, ok := stage.Steps[i].Action.Parameters.(*plan.Manual)
 		if !ok {
 			continue
 		}
@@ -50,7 +50,7 @@ func (s *Site) bridgesByHand(stage *plan.Stage) []*csc {
 
 func (s *Site) starts(host string) bool {
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.SSH); ok && a.Host == host && a.Purpose == plan.Start {
+		if a, ok := step.Action.Parameters.(*plan.SSH); ok && a.Host == host && a.Purpose == plan.Start {
 			return true
 		}
 	}

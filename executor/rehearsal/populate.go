@@ -101,7 +101,7 @@ func (s *Site) pastOf(c *csc) past {
 
 func (s *Site) hasSSH(host string) bool {
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.SSH); ok && a.Host == host {
+		if a, ok := step.Action.Parameters.(*plan.SSH); ok && a.Host == host {
 			return true
 		}
 	}
@@ -226,7 +226,7 @@ func (s *Site) addNamespaces() {
 		}
 	}
 	for step := range s.plan.AllSteps() {
-		if d, ok := step.Action.Doer.(*plan.Delete); ok && d.Objects == plan.Namespaces {
+		if d, ok := step.Action.Parameters.(*plan.Delete); ok && d.Objects == plan.Namespaces {
 			people := 3 + s.draw("sessions").IntN(7)
 			for i := range people {
 				k.addNamespace(fmt.Sprintf("nublado-user%02d", i+1), labelsFor(d.Selector))
@@ -277,7 +277,7 @@ func (s *Site) addApplications() {
 	}
 	common := "main"
 	for step := range s.plan.AllSteps() {
-		switch a := step.Action.Doer.(type) {
+		switch a := step.Action.Parameters.(type) {
 		case *plan.Sync:
 			known(a.Application, a.Revision)
 			common = a.Revision
@@ -322,7 +322,7 @@ func (s *Site) rendersLater() bool {
 		return true
 	}
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.Sync); ok && a.Application == appOfApps {
+		if a, ok := step.Action.Parameters.(*plan.Sync); ok && a.Application == appOfApps {
 			return true
 		}
 	}
@@ -345,7 +345,7 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 	news := s.plan.Type == plan.Incremental
 	whole := false
 	for step := range s.plan.AllSteps() {
-		sync, ok := step.Action.Doer.(*plan.Sync)
+		sync, ok := step.Action.Parameters.(*plan.Sync)
 		if !ok || sync.Application != name {
 			continue
 		}

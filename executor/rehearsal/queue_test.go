@@ -160,7 +160,7 @@ func TestSystemWideShutdown(t *testing.T) {
 		c.says = c.component != "MTVMS"
 	}
 	s.mu.Unlock()
-	config := "user: a\nreason: b\nstart_with: [Watcher]\nend_with: [MTMount]\nignore: [ESS:106]\n"
+	config := "user: a\nreason: b\nstart_with: [Watcher]\nend_with: [MTMount]\nignore: [ESS, 'MTVMS:1']\n"
 	e := addScript(t, s, 1, shutdownPath, config, "a/b/1")
 	if e.Outcome() != "FAILED" {
 		t.Errorf("it ended %s, although MTVMS:1 never says OFFLINE", e.Outcome())
@@ -171,11 +171,11 @@ func TestSystemWideShutdown(t *testing.T) {
 			order = append(order, strings.Fields(c)[0])
 		}
 	}
-	if want := []string{"Watcher:0", "ESS:105", "MTVMS:1", "MTMount:0"}; !slices.Equal(order, want) {
+	if want := []string{"Watcher:0", "MTVMS:1", "MTMount:0"}; !slices.Equal(order, want) {
 		t.Errorf("OFFLINE went %q, want %q", order, want)
 	}
 	s.eventually(t, "MTVMS:1 is silent", func() bool { return !s.csc("MTVMS:1").lives() })
-	if !s.csc("ESS:106").lives() || !s.csc("ScriptQueue:2").lives() || !s.csc("MTCamera:0").lives() {
+	if !s.csc("ESS:105").lives() || !s.csc("ESS:106").lives() || !s.csc("ScriptQueue:2").lives() || !s.csc("MTCamera:0").lives() {
 		t.Error("one of those that are ignored, left out, or bridges, is down")
 	}
 	if got := look(t, s, "MTVMS:1"); got.State != "STANDBY" {

@@ -26,7 +26,7 @@ func (s *Site) knowsScript(path string, standard bool) bool {
 		return true
 	}
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.Script); ok && a.Path == path && a.Standard == standard {
+		if a, ok := step.Action.Parameters.(*plan.Script); ok && a.Path == path && a.Standard == standard {
 			return true
 		}
 	}
@@ -203,7 +203,8 @@ func (s *Site) bring(ctx context.Context, c *csc, to state, by string) error {
 }
 
 // systemWideShutdown is system_wide_shutdown.py: it sends the CSCs that it
-// hears to OFFLINE, and fails at the end if one has not said so.
+// hears to OFFLINE, and fails at the end if one has not said so. The model follows
+// lsst-ts/ts_standardscripts at 08656ba.
 func (s *Site) systemWideShutdown(sc *script) (func(context.Context) error, error) {
 	var config struct {
 		User      string   `json:"user"`
@@ -245,12 +246,13 @@ func (s *Site) systemWideShutdown(sc *script) (func(context.Context) error, erro
 }
 
 // shutdownOrder are the CSCs that live, without the ScriptQueues, in the order
-// in which they are sent down; without the lock.
+// in which they are sent down; without the lock. The script compares its lists with
+// names of components: an entry "MTM1M3TS:0" names nothing, and that CSC goes down.
 func (s *Site) shutdownOrder(ignore, first, last []string) []*csc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	named := func(list []string, c *csc) int {
-		return slices.IndexFunc(list, func(n string) bool { return n == c.component || n == c.row.CSC })
+		return slices.Index(list, c.component)
 	}
 	rank := func(c *csc) int {
 		if i := named(first, c); i >= 0 {

@@ -18,8 +18,8 @@ import (
 )
 
 // step makes a step of an action; the rest of it is nobody's concern here.
-func step(id string, d plan.Doer) plan.Step {
-	return plan.Step{ID: id, Title: id, Source: []string{"P1"}, Action: plan.Action{Doer: d}, Timeout: plan.Duration(time.Hour), OnFailure: plan.Ask, ByHand: "by hand"}
+func step(id string, d plan.Parameters) plan.Step {
+	return plan.Step{ID: id, Title: id, Source: []string{"P1"}, Action: plan.Action{Parameters: d}, Timeout: plan.Duration(time.Hour), OnFailure: plan.Ask, ByHand: "by hand"}
 }
 
 func jobCSC(name, application, class, image, comesUp, expect string) plan.CSC {

@@ -57,7 +57,7 @@ func (s *Site) slackCall(next http.HandlerFunc) http.HandlerFunc {
 func (s *Site) countsForSlack(text string) bool {
 	handovers := 0
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Doer.(*plan.Announce); ok && a.Handover {
+		if a, ok := step.Action.Parameters.(*plan.Announce); ok && a.Handover {
 			if handovers++; strings.Contains(text, a.Text) {
 				return true
 			}

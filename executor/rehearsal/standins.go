@@ -189,7 +189,7 @@ func (h *host) build() error {
 	for step := range h.site.plan.AllSteps() {
 		var user string
 		var lines []string
-		switch a := step.Action.Doer.(type) {
+		switch a := step.Action.Parameters.(type) {
 		case *plan.SSH:
 			if a.Host == h.row.Name {
 				user, lines = a.User, append(slices.Clone(a.Commands), a.Check)
@@ -229,7 +229,7 @@ func (h *host) replacements() []string {
 func (h *host) absoluteWords() []string {
 	var found []string
 	for step := range h.site.plan.AllSteps() {
-		a, ok := step.Action.Doer.(*plan.SSH)
+		a, ok := step.Action.Parameters.(*plan.SSH)
 		if !ok || a.Host != h.row.Name {
 			continue
 		}

@@ -105,8 +105,8 @@ func smallPlan(t *testing.T) *plan.Plan {
 			s.Needs = []string{stage.Steps[0].ID}
 		}
 		s.Consent, s.Principals, s.Doubt = "Is it agreed?", []string{"camera team"}, "Perhaps."
-		if a, ok := s.Action.Doer.(*plan.AwaitState); ok {
-			s.Action.Doer = &plan.AwaitState{Want: a.Want[:1]}
+		if a, ok := s.Action.Parameters.(*plan.AwaitState); ok {
+			s.Action.Parameters = &plan.AwaitState{Want: a.Want[:1]}
 		}
 		stage.Steps = append(stage.Steps, s)
 	}

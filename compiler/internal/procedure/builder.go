@@ -85,14 +85,14 @@ func (s *stage) add(step plan.Step) string {
 		step.OnFailure = plan.Ask
 	}
 	if step.Takes == 0 {
-		step.Takes = s.b.takes(step.Action.Doer)
+		step.Takes = s.b.takes(step.Action.Parameters)
 	}
 	s.Steps = append(s.Steps, step)
 	return step.ID
 }
 
 // takes is how long an action usually takes at the site.
-func (b *builder) takes(d plan.Doer) plan.Duration {
+func (b *builder) takes(d plan.Parameters) plan.Duration {
 	usual := b.site.Durations[string(d.Kind())]
 	if a, ok := d.(*plan.SetState); ok && a.GroupSize > 0 {
 		usual *= time.Duration((len(a.CSCs) + a.GroupSize - 1) / a.GroupSize)
@@ -120,7 +120,7 @@ func (s *stage) close(consent string) {
 	s.Consent = consent
 	for i := range s.Steps {
 		step := &s.Steps[i]
-		touched := s.b.principalsOf(step.Action.Doer)
+		touched := s.b.principalsOf(step.Action.Parameters)
 		if step.Consent == "" {
 			s.Principals = union(s.Principals, touched)
 			continue
@@ -156,7 +156,7 @@ func union(a, b []string) []string {
 }
 
 // principalsOf returns the roles that must have agreed before an action (P3).
-func (b *builder) principalsOf(d plan.Doer) []string {
+func (b *builder) principalsOf(d plan.Parameters) []string {
 	var out []string
 	cscs := func(names ...string) {
 		for _, n := range names {

@@ -81,7 +81,7 @@ func (b *builder) releaseSchema() {
 	back := b.compatibility("forward", "Schema registry back to FORWARD", "NONE", "FORWARD", "P25")
 	back.ID = "final/" + back.ID
 	back.OnFailure = plan.Ask
-	back.Takes = b.takes(back.Action.Doer)
+	back.Takes = b.takes(back.Action.Parameters)
 	back.Undoes = id
 	b.plan.Final = append(b.plan.Final, back)
 }
@@ -90,7 +90,7 @@ func (b *builder) compatibility(id, title, expect, set string, source ...string)
 	t := b.site.Targets
 	return plan.Step{
 		ID: id, Title: title, Source: source,
-		Action:  plan.Action{Doer: &plan.Compatibility{Expect: expect, Set: set}},
+		Action:  plan.Action{Parameters: &plan.Compatibility{Expect: expect, Set: set}},
 		Timeout: plan.Duration(limitPost),
 		ByHand: fmt.Sprintf("In a schema-registry pod (kubectl --context %s exec -it -n %s <pod> -- bash; pods: -l %s):\n\n"+
 			"    curl $SCHEMA_REGISTRY_LISTENERS/config\n"+

@@ -21,7 +21,7 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 		ID: id, Title: title, Source: source,
 		Consent: c.Consent,
 		Doubt:   joinDoubts(hostDoubt(h), c.Doubt),
-		Action: plan.Action{Doer: &plan.SSH{
+		Action: plan.Action{Parameters: &plan.SSH{
 			Host: h.Name, User: c.User, Purpose: purpose, Service: service, Commands: c.Run, Check: c.Check,
 		}},
 		Takes:   plan.Duration(c.Takes),
@@ -317,7 +317,7 @@ func (b *builder) reboot(r model.Reboot, h *model.Host, source ...string) plan.S
 		ID: slug(h.Name), Title: "Reboot " + h.Name, Source: source,
 		Consent: fmt.Sprintf("%s (%s) is rebooted now. Confirm that this is the machine that is meant.", h.Name, h.Address),
 		Doubt:   joinDoubts(r.Doubt, h.Doubt),
-		Action:  plan.Action{Doer: &plan.Reboot{Host: h.Name, User: r.User, Command: r.Command}},
+		Action:  plan.Action{Parameters: &plan.Reboot{Host: h.Name, User: r.User, Command: r.Command}},
 		Timeout: plan.Duration(limitReboot),
 		ByHand:  logIn(h, r.User, []string{"cat /proc/sys/kernel/random/boot_id", r.Command}) + "\n\nIt is done when the machine answers again and shows another boot id.",
 	}

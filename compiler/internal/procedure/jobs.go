@@ -18,7 +18,7 @@ const (
 func (b *builder) deleteJobs(id, title, namespace, selector string, cscs []string, source ...string) plan.Step {
 	return plan.Step{
 		ID: id, Title: title, Source: source,
-		Action:  plan.Action{Doer: &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}},
+		Action:  plan.Action{Parameters: &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}},
 		Timeout: plan.Duration(limitDelete),
 		ByHand: fmt.Sprintf("kubectl --context %s delete job -n %s -l '%s'\n\nThen wait until the Jobs and their pods are gone: kubectl --context %s get job,pod -n %s -l '%s'",
 			b.site.Targets.Context, namespace, selector, b.site.Targets.Context, namespace, selector),
@@ -142,7 +142,7 @@ func (b *builder) deleteNublado() plan.Step {
 	return plan.Step{
 		ID: "nublado", Title: "Delete the Nublado user namespaces", Source: []string{"P19"},
 		Consent: "This ends the Nublado sessions of everybody who has one now; what they have not saved is lost.",
-		Action:  plan.Action{Doer: &plan.Delete{Objects: plan.Namespaces, Selector: selector}},
+		Action:  plan.Action{Parameters: &plan.Delete{Objects: plan.Namespaces, Selector: selector}},
 		Timeout: plan.Duration(limitDelete),
 		ByHand:  fmt.Sprintf("kubectl --context %s delete namespace -l '%s'", b.site.Targets.Context, selector),
 	}

@@ -12,7 +12,7 @@ import (
 func manual(id, title, text string, cscs, applications []string, source ...string) plan.Step {
 	return plan.Step{
 		ID: id, Title: title, Source: source,
-		Action:  plan.Action{Doer: &plan.Manual{Text: text, CSCs: cscs, Applications: applications}},
+		Action:  plan.Action{Parameters: &plan.Manual{Text: text, CSCs: cscs, Applications: applications}},
 		Timeout: plan.Duration(limitManual),
 		ByHand:  text,
 	}
@@ -24,7 +24,7 @@ func manual(id, title, text string, cscs, applications []string, source ...strin
 func (b *builder) announce(id, title, text string, handover bool, source ...string) plan.Step {
 	step := plan.Step{
 		ID: id, Title: title, Source: source,
-		Action:    plan.Action{Doer: &plan.Announce{Channel: b.site.Targets.SlackChannel, Text: text, Handover: handover}},
+		Action:    plan.Action{Parameters: &plan.Announce{Channel: b.site.Targets.SlackChannel, Text: text, Handover: handover}},
 		Timeout:   plan.Duration(limitPost),
 		OnFailure: plan.Report,
 		ByHand:    fmt.Sprintf("Write on %s: %q", b.site.Targets.SlackChannel, text),

@@ -82,7 +82,7 @@ func (b *builder) startCRIOs() {
 				continue
 			}
 			start := b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s where it is silent", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P45")
-			start.Action.Doer.(*plan.SSH).Silent = svc.CSCs
+			start.Action.Parameters.(*plan.SSH).Silent = svc.CSCs
 			start.Consent = fmt.Sprintf("The %s agrees that %s is started on %s. csu starts it only if %s is silent: a second daemon must not run.", h.Principal, svc.Name, h.Name, plan.CSCList(svc.CSCs))
 			last := s.add(start)
 			for _, csc := range svc.CSCs {

@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
-	"sigs.k8s.io/yaml"
 )
 
 const (
-	shutdownScript = "system_wide_shutdown.py"
+	shutdownScript = plan.ShutdownScript
 	stateScript    = "set_summary_state.py"
 )
 
@@ -34,7 +33,7 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
-		Action: plan.Action{Doer: &plan.SetState{
+		Action: plan.Action{Parameters: &plan.SetState{
 			Queue: b.req.Queue, State: state, CSCs: cscs, GroupSize: groupSize,
 			// The default would command the Watcher to mute its alarms, and it
 			// is down, or about to be.
@@ -77,7 +76,7 @@ func (b *builder) awaitStates(id, title string, cscs []string, want func(string)
 	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
-		Action:  plan.Action{Doer: &plan.AwaitState{Want: groups}},
+		Action:  plan.Action{Parameters: &plan.AwaitState{Want: groups}},
 		Timeout: plan.Duration(limit),
 		ByHand: fmt.Sprintf("Look at %q in LOVE, and at the dashboards Heartbeats and … Summary State Monitor in Chronograf, until:\n\n%s\n\n"+
 			"A CSC that is OFFLINE may still show STANDBY: what counts is that its heartbeats have ended.",
@@ -110,29 +109,21 @@ func (b *builder) shutdownCSCs() []string {
 
 // shutdown makes the step that sends everything OFFLINE (P7).
 func (b *builder) shutdown() plan.Step {
-	config := struct {
-		User      string   `json:"user"`
-		Reason    string   `json:"reason"`
-		StartWith []string `json:"start_with"`
-		Ignore    []string `json:"ignore,omitempty"`
-	}{User: "csu", Reason: b.req.Reason, StartWith: []string{"Watcher"}}
+	config := plan.Shutdown{User: "csu", Reason: b.req.Reason, StartWith: []string{plan.Component(watcher)}}
 	for _, k := range b.site.States.Keep {
-		config.Ignore = append(config.Ignore, strings.TrimSuffix(k.CSC, ":0"))
+		config.Ignore = append(config.Ignore, plan.Component(k.CSC))
 	}
-	text, err := yaml.Marshal(config)
-	if err != nil { // strings always marshal
-		panic(fmt.Sprintf("procedure: configuration of %s: %v", shutdownScript, err))
-	}
+	text := config.Encode()
 	return plan.Step{
 		ID: "shutdown", Title: "All CSCs but the ScriptQueues to OFFLINE, the Watcher first", Source: append(b.keepNumbers(), "P7", "P8"),
-		Action: plan.Action{Doer: &plan.Script{
-			Queue: b.req.Queue, Path: shutdownScript, Standard: true, Config: string(text),
+		Action: plan.Action{Parameters: &plan.Script{
+			Queue: b.req.Queue, Path: shutdownScript, Standard: true, Config: text,
 			// It ends FAILED whenever one CSC did not get there; what counts is
 			// where the CSCs are, which the next steps look at.
 			Accept: []string{"DONE", "FAILED"},
 		}},
 		Timeout: plan.Duration(limitShutdown),
-		ByHand: scriptByHand(b.req.Queue, shutdownScript, string(text)) +
+		ByHand: scriptByHand(b.req.Queue, shutdownScript, text) +
 			"\n\nIt ends FAILED when one CSC did not get to OFFLINE; the next steps see to those.",
 	}
 }

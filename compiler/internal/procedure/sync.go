@@ -34,7 +34,7 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 	}
 	return plan.Step{
 		ID: slug(application), Title: "Sync " + application, Source: source,
-		Action:  plan.Action{Doer: &plan.Sync{Application: application, Revision: b.branch(phalanx, "main"), Resources: resources, CSCs: cscs}},
+		Action:  plan.Action{Parameters: &plan.Sync{Application: application, Revision: b.branch(phalanx, "main"), Resources: resources, CSCs: cscs}},
 		Timeout: plan.Duration(limitSync),
 		ByHand:  hand,
 	}

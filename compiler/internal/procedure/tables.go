@@ -34,7 +34,7 @@ func (b *builder) tables() {
 		hosts[c.Host] = true
 	}
 	for s := range b.plan.AllSteps() {
-		switch a := s.Action.Doer.(type) {
+		switch a := s.Action.Parameters.(type) {
 		case *plan.SSH:
 			hosts[a.Host] = true
 		case *plan.Reboot:

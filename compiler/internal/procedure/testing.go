@@ -96,7 +96,7 @@ func (b *builder) testSequence(seq model.TestSequence, why string) {
 		}
 		last = s.add(after(plan.Step{
 			ID: t.ID, Title: t.Title, Source: source, Doubt: t.Doubt,
-			Action:  plan.Action{Doer: &plan.Script{Queue: t.Queue, Path: t.Script, Standard: true, Config: t.Config, Accept: []string{"DONE"}}},
+			Action:  plan.Action{Parameters: &plan.Script{Queue: t.Queue, Path: t.Script, Standard: true, Config: t.Config, Accept: []string{"DONE"}}},
 			Timeout: plan.Duration(limit),
 			ByHand:  hand,
 		}, last))

@@ -152,31 +152,38 @@ type Performer interface {
 	// namespaces there are, what is out of sync. "" where there is nothing to
 	// read. It changes nothing.
 	Reading(ctx context.Context, a *Attempt) (string, error)
+	// Traits are those of the kind.
+	Traits() Traits
+}
+
+// Traits are what the executor has to know of a kind beside carrying it out.
+type Traits struct {
+	// Unrepeatable: what may have happened must not be done again. A step of it that
+	// is in doubt, and may fail, is left at that.
+	Unrepeatable bool
+	// Observes: it only looks. A look that did not end has done nothing.
+	Observes bool
+	// Identified: Probe finds an attempt by its identity, also one that is not in
+	// the journal.
+	Identified bool
+	// ConfirmsByHand: Probe sees what a person did as well as what csu did.
+	// NeedsEvidence: for that it needs the evidence of an attempt.
+	ConfirmsByHand, NeedsEvidence bool
 }
 
 // Of returns what carries out a step's action.
-func Of(d plan.Doer) Performer {
-	switch d := d.(type) {
-	case *plan.Manual:
-		return manual{d}
-	case *plan.Announce:
-		return announce{d}
-	case *plan.Script:
-		return script{d}
-	case *plan.SetState:
-		return setState{d}
-	case *plan.AwaitState:
-		return awaitState{d}
-	case *plan.SSH:
-		return sshCommand{d}
-	case *plan.Reboot:
-		return reboot{d}
-	case *plan.Delete:
-		return deletion{d}
-	case *plan.Sync:
-		return sync{d}
-	case *plan.Compatibility:
-		return compatibility{d}
-	}
-	panic(fmt.Sprintf("action: no performer for %T", d)) // the kinds are a closed set
-}
+func Of(d plan.Parameters) Performer { return plan.Visit(d, plan.Visitor[Performer](performers{})) }
+
+// performers has the performer of each kind.
+type performers struct{}
+
+func (performers) Manual(d *plan.Manual) Performer               { return manual{d} }
+func (performers) Announce(d *plan.Announce) Performer           { return announce{d} }
+func (performers) Script(d *plan.Script) Performer               { return script{d} }
+func (performers) SetState(d *plan.SetState) Performer           { return setState{d} }
+func (performers) AwaitState(d *plan.AwaitState) Performer       { return awaitState{d} }
+func (performers) SSH(d *plan.SSH) Performer                     { return sshCommand{d} }
+func (performers) Reboot(d *plan.Reboot) Performer               { return reboot{d} }
+func (performers) Delete(d *plan.Delete) Performer               { return deletion{d} }
+func (performers) Sync(d *plan.Sync) Performer                   { return sync{d} }
+func (performers) Compatibility(d *plan.Compatibility) Performer { return compatibility{d} }

@@ -14,6 +14,9 @@ import (
 // never posted again.
 type announce struct{ d *plan.Announce }
 
+// Traits implements [Performer].
+func (announce) Traits() Traits { return Traits{Unrepeatable: true} }
+
 // Prepare has nothing to read.
 func (s announce) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 

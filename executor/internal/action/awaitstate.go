@@ -11,6 +11,9 @@ import (
 // effect, so that it can always be done again.
 type awaitState struct{ d *plan.AwaitState }
 
+// Traits implements [Performer].
+func (awaitState) Traits() Traits { return Traits{Observes: true, ConfirmsByHand: true} }
+
 func (s awaitState) want() want {
 	w := want{states: map[string][]string{}}
 	for _, set := range s.d.Want {

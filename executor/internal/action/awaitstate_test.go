@@ -38,7 +38,7 @@ func TestAwaitState(t *testing.T) {
 	y := newTry(t, s.systems, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Enabled}, CSCs: []string{"Watcher:0"}}}})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	expect(t, Of(y.Step.Action.Doer).Perform(ctx, y.Attempt), NotDone, "it can wait again")
+	expect(t, Of(y.Step.Action.Parameters).Perform(ctx, y.Attempt), NotDone, "it can wait again")
 	y.Systems, y.Limit = blind(s.systems), time.Second
 	expect(t, y.perform(t), Failed, "does not answer")
 }

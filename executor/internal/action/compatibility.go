@@ -22,6 +22,9 @@ const (
 // compatibility sets the schema registry's global level, and reads it back.
 type compatibility struct{ d *plan.Compatibility }
 
+// Traits implements [Performer].
+func (compatibility) Traits() Traits { return Traits{ConfirmsByHand: true} }
+
 // levelBefore is the level that was found before anything was set.
 type levelBefore struct {
 	Level string `json:"level"`

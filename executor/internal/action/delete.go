@@ -20,6 +20,9 @@ const deletePause = 3 * time.Second
 // UIDs, and never another one.
 type deletion struct{ d *plan.Delete }
 
+// Traits implements [Performer].
+func (deletion) Traits() Traits { return Traits{ConfirmsByHand: true} }
+
 // recorded is a [cluster.Object] in the journal.
 type recorded struct {
 	Namespace string `json:"namespace,omitempty"`

@@ -69,7 +69,7 @@ func (h *host) down(t *testing.T) {
 
 // try prepares an attempt of its own identity, with more time than a slow machine
 // needs.
-func (h *host) try(t *testing.T, identity string, d plan.Doer) *try {
+func (h *host) try(t *testing.T, identity string, d plan.Parameters) *try {
 	y := newTry(t, h.systems, d)
 	y.Plan.Hosts, y.Identity, y.Limit = h.hosts, identity, 3*time.Hour
 	return y
@@ -127,7 +127,7 @@ func TestSSHProbe(t *testing.T) {
 	y := h.try(t, "csu-r7k/stage/slow/2", d)
 	y.prepare(t)
 	y.Limit = 40 * time.Second
-	expect(t, Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt), Running, "the commands run")
+	expect(t, Of(y.Step.Action.Parameters).Perform(t.Context(), y.Attempt), Running, "the commands run")
 	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // it runs, but may not have come to its echo
 		out, err := os.ReadFile(filepath.Join(h.Home, ".csu", commandName(y.Identity), "out"))
 		if err == nil && len(out) > 0 {
@@ -137,13 +137,13 @@ func TestSSHProbe(t *testing.T) {
 			t.Fatalf("the command has printed nothing: %v", err)
 		}
 	}
-	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Running, "at work")
+	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Running, "at work")
 	expect(t, y.probe(t), Running, "at work")
 	if err := os.WriteFile(filepath.Join(h.Home, "go"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	y.Limit = 3 * time.Hour
-	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
+	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Done)
 	h.down(t)
 	expect(t, y.probe(t), Unknown, "can't be seen")
 }

@@ -14,6 +14,9 @@ import (
 // manual is done by a person; csu shows the text with what it reads, and asks.
 type manual struct{ d *plan.Manual }
 
+// Traits implements [Performer].
+func (manual) Traits() Traits { return Traits{} }
+
 // Prepare has nothing to record: only the operator knows.
 func (m manual) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
@@ -97,7 +100,7 @@ func describeApplication(app argocd.Application, p *plan.Plan) string {
 // syncs tells whether a step of the plan syncs a resource of an application.
 func syncs(p *plan.Plan, application string, r argocd.Resource) bool {
 	for step := range p.AllSteps() {
-		s, ok := step.Action.Doer.(*plan.Sync)
+		s, ok := step.Action.Parameters.(*plan.Sync)
 		if ok && s.Application == application &&
 			(len(s.Resources) == 0 || slices.Contains(s.Resources, plan.Resource(r))) {
 			return true

@@ -18,6 +18,11 @@ const rebootGrace = 2 * time.Minute
 // reboot reboots a host, and waits until it answers with another boot id.
 type reboot struct{ d *plan.Reboot }
 
+// Traits implements [Performer].
+func (reboot) Traits() Traits {
+	return Traits{Identified: true, ConfirmsByHand: true, NeedsEvidence: true}
+}
+
 // boot is the boot that a host was in before anything was run on it.
 type boot struct {
 	BootID string `json:"bootId"`

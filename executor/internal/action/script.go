@@ -13,6 +13,9 @@ import (
 // EFD.
 type script struct{ d *plan.Script }
 
+// Traits implements [Performer].
+func (script) Traits() Traits { return Traits{Identified: true} }
+
 // Prepare has nothing to read: identity and time of the attempt find the script.
 func (s script) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 

@@ -181,11 +181,11 @@ func TestScriptProbe(t *testing.T) {
 	y := newTry(t, s.systems, shutdown("DONE"))
 	y.Limit = 10 * time.Second
 	expect(t, y.perform(t), Running, "RUNNING")
-	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Running)
+	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Running)
 	adds, _ := s.added()
 	s.script(adds[0], 1, efd.ProcessDone, efd.ScriptDone)
 	expect(t, y.probe(t), Done)
-	expect(t, Of(y.Step.Action.Doer).Await(t.Context(), y.Attempt), Done)
+	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Done)
 
 	// The intent alone: csu ended between the record and the command.
 	lost := newTry(t, s.systems, shutdown("DONE"))
@@ -216,7 +216,7 @@ func TestScriptIsFoundByTheIndexThatLOVEGave(t *testing.T) {
 	y := newTry(t, s.systems, shutdown("DONE"))
 	expect(t, y.perform(t), Done, "script 100007")
 	expect(t, y.probe(t), Done)
-	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	reading, err := Of(y.Step.Action.Parameters).Reading(t.Context(), y.Attempt)
 	if err != nil || !strings.HasPrefix(reading, "ScriptQueue:1, as of ") || !strings.HasSuffix(reading, "it is empty") {
 		t.Errorf("reading %q, %v, want that the queue is empty", reading, err)
 	}

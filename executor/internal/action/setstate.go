@@ -22,6 +22,9 @@ const setStateScript = "set_summary_state.py"
 // where they are afterwards; how the script ended is evidence only.
 type setState struct{ d *plan.SetState }
 
+// Traits implements [Performer].
+func (setState) Traits() Traits { return Traits{Identified: true, ConfirmsByHand: true} }
+
 // setStateEvidence is where the CSCs were, and which script takes which of them.
 type setStateEvidence struct {
 	Before map[string]string `json:"before"` // state or "silent", by CSC

@@ -113,7 +113,7 @@ func TestSetStateTakesSilentCSCsLast(t *testing.T) {
 	s.state("ESS:104", "STANDBY", s.now().Add(-time.Hour))
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104", "ESS:105", "GIS:0"}, GroupSize: 5})
 	y.prepare(t)
-	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	reading, err := Of(y.Step.Action.Parameters).Reading(t.Context(), y.Attempt)
 	if err != nil || !strings.Contains(reading, "ESS:104: silent") || !strings.Contains(reading, "GIS:0: STANDBY since") {
 		t.Errorf("reading %q, %v, want where each CSC is", reading, err)
 	}
@@ -172,7 +172,7 @@ func TestSetStateDoesNotBeginWhereNothingIsKnown(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Offline, CSCs: []string{"GIS:0"}}, row("GIS:0"))
-	_, err := Of(y.Step.Action.Doer).Prepare(t.Context(), y.Attempt)
+	_, err := Of(y.Step.Action.Parameters).Prepare(t.Context(), y.Attempt)
 	if err == nil || !strings.Contains(err.Error(), "GIS:0: unknown") {
 		t.Errorf("prepare: %v, want an error: silence without a witness is not OFFLINE", err)
 	}

@@ -182,9 +182,9 @@ type try struct {
 }
 
 // newTry prepares an attempt at a step; the plan's table has the CSCs.
-func newTry(t testing.TB, systems *Systems, d plan.Doer, rows ...plan.CSC) *try {
+func newTry(t testing.TB, systems *Systems, d plan.Parameters, rows ...plan.CSC) *try {
 	t.Helper()
-	step := plan.Step{ID: "stage/step", Title: "a step", Action: plan.Action{Doer: d}}
+	step := plan.Step{ID: "stage/step", Title: "a step", Action: plan.Action{Parameters: d}}
 	p := &plan.Plan{CSCs: rows, Stages: []plan.Stage{{ID: "stage", Steps: []plan.Step{step}}}}
 	y := &try{}
 	y.Attempt = &Attempt{
@@ -216,7 +216,7 @@ func newTry(t testing.TB, systems *Systems, d plan.Doer, rows ...plan.CSC) *try 
 // prepare sets the evidence, and fails the test if there is none to be had.
 func (y *try) prepare(t testing.TB) {
 	t.Helper()
-	evidence, err := Of(y.Step.Action.Doer).Prepare(t.Context(), y.Attempt)
+	evidence, err := Of(y.Step.Action.Parameters).Prepare(t.Context(), y.Attempt)
 	if err != nil {
 		t.Fatalf("prepare: %v", err)
 	}
@@ -229,12 +229,12 @@ func (y *try) prepare(t testing.TB) {
 func (y *try) perform(t testing.TB) Finding {
 	t.Helper()
 	y.prepare(t)
-	return Of(y.Step.Action.Doer).Perform(t.Context(), y.Attempt)
+	return Of(y.Step.Action.Parameters).Perform(t.Context(), y.Attempt)
 }
 
 func (y *try) probe(t testing.TB) Finding {
 	t.Helper()
-	return Of(y.Step.Action.Doer).Probe(t.Context(), y.Attempt)
+	return Of(y.Step.Action.Parameters).Probe(t.Context(), y.Attempt)
 }
 
 // expect fails the test unless the finding has the verdict and says the texts.

@@ -27,6 +27,9 @@ const (
 // remote says.
 type sshCommand struct{ d *plan.SSH }
 
+// Traits implements [Performer].
+func (sshCommand) Traits() Traits { return Traits{Identified: true} }
+
 // Prepare makes sure that the host lets the operator in, and reads its boot id.
 func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	t, err := target(a, s.d.Host, s.d.User)

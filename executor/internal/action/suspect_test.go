@@ -213,7 +213,7 @@ func TestSuspectedReboot(t *testing.T) {
 	gone.suspect()
 	gone.Limit = time.Minute
 	h.down(t)
-	expect(t, Of(gone.Step.Action.Doer).Await(t.Context(), gone.Attempt), Running, "it is rebooting")
+	expect(t, Of(gone.Step.Action.Parameters).Await(t.Context(), gone.Attempt), Running, "it is rebooting")
 }
 
 func awaitFile(t *testing.T, path string) {
@@ -374,7 +374,7 @@ func TestSuspectedCompatibility(t *testing.T) {
 func TestSuspectedWithoutEvidence(t *testing.T) {
 	_, systems := newCluster(t)
 	for _, c := range []struct {
-		d    plan.Doer
+		d    plan.Parameters
 		want Verdict
 		says string
 	}{

@@ -32,6 +32,9 @@ const (
 // until the expected images run.
 type sync struct{ d *plan.Sync }
 
+// Traits implements [Performer].
+func (sync) Traits() Traits { return Traits{Identified: true} }
+
 // syncEvidence is how the application was found before the sync.
 type syncEvidence struct {
 	TargetRevision  string `json:"targetRevision"`

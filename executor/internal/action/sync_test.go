@@ -233,8 +233,8 @@ func TestSyncWhoseAnswerWasLost(t *testing.T) {
 func TestManualShowsWhatThePlanWillSync(t *testing.T) {
 	a := newArgo(t)
 	y := newTry(t, a.systems, &plan.Manual{Text: "Merge it.", Applications: []string{"simonyitel", "nublado"}})
-	y.Plan.Stages[0].Steps = append(y.Plan.Stages[0].Steps, plan.Step{ID: "stage/sync", Action: plan.Action{Doer: syncMount}})
-	reading, err := Of(y.Step.Action.Doer).Reading(t.Context(), y.Attempt)
+	y.Plan.Stages[0].Steps = append(y.Plan.Stages[0].Steps, plan.Step{ID: "stage/sync", Action: plan.Action{Parameters: syncMount}})
+	reading, err := Of(y.Step.Action.Parameters).Reading(t.Context(), y.Attempt)
 	want := `application simonyitel follows main, at 7d3f0a1: OutOfSync
   out of sync: Job simonyitel/mtmount (the plan syncs it)
   out of sync: ConfigMap simonyitel/csc-env (NOT synced by the plan)
