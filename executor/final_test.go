@@ -283,7 +283,7 @@ func TestDown(t *testing.T) {
 }
 
 func TestDownAfterShutdown(t *testing.T) {
-	b := newBench(t, stage("one", step("all", &plan.Script{Queue: 1, Path: "system_wide_shutdown.py", Standard: true, Accept: []string{"DONE"}, Config: "user: ana\nignore: [MTM1M3, \"MTM1M3TS:0\"]\nstart_with: [Watcher]\n"})))
+	b := newBench(t, stage("one", step("all", &plan.Script{Queue: 1, Path: "system_wide_shutdown.py", Standard: true, Accept: []string{"DONE"}, Config: "user: ana\nreason: test\nignore: [MTM1M3, MTM1M3TS]\nstart_with: [Watcher]\n"})))
 	for _, c := range []string{"MTM1M3:0", "MTM1M3TS:0", "ATDome:0", "ScriptQueue:1", "Watcher:0", "love-commander"} {
 		b.plan.CSCs = append(b.plan.CSCs, plan.CSC{CSC: c, Host: "h"})
 	}
