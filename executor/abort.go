@@ -25,12 +25,11 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer r.cancel(nil)
-	r.giveUp = true
+	defer r.release()
+	r.abort = true
 	if err := r.guard(); err != nil {
 		return Result{}, err
 	}
-	go r.watch()
 	err = r.open()
 	changed := "nothing was changed"
 	if r.torn != "" {
@@ -74,7 +73,6 @@ func (r *run) agree(seen *sighting) error {
 	case a.Choice != operator.Abort:
 		return errKept
 	}
-	r.given = append(r.given, answerTo(q, a))
 	return nil
 }
 
@@ -84,8 +82,8 @@ func (r *run) agree(seen *sighting) error {
 func (r *run) kept(why error) error {
 	var failed error
 	if r.torn != "" {
-		if failed = r.record(r.again()); failed == nil {
-			failed = r.record(journal.Record{Event: journal.Stopped, Text: "an abort was asked for and not confirmed: " + why.Error()})
+		if _, failed = r.record(r.resumed()); failed == nil {
+			_, failed = r.record(journal.Record{Event: journal.Stopped, Text: "an abort was asked for and not confirmed: " + why.Error()})
 		}
 	}
 	if failed = errors.Join(failed, r.journal.Close()); failed != nil {

@@ -39,7 +39,10 @@ func (r *run) look() (*sighting, error) {
 	if r.o.Ledger == nil {
 		return nil, nil
 	}
-	l, v, err := ledger.Read(r.ctx, r.o.Ledger, r.o.Timing)
+	var l ledger.Ledger
+	var v ledger.Version
+	var err error
+	r.beside(func() { l, v, err = ledger.Read(r.ctx, r.o.Ledger, r.o.Timing) })
 	switch {
 	case err == nil:
 		return &sighting{ledger: l, version: v}, nil
@@ -106,7 +109,6 @@ func (r *run) confirmAlone(why string) error {
 		return refuse("find out with csu status and in the site's channel whether this plan was carried out", "%s did not confirm that this is the only run of the plan", a.By)
 	}
 	r.alone = true
-	r.given = append(r.given, answerTo(q, a))
 	return nil
 }
 
@@ -121,9 +123,12 @@ func (r *run) unheld(s *sighting, force bool) error {
 		return nil // its lock on this very file was free
 	}
 	if !force {
-		r.tell(operator.Notice, "", "", "the csu of %q on %s may still be at work on this run; csu waits up to %s for a sign of it",
+		r.notice("the csu of %q on %s may still be at work on this run; csu waits up to %s for a sign of it",
 			h.Operator, h.Host, r.o.Timing.Dead)
-		l, v, err := ledger.Watch(r.ctx, r.o.Ledger, r.o.Timing, s.ledger, s.version)
+		var l ledger.Ledger
+		var v ledger.Version
+		var err error
+		r.beside(func() { l, v, err = ledger.Watch(r.ctx, r.o.Ledger, r.o.Timing, s.ledger, s.version) })
 		if r.ctx.Err() != nil {
 			return errEnding
 		}
@@ -148,18 +153,18 @@ func (r *run) keepLedger(s *sighting) error {
 		return nil
 	}
 	if r.keeper != nil { // a takeover has claimed it
-		r.keeper.Use(r.journal, r.journal.Place())
+		r.keeperUses(r.journal.Place())
 		return nil
 	}
 	claim := r.claim()
 	claim.Alone = true // it has been asked, if it had to be
 	r.keeper = r.newKeeper(claim)
-	r.keeper.Use(r.journal, r.journal.Place())
+	r.keeperUses(r.journal.Place())
 	if s.away != nil {
 		return nil
 	}
 	for {
-		err := r.keeper.ClaimOver(r.ctx, s.ledger, s.version)
+		err := r.claimOver(s)
 		if r.ctx.Err() != nil {
 			return nil // interrupted; drive sees that
 		}
@@ -191,6 +196,36 @@ func (r *run) keepLedger(s *sighting) error {
 	}
 }
 
+// claimOver claims the ledger as it was sighted.
+func (r *run) claimOver(s *sighting) (err error) {
+	r.beside(func() { err = r.keeper.ClaimOver(r.ctx, s.ledger, s.version) })
+	return err
+}
+
+// keeperUses has the keeper keep this run's journal, which is at the place.
+func (r *run) keeperUses(at journal.Place) {
+	r.beside(func() { r.keeper.Use(r.journal, at) })
+}
+
+// renew has the ledger renewed until endRenewal.
+func (r *run) renew() {
+	ctx, cancel := context.WithCancel(r.ctx)
+	r.endRenew, r.renewing = cancel, make(chan struct{})
+	go func() {
+		defer close(r.renewing)
+		r.keeper.Renew(ctx)
+	}()
+}
+
+// endRenewal has the ledger written no more but by what follows.
+func (r *run) endRenewal() {
+	if r.renewing != nil {
+		r.endRenew()
+		for !r.wait(r.renewing) {
+		}
+	}
+}
+
 // newKeeper returns the keeper of a ledger that is to be claimed.
 func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
 	return ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
@@ -203,19 +238,22 @@ func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
 		Back:      r.back,
 		Displaced: r.displaced,
 		Asked: func(h ledger.Handover) {
-			r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s at the request of %s", h.To, h.By), to: h.To})
+			r.do(func() {
+				r.stop(halt{end: HandedOver, text: fmt.Sprintf("handed over to %s at the request of %s", h.To, h.By), to: h.To})
+			})
 		},
 	})
 }
 
 // stageNow is the stage that the run is in, for people who read the ledger.
 func (r *run) stageNow() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if s := r.state.Stage(); s != nil {
-		return s.Stage.ID
-	}
-	return ""
+	id := ""
+	r.do(func() {
+		if s := r.state.Stage(); s != nil {
+			id = s.Stage.ID
+		}
+	})
+	return id
 }
 
 // pass is the gate of every effect.
@@ -235,9 +273,7 @@ func (r *run) keep(ctx context.Context, seq int) error {
 		}
 		if agreed, err := r.without(ctx); err != nil || agreed {
 			if err != nil {
-				r.mu.Lock()
-				r.closed = true
-				r.mu.Unlock()
+				r.do(func() { r.outage.closed = true })
 			}
 			return err
 		}
@@ -252,37 +288,43 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	if away == nil {
 		return false, nil
 	}
-	r.mu.Lock()
-	agreed = r.ungated == n
-	r.mu.Unlock()
-	if agreed {
-		return true, nil
-	}
-	// A journal that was taken up may be out of date: nothing but the ledger shows it.
+	// A journal that was resumed may be out of date: nothing but the ledger shows it.
 	newest := r.keeper.Epoch() > 0 || r.begun
-	if r.o.Plan.Type == plan.Recovery && newest && !r.aborting() {
-		text := fmt.Sprintf("the run continues without the site's ledger, as a recovery may: make sure that no other csu is at work on the site. %v", away)
-		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
-			return false, err
+	text := fmt.Sprintf("the run continues without the site's ledger, as a recovery may: make sure that no other csu is at work on the site. %v", away)
+	recovery := false
+	over := !r.do(func() {
+		agreed = r.outage.agreed == n
+		if recovery = !agreed && newest && r.o.Plan.Type == plan.Recovery && !r.state.Aborting; !recovery {
+			return
 		}
-		r.goOnWithout(n)
-		r.tell(operator.Notice, "", "", "%s", text)
-		return true, nil
+		if _, err = r.record(journal.Record{Event: journal.Guarded, Text: text}); err == nil {
+			r.continueWithout(n)
+			agreed = true
+		}
+	})
+	switch {
+	case over:
+		return false, errOver
+	case recovery && agreed:
+		r.notice("%s", text)
 	}
-	text := "Continue without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
+	if agreed || err != nil {
+		return agreed, err
+	}
+	text = "Continue without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
 		" Answer yes only if you know that no other csu is at work"
 	if !newest {
 		text += ", and that nobody has continued this run from another copy of its journal"
 	}
 	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {
 		now, again := r.keeper.Outage()
-		r.mu.Lock()
-		defer r.mu.Unlock()
+		wanted := now != nil && again == n
+		r.do(func() { wanted = wanted && r.outage.agreed != n })
 		return operator.Question{
 			Topic: operator.Outage, Title: "The cluster does not answer",
 			Text:    text + ".",
 			Reading: fmt.Sprint(now), Choices: []operator.Choice{operator.Yes, operator.Stop},
-		}, now != nil && again == n && r.ungated != n
+		}, wanted
 	})
 	switch {
 	case errors.Is(err, errUnwanted):
@@ -292,16 +334,14 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	case a.Choice != operator.Yes:
 		return false, away
 	}
-	r.goOnWithout(n)
-	return true, nil
+	return r.do(func() { r.continueWithout(n) }), nil
 }
 
-func (r *run) goOnWithout(outage int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.ungated = outage
-	if away, _ := r.keeper.Outage(); away != nil && r.withoutSince.IsZero() {
-		r.withoutSince = away.Since
+// continueWithout has the run continue in the outage without the ledger.
+func (r *run) continueWithout(outage int) {
+	r.outage.agreed = outage
+	if away, _ := r.keeper.Outage(); away != nil && r.outage.withheld.IsZero() {
+		r.outage.withheld = away.Since
 	}
 }
 
@@ -309,40 +349,46 @@ func (r *run) goOnWithout(outage int) {
 // for the run, and with each later one that it goes on.
 func (r *run) stillAway(away *ledger.AwayError) {
 	_, n := r.keeper.Outage()
-	r.mu.Lock()
-	ungated, told := r.ungated == n, r.awayTold == n
-	r.awayTold = n
-	r.mu.Unlock()
+	var agreed, told bool
+	r.do(func() {
+		agreed, told = r.outage.agreed == n, r.outage.told == n
+		r.outage.told = n
+	})
 	since := away.Since.UTC().Format("15:04:05")
 	if told {
 		how := ""
-		if ungated {
+		if agreed {
 			how = "; the run continues WITHOUT THE SITE'S LEDGER"
 		}
-		r.tell(operator.Notice, "", "", "the cluster still does not answer (since %s)%s", since, how)
+		r.notice("the cluster still does not answer (since %s)%s", since, how)
 		return
 	}
 	how := "nothing is sent until it answers or you agree to continue without it"
-	if ungated {
+	if agreed {
 		how = "the run continues WITHOUT THE SITE'S LEDGER: make sure that no other csu is at work on the site"
 	}
-	r.tell(operator.Notice, "", "", "the cluster has not answered since %s; %s: %v", since, how, away.Err)
+	r.notice("the cluster has not answered since %s; %s: %v", since, how, away.Err)
 }
 
 func (r *run) back(epoch int) {
 	text := fmt.Sprintf("the cluster answers again, and the site's ledger is still this run's (epoch %d)", epoch)
-	r.tell(operator.Notice, "", "", "%s", text)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.withoutSince = time.Time{} // all of it is in the ledger now
-	if r.state.Ended == "" {
-		_, _ = r.recordLocked(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
-	}
+	r.notice("%s", text)
+	r.do(func() {
+		r.outage.withheld = time.Time{} // all of it is in the ledger now
+		if r.state.Ended == "" {
+			_, _ = r.record(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
+		}
+	})
 }
 
 // displaced ends a run that another process has taken over: at once, since nothing
 // that it would still do is wanted.
 func (r *run) displaced(d *ledger.DisplacedError) {
+	r.do(func() { r.stopDisplaced(d) })
+	r.cancel(d)
+}
+
+func (r *run) stopDisplaced(d *ledger.DisplacedError) {
 	hint, who := hintOf(d), "those in the site's channel"
 	if d.Holder != nil {
 		who = fmt.Sprintf("%q", d.Holder.Operator)
@@ -356,27 +402,24 @@ func (r *run) displaced(d *ledger.DisplacedError) {
 		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
 	}
 	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
-	r.cancel(d)
 }
 
 // didAlone names the steps that this csu has begun or ended since the run goes on
 // without the ledger; "" for none.
 func (r *run) didAlone() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.withoutSince.IsZero() {
+	if r.outage.withheld.IsZero() {
 		return ""
 	}
 	var did []string
 	for step := range r.o.Plan.AllSteps() {
-		if st := r.state.Steps[step.ID]; st.Attempt > 0 && !st.Since.Before(r.withoutSince) {
+		if st := r.state.Steps[step.ID]; st.Attempt > 0 && !st.Since.Before(r.outage.withheld) {
 			did = append(did, fmt.Sprintf("%s (%s)", step.ID, st.Phase))
 		}
 	}
 	if did == nil {
 		return ""
 	}
-	return fmt.Sprintf("since %s UTC %s", r.withoutSince.UTC().Format(time.TimeOnly), strings.Join(did, ", "))
+	return fmt.Sprintf("since %s UTC %s", r.outage.withheld.UTC().Format(time.TimeOnly), strings.Join(did, ", "))
 }
 
 // suspect has every step that is not finished looked into, after another csu may
@@ -393,9 +436,9 @@ func (r *run) suspect() error {
 		}
 		rec := journal.Record{
 			Event: journal.Suspected, Stage: stageOf(step), Step: step.ID, Attempt: n,
-			Identity: r.identity(step, n), Text: "another csu may have gone on with this while the cluster was away",
+			Identity: identity(r.state.Run.ID, step, n), Text: "another csu may have gone on with this while the cluster was away",
 		}
-		if err := r.record(rec); err != nil {
+		if _, err := r.record(rec); err != nil {
 			return err
 		}
 	}
@@ -412,10 +455,11 @@ func (r *run) giveBack() error {
 	if r.state.Ended == GivenUp {
 		outcome = ledger.Aborted
 	}
-	if err := r.keeper.Finish(context.WithoutCancel(r.ctx), outcome); err != nil {
-		return err
+	var err error
+	if r.beside(func() { err = r.keeper.Finish(context.WithoutCancel(r.ctx), outcome) }); err == nil {
+		_, err = r.record(journal.Record{Event: journal.Released, Text: released})
 	}
-	return r.record(journal.Record{Event: journal.Released, Text: released})
+	return err
 }
 
 // releaseLater is giveBack for a run that ended before, in another process.
@@ -428,9 +472,9 @@ func (r *run) releaseLater() error {
 	if s.Ended == GivenUp {
 		f.Outcome = ledger.Aborted
 	}
-	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
-		claim := r.claim()
-		claim.Alone = true
+	claim := r.claim()
+	claim.Alone = true
+	err := r.update(func(l *ledger.Ledger) error {
 		err := claim.Check(l)
 		var ended *ledger.EndedError
 		if errors.As(err, &ended) && ended.Finished.Run == f.Run && ended.Finished.Outcome == f.Outcome {
@@ -444,7 +488,14 @@ func (r *run) releaseLater() error {
 	if err != nil {
 		return &RefusedError{Reason: "the run is over, but the site's ledger does not say so yet", Err: err, Hint: hintOf(err)}
 	}
-	return r.record(journal.Record{Event: journal.Released, Text: released})
+	_, err = r.record(journal.Record{Event: journal.Released, Text: released})
+	return err
+}
+
+// update changes the ledger, beside the owner.
+func (r *run) update(change func(*ledger.Ledger) error) (err error) {
+	r.beside(func() { err = ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, change) })
+	return err
 }
 
 const released = "the site's ledger has the finished run"

@@ -8,7 +8,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
-	"github.com/lsst-ts/csu/executor/operator"
 )
 
 // shut closes the journal of a run that does not go on.
@@ -17,10 +16,9 @@ func (r *run) shut(err error) error {
 	// What the next csu has to doubt, or to wait for, may be written down nowhere: then
 	// the ledger says, as after a crash, that this one did not end properly.
 	if r.keeper != nil && !r.settle && !r.doubted {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), leaving)
-		defer cancel()
 		var displaced *ledger.DisplacedError
-		if keeping := r.keeper.Stop(ctx, ""); !errors.As(keeping, &displaced) {
+		keeping := r.lastly(true, func(ctx context.Context) error { return r.keeper.Stop(ctx, "") })
+		if !errors.As(keeping, &displaced) {
 			err = errors.Join(err, keeping)
 		}
 	}
@@ -28,6 +26,19 @@ func (r *run) shut(err error) error {
 		return err
 	}
 	return errors.Join(err, r.journal.Close())
+}
+
+// lastly makes this process's last write to the ledger, of a run that is in a hurry
+// only for a moment.
+func (r *run) lastly(hurry bool, write func(context.Context) error) (err error) {
+	ctx := context.WithoutCancel(r.ctx)
+	if hurry {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	r.beside(func() { err = write(ctx) })
+	return err
 }
 
 // notKept is the error of a run that cannot start since its ledger is not kept.
@@ -38,12 +49,6 @@ func (r *run) notKept(err error) error {
 	return &RefusedError{Err: err, Hint: "check that the cluster is reachable, then run the command again"}
 }
 
-// endRenewal has the ledger written no more but by what follows.
-func (r *run) endRenewal() {
-	r.unrenew()
-	r.renewal.Wait()
-}
-
 // finish writes how the executor ended and closes the journal.
 func (r *run) finish(err error) (Result, error) {
 	r.endRenewal()
@@ -51,8 +56,8 @@ func (r *run) finish(err error) (Result, error) {
 	res.Unreleased = r.unreleased
 	err = errors.Join(err, r.rescue())
 	var displaced *ledger.DisplacedError // it says itself that the ledger is another's
-	if keeping := r.lastWord(res); keeping != nil && !errors.As(keeping, &displaced) {
-		r.tell(operator.Notice, "", "", "the site's ledger lacks the last records of this run: resume it here, where its journal is: %v", keeping)
+	if keeping := r.lastly(r.ctx.Err() != nil, r.lastWord()); keeping != nil && !errors.As(keeping, &displaced) {
+		r.notice("the site's ledger lacks the last records of this run: resume it here, where its journal is: %v", keeping)
 	}
 	if closing := r.journal.Close(); closing != nil {
 		err = errors.Join(err, closing)
@@ -60,24 +65,21 @@ func (r *run) finish(err error) (Result, error) {
 	return res, err
 }
 
-// lastWord is the last write to the ledger of a run that can be resumed.
-func (r *run) lastWord(res Result) error {
+// lastWord returns the last write to the ledger of a run that can be resumed.
+func (r *run) lastWord() func(ctx context.Context) error {
 	if r.keeper == nil || r.state.Ended != "" {
-		return nil
+		return func(context.Context) error { return nil }
 	}
-	ctx := context.WithoutCancel(r.ctx)
+	sent := slices.ContainsFunc(r.state.In(Started), func(st *StepState) bool { return !st.Step.Effects(r.o.Plan).ReadOnly })
 	switch {
 	case !r.state.Begun():
-		return r.keeper.Forget(ctx) // so that nobody need be kept away
-	case r.ctx.Err() != nil:
-		ctx, cancel := context.WithTimeout(ctx, leaving)
-		defer cancel()
-		if slices.ContainsFunc(r.state.In(Started), func(st *StepState) bool { return !st.Step.Effects(r.o.Plan).ReadOnly }) { // what was under way may still take effect
-			return r.keeper.Leave(ctx)
-		}
-		return r.keeper.Stop(ctx, "")
+		return r.keeper.Forget // so that nobody need be kept away
+	case r.ctx.Err() == nil:
+		return func(ctx context.Context) error { return r.keeper.Stop(ctx, r.halt.to) }
+	case sent: // what was under way may still take effect
+		return r.keeper.Leave
 	}
-	return r.keeper.Stop(ctx, r.halt.to)
+	return func(ctx context.Context) error { return r.keeper.Stop(ctx, "") }
 }
 
 // rescue writes a journal that was lost under the run to a file again.
@@ -90,22 +92,20 @@ func (r *run) rescue() error {
 	if err != nil {
 		return fmt.Errorf("restore the journal: %w", err)
 	}
-	r.tell(operator.Notice, "", "", "the journal was written anew as %q, from memory; what was answered last is not in it and is asked again", name)
+	r.notice("the journal was written anew as %q, from memory; what was answered last is not in it and is asked again", name)
 	if r.keeper != nil { // so that a resume knows this csu by its lock
 		at, err := journal.PlaceOf(r.o.FS, name)
 		if err != nil {
 			return err
 		}
 		at.Path = r.journal.Place().Path // to which it is moved back
-		r.keeper.Use(r.journal, at)
+		r.keeperUses(at)
 	}
 	return nil
 }
 
 // concluded writes down how the executor ended.
 func (r *run) concluded(err error) (Result, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	res := Result{RunID: r.state.Run.ID, State: r.state}
 	switch {
 	case r.halt == nil && err != nil:
@@ -114,7 +114,7 @@ func (r *run) concluded(err error) (Result, error) {
 		r.halt = &halt{end: Interrupted}
 	}
 	if r.halt != nil && r.halt.end == Interrupted && r.ctx.Err() != nil {
-		r.halt.text = "interrupted at once by the operator: what ran is in doubt, and is looked into when the run is taken up with --resume"
+		r.halt.text = "interrupted at once by the operator: steps that were running are in doubt; csu exec PLAN --resume checks what became of them"
 	}
 	if h := r.halt; h != nil {
 		res.End, res.Text, err = h.end, h.text, h.err
@@ -123,7 +123,7 @@ func (r *run) concluded(err error) (Result, error) {
 			text = err.Error()
 		}
 		if r.state.Ended == "" {
-			if _, failed := r.recordLocked(journal.Record{Event: journal.Stopped, Text: text}); failed != nil && !errors.Is(err, failed) {
+			if _, failed := r.record(journal.Record{Event: journal.Stopped, Text: text}); failed != nil && !errors.Is(err, failed) {
 				err = errors.Join(err, failed)
 			}
 		}

@@ -127,7 +127,7 @@ func TestTwoFailures(t *testing.T) {
 			t.Errorf("%s: asked %+v", choice, q)
 		}
 		b.phases(map[string]Phase{"one/next": Done})
-		if got, want := b.person.heard(operator.Notice, "is tried again as soon as"), choice == operator.Retry; got != want {
+		if got, want := b.person.heard(operator.Notice, "is tried again once"), choice == operator.Retry; got != want {
 			t.Errorf("%s: told that a retry waits for the other decision: %t", choice, got)
 		}
 	}
@@ -161,7 +161,7 @@ func TestStopWhileOthersRun(t *testing.T) {
 		if n := len(b.person.questions(operator.Failed)); n != 1 {
 			t.Errorf("%s: asked %d times", choice, n)
 		}
-		if !b.person.heard(operator.Notice, "when this is done: one/slow") {
+		if !b.person.heard(operator.Notice, "when these steps have finished: one/slow") {
 			t.Errorf("%s: the operator is not told what csu waits for", choice)
 		}
 	}

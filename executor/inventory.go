@@ -6,7 +6,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
-	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -16,7 +15,7 @@ import (
 // cluster does not answer, the inventory is made when it does. A run that was resumed
 // without one makes none: its journal may be old, and the Jobs new.
 func (r *run) inventory() error {
-	if r.state.Inventory != nil || !r.begun || r.aborting() || r.o.Systems == nil || r.o.Systems.Cluster == nil {
+	if r.state.Inventory != nil || !r.begun || r.state.Aborting || r.o.Systems == nil || r.o.Systems.Cluster == nil {
 		return nil
 	}
 	found := map[string]action.Inventory{}
@@ -25,12 +24,14 @@ func (r *run) inventory() error {
 		if !ok || d.Objects != plan.Jobs {
 			continue
 		}
-		jobs, err := action.Take(r.ctx, r.o.Systems, d)
+		var jobs action.Inventory
+		var err error
+		r.beside(func() { jobs, err = action.Take(r.ctx, r.o.Systems, d) })
 		if r.ctx.Err() != nil {
 			return nil // interrupted; drive sees that
 		}
 		if err != nil {
-			r.tell(operator.Notice, "", "", "cannot record yet which Jobs the run may delete: %v", err)
+			r.notice("cannot record yet which Jobs the run may delete: %v", err)
 			return nil
 		}
 		found[step.ID] = jobs
@@ -42,5 +43,6 @@ func (r *run) inventory() error {
 	if err != nil {
 		return fmt.Errorf("record which Jobs the run may delete: %w", err)
 	}
-	return r.record(journal.Record{Event: journal.Inventoried, Evidence: evidence})
+	_, err = r.record(journal.Record{Event: journal.Inventoried, Evidence: evidence})
+	return err
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
-	"github.com/lsst-ts/csu/executor/operator"
 )
 
 // open creates the journal, or opens the one that is there, and claims the site's
@@ -38,7 +37,7 @@ func (r *run) open() error {
 	r.journal = j
 	if torn != "" {
 		r.torn = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
-		r.tell(operator.Notice, "", "", "%s", r.torn)
+		r.notice("%s", r.torn)
 	}
 	if err := r.resumable(); err != nil {
 		return cmp.Or(r.elsewhere(seen), err)
@@ -49,12 +48,12 @@ func (r *run) open() error {
 	if err := r.mayGoOn(seen); err != nil {
 		return err
 	}
-	if r.giveUp && r.o.Confirm {
+	if r.abort && r.o.Confirm {
 		if err := r.agree(seen); err != nil {
 			return r.kept(err)
 		}
 	}
-	if err := r.record(r.again()); err != nil {
+	if _, err := r.record(r.resumed()); err != nil {
 		return err
 	}
 	return r.keepLedger(seen)
@@ -80,7 +79,7 @@ func (r *run) openNew(seen *sighting) error {
 	err := r.admitted(seen)
 	if err == nil && r.o.Resume {
 		hint, what := "begin it with csu exec PLAN", "take up"
-		if r.giveUp {
+		if r.abort {
 			hint, what = "look at the site with csu status PLAN", "give up"
 		}
 		return refuse(hint, "there is no run to %s: the journal %q does not exist or has no record", what, r.o.Journal)
@@ -133,7 +132,7 @@ func (r *run) mayGoOn(seen *sighting) error {
 	if seen == nil || seen.away != nil {
 		return nil
 	}
-	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.giveUp {
+	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.abort {
 		return refuse(fmt.Sprintf("%q resumes it with csu takeover PLAN --reason TEXT; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
 	}
 	if r.o.Takeover != nil {
@@ -148,13 +147,13 @@ func (r *run) mayGoOn(seen *sighting) error {
 	return r.succeed(seen)
 }
 
-// again is the record with which a run is taken up.
-func (r *run) again() journal.Record {
+// resumed is the record with which a run is resumed.
+func (r *run) resumed() journal.Record {
 	text := r.torn
 	if t := r.o.Takeover; t != nil {
 		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.Name, t.Reason, text))
 	}
-	return journal.Record{Event: journal.Resumed, Run: r.me(r.state.Run.ID), Text: text}
+	return journal.Record{Event: journal.Resumed, Run: r.self(r.state.Run.ID), Text: text}
 }
 
 // classify finds the errors of ours within those that name the journal's line.
@@ -197,7 +196,7 @@ func (r *run) begin() error {
 	if _, err := rand.Read(id[:]); err != nil {
 		return fmt.Errorf("make a run id: %w", err)
 	}
-	first := journal.Record{Event: journal.RunBegun, Time: r.o.Clock.Now(), Run: r.me(hex.EncodeToString(id[:]))}
+	first := journal.Record{Event: journal.RunBegun, Time: r.o.Clock.Now(), Run: r.self(hex.EncodeToString(id[:]))}
 	j, err := journal.Create(r.o.FS, r.o.Journal, first)
 	if err != nil {
 		return err
@@ -210,7 +209,7 @@ func (r *run) begin() error {
 	return nil
 }
 
-func (r *run) me(id string) *journal.Run {
+func (r *run) self(id string) *journal.Run {
 	return &journal.Run{
 		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
 		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,

@@ -13,61 +13,70 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// errEnding says that a question was not put, or not answered, since the run is
+// errEnding reports that a question was not put, or not answered, since the run is
 // ending.
-var errEnding = errors.New("the run is ending: nothing is asked any more")
+var errEnding = errors.New("the run is ending: no questions are asked any more")
 
-// errUnwanted says that a question was not put, since when it was its turn
-// nothing was left to be asked.
+// errUnwanted reports that a question was not put, since when it was its turn nothing
+// was left to be asked.
 var errUnwanted = errors.New("the question is not wanted any more")
 
-// ask puts a question to the operator and records the answer. Questions are put
-// one at a time; other steps keep running.
-func (r *run) ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	return r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
+// openQuestions lets questions be asked.
+func (r *run) openQuestions() { r.questions, r.endQuestions = context.WithCancel(r.ctx) }
+
+// ask puts a question to the operator and records the answer. Questions are put one
+// at a time; other steps keep running. The owner calls it.
+func (r *run) ask(q operator.Question) (a operator.Answer, err error) {
+	r.beside(func() {
+		a, err = r.askIf(r.ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
+	})
+	return a, err
 }
 
-// askIf asks when it is its turn. The question is made at that moment, so that
-// what it shows is new; late tells that another one was before it, so that what
-// was known when askIf was called may be old. Where it is not wanted any more, the
-// error is errUnwanted.
-func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late bool) (q operator.Question, wanted bool)) (operator.Answer, error) {
-	r.mu.Lock()
-	open := r.questions
-	r.mu.Unlock()
+// askIf asks when it is its turn. The question is made at that moment, so that what it
+// shows is new; late reports that another one was before it, so that what was known
+// when askIf was called may be old. Where it is not wanted any more, the error is
+// errUnwanted. It is called beside the owner, as the question is.
+func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late bool) (q operator.Question, wanted bool)) (a operator.Answer, err error) {
+	var open context.Context
+	if !r.do(func() { open = r.questions }) {
+		return a, errEnding
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(open, cancel)()
-	// That open has ended is not yet seen in ctx: AfterFunc cancels it in a
-	// goroutine.
+	// That open has ended is not yet seen in ctx: AfterFunc cancels it in a goroutine.
 	ended := func() bool { return open.Err() != nil || ctx.Err() != nil }
 	late, err := r.turn(ctx)
 	if err != nil {
-		return operator.Answer{}, err
+		return a, err
 	}
 	defer func() { <-r.asking }()
 	if ended() {
-		return operator.Answer{}, errEnding
+		return a, errEnding
 	}
 	q, wanted := question(ctx, late)
 	switch {
 	case !wanted:
-		return operator.Answer{}, errUnwanted
+		return a, errUnwanted
 	case ended():
-		return operator.Answer{}, errEnding
+		return a, errEnding
 	}
-	a, err := r.put(ctx, q)
+	a, err = r.put(ctx, q)
 	switch {
 	case err != nil && ended():
 		return operator.Answer{}, errEnding
 	case err != nil:
-		r.stop(halt{end: Halted, err: err})
+		r.do(func() { r.stop(halt{end: Halted, err: err}) })
 		return operator.Answer{}, err
 	}
-	return a, r.answered(q, a)
+	if !r.do(func() { err = r.answered(q, a) }) {
+		err = errEnding
+	}
+	return a, err
 }
 
-// turn waits until no other question is open; late tells that one was.
+// turn waits until no other question is open; late reports that one was.
 func (r *run) turn(ctx context.Context) (late bool, err error) {
 	select {
 	case r.asking <- struct{}{}:
@@ -82,13 +91,11 @@ func (r *run) turn(ctx context.Context) (late bool, err error) {
 	}
 }
 
-// put asks the operator, and makes sure that the answer is one of the
-// question's.
+// put asks the operator, and makes sure that the answer is one of the question's. It
+// is called beside the owner.
 func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	if q.Topic != operator.GivingUp && slices.Contains(q.Choices, operator.Abort) {
-		r.mu.Lock()
-		q.GivingUp = r.state.AbortText()
-		r.mu.Unlock()
+		r.do(func() { q.GivingUp = r.state.AbortText() })
 	}
 	a, err := r.o.Operator.Ask(ctx, q)
 	if err != nil {
@@ -101,6 +108,20 @@ func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, er
 		a.By = r.o.Name
 	}
 	return a, nil
+}
+
+// askNow asks before there is a journal to record the answer in; the record is made
+// when the run begins. The owner calls it.
+func (r *run) askNow(q operator.Question) (a operator.Answer, err error) {
+	open := r.questions
+	r.beside(func() { a, err = r.put(open, q) })
+	switch {
+	case err != nil && open.Err() != nil:
+		return a, errEnding
+	case err == nil:
+		r.given = append(r.given, answerTo(q, a))
+	}
+	return a, err
 }
 
 func allowed(q operator.Question, a operator.Answer) error {
@@ -134,13 +155,9 @@ func answerTo(q operator.Question, a operator.Answer) *journal.Answer {
 	}
 }
 
-// answered records an answer and has it take effect.
+// answered records an answer and has it take effect. The owner calls it.
 func (r *run) answered(q operator.Question, a operator.Answer) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, err := r.recordLocked(journal.Record{
-		Event: journal.Answered, Stage: q.Stage, Step: q.Step, Answer: answerTo(q, a),
-	})
+	_, err := r.record(journal.Record{Event: journal.Answered, Stage: q.Stage, Step: q.Step, Answer: answerTo(q, a)})
 	if err != nil {
 		return err
 	}
@@ -158,22 +175,20 @@ func (r *run) answered(q operator.Question, a operator.Answer) error {
 	consent := q.Topic == operator.StageConsent || q.Topic == operator.StepConsent || q.Topic == operator.Doubt
 	switch {
 	case a.Choice == operator.Abort:
-		r.hush()
-		r.wake()
+		r.endQuestions()
 	case a.Choice == operator.Stop, a.Choice == operator.No && consent:
-		r.stopLocked(halt{end: Halted, text: fmt.Sprintf("%s stopped the run %s; take it up with --resume", a.By, about)})
+		r.stop(halt{end: Halted, text: fmt.Sprintf("%s stopped the run %s; resume with csu exec PLAN --resume", a.By, about)})
 	}
 	return nil
 }
 
-// permit asks a step's doubt and its own consent. False means that the step does
-// not start now: it was skipped or done by hand, something else has failed
-// meanwhile, or the run is ending.
-func (r *run) permit(step *plan.Step) bool {
-	r.mu.Lock()
-	permitted := r.permitted[step.ID]
-	r.mu.Unlock()
-	if permitted || final(step) {
+// permit asks a step's doubt and its own consent. False means that the step does not
+// start now: it was skipped or done by hand, something else has failed meanwhile, or
+// the run is ending.
+func (w *work) permit() bool {
+	permitted, step := final(w.step), w.step
+	w.r.do(func() { permitted = permitted || w.t.permitted })
+	if permitted {
 		return true
 	}
 	for _, topic := range []operator.Topic{operator.Doubt, operator.StepConsent} {
@@ -184,85 +199,78 @@ func (r *run) permit(step *plan.Step) bool {
 		if text == "" {
 			continue
 		}
-		a, err := r.askIf(r.ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
-			if !r.mayStart(step) {
+		a, err := w.r.askIf(w.r.ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+			may := false
+			if w.r.do(func() { may = w.s.mayStart() }); !may {
 				return operator.Question{}, false
 			}
 			return operator.Question{
 				Topic: topic, Stage: stageOf(step), Step: step.ID, Title: step.Title, Text: text,
-				Principals: step.Principals, Reading: r.reading(ctx, step),
+				Principals: step.Principals, Reading: w.reading(ctx),
 				Choices: []operator.Choice{operator.Yes, operator.ByHand, operator.Skip, operator.No, operator.Abort},
 			}, true
 		})
 		if err != nil || a.Choice != operator.Yes {
-			r.tellDecision(step, a)
+			w.tellDecision(a)
 			return false
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.permitted[step.ID] = true
-	return true
+	return w.r.do(func() { w.t.permitted = true })
 }
 
 // reading is what csu reads at this moment of what the step is about to touch.
-func (r *run) reading(ctx context.Context, step *plan.Step) string {
-	r.mu.Lock()
-	n := r.state.Steps[step.ID].Attempt + 1
-	r.mu.Unlock()
-	text, err := r.o.Performer(step.Action.Parameters).Reading(ctx, r.newAttempt(step, n))
+func (w *work) reading(ctx context.Context) string {
+	text, err := w.do.Reading(ctx, w.new(w.last.Attempt+1))
 	if err != nil {
-		return "csu could not read how it stands: " + err.Error()
+		return "csu cannot read the present state: " + err.Error()
 	}
 	return text
 }
 
-func (r *run) tellDecision(step *plan.Step, a operator.Answer) {
+func (w *work) tellDecision(a operator.Answer) {
 	switch a.Choice {
 	case operator.ByHand:
-		r.tellStep(operator.StepDone, step, "done by hand, says %s", a.By)
+		w.tell(operator.StepDone, "done by hand, says %s", a.By)
 	case operator.Skip:
-		r.tellStep(operator.StepSkipped, step, "skipped by %s: %s", a.By, a.Reason)
+		w.tell(operator.StepSkipped, "skipped by %s: %s", a.By, a.Reason)
 	case operator.Retry:
-		r.mu.Lock()
-		others := len(r.failing) - 1
-		r.mu.Unlock()
-		if others > 0 {
-			r.tellStep(operator.Notice, step, "it is tried again as soon as what else has failed is decided on")
+		others := false
+		w.r.do(func() {
+			others = slices.ContainsFunc(w.s.tasks, func(t *task) bool { return t != w.t && t.undecided })
+		})
+		if others {
+			w.tell(operator.Notice, "it is tried again once the other failed steps are decided")
 		}
 	case operator.Stop, operator.Abort:
-		r.tellLetFinish(a.Choice)
+		w.tellRunning(a.Choice)
 	}
 }
 
-// tellLetFinish says what csu waits for before it ends: that may take an hour.
-func (r *run) tellLetFinish(choice operator.Choice) {
-	r.mu.Lock()
-	running := r.state.In(Started)
-	r.mu.Unlock()
-	if len(running) == 0 {
+// tellRunning says what csu waits for before it ends: that may take an hour.
+func (w *work) tellRunning(choice operator.Choice) {
+	var ids []string
+	w.r.do(func() {
+		for _, st := range w.r.state.In(Started) {
+			id := st.Step.ID
+			if st.Step.Takes > 0 {
+				id += fmt.Sprintf(" (usually %s)", st.Step.Takes)
+			}
+			ids = append(ids, id)
+		}
+	})
+	if len(ids) == 0 {
 		return
 	}
-	var ids []string
-	for _, st := range running {
-		id := st.Step.ID
-		if st.Step.Takes > 0 {
-			id += fmt.Sprintf(" (usually %s)", st.Step.Takes)
-		}
-		ids = append(ids, id)
-	}
-	then := "csu ends when this is done"
+	then := "csu ends when these steps have finished"
 	if choice == operator.Abort {
-		then = "the final steps run when this is done"
+		then = "the final steps run when these steps have finished"
 	}
-	r.tell(operator.Notice, "", "", "nothing new is started, and %s: %s", then, strings.Join(ids, ", "))
+	w.r.notice("nothing new is started, and %s: %s", then, strings.Join(ids, ", "))
 }
 
-// decide asks how to go on after a failure, and returns whether that is decided.
-func (r *run) decide(step *plan.Step) bool {
-	r.mu.Lock()
-	st := *r.state.Steps[step.ID]
-	r.mu.Unlock()
+// decide asks how to continue after a failure.
+func (w *work) decide() {
+	st, step := w.last, w.step
 	what := "it failed"
 	switch {
 	case st.Phase == NotDone && st.By != "":
@@ -276,26 +284,21 @@ func (r *run) decide(step *plan.Step) bool {
 		Reading: byHand(step),
 		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
 	}
-	if final(step) { // it is owed: it can't be skipped, and an abort would run it as well
+	if final(step) { // it is owed: it cannot be skipped, and an abort would run it as well
 		q.Choices = []operator.Choice{operator.Retry, operator.ByHand, operator.Stop}
 	}
-	a, err := r.ask(r.ctx, q)
+	a, err := w.r.askIf(w.r.ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
 	if err != nil {
-		return false
+		return
 	}
-	r.tellDecision(step, a)
-	switch a.Choice {
-	case operator.ByHand:
-		r.confirm(step)
-	case operator.Retry, operator.Skip:
-	default:
-		return false
+	w.tellDecision(a)
+	if a.Choice == operator.ByHand {
+		w.confirm()
 	}
-	return !r.halted()
 }
 
-// byHand says how a person does a step; commands, which stand behind spaces, begin
-// on a line of their own.
+// byHand says how a person does a step; commands, which are indented, begin on a line
+// of their own.
 func byHand(step *plan.Step) string {
 	if strings.HasPrefix(step.ByHand, " ") {
 		return "By hand:\n" + step.ByHand
@@ -303,39 +306,39 @@ func byHand(step *plan.Step) string {
 	return "By hand: " + step.ByHand
 }
 
-// askInDoubt asks what became of an attempt that its probe can't judge. Nothing
-// new starts until that is answered. Where another question was before it, it
-// looks again at its turn, and returns what it sees now: minutes may have passed,
-// and nobody must decide on what was seen then. It is errUnwanted if that needs
-// nobody's word; waited is as in conclude.
-func (r *run) askInDoubt(w work, f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
-	r.hold()
-	defer r.release()
-	step := w.a.Step
-	answer, err := r.askIf(r.ctx, func(_ context.Context, late bool) (operator.Question, bool) {
+// askInDoubt asks what became of an attempt that its probe cannot judge. Nothing new
+// starts until that is answered. Where another question was before it, it probes
+// again at its turn, and returns what it sees now: minutes may have passed, and
+// nobody must decide on what was seen then. It is errUnwanted if that needs no
+// decision; waited is as in conclude.
+func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
+	w.r.do(func() { w.t.unsure = true })
+	answer, err := w.r.askIf(w.r.ctx, func(_ context.Context, late bool) (operator.Question, bool) {
 		if late {
-			// Not with the context of the question: a look that is cut short
-			// because the run begins to end would not tell the truth.
-			f = w.do.Probe(r.ctx, w.a)
+			// Not with the context of the question: a probe that is cut short because
+			// the run begins to end would not tell the truth.
+			f = w.do.Probe(w.r.ctx, w.a)
 		}
-		return inDoubt(step, f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
+		return w.inDoubt(f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
 	})
-	if err == nil && answer.Choice == operator.NotHappened {
-		r.suspend(step.ID) // before the hold ends: the operator decides first how to go on
-	}
+	w.r.do(func() {
+		w.t.unsure = false
+		// The operator decides first how to continue.
+		w.t.undecided = w.t.undecided || err == nil && answer.Choice == operator.NotHappened
+	})
 	return answer, f, err
 }
 
-func inDoubt(step *plan.Step, f action.Finding) operator.Question {
+func (w *work) inDoubt(f action.Finding) operator.Question {
 	q := operator.Question{
-		Topic: operator.InDoubt, Stage: stageOf(step), Step: step.ID, Title: step.Title,
+		Topic: operator.InDoubt, Stage: stageOf(w.step), Step: w.step.ID, Title: w.step.Title,
 		Text: "It is not known whether this happened.", Reading: f.Text,
 		Choices: []operator.Choice{operator.KeepWaiting, operator.Happened, operator.NotHappened, operator.Stop, operator.Abort},
 	}
 	if f.Verdict == action.Running {
-		q.Text = fmt.Sprintf("It was started, and goes on after its time limit of %s.", step.Timeout)
+		q.Text = fmt.Sprintf("It was started, and goes on after its time limit of %s.", w.step.Timeout)
 	}
-	if final(step) {
+	if final(w.step) {
 		q.Choices = q.Choices[:4]
 	}
 	return q

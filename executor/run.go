@@ -23,8 +23,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
@@ -72,9 +70,10 @@ type Options struct {
 	// runs, and names it; "" where there is none. It is asked before a run begins.
 	// nil, or [ErrNoHistory], means that nobody can tell.
 	CarriedOut func() (string, error)
-	// Preflight looks, before the consent of each stage, whether what the stage
-	// uses is there. It changes nothing; its error ends the run, resumable.
-	Preflight func(ctx context.Context, stage *plan.Stage, s *State) error
+	// Preflight returns what checks, before the consent of each stage, that what the
+	// stage uses is there. It reads the state at once; the check changes nothing, and
+	// its error ends the run, resumable.
+	Preflight func(stage *plan.Stage, s *State) (check func(context.Context) error)
 	// SkipPreflight is why there is no preflight, for the journal; "" where there
 	// is one.
 	SkipPreflight string
@@ -110,22 +109,21 @@ type Result struct {
 	Unreleased error
 }
 
-// Run carries the plan out, from where its journal stands.
+// Run carries the plan out, from where its journal ends.
 //
 // Its errors: [*RefusedError] and [*journal.LockedError], a guard did not let it
-// begin; [*operator.UnattendedError], a question met nobody; [*AnswerError];
-// [*InputError]; [*journal.DamageError]; [*journal.FailedError], after which
-// nothing was started. Whatever the error, a run that was begun can be resumed.
+// begin; [*operator.UnattendedError], there was no operator to ask; [*AnswerError];
+// [*InputError]; [*journal.DamageError]; [*journal.FailedError], after which nothing
+// was started; [*PanicError]. Whatever the error, a run that was begun can be resumed.
 func Run(ctx context.Context, o Options) (Result, error) {
 	r, err := newRun(ctx, o)
 	if err != nil {
 		return Result{}, err
 	}
-	defer r.cancel(nil)
+	defer r.release()
 	if err := r.guard(); err != nil {
 		return Result{}, err
 	}
-	go r.watch()
 	if err := r.open(); err != nil {
 		if err = r.shut(err); errors.Is(err, errEnding) {
 			return Result{End: Interrupted, State: r.state, Text: "interrupted: nothing was started"}, nil
@@ -133,56 +131,6 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	return r.finish(r.drive())
-}
-
-// run is one executor at work.
-type run struct {
-	o          Options
-	ctx        context.Context // of everything that is under way
-	cancel     context.CancelCauseFunc
-	asking     chan struct{} // holds a token while a question is put
-	changed    chan struct{} // wakes the scheduler
-	stages     map[string]*plan.Stage
-	begun      bool              // by this executor, and not taken up
-	giveUp     bool              // this is csu abort
-	given      []*journal.Answer // before there was a journal to record them in
-	torn       string            // what became of the journal's last line, which was cut off; "" where it was not
-	host       string            // this machine's name
-	process    string            // random, of this executor
-	keeper     *ledger.Keeper    // of the site's ledger; nil where there is none
-	alone      bool              // the operator has confirmed that this is the plan's only run
-	doubted    bool              // another csu may have gone on without the cluster
-	handed     string            // that the run was handed over without a csu at work
-	settle     bool              // another csu may have requests under way
-	renewal    sync.WaitGroup
-	unrenew    context.CancelFunc
-	unreleased error // why the site was not given back at the run's end
-
-	mu      sync.Mutex // guards what follows
-	journal *journal.Journal
-	state   *State
-	halt    *halt
-	// questions is the context of questions: it ends when nothing may start any
-	// more, since a run that is ending must not wait for an answer.
-	questions context.Context
-	hush      context.CancelFunc
-	holds     int             // steps in doubt that are being looked into: nothing starts meanwhile
-	failing   map[string]bool // steps that have failed: nothing starts until the operator has decided on each
-	permitted map[string]bool // steps that were consented to in this process
-	closed    bool            // the operator did not let the run go on without the ledger
-	awayTold  int             // the outage that the operator was told of in full
-	// withoutSince is since when the run goes on without the ledger; zero where the
-	// ledger has all of it.
-	withoutSince time.Time
-	ungated      int // the outage of the cluster in which the run goes on without the ledger; 0 for none
-}
-
-// halt is why nothing is started any more.
-type halt struct {
-	end  End
-	text string
-	err  error
-	to   string // whom the run is handed over to
 }
 
 func newRun(ctx context.Context, o Options) (*run, error) {
@@ -206,9 +154,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, fmt.Errorf("read this machine's name: %w", err)
 	}
 	r := &run{
-		host: host, process: rand.Text(), unrenew: func() {},
-		o: o, asking: make(chan struct{}, 1), changed: make(chan struct{}, 1),
-		state: NewState(o.Plan), stages: map[string]*plan.Stage{}, failing: map[string]bool{}, permitted: map[string]bool{},
+		o: o, host: host, process: rand.Text(), state: NewState(o.Plan), stages: map[string]*plan.Stage{},
+		requests: make(chan func()), over: make(chan struct{}), asking: make(chan struct{}, 1), stopping: o.Stop,
 	}
 	for i := range o.Plan.Stages {
 		r.stages[o.Plan.Stages[i].ID] = &o.Plan.Stages[i]
@@ -224,7 +171,8 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		}
 	}
 	r.ctx, r.cancel = context.WithCancelCause(gate.With(ctx, r.pass))
-	r.questions, r.hush = context.WithCancel(r.ctx)
+	r.leaving = r.ctx.Done()
+	r.openQuestions()
 	return r, nil
 }
 
@@ -242,45 +190,45 @@ func (r *run) drive() error {
 	if r.state.Ended != "" {
 		return r.releaseLater()
 	}
-	if err := r.startUp(); err != nil || r.halted() || r.ctx.Err() != nil {
+	if err := r.startUp(); err != nil || r.halted() {
 		return err
 	}
 	if r.o.Systems != nil && UsesCluster(r.o.Plan) {
-		if err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
 			return err
 		}
 	}
 	if r.o.SkipPreflight != "" {
 		text := fmt.Sprintf("%s went on without preflight: %s", r.o.Name, r.o.SkipPreflight)
-		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
-		r.tell(operator.Notice, "", "", "%s", text)
+		r.notice("%s", text)
 	}
-	repeated := r.aborting()
-	// The reason comes first: it alone has the run given up, should csu end behind it.
+	repeated := r.state.Aborting
+	// The reason comes first: it alone has the run aborted, should csu end right after it.
 	for _, a := range r.given {
-		if err := r.record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
 			return err
 		}
 	}
-	if r.giveUp && !repeated {
-		if err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("given up by %s", r.o.Name)}); err != nil {
+	if r.abort && !repeated {
+		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.Name)}); err != nil {
 			return err
 		}
 	}
 	for i := range r.state.Stages {
-		if r.ending() {
+		if r.halted() || r.state.Aborting {
 			break
 		}
 		if r.stage(&r.state.Stages[i]); !r.state.Stages[i].Done {
 			break // the next one must not even be asked about
 		}
-		if r.o.Until == r.state.Stages[i].Stage.ID && !r.aborting() {
-			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as was asked for; take the run up with --resume", r.o.Until)})
+		if r.o.Until == r.state.Stages[i].Stage.ID && !r.state.Aborting {
+			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as requested; resume with csu exec PLAN --resume", r.o.Until)})
 		}
 	}
-	r.end()
+	r.final()
 	return nil
 }
 
@@ -291,22 +239,22 @@ func (r *run) startUp() error {
 	if r.keeper == nil {
 		return r.inventory()
 	}
-	ctx, cancel := context.WithCancel(r.ctx)
-	r.unrenew = cancel
-	r.renewal.Go(func() { r.keeper.Renew(ctx) })
-	if err := r.keep(r.ctx, r.journal.Head().Seq); err != nil {
+	r.renew()
+	var err error
+	head := r.journal.Head().Seq
+	if r.beside(func() { err = r.keep(r.ctx, head) }); err != nil {
 		return r.notKept(err)
 	}
 	if epoch := r.keeper.Epoch(); epoch > 0 {
 		text := fmt.Sprintf("the site's ledger is this run's, epoch %d", epoch)
-		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
 	}
 	if r.state.Settle {
 		wait := r.o.Timing.Fresh + r.o.Timing.Request
-		r.tell(operator.Notice, "", "", "csu waits %s, until what the other csu has sent must have arrived", wait)
-		if err := r.o.Timing.Sleep(r.ctx, wait); err != nil {
+		r.notice("csu waits %s, until what the other csu has sent must have arrived", wait)
+		if r.beside(func() { err = r.o.Timing.Sleep(r.ctx, wait) }); err != nil {
 			return nil // interrupted; drive sees that
 		}
 	}
@@ -318,99 +266,3 @@ func (r *run) startUp() error {
 	return r.inventory()
 }
 
-// watch ends the run when it is asked to.
-func (r *run) watch() {
-	select {
-	case <-r.o.Stop:
-		r.stop(halt{end: Interrupted, text: "interrupted by the operator: what ran was let finish; take the run up with --resume"})
-	case <-r.ctx.Done():
-		r.interrupted()
-	}
-}
-
-// interrupted is for a run whose context has ended.
-func (r *run) interrupted() {
-	r.stop(halt{end: Interrupted})
-}
-
-// stop has nothing start any more. The first reason counts.
-func (r *run) stop(h halt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.stopLocked(h)
-}
-
-func (r *run) stopLocked(h halt) {
-	if r.halt == nil {
-		r.halt = &h
-	}
-	r.hush()
-	r.wake()
-}
-
-func (r *run) wake() {
-	select {
-	case r.changed <- struct{}{}:
-	default: // it has been woken already
-	}
-}
-
-// ending tells whether nothing of the stages may start any more.
-func (r *run) ending() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.halt != nil || r.state.Aborting
-}
-
-func (r *run) halted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.halt != nil
-}
-
-func (r *run) aborting() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.state.Aborting
-}
-
-// record writes a record and takes it into the state. After an error nothing is
-// started any more, and what runs is left at once.
-func (r *run) record(rec journal.Record) error {
-	_, err := r.recorded(rec)
-	return err
-}
-
-func (r *run) recorded(rec journal.Record) (*journal.Record, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.recordLocked(rec)
-}
-
-func (r *run) recordLocked(rec journal.Record) (*journal.Record, error) {
-	rec.Time = r.o.Clock.Now()
-	err := r.state.check(&rec)
-	var written *journal.Record
-	if err == nil {
-		written, err = r.journal.Append(rec)
-	}
-	if err != nil {
-		r.halt = &halt{end: NotRun, err: err}
-		r.hush()
-		r.cancel(err)
-		return nil, err
-	}
-	r.state.apply(written)
-	return written, nil
-}
-
-// tell tells the operator something.
-func (r *run) tell(kind operator.EventKind, stage, step, format string, args ...any) {
-	e := operator.Event{Time: r.o.Clock.Now(), Kind: kind, Stage: stage, Step: step, Text: fmt.Sprintf(format, args...)}
-	if st := r.state.Steps[step]; st != nil {
-		e.Title = st.Step.Title
-	} else if s := r.stages[stage]; s != nil {
-		e.Title = s.Title
-	}
-	r.o.Operator.Tell(e)
-}

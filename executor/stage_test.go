@@ -237,11 +237,14 @@ func TestPreflight(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
 	broken := errors.New("no key for h1")
 	_, err := b.run(func(o *Options) {
-		o.Preflight = func(_ context.Context, stage *plan.Stage, s *State) error {
-			if stage.ID == "two" && s.Steps["one/a"].Phase == Done {
-				return broken
+		o.Preflight = func(stage *plan.Stage, s *State) func(context.Context) error {
+			bad := stage.ID == "two" && s.Steps["one/a"].Phase == Done
+			return func(context.Context) error {
+				if bad {
+					return broken
+				}
+				return nil
 			}
-			return nil
 		}
 	})
 	var refused *RefusedError

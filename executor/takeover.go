@@ -92,10 +92,10 @@ func (r *run) claimTakenOver(seen *sighting) error {
 			Run: seen.ledger.Head.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Begun: true, Alone: true,
 			Has: func(journal.Head) bool { return true }, Seq: seen.ledger.Head.Seq,
 		})
-		err := r.keeper.ClaimOver(r.ctx, seen.ledger, seen.version)
+		err := r.claimOver(seen)
 		if !errors.Is(err, ledger.ErrConflict) {
 			if now := seen.ledger.Head; err == nil && now.Head != agreed {
-				r.tell(operator.Notice, "", "", "the other csu has gone on meanwhile, to record %d, stage %q; the run is taken over from there", now.Seq, now.Stage)
+				r.notice("the other csu has gone on meanwhile, to record %d, stage %q; the run is taken over from there", now.Seq, now.Stage)
 			}
 			return r.unclaimed(err)
 		}
@@ -216,15 +216,6 @@ func progress(seen *sighting, s *State) []string {
 	return lines
 }
 
-// askNow asks before there is a journal to record the answer in.
-func (r *run) askNow(q operator.Question) (operator.Answer, error) {
-	a, err := r.put(r.questions, q)
-	if err != nil && r.questions.Err() != nil {
-		return a, errEnding
-	}
-	return a, err
-}
-
 // askBefore asks what must be yes before there is a journal to record it in.
 func (r *run) askBefore(q operator.Question, refused string) error {
 	a, err := r.askNow(q)
@@ -234,7 +225,6 @@ func (r *run) askBefore(q operator.Question, refused string) error {
 	case a.Choice != operator.Yes:
 		return refuse("", "%s", refused)
 	}
-	r.given = append(r.given, answerTo(q, a))
 	return nil
 }
 
@@ -261,7 +251,6 @@ func (r *run) succeed(seen *sighting) error {
 		return err
 	}
 	r.doubted = a.Choice == operator.Yes
-	r.given = append(r.given, answerTo(q, a))
 	return nil
 }
 
@@ -320,7 +309,7 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 			return err
 		}
 		if torn != "" {
-			r.tell(operator.Notice, "", "", "the last line of the journal that was here was cut off; it is kept in %q", torn)
+			r.notice("the last line of the journal that was here was cut off; it is kept in %q", torn)
 		}
 		if has {
 			return nil
@@ -350,7 +339,7 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 	if beside {
 		how = "cannot be read, or has steps that the run's does not have, so that every step that is not finished is looked for"
 	}
-	r.tell(operator.Notice, "", "", "the journal that was here %s; it is kept as %q", how, aside)
+	r.notice("the journal that was here %s; it is kept as %q", how, aside)
 	return r.o.FS.SyncDir(filepath.Dir(r.o.Journal))
 }
 
@@ -361,7 +350,7 @@ func (r *run) doubtAll(name, run string) error {
 	if err != nil {
 		return err
 	}
-	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.me(run), Text: "the journal that was here differs from the run's"})
+	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.self(run), Text: "the journal that was here differs from the run's"})
 	return errors.Join(err, j.Close())
 }
 

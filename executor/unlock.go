@@ -23,7 +23,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	if err != nil {
 		return nil, err
 	}
-	defer r.cancel(nil)
+	defer r.release()
 	holder := seen.ledger.Holder
 	if holder == nil {
 		return nil, nil
@@ -43,11 +43,11 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	}
 	if r.journal != nil && r.state.Run.ID == holder.Run && r.state.Ended == "" {
 		text := fmt.Sprintf("%s takes the site from this run: %s", o.Name, reason)
-		if err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return holder, r.shut(err)
 		}
 	}
-	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+	err = r.update(func(l *ledger.Ledger) error {
 		h := l.Holder
 		if h == nil || h.Run != holder.Run || h.Process != holder.Process || h.Process != "" && !h.Renewed.Equal(holder.Renewed) {
 			return refuse("look at it with csu status PLAN, then run the command again", changed)
@@ -99,7 +99,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 	if err != nil {
 		return err
 	}
-	defer r.cancel(nil)
+	defer r.release()
 	h := seen.ledger.Holder
 	switch {
 	case h == nil || h.Digest != o.Digest:
@@ -107,7 +107,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 	case h.Process == "":
 		return r.handOverIdle(to)
 	}
-	err = ledger.Update(ctx, o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
+	err = r.update(func(l *ledger.Ledger) error {
 		if l.Holder == nil || l.Holder.Process != h.Process {
 			return nil // it has stopped meanwhile
 		}
@@ -169,8 +169,8 @@ func (r *run) handOverIdle(to string) error {
 	if r.journal == nil {
 		return refuse(fmt.Sprintf("%s resumes it with csu takeover PLAN --reason TEXT", to), "no csu is at work on the run, and its journal is not here: there is nothing to hand over")
 	}
-	err := ledger.Update(r.ctx, r.o.Ledger, r.o.Timing, func(l *ledger.Ledger) error {
-		claim := r.claim()
+	claim := r.claim()
+	err := r.update(func(l *ledger.Ledger) error {
 		if err := claim.Check(l); err != nil {
 			return refusedBy(err)
 		}
@@ -179,7 +179,7 @@ func (r *run) handOverIdle(to string) error {
 		}
 		if r.handed == "" { // else the ledger was written meanwhile
 			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)
-			if err := r.record(journal.Record{Event: journal.Stopped, Text: r.handed}); err != nil {
+			if _, err := r.recordBeside(journal.Record{Event: journal.Stopped, Text: r.handed}); err != nil {
 				return err
 			}
 		}
@@ -203,7 +203,7 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 		return nil, nil, err
 	}
 	if err := r.guard(); err != nil {
-		r.cancel(nil)
+		r.release()
 		return nil, nil, err
 	}
 	seen, err := r.look()
@@ -211,7 +211,7 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 		err = &RefusedError{Reason: "the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
 	}
 	if err != nil {
-		r.cancel(nil)
+		r.release()
 		return nil, nil, err
 	}
 	return r, seen, nil

@@ -76,20 +76,23 @@ func (l *loaded) preflight(systems *executor.Systems, state *executor.State, sta
 
 // beforeStage is exec's preflight: of everything before the first stage, and of
 // what a stage uses before each other.
-func (c *console) beforeStage(l *loaded, systems *executor.Systems) func(context.Context, *plan.Stage, *executor.State) error {
-	return func(ctx context.Context, stage *plan.Stage, state *executor.State) error {
+func (c *console) beforeStage(l *loaded, systems *executor.Systems) func(*plan.Stage, *executor.State) func(context.Context) error {
+	return func(stage *plan.Stage, state *executor.State) func(context.Context) error {
 		stages := []string{stage.ID}
 		if !state.Begun() {
 			stages = nil
 		}
-		checks := preflight.Run(ctx, l.preflight(systems, state, stages))
-		err := preflight.Verdict(checks)
-		if err == nil {
-			c.checks(checks, false)
-			return nil
+		options := l.preflight(systems, state, stages)
+		return func(ctx context.Context) error {
+			checks := preflight.Run(ctx, options)
+			err := preflight.Verdict(checks)
+			if err == nil {
+				c.checks(checks, false)
+				return nil
+			}
+			c.checks(checks, true)
+			return c.notReady(err)
 		}
-		c.checks(checks, true)
-		return c.notReady(err)
 	}
 }
 

@@ -1,0 +1,349 @@
+package executor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// patience is how long an interrupted run waits, in real time, for its steps to
+// notice; those that do not are in doubt like the others.
+const patience = 3 * time.Second
+
+// task is a step of the schedule.
+type task struct {
+	step     *plan.Step
+	state    *StepState
+	index    int // in the schedule
+	resource string
+	unmet    int     // needs that are not finished
+	wanted   []*task // those that need it
+
+	working   bool // a goroutine is at work on it
+	unsure    bool // it is in doubt and being checked: nothing starts meanwhile
+	undecided bool // it has failed: nothing starts until the operator has decided
+	permitted bool // it was consented to in this process
+	tried     bool // it was started in this process
+	// fresh: what the last executor had left open is known not to have happened, so
+	// that the step is simply started.
+	fresh bool
+}
+
+// schedule runs the steps of a stage, or the final steps. It belongs to the owner.
+type schedule struct {
+	r       *run
+	final   bool
+	tasks   []*task
+	ready   []*task // in the plan's order
+	failed  []*task // those that wait for the operator's decision
+	asked   *task   // the one of them that the operator is asked about; nil for none
+	left    int     // tasks not finished
+	running int     // goroutines, of steps and of the question
+	inUse   map[string]int // goroutines, by resource
+}
+
+// newSchedule makes the schedule of a stage's steps. Final steps run one after the
+// other.
+func newSchedule(r *run, steps []plan.Step, final bool) *schedule {
+	s := &schedule{r: r, final: final, inUse: map[string]int{}}
+	byID := make(map[string]*task, len(steps))
+	for i := range steps {
+		step := &steps[i]
+		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: step.Effects(r.o.Plan).Resource}
+		s.tasks = append(s.tasks, t)
+		byID[step.ID] = t
+	}
+	for i, t := range s.tasks {
+		needs := t.step.Needs
+		if final && i > 0 {
+			needs = []string{s.tasks[i-1].step.ID}
+		}
+		for _, need := range needs {
+			if n := byID[need]; !n.state.Phase.Finished() {
+				t.unmet++
+				n.wanted = append(n.wanted, t)
+			}
+		}
+	}
+	return s
+}
+
+// run returns whether every step is finished; if not, the run is ending.
+func (s *schedule) run() bool {
+	s.sort()
+	for s.left > 0 {
+		ending := s.ending()
+		if !ending && !s.suspended() {
+			s.start()
+		}
+		if !ending && s.asked == nil && len(s.failed) > 0 {
+			s.decide()
+		}
+		switch {
+		case s.r.ctx.Err() != nil:
+			s.leave()
+			return false
+		case s.running > 0:
+			s.r.wait(nil)
+		case ending:
+			return false
+		case s.left > 0:
+			s.r.stop(halt{end: Halted, err: fmt.Errorf("schedule of step %q: %d steps are left, and none can start", s.tasks[0].step.ID, s.left)})
+			return false
+		}
+	}
+	return true
+}
+
+// ending reports whether none of the steps may start any more.
+func (s *schedule) ending() bool { return s.r.halted() || s.r.state.Aborting && !s.final }
+
+// suspended reports whether nothing may start for the moment.
+func (s *schedule) suspended() bool {
+	return slices.ContainsFunc(s.tasks, func(t *task) bool { return t.unsure || t.undecided })
+}
+
+// mayStart reports whether a step may start at this moment.
+func (s *schedule) mayStart() bool { return !s.ending() && !s.suspended() }
+
+// sort sorts the steps by their phases. What is in doubt is checked before anything
+// new starts.
+func (s *schedule) sort() {
+	var open []*task
+	for _, t := range s.tasks {
+		if !t.state.Phase.Finished() {
+			s.left++
+		}
+	}
+	for _, t := range s.tasks {
+		phase := t.state.Phase
+		switch {
+		case phase.Finished():
+		case s.final && !s.r.state.needed(t.step):
+			s.notNeeded(t)
+		case phase.Open():
+			open = append(open, t)
+		case phase == Failed && !s.final: // what failed before an abort is simply tried again
+			s.fail(t)
+		default:
+			s.queue(t)
+		}
+	}
+	for _, t := range open {
+		t.unsure = true
+		s.launch(t, (*work).resume)
+	}
+}
+
+// notNeeded finishes a final step that has nothing to undo.
+func (s *schedule) notNeeded(t *task) {
+	text := fmt.Sprintf("step %q was never begun", t.step.Undoes)
+	if _, err := s.r.record(journal.Record{Event: journal.NotNeeded, Step: t.step.ID, Text: text}); err == nil {
+		s.r.tellStep(operator.StepSkipped, t.step, "not needed: %s", text)
+		s.finish(t)
+	}
+}
+
+// start starts the steps that are ready and whose resource is free.
+func (s *schedule) start() {
+	rest := s.ready[:0]
+	for _, t := range s.ready {
+		if t.resource != "" && s.inUse[t.resource] > 0 {
+			rest = append(rest, t)
+			continue
+		}
+		s.launch(t, (*work).attempt)
+	}
+	clear(s.ready[len(rest):])
+	s.ready = rest
+}
+
+// launch has a goroutine work on a step. A panic in it leaves the step in doubt and
+// ends the run, resumable.
+func (s *schedule) launch(t *task, f func(*work)) {
+	t.working = true
+	s.running++
+	s.inUse[t.resource]++
+	w := &work{
+		r: s.r, s: s, t: t, step: t.step, last: *t.state, do: s.r.o.Performer(t.step.Action.Parameters),
+		run: s.r.state.Run.ID, begin: s.r.state.Begin, inventory: s.r.state.Inventory[t.step.ID],
+	}
+	go func() {
+		defer func() {
+			p, stack := recover(), []byte(nil)
+			if p != nil {
+				stack = debug.Stack()
+			}
+			s.r.do(func() {
+				if p != nil {
+					s.panicked(t, &PanicError{Step: t.step.ID, Value: p, Stack: stack})
+				}
+				s.settle(t)
+			})
+		}()
+		f(w)
+	}()
+}
+
+func (s *schedule) panicked(t *task, err *PanicError) {
+	if t.state.Phase.Open() {
+		_, failed := s.r.record(journal.Record{
+			Event: journal.Doubtful, Stage: stageOf(t.step), Step: t.step.ID, Attempt: t.state.Attempt,
+			Verdict: string(action.Unknown), Via: viaPerform, Text: err.Error(),
+		})
+		if failed != nil {
+			return
+		}
+	}
+	s.r.tellStep(operator.StepInDoubt, t.step, "%v", err)
+	s.r.stop(halt{end: Halted, err: err})
+}
+
+// settle takes in the phase of a step whose goroutine has ended.
+func (s *schedule) settle(t *task) {
+	t.working, t.unsure = false, false
+	s.running--
+	s.inUse[t.resource]--
+	if s.asked == t {
+		s.asked = nil
+	}
+	switch phase := t.state.Phase; {
+	case phase.Finished():
+		t.undecided = false
+		s.finish(t)
+	case phase.Open(), s.ending():
+		// The next executor checks it.
+	case phase == Pending, phase == NotDone && t.fresh, s.final && !t.tried:
+		t.undecided = false
+		s.queue(t)
+	default:
+		s.fail(t)
+	}
+}
+
+func (s *schedule) finish(t *task) {
+	s.left--
+	for _, w := range t.wanted {
+		w.unmet--
+		s.queue(w)
+	}
+}
+
+// queue puts a step among the ready ones, at its place in the plan, if it can start.
+// A step that another csu may have begun is checked before its needs are met, and
+// waits for them after that.
+func (s *schedule) queue(t *task) {
+	if t.unmet > 0 || t.working || t.undecided || t.state.Phase.Open() || t.state.Phase.Finished() {
+		return
+	}
+	i, queued := slices.BinarySearchFunc(s.ready, t, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
+	if !queued {
+		s.ready = slices.Insert(s.ready, i, t)
+	}
+}
+
+func (s *schedule) fail(t *task) {
+	t.undecided = true
+	s.failed = append(s.failed, t)
+}
+
+// decide has the operator say how to continue after a failure, the first one in the
+// plan's order. Running steps go on meanwhile, so that a decision need not wait for
+// an hour of compiling elsewhere; nothing new starts before all are decided.
+func (s *schedule) decide() {
+	first := slices.MinFunc(s.failed, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
+	s.failed = slices.DeleteFunc(s.failed, func(t *task) bool { return t == first })
+	s.asked = first
+	s.launch(first, (*work).decide)
+}
+
+// leave gives the steps a moment to see that the run was interrupted.
+func (s *schedule) leave() {
+	gone := make(chan struct{})
+	timer := time.AfterFunc(patience, func() { close(gone) })
+	defer timer.Stop()
+	for s.running > 0 && !s.r.wait(gone) {
+	}
+}
+
+// final runs the final steps and closes the run, when every stage is done or the
+// run is aborted.
+func (r *run) final() {
+	if r.halted() || !r.state.Aborting && r.state.Stage() != nil {
+		return
+	}
+	r.openQuestions() // an abort has ended them
+	if r.state.Aborting && !r.leaveOpen() {
+		return
+	}
+	s := newSchedule(r, r.o.Plan.Final, true)
+	if !s.run() {
+		for _, t := range s.tasks {
+			if !t.state.Phase.Finished() {
+				r.owe(t.step)
+				return
+			}
+		}
+	}
+	if r.ctx.Err() != nil || r.halt != nil && r.halt.end == NotRun {
+		return
+	}
+	last := journal.Record{Event: journal.Complete, Text: r.state.DownText()}
+	if r.state.Aborting {
+		last.Event = journal.Aborted
+	}
+	if _, err := r.record(last); err != nil {
+		return
+	}
+	r.halt = nil // an interrupt that comes now comes too late
+	r.endRenewal()
+	r.unreleased = r.giveBack()
+}
+
+// leaveOpen records which steps an abort leaves in doubt.
+func (r *run) leaveOpen() bool {
+	for _, st := range r.state.In(Started, InDoubt) {
+		if final(st.Step) {
+			continue
+		}
+		_, err := r.record(journal.Record{Event: journal.Left, Stage: stageOf(st.Step), Step: st.Step.ID, Attempt: st.Attempt, Text: st.Text})
+		if err != nil {
+			return false
+		}
+		r.tellStep(operator.StepInDoubt, st.Step, "it is left in doubt by the abort: check by hand what became of attempt %d", st.Attempt)
+	}
+	return true
+}
+
+// owe says what is left to be done when a final step has not finished.
+func (r *run) owe(step *plan.Step) {
+	h := halt{end: Halted}
+	if r.halt != nil {
+		h = *r.halt
+	}
+	var unattended *operator.UnattendedError
+	if errors.As(h.err, &unattended) {
+		h.err = nil // the failure is what is reported, not that no operator was there to ask
+	}
+	if h.end == NotRun || h.end == Interrupted || r.ctx.Err() != nil {
+		return
+	}
+	again := "resume with csu exec PLAN --resume, or abort the run"
+	if r.state.Aborting {
+		again = "repeat csu abort PLAN"
+	}
+	text := fmt.Sprintf("final step %q is not done: %s", step.ID, r.state.Steps[step.ID].Text)
+	if h.text != "" {
+		text += "; " + h.text
+	}
+	h.text = text + "; the journal stays open; " + again
+	r.halt = &h
+}
