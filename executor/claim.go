@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/internal/exit"
 )
 
 // NewLedger returns the store of the site's ledger in its cluster, or nil where
@@ -50,18 +51,6 @@ func (r *run) look() (*sighting, error) {
 	}
 	return &sighting{away: err}, nil
 }
-
-// hintOf returns the remedy that an error carries.
-func hintOf(err error) string {
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		return hinted.Hint()
-	}
-	return ""
-}
-
-// refusedBy is a refusal for the reason, and with the remedy, that an error carries.
-func refusedBy(err error) *RefusedError { return &RefusedError{Err: err, Hint: hintOf(err)} }
 
 // claim is what this process has that wants the ledger; without a journal, what it
 // has to begin a run.
@@ -128,7 +117,7 @@ func (r *run) unheld(s *sighting, force bool) error {
 			return errEnding
 		}
 		if err != nil && h.Digest != r.o.Digest {
-			return &RefusedError{Err: err, Hint: (&ledger.HeldError{Holder: h}).Hint()}
+			return &RefusedError{Err: err, Remedy: (&ledger.HeldError{Holder: h}).Hint()}
 		}
 		if err != nil {
 			return refusedBy(err)
@@ -343,7 +332,7 @@ func (r *run) back(epoch int) {
 // displaced ends a run that another process has taken over: at once, since nothing
 // that it would still do is wanted.
 func (r *run) displaced(d *ledger.DisplacedError) {
-	hint, who := hintOf(d), "those in the site's channel"
+	hint, who := exit.HintOf(d), "those in the site's channel"
 	if d.Holder != nil {
 		who = fmt.Sprintf("%q", d.Holder.Operator)
 	}
@@ -355,7 +344,7 @@ func (r *run) displaced(d *ledger.DisplacedError) {
 	case d.Err == nil && d.Holder != nil:
 		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
 	}
-	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
+	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Remedy: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
 	r.cancel(d)
 }
 
@@ -442,7 +431,7 @@ func (r *run) releaseLater() error {
 		return err
 	})
 	if err != nil {
-		return &RefusedError{Reason: "the run is over, but the site's ledger does not say so yet", Err: err, Hint: hintOf(err)}
+		return withoutLedger("the run is over, but the site's ledger does not say so yet", err)
 	}
 	return r.record(journal.Record{Event: journal.Released, Text: released})
 }

@@ -227,7 +227,7 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 				err := <-first
 				var displaced *ledger.DisplacedError
 				var refused *RefusedError
-				if !errors.As(err, &refused) || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(refused.Hint, "takeover") {
+				if !errors.As(err, &refused) || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(refused.Hint(), "takeover") {
 					t.Errorf("the first run: %v", err)
 				}
 				c.world.mu.Lock()
