@@ -1,10 +1,6 @@
 package journal
 
-import (
-	"fmt"
-
-	"github.com/lsst-ts/csu/internal/exit"
-)
+import "github.com/lsst-ts/csu/internal/exit"
 
 // What the errors mean to the command line: their exit codes and remedies.
 
@@ -40,7 +36,7 @@ func (e *DamageError) ExitCode() exit.Code { return exit.Input }
 
 // Hint returns the remedy.
 func (e *DamageError) Hint() string {
-	return fmt.Sprintf("restore %s from a copy, such as the last one in Git; csu has not changed it", e.Name)
+	return "restore the journal from a copy; csu has not changed it"
 }
 
 // ExitCode says that the input is unusable.
