@@ -12,6 +12,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/compiler/internal/procedure"
 	"github.com/lsst-ts/csu/compiler/verify"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -45,6 +46,9 @@ func (e *RefusedError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// ExitCode says that the input is unusable.
+func (e *RefusedError) ExitCode() exit.Code { return exit.Input }
+
 // RulesError says that the plan that came out breaks the rules: a fault of csu
 // or of the site definition, never of the operator.
 type RulesError struct {
@@ -58,6 +62,9 @@ func (e *RulesError) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// ExitCode says that the compilation failed.
+func (e *RulesError) ExitCode() exit.Code { return exit.Failed }
 
 // FindRoot returns the project's root: dir or the closest folder above it that
 // holds cue.mod.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -53,18 +54,6 @@ func (r *run) look() (*sighting, error) {
 	}
 	return &sighting{away: err}, nil
 }
-
-// hintOf returns the remedy that an error carries.
-func hintOf(err error) string {
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		return hinted.Hint()
-	}
-	return ""
-}
-
-// refusedBy is a refusal for the reason, and with the remedy, that an error carries.
-func refusedBy(err error) *RefusedError { return &RefusedError{Err: err, Hint: hintOf(err)} }
 
 // claim is what this process has that wants the ledger; without a journal, what it
 // has to begin a run.
@@ -133,7 +122,7 @@ func (r *run) unheld(s *sighting, force bool) error {
 			return errEnding
 		}
 		if err != nil && h.Digest != r.o.Digest {
-			return &RefusedError{Err: err, Hint: (&ledger.HeldError{Holder: h}).Hint()}
+			return &RefusedError{Err: err, Remedy: (&ledger.HeldError{Holder: h}).Hint()}
 		}
 		if err != nil {
 			return refusedBy(err)
@@ -389,7 +378,7 @@ func (r *run) displaced(d *ledger.DisplacedError) {
 }
 
 func (r *run) stopDisplaced(d *ledger.DisplacedError) {
-	hint, who := hintOf(d), "those in the site's channel"
+	hint, who := exit.HintOf(d), "those in the site's channel"
 	if d.Holder != nil {
 		who = fmt.Sprintf("%q", d.Holder.Operator)
 	}
@@ -401,7 +390,7 @@ func (r *run) stopDisplaced(d *ledger.DisplacedError) {
 	case d.Err == nil && d.Holder != nil:
 		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
 	}
-	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Hint: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
+	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Remedy: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
 }
 
 // didAlone names the steps that this csu has begun or ended since the run goes on
@@ -486,7 +475,7 @@ func (r *run) releaseLater() error {
 		return err
 	})
 	if err != nil {
-		return &RefusedError{Reason: "the run is over, but the site's ledger does not say so yet", Err: err, Hint: hintOf(err)}
+		return withoutLedger("the run is over, but the site's ledger does not say so yet", err)
 	}
 	_, err = r.record(journal.Record{Event: journal.Released, Text: released})
 	return err

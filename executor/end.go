@@ -46,7 +46,7 @@ func (r *run) notKept(err error) error {
 	if r.ctx.Err() != nil || r.halted() {
 		return nil // drive sees that
 	}
-	return &RefusedError{Err: err, Hint: "check that the cluster is reachable, then run the command again"}
+	return &RefusedError{Err: err, Remedy: "check that the cluster is reachable, then run the command again"}
 }
 
 // finish writes how the executor ended and closes the journal.

@@ -167,7 +167,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		}
 		return nil, &InputError{
 			Reason: fmt.Sprintf("run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids)),
-			Hint:   "its stages are " + strings.Join(ids, ", "),
+			Remedy: "its stages are " + strings.Join(ids, ", "),
 		}
 	}
 	r.ctx, r.cancel = context.WithCancelCause(gate.With(ctx, r.pass))
@@ -265,4 +265,3 @@ func (r *run) startUp() error {
 	}
 	return r.inventory()
 }
-

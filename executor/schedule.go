@@ -42,11 +42,11 @@ type schedule struct {
 	r       *run
 	final   bool
 	tasks   []*task
-	ready   []*task // in the plan's order
-	failed  []*task // those that wait for the operator's decision
-	asked   *task   // the one of them that the operator is asked about; nil for none
-	left    int     // tasks not finished
-	running int     // goroutines, of steps and of the question
+	ready   []*task        // in the plan's order
+	failed  []*task        // those that wait for the operator's decision
+	asked   *task          // the one of them that the operator is asked about; nil for none
+	left    int            // tasks not finished
+	running int            // goroutines, of steps and of the question
 	inUse   map[string]int // goroutines, by resource
 }
 

@@ -46,7 +46,7 @@ func (r *run) consented(s *StageState) bool {
 			refused := &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}
 			var hinted *RefusedError
 			if errors.As(err, &hinted) {
-				refused.Hint = hinted.Hint
+				refused.Remedy = hinted.Remedy
 			}
 			r.stop(halt{end: Halted, err: refused})
 			return false

@@ -85,7 +85,7 @@ func TestReadStateOfAnotherPlan(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	b.must(Completed)
 	var refused *RefusedError
-	if _, err := ReadState(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint == "" {
+	if _, err := ReadState(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint() == "" {
 		t.Errorf("ReadState = %v", err)
 	}
 }

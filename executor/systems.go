@@ -44,7 +44,7 @@ func Environment(lookup func(string) (string, bool)) func(name string) (string, 
 		case given && value != "" && inFile && file != "":
 			return "", &InputError{
 				Reason: fmt.Sprintf("%s and %s_FILE are both set", name, name),
-				Hint:   "unset the one that is not meant",
+				Remedy: "unset the one that is not meant",
 			}
 		case !inFile || file == "":
 			return value, nil
@@ -183,7 +183,7 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 	if len(missing) > 0 {
 		return nil, &InputError{
 			Reason: "credentials are missing: " + strings.Join(missing, ", "),
-			Hint:   "set these environment variables, or each with _FILE appended to the path of a file that holds the value",
+			Remedy: "set these environment variables, or each with _FILE appended to the path of a file that holds the value",
 		}
 	}
 	return found, nil

@@ -75,7 +75,7 @@ func TestMissingCredentialsAreNamedTogether(t *testing.T) {
 	t.Setenv("KUBECONFIG", kubeconfig(t, "yagan", "https://k8s.summit.example:6443"))
 	var input *InputError
 	_, err := Connect(summit(), nil, environment(map[string]string{EFDPassword: "hidden"}))
-	if !errors.As(err, &input) || err.Error() != "credentials are missing: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME" || strings.Contains(err.Error()+input.Hint, "hidden") {
+	if !errors.As(err, &input) || err.Error() != "credentials are missing: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME" || strings.Contains(err.Error()+input.Hint(), "hidden") {
 		t.Errorf("Connect = %v", err)
 	}
 	only := summit()

@@ -29,9 +29,9 @@ type Takeover struct {
 func (r *run) takeOver(seen *sighting) error {
 	switch {
 	case seen == nil:
-		return &InputError{Reason: "take over: the plan uses no cluster, so there is no copy of its journal", Hint: "resume with csu exec --resume where the journal is"}
+		return &InputError{Reason: "take over: the plan uses no cluster, so there is no copy of its journal", Remedy: "resume with csu exec --resume where the journal is"}
 	case seen.away != nil:
-		return &RefusedError{Reason: "take over: the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
+		return withoutLedger("take over: read the site's ledger", seen.away)
 	}
 	if err := r.toTakeOver(&seen.ledger); err != nil {
 		return err
@@ -271,7 +271,7 @@ func (r *run) formerStopped(h *ledger.Holder) error {
 	var refused *RefusedError
 	err := r.askBefore(q, "the other csu must be stopped first")
 	if errors.As(err, &refused) {
-		refused.Hint = fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator)
+		refused.Remedy = fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator)
 	}
 	return err
 }

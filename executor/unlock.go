@@ -208,7 +208,7 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 	}
 	seen, err := r.look()
 	if err == nil && seen.away != nil {
-		err = &RefusedError{Reason: "the site's ledger cannot be read", Err: seen.away, Hint: "check that the cluster is reachable, then run the command again"}
+		err = withoutLedger("read the site's ledger", seen.away)
 	}
 	if err != nil {
 		r.release()

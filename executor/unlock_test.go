@@ -207,12 +207,12 @@ func TestDisplacedAfterAnOutage(t *testing.T) {
 			t.Fatalf("Run = %v", err)
 		}
 		for _, want := range []string{`tell "Bob"`, "one/b (done)", "two/c (started)", "keep this journal"} {
-			if !strings.Contains(refused.Hint, want) {
-				t.Errorf("hint: %s\nwithout %q", refused.Hint, want)
+			if !strings.Contains(refused.Hint(), want) {
+				t.Errorf("hint: %s\nwithout %q", refused.Hint(), want)
 			}
 		}
-		if strings.Contains(refused.Hint, "one/a") {
-			t.Errorf("hint: %s", refused.Hint)
+		if strings.Contains(refused.Hint(), "one/a") {
+			t.Errorf("hint: %s", refused.Hint())
 		}
 	})
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/lsst-ts/csu/executor"
-	"github.com/lsst-ts/csu/executor/operator"
 )
 
 type abortCommand struct {
@@ -29,13 +27,8 @@ func (cmd *abortCommand) Run(c *console) error {
 		return err
 	}
 	cmd.yes = cmd.Yes
-	err = c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Confirm = true
 		return executor.Abort(ctx, o)
 	})
-	var unattended *operator.UnattendedError
-	if errors.As(err, &unattended) && unattended.Question.Topic == operator.GivingUp {
-		return fail(exitRefused, "run csu abort in a terminal, or give --yes", "nothing was given up: %w", err)
-	}
-	return err
 }

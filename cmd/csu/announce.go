@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
@@ -47,7 +46,7 @@ func (cmd *announceCommand) Run(c *console) error {
 	ctx := context.Background()
 	if !cmd.Yes {
 		if !c.terminal {
-			return fail(exitRefused, "give --yes", "there is no terminal to ask at whether this is posted")
+			return fail(exitRefused, "give --yes, or run csu in a terminal", "post the announcement: no terminal to ask on")
 		}
 		a, err := newScreen(c, "", "", time.Now).Ask(ctx, operator.Question{
 			Title: "Shall this be posted?", Choices: []operator.Choice{operator.Yes, operator.No},
@@ -66,12 +65,12 @@ func (cmd *announceCommand) Run(c *console) error {
 		}
 	}
 	// A plan without steps asks for no credential but Slack's.
-	systems, err := executor.Connect(&plan.Plan{Targets: p.Targets}, m, executor.Environment(os.LookupEnv))
+	systems, err := executor.Connect(&plan.Plan{Targets: p.Targets}, m, environment)
 	if err != nil {
 		return err
 	}
 	if err := systems.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
-		return fail(exitFailed, fmt.Sprintf("write it on the channel yourself; csu posts with %s or %s", executor.SlackToken, executor.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
+		return fail(exitFailed, fmt.Sprintf("post it yourself; csu posts with %s or %s", executor.SlackToken, executor.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")
 	return err
@@ -86,7 +85,7 @@ func rightDay(p *plan.Plan, dayBefore bool, now time.Time) error {
 	if on.Format(time.DateOnly) == p.Upgrade.Date {
 		return nil
 	}
-	return fail(exitRefused, "wait for the day, or give the request another date and compile it again",
+	return fail(exitRefused, "wait for the day, or change the date in upgrade.cue and compile the plan again",
 		"the plan is for %s, and today is %s: the announcement would be wrong", p.Upgrade.Date, now.Format(time.DateOnly))
 }
 
@@ -94,7 +93,7 @@ func rightDay(p *plan.Plan, dayBefore bool, now time.Time) error {
 func announcement(p *plan.Plan, dayBefore bool) (string, error) {
 	day, err := time.Parse(time.DateOnly, p.Upgrade.Date)
 	if err != nil {
-		return "", fmt.Errorf("plan's date: %w", err)
+		return "", fail(exitInput, "", "read the plan's date: %w", err)
 	}
 	what := map[plan.Type]string{
 		plan.Full:        fmt.Sprintf("the control system is upgraded to cycle %s", p.Upgrade.Cycle),

@@ -27,16 +27,16 @@ type prepared struct {
 func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("read answers: %w", err)
+		return nil, fail(exitInput, "", "read answers: %w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	var answers []prepared
 	if err := dec.Decode(&answers); err != nil {
-		return nil, fail(exitInput, `it is a JSON array such as [{"at": "configuration/merged", "topic": "manual", "choice": "yes"}]`, "read answers %q: %w", name, err)
+		return nil, fail(exitInput, `give a JSON array such as [{"at": "configuration/merged", "topic": "manual", "choice": "yes"}]`, "read answers %q: %w", name, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fail(exitInput, "", "read answers %q: there is more after the array", name)
+		return nil, fail(exitInput, "", "read answers %q: unexpected text after the array", name)
 	}
 	known := map[string]bool{}
 	var ids []string
@@ -56,11 +56,11 @@ func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
 			return nil, fail(exitInput, "", "read answers %q: the plan has no stage or step %q%s", name, a.At, plan.DidYouMean(a.At, ids))
 		}
 		if !slices.Contains(topics, a.Topic) {
-			return nil, fail(exitInput, "what fails or is in doubt is decided at a terminal, by someone who looks",
-				"read answers %q: %q: no answer can be given beforehand to the topic %q (but to %q)", name, a.At, a.Topic, topics)
+			return nil, fail(exitInput, "answer this in a terminal: an operator must look before deciding what fails or is in doubt",
+				"read answers %q: %q: the topic %q cannot be answered beforehand (only %q can)", name, a.At, a.Topic, topics)
 		}
 		if a.Choice != operator.Yes && a.Choice != operator.No {
-			return nil, fail(exitInput, "", "read answers %q: %q: the choice is %q, not \"yes\" or \"no\"", name, a.At, a.Choice)
+			return nil, fail(exitInput, "", "read answers %q: %q: want the choice \"yes\" or \"no\", got %q", name, a.At, a.Choice)
 		}
 	}
 	return answers, nil
@@ -86,7 +86,7 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 		return ans, nil
 	}
 	if !a.attended {
-		a.screen.show(q, "There is no terminal to ask at.")
+		a.screen.show(q, "There is no terminal to ask on.")
 		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}
 	}
 	return a.screen.Ask(ctx, q)
@@ -95,10 +95,7 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 // Tell implements [operator.Operator].
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
-// beforeJournal are the topics that are asked before a run begins or is resumed.
-var beforeJournal = []operator.Topic{operator.Alone, operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage}
-
-// looks are the topics that somebody must look at before they answer.
+// looks are the topics that an operator must look at before answering.
 var looks = []operator.Topic{
 	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
@@ -135,20 +132,20 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	return operator.Answer{}, false
 }
 
-// want names what would have answered a question.
+// want is the remedy where a question was not answered.
 func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
-		return fmt.Sprintf("--consent %s, or run csu in a terminal", q.Stage)
+		return fmt.Sprintf("give --consent %s, or run csu in a terminal", q.Stage)
 	case operator.GivingUp, operator.Unlocking:
-		return "--yes, or run csu in a terminal"
+		return "give --yes, or run csu in a terminal"
 	}
 	if slices.Contains(looks, q.Topic) {
-		return "csu a terminal: this is decided by somebody who looks"
+		return "run csu in a terminal: an operator must look before deciding this"
 	}
 	at := q.Step
 	if at == "" {
 		at = q.Stage
 	}
-	return fmt.Sprintf("--answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or run csu in a terminal", at, q.Topic)
+	return fmt.Sprintf("give --answers with {\"at\": %q, \"topic\": %q, \"choice\": \"yes\"}, or run csu in a terminal", at, q.Topic)
 }

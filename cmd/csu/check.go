@@ -67,8 +67,8 @@ func (cmd *checkCommand) Run(c *console) error {
 	if err := writeOrigins(c.out, comparison, from); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
-	return fail(exitFailed, "compile it again and review what changes; a plan of a past upgrade is checked with --rules",
-		"plan %q: the sources give another plan now: %s", cmd.Plan, comparison.Count())
+	return fail(exitFailed, "compile it again and review the changes; check a plan of a past upgrade with --rules",
+		"plan %q: the sources now give another plan: %s", cmd.Plan, comparison.Count())
 }
 
 // writeOrigins says where in the sources the values that differ are written, each

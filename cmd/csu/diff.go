@@ -61,7 +61,7 @@ func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
 		want = 1
 	}
 	if len(cmd.Plans) != want {
-		return nil, nil, fail(exitInput, "csu plan diff OLD NEW, or csu plan diff --against REV PLAN", "compare plans: files given: %d, wanted: %d", len(cmd.Plans), want)
+		return nil, nil, fail(exitInput, "run csu plan diff OLD NEW, or csu plan diff --against REV PLAN", "compare plans: want %d, got %d", want, len(cmd.Plans))
 	}
 	if now, _, err = plan.ReadFile(cmd.Plans[want-1]); err != nil {
 		return nil, nil, err
@@ -82,7 +82,7 @@ func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
 // atRevision returns a file's bytes as they were at a Git revision.
 func atRevision(file, revision string) ([]byte, error) {
 	if strings.HasPrefix(revision, "-") {
-		return nil, fail(exitInput, "", "compare with revision %q: this is no revision", revision)
+		return nil, fail(exitInput, "", "compare with revision %q: not a revision", revision)
 	}
 	dir, base := filepath.Split(file)
 	if dir == "" {
@@ -93,7 +93,7 @@ func atRevision(file, revision string) ([]byte, error) {
 	data, err := git.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return nil, fail(exitInput, "the revision must be known here and hold the file; a plan that is new in a pull request is looked at with csu plan show",
+		return nil, fail(exitInput, "fetch the revision, and check that it has the file; review a new plan with csu plan show",
 			"compare %q with revision %q: git: %s", file, revision, strings.TrimSpace(string(exit.Stderr)))
 	}
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -111,7 +112,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 		fmt.Fprintf(c.err, "%s: %s\n", file, v)
 	}
 	if len(violations) > 0 && !begun {
-		return nil, fail(exitRefused, "compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
+		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	c.plan = shown(file) + onSite(flags.SiteMap)
@@ -120,13 +121,13 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 			return nil, err
 		}
 		if l.siteMap.Digest != digest {
-			return nil, fail(exitRefused, "start the site again with this plan: csu rehearse --serve "+file, "site map %q: the simulated site was made from another plan (digest %.12s…, this plan's is %.12s…)", flags.SiteMap, l.siteMap.Digest, digest)
+			return nil, fail(exitRefused, "start a simulated site of this plan: csu rehearse --serve "+file, "site map %q: the simulated site was made from another plan (digest %.12s…, this plan's is %.12s…)", flags.SiteMap, l.siteMap.Digest, digest)
 		}
 		l.mapFile = flags.SiteMap
 		l.journal = filepath.Join(l.siteMap.Dir, filepath.Base(file)+".journal")
 	}
 	if slices.Contains(flags.Consent, "all") && l.siteMap == nil {
-		return nil, fail(exitRefused, "name the stages; the steps' own consents, doubts and manual steps are answered at the terminal or with --answers",
+		return nil, fail(exitRefused, "name the stages; answer the consents of steps, doubts and manual steps in a terminal or with --answers",
 			"--consent all works only against a simulated site, with --site-map")
 	}
 	if err := knownStages(p, "--consent", flags.Consent...); err != nil {
@@ -153,8 +154,8 @@ func (l *loaded) timing() ledger.Timing {
 	return ledger.Real()
 }
 
-// committed tells whether the plan's bytes are those of HEAD: what runs must be
-// what was reviewed. Other files don't matter.
+// committed checks that the plan's bytes are those of HEAD: what runs must be what was
+// reviewed. Other files do not matter.
 func committed(file string, data []byte) error {
 	const hint = "commit the plan after its review, or give --uncommitted"
 	abs, err := filepath.Abs(file)
@@ -167,10 +168,10 @@ func committed(file string, data []byte) error {
 	git.Stderr = &stderr
 	head, err := git.Output()
 	if err != nil {
-		return fail(exitRefused, hint, "plan %q: its bytes can't be compared with those of HEAD: %w: %s", file, err, firstLine(stderr.String()))
+		return fail(exitRefused, hint, "plan %q: cannot compare its bytes with those of HEAD: %w: %s", file, err, firstLine(stderr.String()))
 	}
 	if !bytes.Equal(head, data) {
-		return fail(exitRefused, hint, "plan %q: its bytes are not those of HEAD: it was changed, or compiled again, after it was committed", file)
+		return fail(exitRefused, hint, "plan %q: its bytes are not those of HEAD: it was changed or compiled again after the commit", file)
 	}
 	return nil
 }
@@ -186,7 +187,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	if err != nil {
 		return err
 	}
-	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
+	systems, err := executor.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
 		return err
 	}
@@ -277,19 +278,15 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	for _, s := range r.Owed {
 		c.paragraph("Still owed: %s, %s", s.Step.ID, s.Step.Title)
 	}
-	resume := "go on with csu exec " + l.file + " --resume"
+	resume := "resume with csu exec " + l.file + " --resume"
 	switch {
 	case l.siteEnds:
 		resume = "the simulated site has ended with this command; to practise a resume, keep one up with csu rehearse --serve " + l.file
 	case l.mapFile != "":
 		resume += onSite(l.mapFile)
 	}
-	if err != nil && l.siteEnds {
-		code, _ := classify(err)
-		return &exitError{code, err, resume}
-	}
 	if err != nil {
-		return err
+		return toResume(err, r.State != nil, l.siteEnds, resume)
 	}
 	if r.Unreleased != nil {
 		what := "complete"
@@ -311,16 +308,35 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	case executor.Reached:
 		return nil
 	case executor.Kept:
-		return fail(exitFailed, resume, "the upgrade was not given up")
+		return fail(exitFailed, resume, "the upgrade was not aborted")
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")
 	case executor.HandedOver:
 		if !r.State.Begun() {
-			return fail(exitFailed, "whoever it was handed over to begins with csu exec PLAN", "this run was stopped to be handed over; nothing of the plan had been begun, so the site is free")
+			return fail(exitFailed, "the operator it was handed over to begins with csu exec PLAN", "this run was stopped to be handed over; nothing of the plan had been begun, so the site is free")
 		}
-		return fail(exitFailed, "it is resumed with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "this run was stopped to be handed over")
+		return fail(exitFailed, "resume it with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "this run was stopped to be handed over")
 	}
 	return fail(exitFailed, resume, "the run is not complete")
+}
+
+// toResume adds how the run is resumed to its error, where the error does not say
+// that itself. begun says that the run has a journal; once the site has ended, no
+// other way to resume is true.
+func toResume(err error, begun, siteEnds bool, resume string) error {
+	remedy := exit.HintOf(err)
+	var unattended *operator.UnattendedError
+	switch {
+	case errors.As(err, &unattended):
+		if begun {
+			remedy += "; " + resume
+		}
+	case siteEnds, begun && remedy == "":
+		remedy = resume
+	default:
+		return err
+	}
+	return &exit.Error{Class: exit.CodeOf(err), Remedy: remedy, Err: err}
 }
 
 // paragraph prints a text, wrapped on a terminal.
@@ -339,7 +355,7 @@ func knownStages(p *plan.Plan, flag string, stages ...string) error {
 			continue
 		}
 		if !slices.Contains(ids, s) {
-			return fail(exitInput, "its stages are "+strings.Join(ids, ", "), "%s %s: the plan has no such stage%s", flag, s, plan.DidYouMean(s, ids))
+			return fail(exitInput, "give one of its stages: "+strings.Join(ids, ", "), "%s %s: the plan has no such stage%s", flag, s, plan.DidYouMean(s, ids))
 		}
 	}
 	return nil
@@ -352,7 +368,7 @@ func operatorName(given string) (string, error) {
 	}
 	u, err := user.Current()
 	if err != nil {
-		return "", fail(exitInput, "give --operator NAME", "who leads this run can't be told: %w", err)
+		return "", fail(exitInput, "give --operator NAME", "cannot determine the operator's name: %w", err)
 	}
 	if u.Name != "" && u.Name != u.Username {
 		return fmt.Sprintf("%s (%s)", u.Name, u.Username), nil

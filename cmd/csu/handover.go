@@ -63,7 +63,7 @@ Example:
 
 func (cmd *handoverCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.To) == "" {
-		return fail(exitInput, "name who resumes the run", "--to is empty")
+		return fail(exitInput, "give the name of the operator who resumes the run", "--to is empty")
 	}
 	_, o, err := cmd.options(c, cmd.Plan)
 	if err != nil {

@@ -190,7 +190,7 @@ func TestHandover(t *testing.T) {
 	prints(t, bob.run(t, exitComplete, "handover", "--to", "Bob Operator", "--operator", "Ada Operator"),
 		`^Asked the csu of Ada Operator on \S+ to hand over\.`, "^The run is handed over. Bob Operator resumes it with:", `^  csu takeover .* --site-map .* --reason "handed over by Ada Operator"$`)
 	first.wantExit(t, exitFailed)
-	first.reads(t, "handed over to Bob Operator at the request of Ada Operator", "error: this run was stopped to be handed over", "hint: it is resumed with csu takeover")
+	first.reads(t, "handed over to Bob Operator at the request of Ada Operator", "error: this run was stopped to be handed over", "hint: resume it with csu takeover")
 	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `^error: this run was handed over to "Bob Operator"$`)
 	second := bob.takesOver(t, false, []string{"It was handed over to Bob Operator."})
 	second.types(t, "no\n")
@@ -397,9 +397,9 @@ func TestNotReleased(t *testing.T) {
 	r.held.release()
 	x.wantExit(t, exitFailed)
 	prints(t, x.said(), "^error: the upgrade is complete, but not yet released; the site still counts as taken: ",
-		"^hint: check that the cluster is reachable, then go on with csu exec .* --resume --site-map ")
+		"^hint: check that the cluster is reachable, then resume with csu exec .* --resume --site-map ")
 	prints(t, r.run(t, exitComplete, "status"), "^The site's ledger cannot be read", "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
-	prints(t, r.run(t, exitRefused, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet")
+	prints(t, r.run(t, exitFailed, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet", "^hint: check that the cluster is reachable, then run the command again$")
 	v.open(t)
 	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
 	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
@@ -432,7 +432,7 @@ func TestOutage(t *testing.T) {
 	}
 
 	said := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
-	prints(t, said, "^The cluster does not answer", "^error: outage: there is no terminal to ask at")
+	prints(t, said, "^The cluster does not answer", "^error: outage: no terminal to ask on")
 
 	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
 	s.reads(t, "The cluster does not answer", prompt)

@@ -3,14 +3,11 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -20,17 +17,16 @@ import (
 
 	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/executor"
-	"github.com/lsst-ts/csu/executor/journal"
-	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// Exit codes.
+// The exit codes; their meanings are in package exit.
 const (
-	exitComplete    = 0
-	exitFailed      = 1   // failed, stopped or different
-	exitInput       = 2   // unusable input
-	exitRefused     = 3   // refused by a guard
-	exitInterrupted = 130 // by a signal
+	exitComplete    = int(exit.Complete)
+	exitFailed      = int(exit.Failed)
+	exitInput       = int(exit.Input)
+	exitRefused     = int(exit.Refused)
+	exitInterrupted = int(exit.Interrupted)
 )
 
 type commands struct {
@@ -67,18 +63,9 @@ type console struct {
 	plan     string // that the command is about, with the flag of its simulated site; "" for none
 }
 
-// exitError carries the exit code of an error that has been explained.
-type exitError struct {
-	code int
-	err  error
-	hint string
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
+// fail returns an error with an exit code and a hint, which may be "".
 func fail(code int, hint, format string, args ...any) error {
-	return &exitError{code, fmt.Errorf(format, args...), hint}
+	return &exit.Error{Class: exit.Code(code), Remedy: hint, Err: fmt.Errorf(format, args...)}
 }
 
 func main() { os.Exit(run(os.Args[1:])) }
@@ -106,8 +93,7 @@ func run(args []string) int {
 		kong.Bind(c),
 	)
 	if err != nil {
-		fmt.Fprintln(c.err, "error:", err)
-		return exitInput
+		return c.report(err) // a mistake in the definitions above
 	}
 	// Asked by a shell for completions, it answers and exits.
 	kongcompletion.Register(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
@@ -118,7 +104,7 @@ func run(args []string) int {
 		return exited // --help
 	}
 	if err != nil {
-		return c.report(&exitError{exitInput, err, "csu --help shows the commands; csu COMMAND --help shows one with examples"})
+		return c.report(exit.Unusable("run csu --help for the commands, or csu COMMAND --help for one with examples", "%w", err))
 	}
 	c.root = cli.Root
 	return c.report(ctx.Run())
@@ -129,13 +115,11 @@ func (c *console) report(err error) int {
 	if err == nil {
 		return exitComplete
 	}
-	code, hint := classify(err)
 	fmt.Fprintln(c.err, fit(c.err, "error: "+err.Error()))
-	if hint != "" {
-		hint = naming(hint, c.plan)
-		fmt.Fprintln(c.err, fit(c.err, "hint: "+hint))
+	if hint := exit.HintOf(err); hint != "" {
+		fmt.Fprintln(c.err, fit(c.err, "hint: "+naming(hint, c.plan)))
 	}
-	return code
+	return int(exit.CodeOf(err))
 }
 
 var planIn = regexp.MustCompile(`\b(csu [a-z]+) PLAN\b`)
@@ -149,46 +133,14 @@ func naming(hint, plan string) string {
 	return planIn.ReplaceAllStringFunc(hint, func(command string) string { return strings.TrimSuffix(command, "PLAN") + plan })
 }
 
-// classify returns the exit code and the hint for an error.
-func classify(err error) (code int, hint string) {
-	var (
-		exit       *exitError
-		refused    *executor.RefusedError
-		input      *executor.InputError
-		locked     *journal.LockedError
-		damaged    *journal.DamageError
-		failed     *journal.FailedError
-		lost       *journal.LostFileError
-		unattended *operator.UnattendedError
-		rules      *compiler.RulesError
-	)
-	switch {
-	case errors.As(err, &exit):
-		return exit.code, exit.hint
-	case errors.As(err, &refused):
-		return exitRefused, refused.Hint
-	case errors.As(err, &locked):
-		return exitRefused, "let it end, or look at it with csu status PLAN"
-	case errors.As(err, &unattended) && slices.Contains(beforeJournal, unattended.Question.Topic):
-		return exitRefused, "run this command in a terminal; nothing was started"
-	case errors.As(err, &unattended):
-		return exitRefused, "what has been done is in the journal; go on with --resume"
-	case errors.As(err, &input):
-		return exitInput, input.Hint
-	case errors.As(err, &damaged):
-		return exitInput, "the journal was changed after csu wrote it; restore it from a copy. Nothing was started"
-	case errors.As(err, &failed):
-		return exitFailed, "whatever ran when the journal failed is in doubt; --resume looks what became of it"
-	case errors.As(err, &lost):
-		return exitFailed, lost.Hint()
-	case errors.Is(err, errNoAnswer):
-		return exitFailed, "what has been done is in the journal; go on with --resume"
-	case errors.As(err, &rules):
-		return exitFailed, ""
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted, "go on with --resume"
+// environment returns a secret by its variable's name, from the environment or from
+// the file that it names.
+func environment(name string) (string, error) {
+	value, err := executor.Environment(os.LookupEnv)(name)
+	if err != nil {
+		return "", exit.Unusable("", "%w", err)
 	}
-	return exitInput, ""
+	return value, nil
 }
 
 // findRoot returns the project's folder.

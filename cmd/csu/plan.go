@@ -58,7 +58,7 @@ func (cmd *compileCommand) Run(c *console) error {
 		}
 	}
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return fail(exitInput, "-o - writes to standard output", "write %q: it is no regular file, and would be replaced by one", name)
+		return fail(exitInput, "give -o - to write to standard output", "write %q: not a regular file", name)
 	}
 	if err := keepsJournal(name, data); err != nil {
 		return err
@@ -85,8 +85,8 @@ func keepsJournal(name string, data []byte) error {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	if _, err := os.Stat(name + ".journal"); err == nil {
-		return fail(exitRefused, "raise attempt in upgrade.cue, which gives the new plan a name of its own",
-			"write plan %q: a run of this plan has begun, %q is beside it, and the new plan is another one", shown(name), filepath.Base(name)+".journal")
+		return fail(exitRefused, "raise attempt in upgrade.cue, which gives the new plan its own name",
+			"write plan %q: a run of this plan has begun: its journal %q belongs to the old plan", shown(name), filepath.Base(name)+".journal")
 	}
 	return nil
 }

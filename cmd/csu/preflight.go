@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ func (cmd *preflightCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	systems, err := executor.Connect(l.plan, l.siteMap, executor.Environment(os.LookupEnv))
+	systems, err := executor.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
 		return err
 	}
@@ -59,7 +58,7 @@ func (cmd *preflightCommand) Run(c *console) error {
 	checks := preflight.Run(context.Background(), l.preflight(systems, state, stages))
 	c.checks(checks, true)
 	if err := preflight.Verdict(checks); err != nil {
-		return c.notReady(err)
+		return err
 	}
 	_, err = fmt.Fprintf(c.out, "\nready: %d things looked at in %s\n", len(checks), time.Since(began).Round(100*time.Millisecond))
 	return err
@@ -91,7 +90,7 @@ func (c *console) beforeStage(l *loaded, systems *executor.Systems) func(*plan.S
 				return nil
 			}
 			c.checks(checks, true)
-			return c.notReady(err)
+			return err
 		}
 	}
 }
@@ -107,21 +106,5 @@ func (c *console) checks(checks []preflight.Check, all bool) {
 		if check.Remedy != "" {
 			fmt.Fprintf(c.out, "        %s\n", check.Remedy)
 		}
-	}
-}
-
-// notReady is the error of a preflight that found something.
-func (c *console) notReady(err error) error {
-	var bad *preflight.NotReadyError
-	if !errors.As(err, &bad) {
-		return err
-	}
-	var subjects []string
-	for _, check := range bad.Checks {
-		subjects = append(subjects, check.Subject)
-	}
-	return &executor.RefusedError{
-		Reason: "not ready: " + strings.Join(subjects, ", "),
-		Hint:   "mend what is said above and repeat the command; csu exec and csu takeover go on without it by --skip-preflight REASON, which the journal keeps",
 	}
 }

@@ -292,7 +292,7 @@ func (s *screen) say(format string, args ...any) {
 }
 
 // errNoAnswer says that the terminal was closed while csu asked.
-var errNoAnswer = errors.New("the terminal gave no answer")
+var errNoAnswer = errors.New("no answer: the terminal was closed")
 
 // readLine returns the next line that is typed behind the prompt, or ctx's
 // error. What was typed before, when nothing was asked, is no answer: somebody

@@ -55,7 +55,7 @@ func TestSecond(t *testing.T) {
 	first := r.atWork(t)
 	prints(t, r.run(t, exitRefused, "exec", "--consent", "all", "--resume"),
 		`another csu \(process [0-9]+, operator "Ada Operator"\) is running this plan`,
-		"hint: let it end, or look at it with csu status")
+		"hint: wait until that csu has ended, or see how far it has come with csu status")
 	prints(t, r.run(t, exitRefused, "abort"), "is running this plan")
 	prints(t, r.run(t, exitComplete, "status"),
 		"led by Ada Operator", "^  done +begin", "^Next: a csu is at work on it")

@@ -41,7 +41,7 @@ func TestTerminalConsent(t *testing.T) {
 		`Your consent is asked to stage "offline"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
-	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: go on with csu exec "+r.plan+" --resume")
+	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: resume with csu exec "+r.plan+" --resume")
 
 	state := r.state(t)
 	a := state.Stages[0].Consent
@@ -98,7 +98,7 @@ func TestTerminalTypedAhead(t *testing.T) {
 	// A closed terminal is no answer either.
 	s.types(t, "\x04")
 	s.wantExit(t, exitFailed)
-	s.reads(t, "error: the terminal gave no answer: EOF", "go on with --resume")
+	s.reads(t, "error: no answer: the terminal was closed: EOF", "hint: resume with csu exec "+r.plan+" --resume")
 	if r.state(t).Stages[2].Begun {
 		t.Error("the stage has begun that nobody consented to")
 	}
@@ -166,7 +166,7 @@ func TestTerminalInterrupt(t *testing.T) {
 	s.reads(t, `Your consent is asked to stage "begin"`, at)
 	s.types(t, "\x03")
 	s.wantExit(t, exitInterrupted)
-	s.reads(t, "Nothing new is started", "error: interrupted", "hint: go on with csu exec")
+	s.reads(t, "Nothing new is started", "error: interrupted", "hint: resume with csu exec")
 }
 
 // TestTerminalAnnounce asks before it posts.

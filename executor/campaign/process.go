@@ -77,7 +77,7 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 	switch {
 	case killed, err == nil:
 		return killed, nil
-	case errors.As(err, &exit) && (exit.ExitCode() == 1 || exit.ExitCode() == 3) && bytes.Contains(said.Bytes(), []byte("this is decided by somebody who looks")):
+	case errors.As(err, &exit) && (exit.ExitCode() == 1 || exit.ExitCode() == 3) && bytes.Contains(said.Bytes(), []byte("an operator must look before deciding this")):
 		return false, nil
 	}
 	return false, fmt.Errorf("%w\n%s", err, said.String())

@@ -77,7 +77,7 @@ func stale(t *testing.T, name string) {
 			Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(w.Speed), Resume: lines != nil,
 		})
 		var guard *executor.RefusedError
-		if !errors.As(err, &guard) || guard.Hint == "" {
+		if !errors.As(err, &guard) || guard.Hint() == "" {
 			t.Errorf("%s: Run = %v, want a refusal with a remedy", at, err)
 		}
 		if now, _ := disk.Content(journalName); !bytes.Equal(now, lines) {

@@ -409,8 +409,8 @@ func refusal[E error](t *testing.T, what string, err error, texts ...string) E {
 		t.Fatalf("%s = %v, want a *RefusedError of a %T", what, err, cause)
 	}
 	for _, text := range texts {
-		if !strings.Contains(err.Error()+" "+refused.Hint, text) {
-			t.Errorf("%s = %v (hint: %s), want %q in it", what, err, refused.Hint, text)
+		if !strings.Contains(err.Error()+" "+refused.Hint(), text) {
+			t.Errorf("%s = %v (hint: %s), want %q in it", what, err, refused.Hint(), text)
 		}
 	}
 	return cause

@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
 // Topic is what a question is about.
@@ -104,10 +106,11 @@ type Operator interface {
 	Tell(e Event)
 }
 
-// UnattendedError says that a question met nobody who could answer.
+// UnattendedError says that there was no terminal to ask a question on, and that it
+// was not answered beforehand.
 type UnattendedError struct {
 	Question Question
-	Want     string // what would have answered, such as "--consent offline"
+	Want     string // the remedy, such as "give --consent offline, or run csu in a terminal"
 }
 
 func (e *UnattendedError) Error() string {
@@ -118,5 +121,11 @@ func (e *UnattendedError) Error() string {
 	case e.Question.Stage != "":
 		what = fmt.Sprintf("stage %q: ", e.Question.Stage)
 	}
-	return fmt.Sprintf("%s%s: there is no terminal to ask at; give %s", what, e.Question.Topic, e.Want)
+	return fmt.Sprintf("%s%s: no terminal to ask on", what, e.Question.Topic)
 }
+
+// ExitCode says that a guard refused: nothing is done that the operator must decide.
+func (e *UnattendedError) ExitCode() exit.Code { return exit.Refused }
+
+// Hint returns the remedy.
+func (e *UnattendedError) Hint() string { return e.Want }

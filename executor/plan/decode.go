@@ -8,6 +8,8 @@ import (
 	"os"
 	"reflect"
 	"strings"
+
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
 // NotAPlanError says that the input is no plan at all: not JSON, or JSON with
@@ -20,6 +22,9 @@ type NotAPlanError struct {
 func (e *NotAPlanError) Error() string {
 	return fmt.Sprintf("read plan %q: %s", e.Name, e.Reason)
 }
+
+// ExitCode says that the input is unusable.
+func (e *NotAPlanError) ExitCode() exit.Code { return exit.Input }
 
 // Problem is one thing that makes a plan unusable, with its place.
 type Problem struct {
@@ -58,12 +63,15 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
+// ExitCode says that the input is unusable.
+func (e *InvalidError) ExitCode() exit.Code { return exit.Input }
+
 // ReadFile reads and decodes the plan in a file. It also returns the bytes,
 // which are what the plan's digest is about.
 func ReadFile(name string) (*Plan, []byte, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read plan: %w", err)
+		return nil, nil, exit.Unusable("", "read plan: %w", err)
 	}
 	p, err := Decode(name, data)
 	return p, data, err

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/argocd"
-	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/internal/love"
 	"github.com/lsst-ts/csu/executor/internal/remote"
@@ -144,23 +145,11 @@ func (p *preflight) unknown(ctx context.Context) []Check {
 func (p *preflight) host(ctx context.Context, t remote.Target) []Check {
 	subject := fmt.Sprintf("host %s as %s", t.Host, t.User)
 	_, err := p.Systems.Remote.Run(ctx, t, "true")
-	var config *remote.ConfigError
-	var key *remote.HostKeyError
-	var auth *remote.AuthError
-	var sudo *remote.SudoError
-	switch {
-	case err == nil:
+	if err == nil {
 		return []Check{ready(subject, "lets you in")}
-	case errors.As(err, &config):
-		return []Check{notReady(subject, "correct your ssh config", "%v", err)}
-	case errors.As(err, &key):
-		return []Check{notReady(subject, "compare the key with the host's, then correct known_hosts", "%v", err)}
-	case errors.As(err, &auth):
-		return []Check{notReady(subject, "look at your agent (ssh-add -l), at the user in ~/.ssh/config and at your account there", "%v", err)}
-	case errors.As(err, &sudo):
-		return []Check{notReady(subject, fmt.Sprintf("ask for the right to run sudo -iu %s there without a password", t.User), "%v", err)}
 	}
-	return []Check{notReady(subject, "see that "+t.Address+" is up and reached from here, also through the jump hosts of ~/.ssh/config", "%v", late(err))}
+	remedy := cmp.Or(exit.HintOf(err), fmt.Sprintf("check that %s is up and reachable from here, also through the jump hosts of ~/.ssh/config", t.Address))
+	return []Check{notReady(subject, remedy, "%v", late(err))}
 }
 
 // target checks context and API server (P20), and who has the site.
@@ -181,13 +170,10 @@ func (p *preflight) target(ctx context.Context) []Check {
 func (p *preflight) ledger(ctx context.Context) Check {
 	const subject = "ledger"
 	l, _, err := ledger.Read(ctx, ledger.In(p.Systems.Cluster, p.Plan.LedgerName()), ledger.Real())
-	var missing *cluster.MissingError
 	h := l.Holder
 	switch {
-	case errors.As(err, &missing):
-		return notReady(subject, missing.Hint(), "%v", err)
 	case err != nil:
-		return notReady(subject, "check that the API server answers and lets you read it", "%v", late(err))
+		return notReady(subject, cmp.Or(exit.HintOf(err), "check that the API server answers and lets you read it"), "%v", late(err))
 	case h != nil && h.Run == p.RunID:
 		return ready(subject, "the site is this run's")
 	case h != nil:
@@ -264,12 +250,9 @@ func abridged(names []string, most int) string {
 func (p *preflight) registry(ctx context.Context) []Check {
 	const subject = "schema registry"
 	level, err := p.Systems.Registry.Level(ctx)
-	var none *cluster.NoPodError
 	switch {
-	case errors.As(err, &none):
-		return []Check{notReady(subject, "look for its pods in namespace "+p.Plan.Targets.Registry.Namespace, "%v", err)}
 	case err != nil:
-		return []Check{notReady(subject, "see that you may exec into its pod and that it answers", "%v", late(err))}
+		return []Check{notReady(subject, cmp.Or(exit.HintOf(err), "check that you may exec into its pod and that it answers"), "%v", late(err))}
 	case !p.Begun && level != p.needs.level:
 		return []Check{notReady(subject, "find out who changed it; the plan begins with "+p.needs.level, "its level is %s, not %s", level, p.needs.level)}
 	}

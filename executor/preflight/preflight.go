@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -101,15 +102,24 @@ func Run(ctx context.Context, o Options) []Check {
 	return slices.Concat(found...)
 }
 
-// NotReadyError says what stands in the way.
+// NotReadyError reports checks that failed. Their texts and remedies are shown by
+// themselves; the error names their subjects.
 type NotReadyError struct{ Checks []Check }
 
 func (e *NotReadyError) Error() string {
-	var lines []string
+	var subjects []string
 	for _, c := range e.Checks {
-		lines = append(lines, fmt.Sprintf("%s: %s", c.Subject, c.Text))
+		subjects = append(subjects, c.Subject)
 	}
-	return "preflight: not ready:\n" + strings.Join(lines, "\n")
+	return "not ready: " + strings.Join(subjects, ", ")
+}
+
+// ExitCode says that a guard refused.
+func (e *NotReadyError) ExitCode() exit.Code { return exit.Refused }
+
+// Hint returns the remedy.
+func (e *NotReadyError) Hint() string {
+	return "mend what is reported above and run the command again; csu exec and csu takeover continue without these checks with --skip-preflight REASON, which the journal keeps"
 }
 
 // Verdict returns a [*NotReadyError] with the checks that are not ready, or nil.

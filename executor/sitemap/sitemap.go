@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -51,8 +52,16 @@ type Map struct {
 }
 
 // Read reads the site map in a file, makes its paths absolute and checks that
-// every address is a loopback one.
+// every address is a loopback one. Any error says that the file is unusable.
 func Read(name string) (*Map, error) {
+	m, err := read(name)
+	if err != nil {
+		return nil, exit.Unusable("give the site-map.json that csu rehearse --serve has written into its folder", "%w", err)
+	}
+	return m, nil
+}
+
+func read(name string) (*Map, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("read site map: %w", err)

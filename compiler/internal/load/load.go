@@ -22,6 +22,7 @@ import (
 	"cuelang.org/go/cue/cuecontext"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
 // requests is the file of a site that holds the upgrades asked for. It is read
@@ -29,7 +30,7 @@ import (
 const requests = "upgrade.cue"
 
 // ErrNoRoot is what FindRoot returns where there is no project.
-var ErrNoRoot = errors.New("no cue.mod here or above; run csu inside the project, or give its folder with --root")
+var ErrNoRoot = exit.Unusable("run csu inside the project, or give its folder with --root", "no cue.mod here or above")
 
 // NoSiteError says that there is no such site.
 type NoSiteError struct {
@@ -41,6 +42,9 @@ type NoSiteError struct {
 func (e *NoSiteError) Error() string {
 	return fmt.Sprintf("no site %q below sites%s; there are %s", e.Name, suggest(e.Name, e.Sites), quoted(e.Sites))
 }
+
+// ExitCode says that the input is unusable.
+func (e *NoSiteError) ExitCode() exit.Code { return exit.Input }
 
 // FindRoot returns the project's root: dir, or the closest folder above it that
 // holds cue.mod. Its error is [ErrNoRoot] where there is none.
@@ -67,7 +71,7 @@ func FindRoot(dir string) (string, error) {
 func Sites(root string) ([]string, error) {
 	entries, err := os.ReadDir(filepath.Join(root, "sites"))
 	if err != nil {
-		return nil, fmt.Errorf("list the sites: %w", err)
+		return nil, exit.Unusable("", "list the sites: %w", err)
 	}
 	var sites []string
 	for _, e := range entries {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
 // Problem is something in the sources that a person has to correct.
@@ -46,6 +47,9 @@ func (p *Problems) Error() string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+// ExitCode says that the input is unusable.
+func (p *Problems) ExitCode() exit.Code { return exit.Input }
 
 // sorted returns the problems in the order of the files, each once.
 func sorted(all []Problem) []Problem {

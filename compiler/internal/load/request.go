@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/executor/exit"
 )
 
 // types are the upgrade types that can be asked for.
@@ -16,14 +17,14 @@ var types = []string{"full", "incremental", "recovery"}
 // request loads and checks one upgrade.
 func (p *project) request(site *model.Site, typ, file string) (*model.Request, error) {
 	if !slices.Contains(types, typ) {
-		return nil, fmt.Errorf("no upgrade type %q%s; there are %s", typ, suggest(typ, types), quoted(types))
+		return nil, exit.Unusable("", "no upgrade type %q%s; there are %s", typ, suggest(typ, types), quoted(types))
 	}
 	if file == "" {
 		file = filepath.Join(p.root, "sites", site.Name, requests)
 	}
 	abs, err := filepath.Abs(file)
 	if err != nil {
-		return nil, fmt.Errorf("load the upgrade: %w", err)
+		return nil, exit.Unusable("", "load the upgrade: %w", err)
 	}
 	p.given[abs] = file
 	name := p.relative(abs)

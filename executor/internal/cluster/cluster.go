@@ -38,8 +38,25 @@ type Cluster struct {
 // Connect loads the kubeconfig and takes the named context; "" takes its
 // current context. Without a path it reads the files of KUBECONFIG, or
 // ~/.kube/config, as kubectl does; unlike kubectl it never turns to the cluster
-// that it may itself run in. It makes no request.
+// that it may itself run in. It makes no request. Its error is a
+// [*KubeconfigError].
 func Connect(kubeconfig, context string) (*Cluster, error) {
+	c, err := connect(kubeconfig, context)
+	if err != nil {
+		return nil, &KubeconfigError{err}
+	}
+	return c, nil
+}
+
+// KubeconfigError reports that the kubeconfig is unusable.
+type KubeconfigError struct{ Err error }
+
+func (e *KubeconfigError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *KubeconfigError) Unwrap() error { return e.Err }
+
+func connect(kubeconfig, context string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
 	where := kubeconfig
