@@ -13,6 +13,8 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // confirming is a csu abort that asks.
@@ -152,7 +154,7 @@ func TestAbortText(t *testing.T) {
 		stage("two", step("sync", sync()), step("h1", update("h1"), "sync"), step("h2", update("h2"), "h1"), step("never", update("h3"), "h2")))
 	b.plan.CSCs = []plan.CSC{{CSC: "MTMount:0", Host: "h"}, {CSC: "love-commander", Host: "h"}}
 	b.plan.Final = []plan.Step{undoing("forward", "one/none"), undoing("other", "two/never")}
-	if got := NewState(b.plan).AbortText(); got != "No final step has to run.\n"+
+	if got := report.Abort(state.New(b.plan)); got != "No final step has to run.\n"+
 		"Nothing else is touched. The journal is closed, and this plan can't be run again." {
 		t.Errorf("before the run:\n%s", got)
 	}
@@ -167,7 +169,7 @@ These stay down: MTMount.
 These stay updated: application simonyitel, the daemon on h1.
 These may be updated in part and stay so: the daemon on h2.
 Nothing else is touched. The journal is closed, and this plan can't be run again.`
-	if diff := cmp.Diff(want, b.state().AbortText()); diff != "" {
+	if diff := cmp.Diff(want, report.Abort(b.state())); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -184,25 +186,25 @@ func TestWhatAnAbortLeavesStopped(t *testing.T) {
 			step("start1", service("h1", plan.Start), "stop1"), step("start2", service("h2", plan.Start), "stop2")),
 		// A channel with one message has heard all that it was to hear.
 		stage("two", step("once", &plan.Announce{Channel: "#summit-simonyi", Text: "news"}), step("over", message())))
-	phases := func(list map[string]Phase) string {
-		s := NewState(b.plan)
+	phases := func(list map[string]state.Phase) string {
+		s := state.New(b.plan)
 		for id, phase := range list {
 			s.Steps[id].Phase = phase
 		}
-		return s.AbortText()
+		return report.Abort(s)
 	}
 	const stopped, tell = "These services stay stopped until somebody starts them: ", "csu posts nothing of it: tell those in #summit-announce, who were told that the upgrade began."
-	for want, list := range map[string]map[string]Phase{
-		"":                     {"one/begins": Done, "one/stop1": Done, "one/start1": Done, "one/stop2": ByHand, "one/start2": ByHand, "two/over": Done},
-		"ess-controller on h1": {"one/begins": Done, "one/stop1": Done, "one/stop2": Skipped, "two/once": Done, "two/over": Done},
-		"ess-controller on h2": {"one/stop2": InDoubt},
-		"ess-controller on h1, ess-controller on h2": {"one/begins": Done, "two/once": Done, "one/stop2": ByHand, "one/stop1": Done, "one/start2": Failed},
+	for want, list := range map[string]map[string]state.Phase{
+		"":                     {"one/begins": state.Done, "one/stop1": state.Done, "one/start1": state.Done, "one/stop2": state.ByHand, "one/start2": state.ByHand, "two/over": state.Done},
+		"ess-controller on h1": {"one/begins": state.Done, "one/stop1": state.Done, "one/stop2": state.Skipped, "two/once": state.Done, "two/over": state.Done},
+		"ess-controller on h2": {"one/stop2": state.InDoubt},
+		"ess-controller on h1, ess-controller on h2": {"one/begins": state.Done, "two/once": state.Done, "one/stop2": state.ByHand, "one/stop1": state.Done, "one/start2": state.Failed},
 	} {
 		got := phases(list)
 		if want == "" && strings.Contains(got, stopped) || want != "" && !strings.Contains(got, stopped+want+".\n") {
 			t.Errorf("%v: not %q:\n%s", list, want, got)
 		}
-		if told := list["one/begins"] == Done && list["two/over"] != Done; strings.Contains(got, tell) != told {
+		if told := list["one/begins"] == state.Done && list["two/over"] != state.Done; strings.Contains(got, tell) != told {
 			t.Errorf("%v: whom to tell: want that %t:\n%s", list, told, got)
 		}
 	}
@@ -247,8 +249,9 @@ func TestUpdatedInPart(t *testing.T) {
 			return operator.Answer{Choice: operator.Stop}, nil
 		}
 		b.must(Halted)
-		if whole, parts := b.state().updated(); len(whole) > 0 || (len(parts) > 0) != c.parts {
-			t.Errorf("%v: updated %v, in part %v", c.attempts, whole, parts)
+		text := report.Abort(b.state())
+		if strings.Contains(text, "These stay updated") || strings.Contains(text, "may be updated in part") != c.parts {
+			t.Errorf("%v: %s", c.attempts, text)
 		}
 	}
 }

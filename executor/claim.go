@@ -416,7 +416,7 @@ func (r *run) didAlone() string {
 func (r *run) suspect() error {
 	for step := range r.o.Plan.AllSteps() {
 		st := r.state.Steps[step.ID]
-		if st.Phase.Finished() || st.Suspected && st.Phase.Open() || final(step) && !r.state.needed(step) && r.state.Steps[step.Undoes].Phase.Finished() {
+		if st.Phase.Finished() || st.Suspected && st.Phase.Open() || final(step) && !r.state.Needed(step) && r.state.Steps[step.Undoes].Phase.Finished() {
 			continue
 		}
 		n := st.Attempt
@@ -441,7 +441,7 @@ func (r *run) giveBack() error {
 		return nil
 	}
 	outcome := ledger.Complete
-	if r.state.Ended == GivenUp {
+	if r.state.Ended == journal.Aborted {
 		outcome = ledger.Aborted
 	}
 	var err error
@@ -458,7 +458,7 @@ func (r *run) releaseLater() error {
 		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.Name,
 		Time: r.o.Clock.Now().UTC().Round(0), Head: head,
 	}
-	if s.Ended == GivenUp {
+	if s.Ended == journal.Aborted {
 		f.Outcome = ledger.Aborted
 	}
 	claim := r.claim()

@@ -14,6 +14,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // sampleRun is a run in which everything occurs: consents, doubts, parallel
@@ -84,7 +85,7 @@ func (b *bench) truthful(q operator.Question) (operator.Answer, error) {
 		}
 		return answer(operator.Retry)
 	case operator.InDoubt:
-		s, err := ReadState(b.disk, "j", b.plan, b.options().Digest)
+		s, err := state.Read(b.disk, "j", b.plan, b.options().Digest)
 		if err != nil { // the machine has died meanwhile
 			return operator.Answer{}, err
 		}
@@ -134,11 +135,11 @@ func (b *bench) judge(what string) {
 		if !st.Phase.Finished() {
 			b.t.Errorf("%s: %s is %s", what, id, st.Phase)
 		}
-		if st.Phase == Done && done[id] == 0 {
+		if st.Phase == state.Done && done[id] == 0 {
 			b.t.Errorf("%s: %s is recorded as done and was not", what, id)
 		}
 	}
-	if s.Ended != Completed {
+	if s.Ended != journal.Complete {
 		b.t.Errorf("%s: ended %q", what, s.Ended)
 	}
 	b.ordered(what)
@@ -166,8 +167,8 @@ func TestSampleRunUndisturbed(t *testing.T) {
 	b := sampleRun(t)
 	b.must(Completed)
 	b.judge("undisturbed")
-	b.phases(map[string]Phase{
-		"one/reported": Reported, "one/post": Done, "two/retried": Done, "two/lost": Done, "two/dark": Done, "two/hand": ByHand, "final/forward": Done, "final/unneeded": Done,
+	b.phases(map[string]state.Phase{
+		"one/reported": state.Reported, "one/post": state.Done, "two/retried": state.Done, "two/lost": state.Done, "two/dark": state.Done, "two/hand": state.ByHand, "final/forward": state.Done, "final/unneeded": state.Done,
 	})
 }
 
@@ -335,7 +336,7 @@ func TestSecondExecutor(t *testing.T) {
 				t.Errorf("a second executor: %v", err)
 			}
 		}
-		if s := b.state(); s.Steps["one/a"].Phase != Started { // status reads all the same
+		if s := b.state(); s.Steps["one/a"].Phase != state.Started { // status reads all the same
 			t.Errorf("status sees %q", s.Steps["one/a"].Phase)
 		}
 		return b.world.effect(a, action.Done)
@@ -359,7 +360,7 @@ func TestResumeWaitsForWhatRuns(t *testing.T) {
 	if _, err := Run(ctx, b.options()); err != nil {
 		t.Fatal(err)
 	}
-	b.phases(map[string]Phase{"one/long": Started, "one/other": Pending})
+	b.phases(map[string]state.Phase{"one/long": state.Started, "one/other": state.Pending})
 	otherDone := make(chan struct{})
 	b.world.script["one/long"] = behaviour{
 		probe: func(context.Context, *action.Attempt) action.Finding {

@@ -11,6 +11,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestDiskFailureEndsTheRun: when the journal can't be written, nothing is
@@ -81,7 +82,7 @@ func TestPanicLeavesTheStepInDoubt(t *testing.T) {
 	if !errors.As(err, &panicked) || panicked.Step != "one/a" || panicked.Value != "broken" || !strings.Contains(string(panicked.Stack), "TestPanicLeavesTheStepInDoubt") {
 		t.Fatalf("run = %v (%+v)", err, panicked)
 	}
-	b.phases(map[string]Phase{"one/a": InDoubt, "one/b": Done, "two/c": Pending})
+	b.phases(map[string]state.Phase{"one/a": state.InDoubt, "one/b": state.Done, "two/c": state.Pending})
 	b.world.script["one/a"] = behaviour{probe: func(context.Context, *action.Attempt) action.Finding { return action.Found(action.Done, "it happened") }}
 	b.must(Completed, resumed)
 	if got := b.world.steps(); !slices.Contains(got, "two/c") || slices.Contains(got, "one/a") {

@@ -11,6 +11,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // lost has a step's effect happen, or not, and its answer be lost.
@@ -112,7 +113,7 @@ func TestInDoubtIsAsked(t *testing.T) {
 	if len(q) != 2 || !strings.Contains(q[0].Reading, "the probe says unknown") || slices.Contains(q[0].Choices, operator.Retry) {
 		t.Errorf("asked %+v", q)
 	}
-	if st := b.state().Steps["one/a"]; st.Phase != Done || st.By != "Ana" || len(b.world.effects) != 2 {
+	if st := b.state().Steps["one/a"]; st.Phase != state.Done || st.By != "Ana" || len(b.world.effects) != 2 {
 		t.Errorf("%+v, effects %v", st, b.world.effects)
 	}
 	// It did not happen: only then it may be tried again.
@@ -138,7 +139,7 @@ func TestInDoubtIsAsked(t *testing.T) {
 	b.person.answer = choose(operator.InDoubt, operator.Stop)
 	b.must(Halted)
 	b.must(Halted, resumed)
-	b.phases(map[string]Phase{"one/a": InDoubt, "one/b": Pending})
+	b.phases(map[string]state.Phase{"one/a": state.InDoubt, "one/b": state.Pending})
 	b.person.answer = choose(operator.InDoubt, operator.Happened)
 	b.must(Completed, resumed)
 	if len(b.world.effects) != 2 {
@@ -152,13 +153,13 @@ func TestDoubtIsLookedIntoAtItsTurn(t *testing.T) {
 	for _, c := range []struct {
 		then  action.Verdict // what the second look finds
 		asked int
-		phase Phase
+		phase state.Phase
 	}{
-		{action.Unknown, 1, Done},
-		{action.Done, 0, Done},
-		{action.Failed, 0, Skipped},
-		{action.NotDone, 0, Skipped},
-		{action.Running, 0, Done}, // it is waited for
+		{action.Unknown, 1, state.Done},
+		{action.Done, 0, state.Done},
+		{action.Failed, 0, state.Skipped},
+		{action.NotDone, 0, state.Skipped},
+		{action.Running, 0, state.Done}, // it is waited for
 	} {
 		t.Run(string(c.then), func(t *testing.T) {
 			b := newBench(t, stage("one", step("bad", host("h1")), step("lost", host("h2"))))
@@ -198,7 +199,7 @@ func TestDoubtIsLookedIntoAtItsTurn(t *testing.T) {
 				return operator.Answer{Choice: operator.Skip, Reason: "for the test"}, nil
 			}
 			b.must(Completed)
-			b.phases(map[string]Phase{"one/bad": Skipped, "one/lost": c.phase})
+			b.phases(map[string]state.Phase{"one/bad": state.Skipped, "one/lost": c.phase})
 			q := b.person.questions(operator.InDoubt)
 			if len(q) != c.asked || probes != 2 || len(q) > 0 && q[0].Reading != "the second look" {
 				t.Errorf("looked %d times, asked %+v", probes, q)
@@ -282,7 +283,7 @@ func TestInDoubtWithReport(t *testing.T) {
 	b.lost("one/other", true, action.Unknown)
 	b.person.answer = choose(operator.InDoubt, operator.Happened)
 	b.must(Completed)
-	b.phases(map[string]Phase{"one/post": PerhapsSent, "one/look": Reported, "one/other": Done})
+	b.phases(map[string]state.Phase{"one/post": state.PerhapsSent, "one/look": state.Reported, "one/other": state.Done})
 	if q := b.person.questions(operator.InDoubt); len(q) != 1 || q[0].Step != "one/other" {
 		t.Errorf("asked %+v", q)
 	}

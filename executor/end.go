@@ -8,6 +8,8 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // shut closes the journal of a run that does not go on.
@@ -70,7 +72,7 @@ func (r *run) lastWord() func(ctx context.Context) error {
 	if r.keeper == nil || r.state.Ended != "" {
 		return func(context.Context) error { return nil }
 	}
-	sent := slices.ContainsFunc(r.state.In(Started), func(st *StepState) bool { return !st.Step.Effects(r.o.Plan).ReadOnly })
+	sent := slices.ContainsFunc(r.state.In(state.Started), func(st *state.Step) bool { return !st.Step.Effects(r.o.Plan).ReadOnly })
 	switch {
 	case !r.state.Begun():
 		return r.keeper.Forget // so that nobody need be kept away
@@ -129,8 +131,8 @@ func (r *run) concluded(err error) (Result, error) {
 		}
 	}
 	if r.state.Ended != "" {
-		res.End = r.state.Ended
+		res.End = End(r.state.Ended)
 	}
-	res.Down, res.Owed = r.state.Down(), r.state.Owed()
+	res.Down, res.Owed = report.Down(r.state), r.state.Owed()
 	return res, err
 }

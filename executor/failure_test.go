@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // failing has the first n attempts of a step end with the verdict.
@@ -69,7 +70,7 @@ func TestFailureSuspends(t *testing.T) {
 		return operator.Answer{Choice: operator.Skip, Reason: "not needed today"}, nil
 	}
 	b.must(Completed)
-	b.phases(map[string]Phase{"one/bad": Skipped, "one/slow": Done, "one/next": Done, "one/after": Done})
+	b.phases(map[string]state.Phase{"one/bad": state.Skipped, "one/slow": state.Done, "one/next": state.Done, "one/after": state.Done})
 	if st := b.state().Steps["one/bad"]; st.Reason != "not needed today" || st.By != "Ana" {
 		t.Errorf("recorded: %+v", st)
 	}
@@ -90,7 +91,7 @@ func TestRetryWhileOthersRun(t *testing.T) {
 	}}
 	b.person.answer = choose(operator.Failed, operator.Retry)
 	b.must(Completed)
-	b.phases(map[string]Phase{"one/bad": Done, "one/slow": Done})
+	b.phases(map[string]state.Phase{"one/bad": state.Done, "one/slow": state.Done})
 }
 
 // TestTwoFailures: a step that fails while the operator is asked about another
@@ -126,7 +127,7 @@ func TestTwoFailures(t *testing.T) {
 		if len(q) != 2 || q[0].Step != "one/first" || q[1].Step != "one/second" {
 			t.Errorf("%s: asked %+v", choice, q)
 		}
-		b.phases(map[string]Phase{"one/next": Done})
+		b.phases(map[string]state.Phase{"one/next": state.Done})
 		if got, want := b.person.heard(operator.Notice, "is tried again once"), choice == operator.Retry; got != want {
 			t.Errorf("%s: told that a retry waits for the other decision: %t", choice, got)
 		}
@@ -157,7 +158,7 @@ func TestStopWhileOthersRun(t *testing.T) {
 		give := time.AfterFunc(inVain, goOn)
 		b.must(end)
 		give.Stop()
-		b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
+		b.phases(map[string]state.Phase{"one/bad": state.Failed, "one/slow": state.Done, "one/next": state.Pending})
 		if n := len(b.person.questions(operator.Failed)); n != 1 {
 			t.Errorf("%s: asked %d times", choice, n)
 		}
@@ -171,22 +172,22 @@ func TestChoicesAfterFailure(t *testing.T) {
 	for _, c := range []struct {
 		choice   operator.Choice
 		end      End
-		phase    Phase
+		phase    state.Phase
 		attempts int
 		after    bool
 	}{
-		{operator.Retry, Completed, Done, 2, true},
-		{operator.ByHand, Completed, ByHand, 1, true},
-		{operator.Skip, Completed, Skipped, 1, true},
-		{operator.Stop, Halted, Failed, 1, false},
-		{operator.Abort, GivenUp, Failed, 1, false},
+		{operator.Retry, Completed, state.Done, 2, true},
+		{operator.ByHand, Completed, state.ByHand, 1, true},
+		{operator.Skip, Completed, state.Skipped, 1, true},
+		{operator.Stop, Halted, state.Failed, 1, false},
+		{operator.Abort, GivenUp, state.Failed, 1, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2"), "a")))
 			b.failing("one/a", 1, action.Failed)
 			b.person.answer = choose(operator.Failed, c.choice)
 			b.must(c.end)
-			b.phases(map[string]Phase{"one/a": c.phase})
+			b.phases(map[string]state.Phase{"one/a": c.phase})
 			if n := b.state().Steps["one/a"].Attempt; n != c.attempts {
 				t.Errorf("%d attempts", n)
 			}
@@ -233,7 +234,7 @@ func TestReport(t *testing.T) {
 		b := newBench(t, stage("one", a, step("b", host("h2"), "a")))
 		b.failing("one/a", 1, v)
 		b.must(Completed)
-		b.phases(map[string]Phase{"one/a": Reported, "one/b": Done})
+		b.phases(map[string]state.Phase{"one/a": state.Reported, "one/b": state.Done})
 		told := slices.ContainsFunc(b.person.told, func(e operator.Event) bool { return e.Kind == operator.StepFailed && e.Step == "one/a" })
 		if !told {
 			t.Error("it was not told")
@@ -244,7 +245,7 @@ func TestReport(t *testing.T) {
 	b := newBench(t, stage("one", a))
 	b.world.script["one/a"] = behaviour{prepare: func(context.Context, *action.Attempt) (any, error) { return nil, errors.New("no route") }}
 	b.must(Completed)
-	b.phases(map[string]Phase{"one/a": Reported})
+	b.phases(map[string]state.Phase{"one/a": state.Reported})
 }
 
 // hangingUp is an operator who interrupts csu instead of answering on a topic.
@@ -281,7 +282,7 @@ func cutShort(t *testing.T) *bench {
 	if res, err := Run(ctx, o); err != nil || res.End != Interrupted {
 		t.Fatalf("run = %q (%s), %v", res.End, res.Text, err)
 	}
-	b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Started, "one/next": Pending})
+	b.phases(map[string]state.Phase{"one/bad": state.Failed, "one/slow": state.Started, "one/next": state.Pending})
 	b.world.mu.Lock()
 	defer b.world.mu.Unlock()
 	clear(b.world.script)
@@ -302,7 +303,7 @@ func TestInterruptAtAFailure(t *testing.T) {
 			time.AfterFunc(20*time.Millisecond, func() { close(hungUp) })
 		}}
 	})
-	b.phases(map[string]Phase{"one/bad": Failed, "one/slow": Done, "one/next": Pending})
+	b.phases(map[string]state.Phase{"one/bad": state.Failed, "one/slow": state.Done, "one/next": state.Pending})
 	for _, b := range []*bench{b, cutShort(t)} {
 		b.person.answer = choose(operator.Failed, operator.Skip)
 		b.must(Completed, resumed)
@@ -311,7 +312,7 @@ func TestInterruptAtAFailure(t *testing.T) {
 		if !slices.Equal(got, []string{"one/bad", "one/next", "one/slow"}) {
 			t.Errorf("effects: %v", got)
 		}
-		b.phases(map[string]Phase{"one/bad": Skipped, "one/slow": Done, "one/next": Done})
+		b.phases(map[string]state.Phase{"one/bad": state.Skipped, "one/slow": state.Done, "one/next": state.Done})
 	}
 }
 
@@ -341,7 +342,7 @@ func TestResumeWithFailedAndOpen(t *testing.T) {
 	if decided != 2 || b.state().Steps["one/bad"].Attempt != 2 || b.state().Steps["one/slow"].Attempt != 1 {
 		t.Errorf("%d answers, effects %v", decided, b.world.steps())
 	}
-	b.phases(map[string]Phase{"one/bad": Done, "one/slow": Done, "one/next": Done})
+	b.phases(map[string]state.Phase{"one/bad": state.Done, "one/slow": state.Done, "one/next": state.Done})
 }
 
 // TestDoubtAndFailure: whichever comes first, nothing starts before the operator
@@ -397,6 +398,6 @@ func TestDoubtAndFailure(t *testing.T) {
 		if !slices.Equal(order, []string{first, second}) {
 			t.Errorf("asked about %v, want %s first", order, first)
 		}
-		b.phases(map[string]Phase{"one/bad": Done, "one/lost": Done, "one/free": Done, "one/next": Done})
+		b.phases(map[string]state.Phase{"one/bad": state.Done, "one/lost": state.Done, "one/free": state.Done, "one/next": state.Done})
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // schema is a plan with a step that a final one undoes.
@@ -37,12 +39,12 @@ func TestFinalStepsRunAtTheEnd(t *testing.T) {
 func TestAbortAtEveryStep(t *testing.T) {
 	for _, c := range []struct {
 		at      string // the step at which the operator aborts
-		forward Phase
-		other   Phase
+		forward state.Phase
+		other   state.Phase
 	}{
-		{"one/x", NotNeeded, NotNeeded},
-		{"two/none", Done, NotNeeded},
-		{"three/y", Done, Done},
+		{"one/x", state.NotNeeded, state.NotNeeded},
+		{"two/none", state.Done, state.NotNeeded},
+		{"three/y", state.Done, state.Done},
 	} {
 		for _, verdict := range []action.Verdict{action.Failed, action.NotDone, action.Unknown} {
 			t.Run(c.at+" "+string(verdict), func(t *testing.T) {
@@ -59,12 +61,12 @@ func TestAbortAtEveryStep(t *testing.T) {
 					return yes(q)
 				}
 				res := b.must(GivenUp)
-				want := map[string]Phase{"final/forward": c.forward, "final/other": c.other}
+				want := map[string]state.Phase{"final/forward": c.forward, "final/other": c.other}
 				if verdict == action.Unknown {
-					want[c.at] = LeftInDoubt
+					want[c.at] = state.LeftInDoubt
 				}
 				b.phases(want)
-				if res.State.Ended != GivenUp || len(res.Owed) != 0 || b.ledger.Now().Holder != nil {
+				if res.State.Ended != journal.Aborted || len(res.Owed) != 0 || b.ledger.Now().Holder != nil {
 					t.Errorf("ended %q, owed %v, the site is held by %v", res.State.Ended, res.Owed, b.ledger.Now().Holder)
 				}
 			})
@@ -79,7 +81,7 @@ func TestAbortCommand(t *testing.T) {
 	if err != nil || res.End != GivenUp {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
-	b.phases(map[string]Phase{"three/y": Pending, "final/forward": Done, "final/other": NotNeeded})
+	b.phases(map[string]state.Phase{"three/y": state.Pending, "final/forward": state.Done, "final/other": state.NotNeeded})
 	if got := b.world.steps(); !slices.Equal(got, []string{"one/x", "two/none", "final/forward"}) {
 		t.Errorf("effects: %v", got)
 	}
@@ -137,7 +139,7 @@ func TestAbortAfterACrash(t *testing.T) {
 	if err != nil || res.End != GivenUp {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
-	b.phases(map[string]Phase{"two/none": LeftInDoubt, "final/forward": Done})
+	b.phases(map[string]state.Phase{"two/none": state.LeftInDoubt, "final/forward": state.Done})
 }
 
 // TestFinalStepFails: the journal stays open, and abort or resume repeats it.
@@ -164,7 +166,7 @@ func TestFinalStepFails(t *testing.T) {
 		}
 		again(Halted)
 		again(GivenUp)
-		b.phases(map[string]Phase{"final/forward": Done, "final/other": Done})
+		b.phases(map[string]state.Phase{"final/forward": state.Done, "final/other": state.Done})
 		if n := b.state().Steps["final/forward"].Attempt; n != 3 {
 			t.Errorf("%d attempts", n)
 		}
@@ -206,12 +208,12 @@ func TestUndoneByHand(t *testing.T) {
 	b.plan.Stages[1].Steps[0].Consent = "really?"
 	b.person.answer = choose(operator.StepConsent, operator.ByHand)
 	b.must(Completed)
-	b.phases(map[string]Phase{"two/none": ByHand, "final/forward": Done})
+	b.phases(map[string]state.Phase{"two/none": state.ByHand, "final/forward": state.Done})
 	b = schema(t)
 	b.plan.Stages[1].Steps[0].Consent = "really?"
 	b.person.answer = choose(operator.StepConsent, operator.Skip)
 	b.must(Completed)
-	b.phases(map[string]Phase{"two/none": Skipped, "final/forward": NotNeeded})
+	b.phases(map[string]state.Phase{"two/none": state.Skipped, "final/forward": state.NotNeeded})
 }
 
 // TestAbortIsResumed: an abort that was interrupted goes on as an abort.
@@ -242,7 +244,7 @@ func TestReportDoesNotHoldForFinalSteps(t *testing.T) {
 	b.failing("final/forward", 1, action.Failed)
 	b.person.answer = choose(operator.Failed, operator.Retry)
 	b.must(Completed)
-	b.phases(map[string]Phase{"final/forward": Done})
+	b.phases(map[string]state.Phase{"final/forward": state.Done})
 }
 
 func TestDown(t *testing.T) {
@@ -260,7 +262,7 @@ func TestDown(t *testing.T) {
 	for _, c := range []string{"ESS:105", "MTMount:0", "Watcher:0", "love-commander", "ATDome:0"} {
 		b.plan.CSCs = append(b.plan.CSCs, plan.CSC{CSC: c, Host: "h"})
 	}
-	if down := NewState(b.plan).Down(); len(down) != 0 {
+	if down := report.Down(state.New(b.plan)); len(down) != 0 {
 		t.Errorf("before: %v", down)
 	}
 	for _, c := range []struct {
@@ -277,7 +279,7 @@ func TestDown(t *testing.T) {
 			t.Errorf("after %s: %q, want %q", c.until, got, c.want)
 		}
 	}
-	if text := b.state().DownText(); text != "" {
+	if text := report.DownText(b.state()); text != "" {
 		t.Errorf("at the end: %q", text)
 	}
 }

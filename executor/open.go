@@ -27,7 +27,7 @@ func (r *run) open() error {
 			return err
 		}
 	}
-	j, torn, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
+	j, torn, err := journal.Open(r.o.FS, r.o.Journal, r.state.Take(r.o.Digest))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
 		return r.openNew(seen)
@@ -171,9 +171,9 @@ func (r *run) resumable() error {
 	switch {
 	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
 		return nil // but for that it is over
-	case s.Ended == Completed:
+	case s.Ended == journal.Complete:
 		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
-	case s.Ended == GivenUp:
+	case s.Ended == journal.Aborted:
 		return refuse("raise the request's attempt and compile a new plan", "this plan's run %s was aborted: it can't be run again", s.Run.ID)
 	case rehearsed != (r.o.SiteMap != ""):
 		return refuse("a rehearsal's journal is kept in the folder of its site map", "the run in this journal is %s, this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
@@ -202,10 +202,10 @@ func (r *run) begin() error {
 		return err
 	}
 	r.journal, r.begun = j, true
-	if err := r.state.check(&first); err != nil {
+	if err := r.state.Check(&first); err != nil {
 		return errors.Join(err, j.Close())
 	}
-	r.state.apply(&first)
+	r.state.Apply(&first)
 	return nil
 }
 

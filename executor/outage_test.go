@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // sending has a step send two effects through the gate, with something in between.
@@ -74,7 +75,7 @@ func TestClusterAway(t *testing.T) {
 				t.Errorf("sent: %v", sent)
 			}
 			if c.want == Halted {
-				if s := b.state(); s.Steps["one/b"].Phase != NotDone || !strings.Contains(res.Text, "resume") {
+				if s := b.state(); s.Steps["one/b"].Phase != state.NotDone || !strings.Contains(res.Text, "resume") {
 					t.Errorf("%s: %q", s.Steps["one/b"].Phase, res.Text)
 				}
 				b.away(false)
@@ -245,7 +246,7 @@ func TestTakeoverAfterAnOutage(t *testing.T) {
 			s := c.state()
 			// Its second attempt was found; another one would be numbered beyond all that
 			// were looked for.
-			if st := s.Steps["two/c"]; st.Phase != Done || !strings.HasSuffix(st.Identity, "/two/c/2") || st.Attempt != 1+mostLater {
+			if st := s.Steps["two/c"]; st.Phase != state.Done || !strings.HasSuffix(st.Identity, "/two/c/2") || st.Attempt != 1+mostLater {
 				t.Errorf("two/c is %s, attempt %d, %s", st.Phase, st.Attempt, st.Identity)
 			}
 		})
@@ -298,7 +299,7 @@ func TestReleasedLate(t *testing.T) {
 		return b.world.effect(a, action.Done)
 	}}
 	res := b.must(Completed)
-	if res.Unreleased == nil || b.state().Released || b.state().Ended != Completed {
+	if res.Unreleased == nil || b.state().Released || b.state().Ended != journal.Complete {
 		t.Fatalf("unreleased: %v", res.Unreleased)
 	}
 	effects := len(b.world.steps())
@@ -468,7 +469,7 @@ func TestDoubtOfAFinalStep(t *testing.T) {
 		return answer(q)
 	}
 	c.must(Completed, takingOver(false))
-	c.phases(map[string]Phase{"one/b": Skipped, "final/f": NotNeeded, "two/c": Done})
+	c.phases(map[string]state.Phase{"one/b": state.Skipped, "final/f": state.NotNeeded, "two/c": state.Done})
 }
 
 // TestOpenStepsAreDoubted: an attempt that the copy has as begun may have been over
@@ -487,7 +488,7 @@ func TestOpenStepsAreDoubted(t *testing.T) {
 	if got := c.world.steps()[before:]; len(got) != 0 {
 		t.Errorf("done again: %v", got)
 	}
-	if st := c.state().Steps["one/b"]; st.Phase != Done || !strings.HasSuffix(st.Identity, "/one/b/3") {
+	if st := c.state().Steps["one/b"]; st.Phase != state.Done || !strings.HasSuffix(st.Identity, "/one/b/3") {
 		t.Errorf("one/b is %s, %s", st.Phase, st.Identity)
 	}
 }
@@ -510,7 +511,7 @@ func TestDoubtedAgain(t *testing.T) {
 		return yes(q)
 	}
 	c.died("two/c", takingOver(true))
-	if st := c.state().Steps["two/d"]; st.Phase != Pending {
+	if st := c.state().Steps["two/d"]; st.Phase != state.Pending {
 		t.Fatalf("two/d is %s", st.Phase)
 	}
 	d := b.colleague()

@@ -10,6 +10,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // run is one executor at work. One goroutine owns it, the one that called [Run],
@@ -30,7 +31,7 @@ type run struct {
 	process string // random, of this executor
 	stages  map[string]*plan.Stage
 	journal *journal.Journal
-	state   *State
+	state   *state.State
 	halt    *halt // why nothing starts any more; nil while steps may start
 	begun   bool  // the run was begun by this executor, not resumed
 	torn    string
@@ -144,7 +145,7 @@ func (r *run) stop(h halt) {
 // started any more, and running steps are left at once.
 func (r *run) record(rec journal.Record) (*journal.Record, error) {
 	rec.Time = r.o.Clock.Now()
-	err := r.state.check(&rec)
+	err := r.state.Check(&rec)
 	var written *journal.Record
 	if err == nil {
 		written, err = r.journal.Append(rec)
@@ -155,7 +156,7 @@ func (r *run) record(rec journal.Record) (*journal.Record, error) {
 		r.cancel(err)
 		return nil, err
 	}
-	r.state.apply(written)
+	r.state.Apply(written)
 	return written, nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // errEnding reports that a question was not put, or not answered, since the run is
@@ -95,7 +97,7 @@ func (r *run) turn(ctx context.Context) (late bool, err error) {
 // is called beside the owner.
 func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	if q.Topic != operator.GivingUp && slices.Contains(q.Choices, operator.Abort) {
-		r.do(func() { q.GivingUp = r.state.AbortText() })
+		r.do(func() { q.GivingUp = report.Abort(r.state) })
 	}
 	a, err := r.o.Operator.Ask(ctx, q)
 	if err != nil {
@@ -250,7 +252,7 @@ func (w *work) tellDecision(a operator.Answer) {
 func (w *work) tellRunning(choice operator.Choice) {
 	var ids []string
 	w.r.do(func() {
-		for _, st := range w.r.state.In(Started) {
+		for _, st := range w.r.state.In(state.Started) {
 			id := st.Step.ID
 			if st.Step.Takes > 0 {
 				id += fmt.Sprintf(" (usually %s)", st.Step.Takes)
@@ -273,9 +275,9 @@ func (w *work) decide() {
 	st, step := w.last, w.step
 	what := "it failed"
 	switch {
-	case st.Phase == NotDone && st.By != "":
+	case st.Phase == state.NotDone && st.By != "":
 		what = fmt.Sprintf("%s has seen that nothing of it happened; csu had found", st.By)
-	case st.Phase == NotDone:
+	case st.Phase == state.NotDone:
 		what = "nothing of it happened"
 	}
 	q := operator.Question{

@@ -10,6 +10,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 func TestByHandIsConfirmedByAProbe(t *testing.T) {
@@ -59,9 +60,9 @@ func manually(text string) func(context.Context) (operator.Question, bool) {
 func TestActionAsks(t *testing.T) {
 	for _, c := range []struct {
 		choice operator.Choice
-		phase  Phase
+		phase  state.Phase
 		failed int
-	}{{operator.Yes, Done, 0}, {operator.No, Skipped, 1}} {
+	}{{operator.Yes, state.Done, 0}, {operator.No, state.Skipped, 1}} {
 		b := newBench(t, stage("one", step("a", &plan.Manual{Text: "switch M2"})))
 		b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
 			got, err := a.Ask(ctx, manually("switch M2"))
@@ -77,7 +78,7 @@ func TestActionAsks(t *testing.T) {
 			return operator.Answer{Choice: map[operator.Topic]operator.Choice{operator.StageConsent: operator.Yes, operator.Manual: c.choice}[q.Topic]}, nil
 		}
 		b.must(Completed)
-		b.phases(map[string]Phase{"one/a": c.phase})
+		b.phases(map[string]state.Phase{"one/a": c.phase})
 		if n := len(b.person.questions(operator.Failed)); n != c.failed {
 			t.Errorf("after %s asked %d times how to go on", c.choice, n)
 		}

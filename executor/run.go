@@ -31,6 +31,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // Options are what a run is made of.
@@ -42,7 +44,7 @@ type Options struct {
 	FS       journal.FS
 	// SiteMap is the path of the site map where the run is a rehearsal.
 	SiteMap  string
-	Systems  *action.Systems // see [Connect]
+	Systems  *systems.Clients
 	Operator operator.Operator
 	Name     string // the operator's name
 	Version  string // of csu
@@ -73,7 +75,7 @@ type Options struct {
 	// Preflight returns what checks, before the consent of each stage, that what the
 	// stage uses is there. It reads the state at once; the check changes nothing, and
 	// its error ends the run, resumable.
-	Preflight func(stage *plan.Stage, s *State) (check func(context.Context) error)
+	Preflight func(stage *plan.Stage, s *state.State) (check func(context.Context) error)
 	// SkipPreflight is why there is no preflight, for the journal; "" where there
 	// is one.
 	SkipPreflight string
@@ -86,14 +88,14 @@ type End string
 
 // The ends.
 const (
-	Completed   End = "complete"      // every stage and final step is finished, the journal is closed
-	GivenUp     End = "aborted"       // given up: the final steps are finished, the journal is closed
-	Reached     End = "until reached" // the stage of Options.Until is done
-	Halted      End = "stopped"       // the operator stopped, or something failed for good; to be resumed
-	Interrupted End = "interrupted"   // by Stop or by the context; to be resumed
-	Kept        End = "not given up"  // the operator did not want an abort after all; to be resumed
-	HandedOver  End = "handed over"   // to somebody else, who takes it over
-	NotRun      End = ""              // refused, or the journal failed; see the error
+	Completed   End = End(journal.Complete) // every stage and final step is finished, the journal is closed
+	GivenUp     End = End(journal.Aborted)  // given up: the final steps are finished, the journal is closed
+	Reached     End = "until reached"       // the stage of Options.Until is done
+	Halted      End = "stopped"             // the operator stopped, or something failed for good; to be resumed
+	Interrupted End = "interrupted"         // by Stop or by the context; to be resumed
+	Kept        End = "not given up"        // the operator did not want an abort after all; to be resumed
+	HandedOver  End = "handed over"         // to somebody else, who takes it over
+	NotRun      End = ""                    // refused, or the journal failed; see the error
 )
 
 // Result is what a call came to.
@@ -101,9 +103,9 @@ type Result struct {
 	End   End
 	Text  string // why, and what can be done
 	RunID string
-	State *State
-	Down  []string     // CSCs that the run took down and has not seen back; see [State.Down]
-	Owed  []*StepState // final steps that still have to run
+	State *state.State
+	Down  []string      // CSCs that the run took down and has not seen back; see [State.Down]
+	Owed  []*state.Step // final steps that still have to run
 	// Unreleased is why the site's ledger does not have the finished run yet; nil
 	// where it has, or there is none. Until then the run can be resumed for that.
 	Unreleased error
@@ -154,7 +156,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 		return nil, fmt.Errorf("read this machine's name: %w", err)
 	}
 	r := &run{
-		o: o, host: host, process: rand.Text(), state: NewState(o.Plan), stages: map[string]*plan.Stage{},
+		o: o, host: host, process: rand.Text(), state: state.New(o.Plan), stages: map[string]*plan.Stage{},
 		requests: make(chan func()), over: make(chan struct{}), asking: make(chan struct{}, 1), stopping: o.Stop,
 	}
 	for i := range o.Plan.Stages {
@@ -181,7 +183,7 @@ func (r *run) guard() error {
 	if r.o.Systems == nil {
 		return nil
 	}
-	return Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
+	return systems.Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
 }
 
 // drive goes through the stages and the final steps. What stops it on its way is
@@ -193,7 +195,7 @@ func (r *run) drive() error {
 	if err := r.startUp(); err != nil || r.halted() {
 		return err
 	}
-	if r.o.Systems != nil && UsesCluster(r.o.Plan) {
+	if r.o.Systems != nil && systems.UsesCluster(r.o.Plan) {
 		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
 			return err
 		}

@@ -12,6 +12,8 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // patience is how long an interrupted run waits, in real time, for its steps to
@@ -21,7 +23,7 @@ const patience = 3 * time.Second
 // task is a step of the schedule.
 type task struct {
 	step     *plan.Step
-	state    *StepState
+	state    *state.Step
 	index    int // in the schedule
 	resource string
 	unmet    int     // needs that are not finished
@@ -127,11 +129,11 @@ func (s *schedule) sort() {
 		phase := t.state.Phase
 		switch {
 		case phase.Finished():
-		case s.final && !s.r.state.needed(t.step):
+		case s.final && !s.r.state.Needed(t.step):
 			s.notNeeded(t)
 		case phase.Open():
 			open = append(open, t)
-		case phase == Failed && !s.final: // what failed before an abort is simply tried again
+		case phase == state.Failed && !s.final: // what failed before an abort is simply tried again
 			s.fail(t)
 		default:
 			s.queue(t)
@@ -221,7 +223,7 @@ func (s *schedule) settle(t *task) {
 		s.finish(t)
 	case phase.Open(), s.ending():
 		// The next executor checks it.
-	case phase == Pending, phase == NotDone && t.fresh, s.final && !t.tried:
+	case phase == state.Pending, phase == state.NotDone && t.fresh, s.final && !t.tried:
 		t.undecided = false
 		s.queue(t)
 	default:
@@ -296,7 +298,7 @@ func (r *run) final() {
 	if r.ctx.Err() != nil || r.halt != nil && r.halt.end == NotRun {
 		return
 	}
-	last := journal.Record{Event: journal.Complete, Text: r.state.DownText()}
+	last := journal.Record{Event: journal.Complete, Text: report.DownText(r.state)}
 	if r.state.Aborting {
 		last.Event = journal.Aborted
 	}
@@ -310,7 +312,7 @@ func (r *run) final() {
 
 // leaveOpen records which steps an abort leaves in doubt.
 func (r *run) leaveOpen() bool {
-	for _, st := range r.state.In(Started, InDoubt) {
+	for _, st := range r.state.In(state.Started, state.InDoubt) {
 		if final(st.Step) {
 			continue
 		}

@@ -6,11 +6,12 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // stage carries out a stage, or what is left of it. It returns early when the run is
 // ending.
-func (r *run) stage(s *StageState) {
+func (r *run) stage(s *state.Stage) {
 	if s.Done {
 		return
 	}
@@ -37,7 +38,7 @@ func (r *run) stage(s *StageState) {
 
 // consented has the operator agree to the stage and answer its doubts. What was
 // answered before a crash stays answered.
-func (r *run) consented(s *StageState) bool {
+func (r *run) consented(s *state.Stage) bool {
 	if r.o.Preflight != nil {
 		var err error
 		check := r.o.Preflight(s.Stage, r.state)

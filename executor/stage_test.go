@@ -4,17 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 func TestRunToTheEnd(t *testing.T) {
@@ -179,13 +184,13 @@ func TestStepConsentRefused(t *testing.T) {
 	for _, c := range []struct {
 		choice operator.Choice
 		end    End
-		phase  Phase
+		phase  state.Phase
 		after  bool // the step that needs it runs
 	}{
-		{operator.ByHand, Completed, ByHand, true},
-		{operator.Skip, Completed, Skipped, true},
-		{operator.No, Halted, Pending, false},
-		{operator.Abort, GivenUp, Pending, false},
+		{operator.ByHand, Completed, state.ByHand, true},
+		{operator.Skip, Completed, state.Skipped, true},
+		{operator.No, Halted, state.Pending, false},
+		{operator.Abort, GivenUp, state.Pending, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			a := step("a", host("h1"))
@@ -193,7 +198,7 @@ func TestStepConsentRefused(t *testing.T) {
 			b := newBench(t, stage("one", a, step("b", host("h2"), "a")))
 			b.person.answer = choose(operator.StepConsent, c.choice, operator.Yes)
 			b.must(c.end)
-			b.phases(map[string]Phase{"one/a": c.phase})
+			b.phases(map[string]state.Phase{"one/a": c.phase})
 			if ran := slices.Contains(b.world.steps(), "one/b"); ran != c.after {
 				t.Errorf("the step that needs it ran: %v", ran)
 			}
@@ -237,8 +242,8 @@ func TestPreflight(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
 	broken := errors.New("no key for h1")
 	_, err := b.run(func(o *Options) {
-		o.Preflight = func(stage *plan.Stage, s *State) func(context.Context) error {
-			bad := stage.ID == "two" && s.Steps["one/a"].Phase == Done
+		o.Preflight = func(stage *plan.Stage, s *state.State) func(context.Context) error {
+			bad := stage.ID == "two" && s.Steps["one/a"].Phase == state.Done
 			return func(context.Context) error {
 				if bad {
 					return broken
@@ -273,7 +278,7 @@ func TestStop(t *testing.T) {
 		return b.world.effect(a, action.Done)
 	}}
 	b.must(Interrupted, func(o *Options) { o.Stop = stop })
-	b.phases(map[string]Phase{"one/a": Done, "one/b": Done, "one/c": Pending})
+	b.phases(map[string]state.Phase{"one/a": state.Done, "one/b": state.Done, "one/c": state.Pending})
 	if b.state().Halt == "" {
 		t.Error("the journal does not say that it was interrupted")
 	}
@@ -323,7 +328,7 @@ func TestLeaveAtOnce(t *testing.T) {
 	if err != nil || res.End != Interrupted {
 		t.Fatalf("run = %q, %v", res.End, err)
 	}
-	b.phases(map[string]Phase{"one/a": Started, "one/b": Pending})
+	b.phases(map[string]state.Phase{"one/a": state.Started, "one/b": state.Pending})
 	b.must(Completed, resumed)
 	if got := b.world.steps(); !slices.Equal(got, []string{"one/a", "one/b"}) {
 		t.Errorf("effects: %v", got)
@@ -368,5 +373,35 @@ func TestLongChain(t *testing.T) {
 	}
 	if len(b.world.effects) != n {
 		t.Errorf("%d effects", len(b.world.effects))
+	}
+}
+
+// The guard of the cluster is asked before there is a journal (P20).
+func TestGuardBeforeTheJournal(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "config")
+	err := os.WriteFile(config, []byte(`apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://k8s.base.example:6443"}}]
+contexts: [{name: yagan, context: {cluster: c, user: u}}]
+users: [{name: u, user: {token: t}}]
+current-context: yagan
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KUBECONFIG", config)
+	b := newBench(t, stage("one", step("a", &plan.Sync{Application: "love", Revision: "main"})))
+	b.plan.Targets.Kubernetes = plan.Kubernetes{Context: "yagan", Server: "https://k8s.summit.example:6443"}
+	clients, err := systems.Connect(b.plan, nil, func(string) (string, error) { return "", nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := b.options()
+	o.Systems, o.Ledger = clients, nil
+	if _, err := Run(t.Context(), o); exit.CodeOf(err) != exit.Refused {
+		t.Errorf("Run = %v", err)
+	}
+	if _, there := b.disk.Content("j"); there {
+		t.Error("a journal was made")
 	}
 }

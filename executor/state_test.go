@@ -12,12 +12,14 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 func TestEveryPhaseIsExplained(t *testing.T) {
-	seen := map[string]Phase{}
-	for _, p := range []Phase{Pending, Started, InDoubt, Failed, NotDone, Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftInDoubt} {
-		text := p.Explain()
+	seen := map[string]state.Phase{}
+	for _, p := range []state.Phase{state.Pending, state.Started, state.InDoubt, state.Failed, state.NotDone, state.Done, state.Reported, state.PerhapsSent, state.ByHand, state.Skipped, state.NotNeeded, state.LeftInDoubt} {
+		text := report.Explain(p)
 		if !strings.HasSuffix(text, ".") || seen[text] != "" {
 			t.Errorf("%q is explained as %q", p, text)
 		}
@@ -74,7 +76,7 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		_, err = ReadState(&d, "j", p, "d")
+		_, err = state.Read(&d, "j", p, "d")
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), fmt.Sprintf("line %d", len(c.records)+1)) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -85,7 +87,7 @@ func TestReadStateOfAnotherPlan(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	b.must(Completed)
 	var refused *RefusedError
-	if _, err := ReadState(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint() == "" {
+	if _, err := state.Read(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint() == "" {
 		t.Errorf("ReadState = %v", err)
 	}
 }
@@ -116,15 +118,15 @@ func TestProgressText(t *testing.T) {
 		"one suspected": {nil, []string{"two/c"}, `0 of 5 steps are finished; its next stage is "one". 1 unfinished step is looked into before its stage goes on, because another csu may have worked without the cluster.`},
 		"both":          {[]string{"one/a"}, []string{"one/b", "two/c", "two/d"}, `0 of 5 steps are finished; its next stage is "one"; under way or in doubt: one/a.` + many},
 	} {
-		s := NewState(twoStages(t).plan)
+		s := state.New(twoStages(t).plan)
 		for _, id := range c.begun {
-			s.Steps[id].Phase = Started
+			s.Steps[id].Phase = state.Started
 		}
 		for _, id := range c.suspected {
-			s.Steps[id].Phase, s.Steps[id].Suspected = InDoubt, true
+			s.Steps[id].Phase, s.Steps[id].Suspected = state.InDoubt, true
 		}
 		s.Steps["final/f"].Suspected = true // it was found out about
-		if got := s.ProgressText(); got != c.want {
+		if got := report.Progress(s); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}
 	}

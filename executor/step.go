@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // The ways in which an outcome was learned, as the journal names them.
@@ -51,9 +52,9 @@ type work struct {
 	t         *task
 	step      *plan.Step
 	do        action.Performer
-	last      StepState // as the work began
-	run       string    // id
-	begin     time.Time // of the run
+	last      state.Step // as the work began
+	run       string     // id
+	begin     time.Time  // of the run
 	inventory json.RawMessage
 
 	a       *action.Attempt
@@ -254,7 +255,7 @@ func (w *work) outcome(f action.Finding, via string) {
 	fresh := w.resumed && (f.Verdict == action.NotDone && via == viaProbe || f.Verdict == action.CutShort)
 	rec := w.event(journal.Outcome, f.Text)
 	rec.Verdict, rec.Via = string(f.Verdict), via
-	var phase Phase
+	var phase state.Phase
 	recorded := false
 	w.r.do(func() {
 		// That the gate was closed is no failure of the step: a resume tries it again.
@@ -266,9 +267,9 @@ func (w *work) outcome(f action.Finding, via string) {
 	})
 	switch {
 	case !recorded:
-	case fresh && phase == NotDone:
+	case fresh && phase == state.NotDone:
 		w.tell(operator.Notice, "it is started again for what is left: %s", f.Text)
-	case phase == Done:
+	case phase == state.Done:
 		w.tell(operator.StepDone, "%s", f.Text)
 	default:
 		w.tell(operator.StepFailed, "%s", f.Text)

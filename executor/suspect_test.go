@@ -8,6 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestRebootOfAnotherCSU: a reboot is found by its identity, whatever the number of
@@ -20,7 +21,7 @@ func TestRebootOfAnotherCSU(t *testing.T) {
 	b.world.mu.Unlock()
 	c := b.colleague()
 	c.must(Completed, takingOver(true))
-	if st := c.state().Steps["one/b"]; st.Phase != Done || !strings.HasSuffix(st.Identity, "/one/b/2") {
+	if st := c.state().Steps["one/b"]; st.Phase != state.Done || !strings.HasSuffix(st.Identity, "/one/b/2") {
 		t.Errorf("one/b is %s, %s", st.Phase, st.Identity)
 	}
 }

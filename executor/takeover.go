@@ -15,6 +15,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // Takeover is how a run that was begun elsewhere is continued here.
@@ -46,7 +48,7 @@ func (r *run) takeOver(seen *sighting) error {
 	if err != nil {
 		return err
 	}
-	state, err := StateOf(r.o.Plan, r.o.Digest, lines)
+	state, err := state.Of(r.o.Plan, r.o.Digest, lines)
 	if err != nil {
 		return err
 	}
@@ -168,14 +170,8 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 	return refusedBy(err)
 }
 
-// StateOf folds the lines of a journal over its plan.
-func StateOf(p *plan.Plan, digest string, lines []byte) (*State, error) {
-	s := NewState(p)
-	return s, journal.Lines("the cluster's copy", bytes.NewReader(lines), s.fold(digest))
-}
-
 // agreeToTakeOver shows whose run it is and how far it came, and asks.
-func (r *run) agreeToTakeOver(seen *sighting, s *State) error {
+func (r *run) agreeToTakeOver(seen *sighting, s *state.State) error {
 	return r.askBefore(operator.Question{
 		Topic: operator.TakingOver, Title: "Take this run over?",
 		Text:    fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.", s.Run.ID, r.o.Plan.Type, r.o.Plan.Site, s.Begin.UTC().Format("2006-01-02 15:04")),
@@ -203,14 +199,14 @@ func (r *run) leader(seen *sighting) []string {
 }
 
 // progress says in lines how far a run has come by the ledger's copy of its journal.
-func progress(seen *sighting, s *State) []string {
+func progress(seen *sighting, s *state.State) []string {
 	head, holder := seen.ledger.Head, seen.ledger.Holder
 	reached := fmt.Sprintf("The ledger has record %d, since %s UTC", head.Seq, head.Time.UTC().Format(time.DateTime))
 	if holder != nil && holder.Process != "" { // it has not written its last word
 		reached += "; the last minute may be missing"
 	}
-	lines := []string{reached + ".", s.ProgressText()}
-	if down := s.DownText(); down != "" {
+	lines := []string{reached + ".", report.Progress(s)}
+	if down := report.DownText(s); down != "" {
 		lines = append(lines, down+".")
 	}
 	return lines
@@ -289,7 +285,7 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 		return err
 	}
 	beside := false // it has intents that the run does not have
-	there := NewState(r.o.Plan).fold(r.o.Digest)
+	there := state.New(r.o.Plan).Take(r.o.Digest)
 	j, torn, err := journal.Open(r.o.FS, r.o.Journal, func(rec *journal.Record) error {
 		switch rec.Event {
 		case journal.Started, journal.Noted, journal.Suspected:
@@ -352,35 +348,4 @@ func (r *run) doubtAll(name, run string) error {
 	}
 	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.self(run), Text: "the journal that was here differs from the run's"})
 	return errors.Join(err, j.Close())
-}
-
-// ProgressText says how far the run has come, and what is in doubt.
-func (s *State) ProgressText() string {
-	finished := 0
-	for _, st := range s.Steps {
-		if st.Phase.Finished() {
-			finished++
-		}
-	}
-	text := fmt.Sprintf("%d of %d steps are finished", finished, len(s.Steps))
-	switch stage := s.Stage(); {
-	case stage == nil:
-		text += "; every stage is done"
-	case stage.Begun:
-		text += fmt.Sprintf("; it is in stage %q", stage.Stage.ID)
-	default:
-		text += fmt.Sprintf("; its next stage is %q", stage.Stage.ID)
-	}
-	if open, _ := s.Open(); len(open) > 0 {
-		const most = 6 // a stage may have many steps under way
-		var ids []string
-		for _, st := range open[:min(len(open), most)] {
-			ids = append(ids, st.Step.ID)
-		}
-		text += "; under way or in doubt: " + strings.Join(ids, ", ")
-		if len(open) > most {
-			text += fmt.Sprintf(" and %d more", len(open)-most)
-		}
-	}
-	return strings.TrimSpace(text + ". " + s.DoubtText())
 }

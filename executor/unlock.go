@@ -12,6 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // Unlock takes the site from the run that has it, and returns who that was; nil
@@ -65,10 +66,10 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 func (r *run) agreeToUnlock(seen *sighting) error {
 	h, head := seen.ledger.Holder, seen.ledger.Head
 	lines := r.leader(seen)
-	var s *State
+	var s *state.State
 	copied, _, err := journal.Unpack(seen.ledger.Copy)
 	if err == nil {
-		s, err = StateOf(r.o.Plan, r.o.Digest, copied)
+		s, err = state.Of(r.o.Plan, r.o.Digest, copied)
 	}
 	if err != nil { // it is of another plan, or has no copy
 		lines = append(lines, fmt.Sprintf("It has reached record %d, stage %q.", head.Seq, head.Stage))
@@ -219,7 +220,7 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 
 // openOwn opens the journal that is here, if one is.
 func (r *run) openOwn() error {
-	j, _, err := journal.Open(r.o.FS, r.o.Journal, r.state.fold(r.o.Digest))
+	j, _, err := journal.Open(r.o.FS, r.o.Journal, r.state.Take(r.o.Digest))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
 		return nil // it is in another clone, or lost

@@ -20,6 +20,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // world is what the steps of a test act on: it remembers every effect, and the
@@ -326,9 +327,9 @@ func (b *bench) must(end End, change ...func(*Options)) Result {
 }
 
 // state folds the journal anew.
-func (b *bench) state() *State {
+func (b *bench) state() *state.State {
 	b.t.Helper()
-	s, err := ReadState(b.disk, "j", b.plan, b.options().Digest)
+	s, err := state.Read(b.disk, "j", b.plan, b.options().Digest)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -336,7 +337,7 @@ func (b *bench) state() *State {
 }
 
 // phases checks where steps stand, given as id and phase in turn.
-func (b *bench) phases(want map[string]Phase) {
+func (b *bench) phases(want map[string]state.Phase) {
 	b.t.Helper()
 	s := b.state()
 	for _, id := range slices.Sorted(maps.Keys(want)) {

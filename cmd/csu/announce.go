@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 type announceCommand struct {
@@ -65,12 +65,12 @@ func (cmd *announceCommand) Run(c *console) error {
 		}
 	}
 	// A plan without steps asks for no credential but Slack's.
-	systems, err := executor.Connect(&plan.Plan{Targets: p.Targets}, m, environment)
+	clients, err := systems.Connect(&plan.Plan{Targets: p.Targets}, m, environment)
 	if err != nil {
 		return err
 	}
-	if err := systems.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
-		return fail(exitFailed, fmt.Sprintf("post it yourself; csu posts with %s or %s", executor.SlackToken, executor.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
+	if err := clients.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
+		return fail(exitFailed, fmt.Sprintf("post it yourself; csu posts with %s or %s", systems.SlackToken, systems.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")
 	return err

@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 const incremental = "../../plans/2026-11-24-summit-incremental.json"
@@ -56,18 +56,18 @@ func TestKilled(t *testing.T) {
 		}
 		<-x.ended
 		r.held.release()
-		if p := r.state(t).Steps[b.step].Phase; p != executor.Started {
+		if p := r.state(t).Steps[b.step].Phase; p != state.Started {
 			t.Errorf("%s is %s when csu is killed in it, want it left open", b.step, p)
 		}
 	}
 
 	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
 	s := r.state(t)
-	if s.Ended != executor.Completed {
+	if s.Ended != journal.Complete {
 		t.Errorf("the run has ended as %q", s.Ended)
 	}
 	for id, st := range s.Steps {
-		if st.Phase != executor.Done {
+		if st.Phase != state.Done {
 			t.Errorf("step %s is %s: %s", id, st.Phase, st.Text)
 		}
 	}
@@ -86,10 +86,10 @@ func TestInterruptedOnce(t *testing.T) {
 	r.held.release()
 	x.wantExit(t, exitInterrupted)
 	s := r.state(t)
-	if p := s.Steps["offline/cscs"].Phase; p != executor.Done {
+	if p := s.Steps["offline/cscs"].Phase; p != state.Done {
 		t.Errorf("what ran is %s, want it finished", p)
 	}
-	if p := s.Steps["offline/queues"].Phase; p != executor.Pending {
+	if p := s.Steps["offline/queues"].Phase; p != state.Pending {
 		t.Errorf("the next step is %s, want it not begun", p)
 	}
 	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Not seen back: Watcher"} {
@@ -113,7 +113,7 @@ func TestInterruptedTwice(t *testing.T) {
 	x.interrupt(t)
 	x.wantExit(t, exitInterrupted)
 	r.held.release()
-	if p := r.state(t).Steps["offline/cscs"].Phase; p != executor.Started {
+	if p := r.state(t).Steps["offline/cscs"].Phase; p != state.Started {
 		t.Errorf("what ran is %s, want it left open", p)
 	}
 	out, err := csu(t, "status", r.plan, "--site-map", r.siteMap).CombinedOutput()
@@ -234,14 +234,14 @@ func readPlan(t *testing.T, name string) *plan.Plan {
 	return p
 }
 
-func (r *served) state(t *testing.T) *executor.State {
+func (r *served) state(t *testing.T) *state.State {
 	t.Helper()
 	p := readPlan(t, r.plan)
 	digest, err := plan.Digest(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := executor.ReadState(journal.Disk, r.journal, p, digest)
+	s, err := state.Read(journal.Disk, r.journal, p, digest)
 	if err != nil {
 		t.Fatal(err)
 	}

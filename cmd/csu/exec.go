@@ -23,7 +23,10 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // runFlags are those of the commands that carry a plan out.
@@ -187,7 +190,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	if err != nil {
 		return err
 	}
-	systems, err := executor.Connect(l.plan, l.siteMap, environment)
+	systems, err := systems.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
 		return err
 	}
@@ -268,7 +271,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 			}
 			c.paragraph("In doubt, and looked into by a resume: %s", strings.Join(ids, ", "))
 		}
-		if text := r.State.DoubtText(); text != "" {
+		if text := report.Doubts(r.State); text != "" {
 			c.paragraph("%s", text)
 		}
 	}
@@ -378,9 +381,9 @@ func operatorName(given string) (string, error) {
 
 // dryRun prints what a run would still do. It connects to nothing.
 func (c *console) dryRun(l *loaded, until string) error {
-	state, err := executor.ReadState(journal.Disk, l.journal, l.plan, l.digest)
+	at, err := state.Read(journal.Disk, l.journal, l.plan, l.digest)
 	if errors.Is(err, os.ErrNotExist) {
-		state, err = executor.NewState(l.plan), nil
+		at, err = state.New(l.plan), nil
 	}
 	if err != nil {
 		return err
@@ -388,23 +391,23 @@ func (c *console) dryRun(l *loaded, until string) error {
 	for i := range l.plan.Stages {
 		s := &l.plan.Stages[i]
 		fmt.Fprintf(c.out, "%s: %s\n", s.ID, s.Title)
-		if state.Stages[i].Consent == nil {
+		if at.Stages[i].Consent == nil {
 			fmt.Fprintf(c.out, "  asks for consent: %s\n", s.Consent)
 		}
 		for j := range s.Steps {
-			c.wouldRun(state.Steps[s.Steps[j].ID])
+			c.wouldRun(at.Steps[s.Steps[j].ID])
 		}
 		if s.ID == until {
 			return nil
 		}
 	}
 	for i := range l.plan.Final {
-		c.wouldRun(state.Steps[l.plan.Final[i].ID])
+		c.wouldRun(at.Steps[l.plan.Final[i].ID])
 	}
 	return nil
 }
 
-func (c *console) wouldRun(s *executor.StepState) {
+func (c *console) wouldRun(s *state.Step) {
 	if s.Phase.Finished() {
 		fmt.Fprintf(c.out, "  %s: %s already\n", s.Step.ID, s.Phase)
 		return

@@ -9,6 +9,7 @@ import (
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // siteFlags are those of the commands that look at a site's ledger, or change it,
@@ -36,7 +37,7 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 	if err != nil {
 		return nil, executor.Options{}, err
 	}
-	systems, err := executor.ConnectCluster(l.plan, l.siteMap)
+	systems, err := systems.ConnectCluster(l.plan, l.siteMap)
 	if err != nil {
 		return nil, executor.Options{}, err
 	}

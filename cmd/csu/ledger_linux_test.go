@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/campaign"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
@@ -174,7 +174,7 @@ func TestTakeoverOfDead(t *testing.T) {
 	second := bob.takesOver(t, true, []string{"There was no sign of its csu for 20s. It may have died or hang, or be at work", "call Ada Operator", "under way or in doubt: offline/cscs"})
 	second.types(t, "no\n")
 	second.wantExit(t, exitComplete)
-	if s := bob.state(t); s.Ended != executor.Completed {
+	if s := bob.state(t); s.Ended != journal.Complete {
 		t.Errorf("the run has ended as %q", s.Ended)
 	}
 	ada.wantWhole(t)

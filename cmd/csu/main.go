@@ -16,8 +16,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/lsst-ts/csu/compiler"
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/exit"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // The exit codes; their meanings are in package exit.
@@ -136,7 +136,7 @@ func naming(hint, plan string) string {
 // environment returns a secret by its variable's name, from the environment or from
 // the file that it names.
 func environment(name string) (string, error) {
-	value, err := executor.Environment(os.LookupEnv)(name)
+	value, err := systems.Environment(os.LookupEnv)(name)
 	if err != nil {
 		return "", exit.Unusable("", "%w", err)
 	}

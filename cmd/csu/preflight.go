@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
+	"github.com/lsst-ts/csu/executor/report"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 type preflightCommand struct {
@@ -42,41 +44,41 @@ func (cmd *preflightCommand) Run(c *console) error {
 			return err
 		}
 	}
-	state, err := executor.ReadState(journal.Disk, l.journal, l.plan, l.digest)
+	s, err := state.Read(journal.Disk, l.journal, l.plan, l.digest)
 	if errors.Is(err, fs.ErrNotExist) {
-		state, err = executor.NewState(l.plan), nil
+		s, err = state.New(l.plan), nil
 	}
 	if err != nil {
 		return err
 	}
-	systems, err := executor.Connect(l.plan, l.siteMap, environment)
+	systems, err := systems.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
 		return err
 	}
 	defer systems.Remote.Close()
 	began := time.Now()
-	checks := preflight.Run(context.Background(), l.preflight(systems, state, stages))
+	checks := preflight.Run(context.Background(), l.preflight(systems, s, stages))
 	c.checks(checks, true)
 	if err := preflight.Verdict(checks); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "\nready: %d things looked at in %s\n", len(checks), time.Since(began).Round(100*time.Millisecond))
+	_, err = fmt.Fprintf(c.out, "\nready: %d checks in %s\n", len(checks), time.Since(began).Round(100*time.Millisecond))
 	return err
 }
 
 // preflight says what is checked for the stages of a run that stands where the
 // state says.
-func (l *loaded) preflight(systems *executor.Systems, state *executor.State, stages []string) preflight.Options {
+func (l *loaded) preflight(systems *systems.Clients, s *state.State, stages []string) preflight.Options {
 	return preflight.Options{
-		Plan: l.plan, Systems: systems, Stages: stages, RunID: state.Run.ID,
-		Down: state.Down(), Begun: state.Begun(), Rehearsed: l.siteMap != nil, Folder: filepath.Dir(l.journal),
+		Plan: l.plan, Systems: systems, Stages: stages, RunID: s.Run.ID,
+		Down: report.Down(s), Begun: s.Begun(), Rehearsed: l.siteMap != nil, Folder: filepath.Dir(l.journal),
 	}
 }
 
 // beforeStage is exec's preflight: of everything before the first stage, and of
 // what a stage uses before each other.
-func (c *console) beforeStage(l *loaded, systems *executor.Systems) func(*plan.Stage, *executor.State) func(context.Context) error {
-	return func(stage *plan.Stage, state *executor.State) func(context.Context) error {
+func (c *console) beforeStage(l *loaded, systems *systems.Clients) func(*plan.Stage, *state.State) func(context.Context) error {
+	return func(stage *plan.Stage, state *state.State) func(context.Context) error {
 		stages := []string{stage.ID}
 		if !state.Begun() {
 			stages = nil

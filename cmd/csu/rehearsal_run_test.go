@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // rehearsed is a run against a simulated site: what the site's own record says
@@ -104,7 +105,7 @@ func carryOut(t *testing.T, u *upgrade, p *plan.Plan, site *rehearsal.Site, jour
 	if err != nil {
 		t.Fatal(err)
 	}
-	systems, err := executor.Connect(p, m, func(string) (string, error) { return "", errors.New("a rehearsal reads no credential") })
+	systems, err := systems.Connect(p, m, func(string) (string, error) { return "", errors.New("a rehearsal reads no credential") })
 	if err != nil {
 		t.Fatal(err)
 	}

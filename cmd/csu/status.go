@@ -15,7 +15,10 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 type statusCommand struct {
@@ -48,7 +51,7 @@ func (cmd *statusCommand) Run(c *console) error {
 		}
 		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
 	}
-	state, err := executor.ReadState(journal.Disk, name, p, digest)
+	state, err := state.Read(journal.Disk, name, p, digest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -60,7 +63,7 @@ func (cmd *statusCommand) Run(c *console) error {
 		return err
 	}
 	said, next := "", ""
-	if !held && !state.Released && executor.UsesCluster(p) {
+	if !held && !state.Released && systems.UsesCluster(p) {
 		said, next = cmd.elsewhere(p, digest, name, state)
 	}
 	c.status(cmd, state, held, said, next)
@@ -70,7 +73,7 @@ func (cmd *statusCommand) Run(c *console) error {
 // elsewhere is what the site's ledger says of a run whose journal is here, and no
 // csu at work on it here: it may have gone on from a copy. next is "" where that
 // does not change what can be done.
-func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *executor.State) (said, next string) {
+func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *state.State) (said, next string) {
 	l, err := cmd.ledger(p)
 	if err != nil {
 		return fmt.Sprintf("The site's ledger cannot be read, so that this run may have gone on elsewhere: %v", err), ""
@@ -127,7 +130,7 @@ func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
 // status prints one screen. said is what the site's ledger has to add, and next
 // what can be done because of it, where that is not "".
-func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said, next string) {
+func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, next string) {
 	p := c.paragraph
 	p("Run %s of %s, led by %s, begun %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
@@ -154,18 +157,18 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said,
 	}
 	for _, group := range []struct {
 		title  string
-		phases []executor.Phase
+		phases []state.Phase
 	}{
-		{"Under way", []executor.Phase{executor.Started}},
-		{"In doubt", []executor.Phase{executor.InDoubt, executor.LeftInDoubt}},
-		{"Failed", []executor.Phase{executor.Failed, executor.NotDone, executor.Reported}},
-		{"To be tried again", []executor.Phase{executor.Pending}},
-		{"Skipped, or perhaps sent", []executor.Phase{executor.Skipped, executor.PerhapsSent}},
+		{"Under way", []state.Phase{state.Started}},
+		{"In doubt", []state.Phase{state.InDoubt, state.LeftInDoubt}},
+		{"Failed", []state.Phase{state.Failed, state.NotDone, state.Reported}},
+		{"To be tried again", []state.Phase{state.Pending}},
+		{"Skipped, or perhaps sent", []state.Phase{state.Skipped, state.PerhapsSent}},
 	} {
 		// Of those that wait, the ones that were begun before; those that another csu
 		// may have carried out are counted below.
-		steps := slices.DeleteFunc(s.In(group.phases...), func(st *executor.StepState) bool {
-			return st.Phase == executor.Pending && st.Attempt == 0 || st.Phase.Open() && st.Suspected
+		steps := slices.DeleteFunc(s.In(group.phases...), func(st *state.Step) bool {
+			return st.Phase == state.Pending && st.Attempt == 0 || st.Phase.Open() && st.Suspected
 		})
 		title := group.title
 		if title == "Under way" && !held {
@@ -183,10 +186,10 @@ func (c *console) status(cmd *statusCommand, s *executor.State, held bool, said,
 			}
 		}
 	}
-	if text := s.DoubtText(); text != "" {
+	if text := report.Doubts(s); text != "" {
 		p("%s", text)
 	}
-	if text := s.DownText(); text != "" {
+	if text := report.DownText(s); text != "" {
 		p("%s.", text)
 	}
 	for _, o := range s.Owed() {
@@ -237,9 +240,9 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 		say("Says the site's ledger: this plan was begun; %s.", ended.Text())
 	}
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
-		if state, err := executor.StateOf(p, digest, lines); err == nil {
-			say("As of record %d, %s: %s", l.Head.Seq, at(l.Head.Time), state.ProgressText())
-			if text := state.DownText(); text != "" {
+		if state, err := state.Of(p, digest, lines); err == nil {
+			say("As of record %d, %s: %s", l.Head.Seq, at(l.Head.Time), report.Progress(state))
+			if text := report.DownText(state); text != "" {
 				say("%s.", text)
 			}
 		}
@@ -264,16 +267,16 @@ func (cmd *statusCommand) ledger(p *plan.Plan) (ledger.Ledger, error) {
 			return ledger.Ledger{}, err
 		}
 	}
-	systems, err := executor.ConnectCluster(p, m)
+	clients, err := systems.ConnectCluster(p, m)
 	if err != nil {
 		return ledger.Ledger{}, err
 	}
-	if err := executor.Guard(p, systems, m != nil); err != nil {
+	if err := systems.Guard(p, clients, m != nil); err != nil {
 		return ledger.Ledger{}, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ledger.Real().Call)
 	defer cancel()
-	l, _, err := executor.NewLedger(p, systems).Read(ctx)
+	l, _, err := executor.NewLedger(p, clients).Read(ctx)
 	return l, err
 }
 
@@ -296,17 +299,17 @@ func (cmd *statusCommand) handover() string {
 }
 
 // next says what can be done.
-func (c *console) next(cmd *statusCommand, s *executor.State, held bool) string {
+func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 	flags := cmd.flags()
 	switch {
-	case s.Ended != "" && !s.Released && executor.UsesCluster(s.Plan):
+	case s.Ended != "" && !s.Released && systems.UsesCluster(s.Plan):
 		return fmt.Sprintf("csu exec %s --resume%s: the run is over, but not yet released, so that the site still counts as taken", cmd.Plan, flags)
-	case s.Ended == executor.Completed:
+	case s.Ended == journal.Complete:
 		return "nothing; the run is complete. Commit its journal."
-	case s.Ended == executor.GivenUp:
+	case s.Ended == journal.Aborted:
 		return "the run was given up. To try again, raise attempt in upgrade.cue and compile a new plan."
 	case held:
-		if failed := s.In(executor.Failed, executor.NotDone); len(failed) > 0 {
+		if failed := s.In(state.Failed, state.NotDone); len(failed) > 0 {
 			return fmt.Sprintf("a csu is at work on it, and waits at its terminal for an answer about %s; this display disturbs nothing.", failed[0].Step.ID)
 		}
 		begun, _ := s.Open()

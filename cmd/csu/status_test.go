@@ -6,20 +6,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestStatusOfFailures: who looks on from elsewhere sees that csu waits for an
 // answer, and what had failed before it is tried again.
 func TestStatusOfFailures(t *testing.T) {
 	p := &plan.Plan{Stages: []plan.Stage{{ID: "hosts", Title: "Hosts", Steps: []plan.Step{{ID: "hosts/ess01"}, {ID: "hosts/azar03"}, {ID: "hosts/love01"}}}}}
-	s := executor.NewState(p)
+	s := state.New(p)
 	again, failed := s.Steps["hosts/ess01"], s.Steps["hosts/azar03"]
-	again.Phase, again.Attempt, again.Text = executor.Pending, 1, "exit status 1"
-	failed.Phase, failed.Attempt, failed.Text = executor.Failed, 1, "exit status 2"
+	again.Phase, again.Attempt, again.Text = state.Pending, 1, "exit status 1"
+	failed.Phase, failed.Attempt, failed.Text = state.Failed, 1, "exit status 2"
 	for held, next := range map[bool]string{
 		true:  "Next: a csu is at work on it, and waits at its terminal for an answer about hosts/azar03; ",
 		false: "Next: csu exec plan.json --resume, or csu abort plan.json",
@@ -43,9 +43,9 @@ func TestStatusOfFailures(t *testing.T) {
 func TestStatusOfSuspected(t *testing.T) {
 	s := atHosts()
 	for _, id := range []string{"hosts/ess01", "hosts/azar03"} {
-		s.Steps[id].Phase, s.Steps[id].Suspected, s.Steps[id].Text = executor.InDoubt, true, "another csu may have gone on with this"
+		s.Steps[id].Phase, s.Steps[id].Suspected, s.Steps[id].Text = state.InDoubt, true, "another csu may have gone on with this"
 	}
-	s.Steps["hosts/love01"].Phase = executor.Started
+	s.Steps["hosts/love01"].Phase = state.Started
 	got := statusText(s, false)
 	for _, want := range []string{
 		"In doubt (begun, and no csu runs this plan now):\n  hosts/love01  started",
@@ -66,20 +66,20 @@ func TestStatusOfSuspected(t *testing.T) {
 func TestStatusOfConsent(t *testing.T) {
 	const only = "Next: a csu is at work on it; this display disturbs nothing."
 	for name, c := range map[string]struct {
-		change func(s *executor.State)
+		change func(s *state.State)
 		want   string
 	}{
-		"next": {func(s *executor.State) {}, `Next: a csu is at work on it; it may be waiting at its terminal for the consent to stage "hosts"; `},
-		"with doubts": {func(s *executor.State) { s.Stages[1].Consent = &journal.Answer{} },
+		"next": {func(s *state.State) {}, `Next: a csu is at work on it; it may be waiting at its terminal for the consent to stage "hosts"; `},
+		"with doubts": {func(s *state.State) { s.Stages[1].Consent = &journal.Answer{} },
 			`Next: a csu is at work on it; it may be waiting at its terminal for an answer about stage "hosts"; `},
-		"suspected": {func(s *executor.State) {
-			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = executor.InDoubt, true
+		"suspected": {func(s *state.State) {
+			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = state.InDoubt, true
 		}, `the consent to stage "hosts"; `},
-		"begun":     {func(s *executor.State) { s.Stages[1].Begun = true }, only},
-		"under way": {func(s *executor.State) { s.Steps["hosts/ess01"].Phase = executor.Started }, only},
-		"failed":    {func(s *executor.State) { s.Steps["hosts/ess01"].Phase = executor.Failed }, "for an answer about hosts/ess01; "},
-		"given up":  {func(s *executor.State) { s.Aborting = true }, only},
-		"all done":  {func(s *executor.State) { s.Stages[1].Done = true }, only},
+		"begun":     {func(s *state.State) { s.Stages[1].Begun = true }, only},
+		"under way": {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Started }, only},
+		"failed":    {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Failed }, "for an answer about hosts/ess01; "},
+		"given up":  {func(s *state.State) { s.Aborting = true }, only},
+		"all done":  {func(s *state.State) { s.Stages[1].Done = true }, only},
 	} {
 		s := atHosts()
 		c.change(s)
@@ -132,17 +132,17 @@ func TestStatusElsewhere(t *testing.T) {
 }
 
 // atHosts is a run whose second stage is next.
-func atHosts() *executor.State {
-	s := executor.NewState(&plan.Plan{Stages: []plan.Stage{
+func atHosts() *state.State {
+	s := state.New(&plan.Plan{Stages: []plan.Stage{
 		{ID: "begin", Title: "Begin", Steps: []plan.Step{{ID: "begin/kept"}}},
 		{ID: "hosts", Title: "Hosts", Steps: []plan.Step{{ID: "hosts/ess01"}, {ID: "hosts/azar03"}, {ID: "hosts/love01"}}},
 	}})
 	s.Stages[0].Begun, s.Stages[0].Done = true, true
-	s.Steps["begin/kept"].Phase = executor.Done
+	s.Steps["begin/kept"].Phase = state.Done
 	return s
 }
 
-func statusText(s *executor.State, held bool) string {
+func statusText(s *state.State, held bool) string {
 	var out bytes.Buffer
 	(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held, "", "")
 	return out.String()

@@ -6,8 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // at is the prompt at which the answer to a stage's consent or doubt is typed.
@@ -77,7 +78,7 @@ func TestTerminalFailure(t *testing.T) {
 	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Your consent is asked to stage "jobs"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
-	if st := r.state(t).Steps["services-down/azar03"]; st.Phase != executor.Skipped || st.Reason != "stopped at the rack" {
+	if st := r.state(t).Steps["services-down/azar03"]; st.Phase != state.Skipped || st.Reason != "stopped at the rack" {
 		t.Errorf("the journal has the step as %s, reason %q", st.Phase, st.Reason)
 	}
 }
@@ -119,7 +120,7 @@ func TestTerminalAbort(t *testing.T) {
 	s.types(t, "abort\n")
 	s.wantExit(t, exitComplete)
 	s.reads(t, "The upgrade was given up, and its journal is closed.")
-	if got := r.state(t).Ended; got != executor.GivenUp {
+	if got := r.state(t).Ended; got != journal.Aborted {
 		t.Errorf("the run has ended as %q", got)
 	}
 }
@@ -153,7 +154,7 @@ func TestTerminalAbortCommand(t *testing.T) {
 			t.Errorf("after %q the journal has %d records, not %d", x.keys, state.Records, before)
 		}
 	}
-	if got := r.state(t).Ended; got != executor.GivenUp {
+	if got := r.state(t).Ended; got != journal.Aborted {
 		t.Errorf("the run has ended as %q", got)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestDiskFaults has each operation on the disk fail in each way, and takes the
@@ -112,10 +112,10 @@ type damaged struct {
 	total map[string]int
 }
 
-func (d *damaged) read(data []byte) (*executor.State, error) {
+func (d *damaged) read(data []byte) (*state.State, error) {
 	var disk journaltest.Disk
 	disk.Put("j", data)
-	return executor.ReadState(&disk, "j", d.ref.Plan, d.ref.Digest)
+	return state.Read(&disk, "j", d.ref.Plan, d.ref.Digest)
 }
 
 // cut: the whole lines before the cut count, and nothing else.

@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // usurped is a ledger that another csu claims at the moment at which the intent of a
@@ -107,7 +108,7 @@ func TestGateOfEveryKind(t *testing.T) {
 					record := w.site.Record()
 					t.Errorf("%d effects when it was displaced, and %d at the end: %+v", before, after, record[len(record)-1])
 				}
-				if s, err := executor.ReadState(w.fs, w.name, w.Plan, w.Digest); err != nil || s.Steps[step.ID].Phase.Happened() {
+				if s, err := state.Read(w.fs, w.name, w.Plan, w.Digest); err != nil || s.Steps[step.ID].Phase.Happened() {
 					t.Errorf("the step is %v, %v", s.Steps[step.ID].Phase, err)
 				}
 			})

@@ -6,17 +6,17 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // Finished is a run that came to its end, as it is judged.
 type Finished struct {
 	Records []journal.Record
-	State   *executor.State
+	State   *state.State
 	Effects []rehearsal.Effect // the site's
 	Hands   []Hand
 	// Trusting says that nobody noted what was done by hand.
@@ -80,14 +80,14 @@ func (j *judge) wrong(format string, args ...any) {
 
 // ended: the run is complete, and every step is finished.
 func (j *judge) ended() {
-	if j.over.State.Ended != executor.Completed {
+	if j.over.State.Ended != journal.Complete {
 		j.wrong("the journal ends %q", j.over.State.Ended)
 	}
 	for id, st := range j.over.State.Steps {
 		if !st.Phase.Finished() {
 			j.wrong("step %s is %s at the end", id, st.Phase)
 		}
-		if st.Phase == executor.Done && st.Attempt == 0 {
+		if st.Phase == state.Done && st.Attempt == 0 {
 			j.wrong("step %s is done without an attempt", id)
 		}
 	}
@@ -97,7 +97,7 @@ func (j *judge) ended() {
 func (j *judge) counts() {
 	perhaps := map[string]bool{} // effects of messages that may be missing
 	for id, st := range j.over.State.Steps {
-		if st.Phase == executor.PerhapsSent || st.Phase == executor.Reported {
+		if st.Phase == state.PerhapsSent || st.Phase == state.Reported {
 			for _, n := range j.steps[id] {
 				k := n[:strings.LastIndexByte(n, '#')]
 				perhaps[k] = st.Step.Action.Kind() == plan.KindAnnounce
@@ -136,7 +136,7 @@ func (j *judge) attempts() {
 		for _, n := range j.steps[id] {
 			k := n[:strings.LastIndexByte(n, '#')]
 			most[k] += st.Attempt
-			if st.Phase == executor.Done {
+			if st.Phase == state.Done {
 				least[k]++
 			}
 		}

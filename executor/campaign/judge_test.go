@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
@@ -77,7 +76,7 @@ func TestJudge(t *testing.T) {
 			f.Records = slices.DeleteFunc(slices.Clone(f.Records), func(r journal.Record) bool { return r.Event == journal.Outcome })
 		}, "was left open", false},
 		{"by hand twice", func(f *Finished) { f.Hands = append(slices.Clone(f.Hands), f.Hands[0]) }, "was done by hand 2 times", false},
-		{"no end", func(f *Finished) { s := *f.State; s.Ended = executor.Halted; f.State = &s }, "the journal ends", false},
+		{"no end", func(f *Finished) { s := *f.State; s.Ended = journal.Stopped; f.State = &s }, "the journal ends", false},
 	} {
 		f := well
 		test.change(&f)

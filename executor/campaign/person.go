@@ -9,10 +9,10 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // person leads the run: does what the manual steps ask for, and answers what is
@@ -85,7 +85,7 @@ func (p *person) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 
 // truth looks at the site for what became of the step's last attempt.
 func (p *person) truth(id string) (operator.Choice, error) {
-	s, err := executor.ReadState(p.c.fs, p.c.name, p.c.Plan, p.c.Digest)
+	s, err := state.Read(p.c.fs, p.c.name, p.c.Plan, p.c.Digest)
 	if err != nil {
 		return "", err
 	}

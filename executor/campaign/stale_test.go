@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // TestStaleJournals: copies of the journal that were made at every record, taken up
@@ -58,7 +59,7 @@ func stale(t *testing.T, name string) {
 			t.Error(err)
 		}
 	}()
-	systems, err := executor.Connect(p, &w.site.Map, nil)
+	systems, err := systems.Connect(p, &w.site.Map, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // Setting is the plan and the site of a run.
@@ -91,7 +93,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	if err != nil {
 		return executor.Result{}, false, err
 	}
-	systems, err := executor.Connect(w.Plan, m, nil)
+	systems, err := systems.Connect(w.Plan, m, nil)
 	if err != nil {
 		return executor.Result{}, false, err
 	}
@@ -130,8 +132,8 @@ func (w *world) begun() bool {
 // complete reports whether the run is over and the site released, as far as the
 // disk knows.
 func (w *world) complete() bool {
-	s, err := executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
-	return err == nil && s.Ended == executor.Completed && (s.Released || !executor.UsesCluster(w.Plan))
+	s, err := state.Read(w.fs, w.name, w.Plan, w.Digest)
+	return err == nil && s.Ended == journal.Complete && (s.Released || !systems.UsesCluster(w.Plan))
 }
 
 func (w *world) records() (records []journal.Record, err error) {
@@ -143,7 +145,7 @@ func (w *world) records() (records []journal.Record, err error) {
 func (w *world) over() (f Finished, err error) {
 	f = Finished{Effects: w.site.Record(), Trusting: w.person.trusting, Hands: w.person.hands}
 	if f.Records, err = w.records(); err == nil {
-		f.State, err = executor.ReadState(w.fs, w.name, w.Plan, w.Digest)
+		f.State, err = state.Read(w.fs, w.name, w.Plan, w.Digest)
 	}
 	return f, err
 }

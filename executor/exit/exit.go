@@ -78,3 +78,8 @@ func (e *Error) Hint() string { return e.Remedy }
 func Unusable(hint, format string, args ...any) error {
 	return &Error{Input, hint, fmt.Errorf(format, args...)}
 }
+
+// Refuse is the error of a guard that refuses, for a reason as [fmt.Errorf] makes it.
+func Refuse(hint, format string, args ...any) error {
+	return &Error{Refused, hint, fmt.Errorf(format, args...)}
+}

@@ -24,6 +24,7 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // clones are clones of the repository on machines of their own, with one site. What
@@ -120,7 +121,7 @@ const dead = 6 * time.Second
 
 func (c *clone) options(change ...func(*executor.Options)) executor.Options {
 	c.t.Helper()
-	systems, err := executor.Connect(c.plan, &c.site, nil)
+	systems, err := systems.Connect(c.plan, &c.site, nil)
 	if err != nil {
 		c.t.Fatal(err)
 	}

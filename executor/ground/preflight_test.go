@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/internal/argocd"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
@@ -24,6 +23,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 func TestAGoodGroundIsReadyAndStaysAsItIs(t *testing.T) {
@@ -180,7 +180,7 @@ func broken(t *testing.T, breakages []breakage) {
 			if !strings.Contains(c.Remedy, b.remedy) {
 				t.Errorf("%s: the remedy is %q, want %q in it", c.Subject, c.Remedy, b.remedy)
 			}
-			for _, name := range []string{executor.LOVEPassword, executor.EFDPassword, executor.SlackToken} {
+			for _, name := range []string{systems.LOVEPassword, systems.EFDPassword, systems.SlackToken} {
 				if strings.Contains(shown(checks), x.site.Credentials[name]) {
 					t.Errorf("the value of %s is shown:\n%s", name, shown(checks))
 				}
@@ -198,12 +198,12 @@ func credential(name, value string) func(*trial) {
 
 func TestWhatIsWrongWithAccountsAndData(t *testing.T) {
 	broken(t, []breakage{
-		{"LOVE's password", credential(executor.LOVEPassword, "wrong password"), "LOVE", []string{"ann", "Unable to log in"}, "CSU_LOVE_PASSWORD"},
-		{"LOVE's permission", credential(executor.LOVEUsername, "guest"), "LOVE", []string{"guest", "no permission to execute commands"}, "ask LOVE's administrators for the permission execute_commands"},
+		{"LOVE's password", credential(systems.LOVEPassword, "wrong password"), "LOVE", []string{"ann", "Unable to log in"}, "CSU_LOVE_PASSWORD"},
+		{"LOVE's permission", credential(systems.LOVEUsername, "guest"), "LOVE", []string{"guest", "no permission to execute commands"}, "ask LOVE's administrators for the permission execute_commands"},
 		{"LOVE down", func(x *trial) { x.site.LOVE = "http://" + closed }, "LOVE", []string{"connection refused"}, "is reached from here"},
-		{"Slack's token", credential(executor.SlackToken, "xoxb-wrong"), "Slack", []string{"the token is not taken", "invalid_auth"}, "CSU_SLACK_TOKEN"},
+		{"Slack's token", credential(systems.SlackToken, "xoxb-wrong"), "Slack", []string{"the token is not taken", "invalid_auth"}, "CSU_SLACK_TOKEN"},
 		{"Slack down", func(x *trial) { x.site.Slack = "http://" + closed }, "Slack", []string{"whether the token holds can't be told", "connection refused"}, "unset CSU_SLACK_TOKEN"},
-		{"the EFD's password", credential(executor.EFDPassword, "wrong password"), "EFD", []string{"authorization failed"}, "CSU_EFD_PASSWORD"},
+		{"the EFD's password", credential(systems.EFDPassword, "wrong password"), "EFD", []string{"authorization failed"}, "CSU_EFD_PASSWORD"},
 		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed }, "EFD", []string{"connection refused"}, "is reached from here and answers"},
 		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 12*time.Minute) }, "EFD", []string{"newest heartbeat is 12m"}, "see in Chronograf"},
 		{"the EFD silent", func(x *trial) { x.heartbeats(x.database("silent"), time.Hour) }, "EFD", []string{"no CSC was heard"}, "see in Chronograf"},
@@ -362,7 +362,7 @@ func TestTheLevelOfARunThatHasBegunIsNotJudged(t *testing.T) {
 func TestWhatIsWorthKnowing(t *testing.T) {
 	x := newTrial(t)
 	x.heartbeats(x.database("strange"), 0, "ESS:199")
-	x.site.Credentials[executor.SlackToken] = ""
+	x.site.Credentials[systems.SlackToken] = ""
 	checks := x.checks()
 	if err := preflight.Verdict(checks); err != nil {
 		t.Errorf("Verdict = %v, want nil", err)

@@ -14,12 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // ready is a ground on which nothing is wrong, shared by the tests of the
@@ -35,7 +35,7 @@ type ready struct {
 
 // The account of LOVE and Slack, by the names of csu's variables.
 var loveAndSlack = map[string]string{
-	executor.LOVEUsername: "ann", executor.LOVEPassword: "secret of love", executor.SlackToken: "xoxb-secret-of-slack",
+	systems.LOVEUsername: "ann", systems.LOVEPassword: "secret of love", systems.SlackToken: "xoxb-secret-of-slack",
 }
 
 var sharedReady = sync.OnceValues(func() (r *ready, err error) {
@@ -126,7 +126,7 @@ func loveAnswers(w http.ResponseWriter, r *http.Request) bool {
 	switch r.Method + " " + r.URL.Path {
 	case "POST /manager/api/get-token/":
 		var login struct{ Username, Password string }
-		if err := json.NewDecoder(r.Body).Decode(&login); err != nil || login.Password != loveAndSlack[executor.LOVEPassword] {
+		if err := json.NewDecoder(r.Body).Decode(&login); err != nil || login.Password != loveAndSlack[systems.LOVEPassword] {
 			return answer(w, http.StatusBadRequest, map[string]any{"non_field_errors": []string{"Unable to log in with provided credentials."}})
 		}
 		return answer(w, http.StatusOK, about(login.Username))
@@ -145,7 +145,7 @@ func slackAnswers(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method+" "+r.URL.Path != "POST /auth.test" {
 		return false
 	}
-	if r.FormValue("token") != loveAndSlack[executor.SlackToken] {
+	if r.FormValue("token") != loveAndSlack[systems.SlackToken] {
 		return answer(w, http.StatusOK, map[string]any{"ok": false, "error": "invalid_auth"})
 	}
 	return answer(w, http.StatusOK, map[string]any{"ok": true, "team": "ground", "user": "csu"})
@@ -209,7 +209,7 @@ func newTrial(t *testing.T) *trial {
 		t: t, argo: a, ready: r, plan: readyPlan(a.ground), hosts: map[string]ground.SSHD{},
 		site: sitemap.Map{
 			Epoch: now, Real: now, Speed: 1, LOVE: r.love.URL, EFD: r.efd.URL, Slack: r.slack.URL, Kubeconfig: r.kubeconfig,
-			Credentials: map[string]string{executor.EFDUsername: r.efd.Username, executor.EFDPassword: r.efd.Password},
+			Credentials: map[string]string{systems.EFDUsername: r.efd.Username, systems.EFDPassword: r.efd.Password},
 		},
 		options: preflight.Options{Folder: t.TempDir()},
 	}
@@ -267,7 +267,7 @@ func (x *trial) checks() []preflight.Check {
 	writeTest(x.t, known, keys.String())
 	x.site.SSHConfig = filepath.Join(dir, "ssh_config")
 	writeTest(x.t, x.site.SSHConfig, config.String())
-	systems, err := executor.Connect(x.plan, &x.site, nil)
+	systems, err := systems.Connect(x.plan, &x.site, nil)
 	if err != nil {
 		x.t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -24,6 +23,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestTakeoverOnTheGround has a run lose its csu, and the folder with its journal,
@@ -229,11 +229,11 @@ func (s *succession) checkLedger(t *testing.T) {
 	if err != nil || head != l.Head.Head {
 		t.Fatalf("the copy of the journal ends at %+v, %v, want %+v", head, err, l.Head.Head)
 	}
-	state, err := executor.StateOf(s.plan, l.Head.Digest, lines)
+	state, err := state.Of(s.plan, l.Head.Digest, lines)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if state.Ended != executor.Completed {
+	if state.Ended != journal.Complete {
 		t.Errorf("by the copy of its journal the run is %q, want it complete", state.Ended)
 	}
 	own, err := os.ReadFile(s.journal())

@@ -6,16 +6,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
 	"github.com/lsst-ts/csu/executor/rehearsal"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // simulated starts the simulated site of one of the project's plans, and returns
 // what leads to it, the site, and its folder.
-func simulated(t *testing.T, name string) (*plan.Plan, *executor.Systems, *rehearsal.Site, string) {
+func simulated(t *testing.T, name string) (*plan.Plan, *systems.Clients, *rehearsal.Site, string) {
 	t.Helper()
 	p, _, err := plan.ReadFile(filepath.Join("../../plans", name+".json"))
 	if err != nil {
@@ -39,7 +39,7 @@ func simulated(t *testing.T, name string) (*plan.Plan, *executor.Systems, *rehea
 	if err != nil {
 		t.Fatal(err)
 	}
-	systems, err := executor.Connect(p, m, nil)
+	systems, err := systems.Connect(p, m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

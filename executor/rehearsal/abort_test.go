@@ -14,6 +14,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
 // readPlan reads the project's plan for a site and a type, whatever its date.
@@ -122,7 +123,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			switch {
 			case level != "FORWARD":
 				t.Errorf("the registry is left at %s", level)
-			case begun != (final == executor.Done) || begun == (final == executor.NotNeeded):
+			case begun != (final == runstate.Done) || begun == (final == runstate.NotNeeded):
 				t.Errorf("what it undoes was begun: %v; the final step is %q", begun, final)
 			case changed != changes:
 				t.Errorf("the level changed %d times, not %d", changed, changes)

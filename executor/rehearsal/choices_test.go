@@ -7,6 +7,7 @@ import (
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
 // part is a run, or the resume of one, with what the operator answers in it.
@@ -28,37 +29,37 @@ func TestChoices(t *testing.T) {
 	for _, test := range []struct {
 		name, fault, step string
 		parts             []part
-		phase             executor.Phase // of the step
+		phase             runstate.Phase // of the step
 		answers           []string       // in the journal, about the step
 		stopped           int            // how often the command that stops the service was run
 	}{
 		{"retry", hostCommandFails, "clean/vms",
 			[]part{{[]reply{failed("clean/vms", operator.Retry, mend(hostCommandFails))}, executor.Completed}},
-			executor.Done, []string{"failed: retry"}, 2},
+			runstate.Done, []string{"failed: retry"}, 2},
 		{"by hand", hostCommandFails, "clean/vms",
 			[]part{{[]reply{failed("clean/vms", operator.ByHand, all(mend(hostCommandFails), stopByHand))}, executor.Completed}},
-			executor.ByHand, []string{"failed: by hand"}, 1},
+			runstate.ByHand, []string{"failed: by hand"}, 1},
 		{"skip", registryRefuses, "clean/none",
 			[]part{{[]reply{skipped("clean/none", "no schema has changed")}, executor.Completed}},
-			executor.Skipped, []string{"failed: skip: no schema has changed"}, 1},
+			runstate.Skipped, []string{"failed: skip: no schema has changed"}, 1},
 		{"stop", hostCommandFails, "clean/vms",
 			[]part{
 				{[]reply{failed("clean/vms", operator.Stop, nil)}, executor.Halted},
 				{[]reply{failed("clean/vms", operator.Retry, mend(hostCommandFails), "exit status 1")}, executor.Completed},
 			},
-			executor.Done, []string{"failed: stop", "failed: retry"}, 2},
+			runstate.Done, []string{"failed: stop", "failed: retry"}, 2},
 		{"abort", hostCommandFails, "clean/vms",
 			[]part{{[]reply{failed("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
-			executor.Failed, []string{"failed: abort"}, 1},
+			runstate.Failed, []string{"failed: abort"}, 1},
 		{"happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{doubted("clean/vms", operator.Happened, all(killCommand, stopByHand))}, executor.Completed}},
-			executor.Done, []string{"in doubt: happened"}, 1},
+			runstate.Done, []string{"in doubt: happened"}, 1},
 		{"not happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{
 				doubted("clean/vms", operator.NotHappened, killCommand),
 				failed("clean/vms", operator.Retry, nil, "Ana has seen that nothing of it happened"),
 			}, executor.Completed}},
-			executor.Done, []string{"in doubt: not happened", "failed: retry"}, 2},
+			runstate.Done, []string{"in doubt: not happened", "failed: retry"}, 2},
 		{"stop in doubt", hostCommandHangs, "clean/vms",
 			[]part{
 				{[]reply{doubted("clean/vms", operator.Stop, nil)}, executor.Halted},
@@ -67,17 +68,17 @@ func TestChoices(t *testing.T) {
 					failed("clean/vms", operator.Retry, nil, "exit status 137"),
 				}, executor.Completed},
 			},
-			executor.Done, []string{"in doubt: stop", "in doubt: keep waiting", "failed: retry"}, 2},
+			runstate.Done, []string{"in doubt: stop", "in doubt: keep waiting", "failed: retry"}, 2},
 		{"abort in doubt", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{doubted("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
-			executor.LeftInDoubt, []string{"in doubt: abort"}, 1},
+			runstate.LeftInDoubt, []string{"in doubt: abort"}, 1},
 		{"no to a paused queue", queuePaused, "down/watcher",
 			[]part{{[]reply{
 				{topic: operator.QueuePaused, step: "down/watcher", choice: operator.No, reason: "the observers use it"},
 				failed("down/watcher", operator.Retry, nil, "the operator does not want it resumed: the observers use it"),
 				resumed("down/watcher"),
 			}, executor.Completed}},
-			executor.Done, []string{"queue paused: no: the observers use it", "failed: retry", "queue paused: yes"}, 1},
+			runstate.Done, []string{"queue paused: no: the observers use it", "failed: retry", "queue paused: yes"}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

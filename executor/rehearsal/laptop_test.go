@@ -20,6 +20,7 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // executorVariable makes this test an executor, with the folder of its plan, its
@@ -72,7 +73,7 @@ func execute(dir string) error {
 	if err != nil {
 		return err
 	}
-	systems, err := executor.Connect(p, m, nil)
+	systems, err := systems.Connect(p, m, nil)
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/sitemap"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // practiceSpeed leaves a busy machine time: what it takes for a look is little
@@ -99,7 +100,7 @@ func (r *practice) options() executor.Options {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	systems, err := executor.Connect(r.plan, m, nil)
+	systems, err := systems.Connect(r.plan, m, nil)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/campaign"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestWholePlans carries one of the project's own plans through each fault of
@@ -35,7 +35,7 @@ func TestWholePlans(t *testing.T) {
 						t.Error(problem)
 					}
 					for _, st := range got.Plan.Final {
-						if phase := got.State.Steps[st.ID].Phase; phase != executor.Done {
+						if phase := got.State.Steps[st.ID].Phase; phase != state.Done {
 							t.Errorf("the final step %s is %s", st.ID, phase)
 						}
 					}

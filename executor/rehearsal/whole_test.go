@@ -15,6 +15,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
 // whole is how one of the project's own plans is carried through a fault to its
@@ -54,7 +55,7 @@ type Carried struct {
 	Digest  string
 	Effects []Effect
 	Records []journal.Record
-	State   *executor.State
+	State   *runstate.State
 	Hands   []Hand
 	// Lives is how often the run was begun or taken up.
 	Lives int
@@ -367,7 +368,7 @@ func (c *Carried) read(t *testing.T, name string) {
 	if err = journal.Read(journal.Disk, name, func(r *journal.Record) error { c.Records = append(c.Records, *r); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if c.State, err = executor.ReadState(journal.Disk, name, c.Plan, c.Digest); err != nil {
+	if c.State, err = runstate.Read(journal.Disk, name, c.Plan, c.Digest); err != nil {
 		t.Fatal(err)
 	}
 	c.Effects = c.site.Record()

@@ -1,4 +1,6 @@
-package executor
+// Package systems connects to what a plan talks to: the real site, or the one of a
+// site map.
+package systems
 
 import (
 	"context"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/argocd"
 	"github.com/lsst-ts/csu/executor/internal/clock"
@@ -42,10 +45,7 @@ func Environment(lookup func(string) (string, bool)) func(name string) (string, 
 		file, inFile := lookup(name + "_FILE")
 		switch {
 		case given && value != "" && inFile && file != "":
-			return "", &InputError{
-				Reason: fmt.Sprintf("%s and %s_FILE are both set", name, name),
-				Remedy: "unset the one that is not meant",
-			}
+			return "", exit.Unusable("unset the one that is not meant", "%s and %s_FILE are both set", name, name)
 		case !inFile || file == "":
 			return value, nil
 		}
@@ -72,17 +72,16 @@ func usesOf(p *plan.Plan) uses {
 // UsesCluster reports whether the plan talks to a cluster, and so has a ledger.
 func UsesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 
-// Systems are the clients of everything that a run talks to.
-type Systems = action.Systems
+// Clients are the clients of everything that a run talks to.
+type Clients = action.Systems
 
 // Connect makes the clients of everything that the plan talks to; it makes no
 // request. With a site map they are the map's, on the loopback interface only,
 // with the map's credentials and clock; else the plan's targets, with what
 // credentials returns. Without credentials for Slack messages can't be posted,
-// which keeps no upgrade from running. Its errors: [*InputError] for
-// credentials that are missing, all of them together, and those of the
-// kubeconfig.
-func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*action.Systems, error) {
+// which keeps no upgrade from running. Its errors: [exit.Input] for
+// missing credentials, all of them together, and those of the kubeconfig.
+func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*Clients, error) {
 	used := usesOf(p)
 	c := connection{
 		love: p.Targets.LOVE.URL, efd: p.Targets.EFD.URL, lookup: credentials,
@@ -95,7 +94,7 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	if err != nil {
 		return nil, err
 	}
-	s := &action.Systems{
+	s := &Clients{
 		Clock: c.clock,
 		LOVE:  love.New(c.love, secrets[LOVEUsername], secrets[LOVEPassword], c.http),
 		EFD:   efd.New(c.efd, p.Targets.EFD.Database, secrets[EFDUsername], secrets[EFDPassword], c.http, c.clock, time.Duration(p.Targets.EFD.Lag)),
@@ -113,16 +112,16 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 
 // ConnectCluster is Connect for the cluster alone; it needs no credential but
 // the kubeconfig's.
-func ConnectCluster(p *plan.Plan, m *sitemap.Map) (*Systems, error) {
+func ConnectCluster(p *plan.Plan, m *sitemap.Map) (*Clients, error) {
 	c := connection{clock: clock.Real()}
 	if m != nil {
 		c.rehearsed(m)
 	}
-	s := &Systems{Clock: c.clock}
+	s := &Clients{Clock: c.clock}
 	return s, c.cluster(p, s)
 }
 
-func (c *connection) cluster(p *plan.Plan, s *Systems) (err error) {
+func (c *connection) cluster(p *plan.Plan, s *Clients) (err error) {
 	if s.Cluster, err = cluster.Connect(c.kubeconfig, p.Targets.Kubernetes.Context); err != nil {
 		return err
 	}
@@ -181,10 +180,8 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 		found[s.name] = value
 	}
 	if len(missing) > 0 {
-		return nil, &InputError{
-			Reason: "credentials are missing: " + strings.Join(missing, ", "),
-			Remedy: "set these environment variables, or each with _FILE appended to the path of a file that holds the value",
-		}
+		return nil, exit.Unusable("set these environment variables, or each with _FILE appended to the path of a file that holds the value",
+			"credentials are missing: %s", strings.Join(missing, ", "))
 	}
 	return found, nil
 }
@@ -192,25 +189,25 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 // Guard refuses to run a plan against another cluster than its own (P20). A
 // rehearsal's context bears the same name, and its API server is on the loopback
 // interface.
-func Guard(p *plan.Plan, s *action.Systems, rehearsed bool) error {
+func Guard(p *plan.Plan, s *Clients, rehearsed bool) error {
 	if !UsesCluster(p) {
 		return nil
 	}
 	if s.Cluster == nil {
-		return refuse("", "the plan needs a cluster, and there is no connection to one")
+		return exit.Refuse("", "the plan needs a cluster, and there is no connection to one")
 	}
 	want := p.Targets.Kubernetes
 	if !rehearsed {
 		if err := s.Cluster.CheckTarget(want.Context, want.Server); err != nil {
-			return &RefusedError{Err: err}
+			return exit.Refuse("", "%w", err)
 		}
 		return nil
 	}
 	if s.Cluster.Context() != want.Context {
-		return refuse("", "the site map's kubeconfig has the context %q, the plan %q", s.Cluster.Context(), want.Context)
+		return exit.Refuse("", "the site map's kubeconfig has the context %q, the plan %q", s.Cluster.Context(), want.Context)
 	}
 	if err := sitemap.Loopback(s.Cluster.Server()); err != nil {
-		return &RefusedError{Reason: "the site map's kubeconfig", Err: err}
+		return exit.Refuse("", "the site map's kubeconfig: %w", err)
 	}
 	return nil
 }

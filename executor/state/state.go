@@ -1,11 +1,16 @@
-package executor
+// Package state is what a journal says of its run: the phase of each step, the
+// consents, what is owed and what is in doubt. A [State] comes from the records of
+// the journal and from nothing else.
+package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -31,37 +36,6 @@ const (
 	LeftInDoubt Phase = "left in doubt"
 )
 
-// Explain returns what the phase means, in a sentence for the operator.
-func (p Phase) Explain() string {
-	switch p {
-	case Pending:
-		return "Not begun: it waits for its stage, for the steps that it needs, or for a consent."
-	case Started:
-		return "Begun, and its outcome is not recorded: it is under way, or, where no csu runs this plan, in doubt; a resume looks what became of it."
-	case InDoubt:
-		return "It is not known whether it happened; a resume looks again, and asks where that does not tell."
-	case Failed:
-		return "The last attempt is over and did not come to its end; parts of it may have happened. The operator decides how to go on."
-	case NotDone:
-		return "The last attempt is known to have had no effect, or none but what it should; what is left can be started again."
-	case Done:
-		return "It happened, and what it is for has been seen."
-	case Reported:
-		return "It failed, which was told; the plan lets the run go on."
-	case PerhapsSent:
-		return "The message may have been posted or not; it is never repeated."
-	case ByHand:
-		return "A person has done it."
-	case Skipped:
-		return "The operator left it undone, with a reason."
-	case NotNeeded:
-		return "What it would undo was never begun."
-	case LeftInDoubt:
-		return "The run was given up without knowing whether it happened."
-	}
-	return ""
-}
-
 // Finished tells whether steps that need this one may start.
 func (p Phase) Finished() bool {
 	switch p {
@@ -75,11 +49,11 @@ func (p Phase) Finished() bool {
 // says so.
 func (p Phase) Happened() bool { return p == Done || p == ByHand }
 
-// Open tells whether an attempt has begun whose outcome is not known.
+// Open reports whether an attempt has begun whose outcome is not known.
 func (p Phase) Open() bool { return p == Started || p == InDoubt }
 
-// StepState is what the journal knows of a step.
-type StepState struct {
+// Step is what the journal knows of a step.
+type Step struct {
 	Step  *plan.Step
 	Phase Phase
 	// Attempt counts the attempts that were started; the other fields are those
@@ -104,8 +78,8 @@ type StepState struct {
 	touched, earlier bool
 }
 
-// StageState is what the journal knows of a stage.
-type StageState struct {
+// Stage is what the journal knows of a stage.
+type Stage struct {
 	Stage *plan.Stage
 	// Consent is the answer that let the stage begin; nil before.
 	Consent *journal.Answer
@@ -124,12 +98,12 @@ type State struct {
 	Last  time.Time   // of the last record
 	// Records is how many records the journal has.
 	Records int
-	Stages  []StageState
-	Steps   map[string]*StepState
+	Stages  []Stage
+	Steps   map[string]*Step
 	// Aborting says that the run is being given up.
 	Aborting bool
-	// Ended is Complete or Aborted, or "" for a run that is open.
-	Ended End
+	// Ended is [journal.Complete] or [journal.Aborted], or "" for a run that is open.
+	Ended journal.Event
 	// Settle and Doubted are those of the last executors, until one of them has gone
 	// on with the run; see [journal.Run].
 	Settle, Doubted bool
@@ -141,48 +115,61 @@ type State struct {
 	// Halt is the text of the last stopped record, "" if the run went on since.
 	Halt string
 
-	stages map[string]*StageState
+	stages map[string]*Stage
 }
 
-// NewState returns the state before the first record.
-func NewState(p *plan.Plan) *State {
-	s := &State{Plan: p, Steps: map[string]*StepState{}, stages: map[string]*StageState{}}
-	s.Stages = make([]StageState, len(p.Stages))
+// New returns the state before the first record.
+func New(p *plan.Plan) *State {
+	s := &State{Plan: p, Steps: map[string]*Step{}, stages: map[string]*Stage{}}
+	s.Stages = make([]Stage, len(p.Stages))
 	for i := range p.Stages {
-		s.Stages[i] = StageState{Stage: &p.Stages[i], Doubts: map[string]journal.Answer{}}
+		s.Stages[i] = Stage{Stage: &p.Stages[i], Doubts: map[string]journal.Answer{}}
 		s.stages[p.Stages[i].ID] = &s.Stages[i]
 	}
 	for st := range p.AllSteps() {
-		s.Steps[st.ID] = &StepState{Step: st, Phase: Pending}
+		s.Steps[st.ID] = &Step{Step: st, Phase: Pending}
 	}
 	return s
 }
 
-// ReadState folds the journal in a file over its plan, while an executor may be
-// writing it. A journal of another plan is a [*RefusedError].
-func ReadState(fsys journal.FS, name string, p *plan.Plan, digest string) (*State, error) {
-	s := NewState(p)
-	if err := journal.Read(fsys, name, s.fold(digest)); err != nil {
+// Read folds the journal in a file over its plan, while an executor may be
+// writing it. A journal of another plan is an [*OtherPlanError].
+func Read(fsys journal.FS, name string, p *plan.Plan, digest string) (*State, error) {
+	s := New(p)
+	if err := journal.Read(fsys, name, s.Take(digest)); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// fold returns what takes in the records of a journal for the plan of that
+// Take returns what takes in the records of a journal for the plan of that
 // digest.
-func (s *State) fold(digest string) func(*journal.Record) error {
+func (s *State) Take(digest string) func(*journal.Record) error {
 	return func(r *journal.Record) error {
 		if r.Event == journal.RunBegun && r.Run.Digest != digest {
-			return refuse("use the plan as it was when the run began (its digest is "+short(r.Run.Digest)+
-				"), or, if nothing of that run counts, move the journal away",
-				"this journal belongs to another plan, or the plan was edited after the run had begun: the plan has the digest %s", short(digest))
+			return &OtherPlanError{Journal: r.Run.Digest, Plan: digest}
 		}
-		if err := s.check(r); err != nil {
+		if err := s.Check(r); err != nil {
 			return err
 		}
-		s.apply(r)
+		s.Apply(r)
 		return nil
 	}
+}
+
+// OtherPlanError reports a journal that belongs to another plan, by their digests.
+type OtherPlanError struct{ Journal, Plan string }
+
+func (e *OtherPlanError) Error() string {
+	return "this journal belongs to another plan, or the plan was edited after the run had begun: the plan has the digest " + short(e.Plan)
+}
+
+// ExitCode says that a guard refused.
+func (e *OtherPlanError) ExitCode() exit.Code { return exit.Refused }
+
+// Hint returns the remedy.
+func (e *OtherPlanError) Hint() string {
+	return "use the plan as it was when the run began (its digest is " + short(e.Journal) + "), or, if nothing of that run counts, move the journal away"
 }
 
 func short(digest string) string {
@@ -200,11 +187,14 @@ func (s *State) Begun() bool {
 			return true
 		}
 	}
-	return s.Aborting || s.Doubted || slices.ContainsFunc(s.Stages, func(st StageState) bool { return st.Begun })
+	return s.Aborting || s.Doubted || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Begun })
 }
 
+// Touched reports whether an attempt has had an effect, or may have had a part of one.
+func (st *Step) Touched() bool { return st.touched }
+
 // Stage returns the stage that the run is in, or nil when all are done.
-func (s *State) Stage() *StageState {
+func (s *State) Stage() *Stage {
 	for i := range s.Stages {
 		if !s.Stages[i].Done {
 			return &s.Stages[i]
@@ -214,8 +204,8 @@ func (s *State) Stage() *StageState {
 }
 
 // In returns the steps in a phase, in the plan's order.
-func (s *State) In(phases ...Phase) []*StepState {
-	var in []*StepState
+func (s *State) In(phases ...Phase) []*Step {
+	var in []*Step
 	for st := range s.Plan.AllSteps() {
 		if slices.Contains(phases, s.Steps[st.ID].Phase) {
 			in = append(in, s.Steps[st.ID])
@@ -226,27 +216,27 @@ func (s *State) In(phases ...Phase) []*StepState {
 
 // Owed returns the final steps that must still run before the journal can be
 // closed: what they undo was begun, and they are not finished.
-func (s *State) Owed() []*StepState {
-	var owed []*StepState
+func (s *State) Owed() []*Step {
+	var owed []*Step
 	for i := range s.Plan.Final {
 		st := s.Steps[s.Plan.Final[i].ID]
-		if !st.Phase.Finished() && s.needed(st.Step) {
+		if !st.Phase.Finished() && s.Needed(st.Step) {
 			owed = append(owed, st)
 		}
 	}
 	return owed
 }
 
-// needed tells whether what a final step undoes was begun, be it in doubt or by
+// Needed reports whether what a final step undoes was begun, be it in doubt or by
 // hand.
-func (s *State) needed(final *plan.Step) bool {
+func (s *State) Needed(final *plan.Step) bool {
 	undone := s.Steps[final.Undoes]
 	return undone != nil && (undone.Attempt > 0 || undone.Phase == ByHand)
 }
 
-// check tells whether a record can follow. It guards the writing of a journal as
+// Check reports why a record cannot follow; nil where it can. It guards the writing of a journal as
 // well as the reading.
-func (s *State) check(r *journal.Record) error {
+func (s *State) Check(r *journal.Record) error {
 	if s.Ended != "" && (r.Event != journal.Released || s.Released) {
 		return fmt.Errorf("record %q stands behind the end of the run", r.Event)
 	}
@@ -289,7 +279,7 @@ func (s *State) check(r *journal.Record) error {
 	return nil
 }
 
-func (st *StepState) check(r *journal.Record) error {
+func (st *Step) check(r *journal.Record) error {
 	fits := true
 	switch r.Event {
 	case journal.Started:
@@ -316,7 +306,7 @@ func (st *StepState) check(r *journal.Record) error {
 
 // checkAnswer keeps a step that is in doubt from being started again, and one
 // that is under way, in doubt or finished from being taken for something else.
-func (st *StepState) checkAnswer(r *journal.Record) error {
+func (st *Step) checkAnswer(r *journal.Record) error {
 	fits := true
 	choice := operator.Choice(r.Answer.Choice)
 	switch choice {
@@ -333,8 +323,8 @@ func (st *StepState) checkAnswer(r *journal.Record) error {
 	return nil
 }
 
-// apply takes in a record that has passed check.
-func (s *State) apply(r *journal.Record) {
+// Apply takes in a record that has passed Check.
+func (s *State) Apply(r *journal.Record) {
 	s.Records++
 	s.Last = r.Time
 	if s.Records == 1 {
@@ -367,9 +357,9 @@ func (s *State) apply(r *journal.Record) {
 			s.Inventory = nil // check has looked
 		}
 	case journal.Complete:
-		s.Ended = Completed
+		s.Ended = journal.Complete
 	case journal.Aborted:
-		s.Ended = GivenUp
+		s.Ended = journal.Aborted
 	default:
 		if st := s.Steps[r.Step]; st != nil {
 			st.apply(r)
@@ -398,7 +388,7 @@ func (s *State) answer(r *journal.Record) {
 }
 
 // enter changes the phase.
-func (st *StepState) enter(p Phase, r *journal.Record) {
+func (st *Step) enter(p Phase, r *journal.Record) {
 	st.Phase, st.Since = p, r.Time
 	st.By, st.Via, st.Reason = "", "", ""
 	if r.Answer != nil {
@@ -406,7 +396,7 @@ func (st *StepState) enter(p Phase, r *journal.Record) {
 	}
 }
 
-func (st *StepState) answer(r *journal.Record, choice operator.Choice) {
+func (st *Step) answer(r *journal.Record, choice operator.Choice) {
 	switch choice {
 	case operator.ByHand:
 		st.enter(ByHand, r)
@@ -422,7 +412,7 @@ func (st *StepState) answer(r *journal.Record, choice operator.Choice) {
 	}
 }
 
-func (st *StepState) apply(r *journal.Record) {
+func (st *Step) apply(r *journal.Record) {
 	switch r.Event {
 	case journal.NotBegun:
 		st.Text = r.Text
@@ -460,7 +450,7 @@ func (st *StepState) apply(r *journal.Record) {
 }
 
 // begin takes in the last attempt.
-func (st *StepState) begin(r *journal.Record) {
+func (st *Step) begin(r *journal.Record) {
 	if !st.Suspected || !st.Phase.Open() { // else the attempt before was none
 		st.earlier = st.touched
 	}
@@ -470,7 +460,7 @@ func (st *StepState) begin(r *journal.Record) {
 }
 
 // conclude takes in what an attempt came to.
-func (st *StepState) conclude(r *journal.Record) {
+func (st *Step) conclude(r *journal.Record) {
 	verdict := action.Verdict(r.Verdict)
 	st.Text = r.Text
 	if verdict == action.NotDone {
@@ -490,4 +480,24 @@ func (st *StepState) conclude(r *journal.Record) {
 	default:
 		st.enter(Failed, r)
 	}
+}
+
+// Open returns the steps that have an attempt whose outcome is not known, in the
+// plan's order: those that this journal has as begun, and those that another csu may
+// have carried out without the cluster.
+func (s *State) Open() (begun, suspected []*Step) {
+	for _, st := range s.In(Started, InDoubt) {
+		if st.Suspected {
+			suspected = append(suspected, st)
+		} else {
+			begun = append(begun, st)
+		}
+	}
+	return begun, suspected
+}
+
+// Of folds the lines of a journal over its plan.
+func Of(p *plan.Plan, digest string, lines []byte) (*State, error) {
+	s := New(p)
+	return s, journal.Lines("the cluster's copy", bytes.NewReader(lines), s.Take(digest))
 }

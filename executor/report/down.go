@@ -1,9 +1,11 @@
-package executor
+package report
 
 import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/lsst-ts/csu/executor/state"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -14,11 +16,11 @@ import (
 // as sent. One that has come up in another state than it ends in is not back
 // before the step that brings it there was begun; how that came out is told by
 // the step itself.
-func (s *State) Down() []string {
+func Down(s *state.State) []string {
 	down, short := map[string]bool{}, map[string]bool{}
 	for i := range s.Plan.Stages {
 		for j := range s.Plan.Stages[i].Steps {
-			s.track(&s.Plan.Stages[i].Steps[j], down, short)
+			track(s, &s.Plan.Stages[i].Steps[j], down, short)
 		}
 	}
 	var names []string
@@ -41,8 +43,8 @@ func rank(csc string) int {
 }
 
 // DownText says which CSCs are down; "" where none is.
-func (s *State) DownText() string {
-	names := s.Down()
+func DownText(s *state.State) string {
+	names := Down(s)
 	if len(names) == 0 {
 		return ""
 	}
@@ -51,14 +53,14 @@ func (s *State) DownText() string {
 
 // track takes in what one step did to the CSCs: which are down, and which are up
 // but short of the state that they end in.
-func (s *State) track(step *plan.Step, down, short map[string]bool) {
+func track(s *state.State, step *plan.Step, down, short map[string]bool) {
 	st, e := s.Steps[step.ID], step.Effects(s.Plan)
-	if begun := st.Attempt > 0 || st.Phase == ByHand; begun {
+	if begun := st.Attempt > 0 || st.Phase == state.ByHand; begun {
 		for _, c := range e.DownBy() {
 			down[c] = true
 		}
 		for _, c := range e.Commands {
-			short[c] = short[c] && !s.ends(c, []string{e.State})
+			short[c] = short[c] && !ends(s, c, []string{e.State})
 		}
 	}
 	if !st.Phase.Happened() {
@@ -72,14 +74,14 @@ func (s *State) track(step *plan.Step, down, short map[string]bool) {
 		for _, c := range w.CSCs {
 			down[c] = offline
 			if e.ReadOnly && !offline {
-				short[c] = !s.ends(c, w.States)
+				short[c] = !ends(s, c, w.States)
 			}
 		}
 	}
 }
 
 // ends tells whether one of the states is the one that the CSC ends in.
-func (s *State) ends(csc string, states []string) bool {
+func ends(s *state.State, csc string, states []string) bool {
 	row, ok := s.Plan.CSC(csc)
 	return !ok || row.Expect == "" || slices.Contains(states, row.Expect)
 }
