@@ -234,10 +234,10 @@ func (c *campaign) report(tr trial, ref *Reference, v Verdict, dir string) {
 
 // TestCampaign kills at every boundary of the purpose-made plans, or, for make
 // test, at one of each row of the list, and at boundaries that are drawn, again
-// and again in one run. With -triggers it replays one case instead.
+// and again in one run. With -plan and -triggers it replays one case instead.
 func TestCampaign(t *testing.T) {
 	c := newCampaign(t)
-	if *triggers != "" {
+	if *planName != "" || *triggers != "" {
 		c.replay()
 		return
 	}
