@@ -27,11 +27,11 @@ type rehearseCommand struct {
 	Seed  int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
 	Fault []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	// ListFaults needs no plan.
-	ListFaults bool `help:"List the faults, and do nothing else."`
-	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
-	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers  string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
-	Child    bool     `hidden:"" help:"Serve until standard input ends."`
+	ListFaults bool     `help:"List the faults, and do nothing else."`
+	Operator   string   `help:"Your name, for the journal." placeholder:"NAME"`
+	Consent    []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers    string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
+	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
