@@ -27,12 +27,11 @@ type rehearseCommand struct {
 	Seed  int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
 	Fault []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	// ListFaults needs no plan.
-	ListFaults bool `help:"List the faults, and do nothing else."`
-	crashFlags
-	Operator string   `help:"Your name, for the journal." placeholder:"NAME"`
-	Consent  []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers  string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
-	Child    bool     `hidden:"" help:"Serve until standard input ends."`
+	ListFaults bool     `help:"List the faults, and do nothing else."`
+	Operator   string   `help:"Your name, for the journal." placeholder:"NAME"`
+	Consent    []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers    string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
+	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
@@ -43,14 +42,11 @@ A fault befalls what it is given, as in host-hangs=azar03, or else what the plan
 Faults:
 
 ` + faults() + `
-` + crashHelp + `
 Examples:
 
   csu rehearse plans/2026-11-24-summit-incremental.json --consent all
   csu rehearse plans/2026-11-24-summit-incremental.json
   csu rehearse plans/2026-11-24-summit-incremental.json --fault csc-stuck=MTMount:0
-  csu rehearse plans/2026-11-24-summit-incremental.json --seed 7 --crashes 3
-  csu rehearse plans/2026-11-24-summit-incremental.json --crash 'record|offline/cscs started|1|after' --crash-by power
   csu rehearse --serve --dir /tmp/site --speed 60 plans/2026-11-24-summit-incremental.json
   csu exec plans/2026-11-24-summit-incremental.json --site-map /tmp/site/site-map.json`
 }
@@ -86,21 +82,10 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if err := rehearsal.CheckFaults(p, cmd.Fault); err != nil {
 		return fail(exitInput, "csu rehearse --list-faults lists the faults", "--fault: %w", err)
 	}
-	crashes, err := cmd.crashCase(p)
-	if err != nil {
-		return err
-	}
-	fresh := cmd.fresh
-	if cmd.asked() {
-		fresh = cmd.freshForCrashes
-	}
 	if cmd.Dir != "" && !cmd.Child {
-		if err := fresh(); err != nil {
+		if err := cmd.fresh(); err != nil {
 			return err
 		}
-	}
-	if cmd.asked() {
-		return cmd.withCrashes(c, p, crashes)
 	}
 	if cmd.Serve || cmd.Child {
 		return cmd.serve(c, p)

@@ -30,7 +30,7 @@ var program = sync.OnceValues(func() (string, error) {
 // drawn, while it carries out the project's own plans. The last life is led by a
 // person, since only a person answers what is in doubt.
 func TestKilledProcesses(t *testing.T) {
-	names := []string{"2026-11-24-summit-incremental"}
+	names := []string{upgrade}
 	n := 10
 	if *full {
 		names = append(names, "2026-12-03-summit-recovery", "2026-12-01-tucson-teststand-full")

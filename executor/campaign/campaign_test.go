@@ -201,16 +201,17 @@ func (c *campaign) finish(what string) {
 		what, c.tally.cases, c.tally.lives, time.Since(c.began).Round(time.Second), c.tally.asked, c.tally.missed)
 }
 
-// report tells a failure, with the least that reproduces it. The plan, the
-// journal and the site's record are kept.
+// report reports a failure, with the command that replays the smallest case that shows
+// it, and keeps the plan, the journal and the site's record.
 func (c *campaign) report(tr trial, ref *Reference, v Verdict, dir string) {
 	if len(v.Problems) == 0 {
 		return
 	}
 	least := tr.Case
-	if ref == nil { // not even undisturbed does it go well
+	if ref == nil { // the undisturbed run failed
 		least = Case{How: Killed}
 	}
+	first := least
 	for i := 0; ref != nil && i < len(least.Dies) && len(least.Dies) > 1; {
 		fewer := Case{How: least.How, Dies: slices.Delete(slices.Clone(least.Dies), i, i+1)}
 		if again, in := c.run(fewer, ref); len(again.Problems) > 0 {
@@ -219,27 +220,27 @@ func (c *campaign) report(tr trial, ref *Reference, v Verdict, dir string) {
 			i++
 		}
 	}
-	file, err := kept(tr.plan, v.Journal, dir)
+	folder, err := kept(tr.plan, v.Journal, dir)
 	if err != nil {
 		c.t.Errorf("keep what failed of plan %q: %v", tr.plan, err)
 	}
-	by := ""
-	if tr.drawn > 0 {
-		args := []string{"--seed", fmt.Sprint(tr.seed), "--crashes", fmt.Sprint(tr.drawn)}
-		if tr.How == Process {
-			args = append(args, "--crash-by", string(Process))
-		}
-		by = "\ndrawn: " + CommandLine(file, args...)
+	again := "\nagain: " + least.replayLine(tr.plan, tr.seed)
+	if len(first.Dies) > len(least.Dies) {
+		again += "\nbefore its triggers were reduced: " + first.replayLine(tr.plan, tr.seed)
 	}
-	c.t.Errorf("seed %d of the site, plan %q, %d lives:\n  %s\nagain: %s%s",
-		tr.seed, tr.plan, len(v.Lives), strings.Join(v.Problems, "\n  "), CommandLine(file, least.Args(tr.seed)...), by)
+	c.t.Errorf("seed %d of the site, plan %q, %d lives:\n  %s\nplan, journal and record: %s%s",
+		tr.seed, tr.plan, len(v.Lives), strings.Join(v.Problems, "\n  "), folder, again)
 }
 
 // TestCampaign kills at every boundary of the purpose-made plans, or, for make
 // test, at one of each row of the list, and at boundaries that are drawn, again
-// and again in one run.
+// and again in one run. With -plan and -triggers it replays one case instead.
 func TestCampaign(t *testing.T) {
 	c := newCampaign(t)
+	if *planName != "" || *triggers != "" {
+		c.replay()
+		return
+	}
 	r := rand.New(rand.NewPCG(uint64(*seed), 4))
 	names := slices.Sorted(maps.Keys(purposeMade))
 	taken := map[string]bool{}
@@ -276,6 +277,26 @@ func TestCampaign(t *testing.T) {
 		}
 	}
 }
+
+// TestUpgrade kills, at boundaries that are drawn, in a run of one of the project's
+// plans.
+func TestUpgrade(t *testing.T) {
+	n := 3
+	if *full {
+		n = 30
+	}
+	c := newCampaign(t)
+	for i := range n {
+		c.draw(upgrade, i, "")
+	}
+	c.finish("kills in an upgrade")
+	if c.tally.missed == n {
+		t.Error("no case reached its first trigger")
+	}
+}
+
+// upgrade is the project's plan that runs in the least time.
+const upgrade = "2026-11-24-summit-incremental"
 
 // TestSlice runs the few cases that tell the mutations of [TestMutations]; see
 // there.

@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor"
@@ -25,45 +24,10 @@ type Case struct {
 	Dies []Trigger // of each life; the life after the last one dies of nothing
 }
 
-// MostCrashes is how many a case can have; the life after them comes to the end.
-const MostCrashes = 7
-
-// Args are the arguments with which csu rehearse replays the case at a seed,
-// beside the plan's file.
-func (c Case) Args(seed int64) []string {
-	args := []string{"--seed", strconv.FormatInt(seed, 10), "--crash-by", string(c.How)}
-	for _, d := range c.Dies {
-		args = append(args, "--crash", d.String())
-	}
-	if len(c.Dies) == 0 {
-		args = append(args, "--crash", Trigger{}.String())
-	}
-	return args
-}
-
-// CommandLine is the line for a shell that carries out such a rehearsal of the
-// plan in the file.
-func CommandLine(file string, args ...string) string {
-	line := "csu rehearse " + Quoted(file)
-	for _, a := range args {
-		line += " " + Quoted(a)
-	}
-	return line
-}
-
-// Quoted is an argument as a shell takes it.
-func Quoted(arg string) string {
-	const plain = "-+=.,:/_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	if arg != "" && strings.Trim(arg, plain) == "" {
-		return arg
-	}
-	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-}
-
-// Draw draws a case with so many crashes from the reference's seed: how, where
-// that is "", and what of. The same plan, seed and number give the same case.
-// Two of three triggers are boundaries of the reference, in the plan's order,
-// so that most are reached; the others are anywhere.
+// Draw draws a case from the reference's seed: its triggers, as many as crashes, and
+// how csu dies, where how is "". The same plan, seed and number give the same case.
+// Two of three triggers are boundaries of the reference, in the plan's order, so that
+// most are reached; the others are anywhere.
 func (r *Reference) Draw(how Crash, crashes int) Case {
 	d := rand.New(rand.NewPCG(uint64(r.Seed), r.hash("draw", crashes)))
 	c := Case{How: crashing[d.IntN(len(crashing))]}
@@ -151,18 +115,13 @@ type Verdict struct {
 // Bench is where a case is run.
 type Bench struct {
 	Dir string // for the files of site and lives; made if it is missing
-	// Program is csu itself, for lives that are processes.
+	// Program is the file of the csu binary, for lives that are processes.
 	Program string
-	// Told is called with each life when it has ended; nil for nobody.
-	Told func(Life)
 }
 
 // Run carries a case out and judges it. That csu did wrong is a problem of the
 // verdict; an error is that the case could not be carried out.
 func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err error) {
-	if len(c.Dies) > MostCrashes {
-		return v, fmt.Errorf("a run can have %d crashes at most, and %d are asked for", MostCrashes, len(c.Dies))
-	}
 	w, err := newWorld(ctx, r.Setting, b.Dir)
 	if err != nil {
 		return v, err
@@ -186,9 +145,6 @@ func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err er
 		v.Lives = append(v.Lives, l)
 		if ctx.Err() != nil {
 			return v, ctx.Err()
-		}
-		if b.Told != nil {
-			b.Told(l)
 		}
 		if w.late != nil {
 			return v, w.late

@@ -1,10 +1,10 @@
 package campaign
 
 import (
-	"os/exec"
 	"slices"
-	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestDrawnAgain: the same plan, seed and number give the same case in another
@@ -22,12 +22,13 @@ func TestDrawnAgain(t *testing.T) {
 		}
 	}
 	slices.Reverse(refs[1].list) // whatever the order
+	const most = 7               // crashes of one case
 	seen := map[string]bool{}
 	for _, how := range []Crash{"", Process} {
-		for n := 1; n <= MostCrashes; n++ {
+		for n := 1; n <= most; n++ {
 			a, b := refs[0].Draw(how, n), refs[1].Draw(how, n)
-			if x, y := CommandLine("f", a.Args(3)...), CommandLine("f", b.Args(3)...); x != y {
-				t.Errorf("%d crashes are drawn as\n%s\nand as\n%s", n, x, y)
+			if diff := cmp.Diff(a, b); diff != "" {
+				t.Errorf("%d crashes (-one run +the other):\n%s", n, diff)
 			}
 			if len(a.Dies) != n {
 				t.Errorf("of %d crashes %d were drawn", n, len(a.Dies))
@@ -46,30 +47,7 @@ func TestDrawnAgain(t *testing.T) {
 			}
 		}
 	}
-	if len(seen) < MostCrashes {
+	if len(seen) < most {
 		t.Errorf("only %d places were drawn", len(seen))
-	}
-}
-
-// TestCommandLine: a shell takes the line apart as the case was put into it.
-func TestCommandLine(t *testing.T) {
-	a := Case{How: Power, Dies: []Trigger{
-		{On: OnRecord, Key: "talk/asked started", N: 1, At: After},
-		{On: OnEffect, Key: "message posted #camera It's $HOME, `over` \"there\"\\", N: 2, At: Middle},
-	}}
-	want := slices.Concat([]string{"rehearse", "/tmp/a b/plan.json"}, a.Args(12))
-	line := CommandLine("/tmp/a b/plan.json", a.Args(12)...)
-	out, err := exec.Command("sh", "-c", "csu() { printf '%s\\n' \"$@\"; }; "+line).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n"); !slices.Equal(got, want) {
-		t.Errorf("%s is taken apart as\n%q, want\n%q", line, got, want)
-	}
-	if line := CommandLine("plans/x.json", Case{How: Killed}.Args(1)...); line != "csu rehearse plans/x.json --seed 1 --crash-by killed --crash none" {
-		t.Error(line)
-	}
-	if _, err := (Case{How: Killed, Dies: make([]Trigger, MostCrashes+1)}).Run(t.Context(), nil, Bench{}); err == nil {
-		t.Error("a case with too many crashes was run")
 	}
 }

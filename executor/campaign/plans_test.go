@@ -219,8 +219,8 @@ func load(name string) (*plan.Plan, string, error) {
 
 // kept puts what failed into a folder that stays when the tests are over: the
 // plan, the run's journal, and the record of the site in dir. It returns the
-// plan's file.
-func kept(name string, journal []byte, dir string) (file string, err error) {
+// folder.
+func kept(name string, journal []byte, dir string) (folder string, err error) {
 	p, _, err := load(name)
 	if err != nil {
 		return "", err
@@ -229,22 +229,20 @@ func kept(name string, journal []byte, dir string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	to, err := os.MkdirTemp("", "csu-campaign-failed-")
-	if err != nil {
+	if folder, err = os.MkdirTemp("", "csu-campaign-failed-"); err != nil {
 		return "", err
 	}
-	file = filepath.Join(to, name+".json")
-	contents := map[string][]byte{file: data}
+	contents := map[string][]byte{name + ".json": data}
 	if dir != "" {
-		contents[file+".journal"] = journal
-		if contents[filepath.Join(to, rehearsal.RecordFile)], err = os.ReadFile(filepath.Join(dir, rehearsal.RecordFile)); err != nil {
+		contents[name+".json.journal"] = journal
+		if contents[rehearsal.RecordFile], err = os.ReadFile(filepath.Join(dir, rehearsal.RecordFile)); err != nil {
 			return "", err
 		}
 	}
 	for file, content := range contents {
-		if err := os.WriteFile(file, content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(folder, file), content, 0o644); err != nil {
 			return "", err
 		}
 	}
-	return file, nil
+	return folder, nil
 }

@@ -45,26 +45,6 @@ type Reference struct {
 	list    []boundary
 }
 
-// Effects is how many effects the site recorded.
-func (r *Reference) Effects() (n int) {
-	for _, of := range r.effects {
-		n += of
-	}
-	return n
-}
-
-// Records is how many records the journal has.
-func (r *Reference) Records() int { return len(r.records) }
-
-// Triggers are those of every place at which csu can die in this run, in the
-// order of its records and then of its effects.
-func (r *Reference) Triggers() (all []Trigger) {
-	for _, b := range r.list {
-		all = append(all, b.trigger)
-	}
-	return all
-}
-
 // errDisturbed says that the machine was too busy for a reference: at the site a
 // second of its time is many minutes, and something ran into its limit.
 var errDisturbed = errors.New("in the undisturbed run something failed, or was in doubt")

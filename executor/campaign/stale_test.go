@@ -20,7 +20,7 @@ import (
 // when the run has gone one, five or all stages further, are refused and change
 // nothing at the site; neither does a clone without a journal.
 func TestStaleJournals(t *testing.T) {
-	names := []string{"2026-11-24-summit-incremental"}
+	names := []string{upgrade}
 	if *full {
 		names = nil
 		files, err := filepath.Glob(filepath.Join(plansFolder, "*.json"))

@@ -71,7 +71,7 @@ func ParseTrigger(s string) (t Trigger, err error) {
 		return t, nil
 	}
 	wrong := func(format string, args ...any) (Trigger, error) {
-		return Trigger{}, fmt.Errorf("crash %q: %w", s, fmt.Errorf(format, args...))
+		return Trigger{}, fmt.Errorf("trigger %q: %w", s, fmt.Errorf(format, args...))
 	}
 	parts := strings.Split(s, "|")
 	if len(parts) != 4 {
@@ -119,14 +119,14 @@ func (t Trigger) Check(p *plan.Plan) error {
 				return nil
 			}
 		}
-		return fmt.Errorf("crash %q: csu has no such effect; it has: %s", t, strings.Join(slices.Sorted(maps.Keys(direct)), ", "))
+		return fmt.Errorf("trigger %q: csu has no such effect; it has: %s", t, strings.Join(slices.Sorted(maps.Keys(direct)), ", "))
 	case OnRecord, OnRequest, OnAnswer:
 		if t.Key == "" {
 			return nil
 		}
 		about, _, both := strings.Cut(t.Key, " ")
 		if !both {
-			return fmt.Errorf("crash %q: %q is no step or stage with an event of the journal, such as \"offline/cscs started\"", t, t.Key)
+			return fmt.Errorf("trigger %q: %q is no step or stage with an event of the journal, such as \"offline/cscs started\"", t, t.Key)
 		}
 		known := []string{""} // of the run itself
 		for i := range p.Stages {
@@ -136,7 +136,7 @@ func (t Trigger) Check(p *plan.Plan) error {
 			known = append(known, st.ID)
 		}
 		if !slices.Contains(known, about) {
-			return fmt.Errorf("crash %q: the plan has no step or stage %q%s", t, about, plan.DidYouMean(about, known))
+			return fmt.Errorf("trigger %q: the plan has no step or stage %q%s", t, about, plan.DidYouMean(about, known))
 		}
 	}
 	return nil

@@ -174,10 +174,10 @@ const (
 	Process Crash = "process" // csu exec is a process of its own, and is killed; its journal is on the real disk
 )
 
-// Crashes are all there are; of crashing one is drawn.
+// crashes are all kinds; a case draws one of crashing.
 var (
-	Crashes  = []Crash{Killed, Power, Partial, Process}
-	crashing = Crashes[:3]
+	crashes  = []Crash{Killed, Power, Partial, Process}
+	crashing = crashes[:3]
 )
 
 func (w *world) crash(how Crash) {
