@@ -33,26 +33,26 @@ var mutations = []mutation{
 	},
 	{
 		"intent after effect", "step.go",
-		"	seq, ok := r.started(a, n)\n",
-		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		a.Started = r.o.Clock.Now()\n		f := do.Perform(r.ctx, a)\n		if _, ok := r.started(a, n); ok {\n			r.conclude(work{a: a, do: do, number: n, known: func() {}}, f, viaPerform)\n		}\n		return\n	}\n	seq, ok := r.started(a, n)\n",
+		"	r.do(func() { started = w.start() })\n",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		w.a.Started = r.o.Clock.Now()\n		f := w.do.Perform(r.ctx, w.a)\n		if r.do(func() { started = w.start() }); started != nil {\n			w.conclude(f, viaPerform)\n		}\n		return\n	}\n	r.do(func() { started = w.start() })\n",
 		"by no step that was recorded as started", "",
 	},
 	{
 		"a probe that always says yes", "step.go",
-		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n",
-		"	f, via := w.do.Probe(r.ctx, a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
+		"	f, via := w.do.Probe(w.r.ctx, w.a), viaProbe\n",
+		"	f, via := w.do.Probe(w.r.ctx, w.a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
 		"left out", "",
 	},
 	{
-		"a lost final step", "final.go",
-		"	for i := range r.o.Plan.Final {\n		if !r.final(",
-		"	for i := range r.o.Plan.Final {\n		if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n			break\n		}\n		if !r.final(",
+		"a lost final step", "schedule.go",
+		"	s := newSchedule(r, r.o.Plan.Final, true)\n",
+		"	s := newSchedule(r, r.o.Plan.Final, true)\n	if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n		s = newSchedule(r, nil, true)\n	}\n",
 		"step final/forward is pending at the end", "",
 	},
 	{
-		"a resume that skips what is in doubt", "stage.go",
-		"	for _, t := range open {\n		s.r.hold()\n",
-		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		s.r.hold()\n",
+		"a resume that skips what is in doubt", "schedule.go",
+		"	for _, t := range open {\n		t.unsure = true\n",
+		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		t.unsure = true\n",
 		"step level/none is started at the end", "",
 	},
 	{
@@ -63,8 +63,8 @@ var mutations = []mutation{
 	},
 	{
 		"head not written before the effect", "step.go",
-		"	if err := r.keep(r.ctx, seq); err != nil {\n		r.conclude(",
-		"	if os.Getenv(\"CSU_MUTATION\") == \"head not written before the effect\" {\n		seq = 0\n	}\n	if err := r.keep(r.ctx, seq); err != nil {\n		r.conclude(",
+		"	if err := r.keep(r.ctx, started.Seq); err != nil {\n		w.conclude(",
+		"	seq := started.Seq\n	if os.Getenv(\"CSU_MUTATION\") == \"head not written before the effect\" {\n		seq = 0\n	}\n	if err := r.keep(r.ctx, seq); err != nil {\n		w.conclude(",
 		"and again by", rivalsTest,
 	},
 	{
