@@ -53,14 +53,15 @@ var importRules = []importRule{
 // alone are packages that may import the standard library and nothing else but
 // what is named.
 var alone = map[string][]string{
-	"executor/plan":           nil,
-	"executor/operator":       nil,
-	"executor/journal":        {"executor/plan", "golang.org/x/sys/unix"}, // for the lock of an open file
-	"executor/sitemap":        {"executor/plan"},
+	"executor/plan":           {"internal/exit"},
+	"executor/operator":       {"internal/exit"},
+	"executor/journal":        {"executor/plan", "internal/exit", "golang.org/x/sys/unix"}, // for the lock of an open file
+	"executor/sitemap":        {"executor/plan", "internal/exit"},
 	"executor/internal/clock": nil,
 	"compiler/internal/model": nil,
 	"compiler/verify":         {"executor/plan"},
 	"compiler/review":         {"executor/plan"},
+	"internal/exit":           nil,
 }
 
 // TestImportsGoDownOnly enforces the directions of ARCHITECTURE.md.

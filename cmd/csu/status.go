@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -100,12 +101,11 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 		other = fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed))
 	}
 	var behind *ledger.BehindError
-	var hinted interface{ Hint() string }
 	err := claim.Check(l)
 	if err != nil {
 		said = "Says the site's ledger: " + err.Error() + "."
-		if errors.As(err, &hinted) && !over {
-			next = naming(hinted.Hint(), cmd.Plan+cmd.flags())
+		if !over {
+			next = naming(exit.HintOf(err), cmd.Plan+cmd.flags())
 		}
 		if errors.As(err, &behind) && other != "" {
 			said += "\n" + other

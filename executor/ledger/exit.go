@@ -22,7 +22,7 @@ func (e *UnknownError) ExitCode() exit.Code { return exit.Refused }
 
 // Hint returns the remedy.
 func (e *UnknownError) Hint() string {
-	return "find out with csu status PLAN and in the site's channel whether the run was continued elsewhere"
+	return "ask in the site's channel whether the run was continued elsewhere; if not, resume it with csu exec PLAN --resume"
 }
 
 // ExitCode says that a guard refused.
