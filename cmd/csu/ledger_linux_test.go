@@ -432,7 +432,7 @@ func TestOutage(t *testing.T) {
 	}
 
 	said := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
-	prints(t, said, "^The cluster does not answer", "^error: outage: there is no terminal to ask at")
+	prints(t, said, "^The cluster does not answer", "^error: outage: no terminal to ask on")
 
 	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
 	s.reads(t, "The cluster does not answer", prompt)

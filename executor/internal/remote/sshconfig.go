@@ -118,12 +118,12 @@ func (c *sshConfig) refuseMatch(file string, text []byte, depth int) error {
 				}
 				names, err := filepath.Glob(pattern)
 				if err != nil {
-					return &ConfigError{File: file, Line: n + 1, Problem: "read the included files", Err: err}
+					return &ConfigError{File: file, Line: n + 1, Problem: "read the files of an Include", Err: err}
 				}
 				for _, name := range names {
 					included, err := os.ReadFile(name)
 					if err != nil {
-						return &ConfigError{File: file, Line: n + 1, Problem: "read the included files", Err: err}
+						return &ConfigError{File: file, Line: n + 1, Problem: "read the files of an Include", Err: err}
 					}
 					if err := c.refuseMatch(name, included, depth+1); err != nil {
 						return err

@@ -141,8 +141,8 @@ func TestResolveRefuses(t *testing.T) {
 		"Host azar03\n  ConnectTimeout soon\n":                                "ConnectTimeout",
 		"Host azar03\n  IdentityFile ~/.ssh/%C\n":                             "%C",
 		"Host azar03\n  ProxyJump bad host\n":                                 "ProxyJump",
-		"Host *\n  ProxyJump bastion\n":                                       "circle",
-		"Host azar03\n  ProxyJump b\nHost b\n  ProxyJump azar03\n":            "circle",
+		"Host *\n  ProxyJump bastion\n":                                       "cycle",
+		"Host azar03\n  ProxyJump b\nHost b\n  ProxyJump azar03\n":            "cycle",
 		"Include " + filepath.Join(t.TempDir(), "[") + "\nHost *\n  Port 2\n": "Include",
 	} {
 		home(t, text)
