@@ -155,7 +155,7 @@ type Operation struct {
 	// LastStarted is when the operation started that is running or ran last, to
 	// the second. It is zero if there was none or its start is unknown.
 	LastStarted time.Time
-	// Synced reports whether Argo CD's history has any sync, whoever's it was.
+	// Synced reports whether Argo CD's history has a sync at all, by csu or not.
 	Synced     bool
 	FinishedAt time.Time // to the second
 	Results    []ResourceResult

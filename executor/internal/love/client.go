@@ -15,8 +15,8 @@
 //     faults, some of them after the command was sent. So it counts as "in
 //     doubt", and the EFD shows the result.
 //   - The commander keeps one message for each kind of command. A parameter
-//     that a request omits keeps the value of an earlier request, whoever sent
-//     it. So csu always sends every parameter.
+//     that a request omits keeps the value of an earlier request, from any
+//     sender. So csu always sends every parameter.
 //
 // A command is never sent twice, with one exception: after a 401 for an expired
 // token, which means that nothing was done.

@@ -34,7 +34,7 @@ func (e *NoAckError) Error() string {
 	case e.Err != nil:
 		return fmt.Sprintf("%s: sent, but the answer was lost: %v", e.Operation, e.Err)
 	case e.Status == http.StatusInternalServerError && e.Message == "":
-		return fmt.Sprintf("%s: sent, but not acknowledged: %s without a reason, which usually means that the component refused the command (is it ENABLED?)", e.Operation, statusText(e.Status))
+		return fmt.Sprintf("%s: sent, but not acknowledged: %s without a reason, which may mean that the component refused the command (is it ENABLED?)", e.Operation, statusText(e.Status))
 	default:
 		return fmt.Sprintf("%s: sent, but not acknowledged: %s%s", e.Operation, statusText(e.Status), colon(e.Message))
 	}

@@ -49,7 +49,7 @@ func (e *HostKeyError) Error() string {
 	case e.Err != nil:
 		return fmt.Sprintf("%sthe host shows %s, which is not accepted: %v; ask the host's administrator, or correct %s", head, e.Shown, e.Err, files)
 	default:
-		return fmt.Sprintf("%sthe host shows %s, but the known key is %s; this may be an attack, or the host was reinstalled: ask its administrator to confirm the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
+		return fmt.Sprintf("%sthe host shows %s, but the known key is %s; this may be an attack, or the host was reinstalled: do not continue until its administrator confirms the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
 			head, e.Shown, e.lines(), e.Known[0].File, e.Entry)
 	}
 }
