@@ -55,7 +55,7 @@ func (e *EndedError) Error() string {
 // Text says how a run ended, by whom, when and why.
 func (f *Finished) Text() string {
 	if f.Outcome != Unlocked {
-		return fmt.Sprintf("run %s of %q was %s at %s", f.Run, f.Operator, f.Outcome, clock(f.Time))
+		return fmt.Sprintf("run %s of %q ended at %s: %s", f.Run, f.Operator, clock(f.Time), f.Outcome)
 	}
 	text := fmt.Sprintf("%q took the site from run %s with csu unlock at %s", f.Operator, f.Run, clock(f.Time))
 	if f.Reason != "" {
