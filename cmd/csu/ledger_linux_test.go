@@ -95,7 +95,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 		`^error: this plan is already being carried out: run [0-9a-f]+ of "Ada Operator" on \S+ has reached record [0-9]+, stage "offline"`, "^hint: ask .*csu takeover")
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), "has reached record [0-9]+", "csu takeover")
 	prints(t, bob.run(t, exitRefused, "unlock", "--reason", "I think it is dead"),
-		`^error: another csu is at work on this run: that of "Ada Operator" on \S+, last heard at .*; it has reached record [0-9]+, stage "offline"`,
+		`^error: another csu is at work on this run: that of "Ada Operator" on \S+, last heard from at .*; it has reached record [0-9]+, stage "offline"`,
 		`^hint: ask "Ada Operator" to stop it, or have it stopped with csu handover \S+ --site-map \S+ --to NAME; csu takeover \S+ --site-map \S+ --reason TEXT --force`)
 	prints(t, bob.run(t, exitRefused, "takeover", "--reason", "impatience", "--consent", "all"),
 		`the csu of "Ada Operator" on \S+ may still be at work on this run; csu waits up to 20s for a sign of it`, "^error: another csu is at work on this run")
@@ -142,12 +142,12 @@ func TestTakeoverForced(t *testing.T) {
 	second.types(t, "no\n")
 	second.wantExit(t, exitComplete)
 	first.wantExit(t, exitRefused)
-	first.reads(t, `error: this run was taken over by "Bob Operator" on`, "nothing more is started here", `hint: ask "Bob Operator"; to have the run handed back: csu handover`)
+	first.reads(t, `error: this run was taken over by "Bob Operator" on`, "nothing more will be started here", `hint: ask "Bob Operator"; to have the run handed back: csu handover`)
 	if strings.Contains(first.text(), "lacks the last records") {
 		t.Errorf("the displaced csu speaks of the ledger's records: %s", first.text())
 	}
 	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"),
-		`^error: this journal is out of date: it ends at record [0-9]+, and run [0-9a-f]+ has gone on under "Bob Operator" on \S+ to record [0-9]+, stage "configuration"`)
+		`^error: this journal is out of date: it ends at record [0-9]+, but run [0-9a-f]+ has continued under "Bob Operator" on \S+ to record [0-9]+, stage "configuration"`)
 	prints(t, ada.run(t, exitRefused, "abort", "--yes"), "^error: this journal is out of date")
 	bob.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)
 	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `^error: this plan has already been carried out: run [0-9a-f]+ of`)
@@ -226,7 +226,7 @@ func TestLostJournal(t *testing.T) {
 		},
 		"truncated": {
 			lose:   func(t *testing.T, r *served) { must(t, os.Truncate(r.journal, 0)) },
-			says:   "the file was changed by another program",
+			says:   "another program changed the file",
 			back:   func(t *testing.T, r *served) { must(t, os.Rename(r.journal+".saved-1", r.journal)) },
 			behind: true,
 		},

@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// accounts returns the environment in which sshd finds further accounts, beside
-// the machine's own. They have the user id of own, so that sshd, run by anybody,
-// can become them.
+// accounts returns the environment in which sshd finds further accounts,
+// besides the machine's own. They have the user id of own, so that sshd can
+// become them under any account that runs it.
 func (s *SSHD) accounts(own *user.User, names []string) []string {
 	s.t.Helper()
 	library, err := debianProgram(nssWrapper)

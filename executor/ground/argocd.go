@@ -29,7 +29,7 @@ var argoManifests string
 var applications = schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
 
 // ArgoCD is a running Argo CD, its application controller and repo server, with
-// the applications of a site that a Git repository on disk holds.
+// a site's applications in a Git repository on disk.
 type ArgoCD struct {
 	Deployment *Deployment
 
@@ -39,7 +39,7 @@ type ArgoCD struct {
 
 // StartArgoCD starts Argo CD and Redis for the test, deploys the site's
 // applications as they are before the plan's upgrade, and waits until the pods
-// of all Jobs run.
+// of all Jobs are running.
 func StartArgoCD(t testing.TB, c *Cluster, p *plan.Plan) *ArgoCD {
 	t.Helper()
 	if p.Targets.ArgoCD.Namespace != argoNamespace {
@@ -130,7 +130,7 @@ func (a *ArgoCD) startController(t testing.TB, redis, repoServer string) {
 	}.start(t)
 }
 
-// deploy syncs everything, and waits until all pods run.
+// deploy syncs everything and waits until all pods are running.
 func (a *ArgoCD) deploy(t testing.TB) {
 	t.Helper()
 	a.Sync(t, appOfApps)
@@ -144,8 +144,8 @@ func (a *ArgoCD) deploy(t testing.TB) {
 	a.cluster.AwaitPods(t)
 }
 
-// Sync syncs an application whole, as somebody else than csu does, and waits for
-// its end.
+// Sync syncs a whole application, not as csu but as another client, and waits
+// until the sync ends.
 func (a *ArgoCD) Sync(t testing.TB, name string) {
 	t.Helper()
 	a.begin(t, name)
@@ -190,7 +190,7 @@ func describe(state map[string]any) string {
 	return string(text)
 }
 
-// AwaitPods waits until each pod of the cluster has started.
+// AwaitPods waits until every pod of the cluster has started.
 func (c *Cluster) AwaitPods(t testing.TB) {
 	t.Helper()
 	c.Until(t, Limit, "all Jobs have pods, and all pods have started", func(ctx context.Context) (bool, error) {
@@ -200,7 +200,7 @@ func (c *Cluster) AwaitPods(t testing.TB) {
 		}
 		for _, job := range jobs.Items {
 			if job.Status.Active+job.Status.Succeeded+job.Status.Failed == 0 {
-				return false, fmt.Errorf("there is no pod of Job \"%s/%s\"", job.Namespace, job.Name)
+				return false, fmt.Errorf("no pod of Job \"%s/%s\"", job.Namespace, job.Name)
 			}
 		}
 		pods, err := c.Admin.CoreV1().Pods("").List(ctx, metav1.ListOptions{})

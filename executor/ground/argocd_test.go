@@ -17,7 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 )
 
-// argo is what the tests of Argo CD work with.
+// argo is what the tests of Argo CD use.
 type argo struct {
 	*ground.ArgoCD
 	ground  *ground.Cluster
@@ -35,7 +35,7 @@ func connectArgo(t *testing.T) argo {
 	return argo{ArgoCD: a, ground: c, cluster: client, client: argocd.New(client, "argocd", clock.Real())}
 }
 
-// refreshed returns an application after Argo CD has compared it anew.
+// refreshed returns an application after Argo CD has compared it again.
 func (a argo) refreshed(t *testing.T, name string) argocd.Application {
 	t.Helper()
 	if err := a.client.Refresh(t.Context(), name, false); err != nil {
@@ -48,7 +48,7 @@ func (a argo) refreshed(t *testing.T, name string) argocd.Application {
 	return app
 }
 
-// completed waits for the end of a sync.
+// completed waits until a sync ends.
 func (a argo) completed(t *testing.T, name, identity string, sent argocd.SyncRequest) argocd.Operation {
 	t.Helper()
 	var o argocd.Operation
@@ -61,7 +61,7 @@ func (a argo) completed(t *testing.T, name, identity string, sent argocd.SyncReq
 	return o
 }
 
-// compared waits until Argo CD has compared an application after its last
+// compared waits until Argo CD has compared an application since its last
 // operation.
 func (a argo) compared(t *testing.T, name string) argocd.Application {
 	t.Helper()
@@ -86,7 +86,7 @@ func (a argo) commit(t *testing.T, tags map[string]string) (revision string) {
 	return a.Deployment.Commit(t, "c0044", committed)
 }
 
-// committed are the images that the repository has now.
+// committed has the images currently in the repository.
 var committed = func() map[string]string {
 	before := map[string]string{}
 	for _, row := range site().CSCs {
@@ -125,8 +125,8 @@ func (a argo) deleteJob(t *testing.T, namespace, name, cscName string) {
 	awaitGone(t, a.ground, a.cluster, job)
 }
 
-// The way of an incremental upgrade, and then, of the same application, that of
-// a full one: a sync of all after a sync of some must not become one of some.
+// First an incremental upgrade's sync, then a full one's of the same
+// application: a sync of all after a sync of some must not become one of some.
 func TestASyncOfSomeResourcesAndThenOfAll(t *testing.T) {
 	a := connectArgo(t)
 	ctx := t.Context()
@@ -157,7 +157,7 @@ func TestASyncOfSomeResourcesAndThenOfAll(t *testing.T) {
 	awaitImage(t, a.ground, a.cluster, "simonyitel", "mtmount", image("mtmount", "c0044.007"))
 	awaitImage(t, a.ground, a.cluster, "simonyitel", "mtaos", image("mtaos", "c0044.006"))
 	if app := a.compared(t, "simonyitel"); app.SyncStatus != "OutOfSync" || app.OperationBy != "ann (csu run1/sync/1)" || !slices.Contains(resources(app), "Job simonyitel/mtaos") || slices.Contains(resources(app), "Job simonyitel/mtmount") {
-		t.Errorf("after the sync of some: %+v, want mtaos out of sync still, and mtmount no more", app)
+		t.Errorf("after the sync of some: %+v, want mtaos still out of sync, but not mtmount", app)
 	}
 	if err := a.client.Sync(ctx, "simonyitel", "run1/sync/1", some); err != nil {
 		t.Errorf("Sync under the same identity = %v, want nil", err)
@@ -185,7 +185,7 @@ func TestASyncOfSomeResourcesAndThenOfAll(t *testing.T) {
 		}
 	}
 	if o, err := a.client.Operation(ctx, "simonyitel", "run1/sync/1", some); err != nil || o.Found || o.Other != "ann (csu run1/sync-all/1)" {
-		t.Errorf("the sync of some, once another came: %+v, %v, want it found no more, and the other named", o, err)
+		t.Errorf("the sync of some, after another: %+v, %v, want it no longer found, and the other named", o, err)
 	}
 }
 
@@ -194,12 +194,12 @@ func TestTheStateOfAnEarlierOperationIsNotOurs(t *testing.T) {
 	request := argocd.SyncRequest{Operator: "ann"}
 	o, err := a.client.Operation(t.Context(), "envsys", "run2/sync/1", request)
 	if err != nil || o.Found || o.Phase != "" || o.Other != "ground" {
-		t.Errorf("Operation = %+v, %v, want nothing found: only ground has synced it, with success", o, err)
+		t.Errorf("Operation = %+v, %v, want nothing found: only ground has synced it, successfully", o, err)
 	}
 	if err := a.client.Sync(t.Context(), "envsys", "run2/sync/1", request); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever is seen from now on is ours or nobody's; never ground's.
+	// From now on, any operation found is ours, and never ground's.
 	o, err = a.client.Operation(t.Context(), "envsys", "run2/sync/1", request)
 	if err != nil || !o.Found {
 		t.Errorf("Operation right after Sync = %+v, %v, want it found", o, err)
@@ -212,8 +212,8 @@ func TestTheStateOfAnEarlierOperationIsNotOurs(t *testing.T) {
 	}
 }
 
-// Argo CD leaves out what an application does not have. That the sync succeeded
-// says nothing about it then; only the results do.
+// Argo CD omits what an application does not have. A successful sync then
+// proves nothing; only the results do.
 func TestASyncOfWhatIsNotThereSucceedsWithoutResults(t *testing.T) {
 	a := connectArgo(t)
 	request := argocd.SyncRequest{Operator: "ann", Resources: named("auxtel", "ConfigMap none")}
@@ -226,12 +226,12 @@ func TestASyncOfWhatIsNotThereSucceedsWithoutResults(t *testing.T) {
 	}
 }
 
-func TestAFailingSyncIsToldInArgoCDsWords(t *testing.T) {
+func TestAFailingSyncIsReportedInArgoCDsWords(t *testing.T) {
 	a := connectArgo(t)
 	awaitImage(t, a.ground, a.cluster, "obssys", "watcher", image("watcher", "c0044.006"))
 	a.commit(t, map[string]string{"Watcher:0": "c0044.007"})
 	a.refreshed(t, "obssys")
-	// The Job was not deleted before.
+	// The Job has not been deleted before.
 	request := argocd.SyncRequest{Operator: "ann"}
 	if err := a.client.Sync(t.Context(), "obssys", "run3/sync/1", request); err != nil {
 		t.Fatal(err)
@@ -256,7 +256,7 @@ func TestAFailingSyncIsToldInArgoCDsWords(t *testing.T) {
 	awaitImage(t, a.ground, a.cluster, "obssys", "watcher", image("watcher", "c0044.007"))
 }
 
-// The cycle's tag comes to the applications by way of the app of apps.
+// The cycle's tag reaches the applications through the app of apps.
 func TestTheAppOfAppsBringsTheCycle(t *testing.T) {
 	a := connectArgo(t)
 	next := maps.Clone(committed)
@@ -291,8 +291,8 @@ func TestTheAppOfAppsBringsTheCycle(t *testing.T) {
 	awaitImage(t, a.ground, a.cluster, "auxtel", "atdome", image("atdome", "c0045"))
 }
 
-// addApplication makes an Application of its own beside those of the site, with
-// plain manifests.
+// addApplication creates an Application besides those of the site, with plain
+// manifests.
 func (a argo) addApplication(t *testing.T, name, project, manifests string) {
 	t.Helper()
 	a.ground.AddNamespace(t, name, nil)
@@ -308,7 +308,7 @@ spec:
 `, name, project, a.Deployment.URL, a.Deployment.Branch))
 }
 
-// waits are the manifests of an application whose sync goes on until the pod of
+// waits are the manifests of an application whose sync runs until the pod of
 // its hook ends.
 const waits = `
 apiVersion: batch/v1
@@ -323,7 +323,7 @@ kind: ConfigMap
 metadata: {name: migrated}
 `
 
-func TestOfManySyncsOneIsTaken(t *testing.T) {
+func TestOfManySyncsOneIsAccepted(t *testing.T) {
 	a := connectArgo(t)
 	a.addApplication(t, "contested", "telescope", waits)
 	a.refreshed(t, "contested")
@@ -347,11 +347,11 @@ func TestOfManySyncsOneIsTaken(t *testing.T) {
 		case err == nil && o.Found:
 			taken++
 		case err == nil || o.Found || !errors.As(err, &busy):
-			t.Errorf("Sync of run%d = %v, and its operation %+v; want either it taken, or a *BusyError and nothing", i, err, o)
+			t.Errorf("Sync of run%d = %v, and its operation %+v; want either the operation, or a *BusyError and no operation", i, err, o)
 		}
 	}
 	if taken != 1 {
-		t.Errorf("%d syncs were taken, want one", taken)
+		t.Errorf("%d syncs were accepted, want one", taken)
 	}
 	a.ground.Until(t, ground.Limit, "the hook has a pod that runs", func(ctx context.Context) (bool, error) {
 		images, err := a.cluster.JobImages(ctx, "contested", []string{"migration"})
@@ -385,7 +385,7 @@ func TestASyncIsRefusedWhileAnotherRuns(t *testing.T) {
 		t.Errorf("Sync = %v, want a *BusyError that names bob's", err)
 	}
 	if o, err := a.client.Operation(t.Context(), "hooked", "run6/sync/1", ann); err != nil || o.Found {
-		t.Errorf("Operation of the one refused = %+v, %v, want nothing found", o, err)
+		t.Errorf("Operation of the refused sync = %+v, %v, want nothing found", o, err)
 	}
 	if err := a.ground.EndPods(t.Context(), "hooked", "migration", 0); err != nil {
 		t.Fatal(err)
@@ -409,7 +409,7 @@ spec:
   syncWindows: [%s]
 `
 
-func TestASyncThatAWindowBlocks(t *testing.T) {
+func TestASyncBlockedByAWindow(t *testing.T) {
 	a := connectArgo(t)
 	a.ground.Apply(t, fmt.Sprintf(closedProject, `{kind: deny, schedule: '* * * * *', duration: 1h, applications: ['*']}`))
 	a.addApplication(t, "windowed", "closed", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: windowed}\n")
@@ -431,8 +431,8 @@ func TestASyncThatAWindowBlocks(t *testing.T) {
 		t.Errorf("the sync did not stay blocked: %v", err)
 	}
 	a.ground.Apply(t, fmt.Sprintf(closedProject, ""))
-	// Argo CD looks at the window again at some time; a refresh has it look now, at
-	// the project as far as it has heard of its change.
+	// Argo CD checks the window again eventually; a refresh makes it check now,
+	// if it already knows of the project's change.
 	a.ground.Until(t, ground.Limit, "Argo CD sees that the window is open", func(ctx context.Context) (bool, error) {
 		if err := a.client.Refresh(ctx, "windowed", false); err != nil {
 			return false, err
@@ -464,7 +464,7 @@ func TestAnApplicationThatCannotBeCompared(t *testing.T) {
 	}
 }
 
-func TestAnApplicationThatIsMissing(t *testing.T) {
+func TestAMissingApplication(t *testing.T) {
 	a := connectArgo(t)
 	var missing *argocd.MissingError
 	if _, err := a.client.Get(t.Context(), "mtcamera"); !errors.As(err, &missing) {

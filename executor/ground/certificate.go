@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// authority signs the certificates of one control plane: the servers', and
-// those that clients log in with.
+// authority signs the certificates of one control plane: those of the servers,
+// and those that clients log in with.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -55,8 +55,8 @@ func (a *authority) server(t testing.TB) pair {
 	})
 }
 
-// client returns a certificate by which the API server knows a user and its
-// groups.
+// client returns a certificate that identifies a user and its groups to the API
+// server.
 func (a *authority) client(t testing.TB, user string, groups ...string) pair {
 	t.Helper()
 	return a.sign(t, &x509.Certificate{
@@ -78,7 +78,7 @@ func (a *authority) sign(t testing.TB, template *x509.Certificate) pair {
 	return pair{certificate: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), key: keyPEM(t, key)}
 }
 
-// write writes the pair to NAME.crt and NAME.key of a folder.
+// write writes the pair to NAME.crt and NAME.key in a folder.
 func (p pair) write(t testing.TB, dir, name string) {
 	t.Helper()
 	writeFile(t, filepath.Join(dir, name+".crt"), p.certificate)

@@ -31,12 +31,12 @@ import (
 // exitStatus is the annotation that ends a pod, see nodes.yaml.
 const exitStatus = "ground.csu.lsst.org/exit-status"
 
-// Cluster is a running Kubernetes control plane with a node that is kwok: Jobs
-// get pods, pods get Running and stay so, and a command in a pod is run on this
+// Cluster is a running Kubernetes control plane whose node is kwok: Jobs get
+// pods, pods become Running and stay so, and a command in a pod runs on this
 // machine.
 type Cluster struct {
 	URL             string // of the API server
-	AdminKubeconfig string // a file that may do everything
+	AdminKubeconfig string // a file with all permissions
 
 	Admin   kubernetes.Interface
 	Dynamic dynamic.Interface
@@ -50,9 +50,9 @@ type Cluster struct {
 	operators int
 }
 
-// StartCluster starts a control plane of its own for the test, on ports that are
-// free, and ends it with the test. Where the programs have not been built yet it
-// builds them, which takes many minutes, and says so on standard error.
+// StartCluster starts a separate control plane for the test, on free ports, and
+// ends it with the test. If the programs have not been built yet, it builds
+// them, which takes many minutes, and says so on standard error.
 func StartCluster(t testing.TB) *Cluster {
 	t.Helper()
 	tools, err := BuildTools(t.Context(), os.Stderr)
@@ -65,7 +65,7 @@ func StartCluster(t testing.TB) *Cluster {
 	return c
 }
 
-// connect makes the administrator's clients.
+// connect creates the administrator's clients.
 func (c *Cluster) connect(t testing.TB) {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", c.AdminKubeconfig)
@@ -85,9 +85,9 @@ func (c *Cluster) connect(t testing.TB) {
 	c.mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(typed.Discovery()))
 }
 
-// Until asks again and again until look says yes, and fails the test after the
-// limit, in real time. what is what is waited for, in words. The error that look
-// returns beside its last no is shown in the end.
+// Until calls look repeatedly until it reports true, and fails the test after
+// the limit, in real time. what describes what it waits for. The failure shows
+// the error of the last call.
 func (c *Cluster) Until(t testing.TB, limit time.Duration, what string, look func(context.Context) (bool, error)) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
@@ -155,8 +155,8 @@ func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) 
 	return err
 }
 
-// AddNamespace makes a namespace, unless it is there already, and waits until
-// pods can be made in it.
+// AddNamespace creates a namespace, unless it exists, and waits until pods can
+// be created in it.
 func (c *Cluster) AddNamespace(t testing.TB, name string, labels map[string]string) {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels}}
@@ -170,8 +170,8 @@ func (c *Cluster) AddNamespace(t testing.TB, name string, labels map[string]stri
 	})
 }
 
-// EndPods ends the pods of a Job with an exit status, as a CSC that is sent to
-// OFFLINE ends its own. That the pods have ended shows a moment later.
+// EndPods ends the pods of a Job with an exit status, as a CSC does when it
+// goes to OFFLINE. It takes a moment until the pods show as ended.
 func (c *Cluster) EndPods(ctx context.Context, namespace, job string, status int) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]string{exitStatus: strconv.Itoa(status)}}})
 	if err != nil {

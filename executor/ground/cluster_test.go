@@ -27,8 +27,7 @@ func awaitGone(t *testing.T, c *ground.Cluster, client *cluster.Cluster, jobs ..
 	})
 }
 
-// hold keeps an object, which it makes if it is not there, from being gone once it
-// was deleted, until release.
+// hold keeps a deleted object from being gone until release. It creates the object if necessary.
 func hold(t *testing.T, c *ground.Cluster, apiVersion, kind, namespace, name string) (release func()) {
 	t.Helper()
 	apply := func(finalizers string) {
@@ -60,13 +59,13 @@ func TestAJobIsDeletedWithItsPods(t *testing.T) {
 	if err := client.DeleteJob(t.Context(), mount); err != nil {
 		t.Fatal(err)
 	}
-	// The Job itself is gone at once, its pod takes a while.
+	// The Job itself is gone at once; its pod takes a while.
 	if jobs, err := client.Jobs(t.Context(), "deletion", "csc-name=mtmount"); err != nil || len(jobs) != 0 {
 		t.Errorf("Jobs = %v, %v, want none after a background deletion", jobs, err)
 	}
 	left, err := client.RemainingJobs(t.Context(), []cluster.Object{mount})
 	if err != nil || !slices.Equal(left, []cluster.Object{mount}) {
-		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod is there still", left, err)
+		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod still exists", left, err)
 	}
 	release()
 	awaitGone(t, c, client, mount)
@@ -75,12 +74,12 @@ func TestAJobIsDeletedWithItsPods(t *testing.T) {
 		t.Errorf("pods = %v, %v, want the other Job's only", pods, err)
 	}
 	if err := client.DeleteJob(t.Context(), mount); err != nil {
-		t.Errorf("DeleteJob of one that is gone = %v, want nil", err)
+		t.Errorf("DeleteJob of a deleted Job = %v, want nil", err)
 	}
 }
 
-// What csu does not do: without a propagation policy the pods stay. They are
-// still those of the Job.
+// This is not what csu does: without a propagation policy the pods stay. They
+// still belong to the Job.
 func TestPodsThatWereOrphanedRemain(t *testing.T) {
 	c, client := connect(t)
 	addJob(t, c, "orphans", "mtmount", image("mtmount", "c0044"))
@@ -98,7 +97,7 @@ func TestPodsThatWereOrphanedRemain(t *testing.T) {
 		return err == nil && len(pods.Items) == 1 && len(pods.Items[0].OwnerReferences) == 0, err
 	})
 	if left, err := client.RemainingJobs(t.Context(), []cluster.Object{job}); err != nil || !slices.Equal(left, []cluster.Object{job}) {
-		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod runs on", left, err)
+		t.Errorf("RemainingJobs = %v, %v, want the Job, whose pod is still running", left, err)
 	}
 }
 
@@ -115,7 +114,7 @@ func TestANewerJobIsSpared(t *testing.T) {
 	awaitImage(t, c, client, "spared", "mtmount", image("mtmount", "c0045"))
 	newer := find(t, client, "spared", "mtmount")
 	if err := client.DeleteJob(t.Context(), old); err != nil {
-		t.Errorf("DeleteJob of one that has a successor = %v, want nil", err)
+		t.Errorf("DeleteJob of a Job with a successor = %v, want nil", err)
 	}
 	if left, err := client.RemainingJobs(t.Context(), []cluster.Object{old}); err != nil || len(left) != 0 {
 		t.Errorf("RemainingJobs = %v, %v, want none: the successor's pod is not the old one's", left, err)
@@ -132,10 +131,10 @@ func TestAnAbsentNamespaceIsEmpty(t *testing.T) {
 		t.Errorf("Jobs = %v, %v, want none", jobs, err)
 	}
 	if ended, known, err := client.PodEnded(t.Context(), "absent", "mtmount"); err != nil || ended || known {
-		t.Errorf("PodEnded = %v, %v, %v, want not known", ended, known, err)
+		t.Errorf("PodEnded = %v, %v, %v, want unknown", ended, known, err)
 	}
 	images, err := client.JobImages(t.Context(), "absent", []string{"mtmount"})
-	want := []cluster.JobImage{{Namespace: "absent", Job: "mtmount", Why: "there is no such Job"}}
+	want := []cluster.JobImage{{Namespace: "absent", Job: "mtmount", Why: "no such Job"}}
 	if err != nil || !cmp.Equal(want, images) {
 		t.Errorf("JobImages = %+v, %v, want %+v", images, err, want)
 	}
@@ -161,7 +160,7 @@ func TestNamespacesAreDeletedWithWhatIsInThem(t *testing.T) {
 		t.Errorf("RemainingNamespaces = %v, %v, want both: one of them is being deleted", left, err)
 	}
 	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
-		t.Errorf("DeleteNamespace of one that is being deleted = %v, want nil", err)
+		t.Errorf("DeleteNamespace of a namespace that is being deleted = %v, want nil", err)
 	}
 	release()
 	c.Until(t, ground.Limit, "the namespace is gone", func(ctx context.Context) (bool, error) {
@@ -169,15 +168,15 @@ func TestNamespacesAreDeletedWithWhatIsInThem(t *testing.T) {
 		return err == nil && len(left) == 1 && left[0].Name == "nublado-bob", err
 	})
 	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
-		t.Errorf("DeleteNamespace of one that is gone = %v, want nil", err)
+		t.Errorf("DeleteNamespace of a deleted namespace = %v, want nil", err)
 	}
 	c.AddNamespace(t, "nublado-ann", sessions) // she is back
 	if err := client.DeleteNamespace(t.Context(), ann); err != nil {
-		t.Errorf("DeleteNamespace of one that has a successor = %v, want nil", err)
+		t.Errorf("DeleteNamespace of a namespace with a successor = %v, want nil", err)
 	}
 	now, err := c.Admin.CoreV1().Namespaces().Get(t.Context(), "nublado-ann", metav1.GetOptions{})
 	if err != nil || now.DeletionTimestamp != nil || string(now.UID) == ann.UID {
-		t.Errorf("namespace = %+v, %v, want the newer one, untouched", now, err)
+		t.Errorf("namespace = %+v, %v, want the newer one, unchanged", now, err)
 	}
 }
 
@@ -226,9 +225,9 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 	}
 	before := websockets(t, c)
 	if out, err := run("printf", "%s|%s", "two words", `"$HOME"`); err != nil || out != `two words|"$HOME"` {
-		t.Errorf("Exec = %q, %v, want its arguments as they are, without a shell", out, err)
+		t.Errorf("Exec = %q, %v, want its arguments unchanged, without a shell", out, err)
 	}
-	// It counts a command after it has told us of its end.
+	// The API server counts a command only after reporting its end.
 	n := 0
 	c.Until(t, ground.Limit, "the API server has counted the command", func(context.Context) (bool, error) {
 		n = websockets(t, c) - before
@@ -243,7 +242,7 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 		t.Errorf("Exec = %q, %v, want exit status 7 and both outputs", out, err)
 	}
 	if out, err := run("sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done"); err != nil || len(out) != 3000*41 {
-		t.Errorf("Exec gave %d bytes, %v, want %d", len(out), err, 3000*41)
+		t.Errorf("Exec returned %d bytes, %v, want %d", len(out), err, 3000*41)
 	}
 	var missing *cluster.NoPodError
 	if _, err := client.Exec(t.Context(), "sasquatch", "csc=none", "", []string{"true"}); !errors.As(err, &missing) {
@@ -252,7 +251,7 @@ func TestExecRunsACommandInAPod(t *testing.T) {
 	if err := c.EndPods(t.Context(), "sasquatch", "shell", 0); err != nil {
 		t.Fatal(err)
 	}
-	c.Until(t, ground.Limit, "the pod that has ended takes no command", func(ctx context.Context) (bool, error) {
+	c.Until(t, ground.Limit, "the ended pod accepts no command", func(ctx context.Context) (bool, error) {
 		_, err := run("true")
 		return errors.As(err, &missing) && len(missing.Found) == 1 && strings.HasSuffix(missing.Found[0], "(Succeeded)"), err
 	})
@@ -284,14 +283,14 @@ func TestACommandThatIsCutOffIsInDoubt(t *testing.T) {
 	if err := os.Remove(begun); err != nil {
 		t.Fatal(err)
 	}
-	// Counted while another test counts its own, it would be taken for one of them.
+	// Otherwise another test could count it as one of its own.
 	c.Until(t, ground.Limit, "the API server has counted the command", func(context.Context) (bool, error) {
 		return websockets(t, c) > before, nil
 	})
 }
 
-// websockets returns how many commands came to the API server over a websocket,
-// by its own count.
+// websockets returns how many commands reached the API server over a websocket,
+// by the server's own count.
 func websockets(t *testing.T, c *ground.Cluster) (n int) {
 	t.Helper()
 	text, err := c.Admin.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
@@ -311,9 +310,9 @@ func websockets(t *testing.T, c *ground.Cluster) (n int) {
 	return n
 }
 
-// A websocket needs the rights to get and to create pods/exec, SPDY the latter
-// alone. Without the former the API server refuses the websocket, as a proxy may
-// that speaks none.
+// A websocket needs the permissions to get and to create pods/exec, SPDY only
+// the latter. Without the former the API server refuses the websocket, as a
+// proxy without websockets would.
 func TestExecGoesBySPDYWhereAWebsocketIsRefused(t *testing.T) {
 	c, client := connect(t, cluster.Permission{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"})
 	addJob(t, c, "sasquatch", "spdy", image("spdy", "c0044"))
@@ -345,7 +344,7 @@ func TestWhatAJobRuns(t *testing.T) {
 	addJob(t, c, "images", "mtmount", image("mtmount", "c0044.007"))
 	addJob(t, c, "images", "mtaos", image("mtaos", "absent"))
 	awaitImage(t, c, client, "images", "mtmount", image("mtmount", "c0044.007"))
-	c.Until(t, ground.Limit, "the image that can't be pulled is told", func(ctx context.Context) (bool, error) {
+	c.Until(t, ground.Limit, "the image that cannot be pulled is reported", func(ctx context.Context) (bool, error) {
 		images, err := client.JobImages(ctx, "images", []string{"mtaos", "mtmount"})
 		if err != nil {
 			return false, err
@@ -363,7 +362,7 @@ func TestAPodThatHasEndedIsAWitness(t *testing.T) {
 		addJob(t, c, "witness", name, image(name, "c0044"))
 		awaitImage(t, c, client, "witness", name, image(name, "c0044"))
 		if ended, known, err := client.PodEnded(t.Context(), "witness", name); err != nil || ended || !known {
-			t.Errorf("PodEnded of one that runs = %v, %v, %v, want false and known", ended, known, err)
+			t.Errorf("PodEnded of a running pod = %v, %v, %v, want false and known", ended, known, err)
 		}
 		if err := c.EndPods(t.Context(), "witness", name, status); err != nil {
 			t.Fatal(err)
@@ -373,12 +372,12 @@ func TestAPodThatHasEndedIsAWitness(t *testing.T) {
 			return ended && known, err
 		})
 	}
-	// No other pod comes in its place.
+	// No other pod replaces it.
 	pods, err := c.Admin.CoreV1().Pods("witness").List(t.Context(), metav1.ListOptions{})
 	if err != nil || len(pods.Items) != 2 {
 		t.Errorf("%d pods, %v, want the two that have ended", len(pods.Items), err)
 	}
 	if ended, known, err := client.PodEnded(t.Context(), "witness", "none"); err != nil || ended || known {
-		t.Errorf("PodEnded of no Job = %v, %v, %v, want not known", ended, known, err)
+		t.Errorf("PodEnded of a missing Job = %v, %v, %v, want unknown", ended, known, err)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"testing"
 )
 
-// controlPlane starts the servers of a Kubernetes cluster, one after the other
-// as they need each other. All of them are administrators, other than in a real
-// cluster; only the operator's rights matter here.
+// controlPlane starts the servers of a Kubernetes cluster, in the order in
+// which they need each other. Unlike in a real cluster, all of them are
+// administrators, since only the operator's permissions matter here.
 type controlPlane struct {
 	*Cluster
 	tools     *Tools
@@ -81,7 +81,7 @@ func (p *controlPlane) startAPIServer(t testing.TB, etcd string) {
 				"--tls-cert-file=" + p.file("server.crt"), "--tls-private-key-file=" + p.file("server.key"), "--client-ca-file=" + p.file("ca.crt"),
 				"--service-account-issuer=https://ground", "--service-account-key-file=" + p.file("accounts.key"), "--service-account-signing-key-file=" + p.file("accounts.key"),
 				"--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16",
-				// The nodes' names lead nowhere.
+				// The nodes' names do not resolve.
 				"--kubelet-preferred-address-types=InternalIP",
 			}
 		},
@@ -95,7 +95,7 @@ func (p *controlPlane) startAPIServer(t testing.TB, etcd string) {
 func (p *controlPlane) startControllerManager(t testing.TB) {
 	controllers := []string{
 		"job-controller", "garbage-collector-controller", "namespace-controller", "serviceaccount-controller",
-		// Without it a new node keeps the taint that it is not ready.
+		// Without this controller a new node keeps its not-ready taint.
 		"node-lifecycle-controller",
 	}
 	server{
@@ -123,7 +123,7 @@ func (p *controlPlane) startScheduler(t testing.TB) {
 	}.start(t)
 }
 
-// ownCertificate asks a server that made its certificate itself.
+// ownCertificate queries a server with a self-signed certificate.
 func ownCertificate(path string) func(context.Context, []int) error {
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // loopback, and only its health

@@ -22,10 +22,10 @@ const appOfApps = "science-platform"
 //go:embed deployment
 var deploymentFiles embed.FS
 
-// Deployment is a Git repository on disk that holds a small copy of a site's
-// applications, derived from a plan: their Jobs with the labels of the CSCs,
-// ConfigMaps beside them, and the app of apps. It stands for Phalanx; jsonnet
-// takes the place of Helm, since Argo CD renders it by itself.
+// Deployment is a Git repository on disk with a small copy of a site's
+// applications, made from a plan: their Jobs with the labels of the CSCs,
+// ConfigMaps beside them, and the app of apps. It stands in for Phalanx. It
+// uses jsonnet instead of Helm, since Argo CD renders jsonnet by itself.
 type Deployment struct {
 	URL    string // file://...
 	Branch string // that the Applications follow
@@ -34,7 +34,7 @@ type Deployment struct {
 	plan *plan.Plan
 }
 
-// environmentValues are those of the app of apps.
+// environmentValues are the values of the app of apps.
 type environmentValues struct {
 	ArgoNamespace  string                   `json:"argoNamespace"`
 	Project        string                   `json:"project"`
@@ -50,7 +50,7 @@ type applicationEnvironment struct {
 	Namespace string `json:"namespace"`
 }
 
-// applicationValues are those of an application.
+// applicationValues are the values of an application.
 type applicationValues struct {
 	Application string      `json:"application"`
 	Namespace   string      `json:"namespace"`
@@ -70,7 +70,7 @@ type cscValues struct {
 	ConfigMaps []string `json:"configMaps"`
 }
 
-// newDeployment makes the repository as it is before the plan's upgrade.
+// newDeployment creates the repository as it is before the plan's upgrade.
 func newDeployment(t testing.TB, p *plan.Plan) *Deployment {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "deployment")
@@ -117,7 +117,8 @@ func (d *Deployment) git(t testing.TB, arguments ...string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(git, append([]string{"-C", d.dir, "-c", "user.name=ground", "-c", "user.email=ground@localhost", "-c", "commit.gpgSign=false"}, arguments...)...)
-	// Started by a hook of another repository, git would work on that one.
+	// If a hook of another repository had started this, git would use that
+	// repository.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GIT_") })
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -126,7 +127,7 @@ func (d *Deployment) git(t testing.TB, arguments ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// applications are those that the plan knows, without the app of apps.
+// applications returns the plan's applications except the app of apps.
 func (d *Deployment) applications() []string {
 	var names []string
 	for i := range d.plan.CSCs {
@@ -146,7 +147,7 @@ func (d *Deployment) applications() []string {
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == appOfApps })
 }
 
-// Upgrade commits the images of the plan, as the people do who prepare an
+// Upgrade commits the images of the plan, as people do when they prepare an
 // upgrade, and returns the commit.
 func (d *Deployment) Upgrade(t testing.TB) (commit string) {
 	t.Helper()
@@ -157,9 +158,9 @@ func (d *Deployment) Upgrade(t testing.TB) (commit string) {
 	return d.Commit(t, d.plan.Upgrade.Cycle, images)
 }
 
-// Commit commits the image of each CSC, and the cycle, whose tag the app of apps
-// gives to the applications. An image of another cycle is taken as it is. It
-// returns the commit, of which there is always a new one.
+// Commit commits the image of each CSC, and the cycle, whose tag the app of
+// apps passes to the applications. An image of another cycle is kept as it is.
+// It returns the commit, which is always a new one.
 func (d *Deployment) Commit(t testing.TB, cycle string, images map[string]string) (commit string) {
 	t.Helper()
 	environment := environmentValues{
@@ -204,7 +205,7 @@ func (d *Deployment) values(application, cycle string, images map[string]string)
 			ConfigMaps: []string{"configfile"},
 		}
 		if i%2 == 0 {
-			// Not all have each of the ConfigMaps that a plan names.
+			// Not every one has all the ConfigMaps that a plan names.
 			csc.ConfigMaps = append(csc.ConfigMaps, "entrypoint")
 		}
 		var tag string
@@ -220,7 +221,7 @@ func (d *Deployment) values(application, cycle string, images map[string]string)
 	return app
 }
 
-// splitImage cuts an image's name at its tag; one without has "latest".
+// splitImage splits an image's name at its tag, which is "latest" if missing.
 func splitImage(image string) (repository, tag string) {
 	i := strings.LastIndex(image, ":")
 	if i < 0 || strings.Contains(image[i:], "/") {
@@ -229,8 +230,8 @@ func splitImage(image string) (repository, tag string) {
 	return image[:i], image[i+1:]
 }
 
-// before returns the cycle and the images from before the plan's upgrade: a full
-// one comes from the cycle before, an incremental one from the revision before.
+// before returns the cycle and the images before the plan's upgrade: for a full
+// one the previous cycle, for an incremental one the previous revision.
 func (d *Deployment) before() (cycle string, images map[string]string) {
 	cycle, images = d.plan.Upgrade.Cycle, map[string]string{}
 	if n, err := strconv.Atoi(strings.TrimPrefix(cycle, "c")); err == nil && d.plan.Type == plan.Full {
@@ -249,7 +250,7 @@ func (d *Deployment) before() (cycle string, images map[string]string) {
 	return cycle, images
 }
 
-// revisionBefore is the revision before that of a tag such as c0044.007.
+// revisionBefore returns the revision before that of a tag such as c0044.007.
 func revisionBefore(tag string) int {
 	_, revision, _ := strings.Cut(tag, ".")
 	n, err := strconv.Atoi(revision)
@@ -259,7 +260,7 @@ func revisionBefore(tag string) int {
 	return max(0, n-1)
 }
 
-// Add commits a file beside those of the site.
+// Add commits a file besides those of the site.
 func (d *Deployment) Add(t testing.TB, name, text string) (commit string) {
 	t.Helper()
 	d.write(t, name, []byte(text))

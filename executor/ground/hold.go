@@ -21,8 +21,8 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// Hold keeps something that has begun from coming to its end, so that a test can
-// do what it wants meanwhile, however slow the machine is.
+// Hold keeps something that has begun from finishing, so that a test can act in
+// the meantime, however slow the machine is.
 type Hold struct {
 	begun, released chan struct{}
 	begin, release  sync.Once
@@ -30,10 +30,10 @@ type Hold struct {
 
 func newHold() *Hold { return &Hold{begun: make(chan struct{}), released: make(chan struct{})} }
 
-// Begun is closed when what is held has begun.
+// Begun is closed when the held effect has begun.
 func (h *Hold) Begun() <-chan struct{} { return h.begun }
 
-// Release lets it go on; so does the end of the test.
+// Release lets it continue; so does the end of the test.
 func (h *Hold) Release() { h.release.Do(func() { close(h.released) }) }
 
 func (h *Hold) isReleased() bool {
@@ -45,8 +45,8 @@ func (h *Hold) isReleased() bool {
 	}
 }
 
-// Hold holds the effects of a kind, scripts or commands of a host, in whose
-// subject and detail or identity these texts are, until it is released.
+// Hold holds, until released, the effects of a kind (scripts or commands of a
+// host) with this subject and with this text in the detail or the identity.
 func (s *Simulator) Hold(t testing.TB, kind, subject, text string) *Hold {
 	t.Helper()
 	h := newHold()
@@ -62,13 +62,14 @@ type heldEffect struct {
 	kind, subject, text string
 }
 
-// held is the model's question whether to hold what has begun.
+// held is called by the model to decide whether to hold an effect that has
+// begun.
 func (s *Simulator) held(e rehearsal.Effect) <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.holds {
 		if h.isReleased() {
-			continue // it may want the same as a later one
+			continue // a later one may want the same effect
 		}
 		if e.Kind == h.kind && strings.Contains(e.Subject, h.subject) && strings.Contains(e.Detail+"\n"+e.Identity, h.text) {
 			h.begin.Do(func() { close(h.begun) })
@@ -78,8 +79,8 @@ func (s *Simulator) held(e rehearsal.Effect) <-chan struct{} {
 	return nil
 }
 
-// HoldJobs holds whoever creates a Job in a namespace, by an admission webhook:
-// at most 30 seconds, by Kubernetes' own limit.
+// HoldJobs makes an admission webhook hold the creation of Jobs in a namespace,
+// for at most 30 seconds, which is Kubernetes' own limit.
 func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
 	t.Helper()
 	h := newHold()
@@ -113,7 +114,7 @@ func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
 		}
 		server.Close()
 	})
-	// That the API server has taken the webhook does not mean that it asks it yet.
+	// The API server may have accepted the webhook without calling it yet.
 	c.Until(t, Limit, fmt.Sprintf("the Jobs of namespace %q are held", namespace), func(ctx context.Context) (bool, error) {
 		_, err := c.Admin.BatchV1().Jobs(namespace).Create(ctx, dryJob(), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return tried.Load(), err
@@ -121,7 +122,7 @@ func (c *Cluster) HoldJobs(t testing.TB, namespace string) *Hold {
 	return h
 }
 
-// dryJob is a Job to try an admission with.
+// dryJob returns a Job for trying an admission.
 func dryJob() *batchv1.Job {
 	return &batchv1.Job{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: "dry-"},
@@ -131,12 +132,12 @@ func dryJob() *batchv1.Job {
 	}
 }
 
-// admit answers the API server, once the hold is released. A dry run is not held,
-// and sets tried.
+// admit answers the API server once the hold is released. A dry run is not
+// held, and sets tried.
 func (h *Hold) admit(w http.ResponseWriter, r *http.Request, tried *atomic.Bool) {
 	var review admission.AdmissionReview
 	if err := json.NewDecoder(r.Body).Decode(&review); err != nil || review.Request == nil {
-		http.Error(w, "this is no review of an admission", http.StatusBadRequest)
+		http.Error(w, "not an admission review", http.StatusBadRequest)
 		return
 	}
 	if dry := review.Request.DryRun; dry != nil && *dry {
@@ -151,6 +152,6 @@ func (h *Hold) admit(w http.ResponseWriter, r *http.Request, tried *atomic.Bool)
 	review.Response = &admission.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(review); err != nil {
-		return // a client that is gone needs no answer
+		return // the client may be gone
 	}
 }

@@ -19,31 +19,31 @@ import (
 )
 
 const (
-	// influxBinary is where Debian's package influxdb puts the server; it is
-	// also looked for on PATH.
+	// influxBinary is where Debian's package influxdb puts the server; PATH is
+	// searched too.
 	influxBinary  = "/usr/bin/influxd"
 	influxPackage = "influxdb"
 
 	influxAdmin, influxAdminPassword = "admin", "the administrator of the ground"
 )
 
-// InfluxDB is a running InfluxDB 1.x server with the database "efd", as the EFD
-// of a site is one.
+// InfluxDB is a running InfluxDB 1.x server with the database "efd", like the
+// EFD of a site.
 type InfluxDB struct {
 	URL      string // what "/query" is appended to
 	Database string // "efd"
 
-	// The user that may read Database, and no other. Both are empty where the
-	// server asks for no authentication.
+	// The user who may read Database and nothing else. Both are empty if the
+	// server needs no authentication.
 	Username, Password string
 
 	admin bool // writing needs the administrator's password
 }
 
-// StartInfluxDB starts a server of its own for the test, on loopback, on ports
+// StartInfluxDB starts a separate server for the test, on loopback, on ports
 // that the system chooses, with its data in t.TempDir, and ends it with the
-// test. With auth it answers nobody without a name and a password. A machine
-// without influxd fails the test.
+// test. With auth, every request needs a name and a password. If influxd is
+// missing, the test fails.
 func StartInfluxDB(t testing.TB, auth bool) *InfluxDB {
 	t.Helper()
 	binary, err := influxPath()
@@ -58,7 +58,7 @@ func StartInfluxDB(t testing.TB, auth bool) *InfluxDB {
 	address := runInfluxDB(t, binary, config)
 	db := &InfluxDB{URL: "http://" + address, Database: "efd", admin: auth}
 	if auth {
-		// The first user may be created without authentication, and only an
+		// The first user may be created without authentication, but must be an
 		// administrator.
 		db.Execute(t, fmt.Sprintf(`CREATE USER %q WITH PASSWORD '%s' WITH ALL PRIVILEGES`, influxAdmin, influxAdminPassword))
 	}
@@ -82,7 +82,7 @@ func influxPath() (string, error) {
 	return path, nil
 }
 
-// influxConfig switches off whatever listens or reports besides the HTTP
+// influxConfig disables everything that listens or reports, except the HTTP
 // service.
 func influxConfig(dir string, auth bool) string {
 	return fmt.Sprintf(`reporting-enabled = false
@@ -119,12 +119,12 @@ bind-address = "127.0.0.1:0"
 `, filepath.Join(dir, "meta"), filepath.Join(dir, "data"), filepath.Join(dir, "wal"), auth)
 }
 
-// influxListening is the line in which influxd names the port that it was
-// given; asking for a free port and handing that to it could lose a race.
+// influxListening matches the line in which influxd reports its port. Choosing
+// a free port for it beforehand could lose a race.
 var influxListening = regexp.MustCompile(`msg="Listening on HTTP".* addr=(127\.0\.0\.1:\d+)`)
 
 // runInfluxDB starts influxd and returns the address of its HTTP service once
-// it listens there.
+// it is listening.
 func runInfluxDB(t testing.TB, binary, config string) string {
 	t.Helper()
 	cmd := exec.Command(binary, "-config", config)
@@ -148,7 +148,7 @@ func runInfluxDB(t testing.TB, binary, config string) string {
 			t.Errorf("end influxd (process %d): %v", cmd.Process.Pid, err)
 		}
 		<-read
-		// Its exit status says only that it was killed.
+		// The exit status only says that it was killed.
 		_ = cmd.Wait()
 	})
 	select {
@@ -162,7 +162,7 @@ func runInfluxDB(t testing.TB, binary, config string) string {
 	return ""
 }
 
-// influxLog keeps what influxd wrote, for the message of a failed test.
+// influxLog keeps influxd's output for the message of a failed test.
 type influxLog struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -180,8 +180,8 @@ func (l *influxLog) follow(r io.Reader, address chan<- string) {
 			address <- m[1]
 		}
 	}
-	// A line too long for the scanner ends it: what follows must still be read,
-	// or influxd would block.
+	// A line too long for the scanner stops it. The rest must still be read, or
+	// influxd would block.
 	_, _ = io.Copy(io.Discard, r)
 }
 
@@ -192,7 +192,7 @@ func (l *influxLog) String() string {
 }
 
 // Write writes points in line protocol, with times in nanoseconds, and fails
-// the test if the server does not take every one.
+// the test unless the server accepts all of them.
 func (db *InfluxDB) Write(t testing.TB, lines ...string) {
 	t.Helper()
 	db.post(t, "/write?"+url.Values{"db": {db.Database}}.Encode(), "text/plain", strings.Join(lines, "\n"), http.StatusNoContent)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// ask puts a query to db as the given user and returns the status and the
+// ask sends a query to db as the given user and returns the status and the
 // answer.
 func ask(t *testing.T, db *InfluxDB, query, username, password string) (int, string) {
 	t.Helper()

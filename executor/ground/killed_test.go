@@ -16,13 +16,13 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// records returns the events that the journal has of a step, in order.
+// records returns the journal's events for a step, in order.
 func (u *upgrade) records(t *testing.T, step string) []string {
 	t.Helper()
 	return recordsIn(t, u.journal(), step)
 }
 
-// recordsIn returns the events that a journal has of a step, in order.
+// recordsIn returns a journal's events for a step, in order.
 func recordsIn(t *testing.T, file, step string) []string {
 	t.Helper()
 	f, err := os.Open(file)
@@ -45,8 +45,8 @@ func recordsIn(t *testing.T, file, step string) []string {
 	return events
 }
 
-// operation returns the identity of csu's operation that Argo CD has of an
-// application, and when it began; "" if it has none that has begun.
+// operation returns the identity of csu's operation on an application in Argo
+// CD, and when it started; "" if none has started.
 func (u *upgrade) operation(t *testing.T, application string) string {
 	t.Helper()
 	resource := schema.GroupVersionResource{Group: "argoproj.io", Version: "v1alpha1", Resource: "applications"}
@@ -75,7 +75,8 @@ func (u *upgrade) operation(t *testing.T, application string) string {
 	return ""
 }
 
-// blow is where csu is killed: while what is held of a step runs.
+// blow is a moment at which csu is killed: while a held effect of a step is
+// running.
 type blow struct {
 	step string
 	hold func(u *upgrade, t *testing.T) *ground.Hold
@@ -86,7 +87,7 @@ func while(kind, subject, text string) func(*upgrade, *testing.T) *ground.Hold {
 	return func(u *upgrade, t *testing.T) *ground.Hold { return u.Simulator.Hold(t, kind, subject, text) }
 }
 
-// whileSyncing holds what Argo CD creates for an application.
+// whileSyncing holds the Jobs that Argo CD creates for an application.
 func whileSyncing(application string) func(*upgrade, *testing.T) *ground.Hold {
 	return func(u *upgrade, t *testing.T) *ground.Hold {
 		for i := range u.plan.CSCs {
@@ -99,9 +100,9 @@ func whileSyncing(application string) func(*upgrade, *testing.T) *ground.Hold {
 	}
 }
 
-// blows are those of each plan, in the order in which they fall: while a script
-// runs, while a command runs detached, on a host with systemd or on a cRIO with
-// a bare shell, and while Argo CD syncs.
+// blows are those for each plan, in the order in which they fall: while a
+// script runs, while a command runs detached, on a host with systemd or on a
+// cRIO with a bare shell, and while Argo CD syncs.
 var blows = map[string][]blow{
 	"2026-11-24-summit-incremental": {
 		{"offline/watcher", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/watcher/")},
@@ -121,8 +122,9 @@ var blows = map[string][]blow{
 }
 
 // TestKilledOnTheGround kills the real csu with SIGKILL while a script runs,
-// while a command runs on a host, and while Argo CD syncs, and takes the run up
-// each time. It goes on waiting for what was started, and starts nothing twice.
+// while a command runs on a host, and while Argo CD syncs, and resumes the run
+// each time. csu must go on waiting for what was started and start nothing
+// twice.
 func TestKilledOnTheGround(t *testing.T) {
 	t.Parallel()
 	for _, name := range upgrades {
@@ -135,7 +137,7 @@ func TestKilledOnTheGround(t *testing.T) {
 	}
 }
 
-// suffer runs the upgrade to its end with csu killed by each blow.
+// suffer runs the upgrade to its end while csu is killed by each blow.
 func (u *upgrade) suffer(t *testing.T, blows []blow) {
 	t.Helper()
 	synced := map[string]string{} // by application: Argo CD's operation when csu was killed
@@ -145,13 +147,13 @@ func (u *upgrade) suffer(t *testing.T, blows []blow) {
 		l := u.start(t, flags...)
 		u.await(t, l, b.step+" runs", hold.Begun())
 		l.kill(t)
-		hold.Release() // Kubernetes lets nobody hold for more than 30 seconds
+		hold.Release() // Kubernetes allows at most 30 seconds
 		if got := u.records(t, b.step); !slices.Contains(got, "started") || slices.Contains(got, "outcome") {
-			t.Errorf("when %s ran csu was killed, but the journal has of it: %q, want it started and no outcome", b.step, got)
+			t.Errorf("csu was killed while %s ran, but the journal has %q, want it started and without an outcome", b.step, got)
 		}
 		if application, ok := strings.CutPrefix(b.step, "deploy/"); ok {
 			if synced[application] = u.operation(t, application); synced[application] == "" {
-				t.Errorf("when Argo CD created a Job of %q it had no operation of csu's there", application)
+				t.Errorf("when Argo CD created a Job of %q it had no operation by csu", application)
 			}
 		}
 		flags = []string{"--resume"}
@@ -165,7 +167,7 @@ func (u *upgrade) suffer(t *testing.T, blows []blow) {
 	}
 	for application, before := range synced {
 		if now := u.operation(t, application); now != before {
-			t.Errorf("Argo CD's last operation on %q is %s, want %s, which ran when csu was killed", application, now, before)
+			t.Errorf("Argo CD's last operation on %q is %s, want %s, which was running when csu was killed", application, now, before)
 		}
 	}
 }

@@ -27,22 +27,22 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// clones are clones of the repository on machines of their own, with one site. What
-// carries out steps is a stand-in; the ledger, and the way to it, are real.
+// clones are clones of the repository on separate machines, with one site. A stand-in carries out the steps;
+// the ledger, and the network to it, are real.
 type clones struct {
 	t          *testing.T
 	ground     *ground.Cluster
 	plan       *plan.Plan
 	kubeconfig string       // of the operators
-	store      ledger.Store // as an administrator reaches it
+	store      ledger.Store // with administrator access
 
 	mu      sync.Mutex
 	effects []effect          // in order
-	before  map[string]func() // by who and step: what is waited for before the effect passes the gate
-	after   map[string]func() // and what happens after it
+	before  map[string]func() // by who and step: called before the effect passes the gate
+	after   map[string]func() // called after it
 }
 
-// effect is what a step has done.
+// effect is the effect of a step.
 type effect struct{ who, step, identity string }
 
 // clone is one of them.
@@ -56,7 +56,7 @@ type clone struct {
 	person  *person
 }
 
-// newClones returns clones of one plan, for operators of the names.
+// newClones returns clones of one plan, one for each named operator.
 func newClones(t *testing.T, site string, names ...string) (all *clones, each []*clone) {
 	t.Helper()
 	c, err := shared()
@@ -85,7 +85,7 @@ func newClones(t *testing.T, site string, names ...string) (all *clones, each []
 	return all, each
 }
 
-// clone returns one more clone.
+// clone returns another clone.
 func (all *clones) clone(name string) *clone {
 	all.t.Helper()
 	c := &clone{clones: all, name: name, plan: all.plan, person: newPerson(name), journal: filepath.Join(all.t.TempDir(), "plan.json.journal")}
@@ -103,8 +103,8 @@ func (c *clone) another() *clone {
 	return c
 }
 
-// quick is the timing of the ledger in these tests: that of a rehearsal, at four
-// times its speed.
+// quick is the timing of the ledger in these tests: that of a rehearsal at four
+// times the real speed.
 func quick() ledger.Timing {
 	const speed = 4
 	t := ledger.Rehearsed(60)
@@ -116,7 +116,7 @@ func quick() ledger.Timing {
 	return t
 }
 
-// dead is how long a csu is silent, in real time, before it counts as dead.
+// dead is how long a csu must be silent, in real time, to count as dead.
 const dead = 6 * time.Second
 
 func (c *clone) options(change ...func(*executor.Options)) executor.Options {
@@ -148,14 +148,14 @@ func until(stage string) func(*executor.Options) {
 	return func(o *executor.Options) { o.Until = stage }
 }
 
-// takingOver takes the run over; forced, also from a csu that is at work.
+// takingOver takes the run over; if forced, even from a csu that is at work.
 func takingOver(forced bool) func(*executor.Options) {
 	return func(o *executor.Options) {
 		o.Resume, o.Takeover = true, &executor.Takeover{Reason: "a test", Force: forced}
 	}
 }
 
-// started is a run that goes on in the background.
+// started is a run in the background.
 type started struct {
 	ended  chan struct{}
 	end    context.CancelFunc
@@ -183,7 +183,7 @@ func (s *started) wait(t *testing.T) (executor.Result, error) {
 	return s.result, s.err
 }
 
-// within waits for what is about to happen.
+// within waits for an event that is about to happen.
 func within(t *testing.T, what string, happens <-chan struct{}) {
 	t.Helper()
 	select {
@@ -198,7 +198,7 @@ func (c *clone) run(change ...func(*executor.Options)) (executor.Result, error) 
 	return c.start(change...).wait(c.t)
 }
 
-// ends runs the plan, or what is left of it, to where it ends as wanted.
+// ends runs the plan, or the rest of it, and checks how it ends.
 func (c *clone) ends(want executor.End, change ...func(*executor.Options)) executor.Result {
 	c.t.Helper()
 	r, err := c.run(change...)
@@ -208,17 +208,17 @@ func (c *clone) ends(want executor.End, change ...func(*executor.Options)) execu
 	return r
 }
 
-// kill ends a run as SIGKILL does, as far as the cluster sees: nothing more comes
-// from it.
+// kill ends a run as SIGKILL does, from the cluster's point of view: it sends
+// nothing more.
 func (c *clone) kill(s *started) {
 	c.t.Helper()
 	c.relay.set(cutOff)
 	s.end()
-	_, _ = s.wait(c.t) // it was cut short
+	_, _ = s.wait(c.t) // it was interrupted
 	c.relay.set(passing)
 }
 
-// copyFrom takes the journal of another clone, as it is now.
+// copyFrom copies the current journal of another clone.
 func (c *clone) copyFrom(o *clone) {
 	c.t.Helper()
 	data, err := os.ReadFile(o.journal)
@@ -230,14 +230,14 @@ func (c *clone) copyFrom(o *clone) {
 	}
 }
 
-// now is the site's ledger.
+// now returns the site's ledger.
 func (all *clones) now() ledger.Ledger {
 	all.t.Helper()
 	l, _ := readLedger(all.t, all.store)
 	return l
 }
 
-// done checks who has done which step, in order.
+// done checks which steps were done, by whom, in order.
 func (all *clones) done(want ...string) {
 	all.t.Helper()
 	all.mu.Lock()
@@ -259,12 +259,12 @@ func (c *clone) hold(step string) (begun <-chan struct{}, release func()) {
 	begin := sync.OnceFunc(func() { close(at) })
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// A step that hangs does not see that its run has ended.
+	// A step that hangs does not notice that its run has ended.
 	c.before[c.name+" "+step] = func() { begin(); <-on }
 	return at, release
 }
 
-// then has something happen right after the effect of a step of the clone.
+// then makes something happen right after the effect of a step of the clone.
 func (c *clone) then(step string, happens func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,7 +273,7 @@ func (c *clone) then(step string, happens func()) {
 
 // standIn stands in for what carries out steps.
 type standIn struct {
-	action.Performer // whose traits it has
+	action.Performer // the performer that it stands in for
 	clone            *clone
 }
 
@@ -305,21 +305,21 @@ func (s standIn) Probe(_ context.Context, a *action.Attempt) action.Finding {
 	if slices.ContainsFunc(s.clone.effects, func(e effect) bool { return e.identity == a.Identity }) {
 		return action.Found(action.Done, "it was done")
 	}
-	return action.Found(action.NotDone, "nothing of it is to be seen")
+	return action.Found(action.NotDone, "no trace of it")
 }
 
 func (s standIn) Await(ctx context.Context, a *action.Attempt) action.Finding { return s.Probe(ctx, a) }
 
 func (standIn) Reading(context.Context, *action.Attempt) (string, error) { return "", nil }
 
-// person answers yes, unless the test wants something else of them.
+// person answers yes, unless the test sets another answer.
 type person struct {
 	name string
 
 	mu      sync.Mutex
 	answers map[operator.Topic]operator.Choice
-	thinks  map[string]chan struct{}  // by stage: closed when its question is put; it is not answered
-	befores map[operator.Topic]func() // are called before a question is answered
+	thinks  map[string]chan struct{}  // by stage: closed when its question is asked, which is not answered
+	befores map[operator.Topic]func() // called before a question is answered
 	asked   []operator.Question
 	told    []string
 }
@@ -362,8 +362,8 @@ func (p *person) answer(topic operator.Topic, choice operator.Choice) {
 	p.answers[topic] = choice
 }
 
-// think has the person never answer the consent of a stage. begun is closed when
-// they are asked.
+// think makes the person never answer the consent question of a stage. begun is
+// closed when the question is asked.
 func (p *person) think(stage string) (begun <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -371,14 +371,14 @@ func (p *person) think(stage string) (begun <-chan struct{}) {
 	return p.thinks[stage]
 }
 
-// before has something happen before the person answers a topic.
+// before makes something happen before the person answers a topic.
 func (p *person) before(topic operator.Topic, happens func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.befores[topic] = happens
 }
 
-// question returns the last question about a topic; nil if there was none.
+// question returns the last question on a topic, or nil.
 func (p *person) question(topic operator.Topic) *operator.Question {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -400,8 +400,8 @@ func (p *person) heard() string {
 	return strings.Join(p.told, "\n")
 }
 
-// refusal checks that an error is a refusal with these texts, hint included, and
-// an error of type E in it.
+// refusal checks that an error is a refusal with these texts, including the
+// hint, that wraps an error of type E.
 func refusal[E error](t *testing.T, what string, err error, texts ...string) E {
 	t.Helper()
 	var refused *executor.RefusedError
@@ -453,11 +453,11 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 	if behind.Seq >= head.Seq || behind.Head.Head != head.Head {
 		t.Errorf("the journal of record %d is behind %+v, want it behind the ledger's %+v", behind.Seq, behind.Head, head)
 	}
-	// By a takeover it becomes the run's. Then ann's is behind, and when the run is
-	// over, so is carol's.
+	// After a takeover it is the run's journal. Then ann's is behind, and when
+	// the run is over, so is carol's.
 	bob.ends(executor.Completed, takingOver(false))
 	if bob.person.wasAsked(operator.Former) {
-		t.Error("bob was asked about a csu that had ended by itself")
+		t.Error("bob was asked about a csu that ended by itself")
 	}
 	for _, c := range []*clone{ann, carol} {
 		_, err := c.run(resumed)
@@ -485,14 +485,13 @@ func TestAFreshCloneIsRefused(t *testing.T) {
 	all.done("ann begin/wait", "ann deploy/auxtel", "ann final/forward")
 }
 
-// Two csu have the journal of the same minute. The first waits at a question, or
-// hangs in a step: the second is refused as long as the first is at work, and takes
-// the run from it by force.
+// Two csu have the same journal, from the same minute. The first waits at a question, or hangs in a step. The
+// second is refused as long as the first is at work, and then takes the run from it by force.
 func TestARunIsTakenFromACsuAtWork(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	for _, where := range []string{"question", "step"} {
 		t.Run(where, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waiting
 			all, each := newClones(t, "two-"+where, "ann", "bob")
 			ann, bob := each[0], each[1]
 			var at <-chan struct{}
@@ -529,8 +528,8 @@ func TestARunIsTakenFromACsuAtWork(t *testing.T) {
 	}
 }
 
-// While the run that was taken over is under way, the displaced csu ends by itself,
-// and its journal is out of date.
+// While the run that was taken over is under way, the displaced csu ends by itself, and its journal is out of
+// date.
 func TestADisplacedJournalIsBehind(t *testing.T) {
 	all, each := newClones(t, "displaced", "ann", "bob")
 	ann, bob := each[0], each[1]
@@ -555,10 +554,10 @@ func TestADisplacedJournalIsBehind(t *testing.T) {
 	all.done("ann begin/wait", "bob deploy/auxtel", "ann final/forward")
 }
 
-// A csu that was killed is known to be dead by the lock on its journal, or by its
+// A killed csu is known to be dead from the lock on its journal, or from its
 // silence.
 func TestARunWhoseCsuWasKilled(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	all, each := newClones(t, "killed", "ann", "bob")
 	ann, bob := each[0], each[1]
 	killed := func(c *clone, change ...func(*executor.Options)) {
@@ -575,7 +574,7 @@ func TestARunWhoseCsuWasKilled(t *testing.T) {
 	began := time.Now()
 	killed(ann, resumed)
 	if took := time.Since(began); took > dead || ann.person.wasAsked(operator.Former) {
-		t.Errorf("with the journal at hand the run was resumed after %s, asked %+v; want it at once and without a question", took, ann.person.asked)
+		t.Errorf("with the journal at hand the run was resumed after %s, asked %+v; want it at once, without a question", took, ann.person.asked)
 	}
 	bob.copyFrom(ann)
 	began = time.Now()
@@ -600,15 +599,15 @@ func TestTheSiteIsNotTakenFromACsuAtWork(t *testing.T) {
 	}
 	release()
 	if r, err := first.wait(t); err != nil || r.End != executor.Reached {
-		t.Errorf("Run = %q, %v, want it undisturbed", r.End, err)
+		t.Errorf("Run = %q, %v, want it complete", r.End, err)
 	}
 	if h := all.now().Holder; h == nil || h.Operator != "ann" {
-		t.Errorf("the holder is %+v, want ann still", h)
+		t.Errorf("the holder is %+v, want still ann", h)
 	}
 }
 
-func TestTheSiteIsTakenFromARunThatNobodyResumes(t *testing.T) {
-	t.Parallel() // most of it is waiting
+func TestTheSiteIsTakenFromAnAbandonedRun(t *testing.T) {
+	t.Parallel() // mostly waiting
 	all, each := newClones(t, "unlock", "ann", "bob", "carol")
 	ann, bob, carol := each[0], each[1], each[2].another()
 	at := ann.person.think("deploy")
@@ -622,9 +621,9 @@ func TestTheSiteIsTakenFromARunThatNobodyResumes(t *testing.T) {
 	if h, err := executor.Unlock(t.Context(), bob.options(), "once more"); err != nil || h != nil {
 		t.Errorf("Unlock of a free site = %+v, %v, want none", h, err)
 	}
-	// The plan was begun: it does not begin anew, but it can be continued.
+	// The plan was begun: it cannot start again, but it can be continued.
 	_, err = bob.run()
-	refusal[*ledger.EndedError](t, "Run of the plan anew", err, "csu takeover")
+	refusal[*ledger.EndedError](t, "Run of the plan again", err, "csu takeover")
 	carol.ends(executor.Reached, until("begin"))
 	_, err = ann.run(resumed)
 	refusal[*ledger.HeldError](t, "Run of the journal that was found", err, `"carol"`)
@@ -634,7 +633,7 @@ func TestTheSiteIsTakenFromARunThatNobodyResumes(t *testing.T) {
 	all.done("ann begin/wait", "carol begin/wait", "carol deploy/auxtel", "carol final/forward", "ann deploy/auxtel", "ann final/forward")
 }
 
-func TestARunFromWhichTheSiteWasTakenIsTakenOver(t *testing.T) {
+func TestAnUnlockedRunIsTakenOver(t *testing.T) {
 	all, each := newClones(t, "unlock-takeover", "ann", "bob")
 	ann, bob := each[0], each[1]
 	ann.ends(executor.Reached, until("begin"))
@@ -692,7 +691,7 @@ func TestARunIsHandedOver(t *testing.T) {
 	all.done("ann begin/wait", "bob deploy/auxtel", "bob final/forward")
 }
 
-// mayNot takes the right to write the ledger from the operators, until again.
+// mayNot revokes the operators' permission to write the ledger, until again.
 func (all *clones) mayNot() (again func()) {
 	all.t.Helper()
 	user := strings.TrimSuffix(filepath.Base(all.kubeconfig), ".kubeconfig")
@@ -715,7 +714,7 @@ func (all *clones) mayNot() (again func()) {
 	}
 }
 
-// awaitRight waits until the API server judges by a role that has come or gone.
+// awaitRight waits until the API server applies an added or deleted role.
 func (all *clones) awaitRight(given bool) {
 	all.t.Helper()
 	client, err := cluster.Connect(all.kubeconfig, all.plan.Targets.Kubernetes.Context)
@@ -723,39 +722,37 @@ func (all *clones) awaitRight(given bool) {
 		all.t.Fatal(err)
 	}
 	want := []cluster.Permission{{Verb: "update", Resource: "configmaps", Namespace: ledger.Namespace, Name: all.plan.LedgerName()}}
-	all.ground.Until(all.t, ground.Limit, "the right to write the ledger has changed", func(ctx context.Context) (bool, error) {
+	all.ground.Until(all.t, ground.Limit, "the permission to write the ledger has changed", func(ctx context.Context) (bool, error) {
 		denied, err := client.Allowed(ctx, want)
 		return err == nil && (len(denied) == 0) == given, err
 	})
 }
 
-// outages are the ways in which the ledger can't be written; what they return ends
-// them.
+// outages are the ways in which the ledger becomes unwritable; each returns a function that ends it.
 var outages = map[string]func(c *clone) (end func()){
 	"cut off": func(c *clone) func() { c.relay.set(cutOff); return func() { c.relay.set(passing) } },
 	"silent":  func(c *clone) func() { c.relay.set(silent); return func() { c.relay.set(passing) } },
 	"right":   func(c *clone) func() { return c.mayNot() },
 }
 
-// A run whose end does not reach the ledger is complete, but the site still counts
-// as taken.
+// A run whose end does not reach the ledger is complete, but still holds the site.
 func TestAnEndThatIsReleasedLater(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	for name, outage := range outages {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waiting
 			all, each := newClones(t, "release-"+strings.ReplaceAll(name, " ", "-"), "ann", "bob")
 			ann, bob := each[0], each[1].another()
 			var end func()
 			ann.then("final/forward", func() { end = outage(ann) })
 			r := ann.ends(executor.Completed)
 			if r.Unreleased == nil {
-				t.Error("the run counts as released, and the ledger could not be written")
+				t.Error("the run counts as released, but the ledger could not be written")
 			}
 			if h := all.now().Holder; h == nil || h.Run != r.RunID {
-				t.Errorf("the holder is %+v, want the run still", h)
+				t.Errorf("the holder is %+v, want still the run", h)
 			}
-			if name == "right" { // the others would take their time
+			if name == "right" { // the others would take too long
 				_, err := ann.run(resumed)
 				refusal[*executor.RefusedError](t, "Run of the complete journal", err, "ask the cluster's administrators for this permission")
 			}
@@ -774,16 +771,15 @@ func TestAnEndThatIsReleasedLater(t *testing.T) {
 	}
 }
 
-// While the ledger can't be written nothing is sent, unless the operator agrees to
-// go on without it.
+// While the ledger cannot be written, nothing is sent unless the operator agrees to continue without it.
 func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	for _, x := range []struct {
 		outage string
 		choice operator.Choice
 	}{{"cut off", operator.Yes}, {"silent", operator.Stop}} {
 		t.Run(x.outage+" "+string(x.choice), func(t *testing.T) {
-			t.Parallel() // most of it is waiting
+			t.Parallel() // mostly waiting
 			all, each := newClones(t, "away-"+strings.ReplaceAll(x.outage, " ", "-")+"-"+string(x.choice), "ann")
 			ann := each[0]
 			var end func()
@@ -815,8 +811,8 @@ func TestTheLedgerIsAwayInTheMiddle(t *testing.T) {
 	}
 }
 
-// A right that was lost is no outage: nothing is sent, and the operator is told which
-// one it is. They may have it given back while csu waits for their answer, or later.
+// A revoked permission is not an outage: nothing is sent, and the operator learns which permission it is.
+// They may have it restored while csu waits for their answer, or later.
 func TestTheRightToTheLedgerIsLostInTheMiddle(t *testing.T) {
 	for _, choice := range []operator.Choice{operator.Retry, operator.Stop} {
 		t.Run(string(choice), func(t *testing.T) {
@@ -831,7 +827,7 @@ func TestTheRightToTheLedgerIsLostInTheMiddle(t *testing.T) {
 			r, err := ann.run()
 			q := ann.person.question(operator.Failed)
 			if err != nil || q == nil || !strings.Contains(q.Text, "ask the cluster's administrators for this permission") || ann.person.wasAsked(operator.Outage) {
-				t.Fatalf("Run = %q, %v, asked %+v; want a question that names the right", r.End, err, q)
+				t.Fatalf("Run = %q, %v, asked %+v; want a question that names the permission", r.End, err, q)
 			}
 			if choice == operator.Stop {
 				if r.End != executor.Halted {
@@ -849,10 +845,10 @@ func TestTheRightToTheLedgerIsLostInTheMiddle(t *testing.T) {
 	}
 }
 
-// The cluster is back while the run goes on without it: the ledger is written again,
-// and the operator is told.
+// The cluster comes back while the run continues without it: the ledger is written again, and the operator is
+// told.
 func TestTheLedgerIsBack(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	all, each := newClones(t, "back", "ann")
 	ann := each[0]
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })
@@ -870,16 +866,16 @@ func TestTheLedgerIsBack(t *testing.T) {
 	all.done("ann begin/wait", "ann deploy/auxtel", "ann final/forward")
 }
 
-// A run that was taken over while its csu went on without the cluster is displaced
-// when the cluster is back, and what it did meanwhile is looked for.
+// A run that was taken over while its csu continued without the cluster is displaced when the cluster is
+// back, and its effects in the meantime are looked for.
 func TestATakeoverDuringAnOutage(t *testing.T) {
-	t.Parallel() // most of it is waiting
+	t.Parallel() // mostly waiting
 	all, each := newClones(t, "outage", "ann", "bob")
 	ann, bob := each[0], each[1]
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })
 	at, release := ann.hold("final/forward")
 	first := ann.start()
-	within(t, "ann's csu has gone on without the cluster", at)
+	within(t, "ann's csu has continued without the cluster", at)
 	bob.person.answer(operator.FormerOutage, operator.Yes)
 	bob.ends(executor.Reached, takingOver(true), until("deploy"))
 	ann.relay.set(passing)

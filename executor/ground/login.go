@@ -12,10 +12,10 @@ import (
 )
 
 // writeLogin writes the stand-in for a host's login shell, which sshd forces
-// every session into: it puts the host's own files in the place of this
-// machine's, and runs the command in the host's folder with the machine's shell.
-// Input and output are those of the session. It takes the logins by the account,
-// that of the operator under "". It returns the script's name.
+// every session to use. It substitutes the host's own files for this machine's,
+// and runs the command in the host's folder with the machine's shell. Input and
+// output are those of the session. The logins are by account; that of the
+// operator is under "". It returns the script's name.
 func writeLogin(t testing.TB, dir string, logins map[string]rehearsal.Login) string {
 	t.Helper()
 	var script strings.Builder
@@ -39,11 +39,11 @@ func writeLogin(t testing.TB, dir string, logins map[string]rehearsal.Login) str
 	return name
 }
 
-// writeRewrite writes what sed replaces in the commands of an account.
+// writeRewrite writes the sed script for the commands of an account.
 func writeRewrite(t testing.TB, dir, account string, l rehearsal.Login) string {
 	t.Helper()
-	// In two passes, so that nothing is replaced in what has taken a place: a
-	// mark that no command holds comes in between.
+	// In two passes through a mark that no command contains, so that a
+	// replacement is not itself replaced.
 	var passes [2]strings.Builder
 	for i, part := range l.Longest {
 		mark := fmt.Sprintf("\x01%d\x01", i)
@@ -63,5 +63,5 @@ var (
 func sedPattern(text string) string     { return sedPatterns.Replace(text) }
 func sedReplacement(text string) string { return sedReplacements.Replace(text) }
 
-// quoted is a word of sh.
+// quoted returns a word quoted for sh.
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -9,8 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// What a session runs is in the host's folder, with the host's files in the
-// place of this machine's, and gets the session's input.
+// A session runs its command in the host's folder, with the host's files
+// instead of this machine's, and with the session's input.
 func TestASessionIsInItsHostsFolder(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "it's a folder & more")
 	writeScript := func(name, text string) {

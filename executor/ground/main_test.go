@@ -12,9 +12,9 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// One control plane and one Argo CD serve all tests of this package, each of
-// which has namespaces and applications of its own. They are started by the
-// first test that wants them.
+// One control plane and one Argo CD serve all tests of this package. Each test
+// has its own namespaces and applications. The first test that needs a server
+// starts it.
 var (
 	session = ground.NewSession(context.Background())
 
@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// site is a small one: each application belongs to one test of Argo CD.
+// site returns a small site: each application belongs to one test of Argo CD.
 func site() *plan.Plan {
 	p := &plan.Plan{
 		Format: plan.Format, Site: "ground", Type: plan.Incremental,
@@ -73,7 +73,7 @@ func site() *plan.Plan {
 	return p
 }
 
-// siteNamed is a site of another name, with a ledger of its own.
+// siteNamed returns a site of another name, with a ledger of its own.
 func siteNamed(name string) *plan.Plan {
 	p := site()
 	p.Site = name
@@ -83,7 +83,7 @@ func siteNamed(name string) *plan.Plan {
 func image(name, tag string) string { return "ts-dockerhub.lsst.org/" + name + ":" + tag }
 
 // connect returns the shared control plane, and csu's client for it as a user
-// who has the rights that csu asks for and no more.
+// with exactly the permissions that csu needs.
 func connect(t *testing.T, without ...cluster.Permission) (*ground.Cluster, *cluster.Cluster) {
 	t.Helper()
 	return connectTo(t, site(), without...)
@@ -103,7 +103,8 @@ func connectTo(t *testing.T, p *plan.Plan, without ...cluster.Permission) (*grou
 	return c, client
 }
 
-// addJob makes a Job as the CSC chart does, and waits until its pod has begun.
+// addJob creates a Job as the CSC chart does, and waits until its pod has
+// started.
 func addJob(t *testing.T, c *ground.Cluster, namespace, name, image string) {
 	t.Helper()
 	c.AddNamespace(t, namespace, nil)
@@ -134,7 +135,7 @@ func awaitImage(t *testing.T, c *ground.Cluster, client *cluster.Cluster, namesp
 	})
 }
 
-// find returns the one Job of a name.
+// find returns the one Job with the name.
 func find(t *testing.T, client *cluster.Cluster, namespace, name string) cluster.Object {
 	t.Helper()
 	jobs, err := client.Jobs(t.Context(), namespace, "csc-name="+name)

@@ -17,7 +17,7 @@ var nodesConfig []byte
 const nodeName = "node01"
 
 // startNodes starts kwok as the node of the cluster, and waits until the
-// scheduler may use it.
+// scheduler can use it.
 func (p *controlPlane) startNodes(t testing.TB) {
 	t.Helper()
 	writeFile(t, p.file("nodes.yaml"), nodesConfig)
@@ -40,7 +40,7 @@ func (p *controlPlane) startNodes(t testing.TB) {
 				"--config=" + p.file("nodes.yaml"),
 				"--config=" + filepath.Join(p.tools.KwokStages, "fast", "node-initialize.yaml"),
 				"--config=" + filepath.Join(p.tools.KwokStages, "heartbeat", "node-heartbeat.yaml"),
-				// To the API server the node is where podexec listens.
+				// The API server finds podexec under the node's address.
 				"--node-ip=127.0.0.1", fmt.Sprintf("--node-port=%d", exec[0]), "--server-address=" + local(ports[0]),
 				"--tls-cert-file=" + p.file("server.crt"), "--tls-private-key-file=" + p.file("server.key"),
 			}

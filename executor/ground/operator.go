@@ -20,8 +20,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// OperatorRights are the rights that csu needs to run the plan, and all that an operator of the ground has. To ask for one's own rights needs
-// none.
+// OperatorRights are the permissions that csu needs to run the plan, and all that an operator of the ground
+// has. Asking for one's own permissions needs none.
 func OperatorRights(p *plan.Plan) []cluster.Permission {
 	targets := p.Targets
 	var rights []cluster.Permission
@@ -41,10 +41,10 @@ func OperatorRights(p *plan.Plan) []cluster.Permission {
 	return rights
 }
 
-// Operator makes a new user of the cluster who has the rights that csu needs,
-// without those named, and returns the user's kubeconfig, whose only context is
-// named as the targets'. The namespaces of the targets must be there; the site's
-// ledger is created if it is not.
+// Operator creates a new user of the cluster who has the permissions that csu
+// needs, except those named. It returns the user's kubeconfig, whose only
+// context has the targets' name. The namespaces of the targets must exist; the
+// site's ledger is created if necessary.
 func (c *Cluster) Operator(t testing.TB, p *plan.Plan, without ...cluster.Permission) (kubeconfig string) {
 	t.Helper()
 	targets, rights := p.Targets, OperatorRights(p)
@@ -52,7 +52,7 @@ func (c *Cluster) Operator(t testing.TB, p *plan.Plan, without ...cluster.Permis
 	for _, w := range without {
 		i := slices.Index(rights, w)
 		if i < 0 {
-			t.Fatalf("take the right %q from an operator: operators don't have it", w)
+			t.Fatalf("remove the permission %q from an operator: operators do not have it", w)
 		}
 		rights = slices.Delete(rights, i, i+1)
 	}
@@ -82,8 +82,8 @@ func (c *Cluster) createLedger(t testing.TB, name string) {
 	}
 }
 
-// bind gives a user those of the rights that hold in a namespace; "" is the
-// whole cluster.
+// bind grants a user those of the permissions that apply in a namespace; "" is
+// the whole cluster.
 func (c *Cluster) bind(t testing.TB, user, namespace string, rights []cluster.Permission) {
 	t.Helper()
 	var rules []rbacv1.PolicyRule
@@ -119,12 +119,12 @@ func (c *Cluster) bind(t testing.TB, user, namespace string, rights []cluster.Pe
 		}
 	}
 	if err != nil {
-		t.Fatalf("give %s its rights in namespace %q: %v", user, namespace, err)
+		t.Fatalf("grant %s its permissions in namespace %q: %v", user, namespace, err)
 	}
 }
 
-// awaitRights waits until the API server knows of a user's rights: that it has
-// taken the roles does not mean that it judges by them already.
+// awaitRights waits until the API server applies a user's permissions, which
+// may be some time after it accepted the roles.
 func (c *Cluster) awaitRights(t testing.TB, user string, rights []cluster.Permission) {
 	t.Helper()
 	for _, r := range rights {
@@ -142,8 +142,8 @@ func (c *Cluster) awaitRights(t testing.TB, user string, rights []cluster.Permis
 	}
 }
 
-// writeKubeconfig writes a kubeconfig with one context, in whose namespace Argo
-// CD's controllers look for their own configuration.
+// writeKubeconfig writes a kubeconfig with one context. Argo CD's controllers
+// look for their own configuration in its namespace.
 func (c *Cluster) writeKubeconfig(t testing.TB, name, context string, client pair) {
 	t.Helper()
 	config := clientcmdapi.NewConfig()

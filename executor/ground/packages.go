@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// nssWrapper is the library that gives sshd accounts which the machine lacks; its
-// folder is named after the processor.
+// nssWrapper is the library that gives sshd accounts which the machine lacks.
+// Its folder is named after the architecture.
 const nssWrapper = "/usr/lib/*/libnss_wrapper.so"
 
 // debianPackages are the servers, programs and libraries of the proving ground
-// that Debian has, by the package that holds them.
+// that Debian provides, by package.
 var debianPackages = []struct{ pkg, program string }{
 	{"redis-server", "redis-server"},
 	{"influxdb", influxBinary},
@@ -25,8 +25,8 @@ var debianPackages = []struct{ pkg, program string }{
 	{"chromium", "chromium"}, // for the page that plan show writes
 }
 
-// MissingPackages returns the Debian packages that the proving ground needs and
-// that this machine lacks.
+// MissingPackages returns the Debian packages that the proving ground needs but
+// that are not installed.
 func MissingPackages() []string {
 	var missing []string
 	for _, p := range debianPackages {
@@ -51,7 +51,7 @@ func debianProgram(program string) (string, error) {
 	return "", err
 }
 
-// locate finds a program, or a library by the pattern of its path.
+// locate finds a program, or a library by a pattern for its path.
 func locate(program string) (string, error) {
 	if !strings.Contains(program, "*") {
 		return exec.LookPath(program)
@@ -66,12 +66,12 @@ func locate(program string) (string, error) {
 	return found[0], nil
 }
 
-// InstallCommand is what installs Debian packages.
+// InstallCommand returns the commands that install Debian packages.
 func InstallCommand(packages []string) []string {
 	return append([]string{"apt-get", "install", "--yes", "--no-install-recommends"}, packages...)
 }
 
-// InstallHint is the same, for a person who is not root.
+// InstallHint returns the same commands for a user who is not root.
 func InstallHint(packages []string) string {
 	return "sudo " + strings.Join(InstallCommand(packages), " ")
 }

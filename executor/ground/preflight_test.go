@@ -29,8 +29,8 @@ import (
 func TestAGoodGroundIsReadyAndStaysAsItIs(t *testing.T) {
 	x := newTrial(t)
 	writeTest(t, filepath.Join(x.ready.hosts["azar03"].Home, "shutdown_gc"), "#!/bin/sh\necho ran >>\"$HOME/ran\"\n")
-	// The controllers write into Applications, Jobs and pods whenever they
-	// like: what csu wrote would be written every time.
+	// Controllers write to Applications, Jobs and pods at any time. A write by
+	// csu would occur on every try.
 	for try := 1; ; try++ {
 		before := x.everything()
 		checks := x.checks()
@@ -200,15 +200,15 @@ func TestWhatIsWrongWithAccountsAndData(t *testing.T) {
 	broken(t, []breakage{
 		{"LOVE's password", credential(systems.LOVEPassword, "wrong password"), "LOVE", []string{"ann", "Unable to log in"}, "CSU_LOVE_PASSWORD"},
 		{"LOVE's permission", credential(systems.LOVEUsername, "guest"), "LOVE", []string{"guest", "no permission to execute commands"}, "ask LOVE's administrators for the permission execute_commands"},
-		{"LOVE down", func(x *trial) { x.site.LOVE = "http://" + closed }, "LOVE", []string{"connection refused"}, "is reached from here"},
-		{"Slack's token", credential(systems.SlackToken, "xoxb-wrong"), "Slack", []string{"the token is not taken", "invalid_auth"}, "CSU_SLACK_TOKEN"},
-		{"Slack down", func(x *trial) { x.site.Slack = "http://" + closed }, "Slack", []string{"whether the token holds can't be told", "connection refused"}, "unset CSU_SLACK_TOKEN"},
+		{"LOVE down", func(x *trial) { x.site.LOVE = "http://" + closed }, "LOVE", []string{"connection refused"}, "check that you can reach"},
+		{"Slack's token", credential(systems.SlackToken, "xoxb-wrong"), "Slack", []string{"Slack rejects the token", "invalid_auth"}, "CSU_SLACK_TOKEN"},
+		{"Slack down", func(x *trial) { x.site.Slack = "http://" + closed }, "Slack", []string{"cannot check the token", "connection refused"}, "unset CSU_SLACK_TOKEN"},
 		{"the EFD's password", credential(systems.EFDPassword, "wrong password"), "EFD", []string{"authorization failed"}, "CSU_EFD_PASSWORD"},
-		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed }, "EFD", []string{"connection refused"}, "is reached from here and answers"},
-		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 12*time.Minute) }, "EFD", []string{"newest heartbeat is 12m"}, "see in Chronograf"},
-		{"the EFD silent", func(x *trial) { x.heartbeats(x.database("silent"), time.Hour) }, "EFD", []string{"no CSC was heard"}, "see in Chronograf"},
+		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed }, "EFD", []string{"connection refused"}, "and that it answers"},
+		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 12*time.Minute) }, "EFD", []string{"newest heartbeat is 12m"}, "check in Chronograf"},
+		{"the EFD silent", func(x *trial) { x.heartbeats(x.database("silent"), time.Hour) }, "EFD", []string{"no CSC was heard"}, "check in Chronograf"},
 		{"the clock behind", func(x *trial) { x.heartbeats(x.database("ahead"), -20*time.Minute) }, "clock", []string{"behind the EFD's data"}, "ntp"},
-		{"no folder for the journal", func(x *trial) { x.options.Folder = filepath.Join(x.t.TempDir(), "missing") }, "journal's folder", []string{"missing"}, "make the folder"},
+		{"no folder for the journal", func(x *trial) { x.options.Folder = filepath.Join(x.t.TempDir(), "missing") }, "journal's folder", []string{"missing"}, "create the folder"},
 	})
 }
 
@@ -222,18 +222,18 @@ func TestWhatIsWrongWithHosts(t *testing.T) {
 				return ground.NewKey(t, filepath.Join(t.TempDir(), "key"), kind)
 			}
 			h.HostKeys = []ssh.PublicKey{other(ground.Ed25519), other(ground.ECDSA)}
-		}), "host azar03 as dco", []string{"host key of azar03", "but known is", "do not go on before its administrator"}, "known_hosts"},
+		}), "host azar03 as dco", []string{"host key of azar03", "but the known key is", "do not continue until its administrator"}, "known_hosts"},
 		{"an unknown host", host(func(_ *testing.T, h *ground.SSHD) { h.HostKeys = nil }), "host azar03 as dco", []string{"host key of azar03", "unknown", "known_hosts"}, "known_hosts"},
-		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"was not reached", "connection refused"}, "see that azar03.example.org is up"},
+		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"cannot reach", "connection refused"}, "check that azar03.example.org is up"},
 		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = "127.0.0.1:ssh22" }), "host azar03 as dco", []string{"ssh22"}, "correct your ssh config"},
 		{"a key refused", host(func(t *testing.T, h *ground.SSHD) {
 			h.Key = filepath.Join(t.TempDir(), "other")
 			ground.NewKey(t, h.Key, ground.Ed25519)
-		}), "host azar03 as dco", []string{"refused with", "other"}, "ssh-add -l"},
+		}), "host azar03 as dco", []string{"the host refused", "other"}, "ssh-add -l"},
 		{"sudo refused", func(x *trial) {
 			x.plan.Hosts[0].Users[0].Name = "ess"
 			x.plan.Stages[1].Steps[1].Action.Parameters.(*plan.SSH).User = "ess"
-		}, "host azar03 as ess", []string{"sudo: a password is required"}, "ask for the right to run sudo -iu ess there without a password"},
+		}, "host azar03 as ess", []string{"sudo: a password is required"}, "ask for permission to run sudo -iu ess there without a password"},
 	})
 }
 
@@ -245,22 +245,22 @@ func TestWhatIsWrongWithTheCluster(t *testing.T) {
 		{"another API server", func(x *trial) { x.plan.Targets.Kubernetes.Server = "https://rancher.example.org" }, "cluster", []string{"https://rancher.example.org", serverURL(t)}, "ground.yaml"},
 		{"a right missing", func(x *trial) {
 			x.site.Kubeconfig = x.argo.ground.Operator(x.t, x.plan, cluster.Permission{Verb: "delete", Group: "batch", Resource: "jobs"})
-		}, "permissions", []string{"you may not: delete jobs.batch in namespace auxtel"}, "ask for these rights"},
-		{"no such application", func(x *trial) { follows(x, func(s *plan.Sync) { s.Application = "mtcamera" }) }, "application mtcamera", []string{`there is no Argo CD application "mtcamera"`}, "whether it has another name there"},
-		{"another branch", func(x *trial) { follows(x, func(s *plan.Sync) { s.Revision = "tickets/DM-1" }) }, "application auxtel", []string{`it follows "main", the plan says "tickets/DM-1"`}, "have the application follow tickets/DM-1"},
+		}, "permissions", []string{"not permitted: delete jobs.batch in namespace auxtel"}, "ask for these permissions"},
+		{"no such application", func(x *trial) { follows(x, func(s *plan.Sync) { s.Application = "mtcamera" }) }, "application mtcamera", []string{`there is no Argo CD application "mtcamera"`}, "whether the application has another name"},
+		{"another branch", func(x *trial) { follows(x, func(s *plan.Sync) { s.Revision = "tickets/DM-1" }) }, "application auxtel", []string{`it follows "main", but the plan says "tickets/DM-1"`}, "have the application follow tickets/DM-1"},
 		{"an operation under way", func(x *trial) {
 			x.occupy("occupied")
 			follows(x, func(s *plan.Sync) { s.Application = "occupied" })
-		}, "application occupied", []string{"an operation of bob (csu run9/sync/1) is under way"}, "wait until it has ended"},
+		}, "application occupied", []string{"an operation by bob (csu run9/sync/1) is under way"}, "wait until it ends"},
 		{"an application that can't be compared", func(x *trial) {
 			x.argo.addApplication(x.t, "uncompared", "telescope", "apiVersion: v1\nkind: ConfigMap\nmetadata: [\n")
 			x.argo.refreshed(x.t, "uncompared")
 			follows(x, func(s *plan.Sync) { s.Application = "uncompared" })
-		}, "application uncompared", []string{"ComparisonError"}, "what Argo CD complains about"},
+		}, "application uncompared", []string{"ComparisonError"}, "the problem that Argo CD reports"},
 		{"the registry's level", func(x *trial) { x.level("NONE") }, "schema registry", []string{"its level is NONE, not FORWARD"}, "find out who changed it"},
-		{"the registry's pod missing", func(x *trial) { x.plan.Targets.Registry.Selector = "app=none" }, "schema registry", []string{"app=none"}, "look for its pods in namespace sasquatch"},
+		{"the registry's pod missing", func(x *trial) { x.plan.Targets.Registry.Selector = "app=none" }, "schema registry", []string{"app=none"}, "check its pods in namespace sasquatch"},
 		{"another run", func(x *trial) { x.held("r1", "bob") }, "ledger", []string{"the site belongs to run r1", `led by "bob" on alps`}, "csu unlock"},
-		{"the ledger missing", func(x *trial) { x.withoutLedger() }, "ledger", []string{`there is no ConfigMap "csu-unprepared" in namespace "csu"`}, "kubectl create configmap csu-unprepared -n csu"},
+		{"the ledger missing", func(x *trial) { x.withoutLedger() }, "ledger", []string{`no ConfigMap "csu-unprepared" in namespace "csu"`}, "kubectl create configmap csu-unprepared -n csu"},
 	})
 }
 
@@ -274,7 +274,8 @@ func serverURL(t *testing.T) string {
 	return c.URL
 }
 
-// occupy makes an application whose sync, by bob, does not end before the test.
+// occupy creates an application whose sync, by bob, does not end before the
+// test.
 func (x *trial) occupy(name string) {
 	x.t.Helper()
 	a := x.argo
@@ -294,7 +295,7 @@ func (x *trial) occupy(name string) {
 	})
 }
 
-// level sets the registry's level for as long as the test runs.
+// level sets the registry's level for the duration of the test.
 func (x *trial) level(level string) {
 	x.t.Helper()
 	target := x.plan.Targets.Registry
@@ -309,7 +310,7 @@ func (x *trial) level(level string) {
 	})
 }
 
-// held has a run hold the trial's site for as long as the test runs.
+// held makes a run hold the trial's site for the duration of the test.
 func (x *trial) held(runID, operator string) {
 	x.t.Helper()
 	client, err := cluster.Connect(x.ready.kubeconfig, x.plan.Targets.Kubernetes.Context)
@@ -349,7 +350,7 @@ func TestTheSiteOfThisRunIsExpected(t *testing.T) {
 	}
 }
 
-// The levels are those of the plan's beginning.
+// The levels in the plan are those at its start.
 func TestTheLevelOfARunThatHasBegunIsNotJudged(t *testing.T) {
 	x := newTrial(t)
 	x.level("NONE")
@@ -367,29 +368,29 @@ func TestWhatIsWorthKnowing(t *testing.T) {
 	if err := preflight.Verdict(checks); err != nil {
 		t.Errorf("Verdict = %v, want nil", err)
 	}
-	for subject, text := range map[string]string{"CSCs": "unknown to the plan: ESS:199.", "Slack": "announcements are not posted"} {
+	for subject, text := range map[string]string{"CSCs": "not in the plan: ESS:199.", "Slack": "announcements are not posted"} {
 		if c := about(t, checks, subject); c.Result != preflight.Remark || !strings.Contains(c.Text, text) {
 			t.Errorf("the check of %s = %+v, want a note with %q", subject, c, text)
 		}
 	}
 }
 
-func TestNobodyIsExpectedToSpeakWhomTheRunTookDown(t *testing.T) {
+func TestCSCsTakenDownByTheRunAreNotExpectedToBeHeard(t *testing.T) {
 	x := newTrial(t)
 	x.database("down")
 	for _, row := range x.plan.CSCs {
 		x.options.Down = append(x.options.Down, row.CSC)
 	}
-	if c := about(t, x.checks(), "EFD"); c.Result != preflight.Remark || !strings.Contains(c.Text, "as is to be expected now") {
+	if c := about(t, x.checks(), "EFD"); c.Result != preflight.Remark || !strings.Contains(c.Text, "as expected at this point") {
 		t.Errorf("the check of the EFD = %+v, want a note", c)
 	}
 }
 
-// The rights that the README asks for are enough, and each is asked for.
+// The permissions that the README lists are sufficient, and each is needed.
 func TestTheMinimalRightsAreEnoughAndAllWanted(t *testing.T) {
 	x := newTrial(t)
-	if c := about(t, x.checks(), "permissions"); c.Result != preflight.Ready || !strings.HasSuffix(c.Text, "are given") {
-		t.Fatalf("the check of the operator's rights = %+v, want all given", c)
+	if c := about(t, x.checks(), "permissions"); c.Result != preflight.Ready || !strings.HasSuffix(c.Text, "granted") {
+		t.Fatalf("the check of the operator's permissions = %+v, want all granted", c)
 	}
 	for _, lacking := range ground.OperatorRights(x.plan) {
 		t.Run(strings.ReplaceAll(lacking.String(), "/", " "), func(t *testing.T) {
@@ -399,10 +400,11 @@ func TestTheMinimalRightsAreEnoughAndAllWanted(t *testing.T) {
 			x.site.Kubeconfig = x.argo.ground.Operator(t, x.plan, lacking)
 			c := about(t, x.checks(), "permissions")
 			if c.Result != preflight.NotReady || c.Remedy == "" {
-				t.Fatalf("the check without the right to %s = %+v, want it not ready", lacking, c)
+				t.Fatalf("the check without the permission to %s = %+v, want it not ready", lacking, c)
 			}
-			// What an operator has everywhere is wanted in each namespace.
-			for denied := range strings.SplitSeq(strings.TrimPrefix(c.Text, "you may not: "), "; ") {
+			// A permission that an operator has everywhere is needed in each
+			// namespace.
+			for denied := range strings.SplitSeq(strings.TrimPrefix(c.Text, "not permitted: "), "; ") {
 				if denied != lacking.String() && !strings.HasPrefix(denied, lacking.String()+" in namespace ") {
 					t.Errorf("it says %q, want %q alone", c.Text, lacking)
 				}

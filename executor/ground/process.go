@@ -25,21 +25,20 @@ type server struct {
 	name    string // of its log file, and for messages
 	program string
 	dir     string   // where its log goes
-	env     []string // beside the environment's own
+	env     []string // in addition to the environment
 	ports   int      // how many ports it needs
-	// arguments gets that many ports that are free.
+	// arguments receives that many free ports.
 	arguments func(ports []int) []string
-	// ready asks the server whether it is ready; its error says what it waits
-	// for.
+	// ready checks whether the server is ready; its error says what is missing.
 	ready func(ctx context.Context, ports []int) error
-	limit time.Duration // until it is ready, Limit by default
+	limit time.Duration // until it is ready; Limit by default
 }
 
-// Limit is for whatever the servers come to by themselves, in real time: many
-// times what it takes on a machine that has nothing else to do.
+// Limit is how long the servers may take for anything they do by themselves, in
+// real time. It is many times what it takes on an idle machine.
 const Limit = 5 * time.Minute
 
-// process is a server that runs.
+// process is a running server.
 type process struct {
 	name  string
 	log   string
@@ -47,10 +46,10 @@ type process struct {
 	ended chan struct{}
 }
 
-// start starts the server, waits until it is ready, and ends it, by its process
-// id, with the test. Its log is shown where the test has failed. It returns the
-// ports that the server was given: one that was free may be taken before the
-// server has it; then others are tried.
+// start starts the server, waits until it is ready, and ends it, by process id,
+// with the test. If the test fails, it shows the server's log. It returns the
+// server's ports. A free port may be taken before the server gets it; then
+// start tries others.
 func (s server) start(t testing.TB) []int {
 	t.Helper()
 	var err error
@@ -70,7 +69,7 @@ func (s server) start(t testing.TB) []int {
 		ended := p.hasEnded()
 		p.kill()
 		if !ended {
-			break // it has its ports
+			break // the server has its ports
 		}
 	}
 	t.Fatalf("start %s: %v; the end of its log:\n%s", s.name, err, s.logText(60))
@@ -105,15 +104,16 @@ func (s server) run(ports []int) (*process, error) {
 	}
 	p := &process{name: s.name, log: s.logFile(), cmd: cmd, ended: make(chan struct{})}
 	go func() {
-		// It ends by a signal, or because it could not start; its log says why.
+		// It ends by a signal, or because it could not start. The log says why.
 		_ = cmd.Wait()
 		close(p.ended)
 	}()
 	return p, nil
 }
 
-// launch starts a process from a thread that lives as long as the program: the
-// kernel takes the end of the starting thread for the end of the parent.
+// launch starts a process from a thread that lives as long as the program,
+// since the kernel takes the end of the starting thread for the end of the
+// parent.
 func launch(cmd *exec.Cmd) error {
 	launcher.once.Do(func() {
 		launcher.starts = make(chan func())
@@ -148,11 +148,11 @@ func (s server) wait(ctx context.Context, p *process, ports []int) error {
 		}
 		switch {
 		case p.hasEnded():
-			return errors.New("it has ended")
+			return errors.New("the process has ended")
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case time.Since(began) > limit:
-			return fmt.Errorf("it is not ready after %s: %w", limit, err)
+			return fmt.Errorf("not ready after %s: %w", limit, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -169,16 +169,16 @@ func (p *process) hasEnded() bool {
 
 func (p *process) stop(t testing.TB) {
 	if p.hasEnded() {
-		t.Errorf("%s has ended before the test: %s", p.name, p.cmd.ProcessState)
+		t.Errorf("%s ended before the test: %s", p.name, p.cmd.ProcessState)
 	}
 	p.kill()
 	if t.Failed() {
-		t.Logf("end of the log of %s, whole in %s:\n%s", p.name, kept(p.log), logText(p.log, 6))
+		t.Logf("end of the log of %s, complete in %s:\n%s", p.name, kept(p.log), logText(p.log, 6))
 	}
 }
 
-// kept copies the log of a failed test out of its folder, which goes, and returns
-// where to.
+// kept copies the log of a failed test out of its folder, which is about to be
+// removed, and returns the copy's name.
 func kept(log string) string {
 	text, err := os.ReadFile(log)
 	if err != nil {
@@ -196,13 +196,13 @@ func kept(log string) string {
 }
 
 func (p *process) kill() {
-	// An error means that it has ended already, which is then waited for.
+	// An error means that the process has ended already.
 	_ = p.cmd.Process.Kill()
 	<-p.ended
 }
 
-// descendants are the processes that a process has started, and those that they
-// have.
+// descendants returns the processes that a process has started, and their
+// descendants.
 func descendants(pid int) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -216,12 +216,12 @@ func descendants(pid int) ([]int, error) {
 		}
 		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
-			continue // it has ended, before the file was opened or after it
+			continue // the process ended before the file was opened or read
 		}
 		if err != nil {
 			return nil, err
 		}
-		// pid (name) state parent ...; a name can hold anything.
+		// pid (name) state parent ...; a name can contain anything.
 		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 		if len(fields) < 2 {
 			return nil, fmt.Errorf("process %d has the state %q", child, stat)
@@ -243,11 +243,11 @@ func descendants(pid int) ([]int, error) {
 
 var givenPorts sync.Map // the ports that this program has given to servers
 
-// freePorts returns ports of the loopback interface that are free now. They lie
-// below those that the kernel gives to connections and to listeners that ask for
-// any: else it could give one away before the server has it. None is given twice
-// by a program, so that one whose server has not come to listen yet is not taken
-// for free.
+// freePorts returns ports of the loopback interface that are free now. They are
+// below the range from which the kernel serves connections and listeners on any
+// port, since it might otherwise hand one out before the server has it. A
+// program gets no port twice, so that a port whose server is not listening yet
+// does not count as free.
 func freePorts(n int) ([]int, error) {
 	const low, high = 20000, 32000
 	var ports []int
@@ -263,7 +263,7 @@ func freePorts(n int) ([]int, error) {
 		if err != nil {
 			continue
 		}
-		// Kept until all are found, so that none is found twice.
+		// Kept open until all are found, so that none is found twice.
 		defer listener.Close()
 		ports = append(ports, port)
 	}
@@ -273,7 +273,7 @@ func freePorts(n int) ([]int, error) {
 // local returns the address of a port on the loopback interface.
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// answers is a server's ready for those that need no more than to listen.
+// answers is the ready of servers that only need to be listening.
 func answers(ctx context.Context, ports []int) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", local(ports[0]))
 	if err != nil {

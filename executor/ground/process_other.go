@@ -4,6 +4,6 @@ package ground
 
 import "syscall"
 
-// apart keeps a server out of the terminal's Ctrl-C, which is for whoever
-// started it.
+// apart keeps the terminal's Ctrl-C, which is for the starting program, from a
+// server.
 func apart() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

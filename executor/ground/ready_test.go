@@ -22,8 +22,8 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// ready is a ground on which nothing is wrong, shared by the tests of the
-// preflight. A test that breaks something does so in its own [trial].
+// ready is a ground without faults, shared by the tests of the preflight. A
+// test that breaks something does so in its own [trial].
 type ready struct {
 	efd         *ground.InfluxDB
 	hosts       map[string]*ground.SSHD
@@ -33,7 +33,7 @@ type ready struct {
 	dir         string
 }
 
-// The account of LOVE and Slack, by the names of csu's variables.
+// The accounts of LOVE and Slack, by the names of csu's variables.
 var loveAndSlack = map[string]string{
 	systems.LOVEUsername: "ann", systems.LOVEPassword: "secret of love", systems.SlackToken: "xoxb-secret-of-slack",
 }
@@ -57,8 +57,8 @@ var sharedReady = sync.OnceValues(func() (r *ready, err error) {
 	return r, err
 })
 
-// sudoStandIn stands in for sudo -n -iu USER COMMAND: it lets everybody become
-// dco, keeps no log and, unlike the real one, changes no account.
+// sudoStandIn stands in for sudo -n -iu USER COMMAND. Everyone may become dco,
+// it keeps no log and, unlike the real one, it does not change the account.
 const sudoStandIn = `#!/bin/sh
 if [ "$1 $2 $3" != "-n -iu dco" ]; then
 	echo 'sudo: a password is required' >&2
@@ -75,8 +75,8 @@ func writeTest(t testing.TB, name, text string) {
 	}
 }
 
-// account is a server that knows one account, and keeps whatever else than about
-// the account it was asked for.
+// account is a server that knows one account, and records every request that is
+// not about the account.
 type account struct {
 	*httptest.Server
 
@@ -84,7 +84,7 @@ type account struct {
 	other []string
 }
 
-// newAccount serves what answers gives; false is what it does not know.
+// newAccount serves the given answers; false means unknown.
 func newAccount(t testing.TB, answers func(w http.ResponseWriter, r *http.Request) bool) *account {
 	a := &account{}
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -109,13 +109,13 @@ func (a *account) others() []string {
 func answer(w http.ResponseWriter, status int, body any) bool {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// Whoever asked may be gone by now.
+	// The client may be gone by now.
 	_ = json.NewEncoder(w).Encode(body)
 	return true
 }
 
-// loveAnswers is LOVE's manager, as far as it is about accounts: ann may
-// command, who logs in as guest may not.
+// loveAnswers answers like LOVE's manager about accounts: ann may send
+// commands, and guest may not.
 func loveAnswers(w http.ResponseWriter, r *http.Request) bool {
 	about := func(username string) map[string]any {
 		return map[string]any{
@@ -140,7 +140,7 @@ func loveAnswers(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// slackAnswers is Slack, as far as it is about tokens.
+// slackAnswers answers like Slack about tokens.
 func slackAnswers(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method+" "+r.URL.Path != "POST /auth.test" {
 		return false
@@ -158,7 +158,7 @@ func readyPlan(c *ground.Cluster) *plan.Plan {
 	p.Targets.Kubernetes.Server = c.URL
 	p.Targets.Kubernetes.Kubeconfig = "ground.yaml"
 	p.Targets.EFD = plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Minute)} // as long as a test may take
-	p.Targets.Registry.Selector = "app=preflight-schema-registry"                   // apart from those of other tests
+	p.Targets.Registry.Selector = "app=preflight-schema-registry"                   // distinct from those of other tests
 	p.Hosts = []plan.Host{
 		{Name: "azar03", Address: "azar03.example.org", Users: []plan.User{{Name: "dco", Via: "sudo"}}},
 		{Name: "lsstcam-mcm", Address: "lsstcam-mcm.example.org", Users: []plan.User{{Name: "operator", Via: "own"}}},
@@ -185,14 +185,14 @@ func stepOf(id string, d plan.Parameters) plan.Step {
 	return plan.Step{ID: id, Title: id, Action: plan.Action{Parameters: d}, Timeout: plan.Duration(time.Minute), OnFailure: plan.Ask}
 }
 
-// trial is a preflight on the ground with something broken.
+// trial is a preflight on the ground with one fault.
 type trial struct {
 	t       *testing.T
 	argo    argo
 	ready   *ready
 	plan    *plan.Plan
 	site    sitemap.Map
-	hosts   map[string]ground.SSHD // as the ssh config and known_hosts know them
+	hosts   map[string]ground.SSHD // as in the ssh config and known_hosts
 	options preflight.Options
 }
 
@@ -221,7 +221,7 @@ func newTrial(t *testing.T) *trial {
 	return x
 }
 
-// heartbeats has all CSCs of the site heard some time ago.
+// heartbeats writes a heartbeat of all CSCs of the site at some time ago.
 func (x *trial) heartbeats(db *ground.InfluxDB, ago time.Duration, more ...string) {
 	x.t.Helper()
 	names := more
@@ -236,7 +236,7 @@ func (x *trial) heartbeats(db *ground.InfluxDB, ago time.Duration, more ...strin
 	db.Write(x.t, lines...)
 }
 
-// database gives the trial a database of its own, in which nobody has spoken.
+// database gives the trial a database of its own, without any heartbeats.
 func (x *trial) database(name string) *ground.InfluxDB {
 	x.t.Helper()
 	x.ready.efd.Execute(x.t, fmt.Sprintf("CREATE DATABASE %q", name))
@@ -254,7 +254,7 @@ func (x *trial) host(name string, change func(*ground.SSHD)) {
 	x.hosts[name] = h
 }
 
-// checks connects as csu does, and looks.
+// checks connects as csu does and runs the preflight.
 func (x *trial) checks() []preflight.Check {
 	x.t.Helper()
 	dir := x.t.TempDir()
@@ -276,7 +276,7 @@ func (x *trial) checks() []preflight.Check {
 	return preflight.Run(context.WithoutCancel(x.t.Context()), x.options)
 }
 
-// shown returns the checks as csu prints them, for messages of tests.
+// shown returns the checks as csu prints them, for the messages of tests.
 func shown(checks []preflight.Check) string {
 	var b strings.Builder
 	for _, c := range checks {

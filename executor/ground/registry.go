@@ -24,9 +24,9 @@ import (
 // registryMediaType is that of Confluent's REST API.
 const registryMediaType = "application/vnd.schemaregistry.v1+json"
 
-// Registry stands in for Confluent's schema registry: a small server that
-// answers as the real one does, reached as the real one is, by curl in a pod
-// whose environment holds its address. The pod and curl are real.
+// Registry stands in for Confluent's schema registry: a small server with the
+// answers of the real one, reached like the real one, by curl in a pod whose
+// environment has the address. The pod and curl are real.
 type Registry struct {
 	mu     sync.Mutex
 	level  string
@@ -55,7 +55,7 @@ func StartRegistry(t testing.TB, c *Cluster, target plan.Registry) *Registry {
 	return r
 }
 
-// Stop ends the server; the pod stays.
+// Stop ends the server but not the pod.
 func (r *Registry) Stop() { r.stop() }
 
 func (r *Registry) addPod(t testing.TB, c *Cluster, target plan.Registry, listeners string) {
@@ -64,7 +64,7 @@ func (r *Registry) addPod(t testing.TB, c *Cluster, target plan.Registry, listen
 	if err != nil {
 		t.Fatalf("the registry's selector %q: %v", target.Selector, err)
 	}
-	// Each has a pod of its own, so that a test finds none of another's.
+	// Each registry has its own pod, so that a test does not find another's.
 	name := "schema-registry-" + strings.ToLower(rand.Text()[:8])
 	container := target.Container
 	if container == "" {
@@ -111,7 +111,8 @@ func (r *Registry) Sets() []string {
 	return slices.Clone(r.sets)
 }
 
-// Fail has the registry answer everything with an HTTP status; 0 ends that.
+// Fail makes the registry answer everything with an HTTP status, until called
+// with 0.
 func (r *Registry) Fail(status int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -128,7 +129,7 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	status, body := r.answer(request)
 	w.Header().Set("Content-Type", registryMediaType)
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body) // a client that is gone needs no answer
+	_, _ = io.WriteString(w, body) // the client may be gone
 }
 
 func (r *Registry) answer(request *http.Request) (status int, body string) {

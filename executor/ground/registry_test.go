@@ -29,7 +29,7 @@ func TestTheRegistryIsReachedThroughItsPod(t *testing.T) {
 		}
 	}
 	if !slices.Equal(server.Sets(), []string{"NONE", "FORWARD"}) {
-		t.Errorf("the registry was set to %v, want each level once", server.Sets())
+		t.Errorf("levels set: %v, want each level once", server.Sets())
 	}
 	var answered *registry.Error
 	var lost *cluster.LostError
@@ -52,7 +52,7 @@ func TestTheRegistryWithoutItsServer(t *testing.T) {
 	c, client := connect(t)
 	target := site().Targets.Registry
 	target.Selector = "app=stopped-registry"
-	// The pod is there, with the environment of a registry, and nothing listens.
+	// The pod exists, with a registry's environment, but nothing is listening.
 	ground.StartRegistry(t, c, target).Stop()
 	r := registry.New(client, target.Namespace, target.Selector, target.Container)
 	var exit *cluster.ExitError

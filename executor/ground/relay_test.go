@@ -12,13 +12,13 @@ import (
 	"testing"
 )
 
-// network is how a [relay] treats what comes.
+// network is how a [relay] treats traffic.
 type network string
 
 const (
 	passing network = "passing"
 	cutOff  network = "cut off" // every connection is closed
-	silent  network = "silent"  // connections are taken, and nothing is ever answered
+	silent  network = "silent"  // connections are accepted, but nothing is ever answered
 )
 
 // relay is the network between a csu and the API server.
@@ -31,7 +31,7 @@ type relay struct {
 	connections map[net.Conn]bool
 }
 
-// newRelay returns a relay to the API server, and a kubeconfig that leads through it.
+// newRelay returns a relay to the API server, and a kubeconfig for the server behind it.
 func newRelay(t *testing.T, server, kubeconfig string) (r *relay, through string) {
 	t.Helper()
 	at, err := url.Parse(server)
@@ -60,7 +60,7 @@ func newRelay(t *testing.T, server, kubeconfig string) (r *relay, through string
 	return r, through
 }
 
-// set changes the network; the connections from before are closed.
+// set changes the network and closes existing connections.
 func (r *relay) set(n network) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +71,7 @@ func (r *relay) set(n network) {
 	clear(r.connections)
 }
 
-// keep has a connection closed by the next set.
+// keep registers a connection to be closed by the next set.
 func (r *relay) keep(c net.Conn) network {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -23,7 +23,7 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// runLimit is how long a run may take, in real time: many times what it does.
+// runLimit is how long a run may take, in real time: many times the usual.
 const runLimit = 15 * time.Minute
 
 // binary builds csu as it is installed, once.
@@ -46,7 +46,7 @@ type upgrade struct {
 	before map[string]job
 }
 
-// job is what a test wants to know of a Job.
+// job is what a test compares of a Job.
 type job struct {
 	uid   types.UID
 	image string
@@ -89,10 +89,10 @@ func (u *upgrade) jobs(t *testing.T) map[string]job {
 
 func (u *upgrade) journal() string { return u.file + ".journal" }
 
-// life is a csu that carries the plan out.
+// life is a csu that carries out the plan.
 type life struct {
 	cmd    *exec.Cmd
-	output string // the file of all that it prints
+	output string // the file with its output
 	ended  chan struct{}
 }
 
@@ -124,7 +124,7 @@ func (u *upgrade) start(t *testing.T, flags ...string) *life {
 	}
 	go func() {
 		defer close(l.ended)
-		_ = l.cmd.Wait() // how it ended is in its ProcessState
+		_ = l.cmd.Wait() // the result is in ProcessState
 	}()
 	t.Cleanup(func() { l.kill(t); <-l.ended })
 	return l
@@ -145,17 +145,17 @@ func (u *upgrade) complete(t *testing.T, l *life) {
 	select {
 	case <-l.ended:
 	case <-time.After(runLimit):
-		t.Fatalf("csu has not ended after %s:\n%s", runLimit, l.said())
+		t.Fatalf("csu did not end within %s:\n%s", runLimit, l.said())
 	}
 	if code := l.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Fatalf("csu has ended with %d:\n%s\nThe site's record:\n%s", code, l.said(), u.effects(nil))
+		t.Fatalf("csu ended with exit status %d:\n%s\nThe site's record:\n%s", code, l.said(), u.effects(nil))
 	}
 	if !strings.Contains(l.said(), "The upgrade is complete.") {
-		t.Errorf("csu does not say that the upgrade is complete:\n%s", l.said())
+		t.Errorf("csu did not report that the upgrade is complete:\n%s", l.said())
 	}
 }
 
-// effects lists those effects of the site that wanted tells, in order.
+// effects lists the effects of the site that wanted selects, in order.
 func (u *upgrade) effects(wanted func(rehearsal.Effect) bool) string {
 	var b strings.Builder
 	for _, e := range u.Simulator.Model.Record() {
@@ -166,8 +166,9 @@ func (u *upgrade) effects(wanted func(rehearsal.Effect) bool) string {
 	return b.String()
 }
 
-// checkJobs compares the cluster's Jobs with the plan: those that it deletes are
-// new, and have the plan's images; the others are those from before.
+// checkJobs compares the cluster's Jobs with the plan. Jobs that the plan
+// deletes must be new and have the plan's images; the others must be the old
+// ones.
 func (u *upgrade) checkJobs(t *testing.T) {
 	t.Helper()
 	deleted := map[string]bool{}
@@ -201,11 +202,11 @@ func (u *upgrade) checkJobs(t *testing.T) {
 		}
 	}
 	if len(after) != len(u.before) {
-		t.Errorf("there are %d Jobs, want %d", len(after), len(u.before))
+		t.Errorf("%d Jobs, want %d", len(after), len(u.before))
 	}
 }
 
-// await waits until something has begun, and fails the test when csu ends before.
+// await waits for begun, and fails the test if csu ends first.
 func (u *upgrade) await(t *testing.T, l *life, what string, begun <-chan struct{}) {
 	t.Helper()
 	select {
@@ -213,18 +214,19 @@ func (u *upgrade) await(t *testing.T, l *life, what string, begun <-chan struct{
 	case <-l.ended:
 		t.Fatalf("csu ended before %s:\n%s", what, l.said())
 	case <-time.After(runLimit):
-		t.Fatalf("not within %s: %s; csu says:\n%s", runLimit, what, l.said())
+		t.Fatalf("not within %s: %s; csu's output:\n%s", runLimit, what, l.said())
 	}
 }
 
-// upgrades are the plans that run on the ground; the summit's, of each type.
+// upgrades are the plans that run on the ground: the summit's, one of each
+// type.
 var upgrades = []string{"2026-11-24-summit-incremental", "2026-12-15-summit-full", "2026-12-03-summit-recovery"}
 
-var all = flag.Bool("all", false, "carry every plan out undisturbed too, and with takeovers, not the incremental one alone")
+var all = flag.Bool("all", false, "carry out every plan undisturbed and with takeovers, not only the incremental one")
 
-// TestUpgradesOnTheGround carries the summit's plans out with the real csu
-// against the real servers, undisturbed. Without the flag -all it is the first of
-// them: the others are carried out by [TestKilledOnTheGround], to the same end.
+// TestUpgradesOnTheGround carries out the summit's plans with the real csu on
+// the real servers, undisturbed. Without the flag -all it runs only the first;
+// [TestKilledOnTheGround] carries out the others, to the same end.
 func TestUpgradesOnTheGround(t *testing.T) {
 	t.Parallel()
 	plans := upgrades
@@ -243,9 +245,8 @@ func TestUpgradesOnTheGround(t *testing.T) {
 	}
 }
 
-// check compares what the servers and the hosts' logs say with what the plan
-// means to do. The logs are compared as alike makes them; nil leaves them as they
-// are.
+// check compares what the servers and the hosts' logs show with the plan's
+// intent. alike normalizes the logs before the comparison, unless it is nil.
 func (u *upgrade) check(t *testing.T, name string, alike func(logs string) string) {
 	t.Helper()
 	u.checkJobs(t)
@@ -253,7 +254,7 @@ func (u *upgrade) check(t *testing.T, name string, alike func(logs string) strin
 		t.Errorf("the schema registry is at %s, want FORWARD", level)
 	}
 	for _, e := range u.Simulator.Model.Record() {
-		// A CSC that the upgrade found alive may be started again by hand.
+		// An operator may start by hand a CSC that the upgrade found alive.
 		if e.Kind == rehearsal.CSCDuplicate {
 			t.Errorf("%s ran twice at once", e.Subject)
 		}
@@ -276,11 +277,12 @@ func (u *upgrade) check(t *testing.T, name string, alike func(logs string) strin
 	}
 }
 
-// inOrder brings scripts of steps that need not wait for one another, and so come
-// in either order, into that of the plan. What must be in order is left as it is.
+// inOrder sorts scripts of steps that do not depend on one another, and so may
+// run in either order, into the order of the plan. It leaves everything else in
+// place.
 func (u *upgrade) inOrder(scripts []string) {
 	place, stage := map[string]int{}, map[string]int{}
-	waits := map[[2]string]bool{} // the first for the second
+	waits := map[[2]string]bool{} // whether the first waits for the second
 	for i := range u.plan.Stages {
 		for _, step := range u.plan.Stages[i].Steps {
 			place[step.ID], stage[step.ID] = len(place), i
@@ -309,9 +311,9 @@ func (u *upgrade) inOrder(scripts []string) {
 	}
 }
 
-// logs are what was done to each system, in its order: the commands on each
-// host with their account, the scripts on the queues with the step, attempt and
-// group that they are of, the registry's levels, the messages.
+// logs returns what was done to each system, in order: the commands on each
+// host with their account, the scripts on the queues with their step, attempt
+// and group, the registry's levels, the messages.
 func (u *upgrade) logs() string {
 	logs := map[string][]string{"registry": u.Registry.Sets()}
 	add := func(system, line string) { logs[system] = append(logs[system], line) }

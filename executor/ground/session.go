@@ -18,7 +18,7 @@ import (
 //
 //	err := session.Do(func(t testing.TB) { cluster = ground.StartCluster(t, options) })
 type Session struct {
-	testing.TB // nil; what is not implemented below is not used by ground
+	testing.TB // nil; ground uses only the methods below
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -29,14 +29,14 @@ type Session struct {
 	dirs     []string
 }
 
-// NewSession returns a session that ends with ctx, or before it by Close.
+// NewSession returns a session that ends with ctx, or earlier by Close.
 func NewSession(ctx context.Context) *Session {
 	s := &Session{}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
 
-// Do runs body, and returns what it failed with.
+// Do runs body and returns its failures as an error.
 func (s *Session) Do(body func(t testing.TB)) error {
 	s.mu.Lock()
 	before := len(s.messages)
@@ -55,8 +55,7 @@ func (s *Session) Do(body func(t testing.TB)) error {
 	return errors.New(strings.Join(s.messages[before:], "\n"))
 }
 
-// Close ends the servers of the session, the last one first, and removes their
-// folders.
+// Close ends the session's servers, last one first, and removes their folders.
 func (s *Session) Close() error {
 	s.cancel()
 	err := s.Do(func(testing.TB) {
@@ -78,10 +77,10 @@ func (s *Session) Close() error {
 	return err
 }
 
-// Context is canceled before the cleanups, as a test's.
+// Context is canceled before the cleanups, like a test's.
 func (s *Session) Context() context.Context { return s.ctx }
 
-// Cleanup has f called by Close.
+// Cleanup registers f to be called by Close.
 func (s *Session) Cleanup(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +102,7 @@ func (s *Session) TempDir() string {
 // Helper does nothing.
 func (s *Session) Helper() {}
 
-// Failed tells whether something has failed.
+// Failed reports whether there was a failure.
 func (s *Session) Failed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,25 +115,25 @@ func (s *Session) fail(message string) {
 	s.messages = append(s.messages, strings.TrimSuffix(message, "\n"))
 }
 
-// Errorf notes a failure, for Do to return.
+// Errorf records a failure for Do to return.
 func (s *Session) Errorf(format string, arguments ...any) { s.fail(fmt.Sprintf(format, arguments...)) }
 
-// Error notes a failure, for Do to return.
+// Error records a failure for Do to return.
 func (s *Session) Error(arguments ...any) { s.fail(fmt.Sprintln(arguments...)) }
 
-// Fatalf notes a failure and ends the body that Do runs.
+// Fatalf records a failure and ends the body that Do runs.
 func (s *Session) Fatalf(format string, arguments ...any) {
 	s.fail(fmt.Sprintf(format, arguments...))
 	runtime.Goexit()
 }
 
-// Fatal notes a failure and ends the body that Do runs.
+// Fatal records a failure and ends the body that Do runs.
 func (s *Session) Fatal(arguments ...any) {
 	s.fail(fmt.Sprintln(arguments...))
 	runtime.Goexit()
 }
 
-// Logf belongs to a failure's message: sessions are silent otherwise.
+// Logf adds to a failure's message; otherwise sessions are silent.
 func (s *Session) Logf(format string, arguments ...any) {
 	if s.Failed() {
 		s.fail(fmt.Sprintf(format, arguments...))

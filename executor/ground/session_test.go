@@ -36,7 +36,7 @@ func TestASessionCleansUp(t *testing.T) {
 		t.Cleanup(func() { order = append(order, "first") })
 		t.Cleanup(func() {
 			order = append(order, "second")
-			t.Error("it did not end")
+			t.Error("the cleanup failed")
 		})
 	})
 	if err != nil {
@@ -45,17 +45,17 @@ func TestASessionCleansUp(t *testing.T) {
 	if _, err := os.Stat(dir); err != nil {
 		t.Errorf("the folder is gone after Do: %v", err)
 	}
-	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "it did not end") {
-		t.Errorf("Close = %v, want what the cleanup failed with", err)
+	if err := s.Close(); err == nil || !strings.Contains(err.Error(), "the cleanup failed") {
+		t.Errorf("Close = %v, want the cleanup's failure", err)
 	}
 	if strings.Join(order, " ") != "second first" {
 		t.Errorf("cleanups ran as %v, want the last one first", order)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
-		t.Errorf("the folder is there after Close: %v", err)
+		t.Errorf("the folder still exists after Close: %v", err)
 	}
 	if s.Context().Err() == nil {
-		t.Error("the context lives on after Close")
+		t.Error("the context is not canceled after Close")
 	}
 }
 
@@ -72,7 +72,7 @@ func TestAServerThatCannotStartShowsItsLog(t *testing.T) {
 			ready: answers,
 		}.start(t)
 	})
-	if err == nil || !strings.Contains(err.Error(), "start broken: it has ended") || !strings.Contains(err.Error(), "address already in use") {
+	if err == nil || !strings.Contains(err.Error(), "start broken: the process has ended") || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("start = %v, want its log", err)
 	}
 	if tries != 5 {
@@ -85,7 +85,7 @@ func TestAServerThatCannotStartShowsItsLog(t *testing.T) {
 			ready:     answers,
 		}.start(t)
 	})
-	if err == nil || !strings.Contains(err.Error(), "start mute: it is not ready after 200ms") {
+	if err == nil || !strings.Contains(err.Error(), "start mute: not ready after 200ms") {
 		t.Errorf("start = %v, want that it is not ready", err)
 	}
 	if err := s.Close(); err != nil {
@@ -127,7 +127,7 @@ func TestFreePortsAreDifferent(t *testing.T) {
 		}
 		seen[port] = true
 		if err := answers(context.Background(), []int{port}); err == nil {
-			t.Errorf("something answers on port %d, which is said to be free", port)
+			t.Errorf("something answers on port %d, which was reported as free", port)
 		}
 	}
 }

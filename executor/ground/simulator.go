@@ -29,39 +29,39 @@ import (
 )
 
 const (
-	// siteSpeed is how many seconds of the site pass in one of the real servers:
-	// what takes these some seconds is some minutes of the site, and within the
-	// plan's limits.
+	// siteSpeed is how many seconds of the site pass in one of the real
+	// servers. Some seconds of theirs are then some minutes of the site, and
+	// within the plan's limits.
 	siteSpeed = 45
-	// flushes are how often the simulator writes into the EFD, in real time.
+	// flushes is how often the simulator writes to the EFD, in real time.
 	flushes = 100 * time.Millisecond
-	// heardBefore is how long the EFD has had heartbeats when the site starts, in
-	// the site's time.
+	// heardBefore is how long the EFD has had heartbeats when the site starts,
+	// in the site's time.
 	heardBefore = 2 * time.Minute
-	// longest is how long a command of a host takes at most, in the site's time:
-	// that some take an hour is for rehearsals.
+	// longest is how long a host's command takes at most, in the site's time.
+	// Commands of an hour are left to rehearsals.
 	longest = 8 * time.Minute
 )
 
-// Simulator stands in for the CSCs of a site: it follows the pods of the real
-// cluster and what is called on the hosts, writes what the CSCs publish into the
-// real InfluxDB, and serves LOVE's API and Slack's. What a CSC, a ScriptQueue, a
-// script or a command of a host does is that of the rehearsals' model.
+// Simulator stands in for the CSCs of a site. It follows the pods of the real
+// cluster and the commands on the hosts, writes what the CSCs publish to the
+// real InfluxDB, and serves LOVE's and Slack's APIs. The behaviour of a CSC, a
+// ScriptQueue, a script or a host's command is that of the rehearsals' model.
 type Simulator struct {
 	Model  *rehearsal.Site
 	EFDURL string // at which the EFD answers queries
 
 	cluster *Cluster
 	db      *InfluxDB
-	cscs    map[string]string // of the Jobs, by namespace/name
+	cscs    map[string]string // by namespace/name of their Jobs
 	work    sync.WaitGroup
 
 	flushing sync.Mutex
-	written  time.Time // up to when the EFD has what was published
+	written  time.Time // events up to this time are in the EFD
 
 	mu      sync.Mutex
 	events  []event
-	last    map[string]time.Time // of the events of a measurement
+	last    map[string]time.Time // the last event of each measurement
 	running map[string]string    // UID of the pod by CSC
 	holds   []*heldEffect
 	failed  error
@@ -74,9 +74,9 @@ type event struct {
 	fields      map[string]any
 }
 
-// startSimulator starts the simulator on a cluster whose pods all run. Those of
-// CSCs that are OFFLINE before the upgrade, or went with their node, end. A host
-// that is rebooted is told to power.
+// startSimulator starts the simulator on a cluster whose pods are all running.
+// It ends the pods of CSCs that are OFFLINE before the upgrade, or that were
+// lost with their node. It calls power when a host is rebooted.
 func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Config, power func(host string, on bool) error) *Simulator {
 	t.Helper()
 	s := &Simulator{cluster: c, db: db, cscs: map[string]string{}, last: map[string]time.Time{}, running: map[string]string{}}
@@ -92,7 +92,7 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	}
 	exit := 0
 	if config.Plan.Type == plan.Recovery {
-		exit = 255 // they ended with their node
+		exit = 255 // lost with their node
 	}
 	for _, row := range config.Plan.CSCs {
 		if row.Job == nil {
@@ -120,9 +120,10 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	return s
 }
 
-// serveEFD has the EFD answer queries, as soon as it has all that was published
-// longer ago than late. The lag is less than a second of this machine's time: a
-// machine that is busy for longer would make the CSCs seem silent.
+// serveEFD makes the EFD answer queries as soon as it has everything published
+// longer ago than late. The lag is less than a second of this machine's time,
+// so a machine that is busy for longer would otherwise make the CSCs seem
+// silent.
 func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Duration) {
 	t.Helper()
 	influx, err := url.Parse(s.db.URL)
@@ -130,13 +131,13 @@ func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Durati
 		t.Fatal(err)
 	}
 	proxy := httputil.NewSingleHostReverseProxy(influx)
-	proxy.ErrorLog = log.New(io.Discard, "", 0) // it complains of clients that are gone
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // it logs clients that are gone
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Read whole first: a proxy that still reads the question when the answer
-		// comes breaks the answer off.
+		// Read the question completely first: a proxy that is still reading it
+		// when the answer arrives breaks off the answer.
 		question, err := io.ReadAll(r.Body)
 		if err != nil {
-			return // whoever asked is gone
+			return // the client is gone
 		}
 		r.Body = io.NopCloser(bytes.NewReader(question))
 		if err := s.flush(ctx, late); err != nil {
@@ -150,7 +151,7 @@ func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Durati
 	s.EFDURL = server.URL
 }
 
-// fail keeps what went wrong, for the end of the test.
+// fail keeps an error for the end of the test.
 func (s *Simulator) fail(err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
@@ -160,8 +161,8 @@ func (s *Simulator) fail(err error) {
 	s.failed = errors.Join(s.failed, err)
 }
 
-// follow tells the model of the pods that begin and end, until ctx ends. A watch
-// ends now and then; the next one begins with a new list.
+// follow reports starting and ending pods to the model, until ctx ends. A watch
+// ends from time to time; the next one begins with a new list.
 func (s *Simulator) follow(ctx context.Context) {
 	for first := true; ctx.Err() == nil; first = false {
 		s.fail(s.followOnce(ctx, first))
@@ -201,7 +202,7 @@ func (s *Simulator) followOnce(ctx context.Context, first bool) error {
 	return nil
 }
 
-// forget takes note of pods that went while nobody watched.
+// forget records pods that went while there was no watch.
 func (s *Simulator) forget(found map[string]bool) {
 	s.mu.Lock()
 	running := maps.Clone(s.running)
@@ -217,8 +218,7 @@ func (s *Simulator) cscOf(pod *corev1.Pod) string {
 	return s.cscs[pod.Namespace+"/"+pod.Labels[batchv1.JobNameLabel]]
 }
 
-// saw takes note of a pod's phase. A pod that was there first has had its CSC
-// for long.
+// saw records a pod's phase. If first, the pod has had its CSC for a long time.
 func (s *Simulator) saw(pod *corev1.Pod, first bool) {
 	csc := s.cscOf(pod)
 	switch {
@@ -248,8 +248,8 @@ func (s *Simulator) gone(uid, csc, why string) {
 	}
 }
 
-// published keeps an event until it is written. Two of a measurement at the same
-// time would be one to InfluxDB.
+// published keeps an event until it is written. InfluxDB would merge two events
+// of a measurement at the same time.
 func (s *Simulator) published(measurement string, at time.Time, fields map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,8 +260,7 @@ func (s *Simulator) published(measurement string, at time.Time, fields map[strin
 	s.events = append(s.events, event{measurement, at, fields})
 }
 
-// write writes what the CSCs publish, again and again, as the EFD's connector
-// does.
+// write writes what the CSCs publish, periodically, like the EFD's connector.
 func (s *Simulator) write(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := s.flush(ctx, 0); err != nil && ctx.Err() == nil {
@@ -275,8 +274,8 @@ func (s *Simulator) write(ctx context.Context) {
 	}
 }
 
-// flush writes what the CSCs have published since the last time, unless that is
-// less than late ago.
+// flush writes what the CSCs have published since the last flush, unless that
+// is less than late ago.
 func (s *Simulator) flush(ctx context.Context, late time.Duration) error {
 	s.flushing.Lock()
 	defer s.flushing.Unlock()

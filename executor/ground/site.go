@@ -16,7 +16,7 @@ import (
 // MapFile is the name of the site map in the site's folder.
 const MapFile = rehearsal.MapFile
 
-// Site is the whole proving ground of a plan.
+// Site is the complete proving ground of a plan.
 type Site struct {
 	Cluster   *Cluster
 	ArgoCD    *ArgoCD
@@ -24,12 +24,12 @@ type Site struct {
 	EFD       *InfluxDB
 	Simulator *Simulator
 	Hosts     map[string]*SSHD // by the plan's names
-	Map       *sitemap.Map     // that leads csu to it
+	Map       *sitemap.Map     // for csu
 }
 
 // StartSite starts all servers of a site, as it is before the plan's upgrade,
-// and writes what leads to them below dir. Its time begins with this machine's
-// and runs [siteSpeed] times faster.
+// and writes the files for reaching them below dir. The site's time starts at
+// this machine's and runs [siteSpeed] times faster.
 func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	t.Helper()
 	digest, err := plan.Digest(p)
@@ -58,7 +58,7 @@ func StartSite(t testing.TB, p *plan.Plan, dir string) *Site {
 	return s
 }
 
-// power turns the SSH server of a host off and on.
+// power switches the SSH server of a host off or on.
 func (s *Site) power(host string, on bool) error {
 	if on {
 		return s.Hosts[host].PowerOn()
@@ -66,15 +66,15 @@ func (s *Site) power(host string, on bool) error {
 	return s.Hosts[host].PowerOff()
 }
 
-// startHosts starts a server for each host of the plan, with keys of its own,
-// whose sessions are in the host's folder.
+// startHosts starts a server for each host of the plan, with its own keys,
+// whose sessions run in the host's folder.
 func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
 	t.Helper()
 	known := filepath.Join(dir, "known_hosts")
 	var keys, config strings.Builder
 	for _, h := range p.Hosts {
 		logins := map[string]rehearsal.Login{}
-		var accounts []string // that are logged in to, beside the operator's own
+		var accounts []string // to log in to, besides the operator's own
 		for _, u := range h.Users {
 			if u.Via == "login" {
 				accounts = append(accounts, u.Name)

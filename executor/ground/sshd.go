@@ -31,8 +31,8 @@ import (
 // connection.
 const sshdProgram = "/usr/sbin/sshd"
 
-// SSHD is a running OpenSSH server. It lets in the account that runs the test,
-// with the key file Key, and has one ed25519 and one ecdsa host key.
+// SSHD is a running OpenSSH server. It accepts logins to the account that runs
+// the test, with the key file Key, and has one ed25519 and one ecdsa host key.
 type SSHD struct {
 	Addr     string // 127.0.0.1:PORT
 	User     string
@@ -42,7 +42,7 @@ type SSHD struct {
 
 	t   testing.TB
 	dir string
-	env []string // of the server process, beside the test's
+	env []string // of the server process, besides the test's
 
 	mu      *sync.Mutex
 	process *exec.Cmd
@@ -50,32 +50,32 @@ type SSHD struct {
 	stopped bool          // for good
 }
 
-// SSHDOptions say what is particular about a server.
+// SSHDOptions are a server's settings that differ from the default.
 type SSHDOptions struct {
 	Env    map[string]string // environment of the sessions
 	Config []string          // further lines of sshd_config
-	// Accounts are further names to log in by, of accounts that this machine need
-	// not have. Their sessions run as the account that runs the test.
+	// Accounts are further names to log in with, which need not be accounts of
+	// this machine. Their sessions run as the account that runs the test.
 	Accounts []string
 }
 
 // StartSSHD starts an OpenSSH server on a free port of 127.0.0.1. It ends with
-// the test, and all of its files are in the test's temporary folder. It needs
-// no root, but works as root too. Without sshd the test fails.
+// the test, and all of its files are in the test's temporary folder. It works
+// with and without root. Without sshd the test fails.
 func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	t.Helper()
 	if _, err := os.Stat(sshdProgram); err != nil {
 		t.Fatalf("these tests need a real SSH server, Debian package openssh-server: %v", err)
 	}
 	if os.Getuid() == 0 {
-		// Compiled into sshd; the package makes it when the service starts.
+		// The path is compiled into sshd, and the package's service creates it.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatalf("make the folder that sshd wants as root: %v", err)
+			t.Fatalf("create the folder that sshd needs as root: %v", err)
 		}
 	}
 	account, err := user.Current()
 	if err != nil {
-		t.Fatalf("find the account that the server is to let in: %v", err)
+		t.Fatalf("find the account to log in to: %v", err)
 	}
 	s := &SSHD{User: account.Username, t: t, dir: t.TempDir(), mu: &sync.Mutex{}}
 	s.Home = filepath.Join(s.dir, "home")
@@ -91,7 +91,7 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	if len(o.Accounts) > 0 {
 		s.env = s.accounts(account, o.Accounts)
 	}
-	// A port that was free may be taken before sshd has it.
+	// A free port may be taken before sshd gets it.
 	for range 5 {
 		if err = s.start(o); err == nil {
 			t.Cleanup(s.Stop)
@@ -102,10 +102,10 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	return nil
 }
 
-// start starts sshd on a port that was free just now.
+// start starts sshd on a free port.
 func (s *SSHD) start(o SSHDOptions) error {
-	// Not one that the kernel gives to connections: a host that is down for a
-	// while comes back at its address.
+	// Not a port that the kernel gives to connections, since a host that was
+	// down comes back at its address.
 	ports, err := freePorts(1)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (s *SSHD) start(o SSHDOptions) error {
 	return s.run()
 }
 
-// run starts sshd on its address; with the lock.
+// run starts sshd on its address. The caller must hold the lock.
 func (s *SSHD) run() error {
 	process := exec.Command(sshdProgram, "-D", "-f", filepath.Join(s.dir, "sshd_config"), "-E", filepath.Join(s.dir, "log"))
 	process.Env = append(os.Environ(), s.env...)
@@ -142,7 +142,7 @@ func (s *SSHD) run() error {
 			return nil
 		}
 	}
-	// One that has ended by itself is as good.
+	// An error means that the process has ended already.
 	_ = process.Process.Kill()
 	<-ended
 	return fmt.Errorf("sshd does not answer on %s", s.Addr)
@@ -173,7 +173,7 @@ func (s *SSHD) config(o SSHDOptions) []byte {
 		"HostKey " + filepath.Join(s.dir, "host_ecdsa"),
 		"AuthorizedKeysFile " + filepath.Join(s.dir, "authorized_keys"),
 		"PidFile none",
-		"StrictModes no", // temporary folders are below one that all may write to
+		"StrictModes no", // temporary folders are below one that is world-writable
 		"UsePAM no",
 		"PasswordAuthentication no",
 		"KbdInteractiveAuthentication no",
@@ -182,7 +182,7 @@ func (s *SSHD) config(o SSHDOptions) []byte {
 	} {
 		fmt.Fprintln(&b, line)
 	}
-	// Of several SetEnv lines sshd takes the first only.
+	// sshd uses only the first of several SetEnv lines.
 	b.WriteString("SetEnv")
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(&b, " \"%s=%s\"", name, env[name])
@@ -194,8 +194,7 @@ func (s *SSHD) config(o SSHDOptions) []byte {
 	return b.Bytes()
 }
 
-// Stop ends the server for good. Connections that were made before live on, as
-// with sshd everywhere.
+// Stop ends the server for good. Existing connections remain, as with any sshd.
 func (s *SSHD) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,8 +217,7 @@ func (s *SSHD) Stop() {
 	}
 }
 
-// PowerOff ends the server and every connection to it, as a host does that goes
-// down.
+// PowerOff ends the server and all its connections, as when a host goes down.
 func (s *SSHD) PowerOff() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,8 +225,8 @@ func (s *SSHD) PowerOff() error {
 		return nil
 	}
 	listener := s.process.Process
-	// Stopped first, so that it takes no connection while its children are looked
-	// for.
+	// Stopped first, so that it accepts no connection while its children are
+	// found.
 	if err := listener.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("power off %s: %w", s.Addr, err)
 	}
@@ -248,7 +246,7 @@ func (s *SSHD) PowerOff() error {
 	return nil
 }
 
-// PowerOn starts the server again, at the address that it had.
+// PowerOn starts the server again at the same address.
 func (s *SSHD) PowerOn() (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,12 +257,12 @@ func (s *SSHD) PowerOn() (err error) {
 		if err = s.run(); err == nil {
 			return nil
 		}
-		time.Sleep(50 * time.Millisecond) // the address may not be free yet
+		time.Sleep(50 * time.Millisecond) // the address may still be in use
 	}
 	return fmt.Errorf("power on: %w; its log:\n%s", err, s.log())
 }
 
-// KnownHosts returns the lines by which known_hosts knows the server at its
+// KnownHosts returns the lines for known_hosts that identify the server at its
 // address.
 func (s *SSHD) KnownHosts() string {
 	host, port, _ := net.SplitHostPort(s.Addr)
@@ -275,7 +273,7 @@ func (s *SSHD) KnownHosts() string {
 	return b.String()
 }
 
-// ConfigBlock returns the Host block by which ssh config knows the server.
+// ConfigBlock returns the Host block for the server in ssh config.
 func (s *SSHD) ConfigBlock(alias, knownHosts string, more ...string) string {
 	host, port, _ := net.SplitHostPort(s.Addr)
 	lines := append([]string{
@@ -285,7 +283,7 @@ func (s *SSHD) ConfigBlock(alias, knownHosts string, more ...string) string {
 		"IdentityFile " + s.Key,
 		"IdentitiesOnly yes",
 		"UserKnownHostsFile " + knownHosts,
-		"ConnectTimeout 120", // on a machine that does other things
+		"ConnectTimeout 120", // for a busy machine
 	}, more...)
 	return "Host " + alias + "\n  " + strings.Join(lines, "\n  ") + "\n"
 }
@@ -305,16 +303,17 @@ func (s *SSHD) write(name string, content []byte, mode os.FileMode) {
 	}
 }
 
-// KeyKind is a kind of SSH key.
+// KeyKind is a type of SSH key.
 type KeyKind int
 
-// The kinds of keys that the tests need.
+// The key types that the tests need.
 const (
 	Ed25519 KeyKind = iota
 	ECDSA
 )
 
-// NewKey makes a key, writes the private half to file and returns the public.
+// NewKey generates a key, writes the private half to file and returns the
+// public half.
 func NewKey(t testing.TB, file string, kind KeyKind) ssh.PublicKey {
 	t.Helper()
 	private, public := newPair(t, kind)

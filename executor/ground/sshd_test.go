@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The server is what its fields say, by the word of ssh itself.
+// Checks the server's fields with the real ssh.
 func TestStartSSHD(t *testing.T) {
 	s := StartSSHD(t, SSHDOptions{Env: map[string]string{"SITE": "summit, south"}})
 	known, config := filepath.Join(s.dir, "known_hosts"), filepath.Join(s.dir, "config")
@@ -19,7 +19,7 @@ func TestStartSSHD(t *testing.T) {
 		t.Fatalf("ssh: %v\n%s", err, out)
 	}
 	if want := s.Home + "|summit, south"; !strings.HasSuffix(string(out), want) {
-		t.Errorf("the session says %q, want %q", out, want)
+		t.Errorf("the session printed %q, want %q", out, want)
 	}
 	s.Stop()
 	if answersSSH(s.Addr) {
@@ -27,8 +27,8 @@ func TestStartSSHD(t *testing.T) {
 	}
 }
 
-// One logs in by a name that the machine's own accounts need not have, and a
-// host that goes down takes its connections along and comes back at its address.
+// Logins work for names that the machine's own accounts lack. A host that goes
+// down takes its connections with it, and comes back at its address.
 func TestAccountsAndPower(t *testing.T) {
 	s := StartSSHD(t, SSHDOptions{Accounts: []string{"admin", "nobody-else"}})
 	known, config := filepath.Join(s.dir, "known_hosts"), filepath.Join(s.dir, "config")
@@ -39,11 +39,11 @@ func TestAccountsAndPower(t *testing.T) {
 	}
 	for _, name := range []string{"admin", s.User} {
 		if out, err := login(name, "echo $USER").CombinedOutput(); err != nil || string(out) != name+"\n" {
-			t.Errorf("ssh as %s: %v: %q, want its name", name, err, out)
+			t.Errorf("ssh as %s: %v: %q, want the account's name", name, err, out)
 		}
 	}
 	if out, err := login("guest", "true").CombinedOutput(); err == nil {
-		t.Errorf("ssh as guest, an account that nobody has, succeeded: %s", out)
+		t.Errorf("ssh as guest, an unknown account, succeeded: %s", out)
 	}
 	sleeper := login("admin", "echo begun; sleep 600")
 	out, err := sleeper.StdoutPipe()
@@ -54,7 +54,7 @@ func TestAccountsAndPower(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n, err := io.ReadAtLeast(out, make([]byte, 64), len("begun\n")); err != nil {
-		t.Fatalf("the session says %d bytes: %v", n, err)
+		t.Fatalf("the session printed %d bytes: %v", n, err)
 	}
 	if err := s.PowerOff(); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestAccountsAndPower(t *testing.T) {
 		t.Errorf("the session of a host that went down ended with %v, want ssh's 255", err)
 	}
 	if answersSSH(s.Addr) {
-		t.Errorf("the host answers on %s though it is down", s.Addr)
+		t.Errorf("the host answers on %s although it is down", s.Addr)
 	}
 	addr := s.Addr
 	if err := s.PowerOn(); err != nil {

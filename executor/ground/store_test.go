@@ -25,8 +25,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 )
 
-// ledgerOf creates the ledger of a site of its own and returns it as an operator
-// reaches it.
+// ledgerOf creates the ledger of a new site and returns it as an operator sees
+// it.
 func ledgerOf(t *testing.T, site string) (c *ground.Cluster, store ledger.Store, name string) {
 	t.Helper()
 	p := siteNamed(site)
@@ -73,7 +73,7 @@ func TestALedgerIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 		t.Errorf("Write over an old version = %v, want ErrConflict", err)
 	}
 
-	// What others put on the object does not get lost, and makes it another version.
+	// Others' changes to the object are not lost, and make it another version.
 	others := []byte(`{"metadata": {"labels": {"owner": "it"}, "annotations": {"note": "do not delete"}}, "data": {"README": "csu's"}}`)
 	if _, err := c.Admin.CoreV1().ConfigMaps(ledger.Namespace).Patch(t.Context(), name, types.MergePatchType, others, metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestALedgerIsWrittenOnlyOverWhatWasRead(t *testing.T) {
 	}
 }
 
-func TestALedgerCreatedAnewIsAConflict(t *testing.T) {
+func TestARecreatedLedgerIsAConflict(t *testing.T) {
 	c, store, name := ledgerOf(t, "store-anew")
 	_, v := readLedger(t, store)
 	v, err := store.Write(t.Context(), annsLedger, v)
@@ -110,23 +110,23 @@ func TestALedgerCreatedAnewIsAConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := store.Write(t.Context(), annsLedger, v); err == nil || errors.Is(err, ledger.ErrLost) {
-		t.Errorf("Write of a ledger that was deleted = %v, want an error that says it was not written", err)
+		t.Errorf("Write of a deleted ledger = %v, want an error that says it was not written", err)
 	}
 	if _, _, err := store.Read(t.Context()); !ledger.Missing(err) {
-		t.Errorf("Read of a ledger that was deleted = %v, want a *MissingError", err)
+		t.Errorf("Read of a deleted ledger = %v, want a *MissingError", err)
 	}
 	if _, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := store.Write(t.Context(), annsLedger, v); !errors.Is(err, ledger.ErrConflict) {
-		t.Errorf("Write of a ledger that was created anew = %v, want ErrConflict", err)
+		t.Errorf("Write of a recreated ledger = %v, want ErrConflict", err)
 	}
 	if now, _ := readLedger(t, store); now.Epoch != 0 {
-		t.Errorf("the ledger that was created anew has epoch %d, want it untouched", now.Epoch)
+		t.Errorf("the recreated ledger has epoch %d, want it unchanged", now.Epoch)
 	}
 }
 
-func TestALargeCopyIsTaken(t *testing.T) {
+func TestALargeCopyIsAccepted(t *testing.T) {
 	_, store, _ := ledgerOf(t, "store-large")
 	_, v := readLedger(t, store)
 	large := annsLedger
@@ -142,7 +142,7 @@ func TestALargeCopyIsTaken(t *testing.T) {
 	if now, _ := readLedger(t, store); !bytes.Equal(now.Copy, large.Copy) {
 		t.Errorf("the copy that was read has %d bytes, want the %d that were written", len(now.Copy), len(large.Copy))
 	}
-	// One that a ConfigMap does not hold is known not to be written.
+	// A copy too large for a ConfigMap is certainly not written.
 	large.Copy = append(large.Copy, large.Copy...)
 	if _, err := store.Write(t.Context(), large, v); err == nil || errors.Is(err, ledger.ErrLost) || errors.Is(err, ledger.ErrConflict) {
 		t.Errorf("Write of a copy of %d bytes = %v, want it refused", len(large.Copy), err)
@@ -154,7 +154,7 @@ type still struct{ hash string }
 
 func (s still) Copy() journal.Copy { return journal.Copy{Head: journal.Head{Seq: 1, Hash: s.hash}} }
 
-// newKeeper returns the keeper of a run that begins.
+// newKeeper returns the keeper of a run that is starting.
 func newKeeper(store ledger.Store, run string) *ledger.Keeper {
 	return ledger.NewKeeper(store, ledger.Real(), ledger.Options{
 		Claim:   ledger.Claim{Run: run, Plan: "plan.json", Digest: "digest of " + run},
@@ -190,7 +190,7 @@ func TestOfManyClaimsOneSucceeds(t *testing.T) {
 	}
 }
 
-// The right to write the ledger is a right to nothing else.
+// Permission to write the ledger permits nothing else.
 func TestTheOperatorMayWriteTheLedgerAlone(t *testing.T) {
 	p := siteNamed("store-rights")
 	c, err := shared()
@@ -253,7 +253,8 @@ func TestTheOperatorMayWriteTheLedgerAlone(t *testing.T) {
 	}
 }
 
-// What may not be written was not written, and says which right is missing.
+// A ledger that may not be written was not written, and the error says which
+// permission is missing.
 func TestALedgerThatMayNotBeWritten(t *testing.T) {
 	p := siteNamed("store-forbidden")
 	_, client := connectTo(t, p, cluster.Permission{Verb: "update", Resource: "configmaps", Namespace: ledger.Namespace, Name: p.LedgerName()})

@@ -26,11 +26,10 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// TestTakeoverOnTheGround has a run lose its csu, and the folder with its journal,
-// in every stage. Each time another csu, in a folder of its own, takes the run over
-// from the cluster's copy, and the last one completes it. The run ends as if it were
-// undisturbed, but for epochs, attempts and times. Without the flag -all it is the
-// incremental plan alone.
+// TestTakeoverOnTheGround makes a run lose its csu, and the folder with its journal, in every stage. Each
+// time another csu, in a folder of its own, takes the run over from the cluster's copy, and the last one
+// completes it. The run must end as if undisturbed, except for epochs, attempts and times. Without the flag
+// -all it runs only the incremental plan.
 func TestTakeoverOnTheGround(t *testing.T) {
 	t.Parallel()
 	plans := upgrades
@@ -53,19 +52,19 @@ func TestTakeoverOnTheGround(t *testing.T) {
 	}
 }
 
-// attempt is the attempt in a script's identity, in the logs of the systems, and the
-// group: an attempt that does what another one has left counts its groups anew.
+// attempt matches the attempt in a script's identity, in the logs of the systems, and the group. An attempt
+// that finishes what another one left numbers its groups from the start.
 var attempt = regexp.MustCompile(`(?m)^(  \S+ [a-z0-9-]+/[a-z0-9-]+)/\d+(/g\d+)?$`)
 
 func withoutAttempts(logs string) string { return attempt.ReplaceAllString(logs, "$1") }
 
-// succession is an upgrade that many csu carry out, one after the other.
+// succession is an upgrade that several csu carry out, one after the other.
 type succession struct {
 	*upgrade
-	store ledger.Store // as an administrator reaches it
+	store ledger.Store // with administrator access
 	slack *held
 	lives int
-	dir   string // of the csu that is at work
+	dir   string // of the csu at work
 	run   string // its id
 }
 
@@ -99,7 +98,7 @@ func (s *succession) next(t *testing.T) *terminal {
 	arguments, former := []string{"exec", s.file}, "Is the other csu stopped?"
 	if s.lives > 1 {
 		arguments = []string{"takeover", s.file, "--reason", "the laptop is lost"}
-		if !*all || s.lives != 3 { // once it hears that the other one is silent, which takes its time
+		if !*all || s.lives != 3 { // once for real: waiting for the other one's silence takes long
 			arguments = append(arguments, "--force")
 			former = "Take the run from a csu that may be at work?"
 		}
@@ -116,7 +115,8 @@ func (s *succession) next(t *testing.T) *terminal {
 
 func (s *succession) journal() string { return filepath.Join(s.dir, filepath.Base(s.file)+".journal") }
 
-// fall has the next csu carry the run on into a stage and lose everything there.
+// fall lets the next csu carry on the run into a stage and lose everything
+// there.
 func (s *succession) fall(t *testing.T, stage *plan.Stage) {
 	t.Helper()
 	step, begun, release := s.holdIn(t, stage)
@@ -153,9 +153,8 @@ func (s *succession) fall(t *testing.T, stage *plan.Stage) {
 	}
 }
 
-// holdIn holds what a step of the stage does, until release. begun is nil where only
-// the journal shows that the step has begun; both are nil for a step of which nothing
-// can be held.
+// holdIn holds the effect of a step of the stage until release. begun is nil if only the journal shows that
+// the step has begun; both are nil for a step with nothing that can be held.
 func (s *succession) holdIn(t *testing.T, stage *plan.Stage) (step string, begun <-chan struct{}, release func()) {
 	t.Helper()
 	first := func(wanted func(plan.Parameters) bool) *plan.Step {
@@ -190,7 +189,7 @@ func (s *succession) holdIn(t *testing.T, stage *plan.Stage) (step string, begun
 	return stage.Steps[0].ID, nil, nil
 }
 
-// holdPod keeps a pod of the Jobs that a step deletes, and for which it waits.
+// holdPod keeps a pod of the Jobs that a step deletes and waits for.
 func (s *succession) holdPod(t *testing.T, d *plan.Delete) (release func()) {
 	t.Helper()
 	for i := range s.plan.CSCs {
@@ -202,7 +201,7 @@ func (s *succession) holdPod(t *testing.T, d *plan.Delete) (release func()) {
 	return nil
 }
 
-// awaitStarted looks into the journal until it has the step's start.
+// awaitStarted reads the journal until it has the step's start.
 func (s *succession) awaitStarted(t *testing.T, step string) <-chan struct{} {
 	begun, file := make(chan struct{}), s.journal()
 	wanted := regexp.MustCompile(`"event":"started".*"step":"` + step + `"`)
@@ -217,8 +216,8 @@ func (s *succession) awaitStarted(t *testing.T, step string) <-chan struct{} {
 	return begun
 }
 
-// checkLedger checks that the ledger has the finished run, which the last of the csu
-// has released, and the copy of its whole journal.
+// checkLedger checks that the ledger has the finished run, which the last csu has released, and a copy of its
+// complete journal.
 func (s *succession) checkLedger(t *testing.T) {
 	t.Helper()
 	l, _ := readLedger(t, s.store)
@@ -250,7 +249,7 @@ type held struct {
 	*httptest.Server
 
 	mu   sync.Mutex
-	wait func() // of the next message; nil for none
+	wait func() // called for the next message; may be nil
 }
 
 func newHeld(t *testing.T, to string) *held {
@@ -270,7 +269,7 @@ func newHeld(t *testing.T, to string) *held {
 		if wait != nil {
 			wait()
 		}
-		// What was held arrives also when its sender is gone.
+		// A held message arrives even if its sender is gone.
 		sent, err := http.NewRequest(r.Method, to+r.URL.Path, bytes.NewReader(text))
 		if err != nil {
 			t.Error(err)
@@ -279,7 +278,7 @@ func newHeld(t *testing.T, to string) *held {
 		sent.Header = r.Header.Clone()
 		answer, err := http.DefaultClient.Do(sent)
 		if err != nil {
-			t.Errorf("send a message on: %v", err)
+			t.Errorf("forward a message: %v", err)
 			return
 		}
 		defer answer.Body.Close()

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is a csu in a pseudo-terminal (pty(7)), and a person at it.
+// terminal is a csu in a pseudo-terminal (pty(7)), with a person at it.
 type terminal struct {
 	*life
 	keys *os.File
-	read int // up to where the person has read
+	read int // how much the person has read
 }
 
-// atTerminal starts a command in a terminal whose lines are long enough for its
+// atTerminal starts a command in a terminal with lines long enough for its
 // questions.
 func atTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	t.Helper()
@@ -45,8 +45,8 @@ func atTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
 	s := &terminal{life: &life{cmd: cmd, output: output.Name(), ended: make(chan struct{})}, keys: keys}
 	go func() {
 		defer close(s.ended)
-		_, _ = io.Copy(output, keys) // it fails when csu, at the other end, has ended
-		_ = cmd.Wait()               // how it ended is in its ProcessState
+		_, _ = io.Copy(output, keys) // fails when csu, at the other end, has ended
+		_ = cmd.Wait()               // the result is in ProcessState
 	}()
 	t.Cleanup(func() { s.kill(t) })
 	return s
@@ -78,7 +78,7 @@ func openTerminal() (keys, screen *os.File, err error) {
 	return keys, screen, err
 }
 
-// answer waits for a question and types the answer to it.
+// answer waits for a question and types the answer.
 func (s *terminal) answer(t *testing.T, question, answer string) {
 	t.Helper()
 	const prompt = "news >"
@@ -95,7 +95,7 @@ func (s *terminal) answer(t *testing.T, question, answer string) {
 			break
 		}
 		if ended || time.Now().After(limit) {
-			t.Fatalf("csu does not ask %q, but says:\n%s", question, said)
+			t.Fatalf("csu did not ask %q; its output:\n%s", question, said)
 		}
 	}
 	if _, err := s.keys.WriteString(answer + "\n"); err != nil {

@@ -18,27 +18,27 @@ import (
 	"time"
 )
 
-// Tools are the programs that Debian doesn't have, built from their Go modules:
-// paths of files.
+// Tools are the paths of the programs that Debian does not have, built from
+// their Go modules.
 type Tools struct {
 	Etcd, APIServer, ControllerManager, Scheduler, Kwok string
-	PodExec                                             string // ours, see tools/kwok/podexec
-	// The roles of Argo CD's one program, which goes by the name that it is
-	// called by.
+	PodExec                                             string // csu's own, see tools/kwok/podexec
+	// The roles of Argo CD's single program, selected by the name it is called
+	// by.
 	RepoServer, ApplicationController string
 
 	KwokStages, ArgoCDCRDs string // folders of manifests
 }
 
 // toolModule is a nested module below tools, which pins the version of what is
-// built. Their dependencies contradict one another, so that each is its own.
+// built. There are several because their dependencies conflict.
 type toolModule struct {
 	name     string
-	module   string            // that holds programs and manifests
+	module   string            // with the programs and manifests
 	programs map[string]string // file name to package
 	links    map[string]string // further name to file name
 	copies   map[string]string // folder in the cache to folder in the module
-	takes    string            // for the first build, on two cores
+	takes    string            // duration of the first build, on two cores
 	ldflags  string
 }
 
@@ -54,7 +54,7 @@ var toolModules = []toolModule{
 			"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 			"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
 		},
-		// Otherwise they call themselves v0.0.0, which some clients compare.
+		// Otherwise they report version v0.0.0, which some clients compare.
 		ldflags: "-X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=37",
 	},
 	{
@@ -70,10 +70,10 @@ var toolModules = []toolModule{
 	},
 }
 
-// BuildTools returns the tools, after building those that the user's cache
-// folder lacks. The first time that takes many minutes, and it says so to
-// report. Of several test programs that want them at once one builds, the others
-// wait. It needs the project's source: the working folder must be in it.
+// BuildTools returns the tools, building those that are missing from the user's
+// cache folder. The first build takes many minutes, and report says so. If
+// several test programs need the tools at once, one builds and the others wait.
+// It needs the project's source: the working folder must be in it.
 func BuildTools(ctx context.Context, report io.Writer) (*Tools, error) {
 	source, err := toolSource()
 	if err != nil {
@@ -108,8 +108,8 @@ func BuildTools(ctx context.Context, report io.Writer) (*Tools, error) {
 	}, nil
 }
 
-// toolSource finds the folder with the tools' modules from the working folder
-// upwards: it can't be embedded, since Go embeds no other modules.
+// toolSource finds the folder with the tools' modules, from the working folder
+// upwards. It cannot be embedded, since Go does not embed other modules.
 func toolSource() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -128,8 +128,8 @@ func toolSource() (string, error) {
 	}
 }
 
-// toolDigest names what the tools are built from: the modules' pinned versions
-// and their own source, the recipe and the compiler.
+// toolDigest identifies what the tools are built from: the modules' pinned
+// versions and their own source, the recipe and the compiler.
 func toolDigest(source string) (string, error) {
 	sum := sha256.New()
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
@@ -153,7 +153,7 @@ func toolDigest(source string) (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// built tells whether all of a module's files are in the folder.
+// built reports whether all of a module's files are in the folder.
 func (m toolModule) built(dir string) bool {
 	for _, name := range m.files() {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
@@ -173,8 +173,8 @@ func (m toolModule) files() []string {
 	return names
 }
 
-// buildOnce builds a module's programs while it holds a lock. Unless another
-// process has done it in the meantime.
+// buildOnce builds a module's programs, holding a lock, unless another process
+// has built them in the meantime.
 func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir string) error {
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -190,7 +190,7 @@ func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir
 			return fmt.Errorf("lock the proving ground's tools: %w", err)
 		}
 		if !said {
-			fmt.Fprintf(report, "ground: another process builds the proving ground's tools; waiting for it\n")
+			fmt.Fprintf(report, "ground: another process is building the proving ground's tools; waiting for it\n")
 			said = true
 		}
 		select {
@@ -206,7 +206,7 @@ func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir
 		return err
 	}
 	began := time.Now()
-	fmt.Fprintf(report, "ground: building %s from %s; the first time takes about %s, and it is kept in %s\n", m.name, m.module, m.takes, dir)
+	fmt.Fprintf(report, "ground: building %s from %s; the first time takes about %s; the result is kept in %s\n", m.name, m.module, m.takes, dir)
 	if err := m.build(ctx, filepath.Join(source, m.name), dir); err != nil {
 		return fmt.Errorf("build the proving ground's %s: %w", m.name, err)
 	}
@@ -216,8 +216,8 @@ func (m toolModule) buildOnce(ctx context.Context, report io.Writer, source, dir
 
 const scratchPrefix = "build-"
 
-// removeScratch removes what a build that was killed has left. Whoever calls it
-// holds the lock.
+// removeScratch removes what a killed build left. The caller must hold the
+// lock.
 func removeScratch(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, scratchPrefix+"*"))
 	if err != nil {
@@ -231,8 +231,8 @@ func removeScratch(dir string) error {
 	return nil
 }
 
-// build builds into a folder beside and moves what is whole into place, so that
-// a build that was broken off leaves nothing that looks built.
+// build builds into a separate folder and moves the finished result into place,
+// so that an interrupted build leaves nothing that looks finished.
 func (m toolModule) build(ctx context.Context, source, dir string) error {
 	scratch, err := os.MkdirTemp(dir, scratchPrefix)
 	if err != nil {
@@ -273,8 +273,8 @@ func (m toolModule) build(ctx context.Context, source, dir string) error {
 func (m toolModule) runGo(ctx context.Context, dir string, arguments ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", arguments...)
 	cmd.Dir = dir
-	// The tools have their own versions, whatever a workspace says; without cgo
-	// they need no C compiler.
+	// The tools have their own versions, regardless of any workspace. Without
+	// cgo they need no C compiler.
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -284,7 +284,7 @@ func (m toolModule) runGo(ctx context.Context, dir string, arguments ...string) 
 	return out.String(), nil
 }
 
-// lastLines returns at most the n last lines of a text, long ones cut.
+// lastLines returns at most the last n lines of a text, truncating long ones.
 func lastLines(text string, n int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines = lines[max(0, len(lines)-n):]

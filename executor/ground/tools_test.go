@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// tinyModule is a tool's module without dependencies.
+// tinyModule returns a tool's module without dependencies.
 func tinyModule(t *testing.T, program string) (m toolModule, source, dir string) {
 	t.Helper()
 	source, dir = t.TempDir(), t.TempDir()
@@ -53,14 +53,14 @@ func TestToolsAreBuiltOnce(t *testing.T) {
 		said.Write(reports[i].Bytes())
 	}
 	if n := strings.Count(said.String(), "building tiny from example.org/tiny; the first time takes about a second"); n != 1 {
-		t.Errorf("of four that want it at once %d have built it, want one:\n%s", n, said.String())
+		t.Errorf("of four concurrent callers %d built it, want one:\n%s", n, said.String())
 	}
 	if !m.built(dir) {
-		t.Error("it doesn't count as built")
+		t.Error("it does not count as built")
 	}
 	program := filepath.Join(dir, "tiny-by-another-name")
 	if out, err := exec.Command(program).Output(); err != nil || string(out) != program {
-		t.Errorf("%s says %q, %v, want the name that it was called by", program, out, err)
+		t.Errorf("%s printed %q, %v, want the name that it was called by", program, out, err)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "manifests", "a.yaml")); err != nil || string(text) != "kind: A\n" {
 		t.Errorf("the manifest is %q, %v", text, err)
@@ -80,7 +80,7 @@ func TestABuildThatFailsLeavesNothing(t *testing.T) {
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := m.buildOnce(canceled, &report, source, dir); err == nil {
-		t.Error("buildOnce that was broken off = nil")
+		t.Error("interrupted buildOnce = nil")
 	}
 	left, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "lock" || m.built(dir) {
@@ -106,7 +106,7 @@ func TestToolsAreNamedByWhatTheyAreBuiltFrom(t *testing.T) {
 	}
 	first := digest()
 	if again := digest(); again != first {
-		t.Errorf("the digests of the same are %s and %s", first, again)
+		t.Errorf("the digests of the same source are %s and %s", first, again)
 	}
 	for _, name := range []string{"argocd/go.sum", "kubernetes/go.mod", "kwok/podexec/main.go"} {
 		file, err := os.OpenFile(filepath.Join(scratch, name), os.O_APPEND|os.O_WRONLY, 0)

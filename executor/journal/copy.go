@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// CopyLimit is the size up to which a copy has everything.
+	// CopyLimit is the size up to which a copy is complete.
 	CopyLimit = 200 << 10
-	// MostCopy is the size above which there is no copy: a ConfigMap holds 1 MB.
+	// MostCopy is the size above which no copy is made: a ConfigMap holds 1 MB.
 	MostCopy = 900 << 10
 )
 
-// Head is the last record of a journal, or of the part of it that was copied. As
-// each record's hash covers the one before, two journals with the same head
-// are the same up to there. The zero Head is that of a journal without records.
+// Head identifies the last record of a journal, or of the part of it that was
+// copied. Since each record's hash covers the one before, two journals with the
+// same head are identical up to there. The zero Head is that of a journal
+// without records.
 type Head struct {
 	Seq  int    `json:"seq"`
 	Hash string `json:"hash"`
@@ -30,15 +31,16 @@ type Head struct {
 type Copy struct {
 	Head Head
 	// Packed is a gzip stream for [Unpack], or nil if it would be larger than
-	// [MostCopy], or than Unpack accepts. It must not be changed; later records
-	// don't change it.
+	// [MostCopy] or than Unpack accepts. It must not be changed. Later records
+	// do not change it.
 	Packed []byte
-	// Elided is how many of the records Packed lacks: notes, or all of them.
+	// Elided is how many records are missing from Packed: notes, or all of
+	// them.
 	Elided int
 }
 
-// Copy returns the journal as it is now. Its cost is that of compressing the
-// records since the last call, and of moving Packed once in memory.
+// Copy returns a copy of the journal as it is now. It compresses the records
+// added since the last call and copies Packed once in memory.
 func (j *Journal) Copy() Copy {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -47,7 +49,7 @@ func (j *Journal) Copy() Copy {
 	return c
 }
 
-// Head returns the last record that is durable.
+// Head returns the last durable record.
 func (j *Journal) Head() Head {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -65,17 +67,17 @@ func (j *Journal) Has(h Head) bool {
 	return 0 < h.Seq && h.Seq <= len(j.has.hashes) && h.Hash == j.has.hash(h.Seq)
 }
 
-// memory is what a journal has of its records besides the file.
+// memory is what a journal keeps in memory of its records.
 type memory struct {
-	hashes [][sha256.Size]byte // from which the next record follows
+	hashes [][sha256.Size]byte // the hash that the next record follows
 	whole  pack
-	short  *pack // whole without the notes that were elided; nil until it's needed
-	limit  int   // the size of the copy at which notes are elided the next time
+	short  *pack // all lines, without the elided notes; nil until needed
+	limit  int   // the size of the copy at which notes are next elided
 }
 
-// add takes a record and its line.
+// add adds a record and its line.
 func (m *memory) add(line []byte, r *Record) {
-	hash, _ := hex.DecodeString(r.link()) // misplaced has checked it
+	hash, _ := hex.DecodeString(r.link()) // misplaced checked it
 	m.hashes = append(m.hashes, [sha256.Size]byte(hash))
 	short := shorten(line)
 	m.whole.add(short, r.Event == Elided)
@@ -93,7 +95,7 @@ func (m *memory) hash(seq int) string {
 
 func (m *memory) head() Head { return Head{len(m.hashes), m.hash(len(m.hashes))} }
 
-// copied returns the packed lines, and how many of the records are elided.
+// copied returns the packed lines, and how many records are elided.
 func (m *memory) copied() (packed []byte, elided int) {
 	p := m.short
 	if p == nil {
@@ -109,9 +111,9 @@ func (m *memory) copied() (packed []byte, elided int) {
 	return p.bytes(), p.elided
 }
 
-// nextLimit returns how large a copy grows before notes are elided again. It
-// doubles, which keeps the effort in proportion to the records; but as long as it
-// is not near to MostCopy, notes are elided once more before the copy is given up.
+// nextLimit returns the size at which notes are elided the next time. It doubles, which keeps the effort
+// proportional to the number of records. Near MostCopy, notes are elided once more before there is no copy at
+// all.
 func nextLimit(size int) int {
 	if limit := 2 * size; limit <= MostCopy {
 		return limit
@@ -119,9 +121,9 @@ func nextLimit(size int) int {
 	return max(MostCopy, size+size/4)
 }
 
-// elide returns the lines of a pack, but instead of a note of an attempt that has
-// its outcome only its hash. A hash can't be compressed, and most notes can, so
-// short ones stay.
+// elide returns the lines of a pack, with each note of an attempt that has an
+// outcome replaced by its hash. A hash cannot be compressed and most notes can,
+// so short notes stay.
 func (m *memory) elide(from *pack) *pack {
 	type attempt struct {
 		step   string
@@ -133,9 +135,9 @@ func (m *memory) elide(from *pack) *pack {
 		time    time.Time
 	}
 	var lines [][]byte
-	notes, settled := map[int]note{}, map[attempt]bool{} // notes by their place in lines
+	notes, settled := map[int]note{}, map[attempt]bool{} // notes by their index in lines
 	for short := range from.all() {
-		// These are lines that were checked when they were added.
+		// These lines were checked when they were added.
 		var r Record
 		_ = json.Unmarshal(short, &r)
 		a := attempt{r.Step, r.Attempt}
@@ -162,24 +164,24 @@ func (m *memory) elide(from *pack) *pack {
 	return to
 }
 
-// all yields the short lines of a pack. A line is good only until the next.
+// all yields the short lines of a pack. A line is valid only until the next.
 func (p *pack) all() func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		packed := p.bytes()
 		if len(packed) == 0 {
 			return
 		}
-		// What was packed in memory can be read again.
+		// Anything packed in memory can be read again.
 		in, err := gzip.NewReader(bytes.NewReader(packed))
 		if err != nil {
-			panic(fmt.Sprintf("journal: unpack what was packed: %v", err))
+			panic(fmt.Sprintf("journal: unpack the packed lines: %v", err))
 		}
 		for line, err := range eachLine(in) {
 			switch {
 			case err == io.EOF:
 				return
 			case err != nil:
-				panic(fmt.Sprintf("journal: unpack what was packed: %v", err))
+				panic(fmt.Sprintf("journal: unpack the packed lines: %v", err))
 			case !yield(line):
 				return
 			}

@@ -19,7 +19,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
-// unpacks checks that a copy holds the lines.
+// unpacks checks that a copy contains the lines.
 func unpacks(t *testing.T, c journal.Copy, want []byte) {
 	t.Helper()
 	lines, head, err := journal.Unpack(c.Packed)
@@ -27,15 +27,15 @@ func unpacks(t *testing.T, c journal.Copy, want []byte) {
 		t.Fatalf("Unpack: %v", err)
 	}
 	if head != c.Head {
-		t.Fatalf("the copy's head is %v, its lines' %v", c.Head, head)
+		t.Fatalf("the copy's head is %v, that of its lines %v", c.Head, head)
 	}
 	if !bytes.Equal(lines, want) {
 		t.Fatalf("unpacked %d bytes:\n%.2000s\nwant %d bytes:\n%.2000s", len(lines), lines, len(want), want)
 	}
 }
 
-// TestCopies: each copy is the journal as it was then, also after later records,
-// and with or without copies before.
+// TestCopies checks that each copy is the journal as it was then, even after
+// later records, and whether or not there were copies before.
 func TestCopies(t *testing.T) {
 	for every := 1; every <= 3; every++ {
 		var d journaltest.Disk
@@ -65,9 +65,9 @@ func TestCopies(t *testing.T) {
 		}
 		for i, c := range copies {
 			if !bytes.Equal(c.Packed, packed[i]) {
-				t.Fatalf("copy %d was changed later", i)
+				t.Fatalf("copy %d has changed since", i)
 			}
-			// What a caller appends goes elsewhere.
+			// Appending to the result must not change the journal's own data.
 			_ = append(c.Packed, "xxxxxxxxxxxxxxxx"...)
 			unpacks(t, c, contents[i])
 		}
@@ -82,12 +82,12 @@ func TestCopies(t *testing.T) {
 		}
 		unpacks(t, again.Copy(), data)
 		if again.Head() != j.Head() {
-			t.Errorf("opened again, the head is %v, not %v", again.Head(), j.Head())
+			t.Errorf("after reopening, the head is %v, want %v", again.Head(), j.Head())
 		}
 	}
 }
 
-// manyNotes are notes that fill more than one member of a copy.
+// manyNotes returns notes that fill more than one member of a copy.
 func manyNotes(n int) []journal.Record {
 	notes := make([]journal.Record, n)
 	for i := range notes {
@@ -127,8 +127,8 @@ func TestHas(t *testing.T) {
 	}
 }
 
-// TestCopyOfAFullUpgrade: the records are those of a rehearsal of the summit's full
-// upgrade, whose journal has 218 kB. With a copy after each, none has 30 kB.
+// TestCopyOfAFullUpgrade uses the records of a rehearsal of the summit's full upgrade, whose journal has 218
+// kB. With a copy after each record, none reaches 30 kB.
 func TestCopyOfAFullUpgrade(t *testing.T) {
 	file, err := os.Open(filepath.Join("testdata", "summit-full.journal.gz"))
 	if err != nil {
@@ -150,7 +150,7 @@ func TestCopyOfAFullUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 		if j == nil {
-			r.Run.Format = journal.Format // whatever it was when this was recorded
+			r.Run.Format = journal.Format // whatever it was when the records were made
 			j, err = journal.Create(&d, "j", r)
 		} else {
 			_, err = j.Append(r)
@@ -169,7 +169,7 @@ func TestCopyOfAFullUpgrade(t *testing.T) {
 	}
 }
 
-// chance makes texts that compress to about half.
+// chance generates texts that compress to about half their size.
 type chance struct{ *rand.Rand }
 
 func newChance() chance { return chance{rand.New(rand.NewPCG(1, 2))} }
@@ -182,7 +182,7 @@ func (c chance) text(n int) string {
 	return hex.EncodeToString(b)
 }
 
-// attempt are the records of an attempt with one long and one short note.
+// attempt returns the records of an attempt with one long and one short note.
 func (c chance) attempt(n, noted int) []journal.Record {
 	id := journal.Record{Time: began, Stage: "offline", Step: "offline/watcher", Attempt: n}
 	started, long, short, outcome := id, id, id, id
@@ -208,7 +208,7 @@ func TestElidedNotes(t *testing.T) {
 			}
 		}
 	}
-	open := c.attempt(1, 20_000)[:3] // without an outcome
+	open := c.attempt(1, 20_000)[:3] // no outcome
 	add(open...)
 	elided := 0
 	for n := 2; n < 200; n++ {
@@ -218,7 +218,7 @@ func TestElidedNotes(t *testing.T) {
 			t.Fatalf("after attempt %d the copy has %d bytes", n, len(copied.Packed))
 		}
 		if copied.Elided < elided {
-			t.Fatalf("after attempt %d only %d records are elided, not %d", n, copied.Elided, elided)
+			t.Fatalf("after attempt %d %d records are elided, want %d", n, copied.Elided, elided)
 		}
 		elided = copied.Elided
 	}
@@ -230,20 +230,20 @@ func TestElidedNotes(t *testing.T) {
 	if err != nil || head != j.Head() {
 		t.Fatalf("Unpack: head %v, %v; want %v", head, err, j.Head())
 	}
-	// The journal itself, and what is saved of it, has everything.
+	// The journal itself, and the file that Save writes, have everything.
 	data, _ := d.Content("j")
 	d.Remove("j")
 	if name, err := j.Save(); err != nil || name != "j" {
 		t.Fatalf("Save = %q, %v", name, err)
 	}
 	if saved, _ := d.Content("j"); !bytes.Equal(saved, data) {
-		t.Error("the saved journal is not what was written")
+		t.Error("the saved journal differs from the one written")
 	}
 	original, err := read(&d, "j")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The restored journal goes on.
+	// The restored journal can be continued.
 	if err := journal.Restore(&d, "k", lines); err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestElidedNotes(t *testing.T) {
 		}
 	}
 	if n != elided {
-		t.Errorf("%d records are elided, the copy counts %d", n, elided)
+		t.Errorf("%d records are elided, the copy reports %d", n, elided)
 	}
 	if written, err := k.Append(open[2]); err != nil || written.Prev != head.Hash {
 		t.Fatalf("Append to the restored journal = %+v, %v", written, err)
@@ -280,11 +280,12 @@ func TestElidedNotes(t *testing.T) {
 	copied = k.Copy()
 	unpacks(t, copied, data)
 	if copied.Elided != n {
-		t.Errorf("the restored journal's copy has %d elided records, not %d", copied.Elided, n)
+		t.Errorf("the restored journal's copy has %d elided records, want %d", copied.Elided, n)
 	}
 }
 
-// TestNoCopyOfAJournalThatIsTooLarge: the run goes on without.
+// TestNoCopyOfAJournalThatIsTooLarge checks that the run continues without a
+// copy.
 func TestNoCopyOfAJournalThatIsTooLarge(t *testing.T) {
 	c := newChance()
 	var d journaltest.Disk
@@ -295,7 +296,7 @@ func TestNoCopyOfAJournalThatIsTooLarge(t *testing.T) {
 	copies := 0
 	for n := 1; n <= 250; n++ {
 		r := sample()[4]
-		r.Attempt, r.Text = n, c.text(10_000) // no note
+		r.Attempt, r.Text = n, c.text(10_000) // not a note
 		if _, err := j.Append(r); err != nil {
 			t.Fatal(err)
 		}
@@ -315,7 +316,7 @@ func TestNoCopyOfAJournalThatIsTooLarge(t *testing.T) {
 		}
 	}
 	if copies < 150 || copies > 200 {
-		t.Errorf("there were %d copies", copies)
+		t.Errorf("%d copies", copies)
 	}
 	data, _ := d.Content("j")
 	d.Remove("j")
@@ -323,11 +324,12 @@ func TestNoCopyOfAJournalThatIsTooLarge(t *testing.T) {
 		t.Fatal(err)
 	}
 	if saved, _ := d.Content("j"); !bytes.Equal(saved, data) {
-		t.Error("the saved journal is not what was written")
+		t.Error("the saved journal differs from the one written")
 	}
 }
 
-// TestCopyAfterEachOf10000: the effort is in proportion to the records.
+// TestCopyAfterEachOf10000 checks that the effort is proportional to the number
+// of records.
 func TestCopyAfterEachOf10000(t *testing.T) {
 	c := newChance()
 	j, err := journal.Create(unsynced{journal.Disk}, filepath.Join(t.TempDir(), "p.journal"), first("0"))

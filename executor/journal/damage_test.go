@@ -20,8 +20,8 @@ func bytesOf(t testing.TB, id string) []byte {
 	return data
 }
 
-// TestCutAtEveryByte: the whole lines count, the torn one is kept, and the
-// journal can be gone on with.
+// TestCutAtEveryByte checks that the whole lines count, that the torn one is
+// kept, and that the journal can be continued.
 func TestCutAtEveryByte(t *testing.T) {
 	data := bytesOf(t, "0")
 	for n := range len(data) + 1 {
@@ -74,8 +74,8 @@ func TestTornLinesAreAllKept(t *testing.T) {
 	}
 }
 
-// damaged checks that a journal is refused at the line, by Open and Read, and is
-// left as it is.
+// damaged checks that Open and Read refuse a journal at the line and leave the
+// file unchanged.
 func damaged(t *testing.T, what string, data []byte, lines ...int) {
 	t.Helper()
 	var d journaltest.Disk
@@ -133,16 +133,17 @@ func TestLinesOutOfPlace(t *testing.T) {
 		damaged(t, fmt.Sprint("another run's line ", i+1), join(spliced), i+1, i+2)
 		damaged(t, fmt.Sprint("another run's lines from ", i+1), join(lines[:i+1], other[i+1:]), i+2, len(lines)+1)
 		if i == len(lines)-2 {
-			break // behind the last line nothing follows that could be another's
+			break // no line follows the last one
 		}
 	}
-	damaged(t, "an empty line", join(lines[:2], [][]byte{{'\n'}}, lines[2:]), 3)
-	damaged(t, "no journal", []byte("{}\n"), 1)
-	damaged(t, "a long line", bytes.Repeat([]byte("x"), 20<<20), 1)
+	damaged(t, "empty line", join(lines[:2], [][]byte{{'\n'}}, lines[2:]), 3)
+	damaged(t, "not a journal", []byte("{}\n"), 1)
+	damaged(t, "long line", bytes.Repeat([]byte("x"), 20<<20), 1)
 }
 
-// TestFailedWriteEndsTheJournal: whatever fails, no record is acknowledged after
-// it, and what was acknowledged is there afterwards.
+// TestFailedWriteEndsTheJournal checks that, whatever fails, no record is
+// acknowledged after it, and that all acknowledged records are there
+// afterwards.
 func TestFailedWriteEndsTheJournal(t *testing.T) {
 	for _, kind := range []string{journaltest.Write, journaltest.Sync} {
 		for _, written := range []int{0, 1, 100} {
@@ -178,8 +179,8 @@ func TestFailedWriteEndsTheJournal(t *testing.T) {
 	}
 }
 
-// story writes a journal, resumes it, and goes on, until the disk fails. It
-// returns what was acknowledged.
+// story writes a journal, resumes it, and continues until the disk fails. It
+// returns the acknowledged records.
 func story(d *journaltest.Disk) (acknowledged []journal.Record) {
 	j, err := journal.Create(d, "j", first("0"))
 	if err != nil {
@@ -187,7 +188,7 @@ func story(d *journaltest.Disk) (acknowledged []journal.Record) {
 	}
 	acknowledged = append(acknowledged, first("0"))
 	for i, r := range sample()[:6] {
-		if i == 3 { // killed and taken up again
+		if i == 3 { // killed and resumed
 			d.Kill()
 			if j, _, _, err = reopen(d, "j"); err != nil {
 				return acknowledged
@@ -201,9 +202,9 @@ func story(d *journaltest.Disk) (acknowledged []journal.Record) {
 	return acknowledged
 }
 
-// TestCrashAtEveryOperation loses all that was not synced at every operation,
-// with every length of what got through all the same: what was acknowledged is
-// there.
+// TestCrashAtEveryOperation loses everything that was not synced at every
+// operation, except for every possible number of bytes that reached the disk
+// anyway. All acknowledged records must be there.
 func TestCrashAtEveryOperation(t *testing.T) {
 	var whole journaltest.Disk
 	if got := story(&whole); len(got) != 7 {
@@ -223,7 +224,7 @@ func TestCrashAtEveryOperation(t *testing.T) {
 			d.Crash(kept)
 			_, _, got, err := reopen(&d, "j")
 			if len(acknowledged) == 0 {
-				continue // the journal may be there or not, and nothing was done on it
+				continue // the journal may or may not exist, and no effect rests on it
 			}
 			if err != nil {
 				t.Fatalf("operation %d, %d bytes kept: %v", n, kept, err)
@@ -246,9 +247,9 @@ func same(t *testing.T, what string, acknowledged, got []journal.Record) {
 	}
 }
 
-// TestFailedSyncThenCrash: after a failed sync the last record stands in the
-// cache only, marked clean. The run is resumed, and then the machine crashes:
-// without writing that record again, the journal would have a hole.
+// After a failed sync the last record is only in the cache, marked clean. If
+// the run is resumed and then the machine crashes, the journal would have a
+// hole, unless that record was written again.
 func TestFailedSyncThenCrash(t *testing.T) {
 	var whole journaltest.Disk
 	story(&whole)
@@ -281,7 +282,8 @@ func TestFailedSyncThenCrash(t *testing.T) {
 	}
 }
 
-// TestReadWhileItGrows: a reader sees whole lines, whatever it meets at the end.
+// TestReadWhileItGrows checks that a reader sees only whole lines, whatever is
+// at the end.
 func TestReadWhileItGrows(t *testing.T) {
 	data := bytesOf(t, "0")
 	for n := range len(data) {
@@ -304,12 +306,13 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What is accepted is what csu writes: writing it again gives the bytes.
+		// Whatever is accepted is what csu writes: writing it again gives the
+		// same bytes.
 		var again journaltest.Disk
 		var j *journal.Journal
 		for i, r := range got {
 			if r.Event == journal.Elided {
-				return // comes from copies only; see FuzzUnpack
+				return // appears only in copies; see FuzzUnpack
 			}
 			if i == 0 {
 				j, err = journal.Create(&again, "j", r)

@@ -10,12 +10,12 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// FS is everything that a journal does to files: the one seam at which tests
-// inject faults and crashes.
+// FS is everything that a journal does with files. It is the only seam for
+// injecting faults and crashes in tests.
 type FS interface {
 	// OpenFile is [os.OpenFile].
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error)
-	// Rename is [os.Rename], within a folder: what has the name is replaced.
+	// Rename is [os.Rename], within a folder; it replaces a file of that name.
 	Rename(from, to string) error
 	// SyncDir makes the entries of a folder durable.
 	SyncDir(dir string) error
@@ -28,14 +28,15 @@ type File interface {
 	io.Closer
 	Size() (int64, error)
 	Truncate(size int64) error
-	// Sync returns when everything that was written is durable.
+	// Sync makes everything that was written durable.
 	Sync() error
-	// Lock acquires the file's exclusive lock, which ends with the process or with
-	// Close. It does not wait: [ErrLocked] means that another open file has it.
+	// Lock acquires the file's exclusive lock, which lasts until Close or the
+	// end of the process. It does not wait: [ErrLocked] means that another open
+	// file has the lock.
 	Lock() error
-	// Place looks up the name that the file was opened by, and returns the file's
-	// place and size. It returns an error that is [fs.ErrNotExist] where the name
-	// is gone, and [ErrReplaced] where it names another file.
+	// Place looks up the name that the file was opened by, and returns the
+	// file's place and size. It returns an error that is [fs.ErrNotExist] if
+	// the name is gone, and [ErrReplaced] if it names another file.
 	Place() (Place, int64, error)
 }
 
@@ -87,7 +88,8 @@ func (f diskFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
-// Place needs one stat: while the file is open, no other file gets its inode.
+// Place needs only one stat: while the file is open, no other file gets its
+// inode.
 func (f diskFile) Place() (Place, int64, error) {
 	info, err := os.Stat(f.place.Path)
 	if err != nil {
@@ -101,8 +103,8 @@ func (f diskFile) Place() (Place, int64, error) {
 
 func (f diskFile) Lock() error { return lock(f.File) }
 
-// Close releases the lock explicitly: a process that is being started at this
-// moment has a copy of the descriptor, which would keep the lock.
+// Close releases the lock explicitly, since a process that is just being
+// started has a copy of the descriptor, which would keep the lock.
 func (f diskFile) Close() error {
 	return errors.Join(unlock(f.File), f.File.Close())
 }

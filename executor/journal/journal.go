@@ -1,52 +1,46 @@
-// Package journal is the record of a run, from which the run can be resumed after
-// any crash, and which documents the deployment afterwards.
+// Package journal is the record of a run. It allows the run to be resumed after any crash, and documents the
+// deployment afterwards.
 //
-// A journal is a file of JSON lines that is only ever appended to. Each line is
-// a [Record] with its number, the time, the hash of the line before it and, as
-// its last field, its own. A record is on the disk when [Journal.Append]
-// returns; intent is recorded before an effect, the outcome after it.
+// A journal is an append-only file of JSON lines. Each line is a [Record] with its number, the time, the hash
+// of the line before it and, as its last field, its own hash. When [Journal.Append] returns, the record is on
+// disk. Intent is recorded before an effect, the outcome after it.
 //
-// What can happen to a file, and what csu does about it:
+// What can happen to the file, and what csu does about it:
 //
-//   - A last line that was cut off while it was written was never acknowledged:
-//     [Open] keeps it beside the journal as <journal>.torn-N and cuts it off.
+//   - A last line that was cut off while being written was never acknowledged:
+//     [Open] keeps it beside the journal as <journal>.torn-N and removes it.
 //   - Any other damage is a [*DamageError] that names the line.
-//   - Lines that are missing at the end can't be noticed from the file alone. The
-//     ledger's [Head] shows them; see [Journal.Has].
-//   - After a write or a sync has failed, nobody knows what the disk holds. The
-//     journal takes no more records, so that nothing is started without one; see
-//     [*FailedError].
-//   - A file that is deleted, moved, replaced or changed in size by another program
-//     while csu has it open is noticed before the next record: [*LostFileError].
-//     The journal takes no more records, and [Journal.Save] writes what it had.
+//   - Lines missing at the end cannot be detected from the file alone. The
+//     ledger's [Head] reveals them; see [Journal.Has].
+//   - After a failed write or sync, the content of the disk is unknown. The
+//     journal accepts no more records, so that nothing is started without one;
+//     see [*FailedError].
+//   - If another program deletes, moves, replaces or resizes the file while csu
+//     has it open, csu notices before the next record: [*LostFileError]. The
+//     journal accepts no more records, and [Journal.Save] writes what it had.
 //
-// The events are documented at their constants. A run's records are, in order:
-// run and inventory; then for each stage answers (consent, doubts) and stage; for
-// each attempt of a step perhaps answers (consent, doubt), started, notes, answers,
-// and outcome or in-doubt; stage-done; for each final step the same, or not-needed;
-// complete; released, where a ledger is held. After a crash, or after stopped, the
-// next record is resume. Where another executor may have begun steps that the
-// journal does not know of, suspect follows for each of them. A run that is aborted
-// goes from an answer "abort", or from abort, over left and the final steps to
-// aborted.
+// The events are documented at their constants. A run's records are, in order: run and inventory; then for
+// each stage answers (consent, doubts) and stage; for each attempt of a step perhaps answers (consent,
+// doubt), started, notes, answers, and outcome or in-doubt; stage-done; for each final step the same, or
+// not-needed; complete; released, if a ledger is held. After a crash, or after stopped, the next record is
+// resume. If another executor may have begun steps that the journal does not know of, suspect follows for
+// each of them. A run that is aborted goes from an answer "abort", or from abort, over left and the final
+// steps to aborted.
 //
 // # Copies
 //
-// The ledger, a ConfigMap in the cluster, has a [Copy] of the journal, so that a
-// colleague can take over on another machine. It is a gzip stream of the lines
-// without their hashes, which [Unpack] computes again. The head of the chain is
-// kept beside it and shows that it is whole.
+// The ledger, a ConfigMap in the cluster, has a [Copy] of the journal, so that a colleague can take over on
+// another machine. It is a gzip stream of the lines without their hashes, which [Unpack] recomputes. The head
+// of the chain is stored with it and proves that it is complete.
 //
-// When a copy would grow past [CopyLimit], notes of attempts that have their
-// outcome are elided: nothing depends on them any more. Such a record keeps its
-// number, its time and its hash, as a line of event elided, and the chain goes on
-// from that hash. What it said can't be verified, and is only in the journal that
-// was copied. Notes about as short as a hash stay, as eliding them would save
-// nothing. Notes are elided again when the copy has doubled. A copy larger than
-// [MostCopy] all the same is not made: the run goes on, but only the machine that
-// has the journal can resume it.
+// When a copy would grow beyond [CopyLimit], notes of attempts that have an outcome are elided, since nothing
+// depends on them any more. Such a record keeps its number, its time and its hash, as a line of event elided,
+// and the chain continues from that hash. Its content cannot be verified, and is only in the journal that was
+// copied. Notes about as short as a hash stay, as eliding them would save nothing. Notes are elided again
+// when the copy has doubled. If a copy is still larger than [MostCopy], there is none: the run continues, but
+// only the machine that has the journal can resume it.
 //
-// A journal holds no secret: evidence and texts are made without any.
+// A journal contains no secrets: evidence and texts are made without any.
 package journal
 
 import (
@@ -57,22 +51,23 @@ import (
 	"sync"
 )
 
-// ErrEmpty says that a journal has no record: no run has begun in it, since the
-// first record is on the disk before anything else is done.
+// ErrEmpty reports that a journal has no record. No run has begun in it, since
+// the first record is on disk before anything else happens.
 var ErrEmpty = errors.New("the journal has no record: no run has begun in it")
 
-// ExistsError says that a journal can't be created: there is one already.
+// ExistsError reports that a journal cannot be created because it already
+// exists.
 type ExistsError struct{ Name string }
 
 func (e *ExistsError) Error() string {
-	return fmt.Sprintf("journal %q already exists; resume its run, or move the file away if nothing of that run counts", e.Name)
+	return fmt.Sprintf("journal %q already exists; resume its run, or move the file away if that run does not count", e.Name)
 }
 
-// LockedError says that another executor has the journal open.
+// LockedError reports that another executor has the journal open.
 type LockedError struct {
 	Name     string
-	Operator string // "" where it is not known
-	PID      int    // 0 where it is not known
+	Operator string // "" if unknown
+	PID      int    // 0 if unknown
 }
 
 func (e *LockedError) Error() string {
@@ -83,8 +78,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("journal %q: %s is running this plan", e.Name, who)
 }
 
-// FailedError says that a write to the journal, or its sync, failed. What the
-// disk holds then is not known; the journal takes no more records.
+// FailedError reports that a write to the journal, or its sync, failed. The
+// content of the disk is then unknown, and the journal accepts no more records.
 type FailedError struct {
 	Name string
 	Op   string // write, sync
@@ -92,7 +87,7 @@ type FailedError struct {
 }
 
 func (e *FailedError) Error() string {
-	return fmt.Sprintf("journal %q: %s: %v; csu can't go on without its journal: mend the disk, then resume", e.Name, e.Op, e.Err)
+	return fmt.Sprintf("journal %q: %s: %v; csu cannot continue without its journal: repair the disk, then resume", e.Name, e.Op, e.Err)
 }
 
 // Unwrap returns the cause.
@@ -101,8 +96,8 @@ func (e *FailedError) Unwrap() error { return e.Err }
 // ErrClosed is returned for records after [Journal.Close].
 var ErrClosed = errors.New("the journal is closed")
 
-// Journal is a journal open for appending, and locked. Its methods may be called
-// from several goroutines.
+// Journal is a journal open for appending, and locked. Its methods may be
+// called from several goroutines.
 type Journal struct {
 	name  string
 	fsys  FS
@@ -115,9 +110,9 @@ type Journal struct {
 	failed error
 }
 
-// Create begins a journal with its first record, of event [RunBegun]. A file
-// without any record is taken for the remains of a Create that did not get so
-// far. A journal with records is an [*ExistsError], one that is open elsewhere a
+// Create starts a journal with its first record, of event [RunBegun]. A file
+// without any record counts as the remains of an interrupted Create. A journal
+// with records is an [*ExistsError], one that is open elsewhere a
 // [*LockedError].
 func Create(fsys FS, name string, first Record) (*Journal, error) {
 	if first.Event != RunBegun || first.Run == nil {
@@ -152,7 +147,7 @@ func (j *Journal) begin(first Record) (err error) {
 	if _, err := j.Append(first); err != nil {
 		return err
 	}
-	// The file's name must outlive a crash as well as its content.
+	// The file's name must survive a crash as well as its content.
 	if err := j.fsys.SyncDir(filepath.Dir(j.name)); err != nil {
 		return fmt.Errorf("create journal %q: %w", j.name, err)
 	}
@@ -160,9 +155,9 @@ func (j *Journal) begin(first Record) (err error) {
 }
 
 // Open opens a journal for further records, and calls visit for each record as
-// [Read] does; an error of visit leaves the file as it is. A torn last line is
-// cut off; torn is the name of the file that it is kept in. A journal without
-// any record is [ErrEmpty], one that is open elsewhere a [*LockedError].
+// [Read] does. An error of visit leaves the file unchanged. A torn last line is
+// removed; torn is the name of the file that keeps it. A journal without any
+// record is [ErrEmpty], one that is open elsewhere a [*LockedError].
 func Open(fsys FS, name string, visit func(*Record) error) (j *Journal, torn string, err error) {
 	file, err := openLocked(fsys, name, os.O_RDWR)
 	if err != nil {
@@ -218,8 +213,8 @@ func openLocked(fsys FS, name string, flag int) (File, error) {
 		return nil, fmt.Errorf("lock journal %q: %w", name, err)
 	}
 	locked := &LockedError{Name: name}
-	// The journal itself names who runs it. Where it can't be read, the lock is
-	// reason enough.
+	// The journal itself says who is running it. If it cannot be read, the lock
+	// is reason enough.
 	_, _ = scan(name, file, func(_ []byte, r *Record) error {
 		if r.Run != nil {
 			locked.Operator, locked.PID = r.Run.Operator, r.Run.PID
@@ -229,7 +224,7 @@ func openLocked(fsys FS, name string, flag int) (File, error) {
 	return nil, locked
 }
 
-// cut moves a torn last line into a file of its own.
+// cut moves a torn last line to a file of its own.
 func cut(fsys FS, name string, file File, x extent) (kept string, err error) {
 	if len(x.torn) == 0 {
 		return "", nil
@@ -267,10 +262,9 @@ func keep(fsys FS, name string, data []byte) (string, error) {
 	}
 }
 
-// renew writes the last record once more. Its sync may have failed before, and
-// then what was read just now may be only in the system's cache, marked as
-// written: a later sync would not bring it to the disk. The records before it were
-// synced, or it would not have been written.
+// renew writes the last record once more. An earlier sync of it may have failed, and then the record that was
+// just read may only be in the system's cache, marked as written, so that no later sync would bring it to
+// disk. The records before it were synced, or it would not have been written.
 func renew(name string, file File, x extent) error {
 	line := make([]byte, x.whole-x.last)
 	if _, err := file.ReadAt(line, x.last); err != nil {
@@ -285,10 +279,9 @@ func renew(name string, file File, x extent) error {
 	return nil
 }
 
-// Append adds a record, whose event, time and content are given, and returns it
-// as it is in the file. When it returns without error, the record is durable.
-// After a [*FailedError] or a [*LostFileError] every further call returns the same
-// error.
+// Append adds a record, given its event, time and content, and returns it as it is in the file. If there is
+// no error, the record is durable. After a [*FailedError] or a [*LostFileError] every further call returns
+// the same error.
 func (j *Journal) Append(r Record) (*Record, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -316,12 +309,12 @@ func (j *Journal) Append(r Record) (*Record, error) {
 	return written, nil
 }
 
-// next returns the record's line, and the record as reading will return it. A
-// line that can't be read back would make the journal useless at the very moment
-// when it is needed.
+// next returns the record's line, and the record as a reader will see it. A
+// line that cannot be read back would make the journal useless at the very
+// moment when it is needed.
 func (j *Journal) next(r Record) (line []byte, written *Record, err error) {
 	if r.Event == Elided {
-		return nil, nil, errors.New("such records come from copies only")
+		return nil, nil, errors.New("such records appear only in copies")
 	}
 	x := extent{records: len(j.has.hashes), hash: j.has.hash(len(j.has.hashes))}
 	r.Seq, r.Prev = x.records+1, x.hash
@@ -330,7 +323,7 @@ func (j *Journal) next(r Record) (line []byte, written *Record, err error) {
 		return nil, nil, err
 	}
 	if len(line) > maxLine {
-		return nil, nil, fmt.Errorf("its %d bytes are more than a line may have", len(line))
+		return nil, nil, fmt.Errorf("%d bytes are more than a line may have", len(line))
 	}
 	if written, err = parse(line[:len(line)-1]); err != nil {
 		return nil, nil, err

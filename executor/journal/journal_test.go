@@ -26,7 +26,7 @@ func first(id string) journal.Record {
 	}}
 }
 
-// sample are the records of a small run after its first one.
+// sample returns the records of a small run after the first.
 func sample() []journal.Record {
 	at := func(s int) time.Time { return began.Add(time.Duration(s) * time.Second) }
 	return []journal.Record{
@@ -137,28 +137,28 @@ func TestUnreadableRecordIsNotWritten(t *testing.T) {
 	}
 	before, _ := d.Content("j")
 	for what, r := range map[string]journal.Record{
-		"end of JSON":  {Event: journal.Noted, Evidence: json.RawMessage("{")},
-		"strange":      {Event: "strange"},
-		"from copies":  {Event: journal.Elided, Original: strings.Repeat("ab", 32)},
-		"where none":   {Event: journal.Guarded, Original: strings.Repeat("ab", 32)},
-		"can't be":     first("0"),
-		"who runs":     {Event: journal.Resumed},
-		"lacks one":    {Event: journal.Answered},
-		"outside of r": {Event: journal.Guarded, Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"more than a":  {Event: journal.Guarded, Text: strings.Repeat("x", 17<<20)},
+		"end of JSON":    {Event: journal.Noted, Evidence: json.RawMessage("{")},
+		"strange":        {Event: "strange"},
+		"only in copies": {Event: journal.Elided, Original: strings.Repeat("ab", 32)},
+		"elided record":  {Event: journal.Guarded, Original: strings.Repeat("ab", 32)},
+		"cannot be":      first("0"),
+		"missing run":    {Event: journal.Resumed},
+		"answer":         {Event: journal.Answered},
+		"outside of r":   {Event: journal.Guarded, Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"more than a":    {Event: journal.Guarded, Text: strings.Repeat("x", 17<<20)},
 	} {
 		if r.Time.IsZero() {
 			r.Time = began
 		}
 		if _, err := j.Append(r); err == nil || !strings.HasPrefix(err.Error(), `journal "j": record "`) || !strings.Contains(err.Error(), what) {
-			t.Errorf("a record that can't be read back, %q: %v", what, err)
+			t.Errorf("Append of a record that cannot be read back, %q: %v", what, err)
 		}
 	}
 	if after, _ := d.Content("j"); !bytes.Equal(before, after) {
-		t.Error("something was written")
+		t.Error("Append wrote something")
 	}
 	if _, err := j.Append(sample()[1]); err != nil {
-		t.Errorf("a good record afterwards: %v", err)
+		t.Errorf("Append of a good record afterwards = %v", err)
 	}
 }
 
@@ -179,7 +179,7 @@ func TestCreate(t *testing.T) {
 	if _, err := journal.Create(journal.Disk, dir, first("1")); err == nil {
 		t.Error("Create on a folder")
 	}
-	// The remains of a Create that was killed: no record, or half of one.
+	// The remains of a killed Create: no record, or half of one.
 	whole, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +242,8 @@ func TestVisitEndsOpenAndLeavesTheFile(t *testing.T) {
 	}
 }
 
-// TestLong opens a journal of 100,000 lines, which status and resume have to do
-// while people wait.
+// TestLong opens a journal of 100,000 lines, as status and resume do while
+// people wait.
 func TestLong(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "p.journal")
 	writeLong(t, name, 100_000)
@@ -262,7 +262,7 @@ func TestLong(t *testing.T) {
 	}
 }
 
-// unsynced is the disk without syncs, to make long journals quickly.
+// unsynced is the disk without syncs, for creating long journals quickly.
 type unsynced struct{ journal.FS }
 
 type unsyncedFile struct{ journal.File }
@@ -314,8 +314,8 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// BenchmarkRead10k reads the journal of a long run: status and resume do so while
-// people wait.
+// BenchmarkRead10k reads the journal of a long run, as status and resume do
+// while people wait.
 func BenchmarkRead10k(b *testing.B) {
 	name := filepath.Join(b.TempDir(), "p.journal")
 	writeLong(b, name, 10_000)
@@ -327,7 +327,7 @@ func BenchmarkRead10k(b *testing.B) {
 	}
 }
 
-// BenchmarkAppendUnsynced is what Append costs besides the disk.
+// BenchmarkAppendUnsynced measures Append without the disk.
 func BenchmarkAppendUnsynced(b *testing.B) {
 	j, err := journal.Create(unsynced{journal.Disk}, filepath.Join(b.TempDir(), "p.journal"), first("0"))
 	if err != nil {

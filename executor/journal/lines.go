@@ -8,15 +8,15 @@ import (
 	"os"
 )
 
-// Lines calls visit for each record of a journal that is no file here, such as
-// [Unpack]'s; name is for its errors. A last line that is not whole is left out.
+// Lines calls visit for each record of a journal that is not in a file, such as
+// [Unpack]'s; name is for its errors. An incomplete last line is ignored.
 func Lines(name string, in io.Reader, visit func(*Record) error) error {
 	_, err := scanLines(name, in, func(_ []byte, r *Record) error { return visit(r) })
 	return err
 }
 
-// SetAside copies a journal's file to <journal>.aside-N and returns that name: another
-// one is to take its place, and nothing of it is to be lost.
+// SetAside copies a journal's file to <journal>.aside-N and returns that name. It is for replacing the
+// journal without losing any of it.
 func SetAside(fsys FS, name string) (string, error) {
 	content, err := contentOf(fsys, name)
 	for n := 1; err == nil; n++ {
@@ -44,8 +44,7 @@ func contentOf(fsys FS, name string) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(file, 0, size))
 }
 
-// Upto returns the lines of a journal's file up to the record h, and whether it has
-// that record.
+// Upto returns the lines of a journal's file up to the record h, and whether the journal has that record.
 func Upto(fsys FS, name string, h Head) (lines []byte, has bool) {
 	file, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The lock is one of the open file description, not of the process: it conflicts
-// with that of another open file in the same process too, and a query about it
-// takes nothing.
+// The lock belongs to the open file description, not to the process. It
+// conflicts with that of another open file even in the same process, and a
+// query about it acquires nothing.
 
 func lock(f *os.File) error {
 	err := setLock(f, unix.F_WRLCK)
@@ -28,9 +28,9 @@ func setLock(f *os.File, how int16) error {
 	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &whole)
 }
 
-// Held reports whether an executor has the journal open now. It acquires no lock
-// to find out, not even for a moment: an executor that starts meanwhile must not
-// be refused because of a look.
+// Held reports whether an executor has the journal open now. It does not
+// acquire the lock to find out, not even for a moment, since an executor that
+// starts at that moment must not be refused.
 func Held(name string) (bool, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -39,7 +39,7 @@ func Held(name string) (bool, error) {
 	defer f.Close()
 	held, err := locked(f)
 	if err != nil {
-		return false, fmt.Errorf("check whether journal %q is in use: its file system does not answer queries about locks: %w; keep the journal on a local disk", name, err)
+		return false, fmt.Errorf("check whether journal %q is in use: its file system does not support lock queries: %w; keep the journal on a local disk", name, err)
 	}
 	return held, nil
 }

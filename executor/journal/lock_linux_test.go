@@ -27,14 +27,14 @@ func TestHeld(t *testing.T) {
 	if held, err := Held(name); err != nil || held {
 		t.Errorf("Held of a closed journal = %v, %v; want false", held, err)
 	}
-	// Another journal's lock is none on this one.
+	// The lock of another journal does not count.
 	other := create(t, name+"2")
 	defer other.Close()
 	if held, err := Held(name); err != nil || held {
 		t.Errorf("Held beside an open journal = %v, %v; want false", held, err)
 	}
 	if _, err := Held(name + ".none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("Held of no journal = %v, want that it does not exist", err)
+		t.Errorf("Held of a missing journal = %v, want fs.ErrNotExist", err)
 	}
 }
 
@@ -45,15 +45,15 @@ func TestHeldOfAFileWithoutLocks(t *testing.T) {
 	}
 	f.Close()
 	if _, err := locked(f); !errors.Is(err, syscall.EBADF) {
-		t.Errorf("a query that fails = %v", err)
+		t.Errorf("a failed query = %v", err)
 	}
 	if err := lock(f); !errors.Is(err, syscall.EBADF) {
-		t.Errorf("a lock that fails = %v", err)
+		t.Errorf("a failed lock = %v", err)
 	}
 }
 
-// TestCloseReleasesTheLock: a process that is being started has copies of all
-// descriptors for a moment, and so has the lock.
+// TestCloseReleasesTheLock: a process that is being started briefly has copies
+// of all descriptors, and so of the lock.
 func TestCloseReleasesTheLock(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "p.json.journal")
 	j := create(t, name)
@@ -75,8 +75,8 @@ func TestCloseReleasesTheLock(t *testing.T) {
 	again.Close()
 }
 
-// TestCloseOfOneReaderKeepsTheLock: a lock of the process, unlike one of the open
-// file, would end when any other descriptor of the file is closed.
+// TestCloseOfOneReaderKeepsTheLock: unlike the lock of an open file, a lock of
+// the process would end when any other descriptor of the file is closed.
 func TestCloseOfOneReaderKeepsTheLock(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "p.json.journal")
 	j := create(t, name)

@@ -20,8 +20,8 @@ func lock(f *os.File) error {
 func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
 
 // Held reports whether an executor has the journal open now. A lock of flock(2)
-// can't be queried without acquiring it, so Held checks whether the process that
-// the last run or resume record names still runs, which is less certain.
+// cannot be queried without acquiring it. So Held checks, less reliably,
+// whether the process named in the last run or resume record is still running.
 func Held(name string) (bool, error) {
 	pid := 0
 	err := Read(Disk, name, func(r *Record) error {
@@ -36,7 +36,8 @@ func Held(name string) (bool, error) {
 	if pid == 0 {
 		return false, nil
 	}
-	// Signal 0 only asks; EPERM says that the process exists and is another user's.
+	// Signal 0 only checks. EPERM means that the process exists and belongs to
+	// another user.
 	err = syscall.Kill(pid, 0)
 	return err == nil || errors.Is(err, syscall.EPERM), nil
 }

@@ -9,12 +9,13 @@ import (
 )
 
 // A pack holds the lines of a journal in compressed form, as short lines; see
-// [shorten]. Its older lines are in whole members of a gzip stream. Its newer
-// ones, the tail, are kept as they are and are also in one more member, which is
-// never finished: it grows record by record. That is quick, but compresses less
-// well, so from time to time the whole tail is compressed again in one go.
+// [shorten]. Its older lines are in complete members of a gzip stream. Its
+// newer ones, the tail, are kept as they are and are also in one more member,
+// which is never finished: it grows record by record. That is quick but
+// compresses less well, so from time to time the whole tail is compressed again
+// at once.
 type pack struct {
-	members []byte // whole ones; bytes once written don't change
+	members []byte // complete ones; bytes once written do not change
 	tail    []byte
 	open    bytes.Buffer  // the unfinished member
 	fed     int           // how much of the tail is in it
@@ -26,8 +27,8 @@ type pack struct {
 }
 
 const (
-	// mostTail is how long a tail grows. The compression looks back 32 kB: members
-	// that are longer lose little by beginning anew.
+	// mostTail is how long a tail grows. The compression looks back 32 kB, so
+	// longer members lose little by starting afresh.
 	mostTail = 64 << 10
 	// gzipHeader begins a member without name and time, of an unknown system.
 	gzipHeader = "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
@@ -38,7 +39,7 @@ const (
 	trailerSize = 8
 )
 
-// add takes a short line.
+// add adds a short line.
 func (p *pack) add(short []byte, elided bool) {
 	p.tail = append(p.tail, short...)
 	p.lines += int64(len(short) + hashesSize)
@@ -57,12 +58,12 @@ func (p *pack) add(short []byte, elided bool) {
 	p.tail, p.fed, p.sum = p.tail[:0], 0, 0
 }
 
-// feed brings the rest of the tail into the open member.
+// feed writes the rest of the tail to the open member.
 func (p *pack) feed(more bool) {
 	if p.fed == len(p.tail) {
 		return
 	}
-	// Writing to a bytes.Buffer can't fail.
+	// Writing to a bytes.Buffer cannot fail.
 	if p.deflate == nil {
 		p.deflate, _ = flate.NewWriter(&p.open, flate.BestCompression)
 	}
@@ -85,7 +86,7 @@ func trailer(member []byte, sum uint32, size int) []byte {
 	return binary.LittleEndian.AppendUint32(member, uint32(size))
 }
 
-// size returns how long bytes is.
+// size returns the length of bytes.
 func (p *pack) size() int {
 	if len(p.tail) == 0 {
 		return len(p.members)
@@ -94,14 +95,14 @@ func (p *pack) size() int {
 	return len(p.members) + p.open.Len() + len(lastBlock) + trailerSize
 }
 
-// bytes returns the lines as a gzip stream, which later calls don't change.
+// bytes returns the lines as a gzip stream. Later calls do not change it.
 func (p *pack) bytes() []byte {
 	size := p.size()
 	if len(p.tail) == 0 {
 		return slices.Clip(p.members)
 	}
-	// The open member can't be handed out where it is: what ends it here is where
-	// it goes on.
+	// The open member cannot be returned in place, since its end here is where
+	// the next record goes.
 	b := append(make([]byte, 0, size), p.members...)
 	b = append(b, p.open.Bytes()...)
 	b = append(b, lastBlock...)

@@ -15,7 +15,7 @@ func TestNextLimit(t *testing.T) {
 		450 << 10:        MostCopy,
 		500 << 10:        MostCopy,
 		720 << 10:        MostCopy,
-		800 << 10:        1000 << 10, // too near to MostCopy
+		800 << 10:        1000 << 10, // too close to MostCopy
 		1000 << 10:       1250 << 10,
 		100 * 1000 << 10: 125 * 1000 << 10,
 	} {
@@ -25,8 +25,8 @@ func TestNextLimit(t *testing.T) {
 	}
 }
 
-// TestUnpackIsBounded: what would fill the memory is refused before it does, and
-// is not packed.
+// TestUnpackIsBounded checks that a copy that would fill the memory is refused
+// before it does, and is never made.
 func TestUnpackIsBounded(t *testing.T) {
 	j := create(t, filepath.Join(t.TempDir(), "j"))
 	defer j.Close()
@@ -39,7 +39,7 @@ func TestUnpackIsBounded(t *testing.T) {
 	c := j.Copy()
 	size := int(j.size)
 	if lines, head, err := unpack(c.Packed, size); err != nil || len(lines) != size || head != c.Head {
-		t.Errorf("unpack to as many bytes as allowed = %d bytes, head %v, %v", len(lines), head, err)
+		t.Errorf("unpack of exactly the limit = %d bytes, head %v, %v", len(lines), head, err)
 	}
 	var bad *CopyError
 	for _, most := range []int{size - 1, size / 2, 100, 1} {
@@ -48,10 +48,10 @@ func TestUnpackIsBounded(t *testing.T) {
 		}
 	}
 	if lines := j.has.whole.lines; lines < j.size || lines > j.size+100 {
-		t.Errorf("the pack counts %d bytes, the journal has %d", lines, j.size)
+		t.Errorf("the pack reports %d bytes, the journal has %d", lines, j.size)
 	}
 	j.has.whole.lines = mostUnpacked + 1
 	if c := j.Copy(); c.Packed != nil || c.Elided != 11 || c.Head != j.Head() {
-		t.Errorf("a copy that can't be unpacked has %d bytes, %d elided", len(c.Packed), c.Elided)
+		t.Errorf("a copy too large to unpack has %d bytes, %d elided", len(c.Packed), c.Elided)
 	}
 }

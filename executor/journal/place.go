@@ -13,10 +13,11 @@ import (
 )
 
 // Place is where a file is. Two executors that report the same place write to
-// the same file, so its lock decides between them. Different places are
+// the same file, so its lock decides between them. Different places mean
 // different files, or one file that two machines share.
 type Place struct {
-	// Machine is a digest of the machine's id, or its host name where it has no id.
+	// Machine is a digest of the machine's id, or its host name if it has no
+	// id.
 	Machine string `json:"machine"`
 	Path    string `json:"path"` // absolute
 	File    string `json:"file"` // device and inode, as "2049:131077"
@@ -36,10 +37,12 @@ func placeOf(name string, info os.FileInfo) (Place, error) {
 
 var thisMachine = sync.OnceValue(func() string { return machine("/etc/machine-id") })
 
-// machine digests the id of a machine, which is not to be shown as it is.
+// machine returns a digest of the machine's id, since the id itself is
+// confidential.
 func machine(file string) string {
 	id, err := os.ReadFile(file)
-	// While a system is being installed, the file is empty or says so.
+	// While a system is being installed, the file is empty or contains
+	// "uninitialized".
 	if text := strings.TrimSpace(string(id)); err == nil && text != "" && text != "uninitialized" {
 		return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:16]
 	}
@@ -61,15 +64,14 @@ func PlaceOf(fsys FS, name string) (Place, error) {
 	return at, err
 }
 
-// LostFileError says that the journal's name no longer stands for what csu has
-// written there. What is there now is left alone, and the journal takes no more
-// records; [Journal.Save] writes what it had.
+// LostFileError reports that the journal's name no longer refers to the file
+// that csu wrote. csu does not touch what is there now, and the journal accepts
+// no more records; [Journal.Save] writes what it had.
 type LostFileError struct {
 	Name   string
 	Reason string
-	Err    error // nil where the file is there, but not as csu left it
-	// Saved is the file into which [Journal.Save] has written the records; "" where it
-	// has not.
+	Err    error // nil if the file is there, but not as csu left it
+	// Saved is the file to which [Journal.Save] has written the records, or "".
 	Saved string
 }
 
@@ -83,7 +85,7 @@ func (e *LostFileError) Hint() string {
 	switch e.Saved {
 	case "":
 	case e.Name:
-		how = "csu has written it anew; resume with csu exec PLAN --resume"
+		how = "csu has written it again; resume with csu exec PLAN --resume"
 	default:
 		how = fmt.Sprintf("csu has written it to %s; move that file to %s, then resume with csu exec PLAN --resume", e.Saved, e.Name)
 	}
@@ -93,7 +95,7 @@ func (e *LostFileError) Hint() string {
 // Unwrap returns the cause.
 func (e *LostFileError) Unwrap() error { return e.Err }
 
-// lookup finds out where the open file is now, and its size. Its error is a
+// lookup returns where the open file is now, and its size. Its error is a
 // [*LostFileError].
 func (j *Journal) lookup() (Place, int64, error) {
 	p, size, err := j.file.Place()
@@ -108,12 +110,12 @@ func (j *Journal) lookup() (Place, int64, error) {
 	return p, size, nil
 }
 
-// inPlace checks that the journal's name still stands for the open file, and the
-// file for what was written to it.
+// inPlace checks that the journal's name still refers to the open file, and
+// that the file has the size that was written.
 func (j *Journal) inPlace() error {
 	_, size, err := j.lookup()
 	if err == nil && size != j.size {
-		err = &LostFileError{Name: j.name, Reason: fmt.Sprintf("the file was changed by another program: its size is %d bytes, not %d", size, j.size)}
+		err = &LostFileError{Name: j.name, Reason: fmt.Sprintf("another program changed the file: its size is %d bytes, not %d", size, j.size)}
 	}
 	return err
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
-// lost checks that a journal takes no record after its file was lost, writes
-// nothing, and saves what it had. The files are read by content.
+// lost checks that a journal whose file was lost accepts no record, writes
+// nothing, and saves what it had. The files are identified by content.
 func lost(t *testing.T, j *journal.Journal, name, reason string, want []byte, wantSaved string, content func(string) ([]byte, bool)) {
 	t.Helper()
 	before, _ := content(name)
@@ -26,7 +26,7 @@ func lost(t *testing.T, j *journal.Journal, name, reason string, want []byte, wa
 		t.Fatalf("Append = %v, want a *LostFileError with %q", err, reason)
 	}
 	if after, _ := content(name); !bytes.Equal(before, after) {
-		t.Error("something was written to what is in the journal's place")
+		t.Error("Append wrote to the file in the journal's place")
 	}
 	if _, again := j.Append(sample()[1]); again != err {
 		t.Errorf("the next Append = %v", again)
@@ -42,7 +42,7 @@ func lost(t *testing.T, j *journal.Journal, name, reason string, want []byte, wa
 		t.Errorf("saved %q, want %q", got, want)
 	}
 	if after, _ := content(name); saved != name && !bytes.Equal(before, after) {
-		t.Error("Save has changed what is in the journal's place")
+		t.Error("Save changed the file in the journal's place")
 	}
 }
 
@@ -100,12 +100,12 @@ func lastLess(data []byte) []byte {
 	return data[:bytes.LastIndexByte(data[:len(data)-1], '\n')+1]
 }
 
-// TestLostFileOnDisk does what an operator does beside a running csu.
+// TestLostFileOnDisk does what an operator might do while csu is running.
 func TestLostFileOnDisk(t *testing.T) {
 	for what, c := range map[string]struct {
 		lose   func(name string, data []byte) error
 		reason string
-		saved  string // behind the name
+		saved  string // the suffix of the name
 	}{
 		"rm":       {func(name string, _ []byte) error { return os.Remove(name) }, "deleted or moved", ""},
 		"mv":       {func(name string, _ []byte) error { return os.Rename(name, name+".old") }, "deleted or moved", ""},
@@ -175,8 +175,8 @@ func TestFolderRenamedOnDisk(t *testing.T) {
 	}
 }
 
-// TestOpenNoticesALostFile: between the opening and the lock, the file can be
-// replaced too.
+// TestOpenNoticesALostFile: the file can also be replaced between opening and
+// locking.
 func TestOpenNoticesALostFile(t *testing.T) {
 	for what, blind := range map[string]error{"deleted or moved": fs.ErrNotExist, "another file": journal.ErrReplaced} {
 		d := &journaltest.Disk{Blind: blind}

@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// DamageError says that a journal is not what csu wrote: other than by a line
-// that was cut off at its end. Such a journal is not used and not mended; what it
-// should say is a question to its last copy.
+// DamageError reports that a journal is not what csu wrote, apart from a last
+// line that was cut off. csu neither uses nor repairs such a journal. What it
+// should contain, its last copy shows.
 type DamageError struct {
 	Name   string
 	Line   int // from 1
@@ -23,13 +23,12 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("journal %q: line %d is damaged: %s; csu does not go on with it: restore the journal from a copy, or look at each step by hand", e.Name, e.Line, e.Reason)
+	return fmt.Sprintf("journal %q: line %d is damaged: %s; csu cannot use it: restore the journal from a copy, or check each step by hand", e.Name, e.Line, e.Reason)
 }
 
-// Read calls visit for each record of the journal in its order. It takes no
-// lock, and may be called while an executor writes: a last line that is not
-// whole (yet) is left out. An error of visit ends it and is returned with the
-// line's number.
+// Read calls visit for each record of the journal in order. It takes no lock
+// and may be called while an executor is writing, so it ignores an incomplete
+// last line. An error of visit stops it and is returned with the line's number.
 func Read(fsys FS, name string, visit func(*Record) error) error {
 	file, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -40,17 +39,17 @@ func Read(fsys FS, name string, visit func(*Record) error) error {
 	return err
 }
 
-// extent is what scan has found.
+// extent is what scan found.
 type extent struct {
 	records int
-	hash    string // from which the next record follows
-	last    int64  // where the last record begins
-	whole   int64  // where the whole lines end
-	torn    []byte // what is behind them
+	hash    string // the hash that the next record follows
+	last    int64  // offset of the last record
+	whole   int64  // offset of the end of the whole lines
+	torn    []byte // the bytes after them
 }
 
-// scan reads and checks the lines of a journal. A line that visit is called with
-// is good only until visit returns.
+// scan reads and checks the lines of a journal. The line passed to visit is
+// valid only until visit returns.
 func scan(name string, file File, visit func(line []byte, r *Record) error) (extent, error) {
 	size, err := file.Size()
 	if err != nil {
@@ -88,9 +87,9 @@ func scanLines(name string, in io.Reader, visit func(line []byte, r *Record) err
 
 var errLong = errors.New("the line is longer than any line of a journal")
 
-// eachLine yields the lines of in, their newlines included, and at last an error,
-// which is [io.EOF] with what is behind the last newline. A line is good only
-// until the next.
+// eachLine yields the lines of in, including their newlines, and finally an
+// error. The error is [io.EOF] together with whatever follows the last newline.
+// A line is valid only until the next.
 func eachLine(in io.Reader) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		buffered := bufio.NewReaderSize(in, 1<<16)
@@ -120,26 +119,26 @@ func (x *extent) take(r *Record, size int) {
 	x.whole += int64(size)
 }
 
-// misplaced returns why the record can't be the next one, or "".
+// misplaced returns why the record cannot be the next one, or "".
 func (x *extent) misplaced(r *Record) string {
 	n := x.records + 1
 	switch {
 	case r.Seq != n:
-		return fmt.Sprintf("its number is %d: lines were removed, doubled or moved", r.Seq)
+		return fmt.Sprintf("its number is %d: lines were removed, duplicated or moved", r.Seq)
 	case r.Prev != x.hash:
-		return "it does not follow from the line before it: one of the two is from another journal, or was replaced"
+		return "it does not follow the line before it: one of the two is from another journal, or was replaced"
 	case (n == 1) != (r.Event == RunBegun):
-		return fmt.Sprintf("a record of event %q can't be here", r.Event)
+		return fmt.Sprintf("a record of event %q cannot be here", r.Event)
 	case (r.Event == RunBegun || r.Event == Resumed) != (r.Run != nil):
-		return "it does not say who runs what"
+		return "missing run"
 	case (r.Event == Answered) != (r.Answer != nil):
-		return "it has an answer where none belongs, or lacks one"
+		return "it has an unexpected answer, or no answer"
 	case r.Event == Elided && !isHash(r.Original):
-		return "it does not give the hash of the record that was elided"
+		return "it lacks the hash of the elided record"
 	case r.Event != Elided && r.Original != "":
-		return "it gives the hash of an elided record where none belongs"
+		return "it has an unexpected hash of an elided record"
 	case n == 1 && r.Run.Format != Format:
-		return fmt.Sprintf("the journal has the format %q, and this csu knows only %q", r.Run.Format, Format)
+		return fmt.Sprintf("the journal has the format %q, but this csu supports only %q", r.Run.Format, Format)
 	}
 	return ""
 }
@@ -149,15 +148,16 @@ func isHash(s string) bool {
 	return err == nil && len(b) == sha256.Size && s == strings.ToLower(s)
 }
 
-// tornOrDamaged tells a line whose writing was cut off from one whose newline
-// was changed into something else: only a beginning of a line is torn.
+// tornOrDamaged distinguishes a line whose writing was cut off from one whose
+// newline was changed into something else: only the beginning of a line is
+// torn.
 func tornOrDamaged(name string, x extent) error {
 	end := bytes.LastIndex(x.torn, []byte(hashMark)) + hashTail
 	if end < hashTail || end >= len(x.torn) {
 		return nil
 	}
 	if _, err := decode(x.torn[:end]); err == nil {
-		return &DamageError{name, x.records + 1, "other bytes stand where its end belongs"}
+		return &DamageError{name, x.records + 1, "other bytes replace its end"}
 	}
 	return nil
 }

@@ -12,38 +12,38 @@ import (
 	"time"
 )
 
-// Format is the version of the journal's form. It is raised whenever a csu that
-// knows only the old form would take a journal of the new one for something
-// else: a new event, a new field, a new meaning.
+// Format is the version of the journal's format. It is raised whenever a csu
+// that knows only the old format would misread the new one: a new event, a new
+// field, a new meaning.
 const Format = "csu-journal/2"
 
-// Event is what a record is about.
+// Event is the kind of a record.
 type Event string
 
 // The events.
 const (
-	RunBegun    Event = "run"        // the first record: a run begins
+	RunBegun    Event = "run"        // the first record: the run begins
 	Resumed     Event = "resume"     // an executor resumes the run, on this machine or on another
-	Inventoried Event = "inventory"  // what the run's deletions may take, by UID, recorded when the run begins; see Evidence
+	Inventoried Event = "inventory"  // what the run may delete, by UID, recorded when the run begins; see Evidence
 	Guarded     Event = "guard"      // a guard was passed; Text says which
-	StageBegun  Event = "stage"      // a stage's consents are given, its steps may start
+	StageBegun  Event = "stage"      // a stage has its consents; its steps may start
 	StageDone   Event = "stage-done" // every step of the stage is finished
-	Answered    Event = "answer"     // the operator has answered; what follows from it holds from here on
-	NotBegun    Event = "not-begun"  // an attempt came to nothing before its started record
+	Answered    Event = "answer"     // the operator has answered; the answer applies from here on
+	NotBegun    Event = "not-begun"  // an attempt ended before its started record
 	Started     Event = "started"    // an attempt is about to touch something: identity and evidence
-	Noted       Event = "note"       // more evidence of an attempt under way
-	Suspected   Event = "suspect"    // another executor may have begun this step: an attempt that this journal has no started record of; see Step, Attempt, Text
-	Outcome     Event = "outcome"    // what an attempt resulted in
-	Doubtful    Event = "in-doubt"   // an attempt's outcome could not be learned
-	Confirmed   Event = "confirm"    // what a probe saw of a step that was done by hand
-	NotNeeded   Event = "not-needed" // a final step that has nothing to undo
-	Aborting    Event = "abort"      // the run is given up: only final steps are run from here on
-	Left        Event = "left"       // a step is left in doubt by an abort
-	Stopped     Event = "stopped"    // the executor ended and left the run to be resumed
+	Noted       Event = "note"       // further evidence of a running attempt
+	Suspected   Event = "suspect"    // another executor may have begun this step, in an attempt without a started record here; see Step, Attempt, Text
+	Outcome     Event = "outcome"    // the result of an attempt
+	Doubtful    Event = "in-doubt"   // an attempt's outcome is unknown
+	Confirmed   Event = "confirm"    // what a probe found of a step done by hand
+	NotNeeded   Event = "not-needed" // a final step has nothing to undo
+	Aborting    Event = "abort"      // the run is being aborted: only final steps run from here on
+	Left        Event = "left"       // an abort leaves a step in doubt
+	Stopped     Event = "stopped"    // the executor ended; the run can be resumed
 	Complete    Event = "complete"   // the run has finished
 	Aborted     Event = "aborted"    // the run was aborted
 	Released    Event = "released"   // the ledger has the finished run; the one record that may follow complete or aborted
-	Elided      Event = "elided"     // stands in for a note that a copy has left out; see Original
+	Elided      Event = "elided"     // replaces a note that a copy omits; see Original
 )
 
 var events = []Event{
@@ -52,33 +52,33 @@ var events = []Event{
 }
 
 // Record is one line of a journal, in memory and in the file. Which fields are
-// filled depends on the event.
+// set depends on the event.
 type Record struct {
 	Seq   int       `json:"seq"`  // from 1
-	Time  time.Time `json:"time"` // of the run: in a rehearsal that of the simulated site
-	Prev  string    `json:"prev"` // hash of the line before, "" in the first
+	Time  time.Time `json:"time"` // of the run; in a rehearsal, of the simulated site
+	Prev  string    `json:"prev"` // hash of the line before; "" in the first
 	Event Event     `json:"event"`
 
 	Run      *Run            `json:"run,omitempty"`      // run, resume
 	Stage    string          `json:"stage,omitempty"`    // id
 	Step     string          `json:"step,omitempty"`     // id
 	Attempt  int             `json:"attempt,omitempty"`  // from 1
-	Identity string          `json:"identity,omitempty"` // started: what the attempt is found by
+	Identity string          `json:"identity,omitempty"` // started: by which the attempt can be found
 	Evidence json.RawMessage `json:"evidence,omitempty"` // started, note, inventory
 	Verdict  string          `json:"verdict,omitempty"`  // outcome, in-doubt, confirm
 	Via      string          `json:"via,omitempty"`      // outcome, in-doubt: perform, probe or await
-	Reported bool            `json:"reported,omitempty"` // outcome, in-doubt, not-begun: it was told, and the run goes on
+	Reported bool            `json:"reported,omitempty"` // outcome, in-doubt, not-begun: it was reported, and the run continues
 	Answer   *Answer         `json:"answer,omitempty"`
 	Text     string          `json:"text,omitempty"` // for people
-	// Original is the hash of the record that an elided record stands in for.
-	// The next record follows from it. That record's content is gone, so nothing
-	// can verify it; that it is gone, and from where, is in the chain.
+	// Original is the hash of the record that an elided record replaces. The
+	// next record follows it. That record's content is gone and cannot be
+	// verified, but the chain shows that it is gone, and from where.
 	Original string `json:"original,omitempty"`
 
 	Hash string `json:"hash,omitempty"` // SHA-256 of the line before this field
 }
 
-// link returns the hash from which the next record follows.
+// link returns the hash that the next record follows.
 func (r *Record) link() string {
 	if r.Event == Elided {
 		return r.Original
@@ -86,7 +86,7 @@ func (r *Record) link() string {
 	return r.Hash
 }
 
-// Run says who runs what.
+// Run says which executor runs which plan.
 type Run struct {
 	Format   string `json:"format"`
 	ID       string `json:"id"`     // random, the same in every resume
@@ -97,28 +97,29 @@ type Run struct {
 	PID      int    `json:"pid"`
 	Host     string `json:"host,omitempty"`    // name of the executor's machine
 	Process  string `json:"process,omitempty"` // random id of the executor's process
-	// Settle says that another process may still have requests under way, which this
-	// one must let end before it looks at what was left.
+	// Settle says that another process may still have requests under way. This
+	// process must let them end before it looks at what was left.
 	Settle bool `json:"settle,omitempty"`
-	// Doubted says that another csu may have gone on with the run while the cluster
-	// did not answer: every unfinished step is suspected before anything is started.
+	// Doubted says that another csu may have continued the run while the
+	// cluster did not answer. Every unfinished step is then suspected before
+	// anything is started.
 	Doubted bool `json:"doubted,omitempty"`
-	// SiteMap is the map's path where the run is a rehearsal.
+	// SiteMap is the path of the site map, if the run is a rehearsal.
 	SiteMap string `json:"siteMap,omitempty"`
 }
 
-// Answer is a question that was put to the operator, and what was decided.
+// Answer is a question to the operator, and the decision.
 type Answer struct {
 	Topic  string `json:"topic"`
 	Text   string `json:"text,omitempty"`  // the question
-	Shown  string `json:"shown,omitempty"` // what csu had read at that moment, and who had to agree
+	Shown  string `json:"shown,omitempty"` // what csu read at that moment, and who had to agree
 	Choice string `json:"choice"`
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by"`
-	Via    string `json:"via"` // how it was given: at the terminal, or beforehand and by what
+	Via    string `json:"via"` // how it was given: at the terminal, or beforehand, and how
 }
 
-// maxLine bounds a line, so that a damaged file can't fill the memory.
+// maxLine limits a line, so that a damaged file cannot fill the memory.
 const maxLine = 16 << 20
 
 const (
@@ -126,7 +127,7 @@ const (
 	hashTail = len(hashMark) + 2*sha256.Size + len(`"}`)
 )
 
-// encode returns the record's line, its newline included.
+// encode returns the record's line, including its newline.
 func encode(r *Record) ([]byte, error) {
 	c := *r
 	c.Hash = ""
@@ -149,8 +150,8 @@ func marshal(r *Record) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("}\n")), nil
 }
 
-// decode reads a line without its newline. Its error is the reason why this is
-// no line that csu wrote.
+// decode parses a line without its newline. The error says why csu cannot have
+// written this line.
 func decode(line []byte) (*Record, error) {
 	if len(line) <= hashTail || !bytes.HasPrefix(line[len(line)-hashTail:], []byte(hashMark)) || !bytes.HasSuffix(line, []byte(`"}`)) {
 		return nil, errors.New("the line does not end with its hash")
@@ -159,16 +160,16 @@ func decode(line []byte) (*Record, error) {
 	sum := sha256.Sum256(body)
 	hash := line[len(line)-hashTail+len(hashMark) : len(line)-2]
 	if !bytes.Equal(hash, hex.AppendEncode(nil, sum[:])) {
-		return nil, errors.New("the line does not fit its own hash: it was changed after it was written")
+		return nil, errors.New("the line does not match its own hash: it was changed after it was written")
 	}
 	return parse(line)
 }
 
-// parse is decode for a line whose hash was computed just now.
+// parse is decode for a line whose hash was just computed.
 func parse(line []byte) (*Record, error) {
 	var r Record
 	if err := json.Unmarshal(line, &r); err != nil {
-		return nil, fmt.Errorf("the line is no record: %w", err)
+		return nil, fmt.Errorf("the line is not a record: %w", err)
 	}
 	if !slices.Contains(events, r.Event) {
 		return nil, fmt.Errorf("unknown event %q: use the csu that wrote this journal", r.Event)
@@ -177,16 +178,16 @@ func parse(line []byte) (*Record, error) {
 	fields.Hash = ""
 	again, err := marshal(&fields)
 	if err != nil {
-		return nil, fmt.Errorf("the line is no record: %w", err)
+		return nil, fmt.Errorf("the line is not a record: %w", err)
 	}
 	if !bytes.Equal(again, line[:len(line)-hashTail]) {
-		return nil, errors.New("the line is not in the form in which csu writes it: use the csu that wrote this journal")
+		return nil, errors.New("csu would write the line differently: use the csu that wrote this journal")
 	}
 	return &r, nil
 }
 
-// clean replaces what is no UTF-8 in the texts of a record, which may come from
-// anywhere; JSON would write it in a form that it does not read back.
+// clean replaces invalid UTF-8 in a record's texts, which may come from
+// anywhere. JSON would write it in a form that it does not read back.
 func clean(r *Record) {
 	texts := []*string{&r.Stage, &r.Step, &r.Identity, &r.Verdict, &r.Via, &r.Text}
 	if r.Run != nil {

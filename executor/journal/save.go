@@ -8,10 +8,9 @@ import (
 	"path/filepath"
 )
 
-// Save writes all records of the journal into a file and returns its name: the
-// journal's own, if nothing is there, or else <journal>.saved-N. It leaves alone
-// what is there, and needs no file that was open: a journal that has lost its file
-// still has its records.
+// Save writes all records of the journal to a file and returns its name: the journal's own if that is free,
+// else <journal>.saved-N. It overwrites nothing. It needs no open file, since a journal that has lost its
+// file still has its records.
 func (j *Journal) Save() (name string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -33,36 +32,36 @@ func (j *Journal) Save() (name string, err error) {
 			}
 			return name, nil
 		case !errors.Is(err, os.ErrExist):
-			return "", fmt.Errorf("save the %d records of journal %q: %w; mend the disk or put the folder back; the records up to the last one may still be in the file, wherever it is", seq, j.name, err)
+			return "", fmt.Errorf("save the %d records of journal %q: %w; repair the disk or put the folder back; all records but the last may still be in the file, wherever it is", seq, j.name, err)
 		}
 		name = fmt.Sprintf("%s.saved-%d", j.name, n)
 	}
 }
 
-// Restore creates a journal's file with the lines that [Unpack] returned. A file
-// that exists is an [*ExistsError] and is left alone.
+// Restore creates a journal's file with the lines that [Unpack] returned. It
+// does not change an existing file, but returns an [*ExistsError].
 func Restore(fsys FS, name string, lines []byte) error {
 	x, err := scanLines(name, bytes.NewReader(lines), func([]byte, *Record) error { return nil })
 	switch {
 	case err != nil:
 		return fmt.Errorf("restore a journal: %w", err)
 	case x.records == 0 || len(x.torn) > 0:
-		return fmt.Errorf("restore journal %q: what is to be written is not a whole journal; get the copy again", name)
+		return fmt.Errorf("restore journal %q: the lines are not a complete journal; fetch the copy again", name)
 	}
 	err = writeNew(fsys, name, lines)
 	switch {
 	case errors.Is(err, os.ErrExist):
 		return &ExistsError{name}
 	case err != nil:
-		return fmt.Errorf("restore journal %q: %w; mend the disk, delete the file if it is there, and try again", name, err)
+		return fmt.Errorf("restore journal %q: %w; repair the disk, delete the file if it exists, and try again", name, err)
 	}
 	return nil
 }
 
-// writeNew creates a file with the lines of a journal. After a failure or a crash
-// half way, the file must not pass for a journal that merely is shorter: nothing
-// could show that. So its first byte is written last. Before that, it is a zero,
-// and the file is refused as damaged at line 1.
+// writeNew creates a file with the lines of a journal. After a failure or a
+// crash halfway, the file must not pass for a journal that is merely shorter,
+// since nothing could reveal that. So the first byte is written last. Until
+// then it is a zero, and the file is refused as damaged at line 1.
 func writeNew(fsys FS, name string, lines []byte) error {
 	file, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
-// TestSaveAfterAFailedWrite: what was acknowledged is saved, and only that.
+// TestSaveAfterAFailedWrite checks that Save writes the acknowledged records,
+// and only those.
 func TestSaveAfterAFailedWrite(t *testing.T) {
 	var d journaltest.Disk
 	j, err := journal.Create(&d, "j", first("0"))
@@ -30,7 +31,7 @@ func TestSaveAfterAFailedWrite(t *testing.T) {
 		return journaltest.Fault{}
 	}
 	if _, err := j.Append(sample()[0]); err == nil {
-		t.Fatal("Append has succeeded")
+		t.Fatal("Append succeeded")
 	}
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -41,8 +42,9 @@ func TestSaveAfterAFailedWrite(t *testing.T) {
 	}
 }
 
-// TestRestoreFails: after a failure or a crash at any operation there is no file,
-// or one that is refused, or the whole journal; never a shorter one.
+// TestRestoreFails checks that after a failure or a crash at any operation
+// there is no file, one that is refused, or the complete journal, but never a
+// shorter one.
 func TestRestoreFails(t *testing.T) {
 	lines := bytesOf(t, "0")
 	var whole journaltest.Disk
@@ -60,7 +62,7 @@ func TestRestoreFails(t *testing.T) {
 					return journaltest.Fault{}
 				}
 				err := journal.Restore(&d, "j", lines)
-				if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), `restore journal "j": `) || !strings.Contains(err.Error(), "mend the disk") {
+				if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), `restore journal "j": `) || !strings.Contains(err.Error(), "repair the disk") {
 					t.Fatalf("operation %d: Restore = %v", n, err)
 				}
 				d.Fault = nil
@@ -83,7 +85,7 @@ func TestRestoreFails(t *testing.T) {
 		}
 		begun := d.Ops()
 		d.Fault = func(op journaltest.Op) journaltest.Fault {
-			if op.N >= begun+1+n { // the first finds the journal itself
+			if op.N >= begun+1+n { // the first one looks for the journal itself
 				return journaltest.Fault{Err: syscall.ENOSPC}
 			}
 			return journaltest.Fault{}
@@ -126,10 +128,10 @@ func TestRestore(t *testing.T) {
 	for i, bad := range [][]byte{nil, lines[:len(lines)-1], lines[:40], append(bytes.Clone(lines), '\n'), bytes.Replace(lines, []byte("watcher"), []byte("Watcher"), 1)} {
 		name := fmt.Sprint("bad", i)
 		if err := journal.Restore(&d, name, bad); err == nil || !strings.Contains(err.Error(), "restore ") {
-			t.Errorf("Restore of what is no journal (%d) = %v", i, err)
+			t.Errorf("Restore of invalid lines (%d) = %v", i, err)
 		}
 		if _, there := d.Content(name); there {
-			t.Errorf("Restore of what is no journal (%d) has made a file", i)
+			t.Errorf("Restore of invalid lines (%d) created a file", i)
 		}
 	}
 }

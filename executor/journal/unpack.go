@@ -13,13 +13,13 @@ import (
 const (
 	prevMark  = `,"prev":"`
 	eventMark = `,"event":"`
-	// hashesSize is what a short line lacks: in the journal's first line, which
-	// has no line before it, it is less.
+	// hashesSize is how much shorter than a line its short form is. For the
+	// journal's first line, which has no line before it, it is less.
 	hashesSize = len(prevMark) + 2*sha256.Size + len(`"`) + hashTail - len(`"}`)
 )
 
-// mostUnpacked bounds the lines of a copy, so that a damaged one can't fill the
-// memory.
+// mostUnpacked limits the lines of a copy, so that a damaged one cannot fill
+// the memory.
 const mostUnpacked = 64 << 20
 
 // shorten returns a line without its two hashes, which can be computed from the
@@ -33,13 +33,13 @@ func shorten(line []byte) []byte {
 	return append(short, "}\n"...)
 }
 
-// lengthen appends to lines the line that shorten made short of. The hash is that
-// from which the record follows.
+// lengthen restores the line that shorten shortened and appends it to lines.
+// prev is the hash that the record follows.
 func lengthen(lines, short []byte, prev string) ([]byte, error) {
 	fields, ends := bytes.CutSuffix(short, []byte("}\n"))
 	event := bytes.Index(fields, []byte(eventMark))
 	if event < 0 || !ends {
-		return nil, errors.New("the line is no record")
+		return nil, errors.New("the line is not a record")
 	}
 	start := len(lines)
 	lines = append(lines, fields[:event]...)
@@ -50,7 +50,7 @@ func lengthen(lines, short []byte, prev string) ([]byte, error) {
 	return appendHash(lines, start), nil
 }
 
-// appendHash ends the line that begins at start.
+// appendHash completes the line that begins at start.
 func appendHash(lines []byte, start int) []byte {
 	sum := sha256.Sum256(lines[start:])
 	lines = append(lines, hashMark...)
@@ -58,7 +58,8 @@ func appendHash(lines []byte, start int) []byte {
 	return append(lines, "\"}\n"...)
 }
 
-// CopyError says that a copy of a journal is not what [Journal.Copy] returned.
+// CopyError reports that a copy of a journal is not what [Journal.Copy]
+// returned.
 type CopyError struct {
 	Line   int // from 1
 	Reason string
@@ -68,17 +69,15 @@ func (e *CopyError) Error() string {
 	return fmt.Sprintf("the copy of the journal is damaged at line %d: %s; use the journal itself, on the machine where the run was last resumed", e.Line, e.Reason)
 }
 
-// Unpack returns the lines of a [Copy], byte for byte those of the journal, and
-// the head of the chain, which it has computed. Only the head that was recorded
-// with the copy, if it is the same, shows that the copy is whole. For each note
-// that was elided there is a line of event [Elided], as [Read] and [Open] accept
-// it. A copy that is not what [Journal.Copy] packed is a [*CopyError], also one of
-// more than 64 MB of lines.
+// Unpack returns the lines of a [Copy], byte for byte those of the journal, and the head of the chain, which
+// it computes. The copy is complete only if that is the head that was recorded with it. Each elided note
+// becomes a line of event [Elided], as [Read] and [Open] accept it. If the copy is not what [Journal.Copy]
+// packed, or has more than 64 MB of lines, the error is a [*CopyError].
 func Unpack(packed []byte) (lines []byte, head Head, err error) {
 	return unpack(packed, mostUnpacked)
 }
 
-// unpack is Unpack for at most so many bytes of lines.
+// unpack is Unpack with a limit on the bytes of lines.
 func unpack(packed []byte, most int) (lines []byte, head Head, err error) {
 	var x extent
 	in, err := gzip.NewReader(bytes.NewReader(packed))
@@ -91,7 +90,7 @@ func unpack(packed []byte, most int) (lines []byte, head Head, err error) {
 	for short, err := range eachLine(io.LimitReader(in, int64(most))) {
 		switch {
 		case err == io.EOF && len(short) > 0:
-			return bad("the line has no end")
+			return bad("the line has no newline")
 		case err == io.EOF && x.records == 0:
 			return bad("it has no record")
 		case err == io.EOF:

@@ -34,7 +34,7 @@ func copyOf(t testing.TB) (packed []byte, short []string) {
 	return packed, short[:len(short)-1]
 }
 
-// packed compresses what may be no journal.
+// packed compresses parts, which need not be a journal.
 func packed(t testing.TB, parts ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -68,12 +68,12 @@ func TestUnpackRefuses(t *testing.T) {
 	for n := range whole {
 		refused(t, fmt.Sprint("cut at ", n), whole[:n], 0, "cannot be decompressed")
 	}
-	for i := 10; i < len(whole); i++ { // in the header, some bytes have no meaning
+	for i := 10; i < len(whole); i++ { // some bytes of the header have no meaning
 		bad := bytes.Clone(whole)
 		bad[i] ^= 4
 		refused(t, fmt.Sprint("bit of byte ", i), bad, 0, "")
 	}
-	refused(t, "something behind it", append(bytes.Clone(whole), 'x'), 9, "cannot be decompressed")
+	refused(t, "something after it", append(bytes.Clone(whole), 'x'), 9, "cannot be decompressed")
 	hash := strings.Repeat("ab", 32)
 	for what, c := range map[string]struct {
 		parts  []string
@@ -81,25 +81,25 @@ func TestUnpackRefuses(t *testing.T) {
 		reason string
 	}{
 		"no record":            {nil, 1, "it has no record"},
-		"no newline":           {[]string{short[0], strings.TrimSpace(short[1])}, 2, "no end"},
-		"no JSON":              {[]string{short[0], "hello\n"}, 2, "no record"},
-		"bad JSON":             {[]string{short[0], `{"seq":2,"event":"answer",}` + "\n"}, 2, "no record"},
+		"no newline":           {[]string{short[0], strings.TrimSpace(short[1])}, 2, "no newline"},
+		"no JSON":              {[]string{short[0], "hello\n"}, 2, "not a record"},
+		"bad JSON":             {[]string{short[0], `{"seq":2,"event":"answer",}` + "\n"}, 2, "not a record"},
 		"a line missing":       {[]string{short[0], short[2]}, 2, "its number is 3"},
 		"the first missing":    {short[1:], 1, "its number is 2"},
 		"a line twice":         {[]string{short[0], short[1], short[1]}, 3, "its number is 2"},
 		"an unknown event":     {[]string{short[0], strings.Replace(short[1], `"answer"`, `"strange"`, 1)}, 2, `unknown event "strange"`},
-		"another form":         {[]string{short[0], strings.Replace(short[1], `"stage":`, `"stage": `, 1)}, 2, "not in the form"},
+		"another form":         {[]string{short[0], strings.Replace(short[1], `"stage":`, `"stage": `, 1)}, 2, "write the line differently"},
 		"another format":       {[]string{strings.Replace(short[0], journal.Format, "csu-journal/1", 1)}, 1, `the format "csu-journal/1"`},
-		"a bad time":           {[]string{short[0], strings.Replace(short[1], "2026-11-24T", "2026-13-24T", 1)}, 2, "no record"},
-		"its own hash":         {[]string{short[0], strings.Replace(short[1], "}\n", `,"hash":"`+hash+"\"}\n", 1)}, 2, "not in the form"},
-		"no original":          {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"elided"}` + "\n"}, 2, "does not give the hash"},
-		"a bad original":       {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"elided","original":"` + strings.ToUpper(hash) + "\"}\n"}, 2, "does not give the hash"},
-		"a misplaced original": {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"guard","original":"` + hash + "\"}\n"}, 2, "where none belongs"},
-		"an elided beginning":  {[]string{`{"seq":1,"time":"2026-11-24T12:00:00Z","event":"elided","original":"` + hash + "\"}\n"}, 1, "can't be here"},
-		"no run":               {[]string{`{"seq":1,"time":"2026-11-24T12:00:00Z","event":"run"}` + "\n"}, 1, "who runs what"},
+		"a bad time":           {[]string{short[0], strings.Replace(short[1], "2026-11-24T", "2026-13-24T", 1)}, 2, "not a record"},
+		"its own hash":         {[]string{short[0], strings.Replace(short[1], "}\n", `,"hash":"`+hash+"\"}\n", 1)}, 2, "write the line differently"},
+		"no original":          {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"elided"}` + "\n"}, 2, "lacks the hash"},
+		"a bad original":       {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"elided","original":"` + strings.ToUpper(hash) + "\"}\n"}, 2, "lacks the hash"},
+		"a misplaced original": {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"guard","original":"` + hash + "\"}\n"}, 2, "unexpected hash"},
+		"an elided beginning":  {[]string{`{"seq":1,"time":"2026-11-24T12:00:00Z","event":"elided","original":"` + hash + "\"}\n"}, 1, "cannot be here"},
+		"no run":               {[]string{`{"seq":1,"time":"2026-11-24T12:00:00Z","event":"run"}` + "\n"}, 1, "missing run"},
 		"no answer":            {[]string{short[0], `{"seq":2,"time":"2026-11-24T12:00:00Z","event":"answer"}` + "\n"}, 2, "answer"},
 		"a long line":          {[]string{short[0], strings.Repeat("x", 20<<20)}, 2, "longer than any line"},
-		"only newlines":        {[]string{short[0], strings.Repeat("\n", 1<<20)}, 2, "no record"},
+		"only newlines":        {[]string{short[0], strings.Repeat("\n", 1<<20)}, 2, "not a record"},
 	} {
 		refused(t, what, packed(t, c.parts...), c.line, c.reason)
 	}
@@ -109,9 +109,9 @@ func TestUnpackRefuses(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: what is accepted is packed and unpacked to the same lines again. As
-// changes to compressed data mostly break it, the fuzzer can have its input
-// compressed.
+// FuzzUnpack checks that whatever is accepted is packed and unpacked to the
+// same lines again. Changing compressed data mostly breaks it, so the fuzzer
+// can also have its input compressed.
 func FuzzUnpack(f *testing.F) {
 	whole, short := copyOf(f)
 	f.Add(whole, false)

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sinceBoot returns the time since the machine was started. Unlike Go's monotonic
-// clock it counts the time that a laptop sleeps.
+// sinceBoot returns the time since the machine was booted. Unlike Go's
+// monotonic clock, it includes the time that a laptop sleeps.
 func sinceBoot() time.Duration {
 	var t unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {

@@ -4,6 +4,6 @@ package ledger
 
 import "time"
 
-// sinceBoot returns the time since some moment. The wall clock counts the time
-// that a laptop sleeps, Go's monotonic clock does not.
+// sinceBoot returns the time since some fixed moment. The wall clock includes
+// the time that a laptop sleeps, unlike Go's monotonic clock.
 func sinceBoot() time.Duration { return time.Duration(time.Now().UnixNano()) }

@@ -7,19 +7,19 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
-// Claim is what a process has that wants the ledger.
+// Claim describes a process that wants the ledger.
 type Claim struct {
 	Run    string // id
 	Plan   string // name of the plan's file, for people
 	Digest string // of the plan
-	// Has reports whether a record is in the process's journal; nil where it has
-	// none, and begins a run.
+	// Has reports whether the process's journal has a record. It is nil if the
+	// process has no journal and begins a run.
 	Has func(journal.Head) bool
 	Seq int // the journal's last record
-	// Begun says that something of the plan was begun, as far as the journal knows.
+	// Begun says that part of the plan has begun, as far as the journal knows.
 	Begun bool
-	// Alone says that the operator has confirmed that nobody else has carried this
-	// run on, where the ledger has nothing of it.
+	// Alone says that the operator has confirmed that no one else has continued
+	// this run, when the ledger has no record of it.
 	Alone bool
 }
 
@@ -38,7 +38,7 @@ func (e *HeldError) Hint() string {
 	return fmt.Sprintf("ask %q; run %s must be completed or aborted first: csu exec --resume, csu takeover or csu abort of plan %q; csu unlock takes the site from a run that will never be resumed", h.Operator, h.Run, h.Plan)
 }
 
-// EndedError reports that a plan was carried out, given up or unlocked before.
+// EndedError reports that a plan was carried out, aborted or unlocked before.
 type EndedError struct{ Finished Finished }
 
 func (e *EndedError) Error() string {
@@ -52,10 +52,10 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("this plan was begun before: at record %d, %s", f.Seq, f.Text())
 }
 
-// Text says of a run how it ended, by whom, when and why.
+// Text says how a run ended, by whom, when and why.
 func (f *Finished) Text() string {
 	if f.Outcome != Unlocked {
-		return fmt.Sprintf("run %s of %q is %s since %s", f.Run, f.Operator, f.Outcome, clock(f.Time))
+		return fmt.Sprintf("run %s of %q ended at %s: %s", f.Run, f.Operator, clock(f.Time), f.Outcome)
 	}
 	text := fmt.Sprintf("%q took the site from run %s with csu unlock at %s", f.Operator, f.Run, clock(f.Time))
 	if f.Reason != "" {
@@ -72,8 +72,7 @@ func (e *EndedError) Hint() string {
 	return "to do the upgrade again, raise attempt in upgrade.cue and compile a new plan"
 }
 
-// ElsewhereError reports that a run of the plan is under way, and that its journal
-// is not here.
+// ElsewhereError reports that a run of the plan is under way and that its journal is not here.
 type ElsewhereError struct {
 	Head   Head
 	Holder Holder
@@ -89,11 +88,12 @@ func (e *ElsewhereError) Hint() string {
 	return fmt.Sprintf("ask %q; if they cannot continue, resume from the cluster's copy with csu takeover PLAN --reason TEXT", e.Holder.Operator)
 }
 
-// BehindError reports that a run has gone on with another copy of its journal.
+// BehindError reports that a run has continued with another copy of its
+// journal.
 type BehindError struct {
 	Seq    int // of the journal here
 	Head   Head
-	Holder *Holder // nil where the run no longer has the site
+	Holder *Holder // nil if the run no longer has the site
 }
 
 func (e *BehindError) Error() string {
@@ -102,9 +102,9 @@ func (e *BehindError) Error() string {
 		who = fmt.Sprintf(" under %q on %s", e.Holder.Operator, e.Holder.Host)
 	}
 	if e.Seq < e.Head.Seq {
-		return fmt.Sprintf("this journal is out of date: it ends at record %d, and run %s has gone on%s to %s", e.Seq, e.Head.Run, who, e.Head.place())
+		return fmt.Sprintf("this journal is out of date: it ends at record %d, but run %s has continued%s to %s", e.Seq, e.Head.Run, who, e.Head.place())
 	}
-	return fmt.Sprintf("this journal has diverged: run %s has gone on%s from another copy, to %s", e.Head.Run, who, e.Head.place())
+	return fmt.Sprintf("this journal has diverged: run %s has continued%s from another copy, to %s", e.Head.Run, who, e.Head.place())
 }
 
 // Hint says what the operator can do.
@@ -112,14 +112,14 @@ func (e *BehindError) Hint() string {
 	return "resume from the cluster's copy with csu takeover PLAN --reason TEXT; this journal is kept under another name"
 }
 
-// UnknownError reports that the ledger has nothing of a run that was begun.
+// UnknownError reports that the ledger has no record of a run that was begun.
 type UnknownError struct{ Run string }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("the site's ledger does not know run %s: it was recreated, or many runs have ended since", e.Run)
+	return fmt.Sprintf("the site's ledger has no record of run %s: the ledger was recreated, or many runs have ended since", e.Run)
 }
 
-// place says how far the run has come.
+// place says how far the run has got.
 func (h Head) place() string {
 	at := fmt.Sprintf("record %d", h.Seq)
 	if h.Stage != "" {
@@ -130,9 +130,9 @@ func (h Head) place() string {
 
 func clock(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
-// Check reports whether the ledger lets the process go on, whether or not another
-// one is still at work: a [*HeldError], [*EndedError], [*ElsewhereError],
-// [*BehindError] or [*UnknownError] says why not.
+// Check reports whether the ledger lets the process proceed, whether or not
+// another one is still at work. A [*HeldError], [*EndedError],
+// [*ElsewhereError], [*BehindError] or [*UnknownError] says why not.
 func (c *Claim) Check(l *Ledger) error {
 	h, ended := l.Holder, l.Ended(c.Digest)
 	switch {

@@ -9,7 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 )
 
-// TestCheck: who may go on, by what the ledger has and what is here.
+// TestCheck covers who may proceed, depending on the ledger and the local
+// journal.
 func TestCheck(t *testing.T) {
 	at := func(run, digest string, seq int) ledger.Head {
 		return ledger.Head{Run: run, Digest: digest, Head: (&log{}).head(seq)}
@@ -25,7 +26,7 @@ func TestCheck(t *testing.T) {
 		seq    int // of the journal here, of run r1 and plan d; 0 for none
 		want   error
 	}{
-		{"a new run, nobody has the site", ledger.Ledger{}, 0, nil},
+		{"a new run, no run has the site", ledger.Ledger{}, 0, nil},
 		{"a new run, past runs of other plans", ledger.Ledger{Head: at("r0", "c", 9), Finished: ended("r0", "c", ledger.Complete, 9)}, 0, nil},
 		{"a new run, another plan has the site", ledger.Ledger{Holder: by("r0", "c"), Head: at("r0", "c", 9)}, 0, &ledger.HeldError{}},
 		{"a new run, this plan's is under way", ledger.Ledger{Holder: by("r1", "d"), Head: at("r1", "d", 9)}, 0, &ledger.ElsewhereError{}},
@@ -44,8 +45,8 @@ func TestCheck(t *testing.T) {
 		{"the run, unlocked, newest journal", ledger.Ledger{Finished: ended("r1", "d", ledger.Unlocked, 5), Head: at("r1", "d", 5)}, 5, nil},
 		{"the run, unlocked, old journal", ledger.Ledger{Finished: ended("r1", "d", ledger.Unlocked, 6)}, 5, &ledger.BehindError{}},
 		{"the run, unlocked, another run came and ended", ledger.Ledger{Head: at("r0", "c", 9), Finished: append(ended("r1", "d", ledger.Unlocked, 5), ended("r0", "c", ledger.Complete, 9)...)}, 5, nil},
-		{"the run, of which the ledger knows nothing", ledger.Ledger{}, 5, &ledger.UnknownError{}},
-		{"the run, of which the ledger knows nothing any more", ledger.Ledger{Head: at("r0", "c", 9)}, 5, &ledger.UnknownError{}},
+		{"the run, unknown to the ledger", ledger.Ledger{}, 5, &ledger.UnknownError{}},
+		{"the run, no longer known to the ledger", ledger.Ledger{Head: at("r0", "c", 9)}, 5, &ledger.UnknownError{}},
 	} {
 		claim := ledger.Claim{Run: "r1", Digest: "d", Begun: true}
 		if c.seq > 0 {
@@ -57,7 +58,7 @@ func TestCheck(t *testing.T) {
 		}
 		var unknown *ledger.UnknownError
 		if claim.Alone = true; errors.As(err, &unknown) && claim.Check(&c.ledger) != nil {
-			t.Errorf("%d: %s: refused although the operator has confirmed", i, c.what)
+			t.Errorf("%d: %s: Check refused although the operator confirmed", i, c.what)
 		}
 	}
 }

@@ -10,44 +10,44 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
-// Keeper keeps the ledger for one process. Its methods may be called from several
-// goroutines.
+// Keeper maintains the ledger for one process. Its methods may be called from
+// several goroutines.
 type Keeper struct {
 	store  Store
 	timing Timing
 	o      Options
 	turn   chan struct{} // holds a token while the ledger is read or written
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	claimed   bool
 	displaced *DisplacedError
-	last      Ledger // as this process read or wrote it last
+	last      Ledger // as this process last read or wrote it
 	version   Version
-	confirmed time.Duration // before this process's last confirmed write was sent
+	confirmed time.Duration // just before the last confirmed write was sent
 	away      *AwayError    // nil while the cluster answers
-	outages   int           // how often it has begun not to answer
+	outages   int           // how many times it stopped answering
 }
 
-// Options say whose ledger it is and who is told.
+// Options say which process the keeper works for and whom it notifies.
 type Options struct {
 	Claim  Claim
-	Holder Holder // of this process; its times are filled in
-	// Journal is what the process keeps; nil as long as the copy that is there is to
-	// stay, see [Keeper.Use].
+	Holder Holder // this process; the keeper sets the times
+	// Journal is the journal to copy into the ledger. While it is nil, the
+	// existing copy stays; see [Keeper.Use].
 	Journal Journal
-	Stage   func() string // that the run is in
+	Stage   func() string // the run's current stage
 	Now     func() time.Time
-	// Back is called when the cluster answers again after it had not.
+	// Back is called when the cluster answers again after an outage.
 	Back func(epoch int)
-	// Away is called with each renewal that fails.
+	// Away is called at each renewal that fails.
 	Away func(*AwayError)
 	// Displaced is called once, when another process has the ledger.
 	Displaced func(*DisplacedError)
-	// Asked is called when somebody asks for the run to be handed over.
+	// Asked is called when someone asks for the run to be handed over.
 	Asked func(Handover)
 }
 
-// Journal is what the ledger keeps a copy of.
+// Journal is the journal that the ledger keeps a copy of.
 type Journal interface{ Copy() journal.Copy }
 
 // AwayError reports that the ledger could not be read or written.
@@ -57,18 +57,18 @@ type AwayError struct {
 }
 
 func (e *AwayError) Error() string {
-	return fmt.Sprintf("the site's ledger has been out of reach since %s: %v", clock(e.Since), e.Err)
+	return fmt.Sprintf("the site's ledger has been unreachable since %s: %v", clock(e.Since), e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *AwayError) Unwrap() error { return e.Err }
 
-// DisplacedError reports that another process has the ledger: this one must start
-// nothing more.
+// DisplacedError reports that another process has the ledger. This process must
+// start nothing more.
 type DisplacedError struct {
-	Holder *Holder // nil where the site was taken from the run
+	Holder *Holder // nil if the site was taken from the run
 	Epoch  int
-	Err    error // why this process could not claim the ledger; nil where it had it before
+	Err    error // why this process could not claim the ledger; nil if it had it before
 }
 
 func (e *DisplacedError) Error() string {
@@ -79,27 +79,27 @@ func (e *DisplacedError) Error() string {
 		return "the site was taken from this run with csu unlock"
 	}
 	h := e.Holder
-	return fmt.Sprintf("this run was taken over by %q on %s at %s (epoch %d): nothing more is started here", h.Operator, h.Host, clock(h.Since), e.Epoch)
+	return fmt.Sprintf("this run was taken over by %q on %s at %s (epoch %d): nothing more will be started here", h.Operator, h.Host, clock(h.Since), e.Epoch)
 }
 
 // Unwrap returns the cause.
 func (e *DisplacedError) Unwrap() error { return e.Err }
 
-// Use has the keeper keep a journal that is at the place.
+// Use makes the keeper copy the journal, which is at the place.
 func (k *Keeper) Use(j Journal, at journal.Place) {
 	k.turn <- struct{}{}
 	defer k.give()
 	k.o.Journal, k.o.Holder.Journal = j, at
 }
 
-// errAgain says that what was read meanwhile changes what is to be written.
+// errAgain says that the ledger just read changes what must be written.
 var errAgain = errors.New("the ledger was changed for this process")
 
-// tries is how often a write is tried before the cluster counts as away; the
-// pauses between them are one and two seconds.
+// tries is how often a write is tried before the cluster counts as away. The
+// pauses between the tries are one and two seconds.
 const tries = 3
 
-// NewKeeper returns a keeper that has claimed nothing yet.
+// NewKeeper returns a keeper that has not claimed the ledger.
 func NewKeeper(store Store, timing Timing, o Options) *Keeper {
 	return &Keeper{store: store, timing: timing, o: o, turn: make(chan struct{}, 1)}
 }
@@ -139,11 +139,12 @@ func (k *Keeper) write(ctx context.Context, l Ledger, v Version) (Version, error
 }
 
 // Pass returns when an effect may be sent: it has been confirmed within
-// [Timing.Fresh] that this process has the ledger. Its errors are a
-// [*DisplacedError], an [*AwayError], and the context's.
+// [Timing.Fresh] that this process has the ledger. Its error is a
+// [*DisplacedError], an [*AwayError], or the context's.
 func (k *Keeper) Pass(ctx context.Context) error { return k.Keep(ctx, 0) }
 
-// Keep is Pass after the journal up to the record seq is in the ledger.
+// Keep is like Pass, but first makes sure that the ledger has the journal up to
+// record seq.
 func (k *Keeper) Keep(ctx context.Context, seq int) error {
 	if done, err := k.kept(seq); done {
 		return err
@@ -152,17 +153,18 @@ func (k *Keeper) Keep(ctx context.Context, seq int) error {
 		return err
 	}
 	defer k.give()
-	if done, err := k.kept(seq); done { // another step's write had it
+	if done, err := k.kept(seq); done { // another step's write included it
 		return err
 	}
 	most := tries
 	if away, _ := k.Outage(); away != nil {
-		most = 1 // each effect would wait for it
+		most = 1 // or each effect would wait for the retries
 	}
 	return k.patiently(ctx, most, k.renewed)
 }
 
-// patiently is once, tried so often where the cluster does not answer.
+// patiently calls once, and retries up to most times if the cluster does not
+// answer.
 func (k *Keeper) patiently(ctx context.Context, most int, change func(*Ledger)) error {
 	for try := 1; ; try++ {
 		err := k.once(ctx, change)
@@ -173,8 +175,7 @@ func (k *Keeper) patiently(ctx context.Context, most int, change func(*Ledger)) 
 	}
 }
 
-// kept reports whether nothing has to be written for an effect to pass, or never
-// can be.
+// kept reports whether an effect can pass, or fail for good, without a write.
 func (k *Keeper) kept(seq int) (bool, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -204,18 +205,17 @@ func (k *Keeper) Renew(ctx context.Context) {
 	}
 }
 
-// Outage returns why the cluster counts as away, and the how manieth time that is;
-// nil while it answers.
+// Outage returns why the cluster counts as away and the number of this outage; nil while the cluster answers.
 func (k *Keeper) Outage() (*AwayError, int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.away, k.outages
 }
 
-// Finish gives the site back at the run's end, and has the plan count as carried
-// out or aborted for everybody.
+// Finish releases the site at the end of the run, and records in the ledger
+// that the plan was carried out or aborted.
 func (k *Keeper) Finish(ctx context.Context, outcome Outcome) error {
-	if k.Epoch() == 0 { // the cluster was away all the time
+	if k.Epoch() == 0 { // the cluster was away throughout
 		if err := k.Pass(ctx); err != nil {
 			return err
 		}
@@ -234,8 +234,8 @@ func (k *Keeper) finished(outcome Outcome) Finished {
 	}
 }
 
-// Stop writes down all that this process knows, and that none is at work any
-// more. With a name the run is handed over.
+// Stop records everything that this process knows, and that no process is at
+// work any more. With a name, the run is handed over.
 func (k *Keeper) Stop(ctx context.Context, to string) error {
 	return k.lastly(ctx, func(l *Ledger) {
 		k.renewed(l)
@@ -243,10 +243,10 @@ func (k *Keeper) Stop(ctx context.Context, to string) error {
 	})
 }
 
-// Leave writes down all that this process knows, of which something may still arrive.
+// Leave records everything that this process knows, but that its requests may still arrive.
 func (k *Keeper) Leave(ctx context.Context) error { return k.lastly(ctx, k.renewed) }
 
-// Forget gives the site back as if the run, of which nothing was begun, had never
+// Forget releases the site as if the run, of which nothing has begun, had never
 // been.
 func (k *Keeper) Forget(ctx context.Context) error {
 	return k.lastly(ctx, func(l *Ledger) { l.Holder, l.Head, l.Copy = nil, Head{}, nil })
@@ -264,7 +264,7 @@ func (k *Keeper) lastly(ctx context.Context, change func(*Ledger)) error {
 	return k.patiently(ctx, tries, change)
 }
 
-// renewed makes the ledger what it is while this process is at work.
+// renewed updates the ledger for this process at work.
 func (k *Keeper) renewed(l *Ledger) {
 	h := k.o.Holder
 	h.Renewed = k.o.Now().UTC().Round(0)
@@ -275,7 +275,7 @@ func (k *Keeper) renewed(l *Ledger) {
 	k.head(l)
 }
 
-// head writes down how far the journal goes.
+// head records how far the journal goes.
 func (k *Keeper) head(l *Ledger) {
 	if k.o.Journal == nil {
 		return
@@ -289,8 +289,8 @@ func (k *Keeper) head(l *Ledger) {
 	l.Head = Head{Run: h.Run, Plan: h.Plan, Digest: h.Digest, Head: c.Head, Stage: k.o.Stage(), Time: at}
 }
 
-// once reads and writes as often as others' writes make it necessary. It is
-// called with the turn.
+// once reads and writes until no other write interferes. The caller must have
+// the turn.
 func (k *Keeper) once(ctx context.Context, change func(*Ledger)) error {
 	for {
 		k.mu.Lock()
@@ -311,7 +311,7 @@ func (k *Keeper) once(ctx context.Context, change func(*Ledger)) error {
 	}
 }
 
-// swap writes the ledger over the one that this process knows.
+// swap replaces the ledger that this process knows.
 func (k *Keeper) swap(ctx context.Context, change func(*Ledger)) error {
 	k.mu.Lock()
 	next, version := k.last, k.version
@@ -333,8 +333,8 @@ func (k *Keeper) swap(ctx context.Context, change func(*Ledger)) error {
 	return k.found(now, v, next, sent)
 }
 
-// found judges the ledger after an answer that was lost, or a conflict: it may
-// have this very write, another one for this process, or be another process's.
+// found judges the ledger after a lost answer or a conflict. It may contain
+// this very write, another write for this process, or another process's.
 func (k *Keeper) found(now Ledger, v Version, next Ledger, sent time.Duration) error {
 	switch {
 	case now.same(&next):
@@ -350,7 +350,7 @@ func (k *Keeper) found(now Ledger, v Version, next Ledger, sent time.Duration) e
 	return errAgain
 }
 
-// same reports whether two ledgers are one write of one process.
+// same reports whether two ledgers are the same write of one process.
 func (l *Ledger) same(o *Ledger) bool {
 	if l.Epoch != o.Epoch || l.Head.Run != o.Head.Run || l.Head.Head != o.Head.Head || (l.Holder == nil) != (o.Holder == nil) {
 		return false
@@ -358,7 +358,7 @@ func (l *Ledger) same(o *Ledger) bool {
 	return l.Holder == nil || l.Holder.Process == o.Holder.Process && l.Holder.Renewed.Equal(o.Holder.Renewed)
 }
 
-// accept takes in a write that was confirmed.
+// accept records a confirmed write.
 func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
 	k.mu.Lock()
 	k.last, k.version, k.confirmed = l, v, sent
@@ -371,24 +371,24 @@ func (k *Keeper) accept(l Ledger, v Version, sent time.Duration) {
 	k.heard(l)
 }
 
-// heard passes on that somebody asks for the run.
+// heard reports a request for the run.
 func (k *Keeper) heard(l Ledger) {
 	if l.Holder != nil && l.Holder.Asked != nil && k.o.Asked != nil {
 		k.o.Asked(*l.Holder.Asked)
 	}
 }
 
-// unanswered takes in that the cluster gave no answer that helps.
+// unanswered records that the cluster gave no useful answer.
 func (k *Keeper) unanswered(ctx context.Context, err error) error {
 	var format *FormatError
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &format): // another csu has written it
+	case errors.As(err, &format): // another version of csu wrote it
 		return k.displace(&DisplacedError{Err: err})
 	}
 	if !Away(err) {
-		return err // rights that were lost, say: a remedy, and no outage
+		return err // such as lost permissions: there is a remedy, so it is not an outage
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -396,7 +396,7 @@ func (k *Keeper) unanswered(ctx context.Context, err error) error {
 		k.outages++
 		k.away = &AwayError{Since: k.o.Now()}
 	}
-	// A new value, since the old one may be shown at this moment.
+	// A new value, since another goroutine may be using the old one.
 	k.away = &AwayError{Since: k.away.Since, Err: err}
 	return k.away
 }
@@ -411,15 +411,15 @@ func (k *Keeper) displace(d *DisplacedError) error {
 	return d
 }
 
-// claim makes the ledger this process's where the cluster was away when the command
-// was given, if it lets it, and if no other process may be at work.
+// claim claims the ledger for a process that was started while the cluster was away. It does so only if the
+// ledger allows it and no other process may be at work.
 func (k *Keeper) claim(ctx context.Context) error {
 	l, v, err := read(ctx, k.store, k.timing)
 	if err != nil {
 		return k.unanswered(ctx, err)
 	}
 	if h := l.Holder; h != nil && h.Process != "" && h.Run == k.o.Holder.Run && h.Journal != k.o.Holder.Journal {
-		// Nobody has watched whether that process is at work.
+		// This process has not watched whether that one is at work.
 		return k.displace(&DisplacedError{Holder: h, Epoch: l.Epoch, Err: &LiveError{*h, l.Head}})
 	}
 	if err = k.claimOver(ctx, l, v); errors.Is(err, ErrConflict) {
@@ -428,7 +428,7 @@ func (k *Keeper) claim(ctx context.Context) error {
 	return err
 }
 
-// ClaimOver claims the ledger that was read and judged just now. [ErrConflict]
+// ClaimOver claims the ledger that was just read and judged. [ErrConflict]
 // means that it has changed since, and must be judged again.
 func (k *Keeper) ClaimOver(ctx context.Context, l Ledger, v Version) error {
 	if err := k.take(ctx); err != nil {
@@ -445,7 +445,7 @@ func (k *Keeper) claimOver(ctx context.Context, l Ledger, v Version) error {
 	next := l
 	next.Epoch++
 	next.Finished = withoutUnlocked(l.Finished, k.o.Holder.Run)
-	next.Holder = nil // with what was asked of the process before
+	next.Holder = nil // and with it any request to the process before
 	k.o.Holder.Since = k.o.Now().UTC().Round(0)
 	k.renewed(&next)
 	sent := k.timing.Now()
@@ -456,7 +456,7 @@ func (k *Keeper) claimOver(ctx context.Context, l Ledger, v Version) error {
 		case failed != nil:
 			return k.unanswered(ctx, errors.Join(err, failed))
 		case now.Holder == nil || now.Holder.Process != next.Holder.Process:
-			return ErrConflict // it did not arrive, or another process came first
+			return ErrConflict // it did not arrive, or another process was first
 		}
 		next, written, err = now, version, nil
 	}
@@ -473,8 +473,8 @@ func (k *Keeper) claimOver(ctx context.Context, l Ledger, v Version) error {
 	return nil
 }
 
-// Epoch returns the epoch at which this process has the ledger; 0 where it has
-// claimed none.
+// Epoch returns the epoch at which this process has the ledger; 0 if it has not
+// claimed it.
 func (k *Keeper) Epoch() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger/ledgertest"
 )
 
-// log is a journal of so many records.
+// log is a journal with seq records.
 type log struct{ seq int }
 
 func (l *log) head(seq int) journal.Head {
@@ -33,7 +33,7 @@ func (l *log) Has(h journal.Head) bool {
 	return h == journal.Head{} || h.Seq <= l.seq && h == l.head(h.Seq)
 }
 
-// process is a keeper with what it keeps.
+// process is a keeper and its journal.
 type process struct {
 	*ledger.Keeper
 	journal   *log
@@ -52,7 +52,8 @@ func newSite(t *testing.T) *site {
 	return &site{t, &ledgertest.Store{}, &ledgertest.Clock{}}
 }
 
-// process makes the keeper of a process, of the run r1, that has claimed nothing.
+// process returns the keeper of a process of the run r1 that has not claimed
+// the ledger.
 func (s *site) process(name string, seq int) *process {
 	p := &process{journal: &log{seq}}
 	p.Keeper = ledger.NewKeeper(s.store, s.clock.Hurried(), ledger.Options{
@@ -66,7 +67,7 @@ func (s *site) process(name string, seq int) *process {
 	return p
 }
 
-// claimed makes a process that has claimed the ledger.
+// claimed returns a process that has claimed the ledger.
 func (s *site) claimed(name string, seq int) *process {
 	s.t.Helper()
 	p := s.process(name, seq)
@@ -76,7 +77,7 @@ func (s *site) claimed(name string, seq int) *process {
 	return p
 }
 
-// next has the next requests end like that, one after the other.
+// next sets the outcomes of the next requests, in order.
 func (s *site) next(outcomes ...ledgertest.Outcome) {
 	var mu sync.Mutex
 	s.store.Fault = func(string) ledgertest.Outcome {
@@ -99,7 +100,7 @@ func TestOneWriteForWhatWasRecorded(t *testing.T) {
 		t.Fatalf("claimed: %+v", l)
 	}
 	a.journal.seq = 5
-	for range 3 { // the first writes, the others find it written
+	for range 3 { // the first one writes, the others find it written
 		if err := a.Keep(t.Context(), 4); err != nil {
 			t.Fatal(err)
 		}
@@ -112,11 +113,12 @@ func TestOneWriteForWhatWasRecorded(t *testing.T) {
 	}
 	s.clock.Advance(ledger.Real().Fresh, nil)
 	if err := a.Pass(t.Context()); err != nil || s.store.Writes() != 3 {
-		t.Errorf("a gate that is not fresh: %v, %d writes", err, s.store.Writes())
+		t.Errorf("a stale gate: %v, %d writes", err, s.store.Writes())
 	}
 }
 
-// TestFreshFromBeforeTheWrite: what a write takes does not make the gate fresher.
+// TestFreshFromBeforeTheWrite checks that freshness counts from before a write
+// was sent.
 func TestFreshFromBeforeTheWrite(t *testing.T) {
 	s := newSite(t)
 	a := s.claimed("a", 1)
@@ -127,7 +129,7 @@ func TestFreshFromBeforeTheWrite(t *testing.T) {
 	}
 	s.store.Wrote = nil
 	if err := a.Pass(t.Context()); err != nil || s.store.Writes() != 3 {
-		t.Errorf("%v, %d writes: want another one, since the last took longer than it holds", err, s.store.Writes())
+		t.Errorf("%v, %d writes: want another one, since the last took longer than it stays fresh", err, s.store.Writes())
 	}
 }
 
@@ -138,9 +140,10 @@ func TestAnotherProcessDisplaces(t *testing.T) {
 	if l := s.store.Now(); l.Epoch != 2 || l.Holder.Operator != "b" {
 		t.Fatalf("taken over: %+v", l)
 	}
-	// Within its time a may still send, which is why b waits; after that it is shut.
+	// a may still send while its last write is fresh, which is why b waits.
+	// After that, a is shut.
 	if err := a.Pass(t.Context()); err != nil {
-		t.Errorf("within its time: %v", err)
+		t.Errorf("while fresh: %v", err)
 	}
 	var displaced *ledger.DisplacedError
 	for range 2 {
@@ -149,7 +152,7 @@ func TestAnotherProcessDisplaces(t *testing.T) {
 		}
 	}
 	if len(a.displaced) != 1 || len(b.displaced) != 0 {
-		t.Errorf("told %v, %v", a.displaced, b.displaced)
+		t.Errorf("notified %v, %v", a.displaced, b.displaced)
 	}
 	for what, end := range map[string]error{"finish": a.Finish(t.Context(), ledger.Complete), "stop": a.Stop(t.Context(), ""), "forget": a.Forget(t.Context())} {
 		if !errors.As(end, &displaced) {
@@ -161,8 +164,8 @@ func TestAnotherProcessDisplaces(t *testing.T) {
 	}
 }
 
-// TestLostAnswers: after an answer that was lost the process finds its own write,
-// or that it did not arrive.
+// TestLostAnswers checks that after a lost answer the process finds its own
+// write, or finds that it did not arrive.
 func TestLostAnswers(t *testing.T) {
 	for _, what := range []string{"claim", "keep", "finish", "stop"} {
 		for _, outcome := range []ledgertest.Outcome{ledgertest.Lost, ledgertest.Away} {
@@ -220,7 +223,7 @@ func TestAwayAndBack(t *testing.T) {
 	}
 	first, n := a.Outage()
 	if err := a.Keep(t.Context(), 2); !errors.As(err, &away) || s.clock.Now() != before+3*time.Second {
-		t.Errorf("again: %v, at %s: a cluster that is away is asked once", err, s.clock.Now())
+		t.Errorf("again: %v, at %s: want one try while the cluster is away", err, s.clock.Now())
 	}
 	if again, m := a.Outage(); m != n || !again.Since.Equal(first.Since) {
 		t.Errorf("another outage: %v, %d", again, m)
@@ -230,12 +233,12 @@ func TestAwayAndBack(t *testing.T) {
 		t.Errorf("back: %v", err)
 	}
 	if o, _ := a.Outage(); o != nil || len(a.back) != 0 {
-		// Within its time the gate asks nothing.
+		// While its last write is fresh, the gate asks nothing.
 		t.Logf("outage %v, back %v", o, a.back)
 	}
 	s.clock.Advance(time.Minute, nil)
 	if err := a.Pass(t.Context()); err != nil || len(a.back) != 1 || a.back[0] != 1 {
-		t.Errorf("back: %v, told %v", err, a.back)
+		t.Errorf("back: %v, notified %v", err, a.back)
 	}
 	s.store.Fault = func(string) ledgertest.Outcome { return ledgertest.Away }
 	s.clock.Advance(time.Minute, nil)
@@ -247,8 +250,8 @@ func TestAwayAndBack(t *testing.T) {
 	}
 }
 
-// TestTakenOverWhileAway: when the cluster is back the epoch is looked at before
-// anything is sent.
+// TestTakenOverWhileAway checks that the epoch is read before anything is sent
+// once the cluster is back.
 func TestTakenOverWhileAway(t *testing.T) {
 	s := newSite(t)
 	a := s.claimed("a", 1)
@@ -265,8 +268,8 @@ func TestTakenOverWhileAway(t *testing.T) {
 	}
 }
 
-// TestClaimedLate: a process that could not claim the ledger at its start is judged
-// when the cluster is back.
+// TestClaimedLate checks that a process that could not claim the ledger at its start is judged when the
+// cluster is back.
 func TestClaimedLate(t *testing.T) {
 	s := newSite(t)
 	late := s.process("late", 1)
@@ -302,7 +305,7 @@ func TestHandoverIsAsked(t *testing.T) {
 		t.Fatalf("%v, %v", err, a.asked)
 	}
 	if s.store.Now().Holder.Asked == nil {
-		t.Error("the request is gone before it was met")
+		t.Error("the request is gone before the run was handed over")
 	}
 	if err := a.Stop(t.Context(), "b"); err != nil {
 		t.Fatal(err)
@@ -336,7 +339,7 @@ func TestWatch(t *testing.T) {
 	for name, c := range map[string]struct {
 		happens func(s *site, a *process)
 		live    bool
-		process string // that is seen at last
+		process string // the one seen last
 	}{
 		"silent":        {func(*site, *process) {}, false, "process-a"},
 		"renews":        {func(s *site, a *process) { s.clock.Advance(time.Minute, nil); _ = a.Pass(t.Context()) }, true, "process-a"},
@@ -375,7 +378,8 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// TestWatchBlind: who cannot look does not know.
+// TestWatchBlind checks that an observer that cannot read the ledger does not
+// decide.
 func TestWatchBlind(t *testing.T) {
 	s := newSite(t)
 	s.claimed("a", 1)
@@ -400,7 +404,7 @@ func TestUpdate(t *testing.T) {
 	calls = 0
 	err = ledger.Update(t.Context(), s.store, s.clock.Hurried(), func(l *ledger.Ledger) error {
 		if calls++; calls == 1 {
-			s.store.Edit(func(*ledger.Ledger) {}) // somebody else writes in between
+			s.store.Edit(func(*ledger.Ledger) {}) // another process writes in between
 		}
 		return nil
 	})
@@ -422,7 +426,8 @@ func TestUpdate(t *testing.T) {
 	}
 }
 
-// TestForeignLedger: what this csu cannot read is not a cluster that is away.
+// TestForeignLedger checks that a ledger that this csu cannot read does not
+// count as a cluster that is away.
 func TestForeignLedger(t *testing.T) {
 	for _, err := range []error{&ledger.FormatError{Reason: "new"}, &cluster.MissingError{}, apierrors.NewForbidden(schema.GroupResource{Resource: "configmaps"}, "csu-summit", nil)} {
 		if ledger.Away(fmt.Errorf("read: %w", err)) {
@@ -449,7 +454,7 @@ func TestFinishedRunsAreKept(t *testing.T) {
 	for i := range 60 {
 		l.End(ledger.Finished{Digest: fmt.Sprint("d", i), Run: fmt.Sprint("r", i), Outcome: ledger.Complete})
 	}
-	l.End(ledger.Finished{Digest: "d59", Run: "r59", Outcome: ledger.Aborted}) // the same run once more
+	l.End(ledger.Finished{Digest: "d59", Run: "r59", Outcome: ledger.Aborted}) // the same run again
 	if len(l.Finished) != 50 || l.Ended("d9") != nil || l.Ended("d10") != nil && l.Ended("d10").Run != "r10" || l.Ended("d59").Outcome != ledger.Aborted {
 		t.Errorf("%d runs, the last %+v", len(l.Finished), l.Ended("d59"))
 	}

@@ -1,24 +1,22 @@
-// Package ledger is the one object per site, in the site's cluster, that says
-// which run may go on.
+// Package ledger is the one object per site, in the site's cluster, that says which run may proceed.
 //
 // The words:
 //
 //   - the ledger is a ConfigMap that is created beforehand and never deleted; csu
 //     reads it and writes it as a whole, by compare-and-swap on its resource
-//     version, so that what it says cannot tear;
-//   - the holder is the run that has the site, with the process that is at work on
-//     it, if one is;
-//   - the epoch rises whenever a process claims the ledger: at the begin of a run,
-//     with every resume and with every takeover;
+//     version, so that it is always consistent;
+//   - the holder is the run that has the site, with the process that is working
+//     on it, if there is one;
+//   - the epoch rises whenever a process claims the ledger: at the start of a
+//     run, at every resume and at every takeover;
 //   - the head is the last record of the run's journal that the ledger knows, by
 //     number and hash; the copy is the journal up to there, compressed;
-//   - the finished runs are the plans that nobody may carry out again.
+//   - the finished runs are the plans that must not be carried out again.
 //
-// No outside system refuses an old epoch, so that the ledger is a gate and not a
-// fence: a process sends an effect only within [Timing.Fresh] of its last
-// confirmed write, by a clock that counts the time asleep, and a process that takes
-// over waits for that long and for the longest request before it looks at what was
-// left. What had passed the gate before is found by its identity, or is in doubt.
+// No outside system refuses an old epoch, so the ledger is a gate and not a fence. A process sends an effect
+// only within [Timing.Fresh] of its last confirmed write, by a clock that includes the time asleep. A process
+// that takes over waits for that long and for the longest request before it looks at what was left. An effect
+// that had passed the gate before is found by its identity, or is in doubt.
 package ledger
 
 import (
@@ -31,27 +29,27 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
-// Format is the version of the ledger's form. It is raised whenever a csu that
-// knows only the old form would misread the new one.
+// Format is the version of the ledger's format. It is raised whenever a csu
+// that knows only the old format would misread the new one.
 const Format = "csu-ledger/1"
 
 // mostFinished is how many finished runs the ledger remembers.
 const mostFinished = 50
 
-// Ledger is what the object says. The zero value is that of an object that was
-// created and never written.
+// Ledger is the content of the object. The zero value is that of an object that
+// was created and never written.
 type Ledger struct {
 	Format string `json:"format"`
 	Epoch  int    `json:"epoch"`
-	// Holder is the run that has the site; nil where none has.
+	// Holder is the run that has the site, or nil.
 	Holder *Holder `json:"holder"`
-	// Head is where the journal of the last run stood; the zero value before the
+	// Head is the head of the last run's journal; the zero value before the
 	// first run.
 	Head Head `json:"head"`
-	// Finished are the last runs that ended, the newest last.
+	// Finished are the last runs that ended, newest last.
 	Finished []Finished `json:"finished"`
-	// Copy is the journal up to Head, as [journal.Unpack] reads it; empty where it
-	// has grown too large. It is kept beside this JSON.
+	// Copy is the journal up to Head, as [journal.Unpack] reads it; empty if it
+	// has grown too large. It is stored beside this JSON.
 	Copy []byte `json:"-"`
 }
 
@@ -61,11 +59,11 @@ type Head struct {
 	Plan   string `json:"plan"`   // name of the plan's file, for people
 	Digest string `json:"digest"` // of the plan
 	journal.Head
-	Stage string    `json:"stage,omitempty"` // that the run was in, for people
-	Time  time.Time `json:"time"`            // when the ledger came to have it, by the writer's clock
+	Stage string    `json:"stage,omitempty"` // the run's stage, for people
+	Time  time.Time `json:"time"`            // when it was written to the ledger, by the writer's clock
 }
 
-// Holder is the run that has the site, and who is at work on it.
+// Holder is the run that has the site, and the process that is working on it.
 type Holder struct {
 	Run      string    `json:"run"`    // id
 	Plan     string    `json:"plan"`   // name of the plan's file, for people
@@ -73,22 +71,22 @@ type Holder struct {
 	Operator string    `json:"operator"`
 	Host     string    `json:"host"`
 	Since    time.Time `json:"since"` // of this process's claim, by its clock
-	// Process is the random id of the process that is at work; "" where the last
-	// one ended by itself, having written down all it knew.
+	// Process is the random id of the process that is at work. It is "" if the
+	// last one ended by itself, after recording everything it knew.
 	Process string `json:"process,omitempty"`
 	// Journal is the file that the process writes.
 	Journal journal.Place `json:"journal"`
 	// Renewed is when the holder last wrote, by its clock.
 	Renewed time.Time `json:"renewed"`
-	// Asked is the request that the process hand over; nil for none.
+	// Asked is the request to the process to hand over, or nil.
 	Asked *Handover `json:"asked,omitempty"`
-	// To is whom the run was handed over to; "" where it was not.
+	// To is whom the run was handed over to, or "".
 	To string `json:"to,omitempty"`
 }
 
 // Handover is the request to hand a run over.
 type Handover struct {
-	To string `json:"to"` // who goes on
+	To string `json:"to"` // who continues
 	By string `json:"by"` // who asked
 }
 
@@ -99,7 +97,7 @@ type Outcome string
 const (
 	Complete Outcome = "complete"
 	Aborted  Outcome = "aborted"
-	Unlocked Outcome = "unlocked" // the site was taken from the run, which may not be over
+	Unlocked Outcome = "unlocked" // the site was taken from the run, which may not have ended
 )
 
 // Finished is a run that no longer has the site.
@@ -114,8 +112,8 @@ type Finished struct {
 	journal.Head
 }
 
-// Ended returns how the last run of a plan ended; nil where the ledger knows of
-// none that did.
+// Ended returns how the last run of a plan ended, or nil if the ledger knows of
+// none.
 func (l *Ledger) Ended(digest string) *Finished {
 	for i := len(l.Finished) - 1; i >= 0; i-- {
 		if l.Finished[i].Digest == digest {
@@ -146,7 +144,7 @@ func (l *Ledger) encode() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// decode reads what encode writes; no text at all is the zero value.
+// decode parses what encode writes; empty text is the zero value.
 func decode(text []byte) (Ledger, error) {
 	var l Ledger
 	if len(text) == 0 {
@@ -156,12 +154,12 @@ func decode(text []byte) (Ledger, error) {
 		return l, &FormatError{err.Error()}
 	}
 	if l.Format != Format {
-		return l, &FormatError{fmt.Sprintf("its format is %q, and this csu knows only %q", l.Format, Format)}
+		return l, &FormatError{fmt.Sprintf("the format is %q, but this csu supports only %q", l.Format, Format)}
 	}
 	return l, nil
 }
 
-// FormatError reports that the object is not a ledger that this csu can read.
+// FormatError reports that this csu cannot read the object as a ledger.
 type FormatError struct{ Reason string }
 
 func (e *FormatError) Error() string { return "read the site's ledger: " + e.Reason }

@@ -9,8 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
-// Namespace is where the ledgers are. It is csu's own, so that the right to write
-// there is a right to nothing else.
+// Namespace is where the ledgers are. It is csu's own, so that write access to
+// it gives access to nothing else.
 const Namespace = "csu"
 
 // The keys of the ConfigMap.
@@ -21,37 +21,37 @@ const (
 
 // Store keeps a ledger.
 type Store interface {
-	// Read returns the ledger, and the version by which Write knows it again.
+	// Read returns the ledger, and its version for Write.
 	Read(ctx context.Context) (Ledger, Version, error)
-	// Write replaces the ledger of that version and returns the new one.
-	// [ErrConflict] means that somebody else has written, [ErrLost] that it is not
-	// known whether this was written; after any other error it was not.
+	// Write replaces the ledger of that version and returns the new version.
+	// [ErrConflict] means that another process has written, [ErrLost] that it
+	// is unknown whether this was written. After any other error it was not.
 	Write(ctx context.Context, l Ledger, v Version) (Version, error)
 }
 
-// Version is a ledger as it was read or written.
+// Version identifies a ledger as it was read or written.
 type Version any
 
-// The errors of a [Store] that are not the end.
+// The errors of a [Store] after which to read again.
 var (
-	ErrConflict = errors.New("the site's ledger was written by another csu meanwhile")
-	ErrLost     = errors.New("it is not known whether the site's ledger was written")
+	ErrConflict = errors.New("another csu wrote the site's ledger in the meantime")
+	ErrLost     = errors.New("it is unknown whether the site's ledger was written")
 )
 
-// Missing reports whether the error says that the ledger was never created.
+// Missing reports whether an error means that the ledger was never created.
 func Missing(err error) bool {
 	var missing *cluster.MissingError
 	return errors.As(err, &missing)
 }
 
-// Away reports whether the error says that the cluster gave no answer, and not that
-// the ledger may not be read or cannot be.
+// Away reports whether an error means that the cluster did not answer, rather than that the ledger cannot or
+// may not be read.
 func Away(err error) bool {
 	var format *FormatError
 	return !Missing(err) && !errors.As(err, &format) && cluster.Away(err)
 }
 
-// In returns the store of the ledger with that name in a cluster.
+// In returns the store of the named ledger in a cluster.
 func In(c *cluster.Cluster, name string) Store { return clusterStore{c, name} }
 
 type clusterStore struct {
@@ -59,7 +59,7 @@ type clusterStore struct {
 	name    string
 }
 
-// ungated is for the ledger's own writes: the gate waits for them.
+// ungated is for the ledger's own writes, since the gate waits for them.
 func ungated(ctx context.Context) context.Context { return gate.With(ctx, nil) }
 
 func (s clusterStore) Read(ctx context.Context) (Ledger, Version, error) {

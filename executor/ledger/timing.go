@@ -5,22 +5,24 @@ import (
 	"time"
 )
 
-// Timing are the times by which processes keep out of each other's way. They are
-// real time by a clock that counts the time asleep, also in a rehearsal.
+// Timing holds the times that keep processes from interfering with each other.
+// They are real time, even in a rehearsal, by a clock that includes the time
+// asleep.
 type Timing struct {
-	// Fresh is how long after its last confirmed write a process may send effects.
+	// Fresh is how long after its last confirmed write a process may send
+	// effects.
 	Fresh time.Duration
-	// Request is longer than the longest request with an effect takes from the gate
-	// to its end: a command on a host, with 15 s for the connection, 10 s for the
-	// session and 30 s for the answer.
+	// Request is longer than the longest request with an effect takes from the
+	// gate to its end: a command on a host, with 15 s for the connection, 10 s
+	// for the session and 30 s for the answer.
 	Request time.Duration
-	// Renew is how often a process writes although it has nothing to say.
+	// Renew is how often a process writes even if nothing has changed.
 	Renew time.Duration
-	// Dead is how long another process must have been silent to count as dead.
+	// Dead is how long another process must be silent to count as dead.
 	Dead time.Duration
-	// Call bounds a single read or write.
+	// Call limits a single read or write.
 	Call time.Duration
-	// Now is the time since some moment.
+	// Now returns the time since some fixed moment.
 	Now func() time.Duration
 	// Sleep waits, or returns the context's error.
 	Sleep func(context.Context, time.Duration) error
@@ -34,8 +36,8 @@ func Real() Timing {
 	}
 }
 
-// Rehearsed is the timing of a rehearsal at so many times the real speed. It
-// leaves a busy machine time for what takes real time there as well.
+// Rehearsed is the timing of a rehearsal at a multiple of the real speed. It
+// allows a busy machine enough time for what takes real time there as well.
 func Rehearsed(speed float64) Timing {
 	t := Real()
 	faster := func(d *time.Duration, least time.Duration) {

@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// looks is how often an observer looks at a ledger within an interval of renewal.
+// looks is how often an observer reads a ledger within an interval of renewal.
 const looks = 6
 
 // LiveError reports that another process is at work on a run.
 type LiveError struct {
 	Holder Holder
-	Head   Head // how far it has come
+	Head   Head // how far it has got
 }
 
 func (e *LiveError) Error() string {
 	h := e.Holder
-	return fmt.Sprintf("another csu is at work on this run: that of %q on %s, last heard at %s; it has reached %s", h.Operator, h.Host, clock(h.Renewed), e.Head.place())
+	return fmt.Sprintf("another csu is at work on this run: that of %q on %s, last heard from at %s; it has reached %s", h.Operator, h.Host, clock(h.Renewed), e.Head.place())
 }
 
 // Hint says what the operator can do.
@@ -27,9 +27,9 @@ func (e *LiveError) Hint() string {
 	return fmt.Sprintf("ask %q to stop it, or have it stopped with csu handover PLAN --to NAME; csu takeover PLAN --reason TEXT --force takes the run from a csu that cannot be stopped", h.Operator)
 }
 
-// Watch finds out whether the process that the ledger names is at work: it is if
-// it writes within [Timing.Dead], by the observer's own clock. Watch returns the
-// ledger as it was last seen, and a [*LiveError] if the process writes.
+// Watch finds out whether the process that the ledger names is at work, which
+// it is if it writes within [Timing.Dead] by the observer's own clock. Watch
+// returns the ledger as last seen, and a [*LiveError] if the process writes.
 func Watch(ctx context.Context, store Store, timing Timing, l Ledger, v Version) (Ledger, Version, error) {
 	if l.Holder == nil || l.Holder.Process == "" {
 		return l, v, nil
@@ -53,9 +53,9 @@ func Watch(ctx context.Context, store Store, timing Timing, l Ledger, v Version)
 	}
 }
 
-// Update changes a ledger for a command that carries nothing out. change sees it
-// as it is and may refuse; it is called again where somebody else has written
-// meanwhile, or where an answer was lost.
+// Update changes a ledger for a command that carries nothing out. change sees
+// the current ledger and may refuse. It is called again if another process has
+// written in the meantime, or if an answer was lost.
 func Update(ctx context.Context, store Store, timing Timing, change func(*Ledger) error) error {
 	for try := 1; ; {
 		l, v, err := Read(ctx, store, timing)
@@ -80,7 +80,8 @@ func Update(ctx context.Context, store Store, timing Timing, change func(*Ledger
 	}
 }
 
-// withoutUnlocked leaves out that the site was taken from a run that goes on.
+// withoutUnlocked omits the entry that the site was taken from a run that
+// continues.
 func withoutUnlocked(finished []Finished, run string) []Finished {
 	var rest []Finished
 	for _, f := range finished {

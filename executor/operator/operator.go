@@ -1,5 +1,6 @@
-// Package operator is the line between a run and the person who leads it: what
-// csu asks, what can be answered, and what is told.
+// Package operator is the interface between a run and the person who leads it:
+// the questions that csu asks, the possible answers, and the events that it
+// reports.
 package operator
 
 import (
@@ -18,19 +19,19 @@ const (
 	StageConsent Topic = "stage consent" // may this stage begin (P2)
 	StepConsent  Topic = "step consent"  // may this step begin
 	Doubt        Topic = "doubt"         // the step rests on a doubtful fact
-	Manual       Topic = "manual"        // a person does this; is it done
-	Handover     Topic = "hand-over"     // a message could not be posted that somebody waits for
+	Manual       Topic = "manual"        // a manual step; is it done
+	Handover     Topic = "hand-over"     // a message that someone is waiting for could not be posted
 	QueuePaused  Topic = "queue paused"  // may the paused ScriptQueue be resumed, with what is in it
-	Failed       Topic = "failed"        // a step failed; how to go on
-	InDoubt      Topic = "in doubt"      // nobody knows whether a step happened
-	GivingUp     Topic = "giving up"     // shall the whole run be given up now, with what that does
-	Unexpected   Topic = "unexpected"    // may what the run did not find when it began be deleted
-	Outage       Topic = "outage"        // the cluster is away; may the run go on without the site's ledger
-	Alone        Topic = "only run"      // is this the plan's only run, where nothing can tell
+	Failed       Topic = "failed"        // a step failed; how to continue
+	InDoubt      Topic = "in doubt"      // it is unknown whether a step happened
+	GivingUp     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
+	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
+	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
+	Alone        Topic = "only run"      // is this the plan's only run, which csu cannot determine
 	TakingOver   Topic = "takeover"      // shall the run be taken over
-	Unlocking    Topic = "unlock"        // shall the site be taken from its run
-	Former       Topic = "former csu"    // is the csu that was at work stopped
-	FormerOutage Topic = "former outage" // may that csu have gone on without the cluster
+	Unlocking    Topic = "unlock"        // shall the run lose the site
+	Former       Topic = "former csu"    // has the csu that was at work stopped
+	FormerOutage Topic = "former outage" // may that csu have continued without the cluster
 )
 
 // Choice is an answer that a question allows.
@@ -38,19 +39,19 @@ type Choice string
 
 // The choices.
 const (
-	Yes         Choice = "yes"          // go on; for a manual step: it is done
-	No          Choice = "no"           // do not go on: the run stops here and can be resumed
+	Yes         Choice = "yes"          // continue; for a manual step: it is done
+	No          Choice = "no"           // do not continue: the run stops here and can be resumed
 	Retry       Choice = "retry"        // do the step again, as a new attempt
-	ByHand      Choice = "by hand"      // a person has done it
-	Skip        Choice = "skip"         // leave it undone; wants a reason
+	ByHand      Choice = "by hand"      // it was done by hand
+	Skip        Choice = "skip"         // leave it undone; needs a reason
 	Stop        Choice = "stop"         // end csu; resume later
-	Abort       Choice = "abort"        // give the upgrade up: final steps, then the journal is closed
-	KeepWaiting Choice = "keep waiting" // look again, as long as the step's time limit
+	Abort       Choice = "abort"        // abort the upgrade: run the final steps, then close the journal
+	KeepWaiting Choice = "keep waiting" // check again, for as long as the step's time limit
 	Happened    Choice = "happened"     // the operator has seen that it is done
-	NotHappened Choice = "not happened" // the operator has seen that it is not done, nor under way
+	NotHappened Choice = "not happened" // the operator has seen that it is neither done nor under way
 )
 
-// Question is one thing that only the operator can decide.
+// Question is a question that only the operator can decide.
 type Question struct {
 	Topic      Topic
 	Stage      string // id
@@ -58,20 +59,20 @@ type Question struct {
 	Title      string
 	Text       string   // the plan's own words, or what happened
 	Principals []string // whose agreement a yes confirms (P3)
-	Reading    string   // what csu reads at this moment, or the evidence; may have lines
-	Choices    []Choice // in the order in which they are offered
-	GivingUp   string   // what an abort would do, where it is one of the choices; in lines
+	Reading    string   // what csu reads at this moment, or the evidence; may have several lines
+	Choices    []Choice // in the order offered
+	GivingUp   string   // what an abort would do, if it is one of the choices; may have several lines
 }
 
-// Answer is what was decided, by whom, and how it reached csu.
+// Answer is a decision, who made it, and how it reached csu.
 type Answer struct {
 	Choice Choice
-	Reason string // asked for with Skip; otherwise may be empty
+	Reason string // required with Skip; otherwise may be empty
 	By     string // the operator's name
 	Via    string // "terminal", or "beforehand, by" a flag or the answers file's name
 }
 
-// EventKind is what is told.
+// EventKind is what an event reports.
 type EventKind string
 
 // The kinds of events.
@@ -87,7 +88,7 @@ const (
 	Notice        EventKind = "notice"
 )
 
-// Event is something that the operator is told as it happens.
+// Event is something that is reported to the operator as it happens.
 type Event struct {
 	Time  time.Time
 	Kind  EventKind
@@ -97,11 +98,11 @@ type Event struct {
 	Text  string
 }
 
-// Operator answers and is told. Ask and Tell may be called from several
-// goroutines; questions are put one at a time by the executor.
+// Operator answers questions and is told of events. Ask and Tell may be called
+// from several goroutines. The executor asks one question at a time.
 type Operator interface {
 	// Ask returns one of the question's choices. It returns [*UnattendedError]
-	// where nobody can answer, and ctx's error when the run is interrupted.
+	// if no one can answer, and ctx's error when the run is interrupted.
 	Ask(ctx context.Context, q Question) (Answer, error)
 	Tell(e Event)
 }

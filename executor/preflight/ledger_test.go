@@ -8,18 +8,18 @@ import (
 	"github.com/lsst-ts/csu/executor/preflight"
 )
 
-// TestTheHolderOfTheSiteIsNamed: preflight says which run has the site, and whether
-// that is the one that goes on.
+// TestTheHolderOfTheSiteIsNamed checks that preflight says which run has the site, and whether it is the one
+// that continues.
 func TestTheHolderOfTheSiteIsNamed(t *testing.T) {
 	p, systems, _, dir := simulated(t, "2026-11-24-summit-incremental")
 	store := ledger.In(systems.Cluster, p.LedgerName())
 	for _, x := range []struct {
 		holder *ledger.Holder
-		runID  string // that of the run that goes on
+		runID  string // of the run that continues
 		ready  bool
 		want   string
 	}{
-		{nil, "", true, "nobody runs an upgrade of summit"},
+		{nil, "", true, "no upgrade of summit is running"},
 		{&ledger.Holder{Run: "r1", Plan: "ann.json", Digest: "0123456789abcdef", Operator: "ann", Host: "alps"}, "", false,
 			`the site belongs to run r1 of plan "ann.json" (digest 0123456789ab…), led by "ann" on alps`},
 		{&ledger.Holder{Run: "r1", Plan: "ann.json", Digest: "0123456789abcdef", Operator: "ann", Host: "alps"}, "r1", true, "the site is this run's"},

@@ -10,18 +10,18 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// needs is what the steps of some stages use.
+// needs is what the steps of some stages need.
 type needs struct {
 	love, efd, slack bool
 	hosts            []remote.Target
-	applications     []string // that are synced
-	level            string   // that the schema registry must have at first; "" where it is not used
+	applications     []string // to be synced
+	level            string   // that the schema registry must have at first; "" if it is not used
 	permissions      []cluster.Permission
 }
 
 func (n *needs) cluster() bool { return len(n.permissions) > 0 }
 
-// needsOf reads what the named stages use; no name means all of them, and the
+// needsOf returns what the named stages need; without names, all stages and the
 // final steps.
 func needsOf(p *plan.Plan, stages []string) needs {
 	n := needs{}
@@ -66,7 +66,7 @@ func (n *needs) step(p *plan.Plan, s *plan.Step) {
 func (n *needs) host(p *plan.Plan, name, user string) {
 	h, ok := p.Host(name)
 	if !ok {
-		return // the rules have said so
+		return // the rules have reported it
 	}
 	u, ok := h.User(user)
 	if !ok {
@@ -84,7 +84,7 @@ func (n *needs) allow(p cluster.Permission) {
 	}
 }
 
-// components are the SAL components of the plan's table, each once.
+// components returns the SAL components of the plan's table, each once.
 func components(p *plan.Plan) []string {
 	var names []string
 	for i := range p.CSCs {

@@ -1,8 +1,8 @@
-// Package preflight looks whether everything that a plan needs is there: access,
-// permissions, preconditions (P1). It only reads.
+// Package preflight checks that everything the plan needs is reachable and
+// permitted, and that its preconditions hold (P1). It only reads.
 //
-// A check is one thing that is needed. What a run itself has taken down is
-// expected to be down, which the caller says.
+// A check covers one thing that is needed. What the run itself has taken down
+// is expected to be down; the caller says what that is.
 package preflight
 
 import (
@@ -19,47 +19,49 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Result is how a check came out.
+// Result is the result of a check.
 type Result string
 
 // The results.
 const (
 	Ready    Result = "ok"
-	Remark   Result = "note"   // worth knowing; stands in nobody's way
+	Remark   Result = "note"   // worth knowing, but no obstacle
 	NotReady Result = "NOT OK" // the plan would fail here
 )
 
-// Check is one thing that is needed.
+// Check is a check of one thing that is needed.
 type Check struct {
 	Subject string // such as "host azar03 as dco"
 	Result  Result
 	Text    string // what was found
-	Remedy  string // what to do, where it is not ready
+	Remedy  string // what to do, if it is not ready
 }
 
-// Options are what is checked.
+// Options say what to check.
 type Options struct {
 	Plan    *plan.Plan
 	Systems *action.Systems
-	// Stages are the ids of the stages whose needs are checked; none is all.
+	// Stages are the ids of the stages whose needs are checked; none means all.
 	Stages []string
-	// Down are CSCs that this run has taken down: nobody expects them to speak.
+	// Down are the CSCs that this run has taken down, which are not expected to
+	// be heard.
 	Down []string
-	// RunID is that of the run that goes on, "" where there is none.
+	// RunID is the id of the run to be continued, or "".
 	RunID string
-	// Begun says that the run has begun: what it changes is not judged any more,
-	// such as the registry's level.
+	// Begun says that the run has begun. Then what the run itself changes, such
+	// as the registry's level, is not judged.
 	Begun bool
-	// Rehearsed: the cluster is a stand-in, whose address is not the plan's.
+	// Rehearsed says that the cluster is a stand-in, whose address is not the
+	// plan's.
 	Rehearsed bool
 	// Folder is where the journal will be.
 	Folder string
 }
 
-// limit bounds one check, in real time.
+// limit limits one check, in real time.
 const limit = 25 * time.Second
 
-// Run makes every check that the plan's stages need, at the same time, and
+// Run makes all checks that the plan's stages need, at the same time, and
 // returns them in a fixed order. It changes nothing.
 func Run(ctx context.Context, o Options) []Check {
 	needs := needsOf(o.Plan, o.Stages)
@@ -153,7 +155,7 @@ func notReady(subject, remedy, format string, args ...any) Check {
 	return Check{subject, NotReady, fmt.Sprintf(format, args...), remedy}
 }
 
-// late gives the time that ran out a text that people understand.
+// late replaces a timeout by a text that people understand.
 func late(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s: %w", limit, err)

@@ -47,8 +47,8 @@ func simulated(t *testing.T, name string) (*plan.Plan, *systems.Clients, *rehear
 	return p, systems, site, dir
 }
 
-// The summit's full plan uses every host and every application there is. The
-// operator waits for its preflight, and the site must not notice it.
+// The summit's full plan uses every host and every application. The operator
+// waits for its preflight, which must not affect the site.
 func TestThePreflightOfTheSummitTakesLessThan30Seconds(t *testing.T) {
 	p, systems, site, dir := simulated(t, "2026-12-15-summit-full")
 	before := site.Record()
@@ -71,10 +71,10 @@ func TestThePreflightOfTheSummitTakesLessThan30Seconds(t *testing.T) {
 		}
 	}
 	if hosts < 10 || applications < 10 {
-		t.Errorf("%d logins and %d applications were looked at, want those of the whole summit", hosts, applications)
+		t.Errorf("%d logins and %d applications checked, want those of the whole summit", hosts, applications)
 	}
 	effects := slices.DeleteFunc(site.Record()[len(before):], func(e rehearsal.Effect) bool { return e.System == rehearsal.SystemFault })
 	if len(effects) > 0 {
-		t.Errorf("the site has noticed: %v", effects)
+		t.Errorf("preflight affected the site: %v", effects)
 	}
 }

@@ -1,6 +1,6 @@
-// Package sitemap is the file by which a simulated site, or the proving ground,
-// tells csu where its servers are. With it csu talks to those instead of the
-// plan's targets: on the loopback interface only.
+// Package sitemap reads and writes the file by which a simulated site, or the
+// proving ground, gives csu the addresses of its servers. csu then talks to
+// those instead of the plan's targets, on the loopback interface only.
 package sitemap
 
 import (
@@ -20,16 +20,16 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Format is the version of the file's form.
+// Format is the version of the file's format.
 const Format = "csu-site-map/1"
 
-// Map says where a site's stand-ins are. Paths are relative to the map's folder
-// or absolute.
+// Map says where a site's stand-ins are. Paths are absolute or relative to the
+// map's folder.
 type Map struct {
 	Format string `json:"format"`
-	// Digest is that of the plan that the site was derived from.
+	// Digest is the digest of the plan that the site was made from.
 	Digest string `json:"digest"`
-	// Epoch is the site's time at the real time Real; it runs Speed times
+	// Epoch is the site's time at the real time Real. It runs Speed times
 	// faster from there.
 	Epoch time.Time `json:"epoch"`
 	Real  time.Time `json:"real"`
@@ -39,15 +39,15 @@ type Map struct {
 	EFD        string `json:"efd"`        //
 	Slack      string `json:"slack"`      // of Slack's API
 	SSHConfig  string `json:"sshConfig"`  // in place of ~/.ssh/config; names known_hosts and key
-	Kubeconfig string `json:"kubeconfig"` // its contexts are named as the plan's
-	// Record is where a rehearsal shows its record of effects; the proving
+	Kubeconfig string `json:"kubeconfig"` // with the plan's context names
+	// Record is where a rehearsal shows its record of effects. The proving
 	// ground has none.
 	Record string `json:"record,omitempty"`
 	// Credentials are the stand-ins' own, by the names of csu's environment
-	// variables. They are worth nothing anywhere else.
+	// variables. They are worthless anywhere else.
 	Credentials map[string]string `json:"credentials,omitempty"`
 
-	// Dir is the map's folder, where the journal of the rehearsed run is kept.
+	// Dir is the map's folder, which also has the journal of the rehearsed run.
 	Dir string `json:"-"`
 }
 
@@ -73,13 +73,13 @@ func read(name string) (*Map, error) {
 		return nil, fmt.Errorf("read site map %q: %w", name, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read site map %q: there is more after its end", name)
+		return nil, fmt.Errorf("read site map %q: unexpected data after its end", name)
 	}
 	if m.Format != Format {
-		return nil, fmt.Errorf("read site map %q: its format is %q, this csu knows %q", name, m.Format, Format)
+		return nil, fmt.Errorf("read site map %q: the format is %q, but this csu supports only %q", name, m.Format, Format)
 	}
 	if m.Speed < 1 || m.Epoch.IsZero() || m.Real.IsZero() {
-		return nil, fmt.Errorf("read site map %q: it needs epoch, real and a speed of at least 1", name)
+		return nil, fmt.Errorf("read site map %q: want epoch, real and a speed of at least 1", name)
 	}
 	dir, err := filepath.Abs(filepath.Dir(name))
 	if err != nil {
@@ -102,7 +102,7 @@ func read(name string) (*Map, error) {
 	return &m, nil
 }
 
-// Write writes the map into its folder under the file's name, whole or not at
+// Write writes the map to its folder under the file's name, whole or not at
 // all.
 func (m *Map) Write(name string) error {
 	m.Format = Format
@@ -132,5 +132,5 @@ func Loopback(address string) error {
 	if ip := net.ParseIP(host); (ip != nil && ip.IsLoopback()) || host == "localhost" {
 		return nil
 	}
-	return fmt.Errorf("the address %q is not a loopback one: a site map is for simulated sites only", address)
+	return fmt.Errorf("the address %q is not on the loopback interface: a site map is for simulated sites only", address)
 }

@@ -27,8 +27,8 @@ func TestAnnounce(t *testing.T) {
 		"refused":                 {200, `{"ok":false,"error":"channel_not_found"}`, false, nil, Failed, "channel_not_found"},
 		"refused, told by hand":   {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.Yes}, Done, "by hand by ann"},
 		"refused, not told":       {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.No}, NotDone, "has not told"},
-		"refused, nobody to tell": {200, `{"ok":false,"error":"channel_not_found"}`, true, nil, NotDone, "there is no terminal"},
-		"lost":                    {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "perhaps posted, perhaps not"},
+		"refused, nobody to tell": {200, `{"ok":false,"error":"channel_not_found"}`, true, nil, NotDone, "no terminal"},
+		"lost":                    {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "may have been posted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			posts := 0
@@ -85,6 +85,6 @@ func TestManual(t *testing.T) {
 	}
 	y := newTry(t, s.systems, d, m2)
 	// A question that was not answered can be put again.
-	expect(t, y.perform(t), NotDone, "there is no terminal")
+	expect(t, y.perform(t), NotDone, "no terminal")
 	expect(t, y.probe(t), NotDone)
 }

@@ -80,7 +80,7 @@ func (a *argo) try(t *testing.T) *try {
 func TestSyncIsDoneWhenTheImagesRun(t *testing.T) {
 	a := newArgo(t)
 	y := a.try(t)
-	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs", "MTMount:0: there is no such Job")
+	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs", "MTMount:0: no such Job")
 	uid := putJob(a.Server, "mtmount")
 	expect(t, y.probe(t), Running, "the Job has no pod yet")
 	a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0044"))
@@ -173,7 +173,7 @@ func TestSyncDoesNotBegin(t *testing.T) {
 		app["operation"] = kubetest.Object{"initiatedBy": kubetest.Object{"username": "bob"}}
 	})
 	a.outcome = func(kubetest.Object) kubetest.Object { return nil }
-	expect(t, Of(syncMount).Perform(t.Context(), y.Attempt), NotDone, "operation of bob")
+	expect(t, Of(syncMount).Perform(t.Context(), y.Attempt), NotDone, "operation by bob")
 
 	for says, change := range map[string]func(kubetest.Object){
 		`it follows "tickets/DM-1", and the plan expects "main"`: func(app kubetest.Object) {

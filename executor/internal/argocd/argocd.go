@@ -1,13 +1,13 @@
-// Package argocd reads and syncs Argo CD's Applications through the Kubernetes
+// Package argocd reads and syncs Argo CD Applications through the Kubernetes
 // API.
 //
-// An Application has no status subresource, and its sync is asked for by
-// writing its field operation, which the application controller picks up, keeps
-// while it works, and moves into status.operationState (argoproj/argo-cd,
+// An Application has no status subresource. A sync is requested by writing the
+// Application's field operation. The application controller picks it up, keeps
+// it while it works, and moves it into status.operationState (argoproj/argo-cd,
 // pkg/apis/application/v1alpha1 and controller/appcontroller.go). There is no
-// other queue: what is written over an operation that runs replaces it. So a
-// sync is written only where none is under way, with the resourceVersion that
-// was read, and carries an identity by which it is found again.
+// other queue: writing over a running operation replaces it. So csu writes a
+// sync only when no operation is under way, with the resourceVersion that it
+// read, and with an identity by which it finds the sync again.
 package argocd
 
 import (
@@ -49,19 +49,19 @@ func New(c *cluster.Cluster, namespace string, clk *clock.Clock) *Client {
 // Application is what csu reads of an Application.
 type Application struct {
 	Name, Project   string
-	TargetRevision  string // of several sources: joined by commas, as the next one
+	TargetRevision  string // of several sources: joined by commas; so is Revision
 	SyncStatus      string // Synced, OutOfSync, Unknown
-	Revision        string // that the comparison behind SyncStatus was made with
+	Revision        string // the one that SyncStatus is the comparison with
 	Health          string // Healthy, Progressing, Degraded, Suspended, Missing, Unknown; "" while Stale
-	Stale           bool   // no comparison since the last operation's end: SyncStatus, OutOfSync and Images are from before it
+	Stale           bool   // Argo CD has not compared since the last operation ended: SyncStatus, OutOfSync and Images are older
 	OutOfSync       []Resource
-	Problems        []string // the conditions by which Argo CD can't compare or sync
-	OperationBy     string   // who or what runs, or ran last
+	Problems        []string // the conditions that keep Argo CD from comparing or syncing
+	OperationBy     string   // who started the operation that is running, or ran last
 	ResourceVersion string
 	Images          []string  // of all its resources, as Argo CD lists them
-	ReconciledAt    time.Time // of the last comparison; to the second
+	ReconciledAt    time.Time // when Argo CD last compared; to the second
 
-	// OperationRunning says that an operation waits or runs.
+	// OperationRunning reports whether an operation is waiting or running.
 	OperationRunning bool
 }
 
@@ -78,14 +78,15 @@ func (r Resource) String() string {
 	return r.Kind + " " + r.Namespace + "/" + r.Name
 }
 
-// MissingError says that there is no such Application.
+// MissingError reports that an Application does not exist.
 type MissingError struct{ Namespace, Name string }
 
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("there is no Argo CD application %q in namespace %q; is it enabled for this site, and has the app of apps been synced?", e.Name, e.Namespace)
 }
 
-// Get returns an Application as it is now; a [*MissingError] where there is none.
+// Get returns an Application as it is now, or a [*MissingError] if there is
+// none.
 func (a *Client) Get(ctx context.Context, name string) (Application, error) {
 	_, v, err := a.read(ctx, name)
 	if err != nil {
@@ -94,9 +95,9 @@ func (a *Client) Get(ctx context.Context, name string) (Application, error) {
 	return v.application(), nil
 }
 
-// AskRefresh asks Argo CD to compare an Application anew with its source, as its
-// Refresh button does. A hard refresh also renders the manifests anew. Nothing
-// is synced by it, so that asking is repeated where the answer was lost.
+// AskRefresh asks Argo CD to compare an Application with its source again, as
+// its Refresh button does. A hard refresh also renders the manifests again. A
+// refresh syncs nothing, so a request whose answer was lost is safely repeated.
 func (a *Client) AskRefresh(ctx context.Context, name string, hard bool) error {
 	kind := "normal"
 	if hard {
@@ -115,8 +116,8 @@ func (a *Client) AskRefresh(ctx context.Context, name string, hard bool) error {
 
 func refreshing(name string) string { return fmt.Sprintf("refresh Argo CD application %q", name) }
 
-// Refresh asks for a refresh and waits until it was made, at most 3 minutes of
-// the run's time ([clock.ErrLimit]).
+// Refresh asks for a refresh and waits until Argo CD has made it, for at most 3
+// minutes of the run's time ([clock.ErrLimit]).
 func (a *Client) Refresh(ctx context.Context, name string, hard bool) error {
 	if err := a.AskRefresh(ctx, name, hard); err != nil {
 		return err
@@ -139,7 +140,7 @@ func (a *Client) resource() dynamic.ResourceInterface {
 	return a.cluster.Dynamic().Resource(applications).Namespace(a.namespace)
 }
 
-// read returns an Application whole, and csu's view of it.
+// read returns the complete Application and csu's view of it.
 func (a *Client) read(ctx context.Context, name string) (*unstructured.Unstructured, *view, error) {
 	op := fmt.Sprintf("read Argo CD application %q", name)
 	var app *unstructured.Unstructured

@@ -22,8 +22,8 @@ const (
 	mountPath = appsPath + "simonyitel"
 )
 
-// connect starts an API server with one Application, synced long ago by
-// somebody else, and returns a client whose clock runs fast.
+// connect starts an API server with one Application, synced long ago by someone
+// else, and returns a client whose clock runs fast.
 func connect(t *testing.T) (*kubetest.Server, *argocd.Client) {
 	t.Helper()
 	server := kubetest.Start(t)
@@ -106,13 +106,13 @@ func TestHealthFromBeforeTheLastOperationIsNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !app.Stale || app.Health != "" {
-		t.Errorf("Get = stale %v, health %q; the comparison is a second older than the operation's end", app.Stale, app.Health)
+		t.Errorf("Get = stale %v, health %q, want stale and no health: the comparison is a second older than the operation's end", app.Stale, app.Health)
 	}
 	editStatus(server, func(status object) { // what a restarted controller can leave
 		status["operationState"].(object)["finishedAt"] = nil
 	})
 	if app, err = a.Get(context.Background(), "simonyitel"); err != nil || app.Stale {
-		t.Errorf("Get = stale %v, %v; the comparison is younger than the operation's start, its end is lost", app.Stale, err)
+		t.Errorf("Get = stale %v, %v, want it not stale: the comparison is newer than the operation's start, and its end is unknown", app.Stale, err)
 	}
 }
 
@@ -162,7 +162,7 @@ func TestRefreshWaitsForTheController(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			server, a := connect(t)
 			var asked any
-			looks := 0 // requests come one after the other
+			looks := 0 // requests arrive one at a time
 			server.Before = func(r *http.Request) {
 				if r.Method != http.MethodGet {
 					return
@@ -180,16 +180,16 @@ func TestRefreshWaitsForTheController(t *testing.T) {
 				t.Fatal(err)
 			}
 			if asked != kind || looks != 3 {
-				t.Errorf("the controller was asked for %v, and Refresh looked %d times; want %s and 3", asked, looks, kind)
+				t.Errorf("Refresh asked for %v and read the Application %d times, want %s and 3", asked, looks, kind)
 			}
 			if kept := server.Get(mountPath)["metadata"].(object)["annotations"]; !cmp.Equal(kept, object{"kept": "as it was"}) {
-				t.Errorf("annotations are %v afterwards", kept)
+				t.Errorf("annotations after Refresh = %v", kept)
 			}
 		})
 	}
 }
 
-func TestRefreshDoesNotWaitForEver(t *testing.T) {
+func TestRefreshDoesNotWaitForever(t *testing.T) {
 	_, a := connect(t)
 	if err := a.Refresh(context.Background(), "simonyitel", false); !errors.Is(err, clock.ErrLimit) {
 		t.Errorf("Refresh without a controller = %v, want ErrLimit", err)

@@ -16,10 +16,10 @@ import (
 
 const (
 	// infoName is the entry of operation.info that carries the identity of a
-	// sync of ours.
+	// csu sync.
 	infoName = "csu"
-	// syncTries is how often a sync is written in all, where each time the
-	// Application was changed between reading and writing it.
+	// syncTries is how often a sync is written in all when the Application
+	// keeps changing between the read and the write.
 	syncTries = 5
 )
 
@@ -28,18 +28,18 @@ type SyncRequest struct {
 	Revision  string     // "" is the Application's target revision
 	Resources []Resource // none means all
 	Prune     bool
-	Operator  string // shown by Argo CD as the one who began it
+	Operator  string // whom Argo CD shows as having started it
 }
 
-// BusyError says that an operation waits or runs already.
+// BusyError reports that an operation is already waiting or running.
 type BusyError struct {
 	Application    string
-	By             string // who or what it is from
-	Phase, Message string // of one that runs; "" of one that waits
+	By             string // who started it
+	Phase, Message string // of a running operation; "" if it is waiting
 }
 
 func (e *BusyError) Error() string {
-	text := fmt.Sprintf("Argo CD application %q has an operation of %s", e.Application, e.By)
+	text := fmt.Sprintf("Argo CD application %q has an operation by %s", e.Application, e.By)
 	if e.Phase == "" {
 		text += " waiting"
 	} else {
@@ -48,18 +48,18 @@ func (e *BusyError) Error() string {
 	if e.Message != "" {
 		text += fmt.Sprintf(" (%s)", e.Message)
 	}
-	return text + "; wait for its end or terminate it in Argo CD, then retry"
+	return text + "; wait until it ends or terminate it in Argo CD, then retry"
 }
 
-// Sync asks for a sync under an identity, by which [Client.Operation] finds it
-// again; it doesn't wait for the sync. Where the Application has that very
-// operation already, it writes nothing. It returns a [*BusyError] where another
-// operation waits or runs, a [*MissingError] where there is no such Application,
-// and a cluster.LostError where it is not known whether the sync was taken.
+// Sync requests a sync under an identity, by which [Client.Operation] finds it
+// again. It does not wait for the sync. If the Application already has this
+// operation, it writes nothing. It returns a [*BusyError] if another operation
+// is waiting or running, a [*MissingError] if there is no such Application, and
+// a cluster.LostError if it is unknown whether Argo CD has the sync.
 func (a *Client) Sync(ctx context.Context, name, identity string, req SyncRequest) error {
 	op := fmt.Sprintf("sync Argo CD application %q", name)
 	if identity == "" {
-		return fmt.Errorf("%s: it has no identity, and could not be found again", op)
+		return fmt.Errorf("%s: the request has no identity, so it could not be found again", op)
 	}
 	for try := 1; ; try++ {
 		app, v, err := a.read(ctx, name)
@@ -70,7 +70,7 @@ func (a *Client) Sync(ctx context.Context, name, identity string, req SyncReques
 			return nil
 		}
 		if v.Metadata.DeletionTimestamp != nil {
-			return fmt.Errorf("%s: it is being deleted", op)
+			return fmt.Errorf("%s: the application is being deleted", op)
 		}
 		if v.running() {
 			return v.busy()
@@ -88,12 +88,13 @@ func (a *Client) Sync(ctx context.Context, name, identity string, req SyncReques
 		case !apierrors.IsConflict(err) || try == syncTries:
 			return err
 		}
-		// The controller or somebody else has written in between, and the
-		// server has refused ours: look again whether it may still be asked for.
+		// The controller or another client has written in between, so the
+		// server refused the update. Check again whether a sync may be
+		// requested.
 	}
 }
 
-// operationOf returns the operation as the API has it.
+// operationOf returns the operation in the API's form.
 func operationOf(identity string, req SyncRequest, options []string) map[string]any {
 	return map[string]any{
 		"initiatedBy": map[string]any{"username": req.Operator},
@@ -110,9 +111,9 @@ func syncOf(req SyncRequest, options []string) syncView {
 	return sync
 }
 
-// setOperation puts an operation into an Application and takes the last one's
-// state out. Some controllers merge into a new operation what they find of the
-// old one, so that a full sync becomes that of some resources (argo-cd issues
+// setOperation puts an operation into an Application and removes the state of
+// the last one. Some controllers merge the old operation into the new one,
+// which turns a full sync into one of some resources only (argo-cd issues
 // 28701, 29332).
 func setOperation(app *unstructured.Unstructured, operation map[string]any) error {
 	text, err := json.Marshal(operation)
@@ -128,12 +129,12 @@ func setOperation(app *unstructured.Unstructured, operation map[string]any) erro
 	return nil
 }
 
-// Operation is what has become of a sync.
+// Operation is the progress or the result of a sync.
 type Operation struct {
-	// Found says that the Application has the operation with our identity.
-	// Another one that came later takes its place; then it is no longer found.
+	// Found reports whether the Application has the operation with our
+	// identity. A later operation replaces it; then it is no longer found.
 	Found bool
-	// Pending says that the controller has not begun it.
+	// Pending reports whether the controller has yet to start it.
 	Pending bool
 	// Phase is Running, Terminating, Succeeded, Failed or Error; "" while
 	// Pending.
@@ -141,23 +142,26 @@ type Operation struct {
 	// Message is Argo CD's own. A sync window shows only here, as "Sync
 	// operation blocked by sync window", in a phase Running that never ends.
 	Message string
-	// Revision is the one that was synced, of several sources joined by commas.
+	// Revision is the revision that was synced; of several sources, joined by
+	// commas.
 	Revision string
-	// SyncChanged says that what Argo CD carries out is not what was sent.
+	// SyncChanged reports whether Argo CD is carrying out something other than
+	// what was sent.
 	SyncChanged bool
-	// Other says who or what another operation is from that waits, runs, or ran
-	// last; "" where there is none. OtherIdentity is its identity, if it is csu's.
+	// Other is who started another operation that is waiting, is running, or
+	// ran last; "" if there is none. OtherIdentity is its identity if it is
+	// csu's.
 	Other, OtherIdentity string
-	// LastStarted is when the operation began that runs or ran last, to the
-	// second; zero where none did, or where that is not known.
+	// LastStarted is when the operation started that is running or ran last, to
+	// the second. It is zero if there was none or its start is unknown.
 	LastStarted time.Time
-	// Synced says that Argo CD's history has a sync, of whomever.
+	// Synced reports whether Argo CD's history has a sync at all, by csu or not.
 	Synced     bool
 	FinishedAt time.Time // to the second
 	Results    []ResourceResult
 }
 
-// Completed tells whether the operation has come to its end.
+// Completed reports whether the operation has ended.
 func (o Operation) Completed() bool { return (&stateView{Phase: o.Phase}).completed() }
 
 // ResourceResult is what a sync did with one resource.
@@ -216,7 +220,8 @@ func (s *stateView) results() []ResourceResult {
 	return results
 }
 
-// has tells whether the operation with this identity waits, runs, or ran last.
+// has reports whether the operation with this identity is waiting, is running,
+// or ran last.
 func (v *view) has(identity string) bool {
 	return v.Operation != nil && v.Operation.identity() == identity ||
 		v.Status.OperationState != nil && v.Status.OperationState.Operation.identity() == identity
@@ -230,8 +235,9 @@ func (v *view) busy() *BusyError {
 	return busy
 }
 
-// differs tells whether an operation is another one than csu would have written
-// for the request. A retry is one too: csu asks for none.
+// differs reports whether an operation is not the one that csu would have
+// written for the request. An operation with retries differs, since csu
+// requests none.
 func (o *operationView) differs(sent SyncRequest, options []string) bool {
 	if o.Sync == nil || o.Retry.Limit != 0 {
 		return true
@@ -239,7 +245,7 @@ func (o *operationView) differs(sent SyncRequest, options []string) bool {
 	return !reflect.DeepEqual(normal(*o.Sync), normal(syncOf(sent, options)))
 }
 
-// normal brings a sync into a form in which two of them can be compared.
+// normal returns a sync in a form that can be compared.
 func normal(s syncView) syncView {
 	s.Resources = slices.Clone(s.Resources)
 	slices.SortFunc(s.Resources, func(x, y resourceView) int {

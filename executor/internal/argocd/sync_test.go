@@ -39,7 +39,7 @@ func operation(t *testing.T, a *argocd.Client) argocd.Operation {
 	return o
 }
 
-// begin does what the controller does when it picks an operation up.
+// begin does what the controller does when it picks up an operation.
 func begin(s *kubetest.Server) {
 	s.Edit(mountPath, func(app object) {
 		app["status"].(object)["operationState"] = object{
@@ -48,7 +48,7 @@ func begin(s *kubetest.Server) {
 	})
 }
 
-// end does what the controller does when an operation has come to its end.
+// end does what the controller does when an operation ends.
 func end(s *kubetest.Server, phase string) {
 	s.Edit(mountPath, func(app object) {
 		app["operation"] = nil // as its JSON patch leaves it
@@ -80,7 +80,7 @@ func TestSyncWritesTheOperationAndNothingElse(t *testing.T) {
 		t.Errorf("operation (-want +got):\n%s", d)
 	}
 	if state := after["status"].(object)["operationState"]; state != nil {
-		t.Errorf("the last operation's state is still there: %v", state)
+		t.Errorf("Sync left the last operation's state: %v", state)
 	}
 	delete(after, "operation")
 	delete(before["status"].(object), "operationState")
@@ -106,7 +106,7 @@ func TestSyncOfAWholeApplicationNamesNoResources(t *testing.T) {
 	}
 }
 
-func TestSyncRefusesWhereAnOperationIsUnderWay(t *testing.T) {
+func TestSyncRefusesWhileAnOperationIsUnderWay(t *testing.T) {
 	bobs := object{"initiatedBy": object{"username": "bob"}, "sync": object{}}
 	for name, test := range map[string]struct {
 		edit func(app object)
@@ -129,7 +129,7 @@ func TestSyncRefusesWhereAnOperationIsUnderWay(t *testing.T) {
 			},
 			argocd.BusyError{Application: "simonyitel", By: "automated sync", Phase: "Terminating"},
 		},
-		"of another run": {
+		"by another run": {
 			func(app object) {
 				app["operation"] = object{"initiatedBy": object{"username": "ann"}, "info": []any{object{"name": "csu", "value": "0000/sync/mtmount/1"}}}
 			},
@@ -148,14 +148,14 @@ func TestSyncRefusesWhereAnOperationIsUnderWay(t *testing.T) {
 				t.Errorf("busy (-want +got):\n%s", d)
 			}
 			if writes := server.Writes(); len(writes) != 0 {
-				t.Errorf("it was written all the same: %v", writes)
+				t.Errorf("the refused sync was written: %v", writes)
 			}
 		})
 	}
 }
 
-func TestSyncLooksAgainAfterAConflict(t *testing.T) {
-	t.Run("of the controller", func(t *testing.T) {
+func TestSyncReadsAgainAfterAConflict(t *testing.T) {
+	t.Run("by the controller", func(t *testing.T) {
 		server, a := connect(t)
 		puts := 0
 		server.Before = func(r *http.Request) {
@@ -167,10 +167,10 @@ func TestSyncLooksAgainAfterAConflict(t *testing.T) {
 		}
 		sync(t, a)
 		if puts != 2 || server.Get(mountPath)["status"].(object)["reconciledAt"] != "2026-11-24T10:00:00Z" {
-			t.Errorf("%d updates, status %v; want two, the second with what the controller wrote", puts, server.Get(mountPath)["status"])
+			t.Errorf("%d updates, status %v; want 2, the second with the status that the controller wrote", puts, server.Get(mountPath)["status"])
 		}
 	})
-	t.Run("of somebody's sync", func(t *testing.T) {
+	t.Run("by another sync", func(t *testing.T) {
 		server, a := connect(t)
 		server.Before = func(r *http.Request) {
 			if r.Method == http.MethodPut {
@@ -185,7 +185,7 @@ func TestSyncLooksAgainAfterAConflict(t *testing.T) {
 			t.Errorf("bob's sync was overwritten: %v", writes)
 		}
 	})
-	t.Run("without end", func(t *testing.T) {
+	t.Run("endless", func(t *testing.T) {
 		server, a := connect(t)
 		server.Before = func(r *http.Request) {
 			if r.Method == http.MethodPut {
@@ -197,7 +197,7 @@ func TestSyncLooksAgainAfterAConflict(t *testing.T) {
 			t.Errorf("Sync = %v, want an error that is no *LostError", err)
 		}
 		if n := server.Requests(http.MethodPut); n != 5 {
-			t.Errorf("%d updates were tried, want 5", n)
+			t.Errorf("%d updates, want 5", n)
 		}
 	})
 }
@@ -248,14 +248,14 @@ func TestSyncWritesTheSameOperationOnce(t *testing.T) {
 func TestSyncRefuses(t *testing.T) {
 	server, a := connect(t)
 	if err := a.Sync(context.Background(), "simonyitel", "", request); err == nil {
-		t.Error("Sync took a request without an identity")
+		t.Error("Sync accepted a request without an identity")
 	}
 	server.Edit(mountPath, func(app object) { app["metadata"].(object)["deletionTimestamp"] = "2026-11-24T10:00:00Z" })
 	if err := a.Sync(context.Background(), "simonyitel", identity, request); err == nil || !strings.Contains(err.Error(), "being deleted") {
 		t.Errorf("Sync of an application that is being deleted = %v, want an error", err)
 	}
 	if writes := server.Writes(); len(writes) != 0 {
-		t.Errorf("it was written all the same: %v", writes)
+		t.Errorf("the refused sync was written: %v", writes)
 	}
 }
 
@@ -295,7 +295,7 @@ func TestOperationFollowsTheSync(t *testing.T) {
 		app["operation"] = object{"initiatedBy": object{"username": "bob"}, "info": []any{object{"name": "csu", "value": "0000/x/1"}}, "sync": object{}}
 	})
 	if o := operation(t, a); !o.Found || o.Phase != "Succeeded" || o.OtherIdentity != "0000/x/1" {
-		t.Errorf("Operation = %+v, want ours, and bob's that waits", o)
+		t.Errorf("Operation = %+v, want ours, and bob's waiting", o)
 	}
 	begin(server)
 	if d := cmp.Diff(argocd.Operation{Other: "bob (csu 0000/x/1)", OtherIdentity: "0000/x/1", LastStarted: began}, operation(t, a)); d != "" {
@@ -303,7 +303,7 @@ func TestOperationFollowsTheSync(t *testing.T) {
 	}
 }
 
-func TestASyncThatTheControllerHasChangedIsNoticed(t *testing.T) {
+func TestASyncChangedByTheControllerIsNoticed(t *testing.T) {
 	for name, test := range map[string]struct {
 		edit    func(operation, sync object)
 		changed bool
@@ -311,8 +311,8 @@ func TestASyncThatTheControllerHasChangedIsNoticed(t *testing.T) {
 		"not at all":       {func(_, _ object) {}, false},
 		"empty fields":     {func(o, s object) { s["syncStrategy"], s["sources"], o["retry"] = object{}, nil, object{} }, false},
 		"another revision": {func(_, s object) { s["revision"] = "abc000" }, true},
-		"all resources":    {func(_, s object) { delete(s, "resources") }, true},
-		"a resource more": {func(_, s object) {
+		"every resource":   {func(_, s object) { delete(s, "resources") }, true},
+		"one more resource": {func(_, s object) {
 			s["resources"] = append(s["resources"].([]any), object{"kind": "Job", "name": "mtaos"})
 		}, true},
 		"the old one's prune":  {func(_, s object) { s["prune"] = true }, true},
@@ -329,7 +329,7 @@ func TestASyncThatTheControllerHasChangedIsNoticed(t *testing.T) {
 			begin(server)
 			editStatus(server, func(status object) {
 				echo := status["operationState"].(object)["operation"].(object)
-				// begin has put the same map into both places.
+				// begin has put the same map into both fields.
 				sync := object{}
 				for key, value := range echo["sync"].(object) {
 					sync[key] = value

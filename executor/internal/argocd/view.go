@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// The views hold the fields of Argo CD's API v1alpha1 that csu reads; all others
-// stay in the unstructured object and are written back as they were.
+// The views hold the fields of Argo CD's API v1alpha1 that csu reads. All other
+// fields stay in the unstructured object and are written back unchanged.
 
 type view struct {
 	Metadata struct {
@@ -51,8 +51,8 @@ type view struct {
 			Images []string `json:"images"`
 		} `json:"summary"`
 		OperationState *stateView `json:"operationState"`
-		// History has the syncs of the whole application that succeeded; who a
-		// sync was from is not in it.
+		// History has the application's successful syncs of all resources. It
+		// does not say who started them.
 		History []struct{} `json:"history"`
 	} `json:"status"`
 }
@@ -85,8 +85,9 @@ type infoView struct {
 	Value string `json:"value"`
 }
 
-// syncView is a sync as it is written and as it is echoed. The fields that csu
-// never writes are there to notice when somebody else's got into ours.
+// syncView is a sync as csu writes it and as Argo CD echoes it. csu never
+// writes some of the fields; they are here to detect that another operation's
+// fields were merged into ours.
 type syncView struct {
 	Revision     string          `json:"revision,omitempty"`
 	Revisions    []string        `json:"revisions,omitempty"`
@@ -125,7 +126,7 @@ func viewOf(app *unstructured.Unstructured) (*view, error) {
 	}
 	var v view
 	if err := json.Unmarshal(text, &v); err != nil {
-		return nil, fmt.Errorf("application %q is not in the form of API version v1alpha1: %w", app.GetName(), err)
+		return nil, fmt.Errorf("application %q does not have the form of API version v1alpha1: %w", app.GetName(), err)
 	}
 	return &v, nil
 }
@@ -152,7 +153,7 @@ func (v *view) application() Application {
 		}
 	}
 	for _, c := range v.Status.Conditions {
-		if strings.HasSuffix(c.Type, "Error") { // so Argo CD itself tells errors from warnings
+		if strings.HasSuffix(c.Type, "Error") { // as Argo CD itself distinguishes errors from warnings
 			app.Problems = append(app.Problems, c.Type+": "+c.Message)
 		}
 	}
@@ -173,9 +174,9 @@ func (v *view) targetRevision() string {
 	return strings.Join(revisions, ",")
 }
 
-// syncOptions returns those that the Application asks for. Argo CD's controller
-// reads them from the operation alone; its own API server copies them there, and
-// so does csu.
+// syncOptions returns the sync options of the Application. Argo CD's controller
+// reads them from the operation alone. Its API server copies them there, and so
+// does csu.
 func (v *view) syncOptions() []string {
 	if v.Spec.SyncPolicy == nil {
 		return nil
@@ -183,14 +184,14 @@ func (v *view) syncOptions() []string {
 	return v.Spec.SyncPolicy.SyncOptions
 }
 
-// running tells whether an operation waits or runs; one that does must not be
-// overwritten.
+// running reports whether an operation is waiting or running, and so must not
+// be overwritten.
 func (v *view) running() bool {
 	state := v.Status.OperationState
 	return v.Operation != nil || state != nil && !state.completed()
 }
 
-// stale tells whether status is older than the end of the last operation.
+// stale reports whether the status is older than the end of the last operation.
 func (v *view) stale() bool {
 	state := v.Status.OperationState
 	if state == nil || !state.completed() {
@@ -198,12 +199,13 @@ func (v *view) stale() bool {
 	}
 	ended := timeOf(state.FinishedAt)
 	if ended.IsZero() {
-		ended = timeOf(state.StartedAt) // some controllers have lost it
+		ended = timeOf(state.StartedAt) // some controllers lose it
 	}
 	return timeOf(v.Status.ReconciledAt).Before(ended)
 }
 
-// operator says who or what the operation is from that waits, runs, or ran last.
+// operator returns who started the operation that is waiting, is running, or
+// ran last.
 func (v *view) operator() string {
 	if v.Operation != nil {
 		return v.Operation.from()
@@ -214,7 +216,7 @@ func (v *view) operator() string {
 	return ""
 }
 
-// from says who or what an operation is from: `ann`, `ann (csu 1f3c/sync/mtmount/1)`.
+// from returns who started an operation: `ann`, `ann (csu 1f3c/sync/mtmount/1)`.
 func (o *operationView) from() string {
 	by := o.InitiatedBy.Username
 	switch {

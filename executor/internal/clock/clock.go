@@ -1,7 +1,7 @@
-// Package clock tells the time that csu works by: the real one, or that of a
+// Package clock provides the time that csu works by: the real one, or that of a
 // rehearsal, in which an hour passes in about a second.
 //
-// Whatever waits, polls or compares times goes through a [Clock]; only the
+// Everything that waits, polls or compares times uses a [Clock]. Only the
 // limits of single network calls are real time, since a simulated site answers
 // no faster than a real one.
 package clock
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// ErrLimit is returned by [Clock.Poll] when its limit has been waited.
+// ErrLimit is returned by [Clock.Poll] when its limit has passed.
 var ErrLimit = errors.New("time limit reached")
 
 // Clock maps real time to the time of a run. The zero value is not usable.
@@ -39,21 +39,21 @@ func Fast(epoch, real time.Time, speed float64) *Clock {
 // Speed returns how many seconds of the run pass in a real second.
 func (c *Clock) Speed() float64 { return c.speed }
 
-// Now returns the present time of the run.
+// Now returns the current time of the run.
 func (c *Clock) Now() time.Time {
 	if c.speed == 1 && c.epoch.Equal(c.real) {
-		// A laptop that slept has jumped: the wall clock says so, an offset
-		// from the start by the monotonic clock would not.
+		// After a laptop has slept, the wall clock is right; an offset from the
+		// start by the monotonic clock would not be.
 		return time.Now()
 	}
 	return c.epoch.Add(time.Duration(float64(time.Since(c.real)) * c.speed))
 }
 
-// Since returns the time of the run that has passed since t.
+// Since returns the time of the run elapsed since t.
 func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
-// Sleep waits for d of the run's time, or until ctx ends and then returns its
-// error.
+// Sleep waits for d of the run's time. If ctx ends first, it returns the error
+// of ctx.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(time.Duration(float64(d) / c.speed))
 	defer timer.Stop()
@@ -65,12 +65,12 @@ func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Poll calls look, and again after each interval every, until look reports
-// done or fails, until ctx ends, or until limit has passed, which gives
-// [ErrLimit]. The last look is at the limit itself.
+// Poll calls look at once and after each interval every, until look reports
+// done or fails, ctx ends, or limit has passed, for which it returns
+// [ErrLimit]. The last call is at the limit itself.
 //
-// What is slept counts in the run's time and what look takes in real time, so
-// that a fast rehearsal does not run into its limits on a slow machine.
+// Sleeping counts in the run's time and look in real time, so that a fast
+// rehearsal does not run into its limits on a slow machine.
 func (c *Clock) Poll(ctx context.Context, every, limit time.Duration, look func(context.Context) (done bool, err error)) error {
 	var spent time.Duration
 	for {

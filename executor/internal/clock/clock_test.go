@@ -10,11 +10,11 @@ import (
 func TestFastRunsFaster(t *testing.T) {
 	epoch, began := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), time.Now().Add(-time.Second)
 	c := Fast(epoch, began, 3600)
-	// What passes between the looks is hours to the clock.
+	// The time between the two readings is hours on the clock.
 	least := time.Since(began) * 3600
 	got := c.Since(epoch)
 	if most := time.Since(began) * 3600; got < least-time.Second || got > most+time.Second {
-		t.Errorf("a second after its start the clock shows %v after the epoch, want 3600 times as much, from %v to %v", got, least, most)
+		t.Errorf("a second after its start the clock is %v past the epoch, want between %v and %v", got, least, most)
 	}
 }
 
@@ -23,14 +23,14 @@ func TestPollCountsWhatItSleepsInTheRunsTime(t *testing.T) {
 	looks := 0
 	err := c.Poll(context.Background(), 10*time.Minute, time.Hour, func(context.Context) (bool, error) {
 		looks++
-		time.Sleep(time.Millisecond) // 3.6 minutes of the run's time; must not count as such
+		time.Sleep(time.Millisecond) // 3.6 minutes if it counted in the run's time
 		return false, nil
 	})
 	if !errors.Is(err, ErrLimit) {
 		t.Fatalf("Poll = %v, want ErrLimit", err)
 	}
 	if looks != 7 {
-		t.Errorf("Poll looked %d times in 1h at every 10m, want 7", looks)
+		t.Errorf("Poll called look %d times in 1h, every 10m, want 7", looks)
 	}
 }
 

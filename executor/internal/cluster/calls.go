@@ -18,27 +18,27 @@ import (
 const (
 	// callLimit bounds a single request, in real time.
 	callLimit = 20 * time.Second
-	// readTries is how often a read is made in all before its fault is
-	// returned; the pauses between them are 1, 2 and 4 s.
+	// readTries is how often a read is tried in all. The pauses between the
+	// tries are 1, 2 and 4 s.
 	readTries = 4
 )
 
-// LostError says that a write was sent and that no usable answer came back: it
-// may have been carried out or not. Whoever gets it has to look.
+// LostError reports that a write was sent and no usable answer came back. It
+// may or may not have been carried out; the caller must find out.
 type LostError struct {
-	Op  string // what was asked, like `delete Job "simonyitel/mtmount"`
+	Op  string // the request, such as `delete Job "simonyitel/mtmount"`
 	Err error
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("%s: the answer was lost, so it is not known whether it was done: %v", e.Op, e.Err)
+	return fmt.Sprintf("%s: the answer was lost, so it is unknown whether it was done: %v", e.Op, e.Err)
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
 
-// Read makes call, which must be without effect, and repeats it where it failed
-// for a passing reason. op names it in the error, such as `list Jobs`. The
-// context that call gets has the limit of a single request.
+// Read makes call, which must have no effect, and repeats it after a transient
+// failure. op names it in the error, such as `list Jobs`. The context passed to
+// call has the limit of a single request.
 func (c *Cluster) Read(ctx context.Context, op string, call func(context.Context) error) error {
 	pause := time.Second
 	for try := 1; ; try++ {
@@ -56,12 +56,12 @@ func (c *Cluster) Read(ctx context.Context, op string, call func(context.Context
 	}
 }
 
-// Write makes call once, if the gate in ctx lets it pass. Its error is a
-// [*LostError] where it may have been carried out all the same; any other error
-// means that it was not.
+// Write makes call once, if the gate in ctx lets it pass. A [*LostError] means
+// that the call may have been carried out; any other error means that it was
+// not.
 func (c *Cluster) Write(ctx context.Context, op string, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: not begun: %w", op, err)
+		return fmt.Errorf("%s: not started: %w", op, err)
 	}
 	if err := gate.Pass(ctx); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
@@ -79,41 +79,41 @@ func (c *Cluster) Write(ctx context.Context, op string, call func(context.Contex
 func limited(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	// client-go logs an answer that ends early to standard error, the operator's
-	// screen, beside returning it.
+	// client-go not only returns the error of a truncated answer, it also logs
+	// it to standard error, which is the operator's screen.
 	return call(klog.NewContext(ctx, klog.Logger{}))
 }
 
-// explain adds to an error of a request what a person can do about it.
+// explain adds what a person can do about it to the error of a request.
 func (c *Cluster) explain(op string, err error) error {
 	switch {
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%s: %w; the API server doesn't accept the credentials of context %q: log in to the cluster again", op, err, c.context)
+		return fmt.Errorf("%s: %w; the API server rejects the credentials of context %q: log in to the cluster again", op, err, c.context)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("%s: %w; ask the cluster's administrators for this permission, csu preflight lists all that are needed", op, err)
+		return fmt.Errorf("%s: %w; ask the cluster's administrators for this permission; csu preflight lists all that the plan needs", op, err)
 	case unreachable(err):
-		return fmt.Errorf("%s: %w; check network and VPN to %s", op, err, c.Server())
+		return fmt.Errorf("%s: %w; check the network and the VPN to %s", op, err, c.Server())
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// transient tells whether asking again may help.
+// transient reports whether trying again may help.
 func transient(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
 		code := status.Status().Code
-		// 410 is a list that was asked for as of a time that the server has
-		// forgotten; asked again, it is of now.
+		// 410 answers a list as of a time that the server has forgotten. Tried
+		// again, the list is as of now.
 		return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code == http.StatusGone
 	}
 	return !untrusted(err)
 }
 
-// Away reports whether an error says that the API server gave no answer, or none
-// that another try could not better.
+// Away reports whether an error means that the API server did not answer, or
+// answered with an error that may pass.
 func Away(err error) bool { return transient(err) }
 
-// refused tells whether a failed request is certain to have had no effect.
+// refused reports whether a failed request certainly had no effect.
 func refused(err error) bool {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) {
@@ -123,14 +123,14 @@ func refused(err error) bool {
 	return unreachable(err) || untrusted(err)
 }
 
-// unreachable tells whether no connection came about.
+// unreachable reports whether no connection was made.
 func unreachable(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
 }
 
-// untrusted tells whether the server's certificate was not accepted, in which
-// case nothing was sent to it.
+// untrusted reports whether the server's certificate was rejected, in which
+// case nothing was sent.
 func untrusted(err error) bool {
 	var certificate *tls.CertificateVerificationError
 	return errors.As(err, &certificate)

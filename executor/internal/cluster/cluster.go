@@ -1,12 +1,12 @@
-// Package cluster speaks to the Kubernetes API of a site: the Jobs and pods of
-// its CSCs, the namespaces of its users, the ConfigMap that is the site's ledger,
-// and commands in a pod.
+// Package cluster is the client of a site's Kubernetes API: the Jobs and pods
+// of its CSCs, the namespaces of its users, the ConfigMap that is the site's
+// ledger, and commands in a pod.
 //
-// Reads are repeated a few times where the fault is a passing one. Writes are
-// never repeated here; every one of them carries a precondition (a UID, a
-// resourceVersion, or a name that must not be taken), so that client-go's own
-// waiting for a server that answers Retry-After can do nothing twice. Where the
-// answer of a write was lost, the error is a [*LostError].
+// Reads are repeated a few times after a transient failure. Writes are never
+// repeated here. Each carries a precondition (a UID, a resourceVersion, or a
+// name that must be free), so that nothing happens twice even when client-go
+// itself retries after a Retry-After. If the answer of a write is lost, the
+// error is a [*LostError].
 package cluster
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 )
 
-// Cluster is one Kubernetes cluster, reached with a context of a kubeconfig.
+// Cluster is a Kubernetes cluster, reached through a context of a kubeconfig.
 type Cluster struct {
 	context string
 	config  *rest.Config
@@ -35,7 +35,7 @@ type Cluster struct {
 	clock   *clock.Clock
 }
 
-// Connect loads the kubeconfig and takes the named context; "" takes its
+// Connect loads the kubeconfig and selects the named context; "" selects its
 // current context. Without a path it reads the files of KUBECONFIG, or
 // ~/.kube/config, as kubectl does; unlike kubectl it never turns to the cluster
 // that it may itself run in. It makes no request. Its error is a
@@ -71,17 +71,18 @@ func connect(kubeconfig, context string) (*Cluster, error) {
 		context = file.CurrentContext
 	}
 	if _, ok := file.Contexts[context]; !ok {
-		return nil, fmt.Errorf("read kubeconfig %q: no context %q (%s); set KUBECONFIG to the file that has it", where, context, contextNames(file))
+		return nil, fmt.Errorf("read kubeconfig %q: no context %q (%s); set KUBECONFIG to the file that defines it", where, context, contextNames(file))
 	}
 	config, err := clientcmd.NewNonInteractiveClientConfig(*file, context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
 	}
-	// A preflight asks some dozens of questions at once; the default of five a
-	// second is meant for controllers that never end.
+	// A preflight makes dozens of requests at once. The default of five a
+	// second is meant for controllers, which run forever.
 	config.QPS, config.Burst = 50, 100
 	config.UserAgent = "csu"
-	// Typed clients would prefer protobuf, which a simulated site doesn't speak.
+	// Typed clients prefer protobuf by default, which a simulated site does not
+	// support.
 	config.ContentType = runtime.ContentTypeJSON
 	config.WarningHandler = rest.NoWarnings{} // the default one writes to standard error
 	typed, err := kubernetes.NewForConfig(config)
@@ -101,31 +102,30 @@ func contextNames(file *clientcmdapi.Config) string {
 		names = append(names, name)
 	}
 	if len(names) == 0 {
-		return "it has none"
+		return "it defines none"
 	}
 	slices.Sort(names)
-	return "it has " + strings.Join(names, ", ")
+	return "it defines " + strings.Join(names, ", ")
 }
 
-// SetClock makes the pauses between repeated reads and the age of pods follow the
-// clock of the run; before, they follow the real one. It is to be called before the
-// first request.
+// SetClock sets the clock of the pauses between repeated reads and of the age of pods; the default is the
+// real one. It must be called before the first request.
 func (c *Cluster) SetClock(clk *clock.Clock) { c.clock = clk }
 
 // Context returns the name of the kubeconfig's context.
 func (c *Cluster) Context() string { return c.context }
 
-// Server returns the address of the API server, as the kubeconfig has it.
+// Server returns the address of the API server as given in the kubeconfig.
 func (c *Cluster) Server() string { return c.config.Host }
 
-// Dynamic returns the client for objects whose types this package doesn't know.
-// Its calls go through [Cluster.Read] and [Cluster.Write].
+// Dynamic returns the client for objects whose types this package does not
+// know. Calls to it go through [Cluster.Read] and [Cluster.Write].
 func (c *Cluster) Dynamic() dynamic.Interface { return c.dynamic }
 
-// CheckTarget compares context and API server with those that a plan names
-// (P20), and returns a [*TargetError] where they differ. Servers are compared by
-// scheme, host and port; where wantServer has a path, the server's path must be
-// that one or lie below it.
+// CheckTarget compares the context and the API server with those that a plan
+// names (P20), and returns a [*TargetError] if they differ. Servers are
+// compared by scheme, host and port. If wantServer has a path, the server's
+// path must be equal to it or below it.
 func (c *Cluster) CheckTarget(wantContext, wantServer string) error {
 	if c.context == wantContext && sameServer(c.config.Host, wantServer) {
 		return nil
@@ -133,14 +133,15 @@ func (c *Cluster) CheckTarget(wantContext, wantServer string) error {
 	return &TargetError{Context: c.context, Server: c.config.Host, WantContext: wantContext, WantServer: wantServer}
 }
 
-// TargetError says that the kubeconfig leads to another cluster than the plan's.
+// TargetError reports that the kubeconfig leads to a cluster other than the
+// plan's.
 type TargetError struct {
-	Context, Server         string // what the kubeconfig gives
-	WantContext, WantServer string // what the plan names
+	Context, Server         string // from the kubeconfig
+	WantContext, WantServer string // from the plan
 }
 
 func (e *TargetError) Error() string {
-	return fmt.Sprintf("wrong cluster: the plan is for context %q at %q, the kubeconfig gives context %q at %q; "+
+	return fmt.Sprintf("wrong cluster: the plan is for context %q at %q, but the kubeconfig gives context %q at %q; "+
 		"set KUBECONFIG to the file for the plan's cluster, or correct the site's context and server and compile the plan again",
 		e.WantContext, e.WantServer, e.Context, e.Server)
 }
@@ -160,8 +161,8 @@ func sameServer(have, want string) bool {
 	return w.Path == "" || h.Path == w.Path || strings.HasPrefix(h.Path, w.Path+"/")
 }
 
-// parseServer brings the address of an API server into the form in which two of
-// them can be compared: lower case, with its port, without a slash at the end.
+// parseServer returns the address of an API server in a form that can be
+// compared: lower case, with its port, without a trailing slash.
 func parseServer(address string) (*url.URL, error) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/cluster/kubetest"
 )
 
-// connect starts an API server and connects to it, with a clock that makes
-// the pauses between repeated reads short.
+// connect starts an API server and connects to it with a fast clock, which
+// shortens the pauses between repeated reads.
 func connect(t *testing.T) (*kubetest.Server, *cluster.Cluster) {
 	t.Helper()
 	server := kubetest.Start(t)
@@ -37,14 +37,14 @@ func connect(t *testing.T) (*kubetest.Server, *cluster.Cluster) {
 func TestConnectTakesTheNamedContext(t *testing.T) {
 	server, c := connect(t)
 	if c.Context() != "yagan" || c.Server() != server.URL {
-		t.Errorf("Connect gave context %q at %q, want yagan at %q", c.Context(), c.Server(), server.URL)
+		t.Errorf("Connect: context %q at %q, want yagan at %q", c.Context(), c.Server(), server.URL)
 	}
 	current, err := cluster.Connect(server.Kubeconfig(t), "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if current.Context() != "other" {
-		t.Errorf("without a name Connect took context %q, want the current one, other", current.Context())
+		t.Errorf("Connect without a name selected context %q, want the current one, other", current.Context())
 	}
 }
 
@@ -67,10 +67,10 @@ func TestConnectRefuses(t *testing.T) {
 	if err := os.WriteFile(broken, []byte("clusters: {token: secret-token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1") // not even in a pod is there another way
+	t.Setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1") // as in a pod, which must not matter
 	t.Setenv("KUBERNETES_SERVICE_PORT", "443")
 	for _, test := range []struct{ name, file, context, want string }{
-		{"an unknown context", good, "pillan", `no context "pillan" (it has other, yagan)`},
+		{"an unknown context", good, "pillan", `no context "pillan" (it defines other, yagan)`},
 		{"a missing file", filepath.Join(t.TempDir(), "absent"), "yagan", "absent"},
 		{"a broken file", broken, "yagan", "broken"},
 	} {
@@ -129,19 +129,19 @@ contexts: [{name: yagan, context: {cluster: c, user: u}}]
 	}
 }
 
-func TestReadsAreRepeatedWhenTheFaultPasses(t *testing.T) {
+func TestReadsAreRepeatedAfterATransientFailure(t *testing.T) {
 	for name, fault := range map[string]kubetest.Fault{
 		"unavailable":    {Status: http.StatusServiceUnavailable},
 		"internal error": {Status: http.StatusInternalServerError},
 		"expired":        {Status: http.StatusGone},
 		"cut":            {CutBefore: true},
-		"answer cut":     {CutAfter: true},
+		"answer cut off": {CutAfter: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // client-go itself waits a second after a cut
+			t.Parallel() // client-go itself waits a second after a broken connection
 			server, c := connect(t)
 			server.Put("/apis/batch/v1/namespaces/eas/jobs/dimm1", kubetest.Object{"metadata": kubetest.Object{"labels": kubetest.Object{"csc": "true"}}})
-			failures := 0 // requests come one after the other
+			failures := 0 // requests arrive one at a time
 			server.Faults = func(*http.Request) kubetest.Fault {
 				if failures++; failures == 1 {
 					return fault
@@ -156,7 +156,7 @@ func TestReadsAreRepeatedWhenTheFaultPasses(t *testing.T) {
 	}
 }
 
-func TestReadsEndSometime(t *testing.T) {
+func TestReadsGiveUpEventually(t *testing.T) {
 	server, c := connect(t)
 	server.Faults = func(*http.Request) kubetest.Fault { return kubetest.Fault{Status: http.StatusServiceUnavailable} }
 	if _, err := c.Jobs(context.Background(), "eas", "csc"); err == nil {
@@ -172,20 +172,20 @@ func TestAForbiddenReadIsNotRepeated(t *testing.T) {
 	server.Faults = func(*http.Request) kubetest.Fault { return kubetest.Fault{Status: http.StatusForbidden} }
 	_, err := c.Jobs(context.Background(), "eas", "csc")
 	if err == nil || !strings.Contains(err.Error(), "permission") {
-		t.Errorf("Jobs = %v, want an error that speaks of the permission", err)
+		t.Errorf("Jobs = %v, want an error that mentions the permission", err)
 	}
 	if n := server.Requests(http.MethodGet); n != 1 {
 		t.Errorf("%d requests, want 1", n)
 	}
 }
 
-func TestAServerThatIsNotTrustedIsAskedOnce(t *testing.T) {
+func TestAnUntrustedServerIsAskedOnce(t *testing.T) {
 	tries := 0
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // the failed handshakes
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
-			tries++ // connections come one after the other
+			tries++ // connections arrive one at a time
 		}
 	}
 	server.StartTLS()
@@ -210,9 +210,9 @@ contexts: [{name: yagan, context: {cluster: c, user: u}}]
 		t.Errorf("DeleteJob = %v, want an error that is no *LostError", err)
 	}
 	if _, err := c.Jobs(context.Background(), "eas", "csc"); err == nil {
-		t.Error("Jobs = nil error from a server that is not trusted")
+		t.Error("Jobs = nil error from an untrusted server")
 	}
-	server.Close() // waits for its connections, and so for the count
+	server.Close() // waits for its connections, so that the count is final
 	if tries != 2 {
 		t.Errorf("%d connections, want one each", tries)
 	}

@@ -23,16 +23,16 @@ type ConfigMap struct {
 type MissingError struct{ Namespace, Name string }
 
 func (e *MissingError) Error() string {
-	return fmt.Sprintf("there is no ConfigMap %q in namespace %q", e.Name, e.Namespace)
+	return fmt.Sprintf("no ConfigMap %q in namespace %q", e.Name, e.Namespace)
 }
 
-// Hint says how it is created.
+// Hint says how to create it.
 func (e *MissingError) Hint() string {
-	return fmt.Sprintf("have the cluster's administrators create it, once for the site: kubectl create namespace %s; kubectl create configmap %s -n %s; the rights for it are in README.md", e.Namespace, e.Name, e.Namespace)
+	return fmt.Sprintf("ask the cluster's administrators to create it, once for the site: kubectl create namespace %s; kubectl create configmap %s -n %s; README.md lists the permissions for it", e.Namespace, e.Name, e.Namespace)
 }
 
-// ConflictError reports that a ConfigMap was not written, since somebody else has
-// written it, or created it anew, after it was read.
+// ConflictError reports that a ConfigMap was not written because another client
+// had changed or recreated it after it was read.
 type ConflictError struct{ Err error }
 
 func (e *ConflictError) Error() string { return e.Err.Error() }
@@ -40,8 +40,8 @@ func (e *ConflictError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *ConflictError) Unwrap() error { return e.Err }
 
-// ConfigMap reads a ConfigMap, with one try. One that does not exist is a
-// [*MissingError].
+// ConfigMap reads a ConfigMap, without retries. If it does not exist, the error
+// is a [*MissingError].
 func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*ConfigMap, error) {
 	var m *corev1.ConfigMap
 	err := limited(ctx, func(ctx context.Context) (err error) {
@@ -57,11 +57,11 @@ func (c *Cluster) ConfigMap(ctx context.Context, namespace, name string) (*Confi
 	return &ConfigMap{maps.Clone(m.Data), maps.Clone(m.BinaryData), m}, nil
 }
 
-// UpdateConfigMap writes the data of a ConfigMap over what was read, and returns
+// UpdateConfigMap replaces the data of a ConfigMap that was read, and returns
 // what the API server has now. Its errors are those of [Cluster.Write], and a
-// [*ConflictError] where the ConfigMap is not the one any more that was read.
+// [*ConflictError] if the ConfigMap has changed since it was read.
 func (c *Cluster) UpdateConfigMap(ctx context.Context, m *ConfigMap) (*ConfigMap, error) {
-	next := m.object.DeepCopy() // with the labels that others have put on it
+	next := m.object.DeepCopy() // keeps labels that others have added
 	next.Data, next.BinaryData = m.Data, m.Binary
 	var now *corev1.ConfigMap
 	err := c.Write(ctx, fmt.Sprintf("write ConfigMap \"%s/%s\"", next.Namespace, next.Name), func(ctx context.Context) (err error) {

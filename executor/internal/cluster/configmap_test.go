@@ -18,8 +18,8 @@ import (
 
 const configMapPath = "/api/v1/namespaces/csu/configmaps/csu-summit"
 
-// connectForConfigMap starts an API server with a ConfigMap that others have
-// labelled.
+// connectForConfigMap starts an API server with a ConfigMap that has a label
+// and an annotation set by others.
 func connectForConfigMap(t *testing.T) (*kubetest.Server, *cluster.Cluster) {
 	t.Helper()
 	server, c := connect(t)
@@ -38,7 +38,7 @@ func readConfigMap(t *testing.T, c *cluster.Cluster) *cluster.ConfigMap {
 	return m
 }
 
-// at is a fault of the requests of a method.
+// at returns a fault for the requests with this method.
 func at(method string, fault kubetest.Fault) func(*http.Request) kubetest.Fault {
 	return func(r *http.Request) kubetest.Fault {
 		if r.Method == method {
@@ -65,8 +65,8 @@ func TestAConfigMapIsReadAndWritten(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
-	// What was written can be written over, without another read, and what is no
-	// longer wanted is gone.
+	// What was written can be written over without another read, and fields
+	// left out of it are gone.
 	written.Data, written.Binary = map[string]string{"text": "b"}, nil
 	if _, err := c.UpdateConfigMap(t.Context(), written); err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func TestAConfigMapIsReadAndWritten(t *testing.T) {
 func TestAConfigMapIsNotWrittenOverAnotherVersion(t *testing.T) {
 	for name, change := range map[string]func(*kubetest.Server){
 		"written meanwhile": func(s *kubetest.Server) { s.Edit(configMapPath, func(kubetest.Object) {}) },
-		"created anew": func(s *kubetest.Server) {
+		"recreated": func(s *kubetest.Server) {
 			s.Remove(configMapPath)
 			s.Put(configMapPath, kubetest.Object{})
 		},
@@ -100,13 +100,13 @@ func TestAConfigMapIsNotWrittenOverAnotherVersion(t *testing.T) {
 				t.Errorf("UpdateConfigMap = %v, want a *ConflictError", err)
 			}
 			if data := server.Get(configMapPath)["data"]; data != nil {
-				t.Errorf("the data is %v, want it untouched", data)
+				t.Errorf("the data is %v, want it unchanged", data)
 			}
 		})
 	}
 }
 
-func TestAConfigMapThatIsMissing(t *testing.T) {
+func TestAMissingConfigMap(t *testing.T) {
 	server, c := connect(t)
 	_, err := c.ConfigMap(t.Context(), "csu", "csu-summit")
 	var missing *cluster.MissingError
@@ -122,20 +122,20 @@ func TestAConfigMapThatIsMissing(t *testing.T) {
 		t.Errorf("%d reads, want 1", n)
 	}
 
-	// It is never created by a write.
+	// A write never creates it.
 	server, c = connectForConfigMap(t)
 	m := readConfigMap(t, c)
 	server.Remove(configMapPath)
 	var lost *cluster.LostError
 	if _, err := c.UpdateConfigMap(t.Context(), m); err == nil || errors.As(err, &lost) {
-		t.Errorf("UpdateConfigMap of one that is gone = %v, want an error that is no *LostError", err)
+		t.Errorf("UpdateConfigMap of a missing ConfigMap = %v, want an error that is no *LostError", err)
 	}
 	if server.Get(configMapPath) != nil || server.Requests(http.MethodPost) != 0 {
 		t.Error("the ConfigMap was created")
 	}
 }
 
-func TestAConfigMapThatIsNotAnswered(t *testing.T) {
+func TestAFailedConfigMapWrite(t *testing.T) {
 	for _, x := range []struct {
 		name    string
 		fault   kubetest.Fault
@@ -159,7 +159,7 @@ func TestAConfigMapThatIsNotAnswered(t *testing.T) {
 			var lost *cluster.LostError
 			var conflict *cluster.ConflictError
 			if err == nil || errors.As(err, &lost) != x.lost || errors.As(err, &conflict) {
-				t.Errorf("UpdateConfigMap = %v, want an error that is lost: %t", err, x.lost)
+				t.Errorf("UpdateConfigMap = %v, want a *LostError: %t", err, x.lost)
 			} else if !strings.Contains(err.Error(), x.text) {
 				t.Errorf("UpdateConfigMap = %v, want %q in it", err, x.text)
 			}
@@ -173,7 +173,8 @@ func TestAConfigMapThatIsNotAnswered(t *testing.T) {
 	}
 }
 
-// A read is tried once: whoever reads the ledger has its own patience.
+// A read is tried once, since every reader of the ledger has a retry policy of
+// its own.
 func TestAConfigMapIsReadWithOneTry(t *testing.T) {
 	for name, fault := range map[string]kubetest.Fault{
 		"forbidden": {Status: http.StatusForbidden},
@@ -194,9 +195,9 @@ func TestAConfigMapIsReadWithOneTry(t *testing.T) {
 	}
 }
 
-// Where the API server is busy, client-go sends the write again after the time that
-// it was told: the server has not taken the first one. The context bounds that.
-func TestABusyAPIServerIsWaitedForAsLongAsTheContextLasts(t *testing.T) {
+// If the API server is busy, client-go sends the write again after the Retry-After. That is safe because the
+// server did not accept the first one. The context limits how long it goes on.
+func TestAWriteWaitsForABusyAPIServerUntilTheContextEnds(t *testing.T) {
 	server, c := connectForConfigMap(t)
 	m := readConfigMap(t, c)
 	m.Data = map[string]string{"text": "a"}
@@ -210,7 +211,7 @@ func TestABusyAPIServerIsWaitedForAsLongAsTheContextLasts(t *testing.T) {
 	}
 	m, err := c.UpdateConfigMap(t.Context(), m)
 	if err != nil {
-		t.Fatalf("UpdateConfigMap = %v, want it written when the API server has time", err)
+		t.Fatalf("UpdateConfigMap = %v, want it written once the API server is no longer busy", err)
 	}
 	if n := len(server.Writes()); n != 1 {
 		t.Errorf("%d writes were carried out, want 1", n)
@@ -221,18 +222,18 @@ func TestABusyAPIServerIsWaitedForAsLongAsTheContextLasts(t *testing.T) {
 	defer cancel()
 	began := time.Now()
 	if _, err := c.UpdateConfigMap(ctx, m); err == nil {
-		t.Error("UpdateConfigMap = nil, and the API server was busy all the time")
+		t.Error("UpdateConfigMap = nil, but the API server was busy throughout")
 	}
 	if took := time.Since(began); took > 30*time.Second {
-		t.Errorf("UpdateConfigMap took %s, and the context ended after 500ms", took)
+		t.Errorf("UpdateConfigMap took %s, but the context ended after 500ms", took)
 	}
 	if n := len(server.Writes()); n != 1 {
-		t.Errorf("%d writes were carried out, want the one of before", n)
+		t.Errorf("%d writes were carried out, want only the earlier one", n)
 	}
 }
 
-// A ConfigMap is written through the gate like any other effect. The ledger's own
-// writes are not, since the gate waits for them.
+// A ConfigMap is written through the gate like any other effect. The ledger's
+// own writes are not, since the gate waits for them.
 func TestAConfigMapPassesTheGateAndTheLedgerDoesNot(t *testing.T) {
 	server, c := connectForConfigMap(t)
 	shut := errors.New("taken over")
@@ -254,9 +255,9 @@ func TestAConfigMapPassesTheGateAndTheLedgerDoesNot(t *testing.T) {
 	}
 	l.Epoch = 1
 	if _, err := store.Write(ctx, l, v); err != nil {
-		t.Errorf("Write of the ledger = %v, want it past the gate", err)
+		t.Errorf("Write of the ledger = %v, want it to bypass the gate", err)
 	}
 	if n := server.Requests(http.MethodPut); n != 1 {
-		t.Errorf("%d writes were sent, want the ledger's", n)
+		t.Errorf("%d writes were sent, want only the ledger's", n)
 	}
 }

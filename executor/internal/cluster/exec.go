@@ -23,27 +23,27 @@ import (
 )
 
 const (
-	execLimit   = 30 * time.Second // of one command, in real time
-	outputLimit = 1 << 20          // bytes of output that are kept
+	execLimit   = 30 * time.Second // for one command, in real time
+	outputLimit = 1 << 20          // in bytes; the rest of a command's output is dropped
 )
 
-// NoPodError says that no pod is there in which a command could be run.
+// NoPodError reports that there is no running pod to run a command in.
 type NoPodError struct {
 	Namespace, Selector string
-	Found               []string // pods that match but don't run, with their phases
+	Found               []string // pods that match but are not running, with their phases
 }
 
 func (e *NoPodError) Error() string {
 	if len(e.Found) == 0 {
 		return fmt.Sprintf("no pod in namespace %q matches %q", e.Namespace, e.Selector)
 	}
-	return fmt.Sprintf("no pod in namespace %q that matches %q is running: %s", e.Namespace, e.Selector, strings.Join(e.Found, ", "))
+	return fmt.Sprintf("no running pod in namespace %q matches %q: %s", e.Namespace, e.Selector, strings.Join(e.Found, ", "))
 }
 
-// ExitError says that a command in a pod ended with another status than 0. What
-// it wrote to its standard output is returned beside it.
+// ExitError reports that a command in a pod ended with an exit status other
+// than 0. Exec returns its standard output as well.
 type ExitError struct {
-	Command string // its first word
+	Command string // the first word
 	Status  int
 	Stderr  string
 }
@@ -57,14 +57,14 @@ func (e *ExitError) Error() string {
 }
 
 // Exec runs a command, without a shell, in the first running pod that matches
-// the label selector; container "" is the pod's first one. It returns what the
-// command wrote to its standard output. Its error is a [*NoPodError], an
-// [*ExitError], a [*LostError] where the command may have run, or else says
-// that it did not.
+// the label selector; container "" is the pod's first one. It returns the
+// command's standard output. A [*NoPodError] or an [*ExitError] says what went
+// wrong. A [*LostError] means that the command may have run; any other error
+// means that it did not.
 //
-// Over SPDY client-go takes a connection that was closed early for the end of
-// the command. A caller to whom the output matters has to see by the output
-// itself that it is whole.
+// Over SPDY, client-go takes an early close of the connection for the end of
+// the command. A caller that depends on the output must check from the output
+// itself that it is complete.
 func (c *Cluster) Exec(ctx context.Context, namespace, selector, container string, argv []string) (stdout string, err error) {
 	if len(argv) == 0 {
 		return "", errors.New("run a command in a pod: the command is empty")
@@ -90,7 +90,7 @@ func (c *Cluster) Exec(ctx context.Context, namespace, selector, container strin
 func (c *Cluster) execIn(ctx context.Context, pod *corev1.Pod, container string, argv []string) (string, error) {
 	op := fmt.Sprintf("run %q in pod \"%s/%s\"", argv[0], pod.Namespace, pod.Name)
 	if err := ctx.Err(); err != nil {
-		return "", fmt.Errorf("%s: not begun: %w", op, err)
+		return "", fmt.Errorf("%s: not started: %w", op, err)
 	}
 	request := c.typed.CoreV1().RESTClient().Post().
 		Resource("pods").Namespace(pod.Namespace).Name(pod.Name).SubResource("exec").
@@ -98,7 +98,8 @@ func (c *Cluster) execIn(ctx context.Context, pod *corev1.Pod, container string,
 
 	ctx, cancel := context.WithTimeout(ctx, execLimit)
 	defer cancel()
-	// client-go logs a broken connection to standard error beside returning it.
+	// client-go not only returns a broken connection's error, it also logs it
+	// to standard error.
 	ctx = klog.NewContext(ctx, klog.Logger{})
 	var out, errs output
 	begun, err := stream(ctx, c.config, request.URL(), remotecommand.StreamOptions{Stdout: &out, Stderr: &errs})
@@ -111,15 +112,15 @@ func (c *Cluster) execIn(ctx context.Context, pod *corev1.Pod, container string,
 	case err != nil:
 		return "", &LostError{Op: op, Err: err}
 	case out.full:
-		return "", fmt.Errorf("%s: it wrote more than %d bytes", op, outputLimit)
+		return "", fmt.Errorf("%s: more than %d bytes of output", op, outputLimit)
 	}
 	return out.String(), nil
 }
 
-// stream runs a command over a websocket, or over SPDY where the API server, or
-// a proxy before it, speaks no websocket. begun tells whether the command may
-// have been started. It stands for remotecommand's FallbackExecutor, whose
-// errors don't tell that.
+// stream runs a command over a websocket, or over SPDY if the API server or a
+// proxy in front of it does not support websockets. begun reports whether the
+// command may have been started. It replaces remotecommand's FallbackExecutor,
+// whose errors do not show that.
 func stream(ctx context.Context, config *rest.Config, address *url.URL, options remotecommand.StreamOptions) (begun bool, err error) {
 	websocket, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, address.String())
 	if err != nil {
@@ -141,14 +142,14 @@ func stream(ctx context.Context, config *rest.Config, address *url.URL, options 
 	}
 	err = executor.StreamWithContext(ctx, options)
 	if err != nil && !watched.upgraded.Load() && upgrade != nil && upgrade.Cause != nil {
-		// The websocket's refusal is the better told one, and has a type.
+		// The websocket's refusal is the clearer of the two, and has a type.
 		return false, fmt.Errorf("%w (by SPDY: %w)", upgrade.Cause, err)
 	}
 	return watched.upgraded.Load(), err
 }
 
-// upgradeWatch notes whether a connection was upgraded: over SPDY a command is
-// started only after that.
+// upgradeWatch records whether a connection was upgraded. Over SPDY, a command
+// is started only after that.
 type upgradeWatch struct {
 	http.RoundTripper
 	upgraded atomic.Bool
@@ -162,8 +163,8 @@ func (w *upgradeWatch) RoundTrip(request *http.Request) (*http.Response, error) 
 	return response, err
 }
 
-// output keeps the first bytes of what a command writes. The buffer is not
-// embedded, since io.Copy would go past Write by its ReadFrom.
+// output keeps the first bytes that a command writes. The buffer is not
+// embedded, since io.Copy would bypass Write through its ReadFrom.
 type output struct {
 	kept bytes.Buffer
 	full bool
@@ -173,7 +174,7 @@ func (o *output) Write(p []byte) (int, error) {
 	keep := min(len(p), outputLimit-o.kept.Len())
 	o.full = o.full || keep < len(p)
 	o.kept.Write(p[:keep])
-	return len(p), nil // an error would leave the command without a reader
+	return len(p), nil // an error would stop the reading of the command's output
 }
 
 func (o *output) String() string { return o.kept.String() }

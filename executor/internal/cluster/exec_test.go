@@ -25,7 +25,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/cluster/kubetest"
 )
 
-// command plays the command that is run in the pod.
+// command stands in for the command that runs in the pod.
 type command func(argv []string, stdout, stderr io.Writer) (status int)
 
 func echo(argv []string, stdout, _ io.Writer) int {
@@ -33,7 +33,7 @@ func echo(argv []string, stdout, _ io.Writer) int {
 	return 0
 }
 
-// channel writes to one of the channels of a websocket.
+// channel writes to one of a websocket's channels.
 type channel struct {
 	connection *websocket.Conn
 	number     byte
@@ -48,7 +48,7 @@ func serveWebsocket(run command) http.HandlerFunc {
 		upgrader := websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name}}
 		connection, err := upgrader.Upgrade(w, r, nil)
 		if err != nil {
-			return // the client sees it
+			return // the client notices
 		}
 		defer func() { _ = connection.Close() }()
 		status := run(r.URL.Query()["command"], channel{connection, remotecommand.StreamStdOut}, channel{connection, remotecommand.StreamStdErr})
@@ -57,7 +57,7 @@ func serveWebsocket(run command) http.HandlerFunc {
 		}
 		_, _ = channel{connection, remotecommand.StreamErr}.Write(end(status))
 		_ = connection.WriteMessage(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""))
-		_, _, _ = connection.ReadMessage() // until the client has closed as well
+		_, _, _ = connection.ReadMessage() // until the client closes as well
 	}
 }
 
@@ -97,7 +97,7 @@ func serveSPDY(run command) http.HandlerFunc {
 	}
 }
 
-const cutOff = -1 // a status: the connection is cut before the command ends
+const cutOff = -1 // a status: the connection is closed before the command ends
 
 // end is what the error channel carries when a command has ended.
 func end(status int) []byte {
@@ -152,7 +152,7 @@ func TestExec(t *testing.T) {
 	}
 }
 
-func TestExecTellsTheExitStatus(t *testing.T) {
+func TestExecReportsTheExitStatus(t *testing.T) {
 	for name, serve := range protocols {
 		t.Run(name, func(t *testing.T) {
 			_, c := connectForExec(t, serve, func(_ []string, stdout, stderr io.Writer) int {
@@ -166,14 +166,14 @@ func TestExecTellsTheExitStatus(t *testing.T) {
 				t.Errorf("Exec = %v, want an *ExitError with status 7", err)
 			}
 			if out != "half" {
-				t.Errorf("Exec gave the output %q, want half", out)
+				t.Errorf("Exec returned the output %q, want half", out)
 			}
 		})
 	}
 }
 
-func TestExecThatIsCutOffIsLost(t *testing.T) {
-	// Over SPDY client-go can't tell; see the comment of Exec.
+func TestAnInterruptedExecIsLost(t *testing.T) {
+	// Over SPDY, client-go cannot tell; see the comment of Exec.
 	_, c := connectForExec(t, serveWebsocket, func(_ []string, stdout, _ io.Writer) int {
 		_, _ = io.WriteString(stdout, "half")
 		return cutOff
@@ -188,11 +188,11 @@ func TestExecThatIsCutOffIsLost(t *testing.T) {
 		t.Errorf("Exec = %q, %v, want a *LostError", out, err)
 	}
 	if log.Len() != 0 {
-		t.Errorf("client-go logs to standard error:\n%s", log.String())
+		t.Errorf("client-go logged to standard error:\n%s", log.String())
 	}
 }
 
-func TestExecThatIsRefusedIsNotLost(t *testing.T) {
+func TestARefusedExecIsNotLost(t *testing.T) {
 	for _, status := range []int{http.StatusForbidden, http.StatusNotFound, http.StatusBadRequest} {
 		server, c := connectForExec(t, serveWebsocket, echo)
 		server.Faults = func(r *http.Request) kubetest.Fault {
@@ -223,7 +223,7 @@ func TestExecNeedsARunningPod(t *testing.T) {
 		t.Errorf("Exec = %v, want a *NoPodError that names the pending pod", err)
 	}
 	if _, err = c.Exec(context.Background(), "sasquatch", "", "", []string{"printenv"}); err == nil {
-		t.Error("Exec took an empty selector")
+		t.Error("Exec accepted an empty selector")
 	}
 }
 
@@ -238,7 +238,7 @@ func TestExecKeepsAMebibyte(t *testing.T) {
 			})
 			out, err := c.Exec(context.Background(), "sasquatch", "app=schema-registry", "", []string{"cat"})
 			if err == nil || out != "" {
-				t.Errorf("Exec took %d bytes of output, err %v, want an error", len(out), err)
+				t.Errorf("Exec returned %d bytes of output, err %v, want an error", len(out), err)
 			}
 		})
 	}

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Object is a Job or a namespace as it was found. Its UID tells it from a later
-// one of the same name; a namespace has no Namespace.
+// Object identifies a Job or a namespace. Its UID distinguishes it from a later
+// one of the same name. A namespace has no Namespace.
 type Object struct {
 	Namespace, Name string
 	UID             string
@@ -30,9 +30,9 @@ func (o Object) String() string {
 	return o.Namespace + "/" + o.Name
 }
 
-// Jobs returns the Jobs of a namespace that match a label selector, by name. A
-// namespace that doesn't exist has none. An empty selector is refused, since it
-// would mean all of them.
+// Jobs returns the Jobs of a namespace that match a label selector, sorted by
+// name. A namespace that does not exist has none. An empty selector is refused,
+// since it would match all Jobs.
 func (c *Cluster) Jobs(ctx context.Context, namespace, selector string) ([]Object, error) {
 	op := fmt.Sprintf("list Jobs %q in namespace %q", selector, namespace)
 	if err := checkSelector(selector); err != nil {
@@ -50,8 +50,8 @@ func (c *Cluster) Jobs(ctx context.Context, namespace, selector string) ([]Objec
 	return found, nil
 }
 
-// Namespaces returns the namespaces that match a label selector, by name. An
-// empty selector is refused, since it would mean all of them.
+// Namespaces returns the namespaces that match a label selector, sorted by
+// name. An empty selector is refused, since it would match all namespaces.
 func (c *Cluster) Namespaces(ctx context.Context, selector string) ([]Object, error) {
 	op := fmt.Sprintf("list namespaces %q", selector)
 	if err := checkSelector(selector); err != nil {
@@ -60,9 +60,9 @@ func (c *Cluster) Namespaces(ctx context.Context, selector string) ([]Object, er
 	return c.listNamespaces(ctx, op, selector)
 }
 
-// DeleteJob deletes the Job with this UID, and with it, in the background, its
-// pods. A Job that is gone, or that has made room for a newer one of its name,
-// is no error. [Cluster.RemainingJobs] tells when all of it is gone.
+// DeleteJob deletes the Job with this UID and, in the background, its pods. It
+// succeeds if the Job is gone, even if a newer one has its name.
+// [Cluster.RemainingJobs] reports when the Job and its pods are gone.
 func (c *Cluster) DeleteJob(ctx context.Context, job Object) error {
 	op := fmt.Sprintf("delete Job %q", job)
 	return c.deleteObject(ctx, op, job, func(ctx context.Context, options metav1.DeleteOptions) error {
@@ -74,9 +74,8 @@ func (c *Cluster) DeleteJob(ctx context.Context, job Object) error {
 	})
 }
 
-// DeleteNamespace deletes the namespace with this UID and all that is in it. A
-// namespace that is gone, or that has made room for a newer one of its name, is
-// no error.
+// DeleteNamespace deletes the namespace with this UID and everything in it. It
+// succeeds if the namespace is gone, even if a newer one has its name.
 func (c *Cluster) DeleteNamespace(ctx context.Context, namespace Object) error {
 	op := fmt.Sprintf("delete namespace %q", namespace.Name)
 	return c.deleteObject(ctx, op, namespace, func(ctx context.Context, options metav1.DeleteOptions) error {
@@ -89,7 +88,7 @@ func (c *Cluster) DeleteNamespace(ctx context.Context, namespace Object) error {
 func (c *Cluster) deleteObject(ctx context.Context, op string, object Object,
 	remove func(context.Context, metav1.DeleteOptions) error, get func(context.Context) (metav1.Object, error)) error {
 	if object.UID == "" {
-		return fmt.Errorf("%s: its UID is not known, and without it a newer one of the same name could be hit", op)
+		return fmt.Errorf("%s: its UID is unknown, and without it a newer object of the same name could be deleted", op)
 	}
 	uid := types.UID(object.UID)
 	err := c.Write(ctx, op, func(ctx context.Context) error {
@@ -101,7 +100,7 @@ func (c *Cluster) deleteObject(ctx context.Context, op string, object Object,
 	if !apierrors.IsConflict(err) {
 		return err
 	}
-	// A conflict is another UID, or an object that is being deleted already.
+	// A conflict means another UID, or an object that is already being deleted.
 	var now metav1.Object
 	look := c.Read(ctx, op, func(ctx context.Context) (err error) {
 		now, err = get(ctx)
@@ -118,8 +117,8 @@ func (c *Cluster) deleteObject(ctx context.Context, op string, object Object,
 	return err
 }
 
-// RemainingJobs returns those of the given Jobs of which something is still
-// there: the Job with that UID, or a pod that it has made.
+// RemainingJobs returns those of the given Jobs that are not gone: the Job with
+// that UID, or a pod of it, still exists.
 func (c *Cluster) RemainingJobs(ctx context.Context, jobs []Object) ([]Object, error) {
 	there := map[Object]bool{}
 	for _, namespace := range namespacesOf(jobs) {
@@ -142,8 +141,8 @@ func (c *Cluster) RemainingJobs(ctx context.Context, jobs []Object) ([]Object, e
 	return slices.DeleteFunc(slices.Clone(jobs), func(job Object) bool { return !there[job] }), nil
 }
 
-// RemainingNamespaces returns those of the given namespaces that are still
-// there, be it that they are being deleted.
+// RemainingNamespaces returns those of the given namespaces that still exist,
+// including those that are being deleted.
 func (c *Cluster) RemainingNamespaces(ctx context.Context, namespaces []Object) ([]Object, error) {
 	if len(namespaces) == 0 {
 		return nil, nil
@@ -157,10 +156,10 @@ func (c *Cluster) RemainingNamespaces(ctx context.Context, namespaces []Object) 
 	}), nil
 }
 
-// madeBy tells whether a pod belongs to this very Job. The owner's UID decides;
-// a pod that was orphaned still has the UID in a label; the label with the
-// Job's name alone counts only where neither is there, since a newer Job's pods
-// carry the same name.
+// madeBy reports whether a pod belongs to this very Job. The owner's UID
+// decides; an orphaned pod still has the UID in a label. The label with the
+// Job's name counts only if the pod has neither, since a newer Job's pods carry
+// the same name.
 func madeBy(pod *corev1.Pod, job Object) bool {
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		return string(owner.UID) == job.UID
@@ -173,7 +172,7 @@ func madeBy(pod *corev1.Pod, job Object) bool {
 	return jobLabel(pod) == job.Name
 }
 
-// jobLabel returns the name of the Job that a pod's labels name, or "".
+// jobLabel returns the name of the Job in a pod's labels, or "".
 func jobLabel(pod *corev1.Pod) string {
 	if name, ok := pod.Labels[batchv1.JobNameLabel]; ok {
 		return name
@@ -227,14 +226,15 @@ func (c *Cluster) listNamespaces(ctx context.Context, op, selector string) ([]Ob
 	return found, err
 }
 
-// checkSelector refuses what is no label selector, or one that selects all.
+// checkSelector refuses an invalid label selector and one that selects
+// everything.
 func checkSelector(selector string) error {
 	parsed, err := labels.Parse(selector)
 	if err != nil {
 		return err
 	}
 	if parsed.Empty() {
-		return errors.New("the selector is empty and would select everything")
+		return errors.New("the selector is empty, which selects everything")
 	}
 	return nil
 }

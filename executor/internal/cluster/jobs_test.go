@@ -45,7 +45,7 @@ func TestJobsAreFoundBySelector(t *testing.T) {
 	}
 }
 
-func TestASelectorThatSelectsAllIsRefused(t *testing.T) {
+func TestAnEmptySelectorIsRefused(t *testing.T) {
 	server, c := connect(t)
 	putJob(server, "backup", nil)
 	if got, err := c.Jobs(context.Background(), "simonyitel", " "); err == nil {
@@ -55,14 +55,14 @@ func TestASelectorThatSelectsAllIsRefused(t *testing.T) {
 		t.Errorf("Namespaces without a selector = %v, want an error", got)
 	}
 	if _, err := c.Jobs(context.Background(), "simonyitel", "csc in"); err == nil {
-		t.Error("Jobs took a selector that is none")
+		t.Error("Jobs accepted an invalid selector")
 	}
 	if n := server.Requests(http.MethodGet); n != 0 {
 		t.Errorf("%d requests were made", n)
 	}
 }
 
-func TestDeleteJobAsksForItsPodsToo(t *testing.T) {
+func TestDeleteJobDeletesItsPods(t *testing.T) {
 	server, c := connect(t)
 	job := putJob(server, "mtmount", nil)
 	if err := c.DeleteJob(context.Background(), job); err != nil {
@@ -79,21 +79,21 @@ func TestDeleteJobSparesANewerOne(t *testing.T) {
 	old := putJob(server, "mtmount", nil)
 	server.Remove(jobsPath + "mtmount")
 	if err := c.DeleteJob(context.Background(), old); err != nil {
-		t.Errorf("DeleteJob of one that is gone = %v, want nil", err)
+		t.Errorf("DeleteJob of a deleted Job = %v, want nil", err)
 	}
 	putJob(server, "mtmount", nil)
 	if err := c.DeleteJob(context.Background(), old); err != nil {
-		t.Errorf("DeleteJob of one that has a successor = %v, want nil", err)
+		t.Errorf("DeleteJob of a Job with a successor = %v, want nil", err)
 	}
 	if writes := server.Writes(); len(writes) != 0 {
 		t.Errorf("the newer Job was deleted: %v", writes)
 	}
 	if err := c.DeleteJob(context.Background(), cluster.Object{Namespace: "simonyitel", Name: "mtmount"}); err == nil {
-		t.Error("DeleteJob took a Job without UID")
+		t.Error("DeleteJob accepted a Job without UID")
 	}
 }
 
-func TestAConflictIsLookedInto(t *testing.T) {
+func TestAConflictIsInvestigated(t *testing.T) {
 	server, c := connect(t)
 	const at = "/api/v1/namespaces/nublado-ann"
 	uid := server.Put(at, kubetest.Object{})
@@ -105,15 +105,15 @@ func TestAConflictIsLookedInto(t *testing.T) {
 		return kubetest.Fault{}
 	}
 	if err := c.DeleteNamespace(context.Background(), namespace); err == nil {
-		t.Error("DeleteNamespace = nil, but the namespace is there and stays")
+		t.Error("DeleteNamespace = nil, but the namespace exists and is not being deleted")
 	}
 	server.Edit(at, func(o object) { o["metadata"].(object)["deletionTimestamp"] = "2026-11-24T10:00:00Z" })
 	if err := c.DeleteNamespace(context.Background(), namespace); err != nil {
-		t.Errorf("DeleteNamespace of one that is being deleted = %v, want nil", err)
+		t.Errorf("DeleteNamespace of a namespace that is being deleted = %v, want nil", err)
 	}
 }
 
-func TestALostDeletionIsToldAndNotRepeated(t *testing.T) {
+func TestALostDeletionIsReportedAndNotRepeated(t *testing.T) {
 	for name, fault := range map[string]kubetest.Fault{
 		"not carried out": {CutBefore: true},
 		"carried out":     {CutAfter: true},
@@ -155,7 +155,7 @@ func TestARefusedDeletionIsNotLost(t *testing.T) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := c.DeleteJob(ended, job); !errors.Is(err, context.Canceled) || errors.As(err, &lost) {
-		t.Errorf("DeleteJob after the end = %v, want context.Canceled and no *LostError", err)
+		t.Errorf("DeleteJob with an ended context = %v, want context.Canceled and no *LostError", err)
 	}
 }
 
@@ -217,7 +217,7 @@ func TestNamespacesAreDeletedByTheirUID(t *testing.T) {
 
 	left, err := c.RemainingNamespaces(ctx, found)
 	if err != nil || !slices.Equal(left, found[:1]) {
-		t.Errorf("RemainingNamespaces = %v, %v, want nublado-ann, which is being deleted", left, err)
+		t.Errorf("RemainingNamespaces = %v, %v, want only nublado-ann, which is being deleted", left, err)
 	}
 	server.Remove(at + "nublado-ann")
 	if left, err = c.RemainingNamespaces(ctx, found); err != nil || len(left) != 0 {

@@ -9,15 +9,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Permission is what RBAC grants: a verb on a resource. Group "" is the core
-// one, Namespace "" all of them (or a resource that has none), Name "" all names.
+// Permission is a permission as RBAC grants it: a verb on a resource. Group ""
+// is the core group, Namespace "" all namespaces (or a resource that has none),
+// Name "" all names.
 type Permission struct {
 	Verb, Group, Resource, Subresource string
 	Namespace, Name                    string
 }
 
-// String returns the permission as kubectl auth can-i would be asked for it:
-// delete jobs.batch in namespace simonyitel.
+// String returns the permission much as kubectl auth can-i takes it: delete
+// jobs.batch in namespace simonyitel.
 func (p Permission) String() string {
 	var b strings.Builder
 	b.WriteString(p.Verb + " " + p.Resource)
@@ -36,8 +37,8 @@ func (p Permission) String() string {
 	return b.String()
 }
 
-// Allowed asks the API server (SelfSubjectAccessReview) and returns those of the
-// permissions that the operator doesn't have.
+// Allowed asks the API server (SelfSubjectAccessReview) and returns the
+// permissions that the operator lacks.
 func (c *Cluster) Allowed(ctx context.Context, permissions []Permission) (denied []Permission, err error) {
 	for _, p := range permissions {
 		review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
@@ -47,7 +48,8 @@ func (c *Cluster) Allowed(ctx context.Context, permissions []Permission) (denied
 			},
 		}}
 		var allowed bool
-		// A review is created, but it is a question: nothing is stored.
+		// Although a review is created, it only asks: the server stores
+		// nothing.
 		err := c.Read(ctx, fmt.Sprintf("ask whether %q is allowed", p), func(ctx context.Context) error {
 			answer, err := c.typed.AuthorizationV1().SelfSubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 			if err == nil {

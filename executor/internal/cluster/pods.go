@@ -11,25 +11,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// JobImage says what a Job runs now.
+// JobImage describes what a Job is running now.
 type JobImage struct {
 	Namespace, Job string
-	// Images are those of the containers that run, as the pod's specification
-	// and as its status name them; the status may have the registry's full name
-	// or a digest for the same image. Sorted, each once.
+	// Images are those of the running containers, as named in the pod's
+	// specification and in its status. The status may give the registry's full
+	// name or a digest for the same image. They are sorted, without duplicates.
 	Images []string
-	// Running says that a pod of the Job, one that is not being deleted, has all
-	// its containers running.
+	// Running reports whether all containers of one of the Job's pods are
+	// running. A pod that is being deleted does not count.
 	Running bool
-	// Why says what keeps it from running: no such Job, no pod yet, or the reason
-	// that Kubernetes gives, such as ImagePullBackOff.
+	// Why says what keeps it from running: no such Job, no pod yet, or
+	// Kubernetes' reason, such as ImagePullBackOff.
 	Why string
-	// Age is how long the newest pod has existed; the Job, where it has no pod.
+	// Age is the age of the newest pod, or of the Job if it has no pod.
 	Age time.Duration
 }
 
-// JobImages tells for each of the named Jobs of a namespace, in that order,
-// which images it runs, or why it runs none.
+// JobImages returns, for each named Job of a namespace in that order, which
+// images it runs, or why it runs none.
 func (c *Cluster) JobImages(ctx context.Context, namespace string, jobs []string) ([]JobImage, error) {
 	found, err := c.listJobs(ctx, fmt.Sprintf("list Jobs in namespace %q", namespace), namespace, "")
 	if err != nil {
@@ -43,7 +43,7 @@ func (c *Cluster) JobImages(ctx context.Context, namespace string, jobs []string
 	for _, name := range jobs {
 		i := slices.IndexFunc(found, func(j batchv1.Job) bool { return j.Name == name })
 		if i < 0 {
-			images = append(images, JobImage{Namespace: namespace, Job: name, Why: "there is no such Job"})
+			images = append(images, JobImage{Namespace: namespace, Job: name, Why: "no such Job"})
 			continue
 		}
 		images = append(images, c.jobImage(&found[i], podsOf(&found[i], pods)))
@@ -79,7 +79,7 @@ func (c *Cluster) jobImage(job *batchv1.Job, pods []*corev1.Pod) JobImage {
 }
 
 // runningImages returns the images of a pod's running containers, and whether
-// all of its containers run.
+// all of its containers are running.
 func runningImages(pod *corev1.Pod) (images []string, all bool) {
 	all = pod.Status.Phase == corev1.PodRunning
 	for _, container := range pod.Spec.Containers {
@@ -96,10 +96,10 @@ func runningImages(pod *corev1.Pod) (images []string, all bool) {
 	return images, all
 }
 
-// PodEnded tells whether every pod of a Job has ended, which is a witness that
-// its CSC is OFFLINE: a CSC's Job never restarts its pod. It is known only where
-// Kubernetes has seen the containers end; a Job that isn't there, a pod that has
-// not been made yet, or a pod on a node that doesn't answer say nothing.
+// PodEnded reports whether every pod of a Job has ended. That is evidence that
+// its CSC is OFFLINE, since a CSC's Job never restarts its pod. It is known
+// only if Kubernetes has seen the containers end. A missing Job, a pod not yet
+// created, and a pod on a node that does not answer prove nothing.
 func (c *Cluster) PodEnded(ctx context.Context, namespace, job string) (ended, known bool, err error) {
 	found, err := c.listJobs(ctx, fmt.Sprintf("list Jobs in namespace %q", namespace), namespace, "")
 	if err != nil {
@@ -122,16 +122,16 @@ func (c *Cluster) PodEnded(ctx context.Context, namespace, job string) (ended, k
 	for _, pod := range pods {
 		podEnded, podKnown := podEnded(pod)
 		if podKnown && !podEnded {
-			return false, true, nil // one that lives is enough
+			return false, true, nil // one running pod is enough
 		}
 		ended, known = ended && podEnded, known && podKnown
 	}
 	return ended && known, known, nil
 }
 
-// podEnded tells whether a pod's containers have ended. Phase Failed alone does
-// not show it: the control plane also gives it to pods of nodes that it has
-// lost, on which the containers may still run.
+// podEnded reports whether a pod's containers have ended. Phase Failed alone
+// does not prove it: the control plane also gives it to the pods of lost nodes,
+// where the containers may still be running.
 func podEnded(pod *corev1.Pod) (ended, known bool) {
 	switch pod.Status.Phase {
 	case corev1.PodSucceeded:
@@ -156,7 +156,7 @@ func podsOf(job *batchv1.Job, pods []corev1.Pod) []*corev1.Pod {
 	return own
 }
 
-// finished returns the condition by which a Job has come to its end.
+// finished returns the condition that says that a Job has ended.
 func finished(job *batchv1.Job) (batchv1.JobCondition, bool) {
 	for _, condition := range job.Status.Conditions {
 		if condition.Status == corev1.ConditionTrue && (condition.Type == batchv1.JobComplete || condition.Type == batchv1.JobFailed) {
@@ -200,13 +200,13 @@ func whyNotRunning(pod *corev1.Pod) string {
 	return sentence(fmt.Sprintf("pod %q is %s", pod.Name, pod.Status.Phase), pod.Status.Reason, pod.Status.Message)
 }
 
-// sentence joins its parts, leaving out those that are empty.
+// sentence joins its non-empty parts.
 func sentence(parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 }
 
-// ready tells whether a command can be run in the container of a pod; "" is its
-// first one.
+// ready reports whether a command can be run in the container of a pod; "" is
+// its first one.
 func ready(pod *corev1.Pod, container string) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
 		return false

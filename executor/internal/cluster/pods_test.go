@@ -39,7 +39,7 @@ var running = object{"running": object{}}
 
 func TestJobImages(t *testing.T) {
 	server, c := connect(t)
-	c.SetClock(clock.Real()) // a second of the fast one makes a pod a quarter of an hour older
+	c.SetClock(clock.Real()) // a second of the fast clock would make a pod a quarter of an hour older
 	mount := putJob(server, "mtmount", nil)
 	putPod(server, mount, "mtmount-old", "Failed", 3*time.Hour, object{"terminated": object{"exitCode": 1, "reason": "Error"}})
 	putPod(server, mount, "mtmount-new", "Running", time.Hour, running)
@@ -58,7 +58,7 @@ func TestJobImages(t *testing.T) {
 	server.Edit(podsPath+"mtmount-ccw-x", func(o object) {
 		o["status"].(object)["conditions"] = []any{object{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes are available"}}
 	})
-	// A pod that a Job of the same name has left behind says nothing of this one.
+	// A pod left over from an earlier Job of the same name must not count.
 	putPod(server, cluster.Object{Name: "mtdome", UID: "older"}, "mtdome-old", "Running", time.Hour, running)
 
 	got, err := c.JobImages(context.Background(), "simonyitel", []string{"mtmount", "mtaos", "mtptg", "mtdome", "mtrotator", "mtmount-ccw", "mthexapod"})
@@ -66,7 +66,7 @@ func TestJobImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	if age := got[0].Age; age < time.Hour || age > time.Hour+10*time.Minute {
-		t.Errorf("mtmount's pod is %v old, want that of the newest, an hour", age)
+		t.Errorf("mtmount's pod is %v old, want the age of the newest, an hour", age)
 	}
 	for i := range got {
 		got[i].Age = 0
@@ -78,14 +78,14 @@ func TestJobImages(t *testing.T) {
 		{Namespace: "simonyitel", Job: "mtdome", Why: "the Job has no pod yet"},
 		{Namespace: "simonyitel", Job: "mtrotator", Why: `pod "mtrotator-x" is being deleted`},
 		{Namespace: "simonyitel", Job: "mtmount-ccw", Why: `pod "mtmount-ccw-x" has no node: Unschedulable: 0/3 nodes are available`},
-		{Namespace: "simonyitel", Job: "mthexapod", Why: "there is no such Job"},
+		{Namespace: "simonyitel", Job: "mthexapod", Why: "no such Job"},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("images (-want +got):\n%s", d)
 	}
 }
 
-func TestAPodRunsWhenAllItsContainersDo(t *testing.T) {
+func TestAPodRunsOnlyIfAllItsContainersDo(t *testing.T) {
 	server, c := connect(t)
 	job := putJob(server, "mtmount", nil)
 	putPod(server, job, "mtmount-x", "Running", time.Minute, running)
@@ -124,7 +124,7 @@ func TestPodEnded(t *testing.T) {
 			putPod(s, j, "q", "Unknown", 0, nil)
 		}, false, false},
 		{"no pod yet", func(*kubetest.Server, cluster.Object) {}, false, false},
-		{"no pod any more", func(s *kubetest.Server, j cluster.Object) {
+		{"pod gone", func(s *kubetest.Server, j cluster.Object) {
 			s.Edit(jobsPath+j.Name, func(o object) {
 				o["status"] = object{"conditions": []any{object{"type": "Failed", "status": "True"}}}
 			})

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// answer is what InfluxDB 1.x sends. A statement without results has no series;
-// an error may stand beside status 200, for the whole or for a statement.
+// answer is what InfluxDB 1.x sends. A statement without results has no series.
+// An error may accompany status 200, for the whole answer or for one statement.
 type answer struct {
 	Results []struct {
 		StatementID int      `json:"statement_id"`
@@ -30,10 +30,10 @@ type series struct {
 // row is a point of a measurement.
 type row struct {
 	measurement string
-	fields      map[string]any // without those that the point lacks
+	fields      map[string]any // only those that the point has
 }
 
-// notExecuted is what InfluxDB says of each statement after one that failed.
+// notExecuted is InfluxDB's error for each statement after one that failed.
 const notExecuted = "not executed"
 
 // decode returns the rows of each statement.
@@ -42,7 +42,7 @@ func decode(body []byte, statements []string) ([][]row, error) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
 	if err := d.Decode(&a); err != nil {
-		return nil, &FormatError{Reason: "the answer is not the JSON of InfluxDB: is this the address of its query API?"}
+		return nil, &FormatError{Reason: "the answer is not InfluxDB's JSON: is this the address of its query API?"}
 	}
 	if a.Error != "" {
 		return nil, &QueryError{Message: a.Error}
@@ -59,7 +59,7 @@ func decode(body []byte, statements []string) ([][]row, error) {
 		seen++
 		for _, s := range r.Series {
 			if r.Partial || s.Partial {
-				return nil, &FormatError{Measurement: s.Name, Reason: "the server cut its answer off"}
+				return nil, &FormatError{Measurement: s.Name, Reason: "the server truncated its answer"}
 			}
 			got, err := s.rows()
 			if err != nil {
@@ -91,8 +91,8 @@ func (s series) rows() ([]row, error) {
 	return rows, nil
 }
 
-// errorText returns the error in an answer's JSON, or nothing: an answer that
-// isn't InfluxDB's, such as a page of a proxy, is not worth showing.
+// errorText returns the error in an answer's JSON, or nothing. An answer that
+// is not InfluxDB's, such as a proxy's error page, is not worth showing.
 func errorText(body []byte) string {
 	var a answer
 	if json.Unmarshal(body, &a) != nil {
@@ -108,7 +108,7 @@ func (r row) missing(field, want string) error {
 	return &FormatError{Measurement: r.measurement, Reason: fmt.Sprintf("field %q is missing", field)}
 }
 
-// time is when the point was stamped, in UTC.
+// time returns the timestamp of the point, in UTC.
 func (r row) time() (time.Time, error) {
 	ms, err := r.integer("time")
 	if err != nil {
@@ -125,7 +125,7 @@ func (r row) integer(field string) (int, error) {
 	if i, err := strconv.Atoi(n.String()); err == nil {
 		return i, nil
 	}
-	// A field that was created by a value like 4.0 is a float for ever.
+	// A field that was created by a value like 4.0 is a float forever.
 	f, err := n.Float64()
 	if err != nil || f != float64(int(f)) {
 		return 0, r.missing(field, "a whole number")
@@ -133,7 +133,7 @@ func (r row) integer(field string) (int, error) {
 	return int(f), nil
 }
 
-// optional is integer for a field that may be missing, which counts as 0.
+// optional is like integer, but a missing field counts as 0.
 func (r row) optional(field string) (int, error) {
 	if _, ok := r.fields[field]; !ok {
 		return 0, nil
@@ -144,12 +144,12 @@ func (r row) optional(field string) (int, error) {
 func (r row) text(field string) (string, error) {
 	s, ok := r.fields[field].(string)
 	if !ok {
-		return "", r.missing(field, "a text")
+		return "", r.missing(field, "a string")
 	}
 	return s, nil
 }
 
-// flag reads a boolean; a connector may have written it as 0 or 1.
+// flag reads a boolean. A connector may have written it as 0 or 1.
 func (r row) flag(field string) (bool, error) {
 	if b, ok := r.fields[field].(bool); ok {
 		return b, nil
@@ -161,11 +161,11 @@ func (r row) flag(field string) (bool, error) {
 	return n == 1, nil
 }
 
-// taiMinusUTC has held since 2017; no other leap second is announced.
+// taiMinusUTC has been valid since 2017; no other leap second is announced.
 const taiMinusUTC = 37 * time.Second
 
-// tai reads one of the timestamps that a SAL component puts into its messages:
-// seconds of TAI since 1970, where 0, or no field, is "not yet".
+// tai reads a timestamp that a SAL component puts into its messages: seconds of
+// TAI since 1970. 0, or no field, means "not yet".
 func (r row) tai(field string) (time.Time, error) {
 	v, ok := r.fields[field]
 	if !ok {
@@ -182,6 +182,6 @@ func (r row) tai(field string) (time.Time, error) {
 	if seconds == 0 {
 		return time.Time{}, nil
 	}
-	// Microseconds: a float64 of today's seconds holds no more.
+	// To the microsecond: a float64 of today's seconds is no more precise.
 	return time.UnixMicro(int64(seconds * 1e6)).Add(-taiMinusUTC).UTC(), nil
 }

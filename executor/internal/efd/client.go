@@ -1,22 +1,22 @@
-// Package efd reads the Engineering and Facilities Database: what the CSCs last
-// said about themselves, and what became of a ScriptQueue's scripts.
+// Package efd reads the Engineering and Facilities Database: the last state of
+// the CSCs, and the progress of a ScriptQueue's scripts.
 //
 // The EFD is an InfluxDB 1.x database. Each topic is a measurement,
-// "lsst.sal.<component>.<topic>". The SAL index of a CSC is a field there, not
-// a tag: every query filters by salIndex, or the instances of an indexed CSC
-// would mix, and bounds the time. A CSC without an index has index 0.
+// "lsst.sal.<component>.<topic>". The SAL index of a CSC is a field, not a tag.
+// So every query filters by salIndex, since the instances of an indexed CSC
+// would otherwise mix, and limits the time range. A CSC without an index has
+// index 0.
 //
 // Words of this package:
-//   - lag: how late data may come in. A topic reaches the database through
-//     Kafka and a connector that writes every ten seconds or so. What is not
-//     there yet says nothing until the lag has passed.
-//   - sight: what one look saw of one CSC.
+//   - lag: how late data may arrive. A topic reaches the database through
+//     Kafka and a connector that writes every ten seconds or so. Until the lag
+//     has passed, missing data prove nothing.
+//   - sight: the result of one look at one CSC.
 //   - heard: a heartbeat of the CSC is no older than the lag and 15 s.
-//   - witness: a CSC that was heard, when it is asked whether another one is
-//     silent. Without a witness it may be the EFD that is silent.
+//   - witness: a CSC that was heard, when the question is whether another one
+//     is silent. Without a witness, the EFD itself may be silent.
 //
-// Everything here only reads; a read that fails for a passing reason is tried
-// again.
+// This package only reads. A read that fails for a transient reason is retried.
 package efd
 
 import (
@@ -33,22 +33,24 @@ import (
 )
 
 const (
-	// maxStatements bounds a request; each of about 100 CSCs needs two.
+	// maxStatements limits a request. There are about 100 CSCs, and each needs
+	// two.
 	maxStatements = 50
-	// maxAnswer bounds what is read of an answer, in bytes.
+	// maxAnswer limits how much of an answer is read, in bytes.
 	maxAnswer = 64 << 20
 	// callLimit is real time, like every limit of a single network call.
 	callLimit = 20 * time.Second
 	attempts  = 3
 
-	// lookBack bounds a search for the last value of what rarely changes: a
-	// CSC may have kept its summary state, a queue its content, for weeks.
+	// lookBack limits the search for the last value of something that rarely
+	// changes: a CSC may have kept its summary state, or a queue its content,
+	// for weeks.
 	lookBack = 30 * 24 * time.Hour
 	// heartbeatLookBack is added to the lag. It is short because heartbeats
 	// come every second, and the server reads all of them.
 	heartbeatLookBack = 5 * time.Minute
-	// skew is how far the clocks of the machines that stamp the data, and of
-	// the one that csu runs on, may be apart.
+	// skew is how far apart the clocks may be, those of the machines that
+	// timestamp the data and that of the machine that runs csu.
 	skew = 10 * time.Second
 )
 
@@ -63,15 +65,14 @@ type Client struct {
 
 // New returns a client for the InfluxDB whose query API is at base+"/query",
 // for example "https://summit-lsp.lsst.codes/influxdb". An empty username means
-// that the server asks for none. lag is how late data may come in. hc may be
-// nil.
+// that the server needs none. lag is how late data may arrive. hc may be nil.
 func New(base, database, username, password string, hc *http.Client, clk *clock.Clock, lag time.Duration) *Client {
 	own := http.Client{}
 	if hc != nil {
 		own = *hc
 	}
-	// A redirect means a login page or a wrong address; following it would
-	// turn the POST into a GET of something else.
+	// A redirect means a login page or a wrong address. Following it would turn
+	// the POST into a GET of something else.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
 		base: strings.TrimRight(base, "/"), database: database,
@@ -80,12 +81,11 @@ func New(base, database, username, password string, hc *http.Client, clk *clock.
 	}
 }
 
-// Lag returns how late data may come in.
+// Lag returns how late data may arrive.
 func (c *Client) Lag() time.Duration { return c.lag }
 
-// ask puts the statements, at most maxStatements to a request, and returns the
-// rows of each and the time of the run at which the oldest of the answers was
-// asked for.
+// ask runs the statements, at most maxStatements per request. It returns the
+// rows of each and the time of the run at which the first request was sent.
 func (c *Client) ask(ctx context.Context, statements ...string) (rows [][]row, asked time.Time, err error) {
 	for len(statements) > 0 {
 		n := min(maxStatements, len(statements))
@@ -102,8 +102,8 @@ func (c *Client) ask(ctx context.Context, statements ...string) (rows [][]row, a
 	return rows, asked, nil
 }
 
-// batch puts the statements of one request, again if it fails for a passing
-// reason.
+// batch runs the statements of one request and retries after a transient
+// failure.
 func (c *Client) batch(ctx context.Context, statements []string) ([][]row, time.Time, error) {
 	pause := time.Second
 	for attempt := 1; ; attempt++ {
@@ -114,7 +114,8 @@ func (c *Client) batch(ctx context.Context, statements []string) ([][]row, time.
 		}
 		var query *QueryError
 		if errors.As(err, &query) && query.cutShort && len(statements) > 1 {
-			// Without its real reason, which the statement alone brings out.
+			// The real reason is missing; running the statement alone reveals
+			// it.
 			if _, _, alone := c.batch(ctx, []string{query.Statement}); alone != nil {
 				return nil, asked, alone
 			}
@@ -134,19 +135,19 @@ func (c *Client) batch(ctx context.Context, statements []string) ([][]row, time.
 func (c *Client) request(ctx context.Context, statements []string) ([][]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	// The statements of one look are too long for a GET; InfluxDB takes a
-	// SELECT by POST as well, from a user who may only read. Milliseconds are
-	// enough: the server itself orders by its nanoseconds.
+	// The statements of one look are too long for a GET. InfluxDB accepts a
+	// SELECT by POST as well, even from a user who may only read. Milliseconds
+	// are enough: the server itself orders by its nanoseconds.
 	address := c.base + "/query?" + url.Values{"db": {c.database}, "epoch": {"ms"}}.Encode()
 	form := url.Values{"q": {strings.Join(statements, ";\n")}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, &UnreachableError{Address: c.base, Err: errors.New("its address is not a URL")}
+		return nil, &UnreachableError{Address: c.base, Err: errors.New("the address is not a URL")}
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
 	if c.username != "" {
-		// Not u and p in the URL, which end in logs and errors.
+		// Not u and p in the URL, since URLs end up in logs and errors.
 		req.SetBasicAuth(c.username, c.password)
 	}
 	resp, err := c.hc.Do(req)
@@ -167,7 +168,8 @@ func (c *Client) request(ctx context.Context, statements []string) ([][]row, err
 	return decode(body, statements)
 }
 
-// unreachable drops the URL from the error of a request: it is named already.
+// unreachable drops the URL from the error of a request, since the error names
+// it already.
 func (c *Client) unreachable(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -176,7 +178,7 @@ func (c *Client) unreachable(err error) error {
 	return &UnreachableError{Address: c.base, Err: err}
 }
 
-// refusal returns the error of an answer that isn't 200.
+// refusal returns the error for an answer other than 200.
 func (c *Client) refusal(resp *http.Response, body []byte) error {
 	said := errorText(body)
 	switch code := resp.StatusCode; {

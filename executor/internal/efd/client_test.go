@@ -15,13 +15,13 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 )
 
-// hasty is a clock on which the pauses between attempts are short.
+// hasty returns a clock on which the pauses between attempts are short.
 func hasty() *clock.Clock {
 	now := time.Now()
 	return clock.Fast(now, now, 1000)
 }
 
-func TestOnlyItsReaderMayRead(t *testing.T) {
+func TestOnlyTheReaderMayRead(t *testing.T) {
 	db := ground.StartInfluxDB(t, true)
 	db.Write(t, "lsst.sal.MTMount.logevent_summaryState salIndex=0i,summaryState=2i")
 	client := func(database, username, password string) *Client {
@@ -29,7 +29,7 @@ func TestOnlyItsReaderMayRead(t *testing.T) {
 	}
 	sights, err := client(db.Database, db.Username, db.Password).Look(t.Context(), []CSC{{"MTMount", 0}})
 	if err != nil || sights[0].State != "ENABLED" {
-		t.Errorf("the reader sees %v, %v, want ENABLED", sights, err)
+		t.Errorf("Look as the reader = %v, %v, want ENABLED", sights, err)
 	}
 	for name, c := range map[string]*Client{
 		"wrong password": client(db.Database, db.Username, "hunter2"),
@@ -51,8 +51,8 @@ func TestOnlyItsReaderMayRead(t *testing.T) {
 func TestErrorsInsideAnAnswerOf200(t *testing.T) {
 	db := ground.StartInfluxDB(t, false)
 	var query *QueryError
-	// Look puts two statements: InfluxDB gives "not executed" for them, and the
-	// reason only to the one alone.
+	// Look sends two statements. InfluxDB answers both with "not executed", and
+	// gives the reason only for a statement sent alone.
 	err := look(New(db.URL, "nosuch", "", "", nil, clock.Real(), testLag), "MTMount:0")
 	if !errors.As(err, &query) || query.Message != "database not found: nosuch" {
 		t.Errorf("no such database: %v, want a QueryError that says so", err)
@@ -71,7 +71,7 @@ func TestErrorsInsideAnAnswerOf200(t *testing.T) {
 	}
 }
 
-func TestPassingFailuresAreTriedAgain(t *testing.T) {
+func TestTransientFailuresAreRetried(t *testing.T) {
 	db := ground.StartInfluxDB(t, false)
 	for name, fail := range map[string]func() (*http.Response, error){
 		"503": func() (*http.Response, error) {
@@ -93,13 +93,13 @@ func TestPassingFailuresAreTriedAgain(t *testing.T) {
 		})
 		c := New(db.URL, db.Database, "", "", &http.Client{Transport: flaky}, hasty(), testLag)
 		if err := look(c, "MTMount:0"); err != nil {
-			t.Errorf("%s: %v, want the third attempt's answer", name, err)
+			t.Errorf("%s: %v, want the answer of the third attempt", name, err)
 		}
 		calls = -100
 		err := look(c, "MTMount:0")
 		var unreachable *UnreachableError
 		if !errors.As(err, &unreachable) || calls != -100+attempts {
-			t.Errorf("%s for ever: %v after %d calls, want an UnreachableError after %d", name, err, calls+100, attempts)
+			t.Errorf("%s forever: %v after %d calls, want an UnreachableError after %d", name, err, calls+100, attempts)
 		}
 	}
 }
@@ -108,7 +108,7 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-func TestOutageIsToldApart(t *testing.T) {
+func TestAnOutageIsAnUnreachableError(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, `{"error":"engine: shard is disabled"}`, http.StatusServiceUnavailable)
 	}))
@@ -126,7 +126,7 @@ func TestOutageIsToldApart(t *testing.T) {
 	}
 }
 
-func TestAnotherServerIsNotTakenForTheEFD(t *testing.T) {
+func TestAnotherServerIsNotMistakenForTheEFD(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"login page": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>log in</html>") },
 		"redirect":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/login", http.StatusFound) },
@@ -158,7 +158,7 @@ func TestAnotherServerIsNotTakenForTheEFD(t *testing.T) {
 	}
 }
 
-func TestACancelledReadIsNotTriedAgain(t *testing.T) {
+func TestACancelledReadIsNotRetried(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	calls := 0
 	c := New("http://efd.invalid", "efd", "", "", &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {

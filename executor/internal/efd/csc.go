@@ -12,7 +12,7 @@ type CSC struct {
 	Index     int
 }
 
-// ParseCSC reads "MTMount:0", "MTHexapod:2" or, for index 0, "MTMount".
+// ParseCSC parses "MTMount:0", "MTHexapod:2" or, for index 0, "MTMount".
 func ParseCSC(s string) (CSC, error) {
 	component, index, found := strings.Cut(s, ":")
 	c := CSC{Component: component}
@@ -32,17 +32,17 @@ func ParseCSC(s string) (CSC, error) {
 // String returns the name with its index: "MTMount:0".
 func (c CSC) String() string { return c.Component + ":" + strconv.Itoa(c.Index) }
 
-// checkComponent lets through what SAL allows, and with it nothing that could
-// end the name of a measurement in a query.
+// checkComponent accepts only names that SAL allows. Such a name cannot end the
+// name of a measurement in a query.
 func checkComponent(name string) error {
 	for i, r := range name {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 		if !letter && (i == 0 || r < '0' || r > '9') {
-			return fmt.Errorf("component %q: a component's name is letters and digits", name)
+			return fmt.Errorf("component %q: want letters and digits only", name)
 		}
 	}
 	if name == "" {
-		return fmt.Errorf("component %q: a component's name is not empty", name)
+		return fmt.Errorf("component %q: the name is empty", name)
 	}
 	return nil
 }

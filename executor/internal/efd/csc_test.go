@@ -14,12 +14,12 @@ func TestParseCSC(t *testing.T) {
 			t.Errorf("ParseCSC(%q) = %v, %v, want %v", in, got, err, want)
 		}
 		if again, err := ParseCSC(got.String()); err != nil || again != got {
-			t.Errorf("ParseCSC(%q) = %v, %v, want what String was called on", got.String(), again, err)
+			t.Errorf("ParseCSC(%q) = %v, %v, want the CSC whose String it is", got.String(), again, err)
 		}
 	}
 }
 
-func TestParseCSCRefusesWhatIsNoName(t *testing.T) {
+func TestParseCSCRefusesInvalidNames(t *testing.T) {
 	for _, in := range []string{"", ":1", "MTMount:", "MTMount:-1", "MTMount:01", "MTMount:+1", "MTMount:x", "MT Mount", "MTMount:1:2", `X" ; DROP DATABASE efd --`, "1MTMount", "Mönt"} {
 		if got, err := ParseCSC(in); err == nil {
 			t.Errorf("ParseCSC(%q) = %v, want an error", in, got)

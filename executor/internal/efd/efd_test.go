@@ -14,7 +14,7 @@ import (
 
 const testLag = 20 * time.Second
 
-// site is a real InfluxDB that the tests write into as the EFD's connectors do,
+// site is a real InfluxDB, which the tests write to as the EFD's connectors do,
 // and a client that reads it.
 type site struct {
 	*testing.T
@@ -27,13 +27,13 @@ func newSite(t *testing.T) *site {
 	t.Helper()
 	db := ground.StartInfluxDB(t, false)
 	now := time.Now()
-	// The client's time hardly moves, so that what was written some seconds ago is
-	// no older when a slow machine comes to read it.
+	// The client's time hardly moves, so that on a slow machine data do not
+	// become too old before they are read.
 	clk := clock.Fast(now, now, 0.01)
 	return &site{T: t, db: db, now: now, client: New(db.URL, db.Database, "", "", nil, clk, testLag)}
 }
 
-// point writes one message of a topic, as it was stamped so long ago.
+// point writes one message of a topic with a timestamp that is ago old.
 func (s *site) point(component, topic string, ago time.Duration, fields string) {
 	s.Helper()
 	s.db.Write(s.T, fmt.Sprintf("lsst.sal.%s.%s %s %d", component, topic, fields, s.now.Add(-ago).UnixNano()))
@@ -57,7 +57,7 @@ func (s *site) add(queue, seqNum int, path, descr string, ago time.Duration) {
 	s.point("ScriptQueue", "command_add", ago, fmt.Sprintf("salIndex=%di,private_seqNum=%di,path=%s,descr=%s", queue, seqNum, quote(path), quote(descr)))
 }
 
-// script writes an event of a script.
+// script writes a script event.
 func (s *site) script(queue, index, cmdID int, path, executionID string, process ProcessState, state ScriptState, ago time.Duration) {
 	s.Helper()
 	s.point("ScriptQueue", "logevent_script", ago, fmt.Sprintf(
@@ -67,7 +67,7 @@ func (s *site) script(queue, index, cmdID int, path, executionID string, process
 
 func tai(t time.Time) float64 { return float64(t.Add(37*time.Second).UnixMicro()) / 1e6 }
 
-// quote makes a string field of line protocol.
+// quote returns a string field in line protocol.
 func quote(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
@@ -86,7 +86,7 @@ type transport func(*http.Request) (*http.Response, error)
 
 func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// look asks the client about one CSC.
+// look calls Look for one CSC.
 func look(c *Client, csc string) error {
 	_, err := c.Look(context.Background(), []CSC{must(ParseCSC(csc))})
 	return err

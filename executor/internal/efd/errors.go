@@ -5,14 +5,14 @@ import (
 	"net/http"
 )
 
-// UnreachableError says that the EFD gave no answer: no connection, a broken
-// one, or a status that tells of an outage. It has been tried again already.
+// UnreachableError reports that the EFD did not answer: no connection, a broken
+// one, or a status that means an outage. The read has been retried already.
 // Nothing is known about any CSC.
 type UnreachableError struct {
 	Address string
-	Status  int    // of HTTP; 0 if none came
-	Message string // what the server said beside the status, may be empty
-	Err     error  // of the connection; nil if a status came
+	Status  int    // of HTTP; 0 if there was no answer
+	Message string // the server's; may be empty
+	Err     error  // of the connection; nil if there was an answer
 }
 
 func (e *UnreachableError) Error() string {
@@ -20,41 +20,42 @@ func (e *UnreachableError) Error() string {
 	case e.Err != nil:
 		return fmt.Sprintf("read the EFD: %s does not answer: %v", e.Address, e.Err)
 	case e.Message != "":
-		return fmt.Sprintf("read the EFD: %s is not available: %d %s: %s", e.Address, e.Status, http.StatusText(e.Status), e.Message)
+		return fmt.Sprintf("read the EFD: %s is unavailable: %d %s: %s", e.Address, e.Status, http.StatusText(e.Status), e.Message)
 	default:
-		return fmt.Sprintf("read the EFD: %s is not available: %d %s", e.Address, e.Status, http.StatusText(e.Status))
+		return fmt.Sprintf("read the EFD: %s is unavailable: %d %s", e.Address, e.Status, http.StatusText(e.Status))
 	}
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// AuthError says that the EFD does not let this user read.
+// AuthError reports that the EFD does not let this user read.
 type AuthError struct {
-	Username string // empty: none was given
+	Username string // empty if none was given
 	Status   int    // 401 or 403
-	Message  string // what the server said, may be empty
+	Message  string // the server's; may be empty
 }
 
 func (e *AuthError) Error() string {
 	who := fmt.Sprintf("the user %q", e.Username)
 	if e.Username == "" {
-		who = "a request without a user name"
+		who = "requests without a user name"
 	}
 	if e.Message == "" {
-		return fmt.Sprintf("read the EFD: it refuses %s (%d)", who, e.Status)
+		return fmt.Sprintf("read the EFD: the server refuses %s (%d)", who, e.Status)
 	}
-	return fmt.Sprintf("read the EFD: it refuses %s (%d): %s", who, e.Status, e.Message)
+	return fmt.Sprintf("read the EFD: the server refuses %s (%d): %s", who, e.Status, e.Message)
 }
 
-// QueryError says that the EFD could not carry out a query: an error inside an
-// answer of status 200, such as a database that it does not have, or a
-// statement that it can't parse.
+// QueryError reports that the EFD could not run a query: an error inside an
+// answer of status 200, such as a missing database or a statement that does not
+// parse.
 type QueryError struct {
-	Statement string // empty: not known which
+	Statement string // empty if unknown
 	Message   string // the server's
 
-	// cutShort: the server gave the error of a statement that follows the one
-	// that failed. InfluxDB 1.6 puts its "not executed" over the real error.
+	// cutShort reports whether the server gave the error of a statement after
+	// the one that failed. InfluxDB 1.6 replaces the real error by its "not
+	// executed".
 	cutShort bool
 }
 
@@ -65,11 +66,11 @@ func (e *QueryError) Error() string {
 	return fmt.Sprintf("read the EFD: %s: in %s", e.Message, e.Statement)
 }
 
-// FormatError says that the answer is not what InfluxDB, or the topic's
-// definition, promises: another server answered, a field is missing, the
-// answer was cut off.
+// FormatError reports that the answer does not have the form of InfluxDB or of
+// the topic: another server answered, a field is missing, or the answer was
+// truncated.
 type FormatError struct {
-	Measurement string // empty: the answer as a whole
+	Measurement string // empty if it is about the whole answer
 	Reason      string
 }
 

@@ -8,23 +8,23 @@ import (
 	"time"
 )
 
-// Sight is what one look saw of a CSC.
+// Sight is what one look shows of a CSC.
 type Sight struct {
 	CSC CSC
-	// State is the last summary state within 30 days, "DISABLED", "ENABLED",
-	// "FAULT", "OFFLINE" or "STANDBY"; empty if there is none, or if the CSC
-	// wrote a number that is no summary state.
+	// State is the last summary state within 30 days: "DISABLED", "ENABLED",
+	// "FAULT", "OFFLINE" or "STANDBY". It is empty if there is none, or if the
+	// CSC wrote a number that is not a summary state.
 	State       string
-	StateAt     time.Time // when it wrote that; zero if there is none
+	StateAt     time.Time // when it wrote State; zero if there is none
 	HeartbeatAt time.Time // its newest heartbeat within the lag and 5 minutes; zero if none
-	Heard       bool      // HeartbeatAt was no older than the lag and 15 s
+	Heard       bool      // HeartbeatAt is no older than the lag and 15 s
 }
 
-// freshness is added to the lag: a heartbeat comes every second, and a slow
-// flush now and then must not make a CSC seem silent.
+// freshness is added to the lag. Heartbeats come every second, and an
+// occasional slow flush must not make a CSC seem silent.
 const freshness = 15 * time.Second
 
-// summaryState returns the word for the number of SAL's State.
+// summaryState returns the name of a value of SAL's State.
 func summaryState(n int) string {
 	switch n {
 	case 1:
@@ -41,12 +41,12 @@ func summaryState(n int) string {
 	return ""
 }
 
-// Look reads the last summary state and the newest heartbeat of each CSC, and
-// returns a Sight for each, in their order. A CSC of which the EFD knows
-// nothing is not an error: its Sight is empty.
+// Look reads the last summary state and the newest heartbeat of each CSC and
+// returns a Sight for each, in the same order. If the EFD knows nothing of a
+// CSC, that is not an error: its Sight is empty.
 func (c *Client) Look(ctx context.Context, cscs []CSC) ([]Sight, error) {
 	sights := make([]Sight, 0, len(cscs))
-	// State and heartbeat of a CSC go into the same request.
+	// The state and the heartbeat of a CSC are in the same request.
 	for chunk := range slices.Chunk(cscs, maxStatements/2) {
 		now := c.clk.Now()
 		var statements []string
@@ -100,8 +100,8 @@ func (c *Client) sight(csc CSC, states, heartbeats []row, asked time.Time) (Sigh
 }
 
 // Fresh returns the time of the newest heartbeat of all the CSCs, or zero if
-// none of them was heard within the lag and 5 minutes. Where other CSCs live,
-// it tells up to when the EFD has taken data in.
+// none of them was heard within the lag and 5 minutes. As long as other CSCs
+// are running, it shows how recent the EFD's data are.
 func (c *Client) Fresh(ctx context.Context, cscs []CSC) (time.Time, error) {
 	now := c.clk.Now()
 	var statements []string
@@ -132,8 +132,8 @@ func newestTime(rows [][]row) (time.Time, error) {
 	return newest, nil
 }
 
-// Alive returns the CSCs of these components that are heard, with whatever
-// indices they have, sorted.
+// Alive returns, sorted, the CSCs of these components that are heard, whatever
+// their indices.
 func (c *Client) Alive(ctx context.Context, components []string) ([]CSC, error) {
 	now := c.clk.Now()
 	var statements []string
@@ -141,7 +141,7 @@ func (c *Client) Alive(ctx context.Context, components []string) ([]CSC, error) 
 		if err := checkComponent(name); err != nil {
 			return nil, fmt.Errorf("read the EFD: %w", err)
 		}
-		// Without a filter by salIndex, for once: the indices are the question.
+		// The indices are the question here, so there is no filter by salIndex.
 		statements = append(statements, selection{component: name, topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: now.Add(-c.lag - freshness)}.String())
 	}
 	rows, _, err := c.ask(ctx, statements...)

@@ -14,7 +14,7 @@ func TestLookKeepsTheInstancesOfAnIndexedCSCApart(t *testing.T) {
 	s := newSite(t)
 	s.state("MTHexapod:1", 2, time.Hour)
 	s.heartbeat("MTHexapod:1", 2*time.Second)
-	s.state("MTHexapod:2", 4, time.Minute) // newer than that of the other
+	s.state("MTHexapod:2", 4, time.Minute) // newer than the other one's
 	s.heartbeat("MTHexapod:2", time.Minute)
 	s.heartbeat("MTHexapod:1", 90*time.Second)
 
@@ -38,8 +38,8 @@ func TestLookReadsTheLastState(t *testing.T) {
 		s.state("MTMount:0", []int{2, 1, 5}[i], ago)
 	}
 	s.state("ATDome:0", 3, 29*24*time.Hour)
-	s.state("ATPtg:0", 2, 31*24*time.Hour) // too long ago to say anything
-	s.state("MTCamera:0", 17, time.Hour)   // no summary state
+	s.state("ATPtg:0", 2, 31*24*time.Hour) // too old to count
+	s.state("MTCamera:0", 17, time.Hour)   // not a summary state
 	sights, err := s.client.Look(t.Context(), []CSC{{"MTMount", 0}, {"ATDome", 0}, {"ATPtg", 0}, {"MTCamera", 0}})
 	if err != nil {
 		t.Fatal(err)
@@ -52,11 +52,11 @@ func TestLookReadsTheLastState(t *testing.T) {
 		t.Errorf("states (-want +got):\n%s", diff)
 	}
 	if sights[3].StateAt.IsZero() {
-		t.Errorf("the time of MTCamera's unknown state is not reported")
+		t.Errorf("MTCamera's unknown state has no time")
 	}
 }
 
-func TestLookHearsWhatIsLate(t *testing.T) {
+func TestLookHearsLateHeartbeats(t *testing.T) {
 	s := newSite(t)
 	s.heartbeat("MTMount:0", testLag+10*time.Second) // within lag and freshness
 	s.heartbeat("ATDome:0", testLag+freshness+5*time.Second)
@@ -66,10 +66,10 @@ func TestLookHearsWhatIsLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !sights[0].Heard {
-		t.Errorf("MTMount's heartbeat is late by less than the lag and is not heard: %+v", sights[0])
+		t.Errorf("MTMount's heartbeat is late by less than the lag: want it heard, got %+v", sights[0])
 	}
 	if sights[1].Heard || sights[1].HeartbeatAt.IsZero() {
-		t.Errorf("ATDome's heartbeat is old: want its time and not heard, got %+v", sights[1])
+		t.Errorf("ATDome's heartbeat is old: want its time, and not heard, got %+v", sights[1])
 	}
 	if sights[2].Heard || !sights[2].HeartbeatAt.IsZero() {
 		t.Errorf("ATPtg's heartbeat is older than the look-back: want none, got %+v", sights[2])
@@ -79,7 +79,7 @@ func TestLookHearsWhatIsLate(t *testing.T) {
 func TestLookAsksForManyCSCsInTheirOrder(t *testing.T) {
 	s := newSite(t)
 	var cscs []CSC
-	for i := range 60 { // more than fit into a request
+	for i := range 60 { // more than fit into one request
 		csc := CSC{"ESS", i + 1}
 		cscs = append(cscs, csc)
 		s.state(csc.String(), 1+i%5, time.Duration(i+1)*time.Minute)
@@ -89,7 +89,7 @@ func TestLookAsksForManyCSCsInTheirOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(sights) != len(cscs) {
-		t.Fatalf("%d sights of %d CSCs", len(sights), len(cscs))
+		t.Fatalf("%d sights, want %d", len(sights), len(cscs))
 	}
 	for i, sight := range sights {
 		if sight.CSC != cscs[i] || sight.State != summaryState(1+i%5) || !near(sight.StateAt, s.now.Add(-time.Duration(i+1)*time.Minute)) {
@@ -98,7 +98,7 @@ func TestLookAsksForManyCSCsInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestLookRefusesAComponentThatIsNoName(t *testing.T) {
+func TestLookRefusesInvalidComponents(t *testing.T) {
 	asked := false
 	c := New("http://efd.invalid", "efd", "", "", &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
 		asked = true
@@ -110,7 +110,7 @@ func TestLookRefusesAComponentThatIsNoName(t *testing.T) {
 		func(name string) error { _, err := c.Look(t.Context(), []CSC{{name, 0}}); return err },
 	} {
 		if err := call(`X" WHERE time > 0; DROP DATABASE efd; --`); err == nil || asked {
-			t.Errorf("a component with a quote in its name was asked for: %v, %v", asked, err)
+			t.Errorf("Look of a component with a quote in its name = %v, %v, want an error and no request", asked, err)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func TestFreshIsTheNewestHeartbeatOfAll(t *testing.T) {
 	}
 	s.heartbeat("MTMount:0", 50*time.Second)
 	s.heartbeat("MTHexapod:1", 40*time.Second)
-	s.heartbeat("MTHexapod:2", time.Second) // not asked for
+	s.heartbeat("MTHexapod:2", time.Second) // not one of the CSCs asked about
 	at, err := s.client.Fresh(t.Context(), cscs)
 	if err != nil || !near(at, s.now.Add(-40*time.Second)) {
 		t.Errorf("Fresh = %v, %v, want %v", at, err, s.now.Add(-40*time.Second))

@@ -2,16 +2,16 @@ package efd
 
 import "time"
 
-// Presence is what can be said about whether a CSC runs.
+// Presence says whether a CSC is running, as far as is known.
 type Presence int
 
 const (
-	// Unknown: neither the CSC nor any other was heard. The EFD itself may be
-	// down, or the way to it.
+	// Unknown: neither the CSC nor any other was heard. The EFD, or the
+	// connection to it, may be down.
 	Unknown Presence = iota
-	// Speaking: its heartbeats come.
+	// Speaking: its heartbeats arrive.
 	Speaking
-	// Silent: it does not send heartbeats, and that is not the EFD's fault.
+	// Silent: it sends no heartbeats, and the EFD is not to blame.
 	Silent
 )
 
@@ -25,19 +25,19 @@ func (p Presence) String() string {
 	return "unknown"
 }
 
-// offlineHolds bounds how long ago a CSC may have written OFFLINE for that to
-// stand without a witness: the day of an upgrade. With the EFD down, what was
-// written weeks ago says nothing about a CSC that was started since.
+// offlineHolds is how long a CSC's own OFFLINE is believed without a witness:
+// the day of an upgrade. If the EFD is down, an OFFLINE from weeks ago proves
+// nothing about a CSC that has been started since.
 const offlineHolds = 24 * time.Hour
 
-// Judge tells from a sight, and from what else the same look saw, whether the
-// CSC runs. now is the time of the look.
+// Judge decides from a sight, and from the other sights of the same look,
+// whether the CSC is running. now is the time of the look.
 //
-// Silence needs a witness: another CSC that was heard in the same look. The
-// witness shows that the EFD takes data in. The CSC's own word counts as one:
-// its last summary state is OFFLINE, from within the last day, and no heartbeat
-// came later than the lag after it. That it was still heard just before or just
-// after it said so changes nothing.
+// Silence needs a witness: another CSC that was heard in the same look, which
+// shows that the EFD is recording. The CSC's own word counts as one: its last
+// summary state is OFFLINE, from within the last day, and no heartbeat came
+// later than the lag after it. A heartbeat just before or just after it does
+// not matter.
 func Judge(s Sight, all []Sight, now time.Time, lag time.Duration) Presence {
 	saidOffline := s.State == "OFFLINE" &&
 		!s.StateAt.Before(now.Add(-offlineHolds)) &&
@@ -54,8 +54,8 @@ func Judge(s Sight, all []Sight, now time.Time, lag time.Duration) Presence {
 	return Unknown
 }
 
-// Witness returns the sight of the CSC other than csc that was heard last, or
-// false if no other was heard.
+// Witness returns the most recently heard CSC other than csc, or false if no
+// other was heard.
 func Witness(csc CSC, all []Sight) (Sight, bool) {
 	var witness Sight
 	for _, s := range all {

@@ -20,17 +20,17 @@ func TestJudge(t *testing.T) {
 		want   Presence
 	}{
 		{"heard", Sight{State: "ENABLED", StateAt: ago(time.Hour), HeartbeatAt: ago(5 * time.Second), Heard: true}, nil, Speaking},
-		{"not heard, nobody else asked", Sight{State: "ENABLED", StateAt: ago(time.Hour), HeartbeatAt: ago(time.Minute)}, nil, Unknown},
+		{"not heard, no other asked about", Sight{State: "ENABLED", StateAt: ago(time.Hour), HeartbeatAt: ago(time.Minute)}, nil, Unknown},
 		{"not heard, nor the other", Sight{State: "ENABLED", StateAt: ago(time.Hour), HeartbeatAt: ago(time.Minute)}, []Sight{deaf}, Unknown},
 		{"not heard, the other is", Sight{State: "ENABLED", StateAt: ago(time.Hour), HeartbeatAt: ago(time.Minute)}, []Sight{deaf, other}, Silent},
 		{"not heard, another instance is", Sight{}, []Sight{twin}, Silent},
 		{"never seen, the other is heard", Sight{}, []Sight{other}, Silent},
-		{"never seen, nor anyone", Sight{}, []Sight{deaf}, Unknown},
+		{"never seen, nor any other", Sight{}, []Sight{deaf}, Unknown},
 		{"said OFFLINE, not heard since", Sight{State: "OFFLINE", StateAt: ago(time.Minute), HeartbeatAt: ago(61 * time.Second)}, nil, Silent},
 		{"said OFFLINE, hours ago", Sight{State: "OFFLINE", StateAt: ago(20 * time.Hour)}, nil, Silent},
 		{"said OFFLINE just now, a last heartbeat after it", Sight{State: "OFFLINE", StateAt: ago(10 * time.Second), HeartbeatAt: ago(9 * time.Second), Heard: true}, nil, Silent},
-		{"said OFFLINE, but its heartbeats go on", Sight{State: "OFFLINE", StateAt: ago(10 * time.Minute), HeartbeatAt: ago(9 * time.Second), Heard: true}, []Sight{other}, Speaking},
-		{"said OFFLINE, its heartbeats went on and ended", Sight{State: "OFFLINE", StateAt: ago(10 * time.Minute), HeartbeatAt: ago(2 * time.Minute)}, nil, Unknown},
+		{"said OFFLINE, but its heartbeats continue", Sight{State: "OFFLINE", StateAt: ago(10 * time.Minute), HeartbeatAt: ago(9 * time.Second), Heard: true}, []Sight{other}, Speaking},
+		{"said OFFLINE, its heartbeats continued and ended", Sight{State: "OFFLINE", StateAt: ago(10 * time.Minute), HeartbeatAt: ago(2 * time.Minute)}, nil, Unknown},
 		{"said OFFLINE weeks ago, the EFD is silent", Sight{State: "OFFLINE", StateAt: ago(20 * 24 * time.Hour)}, []Sight{deaf}, Unknown},
 		{"said OFFLINE weeks ago, the EFD is not silent", Sight{State: "OFFLINE", StateAt: ago(20 * 24 * time.Hour)}, []Sight{other}, Silent},
 	} {
@@ -58,7 +58,7 @@ func TestWitnessIsTheOneHeardLast(t *testing.T) {
 	}
 }
 
-// The whole way: a real database in which one CSC fell silent, and one in which
+// End to end: a real database in which one CSC fell silent, and one in which
 // all did.
 func TestSilenceNeedsAWitness(t *testing.T) {
 	s := newSite(t)
@@ -75,7 +75,7 @@ func TestSilenceNeedsAWitness(t *testing.T) {
 	s.heartbeat("MTMount:0", 2*time.Minute)
 	s.heartbeat("ATDome:0", 2*time.Minute)
 	if got := judge(); got != Unknown {
-		t.Errorf("nobody heard for two minutes: %v, want unknown", got)
+		t.Errorf("no CSC heard for two minutes: %v, want unknown", got)
 	}
 	s.heartbeat("ATDome:0", time.Second)
 	if got := judge(); got != Silent {

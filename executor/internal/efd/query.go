@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// selection is a SELECT statement on one measurement, never without a bound in
+// selection is a SELECT statement on one measurement, always with a limit in
 // time.
 type selection struct {
 	component, topic string
-	fields           []string // none: all of the measurement's
+	fields           []string // none means all fields of the measurement
 	where            []string
 	since            time.Time
 	newest           bool // only the newest point
@@ -34,7 +34,7 @@ func is(field string, n int) string { return fmt.Sprintf("%s = %d", field, n) }
 
 func says(field, text string) string { return field + " = " + literal(text) }
 
-// literal quotes a text for InfluxQL.
+// literal quotes a string for InfluxQL.
 func literal(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`).Replace(s) + "'"
 }

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Queue is the content of a ScriptQueue as its last event logevent_queue gave
-// it. The event comes with every change, and when showQueue asks for it.
+// Queue is the content of a ScriptQueue according to its last event
+// logevent_queue, which it sends at every change and in answer to showQueue.
 type Queue struct {
-	Known        bool // false: no event within 30 days; the rest is empty
+	Known        bool // false if there is no event within 30 days; then the rest is empty
 	Enabled      bool // the ScriptQueue's summary state is ENABLED
-	Running      bool // false: paused; takes scripts and does not run them
+	Running      bool // false if paused: the queue accepts scripts but does not run them
 	CurrentIndex int  // SAL index of the current script; 0 if none
 	Indices      []int
 	PastIndices  []int // the most recent first
@@ -21,7 +21,8 @@ type Queue struct {
 
 // Queue reads the last event of the ScriptQueue with this SAL index.
 func (c *Client) Queue(ctx context.Context, queue int) (Queue, error) {
-	// All fields: an array is stored as a field for each of its 400 elements.
+	// All fields, because an array is stored as one field for each of its 400
+	// elements.
 	rows, _, err := c.ask(ctx, selection{component: "ScriptQueue", topic: "logevent_queue", where: []string{is("salIndex", queue)}, since: c.clk.Now().Add(-lookBack), newest: true}.String())
 	if err != nil {
 		return Queue{}, err
@@ -59,9 +60,9 @@ func readQueue(r row) (q Queue, err error) {
 	return q, nil
 }
 
-// array reads the elements name0, name1, ... of which the field length tells
-// how many are in use. Where that field is missing, the first 0 ends them: no
-// script has that index.
+// array reads the elements name0, name1, ... The field length says how many are
+// in use. If that field is missing, the array ends at the first 0, which is no
+// script's index.
 func (r row) array(name, length string) ([]int, error) {
 	n, err := r.optional(length)
 	if err != nil {

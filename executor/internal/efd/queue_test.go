@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// arrays writes the fields of the two arrays as the EFD has them: all their
-// elements, those that are not in use as 0.
+// arrays returns the fields of the two arrays as the EFD has them: all
+// elements, with 0 for those not in use.
 func arrays(indices, past []int) string {
 	var b strings.Builder
 	for name, values := range map[string][]int{"salIndices": indices, "pastSalIndices": past} {

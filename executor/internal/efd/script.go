@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// ProcessState is the state of a script's process, as the ScriptQueue sees it
+// ProcessState is the state of a script's process as seen by the ScriptQueue
 // (SAL's ScriptProcessState).
 type ProcessState int
 
@@ -29,7 +29,7 @@ func (s ProcessState) String() string {
 	return name(names, int(s))
 }
 
-// ScriptState is the state that a script reports of itself (SAL's ScriptState).
+// ScriptState is the state that a script itself reports (SAL's ScriptState).
 type ScriptState int
 
 // The script states that a script event may carry.
@@ -60,32 +60,33 @@ func name(names []string, n int) string {
 	return names[n]
 }
 
-// ScriptEvent is a script of a ScriptQueue as an event logevent_script gave it.
+// ScriptEvent is an event logevent_script about a script of a ScriptQueue.
 //
-// A script's Index is not unique: a ScriptQueue that is started anew counts
-// from the beginning again.
+// A script's Index is not unique: a restarted ScriptQueue counts from the
+// beginning again.
 type ScriptEvent struct {
 	Index        int // SAL index of the script
 	Path         string
 	Standard     bool
 	ProcessState ProcessState
 	ScriptState  ScriptState
-	ExecutionID  string // empty: this ScriptQueue does not pass it on
+	ExecutionID  string // empty if the ScriptQueue does not pass it on
 	CmdID        int    // private_seqNum of the command that added the script
 	At           time.Time
 
-	// When the script's process, its configuration and its run began and
-	// ended, by the clock of the ScriptQueue; zero for "not yet".
+	// When the script's process, configuration and run began and ended, by the
+	// clock of the ScriptQueue; zero for "not yet".
 	ProcessStart, ConfigureStart, ConfigureEnd, RunStart, ProcessEnd time.Time
 
-	// From FindScript, also where it found no script: when the EFD recorded
-	// the command that added it, zero if it has no such command; and the newest
-	// heartbeat of any ScriptQueue, zero if none was heard, which tells up to
-	// when the EFD has taken in what the ScriptQueues say.
+	// These two are set by FindScript, even if it found no script. CommandedAt
+	// is when the EFD recorded the command that added the script; zero if it
+	// has no such command. EFDTime is the newest heartbeat of any ScriptQueue;
+	// zero if none was heard. It shows how recent the EFD's data on the
+	// ScriptQueues are.
 	CommandedAt, EFDTime time.Time
 }
 
-// Ended tells whether the script's process has ended, however.
+// Ended reports whether the script's process has ended, in whatever way.
 func (e ScriptEvent) Ended() bool {
 	switch e.ProcessState {
 	case ProcessDone, ProcessLoadFailed, ProcessConfigureFailed, ProcessTerminated:
@@ -94,15 +95,15 @@ func (e ScriptEvent) Ended() bool {
 	return false
 }
 
-// Succeeded tells whether the script ran to its end without an error. A process
-// state of DONE does not say that: a script that failed has it as well.
+// Succeeded reports whether the script ran to the end without an error. A
+// process state of DONE is not enough: a failed script has it as well.
 func (e ScriptEvent) Succeeded() bool {
 	return e.ProcessState == ProcessDone && e.ScriptState == ScriptDone
 }
 
 // Outcome is "DONE", "FAILED", "STOPPED", "TERMINATED", "LOADFAILED" or
-// "CONFIGURE_FAILED", and empty while the script has not ended. A process that
-// ended while its script was in the midst of something counts as FAILED.
+// "CONFIGURE_FAILED", and empty while the script has not ended. If the process
+// ended in the middle of the script, the outcome is FAILED.
 func (e ScriptEvent) Outcome() string {
 	if !e.Ended() {
 		return ""
@@ -162,8 +163,8 @@ func readScript(r row) (e ScriptEvent, err error) {
 	return e, nil
 }
 
-// Script reads the newest event since then of the script with this SAL index.
-// It returns false if there is none, which is "not yet" until the lag has
+// Script reads the newest event, since then, of the script with this SAL index.
+// It returns false if there is none, which means "not yet" until the lag has
 // passed.
 func (c *Client) Script(ctx context.Context, queue, index int, since time.Time) (ScriptEvent, bool, error) {
 	rows, _, err := c.ask(ctx, scripts(queue, c.bound(since), true, is("scriptSalIndex", index)))
@@ -177,8 +178,8 @@ func (c *Client) Script(ctx context.Context, queue, index int, since time.Time) 
 	return e, true, nil
 }
 
-// bound allows for the clocks of other machines, and keeps a time that isn't
-// set within what InfluxDB can hold.
+// bound allows for the skew of other machines' clocks, and keeps an unset time
+// within InfluxDB's range.
 func (c *Client) bound(since time.Time) time.Time {
 	since = since.Add(-skew)
 	if oldest := c.clk.Now().Add(-lookBack); since.Before(oldest) {
@@ -190,25 +191,25 @@ func (c *Client) bound(since time.Time) time.Time {
 // FindScript finds the script that was added to the queue under this identity
 // since then, and returns its newest event.
 //
-// The identity is looked for as a word of descr in the commands that the EFD
-// recorded; the script is the one whose cmdId is the private_seqNum of that
-// command. Only if no such command is there, the identity is looked for as the
-// executionId of scripts. That is the weaker sign: LOVE's commander keeps a
-// parameter that was given once for the commands of others that leave it out,
-// so that scripts added later may carry it too. The first one is taken.
+// It searches the recorded commands for the identity as a word of descr; the
+// script is the one whose cmdId is the private_seqNum of that command. Only if
+// there is no such command does it search the scripts for one with the identity
+// as executionId. That is weaker evidence: LOVE's commander keeps a parameter
+// that was given once and uses it for others' commands that omit it, so that
+// scripts added later may carry it too. The first one is returned.
 //
-// If no script is found, the event returned tells with CommandedAt whether the
-// command is there, and with EFDTime how far the EFD has come: before the lag
-// has passed beyond the time of the command, "not found" is "not yet".
+// If no script is found, CommandedAt of the returned event says whether the
+// command was recorded, and EFDTime how recent the EFD's data are. Until the
+// lag has passed after the time of the command, "not found" means "not yet".
 func (c *Client) FindScript(ctx context.Context, queue int, identity string, since time.Time) (ScriptEvent, bool, error) {
 	if strings.TrimSpace(identity) == "" {
-		return ScriptEvent{}, false, fmt.Errorf("find a script of ScriptQueue:%d: its identity is empty", queue)
+		return ScriptEvent{}, false, fmt.Errorf("find a script of ScriptQueue:%d: the identity is empty", queue)
 	}
 	since = c.bound(since)
 	rows, _, err := c.ask(ctx,
 		selection{component: "ScriptQueue", topic: "command_add", fields: []string{"descr", "path", "private_seqNum"}, where: []string{is("salIndex", queue)}, since: since}.String(),
 		scripts(queue, since, false, says("executionId", identity)),
-		// Of any queue: the one that is asked about may be down.
+		// Of any queue, since the one in question may be down.
 		selection{component: "ScriptQueue", topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: c.clk.Now().Add(-c.lag - heartbeatLookBack), newest: true}.String(),
 	)
 	if err != nil {
@@ -237,15 +238,15 @@ func (c *Client) FindScript(ctx context.Context, queue int, identity string, sin
 	return e, true, nil
 }
 
-// command is an add that the EFD recorded.
+// command is an add command that the EFD recorded.
 type command struct {
 	seqNum int
 	path   string
 	at     time.Time
 }
 
-// addedUnder returns the commands, oldest first, whose descr has the identity
-// as one of its words.
+// addedUnder returns the commands, oldest first, that have the identity as a
+// word of their descr.
 func addedUnder(identity string, rows []row) ([]command, error) {
 	var commands []command
 	for _, r := range rows {
@@ -269,7 +270,7 @@ func addedUnder(identity string, rows []row) ([]command, error) {
 	return commands, nil
 }
 
-// carries tells whether the identity stands in the text as a whole word:
+// carries reports whether the text contains the identity as a whole word:
 // attempt 1 must not be found in the text of attempt 12.
 func carries(text, identity string) bool {
 	if text == identity {
@@ -280,8 +281,8 @@ func carries(text, identity string) bool {
 }
 
 // scriptOf returns the newest event of the script that one of the commands
-// added, of the last such command first. A sequence number is unique to one
-// sender only, and only for a time: path and time must fit as well.
+// added, starting with the last command. A sequence number is unique only to
+// its sender, and only for a time, so the path and the time must match as well.
 func (c *Client) scriptOf(ctx context.Context, queue int, commands []command) (ScriptEvent, bool, error) {
 	var statements []string
 	for _, k := range commands {
@@ -302,7 +303,8 @@ func (c *Client) scriptOf(ctx context.Context, queue int, commands []command) (S
 	return ScriptEvent{}, false, nil
 }
 
-// firstScript returns the newest event of the script whose event came first.
+// firstScript returns the newest event of the script whose first event is the
+// oldest.
 func firstScript(rows []row) (ScriptEvent, bool, error) {
 	var first, newest ScriptEvent
 	for i, r := range rows {

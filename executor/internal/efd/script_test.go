@@ -28,7 +28,7 @@ func TestFindScriptJoinsTheCommandWithItsScript(t *testing.T) {
 	s.add(1, 4711, path, "Watcher to OFFLINE ("+identity+")", 3*time.Minute)
 	s.script(1, 100004, 4711, path, "", ProcessLoading, ScriptUnconfigured, 179*time.Second)
 	s.script(1, 100004, 4711, path, "", ProcessRunning, ScriptRunning, 100*time.Second)
-	// None of these is ours.
+	// None of these is the script to find.
 	s.add(1, 4712, path, "Watcher to OFFLINE (7f3a9c/offline/watcher/12)", 90*time.Second)
 	s.script(1, 100005, 4712, path, "", ProcessDone, ScriptDone, 80*time.Second)
 	s.script(2, 200004, 4711, path, "", ProcessDone, ScriptDone, 70*time.Second)
@@ -47,7 +47,7 @@ func TestFindScriptJoinsTheCommandWithItsScript(t *testing.T) {
 	}
 }
 
-func TestFindScriptTellsNotYetFromNot(t *testing.T) {
+func TestFindScriptDistinguishesNotYetFromNotAtAll(t *testing.T) {
 	s := newSite(t)
 	if e, found := s.find(1, identity); found || !e.EFDTime.IsZero() || !e.CommandedAt.IsZero() {
 		t.Errorf("empty database: %+v, %v, want nothing", e, found)
@@ -56,7 +56,7 @@ func TestFindScriptTellsNotYetFromNot(t *testing.T) {
 	if e, found := s.find(1, identity); found || !near(e.EFDTime, s.now.Add(-3*time.Second)) {
 		t.Errorf("no command: %+v, %v, want the time of the heartbeat", e, found)
 	}
-	s.script(1, 100777, 99, path, "", ProcessDone, ScriptDone, 5*time.Minute) // of another sender's command with that number
+	s.script(1, 100777, 99, path, "", ProcessDone, ScriptDone, 5*time.Minute) // by another sender's command with that number
 	s.add(1, 99, path, identity, 2*time.Second)
 	if e, found := s.find(1, identity); found || !near(e.CommandedAt, s.now.Add(-2*time.Second)) {
 		t.Errorf("a command without a script: %+v, %v, want the time of the command", e, found)
@@ -67,21 +67,21 @@ func TestFindScriptTellsNotYetFromNot(t *testing.T) {
 	}
 }
 
-func TestFindScriptTakesTheFirstOfAnExecutionId(t *testing.T) {
+func TestFindScriptReturnsTheFirstWithAnExecutionId(t *testing.T) {
 	s := newSite(t)
-	// The database knows no commands here. The second script is another's, to
-	// which the commander gave the executionId that it had kept.
+	// This database has no commands. The second script is another sender's,
+	// which got the executionId that the commander had kept.
 	s.script(1, 100001, 50, path, identity, ProcessLoading, ScriptUnconfigured, 5*time.Minute)
 	s.script(1, 100001, 50, path, identity, ProcessDone, ScriptFailed, 4*time.Minute)
 	s.script(1, 100002, 51, path, identity, ProcessDone, ScriptDone, 3*time.Minute)
 	if e, found := s.find(1, identity); !found || e.Index != 100001 || e.Outcome() != "FAILED" || e.ExecutionID != identity {
-		t.Errorf("found %v %+v, want the end of script 100001", found, e)
+		t.Errorf("found %v %+v, want script 100001 ended", found, e)
 	}
 }
 
-func TestFindScriptBelievesTheCommandAndNotTheExecutionId(t *testing.T) {
+func TestFindScriptPrefersTheCommandToTheExecutionId(t *testing.T) {
 	s := newSite(t)
-	s.add(1, 77, path, identity, 2*time.Minute) // refused: it has no script
+	s.add(1, 77, path, identity, 2*time.Minute) // refused, so it has no script
 	s.script(1, 100002, 78, path, identity, ProcessDone, ScriptDone, time.Minute)
 	if e, found := s.find(1, identity); found {
 		t.Errorf("found script %d of another command", e.Index)
@@ -100,22 +100,22 @@ func TestFindScriptQuotesTheIdentity(t *testing.T) {
 		}
 	}
 	if _, _, err := s.client.FindScript(t.Context(), 1, " ", s.now); err == nil {
-		t.Error("an empty identity was looked for")
+		t.Error("FindScript accepted an empty identity")
 	}
 }
 
-func TestFindScriptIgnoresWhatIsOlderThanSince(t *testing.T) {
+func TestFindScriptIgnoresScriptsOlderThanSince(t *testing.T) {
 	s := newSite(t)
 	s.add(1, 5, path, identity, time.Hour)
 	s.script(1, 100000, 5, path, identity, ProcessDone, ScriptDone, 59*time.Minute)
 	if e, found := s.find(1, identity); found {
-		t.Errorf("found %+v from before", e)
+		t.Errorf("found %+v, which is older", e)
 	}
 }
 
 func TestScriptReadsTheNewestEventOfAnIndex(t *testing.T) {
 	s := newSite(t)
-	s.script(1, 100000, 1, "old.py", "", ProcessDone, ScriptDone, 24*time.Hour) // the queue was started anew since
+	s.script(1, 100000, 1, "old.py", "", ProcessDone, ScriptDone, 24*time.Hour) // the queue has been restarted since
 	s.script(1, 100000, 2, path, "", ProcessRunning, ScriptRunning, 60*time.Second)
 	s.script(1, 100001, 3, path, "", ProcessConfigured, ScriptConfigured, 50*time.Second)
 	since := s.now.Add(-time.Hour)
@@ -153,7 +153,7 @@ func TestOutcome(t *testing.T) {
 		{ProcessUnknown, ScriptUnknown, "", false},
 		{ProcessLoading, ScriptUnconfigured, "", false},
 		{ProcessConfigured, ScriptConfigured, "", false},
-		{ProcessRunning, ScriptDone, "", false}, // its process has not ended
+		{ProcessRunning, ScriptDone, "", false}, // the process has not ended
 		{ProcessDone, ScriptDone, "DONE", true},
 		{ProcessDone, ScriptFailed, "FAILED", false},
 		{ProcessDone, ScriptStopped, "STOPPED", false},

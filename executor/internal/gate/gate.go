@@ -1,9 +1,10 @@
-// Package gate stops effects that a run may no longer have.
+// Package gate keeps a run from causing effects that it is no longer entitled
+// to.
 //
 // Each client of an outside system calls [Pass] right before it sends a request
-// that changes something. What it passes is in the context: inside a run it
-// checks that the run still holds its site's ledger; outside of one there is
-// nothing to pass.
+// that changes something. The check is in the context. Inside a run, it
+// verifies that the run still holds its site's ledger. Outside of a run there
+// is no check.
 package gate
 
 import (

@@ -1,25 +1,25 @@
 // Package love sends commands to the ScriptQueues through LOVE's manager.
 //
 // What is known of the manager and of the commander behind it:
-//   - A token is had by name and password, and holds for 30 days. Each request
-//     for one makes another.
-//   - A command's answer comes when the component has acknowledged it for good:
-//     {"ack": result}. Of an add, the result is the SAL index of the script; of
-//     the others it is "Done".
-//   - No final acknowledgement within the commander's limit, 10 s by default:
-//     504, {"ack": "Command time out. ..."}. The command may still be carried
-//     out.
-//   - A command that the component refuses, say because the queue is not
-//     ENABLED, raises an error that the commander does not handle: the manager
-//     answers 500, without a reason. The same status hides other faults, some
-//     of them after the command was sent, so that it counts as "in doubt"; the
-//     EFD tells what became of it.
-//   - The commander keeps one message for each kind of command, and a parameter
-//     that a request leaves out has the value that somebody's last request gave
-//     it. So every parameter is always given.
+//   - A user name and a password get a token, which is valid for 30 days. Each
+//     request for one creates another.
+//   - A command is answered when the component has acknowledged it for good:
+//     {"ack": result}. The result of an add is the SAL index of the script;
+//     that of the others is "Done".
+//   - Without a final acknowledgement within the commander's limit, 10 s by
+//     default, the answer is 504, {"ack": "Command time out. ..."}. The command
+//     may still be carried out.
+//   - A command that the component refuses, for example because the queue is
+//     not ENABLED, raises an error that the commander does not handle: the
+//     manager answers 500, without a reason. The same status hides other
+//     faults, some of them after the command was sent. So it counts as "in
+//     doubt", and the EFD shows the result.
+//   - The commander keeps one message for each kind of command. A parameter
+//     that a request omits keeps the value of an earlier request, from any
+//     sender. So csu always sends every parameter.
 //
-// A command is never sent twice, with one exception: after 401 with a token
-// that had expired, which says that nothing was done.
+// A command is never sent twice, with one exception: after a 401 for an expired
+// token, which means that nothing was done.
 package love
 
 import (
@@ -38,35 +38,35 @@ import (
 )
 
 const (
-	// commandLimit leaves the commander time to wait for its own limit, and to
-	// connect to a component that it has not commanded before.
+	// commandLimit allows for the commander's own limit, and for connecting to
+	// a component that it has not commanded before.
 	commandLimit = 30 * time.Second
-	// accountLimit is for what the manager answers by itself.
+	// accountLimit is for requests that the manager answers by itself.
 	accountLimit = 15 * time.Second
-	// maxAnswer bounds what is read of an answer, in bytes.
+	// maxAnswer limits how much of an answer is read, in bytes.
 	maxAnswer = 4 << 20
 )
 
-// Client speaks to one LOVE as one user. It may be used by several goroutines
-// at once.
+// Client talks to one LOVE as one user. It may be used by several goroutines at
+// once.
 type Client struct {
 	base               string
 	username, password string
 	hc                 *http.Client
 
 	mu    sync.Mutex
-	token string // empty: none yet
+	token string // empty if there is none yet
 }
 
-// New returns a client for the LOVE at base, which is what comes before
-// "/manager/api", for example "https://summit-lsp.lsst.codes/love". It asks for
-// its token when it first needs one. hc may be nil.
+// New returns a client for the LOVE at base, the part before "/manager/api",
+// for example "https://summit-lsp.lsst.codes/love". It requests a token when it
+// first needs one. hc may be nil.
 func New(base, username, password string, hc *http.Client) *Client {
 	own := http.Client{}
 	if hc != nil {
 		own = *hc
 	}
-	// A followed redirect would repeat the command, or turn it into a GET.
+	// Following a redirect would repeat the command, or turn it into a GET.
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{base: strings.TrimRight(base, "/"), username: username, password: password, hc: &own}
 }
@@ -74,7 +74,7 @@ func New(base, username, password string, hc *http.Client) *Client {
 // Account is the user as LOVE knows them.
 type Account struct {
 	Username        string
-	ExecuteCommands bool // from where they are, if the site gives the permission by place
+	ExecuteCommands bool // from the current location, if the site grants the permission by location
 }
 
 // account is the answer to get-token and validate-token.
@@ -88,9 +88,9 @@ type account struct {
 	} `json:"permissions"`
 }
 
-// Check asks whether the user may send commands. It commands nothing. Where
-// LOVE knows the user but does not let them command, the error is an
-// [AuthError] and the account is returned beside it.
+// Check asks whether the user may send commands. It sends none. If LOVE knows
+// the user but does not let them send commands, Check returns both the account
+// and an [AuthError].
 func (c *Client) Check(ctx context.Context) (*Account, error) {
 	const operation = "check the account"
 	r, err := c.authorized(ctx, operation, http.MethodGet, "validate-token/", nil, accountLimit)
@@ -111,7 +111,7 @@ func (c *Client) Check(ctx context.Context) (*Account, error) {
 	return who, nil
 }
 
-// readAccount reads an answer that has an account if all is well.
+// readAccount reads an answer that has an account if the request succeeded.
 func (c *Client) readAccount(operation string, r reply) (account, error) {
 	if r.err != nil {
 		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: r.err}
@@ -120,21 +120,21 @@ func (c *Client) readAccount(operation string, r reply) (account, error) {
 	switch {
 	case r.status == http.StatusOK:
 		if err := json.Unmarshal(r.body, &a); err != nil {
-			return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: errors.New("what answers there is not LOVE's manager")}
+			return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: errors.New("the answer is not from LOVE's manager")}
 		}
 		return a, nil
 	case r.status >= 500:
-		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answers %s", statusText(r.status))}
+		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answered %s", statusText(r.status))}
 	case r.status == http.StatusBadRequest, r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
 		return account{}, &AuthError{Operation: operation, Username: c.username, Status: r.status, Message: c.said(r)}
 	default:
-		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answers %s: is this the address of LOVE?", statusText(r.status))}
+		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answered %s: is this the address of LOVE?", statusText(r.status))}
 	}
 }
 
-// authorized sends a request with the token. If LOVE no longer takes the token,
-// it asks for another and sends the request once more. An error is that of
-// getting a token, and means that the request was not carried out.
+// authorized sends a request with the token. If LOVE rejects the token, it gets
+// another and sends the request once more. An error means that there was no
+// token and that the request was not carried out.
 func (c *Client) authorized(ctx context.Context, operation, method, path string, body any, limit time.Duration) (reply, error) {
 	token, err := c.authorize(ctx, operation, "")
 	if err != nil {
@@ -158,7 +158,7 @@ func (c *Client) authorize(ctx context.Context, operation, rejected string) (str
 		return c.token, nil
 	}
 	if c.username == "" || c.password == "" {
-		return "", &AuthError{Operation: operation, Username: c.username, Message: "no user name or no password for LOVE is given"}
+		return "", &AuthError{Operation: operation, Username: c.username, Message: "no user name or password for LOVE"}
 	}
 	c.token = ""
 	login := map[string]string{"username": c.username, "password": c.password}
@@ -167,19 +167,19 @@ func (c *Client) authorize(ctx context.Context, operation, rejected string) (str
 		return "", err
 	}
 	if a.Token == "" {
-		return "", &UnreachableError{Operation: operation, Address: c.base, Err: errors.New("what answers there gives no token: is this the address of LOVE?")}
+		return "", &UnreachableError{Operation: operation, Address: c.base, Err: errors.New("the answer has no token: is this the address of LOVE?")}
 	}
 	c.token = a.Token
 	return a.Token, nil
 }
 
-// reply is what came of a request: a status and a body, or an error.
+// reply is the result of a request: a status and a body, or an error.
 type reply struct {
-	token  string // that the request carried
+	token  string // the one that the request carried
 	status int
 	body   []byte
 	err    error
-	sent   bool // the request may have left
+	sent   bool // the request may have been sent
 }
 
 // send makes one request.
@@ -198,7 +198,7 @@ func (c *Client) send(ctx context.Context, method, path, token string, body any,
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+"/manager/api/"+path, content)
 	if err != nil {
-		return reply{err: errors.New("its address is not a URL")}
+		return reply{err: errors.New("the address is not a URL")}
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -219,8 +219,8 @@ func (c *Client) send(ctx context.Context, method, path, token string, body any,
 	return reply{token: token, status: resp.StatusCode, body: text, sent: true}
 }
 
-// connection watches whether a request got one. Without a connection nothing
-// was sent; with one it is not known what of the request has left.
+// connection records whether a request got a connection. Without one, nothing
+// was sent. With one, it is unknown how much of the request was sent.
 type connection struct {
 	mu         sync.Mutex
 	asked, got bool
@@ -228,7 +228,8 @@ type connection struct {
 
 func (c *connection) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		// Asked for again only after a connection on which nothing was written.
+		// The transport asks for a second one only if nothing was written on
+		// the first.
 		GetConn: func(string) { c.set(true, false) },
 		GotConn: func(httptrace.GotConnInfo) { c.set(true, true) },
 	}
@@ -240,15 +241,15 @@ func (c *connection) set(asked, got bool) {
 	c.asked, c.got = asked, got
 }
 
-// mayHaveSent is also true if the transport tells nothing of its connections.
+// mayHaveSent is also true if the transport does not report its connections.
 func (c *connection) mayHaveSent() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.got || !c.asked
 }
 
-// withoutURL drops the URL from the error of a request: the operation is named
-// instead.
+// withoutURL drops the URL from the error of a request, since the operation is
+// named instead.
 func withoutURL(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {

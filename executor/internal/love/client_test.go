@@ -13,7 +13,7 @@ func TestCheck(t *testing.T) {
 	c := m.client()
 	who, err := c.Check(t.Context())
 	if err != nil || who.Username != user || !who.ExecuteCommands {
-		t.Errorf("Check = %+v, %v, want a user who may command", who, err)
+		t.Errorf("Check = %+v, %v, want a user who may send commands", who, err)
 	}
 	m.expireTokens()
 	if who, err := c.Check(t.Context()); err != nil || !who.ExecuteCommands {
@@ -30,7 +30,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestCheckTellsRefusalFromOutage(t *testing.T) {
+func TestCheckDistinguishesRefusalFromOutage(t *testing.T) {
 	m := newManager(t)
 	var auth *AuthError
 	for name, c := range map[string]*Client{
@@ -60,11 +60,11 @@ func TestCheckTellsRefusalFromOutage(t *testing.T) {
 	}
 }
 
-func TestTheTokenIsAskedForOnceAndRenewedOnce(t *testing.T) {
+func TestTheTokenIsRequestedOnceAndRenewedOnce(t *testing.T) {
 	m := newManager(t)
 	c := m.client()
 	if logins, _, _ := m.seen(); logins != 0 {
-		t.Error("New asked for a token")
+		t.Error("New requested a token")
 	}
 	for range 3 {
 		if err := c.Resume(t.Context(), 1); err != nil {
@@ -79,11 +79,11 @@ func TestTheTokenIsAskedForOnceAndRenewedOnce(t *testing.T) {
 		t.Fatalf("after the token expired: %v", err)
 	}
 	if logins, _, commands := m.seen(); logins != 2 || len(commands) != 4 {
-		t.Errorf("%d tokens and %d commands let through, want 2 and 4", logins, len(commands))
+		t.Errorf("%d tokens and %d accepted commands, want 2 and 4", logins, len(commands))
 	}
 }
 
-func TestATokenThatIsNeverTakenIsNotAskedForForEver(t *testing.T) {
+func TestATokenThatIsAlwaysRejectedIsRenewedOnce(t *testing.T) {
 	m := newManager(t)
 	c := New("http://love.invalid/love", user, password, &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {
 		defer m.expireTokens() // before they are used
@@ -97,7 +97,7 @@ func TestATokenThatIsNeverTakenIsNotAskedForForEver(t *testing.T) {
 		t.Errorf("Resume = %v, want an AuthError with 401", err)
 	}
 	if logins, requests, commands := m.seen(); logins != 2 || requests != 2 || len(commands) != 0 {
-		t.Errorf("%d tokens, %d requests, %d commands let through, want 2, 2, 0", logins, requests, len(commands))
+		t.Errorf("%d tokens, %d requests, %d accepted commands, want 2, 2, 0", logins, requests, len(commands))
 	}
 }
 

@@ -11,34 +11,32 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/gate"
 )
 
-// Where an added script goes in its queue (SAL's Location).
+// Positions for a script in its queue (SAL's Location).
 const (
 	First = 1
 	Last  = 2
 )
 
-// Add is a script to be added to a ScriptQueue.
+// Add describes a script to add to a ScriptQueue.
 type Add struct {
 	Queue       int    // SAL index of the ScriptQueue: 1 MTQueue, 2 ATQueue, 3 OCSQueue
-	Path        string // below the root of the standard, or of the external scripts
+	Path        string // below the root of the standard or external scripts
 	Standard    bool
 	Config      string // YAML
 	Descr       string
 	ExecutionID string
 	Location    int // First or Last; 0 means Last
-	LogLevel    int // as in Python; 0 leaves it to the script
+	LogLevel    int // as in Python; 0 means the script's own
 
 	// Regular expressions; empty means none.
 	PauseCheckpoint, StopCheckpoint string
 }
 
-// AddScript adds a script to its queue and returns the SAL index that the
-// script got. The index is 0, without an error, if the acknowledgement says
-// that the script was added and names no index.
+// AddScript adds a script to its queue and returns the script's SAL index. The
+// index is 0, without an error, if the acknowledgement does not name one.
 //
-// The errors are [RefusedError], [UnreachableError] and [AuthError], after which
-// the script is known not to have been added, and [NoAckError], after which it
-// is in doubt.
+// After a [RefusedError], an [UnreachableError] or an [AuthError] the script
+// was not added. After a [NoAckError] that is in doubt.
 func (c *Client) AddScript(ctx context.Context, a Add) (scriptIndex int, err error) {
 	operation := fmt.Sprintf("add %q to ScriptQueue:%d", a.Path, a.Queue)
 	location := a.Location
@@ -49,7 +47,7 @@ func (c *Client) AddScript(ctx context.Context, a Add) (scriptIndex int, err err
 	case a.Path == "":
 		return 0, fmt.Errorf("%s: the script has no path", operation)
 	case location != First && location != Last:
-		return 0, fmt.Errorf("%s: location %d is neither first (%d) nor last (%d)", operation, location, First, Last)
+		return 0, fmt.Errorf("%s: location %d: want first (%d) or last (%d)", operation, location, First, Last)
 	}
 	ack, err := c.command(ctx, operation, a.Queue, "cmd_add", map[string]any{
 		"isStandard":       a.Standard,
@@ -71,29 +69,29 @@ func (c *Client) AddScript(ctx context.Context, a Add) (scriptIndex int, err err
 	}
 	index, err := strconv.Atoi(ack)
 	if err != nil || index < 0 {
-		return 0, nil // acknowledged all the same; the EFD has the index
+		return 0, nil // acknowledged nevertheless; the EFD has the index
 	}
 	return index, nil
 }
 
-// Resume lets the queue run, and clears a current script that has failed. It
-// needs the queue to be ENABLED. Its errors are those of [Client.AddScript].
+// Resume lets the queue run, and clears a current script that has failed. The
+// queue must be ENABLED. Its errors are those of [Client.AddScript].
 func (c *Client) Resume(ctx context.Context, queue int) error {
 	_, err := c.command(ctx, fmt.Sprintf("resume ScriptQueue:%d", queue), queue, "cmd_resume", map[string]any{})
 	return err
 }
 
-// command sends a command to a ScriptQueue and returns the result in its
+// command sends a command to a ScriptQueue and returns the result in the
 // acknowledgement.
 func (c *Client) command(ctx context.Context, operation string, queue int, name string, params map[string]any) (string, error) {
 	if queue < 1 {
-		return "", fmt.Errorf("%s: a ScriptQueue has a SAL index of 1 or more", operation)
+		return "", fmt.Errorf("%s: the SAL index of a ScriptQueue must be 1 or more", operation)
 	}
 	body := map[string]any{"csc": "ScriptQueue", "salindex": queue, "cmd": name, "params": params}
 	if _, err := c.authorize(ctx, operation, ""); err != nil {
 		return "", err
 	}
-	// Logging in may have taken long: the gate comes after it.
+	// The gate comes after the login, which may have taken long.
 	if err := gate.Pass(ctx); err != nil {
 		return "", fmt.Errorf("%s: %w", operation, err)
 	}
@@ -122,10 +120,10 @@ func (c *Client) command(ctx context.Context, operation string, queue int, name 
 }
 
 // acknowledged reads the acknowledgement of an answer with status 200. Today's
-// commander answers 200 only for a command that was completed. Should another
-// pass on the words of one that was not, they are those of salobj: "Failed: "
-// with the reason where the component refused it, "Aborted" or "Timeout" where
-// it may have done half.
+// commander answers 200 only for a completed command. Should another version
+// pass on the words of a failed one, they are those of salobj: "Failed: " and
+// the reason if the component refused it, "Aborted" or "Timeout" if it may have
+// done half of it.
 func (c *Client) acknowledged(operation string, r reply) (string, error) {
 	var a struct {
 		Ack any `json:"ack"`

@@ -20,7 +20,7 @@ func TestAddScriptGivesEveryParameter(t *testing.T) {
 	if err != nil || index != 100004 {
 		t.Fatalf("AddScript = %d, %v, want 100004", index, err)
 	}
-	// Each that were left out would be somebody else's.
+	// LOVE would replace an omitted parameter by another sender's.
 	want := []sent{{CSC: "ScriptQueue", SALIndex: 2, Cmd: "cmd_add", Params: map[string]any{
 		"path": "set_summary_state.py", "isStandard": true, "config": "data:\n  - [ATDome, OFFLINE]\n",
 		"descr": "ATDome to OFFLINE (7f3a/offline/atdome/1)", "executionId": "7f3a/offline/atdome/1",
@@ -43,7 +43,7 @@ func TestAddScriptReadsTheIndexIfThereIsOne(t *testing.T) {
 	}
 }
 
-func TestAddScriptRefusesWhatNoQueueTakes(t *testing.T) {
+func TestAddScriptRefusesInvalidScripts(t *testing.T) {
 	m := newManager(t)
 	for _, a := range []Add{{Path: "x.py"}, {Queue: -1, Path: "x.py"}, {Queue: 1}, {Queue: 1, Path: "x.py", Location: 3}} {
 		if _, err := m.client().AddScript(t.Context(), a); err == nil {
@@ -51,7 +51,7 @@ func TestAddScriptRefusesWhatNoQueueTakes(t *testing.T) {
 		}
 	}
 	if _, requests, _ := m.seen(); requests != 0 {
-		t.Errorf("%d requests were made", requests)
+		t.Errorf("%d requests, want none", requests)
 	}
 }
 
@@ -67,10 +67,11 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// page is what Django, nginx and others answer; it may hold anything.
+// page is an error page of Django, nginx or another server, which may contain
+// anything.
 const page = "<html><title>Server Error</title>SECRET_KEY=hush</html>"
 
-func TestRefusedIsToldFromInDoubt(t *testing.T) {
+func TestRefusedIsDistinguishedFromInDoubt(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		answer  http.HandlerFunc
@@ -116,7 +117,7 @@ func TestRefusedIsToldFromInDoubt(t *testing.T) {
 		case !strings.Contains(err.Error(), test.says):
 			t.Errorf("%s: %v, want it to say %q", test.name, err, test.says)
 		case strings.Contains(err.Error(), "hush"):
-			t.Errorf("%s: the error shows the page: %v", test.name, err)
+			t.Errorf("%s: the error contains the page: %v", test.name, err)
 		}
 		if _, requests, _ := m.seen(); requests != 1 {
 			t.Errorf("%s: the command was sent %d times", test.name, requests)
@@ -128,7 +129,7 @@ func TestSilenceAfterSendingIsInDoubt(t *testing.T) {
 	m := newManager(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	m.answer = func(_ http.ResponseWriter, r *http.Request) {
-		cancel() // the operator leaves while the command is under way
+		cancel() // the operator quits while the command is under way
 		<-r.Context().Done()
 	}
 	_, err := m.client().AddScript(ctx, Add{Queue: 1, Path: "x.py"})
@@ -138,14 +139,14 @@ func TestSilenceAfterSendingIsInDoubt(t *testing.T) {
 	}
 }
 
-func TestWhatNeverLeftIsKnownNotToHaveHappened(t *testing.T) {
+func TestACommandThatWasNeverSentIsNotInDoubt(t *testing.T) {
 	m := newManager(t)
 	c := m.client()
-	if err := c.Resume(t.Context(), 1); err != nil { // it has a token and a connection now
+	if err := c.Resume(t.Context(), 1); err != nil { // gets a token and a connection
 		t.Fatal(err)
 	}
 	m.Close()
-	c.hc.CloseIdleConnections() // or the command might still be written to one of them
+	c.hc.CloseIdleConnections() // so that the command is not written to one of them
 	var unreachable *UnreachableError
 	if _, err := c.AddScript(t.Context(), Add{Queue: 1, Path: "x.py"}); !errors.As(err, &unreachable) {
 		t.Errorf("the manager is gone: %v, want an UnreachableError", err)
@@ -157,7 +158,7 @@ func TestWhatNeverLeftIsKnownNotToHaveHappened(t *testing.T) {
 	}
 }
 
-func TestATransportThatTellsNothingLeavesInDoubt(t *testing.T) {
+func TestATransportWithoutATraceLeavesInDoubt(t *testing.T) {
 	m := newManager(t)
 	lost := errors.New("lost")
 	c := New(m.URL+"/love", user, password, &http.Client{Transport: transport(func(r *http.Request) (*http.Response, error) {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// RefusedError says that LOVE refused a command: it is known not to have been
+// RefusedError reports that LOVE refused a command, which was therefore not
 // carried out.
 type RefusedError struct {
 	Operation string
@@ -20,13 +20,13 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("%s: LOVE refused it (%s)%s", e.Operation, statusText(e.Status), colon(e.Message))
 }
 
-// NoAckError says that a command was sent, or may have been, and that it is not
-// known what became of it.
+// NoAckError reports that a command was sent, or may have been, and that its
+// result is unknown.
 type NoAckError struct {
 	Operation string
-	Status    int    // of HTTP; 0 if no answer came
+	Status    int    // of HTTP; 0 if there was no answer
 	Message   string // LOVE's, may be empty
-	Err       error  // of the connection; nil if an answer came
+	Err       error  // of the connection; nil if there was an answer
 }
 
 func (e *NoAckError) Error() string {
@@ -34,16 +34,16 @@ func (e *NoAckError) Error() string {
 	case e.Err != nil:
 		return fmt.Sprintf("%s: sent, but the answer was lost: %v", e.Operation, e.Err)
 	case e.Status == http.StatusInternalServerError && e.Message == "":
-		return fmt.Sprintf("%s: sent, and not acknowledged: %s, which LOVE answers without a reason when the component refuses a command (is it ENABLED?), but not only then", e.Operation, statusText(e.Status))
+		return fmt.Sprintf("%s: sent, but not acknowledged: %s without a reason, which may mean that the component refused the command (is it ENABLED?)", e.Operation, statusText(e.Status))
 	default:
-		return fmt.Sprintf("%s: sent, and not acknowledged: %s%s", e.Operation, statusText(e.Status), colon(e.Message))
+		return fmt.Sprintf("%s: sent, but not acknowledged: %s%s", e.Operation, statusText(e.Status), colon(e.Message))
 	}
 }
 
 func (e *NoAckError) Unwrap() error { return e.Err }
 
-// UnreachableError says that LOVE could not be reached, or was not in a state
-// to give a token: no command was sent.
+// UnreachableError reports that LOVE could not be reached, or gave no token. No
+// command was sent.
 type UnreachableError struct {
 	Operation string
 	Address   string
@@ -51,13 +51,13 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("%s: nothing was sent, since LOVE at %s can't be reached: %v", e.Operation, e.Address, e.Err)
+	return fmt.Sprintf("%s: nothing was sent: cannot reach LOVE at %s: %v", e.Operation, e.Address, e.Err)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// AuthError says that LOVE does not know the user, or does not let them
-// command: no command was carried out.
+// AuthError reports that LOVE does not know the user, or does not let them send
+// commands. No command was carried out.
 type AuthError struct {
 	Operation string
 	Username  string
@@ -83,12 +83,12 @@ func colon(message string) string {
 	return ": " + message
 }
 
-// maxMessage bounds what of LOVE's words goes into an error, in bytes.
+// maxMessage limits how much of LOVE's answer goes into an error, in bytes.
 const maxMessage = 500
 
-// said returns what LOVE's JSON says, without the user's secrets. Anything else
-// than JSON, such as a page of a proxy, or of Django with its settings, is not
-// for an error message.
+// said returns what LOVE's JSON says, without the user's secrets. It ignores
+// anything other than JSON, such as a proxy's page, or a Django page that shows
+// the settings.
 func (c *Client) said(r reply) string {
 	var v any
 	if json.Unmarshal(r.body, &v) != nil {
@@ -106,7 +106,7 @@ func (c *Client) said(r reply) string {
 	return text
 }
 
-// texts returns the texts in a JSON value: {"ack": "..."}, {"detail": "..."},
+// texts returns the strings in a JSON value: {"ack": "..."}, {"detail": "..."},
 // {"non_field_errors": ["..."]}.
 func texts(v any) []string {
 	var all []string

@@ -16,7 +16,7 @@ const (
 	password = "correct horse battery staple"
 )
 
-// sent is a command as it reached the manager.
+// sent is a command as the manager received it.
 type sent struct {
 	CSC      string         `json:"csc"`
 	SALIndex int            `json:"salindex"`
@@ -24,18 +24,18 @@ type sent struct {
 	Params   map[string]any `json:"params"`
 }
 
-// manager answers as LOVE's manager does, and keeps what was commanded.
+// manager answers like LOVE's manager, and records the commands.
 type manager struct {
 	*httptest.Server
 	t *testing.T
 
 	mu        sync.Mutex
-	tokens    map[string]bool // those that hold
+	tokens    map[string]bool // the valid ones
 	logins    int
-	requests  int // for a command, whether let through or not
+	requests  int // for a command, accepted or not
 	commands  []sent
 	forbidden bool
-	answer    http.HandlerFunc // to a command that is let through
+	answer    http.HandlerFunc // to an accepted command
 }
 
 func newManager(t *testing.T) *manager {
@@ -50,7 +50,7 @@ func newManager(t *testing.T) *manager {
 	return m
 }
 
-// client returns a client with a pool of connections of its own.
+// client returns a client with its own connection pool.
 func (m *manager) client() *Client {
 	return New(m.URL+"/love", user, password, &http.Client{Transport: &http.Transport{}})
 }
@@ -83,7 +83,7 @@ func (m *manager) account(w http.ResponseWriter, r *http.Request, token string) 
 	says(http.StatusOK, fmt.Sprintf(`{"user":{"username":%q,"email":""},"token":%q,"permissions":{"execute_commands":%t},"time_data":{"utc":1.5},"config":null}`, user, token, !m.forbidden))(w, r)
 }
 
-// holds answers 401 unless the request carries a token that holds.
+// holds answers 401 unless the request carries a valid token.
 func (m *manager) holds(w http.ResponseWriter, r *http.Request) (token string, ok bool) {
 	if n, _ := fmt.Sscanf(r.Header.Get("Authorization"), "Token %s", &token); n != 1 || !m.tokens[token] {
 		w.Header().Set("WWW-Authenticate", "Token")
@@ -120,8 +120,8 @@ func (m *manager) command(w http.ResponseWriter, r *http.Request) {
 	m.answer(w, r)
 }
 
-// seen returns how many tokens were given, how many requests for a command came,
-// and the commands that were let through.
+// seen returns how many tokens were issued, how many requests for a command
+// arrived, and the commands that were accepted.
 func (m *manager) seen() (logins, requests int, commands []sent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,7 +134,7 @@ func (m *manager) expireTokens() {
 	clear(m.tokens)
 }
 
-// forbid takes the permission to command from the user.
+// forbid revokes the user's permission to send commands.
 func (m *manager) forbid() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -18,13 +18,13 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/registry"
 )
 
-// confluent answers as the Confluent schema registry does (its ConfigResource).
+// confluent answers like the Confluent schema registry (its ConfigResource).
 type confluent struct {
 	level string
 	sets  []string // the levels that were set, in order
-	fail  int      // an HTTP status, with the registry's error of that kind
+	fail  int      // an HTTP status to answer with, and the registry's error for it
 	proxy bool     // the failure is a proxy's, in HTML
-	other string   // what a PUT answers with, instead of what was set
+	other string   // the level that a PUT answers with, instead of the one set
 }
 
 var levels = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
@@ -64,12 +64,12 @@ func (c *confluent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// pod is the pod of the registry, in which the two commands can be run.
+// pod is the pod of the registry, in which the two commands can run.
 type pod struct {
 	listeners string
 	commands  [][]string
-	// instead, if set, gives what a command comes to; done says that it is to
-	// be run before.
+	// instead, if set, replaces the result of a command; done says whether to
+	// run the command first.
 	instead func(argv []string) (out string, done, is bool, err error)
 }
 
@@ -104,7 +104,7 @@ func (p *pod) run(argv []string) (string, error) {
 	return "", &cluster.ExitError{Command: argv[0], Status: 127}
 }
 
-// curl understands the options that the registry package uses, as curl does.
+// curl supports the options of curl that the registry package uses.
 func curl(arguments []string) (string, error) {
 	method, body, format, headers := http.MethodGet, "", "", http.Header{}
 	for len(arguments) > 1 {
@@ -171,11 +171,11 @@ func TestLevelIsReadAndSet(t *testing.T) {
 		}
 	}
 	if !slices.Equal(c.sets, []string{"FORWARD", "NONE"}) {
-		t.Errorf("the registry was set to %v", c.sets)
+		t.Errorf("levels set: %v", c.sets)
 	}
 	for _, argv := range p.commands {
 		if argv[0] == "curl" && !strings.HasPrefix(argv[len(argv)-1], "http://localhost:") {
-			t.Errorf("curl went to %q, want localhost", argv[len(argv)-1])
+			t.Errorf("curl connected to %q, want localhost", argv[len(argv)-1])
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-func TestTheRegistrysErrorsAreTold(t *testing.T) {
+func TestTheRegistrysErrorsAreReported(t *testing.T) {
 	c, _, r := start(t)
 	ctx := context.Background()
 	err := r.SetLevel(ctx, "SIDEWAYS")
@@ -222,7 +222,7 @@ func TestTheRegistrysErrorsAreTold(t *testing.T) {
 	}
 }
 
-func TestSetLevelWantsItsLevelBack(t *testing.T) {
+func TestSetLevelChecksTheAnswer(t *testing.T) {
 	c, _, r := start(t)
 	c.other = "_TRANSITIVE"
 	var lost *cluster.LostError
@@ -231,11 +231,11 @@ func TestSetLevelWantsItsLevelBack(t *testing.T) {
 	}
 }
 
-func TestWhetherAFailedSettingIsInDoubt(t *testing.T) {
+func TestAFailedSettingIsInDoubtOnlyIfItMayHaveHappened(t *testing.T) {
 	for name, test := range map[string]struct {
 		out  string
 		err  error
-		done bool // carried out before
+		done bool // run the command first
 		lost bool
 	}{
 		"answer lost":        {"", &cluster.LostError{Op: "curl", Err: io.ErrUnexpectedEOF}, true, true},
@@ -267,7 +267,7 @@ func TestWhetherAFailedSettingIsInDoubt(t *testing.T) {
 	}
 }
 
-func TestALostQuestionBeforeASettingLeavesNothingInDoubt(t *testing.T) {
+func TestALostReadBeforeASettingLeavesNothingInDoubt(t *testing.T) {
 	c, p, r := start(t)
 	p.instead = func(argv []string) (string, bool, bool, error) {
 		return "", false, argv[0] == "printenv", &cluster.LostError{Op: "printenv", Err: io.ErrUnexpectedEOF}
@@ -278,7 +278,7 @@ func TestALostQuestionBeforeASettingLeavesNothingInDoubt(t *testing.T) {
 	}
 }
 
-func TestALostReadingIsRepeated(t *testing.T) {
+func TestALostReadIsRepeated(t *testing.T) {
 	_, p, r := start(t)
 	lostOnes := 0
 	p.instead = func(argv []string) (string, bool, bool, error) {

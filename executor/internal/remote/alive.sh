@@ -1,4 +1,4 @@
-# alive FILE tells whether the process that FILE records (see identity) lives.
+# alive FILE reports whether the process recorded in FILE (see identity) is alive.
 alive() {
 	pid= begun=
 	[ -f "$1" ] && read -r pid begun <"$1"

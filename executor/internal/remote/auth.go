@@ -14,18 +14,18 @@ import (
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// keyring holds the keys to offer to a host, in the order in which ssh offers
-// them: those of the agent that ssh config names, the agent's others, key
-// files. A server ends the connection after a few wrong ones (MaxAuthTries).
+// keyring holds the keys to offer to a host, in the order of ssh: the agent's
+// keys that ssh config names, the agent's others, key files. A server closes
+// the connection after a few wrong ones (MaxAuthTries).
 type keyring struct {
 	signers []ssh.Signer
-	offered []string // what each signer is, for messages
-	notes   []string // why others are not among them
+	offered []string // describes each signer, for messages
+	notes   []string // why other keys are not offered
 	agent   net.Conn
 }
 
-// gatherKeys collects the keys for e. What can't be used is no error as long
-// as another key opens the door; the notes say what it was.
+// gatherKeys collects the keys for e. A key that cannot be used is not an
+// error, since another may work. The notes say what was wrong.
 func gatherKeys(ctx context.Context, e *endpoint) *keyring {
 	k := &keyring{}
 	files := k.readFiles(e.identities, e.identitiesSet)
@@ -69,7 +69,7 @@ func (k *keyring) has(pub ssh.PublicKey) bool {
 	})
 }
 
-// close ends the connection to the agent; the keys can't sign after it.
+// close closes the connection to the agent. Its keys cannot sign afterwards.
 func (k *keyring) close() {
 	if k.agent != nil {
 		k.agent.Close()
@@ -79,7 +79,7 @@ func (k *keyring) close() {
 // askAgent returns the keys of the agent that listens on socket.
 func (k *keyring) askAgent(ctx context.Context, socket string) []ssh.Signer {
 	if socket == "" {
-		k.notes = append(k.notes, "no agent was asked, SSH_AUTH_SOCK is not set")
+		k.notes = append(k.notes, "no agent: SSH_AUTH_SOCK is not set")
 		return nil
 	}
 	if socket == "none" {
@@ -99,16 +99,16 @@ func (k *keyring) askAgent(ctx context.Context, socket string) []ssh.Signer {
 	return signers
 }
 
-// keyFile is a private key file, or what is known about it.
+// keyFile is a private key file, or what is known of one that cannot be used.
 type keyFile struct {
 	name    string
-	signer  ssh.Signer    // nil if it can't be used
+	signer  ssh.Signer    // nil if it cannot be used
 	public  ssh.PublicKey // nil if unknown; the agent may have the private half
 	problem string
 }
 
-// readFiles reads the named key files. A missing one is worth a word only where
-// ssh config names it.
+// readFiles reads the named key files. A missing file is noted only if ssh
+// config names it.
 func (k *keyring) readFiles(names []string, named bool) []keyFile {
 	var files []keyFile
 	for _, name := range names {
@@ -123,7 +123,7 @@ func (k *keyring) readFiles(names []string, named bool) []keyFile {
 		case errors.Is(err, fs.ErrNotExist) && !named && f.public == nil:
 			continue
 		case err != nil:
-			f.problem = fmt.Sprintf("key file %s is not used: %v", name, err)
+			f.problem = fmt.Sprintf("cannot use key file %s: %v", name, err)
 		default:
 			f.parse(private)
 		}
@@ -150,6 +150,6 @@ func (f *keyFile) parse(private []byte) {
 			f.problem = fmt.Sprintf("key file %s is a public key whose private key the agent does not have", f.name)
 			return
 		}
-		f.problem = fmt.Sprintf("key file %s is not used: %v", f.name, err)
+		f.problem = fmt.Sprintf("cannot use key file %s: %v", f.name, err)
 	}
 }

@@ -32,11 +32,11 @@ func TestWrongKey(t *testing.T) {
 	write(t, h.config, strings.ReplaceAll(h.ConfigBlock("azar03", h.known), h.Key, wrong))
 	e := noEntry(t, h)
 	if len(e.Offered) != 1 || !strings.Contains(e.Error(), ssh.FingerprintSHA256(key)) || !strings.Contains(e.Error(), wrong) {
-		t.Errorf("%v; want the key that was offered", e)
+		t.Errorf("%v; want the offered key in it", e)
 	}
 }
 
-// A server hangs up after a few wrong keys; that is no loss of the connection.
+// A server that hangs up after a few wrong keys has not lost the connection.
 func TestTooManyWrongKeys(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{Config: []string{"MaxAuthTries 2"}})
 	block := h.ConfigBlock("azar03", h.known)
@@ -55,7 +55,7 @@ func TestEncryptedKey(t *testing.T) {
 		t.Fatalf("ssh-keygen: %v\n%s", err, out)
 	}
 	if e := noEntry(t, h); !strings.Contains(e.Error(), "ssh-add "+h.Key) {
-		t.Errorf("%v; want the remedy", e)
+		t.Errorf("%v; want the remedy in it", e)
 	}
 }
 
@@ -65,7 +65,7 @@ func TestNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := noEntry(t, h); len(e.Offered) != 0 || !strings.Contains(e.Error(), "ssh-add") || !strings.Contains(e.Error(), h.Key) {
-		t.Errorf("%v; want the missing file and the remedy", e)
+		t.Errorf("%v; want the missing file and the remedy in it", e)
 	}
 }
 
@@ -86,7 +86,7 @@ func serveAgent(t *testing.T, files ...string) (socket string) {
 			t.Fatal(err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "agent") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestAgent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Only the public half is on the disk; it tells which of the agent's keys
+	// Only the public half is on disk. It determines which of the agent's keys
 	// comes first.
 	write(t, h.Key+".pub", string(ssh.MarshalAuthorizedKey(signer.PublicKey())))
 	if err := os.Remove(h.Key); err != nil {

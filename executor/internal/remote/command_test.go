@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Paths must stand in the exec request as they are in the script.
+// Paths must appear in the exec request exactly as in the script.
 func TestCommandKeepsPaths(t *testing.T) {
 	for _, sudo := range []string{"", "dco"} {
 		c := command("\"/etc/init.d/ts-VMS\" stop\ncat '/proc/sys/kernel/random/boot_id'\n", sudo)
@@ -16,7 +16,7 @@ func TestCommandKeepsPaths(t *testing.T) {
 			}
 		}
 		if strings.ContainsAny(c, "\n!") {
-			t.Errorf("%q has a character that some login shells change", c)
+			t.Errorf("%q contains a character that some login shells change", c)
 		}
 	}
 }
@@ -27,16 +27,16 @@ func FuzzCommand(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if strings.Contains(s, "\x00") || len(s) > 1000 {
-			return // no shell word can hold it
+			return // a shell word cannot contain it
 		}
 		out, err := exec.Command("/bin/sh", "-c", command("printf '%s.' "+quote(s), "")).Output()
 		if err != nil || string(out) != s+"." {
-			t.Errorf("%q comes out as %q, %v", s, out, err)
+			t.Errorf("%q is printed as %q, %v", s, out, err)
 		}
 	})
 }
 
-// The scripts run under the small shells of cRIOs too.
+// The scripts must also run under the small shells of cRIOs.
 func TestScriptsArePOSIX(t *testing.T) {
 	for name, text := range map[string]string{"start.sh": startScript, "run.sh": runScript, "look.sh": lookScript, "forbid.sh": forbidScript} {
 		sh := exec.Command("dash", "-n")

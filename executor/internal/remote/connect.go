@@ -11,21 +11,20 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sessionsAtOnce bounds the sessions on one connection. sshd's MaxSessions is 10
-// where nobody has changed it, and a session that was just closed counts a
-// moment longer there.
+// sessionsAtOnce limits the sessions on one connection. sshd's default
+// MaxSessions is 10, and it counts a session for a moment after it was closed.
 const sessionsAtOnce = 4
 
-// A session that the server refuses is asked for again after refusedPause, until
-// refusedLimit has passed since the first time: what holds the others may take up
-// to callLimit each.
+// A session that the server refuses is requested again after refusedPause,
+// until refusedLimit has passed since the first refusal. Whatever holds the
+// other sessions may take up to callLimit each.
 const (
 	refusedPause = 200 * time.Millisecond
 	refusedLimit = 2 * callLimit
 )
 
-// seat is the place of one connection in the pool. Its lock is a channel, so
-// that who waits for a slow host can still be interrupted.
+// seat holds one connection of the pool. Its lock is a channel, so that waiting
+// for a slow host can be interrupted.
 type seat struct {
 	lock chan struct{}
 	conn atomic.Pointer[conn]
@@ -84,18 +83,18 @@ func (p *Pool) connection(ctx context.Context, e *endpoint) (c *conn, existed bo
 	p.mu.Lock()
 	closed := p.closed
 	p.mu.Unlock()
-	if closed { // meanwhile; Close may not have seen this connection
+	if closed { // in the meantime; Close may have missed this connection
 		c.client.Close()
 		return nil, false, &UnreachableError{Host: e.String(), Err: errClosed}
 	}
 	return c, false, nil
 }
 
-// open opens a session on e. A connection that turns out to be dead is
-// replaced once, and a session that the server refuses is asked for again for a
-// while, since others may end: nothing was sent yet.
+// open opens a session on e. A connection that turns out to be dead is replaced
+// once. A session that the server refuses is requested again for a while, since
+// others may end. Both are safe because nothing was sent yet.
 func (p *Pool) open(ctx context.Context, e *endpoint) (*session, error) {
-	var limit <-chan time.Time // from the first refusal on
+	var limit <-chan time.Time // set at the first refusal
 	for {
 		c, existed, err := p.connection(ctx, e)
 		if err != nil {
@@ -151,7 +150,7 @@ func (c *conn) open(ctx context.Context, e *endpoint) (*session, error) {
 		}
 		return s, nil
 	case <-ctx.Done():
-		go func() { // an answer that comes late gives its session back
+		go func() { // a late answer returns its session
 			if <-opened == nil {
 				go ssh.DiscardRequests(s.requests)
 				s.channel.Close()
@@ -162,7 +161,7 @@ func (c *conn) open(ctx context.Context, e *endpoint) (*session, error) {
 	}
 }
 
-// dial makes a connection to e, through its jump host where it has one.
+// dial connects to e, through its jump host if it has one.
 func (p *Pool) dial(ctx context.Context, e *endpoint) (*conn, error) {
 	known, err := readKnownHosts(e)
 	if err != nil {
@@ -175,8 +174,8 @@ func (p *Pool) dial(ctx context.Context, e *endpoint) (*conn, error) {
 	keys := gatherKeys(ctx, e)
 	defer keys.close()
 
-	// A handshake over a jump host's channel knows no deadlines: closing works
-	// on every connection.
+	// A connection through a jump host's channel has no deadlines, but any
+	// connection can be closed.
 	ctx, cancel := context.WithTimeoutCause(ctx, e.connectTimeout, fmt.Errorf("no login within %v", e.connectTimeout))
 	defer cancel()
 	watched := &watchedConn{Conn: raw}
@@ -204,14 +203,14 @@ func (p *Pool) dial(ctx context.Context, e *endpoint) (*conn, error) {
 	case !known.accepted || watched.broken.Load():
 		return nil, &UnreachableError{Host: e.String(), Err: err}
 	default:
-		// The connection is sound and the host is the right one: what failed
-		// is the authentication.
+		// The connection is intact and the host is the right one, so the
+		// authentication failed.
 		refused.Offered = keys.offered
 		return nil, refused
 	}
 }
 
-// reach makes the network connection that the handshake with e runs over.
+// reach makes the network connection for the handshake with e.
 func (p *Pool) reach(ctx context.Context, e *endpoint) (net.Conn, error) {
 	for {
 		var jump *conn
@@ -239,8 +238,8 @@ func (p *Pool) reach(ctx context.Context, e *endpoint) (net.Conn, error) {
 		}
 		var refused *ssh.OpenChannelError
 		if existed && ctx.Err() == nil && !errors.As(err, &refused) {
-			// The jump host may have gone away since; with a new connection
-			// to it the error is about the host itself.
+			// The jump host may have gone away in the meantime. With a new
+			// connection to it, the error is about the host itself.
 			jump.client.Close()
 			<-jump.gone
 			continue
@@ -252,7 +251,7 @@ func (p *Pool) reach(ctx context.Context, e *endpoint) (net.Conn, error) {
 func newConn(client *ssh.Client) *conn {
 	c := &conn{client: client, slots: make(chan struct{}, sessionsAtOnce), gone: make(chan struct{})}
 	go func() {
-		// How it ended is told to whoever was using it.
+		// The users of the connection report how it ended.
 		_ = client.Wait()
 		close(c.gone)
 	}()
@@ -260,10 +259,10 @@ func newConn(client *ssh.Client) *conn {
 	return c
 }
 
-// keepAlive asks the host each time that every has passed, and closes the
-// connection when it has not answered within limit. Without it, a laptop that was
-// asleep or a firewall that forgot the connection would be noticed after many
-// minutes only.
+// keepAlive sends a keepalive after each interval every, and closes the
+// connection if the host does not answer within limit. Otherwise it would take
+// many minutes to notice that a laptop was asleep or that a firewall forgot the
+// connection.
 func (c *conn) keepAlive(every, limit time.Duration) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
@@ -292,9 +291,9 @@ func (c *conn) keepAlive(every, limit time.Duration) {
 	}
 }
 
-// watchedConn notes whether the connection broke by itself. The ssh package
-// has no error type for a refused authentication; on a connection that did not
-// break it is the only thing that can have failed.
+// watchedConn records whether the connection broke by itself. The ssh package
+// has no error type for a refused authentication; if the connection did not
+// break, nothing else can have failed.
 type watchedConn struct {
 	net.Conn
 	closed, broken atomic.Bool

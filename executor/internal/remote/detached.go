@@ -28,43 +28,42 @@ var (
 	forbidScript string
 )
 
-// A start that has not got as far as its pid file is looked at again, every
-// settlePause, before it is given up after settleLimit. Normally it takes
-// milliseconds.
+// A start that has not reached its pid file is checked again every settlePause,
+// and abandoned after settleLimit. Normally it takes milliseconds.
 const (
 	settlePause = time.Second
 	settleLimit = 15 * time.Second
 )
 
-// Status tells what is known about a detached command. Of Running, Exited and
-// Gone, one is set if Known is.
+// Status is what is known about a detached command. If Known is set, so is
+// exactly one of Running, Exited and Gone.
 type Status struct {
 	Known      bool   // something was started under this name
-	Running    bool   // the wrapper or the script lives
+	Running    bool   // the wrapper or the script is running
 	Exited     bool   // it has ended by itself
-	ExitStatus int    // where it has exited
-	Gone       bool   // no exit status, and none will come: killed, or the host was rebooted
+	ExitStatus int    // if Exited
+	Gone       bool   // it has no exit status and never will: killed, or the host was rebooted
 	NotStarted bool   // with Gone: the script never began and never will
 	Output     string // the end of its output, 4 KiB at most
-	BootID     string // of the host, now
-	StartedIn  string // the host's boot id when it was started, where that is known
+	BootID     string // the host's current one
+	StartedIn  string // the host's boot id when it was started, if known
 }
 
 var commandName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}$`)
 
 func checkName(name string) error {
 	if !commandName.MatchString(name) {
-		return &ConfigError{Problem: fmt.Sprintf("%q can't name a detached command; want letters, digits, \".\", \"_\" and \"-\", the first a letter, a digit or \"_\"", name)}
+		return &ConfigError{Problem: fmt.Sprintf("%q is not a name for a detached command: want letters, digits, \".\", \"_\" and \"-\", starting with a letter, a digit or \"_\"", name)}
 	}
 	return nil
 }
 
-// Start starts a POSIX sh script detached under name, in the home directory of
-// the account. It returns as soon as the script runs.
+// Start starts a POSIX sh script detached under name, in the account's home
+// directory. It returns as soon as the script is running.
 //
-// Errors: [ErrExists] where something was started under that name before, by
-// whomever; [*LostError] where it is unknown whether it was started, which
-// [Pool.Look] tells; with any other the script was not started.
+// It returns [ErrExists] if the name has been used before, by any run. After a
+// [*LostError] it is unknown whether the script was started; [Pool.Look] finds
+// out. After any other error it was not started.
 func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 	if err := checkName(name); err != nil {
 		return err
@@ -73,7 +72,7 @@ func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 	out, err := p.run(ctx, t, assign("name", name)+assign("script", script)+assign("run", aliveScript+runScript)+startScript, gate.Pass)
 	var exit *ExitError
 	if errors.As(err, &exit) {
-		// start.sh ends with 0; something has ended it.
+		// start.sh exits with 0, so something must have killed it.
 		return fail(&LostError{Host: t.Host, Err: err})
 	}
 	if err != nil {
@@ -92,22 +91,22 @@ func (p *Pool) Start(ctx context.Context, t Target, name, script string) error {
 	}
 }
 
-// Look tells what is known about the detached command name. It only reads,
-// but for a start that hangs, which it ends; see the package comment.
+// Look returns what is known about the detached command name. It only reads,
+// except that it ends a start that hangs; see the package comment.
 func (p *Pool) Look(ctx context.Context, t Target, name string) (Status, error) {
 	return p.look(ctx, t, name, "")
 }
 
-// Forbid is Look for a command that seems not to have been started. It takes the
-// name if nothing was started under it, and then reports NotStarted: a start
-// whose connection was lost may still come to the host, after minutes where the
-// network was away, and must find the name taken. Where the name can't be taken
-// (a full disk, no home), Known is not set.
+// Forbid is like Look, for a command that was apparently not started. If the
+// name is unused, Forbid takes it and reports NotStarted. A start whose
+// connection was lost may still reach the host, minutes later if the network
+// was down, and must then find the name taken. If the name cannot be taken (a
+// full disk, no home directory), Known is not set.
 func (p *Pool) Forbid(ctx context.Context, t Target, name string) (Status, error) {
 	return p.look(ctx, t, name, forbidScript)
 }
 
-// look runs first and then looks.
+// look runs first, then look.sh.
 func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, error) {
 	if err := checkName(name); err != nil {
 		return Status{}, err
@@ -127,7 +126,7 @@ func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, 
 	})
 	if errors.Is(err, clock.ErrLimit) {
 		if err = look("yes"); err == nil && starting {
-			// The wrapper has the claim and did not manage to write its pid.
+			// The wrapper has claimed the pid file but failed to write its pid.
 			// It ends without running the script, unless the write hangs.
 			s.Gone = true
 		}
@@ -138,7 +137,7 @@ func (p *Pool) look(ctx context.Context, t Target, name, first string) (Status, 
 	return s, nil
 }
 
-// parseStatus reads what look.sh prints.
+// parseStatus parses the output of look.sh.
 func parseStatus(out string) (s Status, starting bool, err error) {
 	boots, rest, _ := strings.Cut(out, "\n")
 	state, output, found := strings.Cut(rest, "\n")
@@ -169,10 +168,11 @@ func parseStatus(out string) (s Status, starting bool, err error) {
 	return s, false, nil
 }
 
-// assign sets a variable for a script.
+// assign returns a variable assignment for a script.
 func assign(name, value string) string { return name + "=" + quote(value) + "\n" }
 
-// lastLine splits the verdict of a script from what it printed before.
+// lastLine separates the last line of a script's output, its result, from the
+// lines before.
 func lastLine(out string) (before, last string) {
 	out = strings.TrimRight(out, "\n")
 	if i := strings.LastIndexByte(out, '\n'); i >= 0 {

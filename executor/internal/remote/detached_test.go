@@ -16,7 +16,8 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 )
 
-// waiting is a script that runs until the test makes the file go in its home.
+// waiting is a script that runs until the test creates the file go in its home
+// directory.
 const waiting = `echo begun; while [ ! -e "$HOME/go" ]; do sleep 0.05; done; echo ended; exit 7`
 
 func TestDetachedOutlivesItsPool(t *testing.T) {
@@ -49,7 +50,7 @@ func TestDetachedOutlivesItsPool(t *testing.T) {
 	}
 }
 
-// What a script finds around it must not depend on the wrapper.
+// The script's environment must not depend on the wrapper.
 func TestDetachedSurroundings(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)
@@ -85,7 +86,7 @@ func TestStartOnce(t *testing.T) {
 	starts.Wait()
 	awaitStatus(t, p, h.target, "once", "exited")
 	if err := p.Start(t.Context(), h.target, "once", "true"); !errors.Is(err, ErrExists) {
-		t.Errorf("Start of a name that has ended = %v, want ErrExists", err)
+		t.Errorf("Start with the name of an ended command = %v, want ErrExists", err)
 	}
 	runs, err := os.ReadFile(filepath.Join(h.Home, "runs"))
 	if err != nil || string(runs) != "x\n" || started.Load() != 1 {
@@ -93,14 +94,14 @@ func TestStartOnce(t *testing.T) {
 	}
 }
 
-// A start that comes after Forbid finds its name taken.
+// A start that arrives after Forbid finds its name taken.
 func TestForbid(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)
 	for range 2 {
 		s, err := p.Forbid(t.Context(), h.target, "late")
 		if err != nil || !s.Known || !s.NotStarted {
-			t.Fatalf("Forbid = %+v, %v, want that it never starts", s, err)
+			t.Fatalf("Forbid = %+v, %v, want NotStarted", s, err)
 		}
 	}
 	if err := p.Start(t.Context(), h.target, "late", "touch $HOME/ran"); !errors.Is(err, ErrExists) {
@@ -110,28 +111,28 @@ func TestForbid(t *testing.T) {
 		t.Errorf("Look after Forbid = %+v, %v", s, err)
 	}
 	if _, err := os.Stat(filepath.Join(h.Home, "ran")); err == nil {
-		t.Error("what was forbidden ran")
+		t.Error("the forbidden command ran")
 	}
-	// One that was started is left alone.
+	// A command that was started is left alone.
 	if err := p.Start(t.Context(), h.target, "early", "exit 3"); err != nil {
 		t.Fatal(err)
 	}
 	awaitStatus(t, p, h.target, "early", "exited")
 	if s, err := p.Forbid(t.Context(), h.target, "early"); err != nil || s.ExitStatus != 3 {
-		t.Errorf("Forbid of a command that has ended = %+v, %v", s, err)
+		t.Errorf("Forbid of an ended command = %+v, %v", s, err)
 	}
 }
 
-// Where the name can't be taken, that is not hidden.
-func TestForbidThatCannot(t *testing.T) {
+// Forbid does not hide that it could not take the name.
+func TestForbidFails(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	write(t, filepath.Join(h.Home, ".csu"), "a file where the folder should be")
 	if s, err := h.pool(t).Forbid(t.Context(), h.target, "late"); err != nil || s.Known {
-		t.Errorf("Forbid = %+v, %v, want that nothing is known", s, err)
+		t.Errorf("Forbid = %+v, %v, want nothing known", s, err)
 	}
 }
 
-func TestStartThatCannot(t *testing.T) {
+func TestStartFails(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)
 	write(t, filepath.Join(h.Home, ".csu"), "a file where the folder should be")
@@ -148,7 +149,7 @@ func TestStartThatCannot(t *testing.T) {
 	}
 }
 
-// A wrapper that can't even claim its pid file leaves nothing behind.
+// A wrapper that cannot even claim its pid file leaves nothing behind.
 func TestStartWhoseWrapperDies(t *testing.T) {
 	bin := toolbox(t, "setsid")
 	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\necho no process left >&2\nexit 1\n")
@@ -174,7 +175,7 @@ func TestGone(t *testing.T) {
 		}
 		return s.Output == "begun\n"
 	})
-	// The script outlives its wrapper: as long as it does, it may have effects.
+	// The script outlives its wrapper. While it does, it may have effects.
 	h.kill(t, "killed", "pid")
 	time.Sleep(200 * time.Millisecond)
 	awaitStatus(t, p, h.target, "killed", "running")
@@ -183,22 +184,22 @@ func TestGone(t *testing.T) {
 		t.Errorf("output %q, want what it printed before", s.Output)
 	}
 
-	// Its process id has been given to another process since.
+	// The process id has been reused for another process.
 	write(t, filepath.Join(h.folder("killed"), "child"), fmt.Sprintf("%d 12345\n", os.Getpid()))
 	if s, err := p.Look(t.Context(), h.target, "killed"); err != nil || !s.Gone {
 		t.Errorf("Look = %+v, %v; want gone", s, err)
 	}
 }
 
-// A script whose wrapper was killed before it could begin never begins: a look in
-// between has told that it is gone.
-func TestGoneBeforeItBegan(t *testing.T) {
+// A script whose wrapper was killed before the script began never begins, since
+// a look in between has reported it gone.
+func TestGoneBeforeItStarted(t *testing.T) {
 	bin := toolbox(t, "cat")
 	cat, err := exec.LookPath("cat")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The script's own process takes long to find out who it is.
+	// The script's own process takes long to find out its identity.
 	write(t, filepath.Join(bin, "cat"), `#!/bin/sh
 case $1 in
 /proc/[0-9]*/stat)
@@ -224,7 +225,7 @@ exec `+cat+` "$@"
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
 	if _, err := os.Stat(filepath.Join(h.Home, "ran")); err == nil {
-		t.Error("the script ran after a look had told that it is gone")
+		t.Error("the script ran after a look had reported it gone")
 	}
 	awaitStatus(t, p, h.target, "killed", "gone")
 }
@@ -240,8 +241,8 @@ func TestGoneByReboot(t *testing.T) {
 	awaitStatus(t, p, h.target, "rebooted", "gone")
 }
 
-// A start that got stuck before its pid file is given up for good.
-func TestLookGivesUpStuckStart(t *testing.T) {
+// A start that got stuck before its pid file is abandoned for good.
+func TestLookAbandonsAStuckStart(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := New(Config{SSHConfigFile: h.config, Clock: clock.Fast(time.Now(), time.Now(), 1000)})
 	defer p.Close()
@@ -258,16 +259,16 @@ func TestLookGivesUpStuckStart(t *testing.T) {
 		}
 		awaitStatus(t, p, h.target, name, "never")
 		if err := p.Start(t.Context(), h.target, name, "true"); !errors.Is(err, ErrExists) {
-			t.Errorf("Start under a name that was given up = %v, want ErrExists", err)
+			t.Errorf("Start under an abandoned name = %v, want ErrExists", err)
 		}
 		// The start gets unstuck after all.
 		write(t, filepath.Join(h.folder(name), "run"), aliveScript+runScript)
 		write(t, filepath.Join(h.folder(name), "script"), `: >"$HOME/ran"`)
 		if out, err := exec.Command("/bin/sh", filepath.Join(h.folder(name), "run")).CombinedOutput(); err == nil {
-			t.Errorf("a wrapper that was given up ended well: %s", out)
+			t.Errorf("an abandoned wrapper succeeded: %s", out)
 		}
 		if _, err := os.Stat(filepath.Join(h.folder(name), "out")); err == nil {
-			t.Error("a wrapper that was given up went on")
+			t.Error("an abandoned wrapper ran its script")
 		}
 		awaitStatus(t, p, h.target, name, "never")
 	}
@@ -282,7 +283,7 @@ func TestOutputIsTheTail(t *testing.T) {
 	}
 	s := awaitStatus(t, p, h.target, "much", "exited")
 	if len(s.Output) > 4096 || len(s.Output) < 4000 || !strings.HasSuffix(s.Output, "line 1999\ncafé") {
-		t.Errorf("%d bytes that end in %q", len(s.Output), s.Output[max(0, len(s.Output)-30):])
+		t.Errorf("%d bytes ending in %q", len(s.Output), s.Output[max(0, len(s.Output)-30):])
 	}
 }
 
@@ -297,14 +298,14 @@ func TestStartLostInTheMiddle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The start comes to its end when somebody has looked at it: a look prints
-	// the state that it has found, and then calls tail.
+	// The start finishes only after a look: look.sh prints the state that it
+	// found, and then calls tail.
 	write(t, filepath.Join(bin, "setsid"), "#!/bin/sh\nwhile [ ! -e \"$HOME/looked\" ]; do sleep 0.05; done\nexec "+setsid+" \"$@\"\n")
 	write(t, filepath.Join(bin, "tail"), "#!/bin/sh\n: >\"$HOME/looked\"\nexec "+tail+" \"$@\"\n")
 	h := newHost(t, ground.SSHDOptions{Env: map[string]string{"PATH": bin}})
 	var w wire
 	now := time.Now()
-	// Slow, so that a start is given a minute.
+	// Slow, so that a start gets a minute.
 	p := New(Config{SSHConfigFile: h.config, Dial: w.dial, Clock: clock.Fast(now, now, 0.25)})
 	defer p.Close()
 	lost := make(chan error, 1)
@@ -314,9 +315,9 @@ func TestStartLostInTheMiddle(t *testing.T) {
 	err = <-lost
 	var l *LostError
 	if !errors.As(err, &l) {
-		t.Fatalf("Start whose connection is cut = %v, want a LostError", err)
+		t.Fatalf("Start over a broken connection = %v, want a LostError", err)
 	}
-	// Look waits until the start has come to its end.
+	// Look waits until the start has finished.
 	s, err := p.Look(t.Context(), h.target, "lost")
 	if err != nil || !s.Running {
 		t.Fatalf("Look = %+v, %v; want running", s, err)

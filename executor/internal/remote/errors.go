@@ -6,16 +6,15 @@ import (
 	"strings"
 )
 
-// ErrExists is returned by [Pool.Start] when something was started under that
-// name before.
-var ErrExists = errors.New("it was started before; look at it instead of starting it again")
+// ErrExists is returned by [Pool.Start] if the name has been used before.
+var ErrExists = errors.New("it was started before: look at its status instead of starting it again")
 
-// ConfigError says that the target or the operator's ssh config can't be used
-// as it is. Nothing was run.
+// ConfigError reports that the target or the operator's ssh config cannot be
+// used. Nothing was run.
 type ConfigError struct {
-	File    string // "" where the problem is in no file
-	Line    int    // 0 where unknown
-	Problem string // with what can be done about it
+	File    string // "" if the problem is not in a file
+	Line    int    // 0 if unknown
+	Problem string // with the remedy
 	Err     error  // cause, or nil
 }
 
@@ -36,7 +35,7 @@ func (e *ConfigError) Error() string {
 
 func (e *ConfigError) Unwrap() error { return e.Err }
 
-// UnreachableError says that no session came about: no name, no route, no
+// UnreachableError reports that no session was opened: no name, no route, no
 // answer, or a server that refused one. Nothing was run.
 type UnreachableError struct {
 	Host string // as in "azar03 (azar03.cp.lsst.org:22)"
@@ -44,19 +43,20 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("%s was not reached, nothing was run there: %v", e.Host, e.Err)
+	return fmt.Sprintf("cannot reach %s, nothing was run there: %v", e.Host, e.Err)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// AuthError says that the host did not let the operator in. Nothing was run.
+// AuthError reports that the host did not let the operator log in. Nothing was
+// run.
 type AuthError struct {
 	Host    string   // as in "azar03 (azar03.cp.lsst.org:22)"
-	User    string   // the account that was to be logged in to
+	User    string   // the account to log in to
 	Offered []string // the keys that were offered
-	Notes   []string // why others were not
-	Accepts []string // the methods that the server accepts, where it said so
-	Reason  string   // set where the login succeeded and the account runs no commands
+	Notes   []string // why other keys were not offered
+	Accepts []string // the methods that the server accepts, if it said so
+	Reason  string   // set if the login succeeded but the account runs no commands
 }
 
 func (e *AuthError) Error() string {
@@ -67,52 +67,52 @@ func (e *AuthError) Error() string {
 		return b.String()
 	}
 	if len(e.Offered) == 0 {
-		b.WriteString("there is no key to offer; start ssh-agent and load one with ssh-add, or name one as IdentityFile in ssh config")
+		b.WriteString("no key to offer; start ssh-agent and load a key with ssh-add, or name one as IdentityFile in ssh config")
 	} else {
-		fmt.Fprintf(&b, "refused with %s; the public key of one must be authorized for this account", strings.Join(e.Offered, ", "))
+		fmt.Fprintf(&b, "the host refused %s; authorize one of these public keys for this account", strings.Join(e.Offered, ", "))
 	}
 	for _, note := range e.Notes {
 		b.WriteString("; " + note)
 	}
 	if len(e.Accepts) > 0 {
-		fmt.Fprintf(&b, "; the server accepts %s, csu uses publickey", strings.Join(e.Accepts, ", "))
+		fmt.Fprintf(&b, "; the server accepts %s, but csu uses publickey", strings.Join(e.Accepts, ", "))
 	}
 	return b.String()
 }
 
-// LostError says that the connection broke, or the time for an answer ran out,
-// after the script was sent: it is unknown whether it ran.
+// LostError reports that the connection broke, or an answer timed out, after
+// the script was sent. It is unknown whether the script ran.
 type LostError struct {
 	Host string
 	Err  error
 }
 
 func (e *LostError) Error() string {
-	return fmt.Sprintf("lost %s after the script was sent, it is unknown whether it ran: %v", e.Host, e.Err)
+	return fmt.Sprintf("lost the connection to %s after the script was sent; it is unknown whether it ran: %v", e.Host, e.Err)
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
 
-// SudoError says that sudo asked for a password or refused. Nothing was run.
+// SudoError reports that sudo asked for a password or refused. Nothing was run.
 type SudoError struct {
 	Host   string
-	User   string // the account that was asked for
+	User   string // the account requested
 	Status int    // sudo's exit status
 	Stderr string // what sudo said
 }
 
 func (e *SudoError) Error() string {
-	s := fmt.Sprintf("sudo to %q on %s was refused, nothing was run (exit status %d)", e.User, e.Host, e.Status)
+	s := fmt.Sprintf("sudo to %q on %s was refused; nothing was run (exit status %d)", e.User, e.Host, e.Status)
 	if said := oneLine(e.Stderr); said != "" {
 		s += ": " + said
 	}
 	return s + fmt.Sprintf("; \"sudo -n -iu %s /bin/sh\" must work there without a password and without a terminal", e.User)
 }
 
-// ExitError says that a script ended with another status than 0.
+// ExitError reports that a script ended with an exit status other than 0.
 type ExitError struct {
-	Status int    // exit status; -1 where a signal ended the script
-	Signal string // the signal's name without SIG, where one did
+	Status int    // exit status; -1 if a signal ended the script
+	Signal string // the signal's name without SIG, if there was one
 	Stderr string // the end of its error output
 }
 
@@ -127,7 +127,7 @@ func (e *ExitError) Error() string {
 	return s
 }
 
-// oneLine joins the lines of s, the last ones if there are many.
+// oneLine joins the lines of s; of many, only the last ones.
 func oneLine(s string) string {
 	lines := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' })
 	if len(lines) > 5 {

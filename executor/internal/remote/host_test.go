@@ -19,7 +19,7 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// host is a real server under the name azar03 in an ssh config of its own.
+// host is a real server, named azar03 in an ssh config of its own.
 type host struct {
 	*ground.SSHD
 	target Target
@@ -50,10 +50,10 @@ func (h *host) pool(t *testing.T) *Pool {
 	return p
 }
 
-// folder is where the detached command name lives.
+// folder returns the folder of the detached command name.
 func (h *host) folder(name string) string { return filepath.Join(h.Home, ".csu", name) }
 
-// pid reads a process id that a detached command has left in file.
+// pid reads a process id that a detached command has written to file.
 func (h *host) pid(t *testing.T, name, file string) int {
 	t.Helper()
 	var pid int
@@ -79,9 +79,9 @@ func (h *host) kill(t *testing.T, name, file string) {
 	}
 }
 
-// endDetached ends what a test has left running: a detached command outlives
-// everything else. The wrapper is first, which writes when its script ends, and
-// is waited for: the folder that it writes into goes after this.
+// endDetached ends what a test has left running, since a detached command
+// outlives everything else. The wrapper comes first and is waited for, because
+// it writes when its script ends, into a folder that is about to be removed.
 func (h *host) endDetached(t *testing.T) {
 	for _, name := range []string{"pid", "child"} {
 		files, err := filepath.Glob(filepath.Join(h.Home, ".csu", "*", name))
@@ -106,7 +106,7 @@ func (h *host) endDetached(t *testing.T) {
 	}
 }
 
-// lives tells whether the process that began then still runs.
+// lives reports whether the process that began then is still running.
 func lives(pid int, begun string) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil || !strings.Contains(string(stat), " "+begun+" ") {
@@ -123,10 +123,10 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// waitLimit is for what comes in a moment, on a machine that does other things.
+// waitLimit is for what should take a moment, on a machine that may be busy.
 const waitLimit = 3 * time.Minute
 
-// await waits until what is so.
+// await waits until so reports true.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(5 * time.Millisecond) {
@@ -134,10 +134,10 @@ func await(t *testing.T, what string, so func() bool) {
 			return
 		}
 	}
-	t.Fatalf("waited in vain for %s", what)
+	t.Fatalf("timed out waiting for %s", what)
 }
 
-// awaitStatus looks until the command is in the state wanted.
+// awaitStatus calls Look until the command is in the wanted state.
 func awaitStatus(t *testing.T, p *Pool, target Target, name, want string) Status {
 	t.Helper()
 	var s Status
@@ -151,7 +151,7 @@ func awaitStatus(t *testing.T, p *Pool, target Target, name, want string) Status
 	return s
 }
 
-// state says in a word what a Status says.
+// state returns the state of a Status in one word.
 func state(s Status) string {
 	switch {
 	case !s.Known:
@@ -169,7 +169,7 @@ func state(s Status) string {
 }
 
 // toolbox makes a folder for PATH with the usual tools of Debian's essential
-// packages, but those in without.
+// packages, except those in without.
 func toolbox(t *testing.T, without ...string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -191,16 +191,16 @@ tools:
 	return dir
 }
 
-// wire is a network between csu and a server that can be cut.
+// wire is a network between csu and a server that a test can cut.
 type wire struct {
 	mu    sync.Mutex
 	conns []net.Conn
 	count int
-	mute  atomic.Bool  // nothing comes through any more, and nobody is told
-	said  atomic.Int64 // how often a server has said something
+	mute  atomic.Bool  // nothing gets through, and neither side notices
+	said  atomic.Int64 // how often a server has sent something
 }
 
-// dial is the Dial of a pool whose connections go over the wire.
+// dial is the Dial of a pool whose connections use the wire.
 func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	far, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -246,7 +246,7 @@ func (w *wire) relay(to, from net.Conn, said *atomic.Int64) {
 	}
 }
 
-// cut breaks all connections without a word to either side's program.
+// cut breaks all connections without notice to either side.
 func (w *wire) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

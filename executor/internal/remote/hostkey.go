@@ -15,17 +15,17 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// HostKeyError says that a host did not prove to be the one that is known.
-// Nothing was run, no key was offered to it.
+// HostKeyError reports that a host did not prove its identity. Nothing was run,
+// and no key was offered to it.
 type HostKeyError struct {
 	Host    string      // as in "azar03 (azar03.cp.lsst.org:22)"
 	Entry   string      // the host's name in known_hosts
-	Shown   string      // type and SHA-256 fingerprint of the key that the host showed, "" where it did not get that far
+	Shown   string      // type and SHA-256 fingerprint of the key that the host showed; "" if it did not get that far
 	Files   []string    // the known_hosts files
 	Known   []KnownLine // the lines that name the host; empty for an unknown host
 	Revoked bool        // the key shown is marked @revoked in known_hosts
-	Login   string      // what to give to ssh to make the host known
-	Err     error       // what else is wrong, or nil
+	Login   string      // the argument for ssh that makes the host known
+	Err     error       // another cause, or nil
 }
 
 // KnownLine is a line of a known_hosts file.
@@ -40,16 +40,16 @@ func (e *HostKeyError) Error() string {
 	head := "host key of " + e.Host + ": "
 	switch {
 	case e.Shown == "":
-		return fmt.Sprintf("%snot checked: %v; mend that file or remove the line", head, e.Err)
+		return fmt.Sprintf("%snot checked: %v; correct the file or remove the line", head, e.Err)
 	case e.Revoked:
-		return fmt.Sprintf("%sit shows %s, which %s marks as revoked; do not go on, ask the administrator of the host", head, e.Shown, e.lines())
+		return fmt.Sprintf("%sthe host shows %s, which %s marks as revoked; stop and ask the host's administrator", head, e.Shown, e.lines())
 	case len(e.Known) == 0 && e.Err == nil:
-		return fmt.Sprintf("%sunknown: it shows %s, and no line of %s names %s; compare the fingerprint with what the administrator of the host gives, then connect once with \"ssh %s\" to accept it",
+		return fmt.Sprintf("%sunknown: the host shows %s, and no line of %s names %s; compare the fingerprint with the one that the host's administrator gives you, then connect once with \"ssh %s\" to accept it",
 			head, e.Shown, files, e.Entry, e.Login)
 	case e.Err != nil:
-		return fmt.Sprintf("%sit shows %s, which is not accepted: %v; ask the administrator of the host, or correct %s", head, e.Shown, e.Err, files)
+		return fmt.Sprintf("%sthe host shows %s, which is not accepted: %v; ask the host's administrator, or correct %s", head, e.Shown, e.Err, files)
 	default:
-		return fmt.Sprintf("%sit shows %s, but known is %s; somebody may stand in between, or the host was installed anew: do not go on before its administrator has confirmed the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
+		return fmt.Sprintf("%sthe host shows %s, but the known key is %s; this may be an attack, or the host was reinstalled: do not continue until its administrator confirms the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
 			head, e.Shown, e.lines(), e.Known[0].File, e.Entry)
 	}
 }
@@ -68,11 +68,11 @@ func (e *HostKeyError) lines() string {
 type knownHosts struct {
 	callback ssh.HostKeyCallback
 	host     *endpoint
-	accepted bool          // the host has proved to be the known one
-	refusal  *HostKeyError // set when it has not
+	accepted bool          // the host proved its identity
+	refusal  *HostKeyError // set if it did not
 }
 
-// readKnownHosts reads the known_hosts files of e, those that exist.
+// readKnownHosts reads the existing known_hosts files of e.
 func readKnownHosts(e *endpoint) (*knownHosts, error) {
 	var present []string
 	for _, name := range e.knownHosts {
@@ -123,10 +123,10 @@ func knownLine(k knownhosts.KnownKey) KnownLine {
 
 func describe(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
 
-// algorithms returns the host key algorithms to ask for, those that known_hosts
-// has a key for first. A host has several keys and shows one; asked without
-// this order it could show one that is not in known_hosts, which would look
-// like another host.
+// algorithms returns the host key algorithms to request, starting with those
+// that known_hosts has a key for. A host has several keys and shows one.
+// Without this order it could show one that is not in known_hosts, and would
+// look like another host.
 func (k *knownHosts) algorithms(address string) []string {
 	var authority bool
 	var known []string
@@ -150,8 +150,8 @@ func (k *knownHosts) algorithms(address string) []string {
 			plain = append(plain, a)
 		}
 	}
-	// A certificate is asked for only where an authority is known: it would be
-	// refused even if the key in it were the known one.
+	// A certificate is requested only if its authority is known. Otherwise it
+	// would be refused even if its key were the known one.
 	var order []string
 	if authority {
 		order = append(order, certificates...)
@@ -164,8 +164,8 @@ func (k *knownHosts) algorithms(address string) []string {
 	return order
 }
 
-// lines returns the lines of known_hosts that name address. The package tells
-// them only when a key does not match, so it is asked with one that can't.
+// lines returns the lines of known_hosts that name address. The package reveals
+// them only when a key does not match, so lines checks a key that cannot match.
 func (k *knownHosts) lines(address string) []knownhosts.KnownKey {
 	none, err := ssh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
 	if err != nil {
@@ -179,7 +179,7 @@ func (k *knownHosts) lines(address string) []knownhosts.KnownKey {
 }
 
 // isAuthority reports whether k's line is marked @cert-authority, which the
-// package does not tell.
+// package does not reveal.
 func isAuthority(k knownhosts.KnownKey) bool {
 	f, err := os.Open(k.Filename)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/ground"
 )
 
-// refused runs something on h and returns the error about its host key.
+// refused runs a script on h and returns the error about the host key.
 func refused(t *testing.T, h *host) *HostKeyError {
 	t.Helper()
 	err := h.runTrue(t)
@@ -48,13 +48,13 @@ func (h *host) hostKey(t *testing.T, kind string) ssh.PublicKey {
 func TestUnknownHost(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	for what, change := range map[string]func(){
-		"empty":   func() { write(t, h.known, "# nobody\n") },
+		"empty":   func() { write(t, h.known, "# no hosts\n") },
 		"missing": func() { os.Remove(h.known) },
 	} {
 		change()
 		e := refused(t, h)
 		if len(e.Known) != 0 || !strings.Contains(e.Error(), "unknown") {
-			t.Errorf("%s known_hosts: %v; want the host called unknown", what, e)
+			t.Errorf("%s known_hosts: %v; want the host reported as unknown", what, e)
 		}
 		if !strings.Contains(e.Error(), "ssh azar03") || !strings.Contains(e.Error(), "SHA256:") || !strings.Contains(e.Error(), h.known) {
 			t.Errorf("%s known_hosts: %v; want fingerprint, file and remedy", what, e)
@@ -65,7 +65,7 @@ func TestUnknownHost(t *testing.T) {
 func TestHostKeyMismatch(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	other := ground.NewKey(t, filepath.Join(t.TempDir(), "other"), ground.Ed25519)
-	write(t, h.known, "# the host before it was installed anew\n"+knownhosts.Line([]string{h.Addr}, other)+"\n")
+	write(t, h.known, "# the host before it was reinstalled\n"+knownhosts.Line([]string{h.Addr}, other)+"\n")
 	e := refused(t, h)
 	if len(e.Known) != 1 || e.Known[0].File != h.known || e.Known[0].Line != 2 {
 		t.Errorf("known lines %+v, want line 2 of %s", e.Known, h.known)
@@ -78,7 +78,8 @@ func TestHostKeyMismatch(t *testing.T) {
 	}
 }
 
-// A host that has another kind of key than the known one is not the known one.
+// A host that shows a key of another type than the known one is not the known
+// host.
 func TestHostKeyOfAnotherKind(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{Config: []string{"HostKeyAlgorithms ssh-ed25519"}})
 	write(t, h.known, knownhosts.Line([]string{h.Addr}, h.hostKey(t, ssh.KeyAlgoECDSA256))+"\n")
@@ -87,7 +88,7 @@ func TestHostKeyOfAnotherKind(t *testing.T) {
 	}
 }
 
-// Of a host's keys known_hosts may have any: that one is asked for.
+// known_hosts may have any one of a host's keys, and csu must request that one.
 func TestHostKeyAlgorithmsFollowKnownHosts(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	for _, kind := range []string{ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256} {
@@ -108,7 +109,7 @@ func TestRevokedHostKey(t *testing.T) {
 	key := h.hostKey(t, ssh.KeyAlgoED25519)
 	write(t, h.known, knownhosts.Line([]string{h.Addr}, key)+"\n@revoked * "+string(ssh.MarshalAuthorizedKey(key)))
 	if e := refused(t, h); !e.Revoked || !strings.Contains(e.Error(), "revoked") {
-		t.Errorf("refused with %v; want the key called revoked", e)
+		t.Errorf("refused with %v; want the key reported as revoked", e)
 	}
 }
 
@@ -141,7 +142,7 @@ func TestHostCertificate(t *testing.T) {
 	if err := h.runTrue(t); err != nil {
 		t.Errorf("the host's certificate authority is known: %v", err)
 	}
-	// Where only the plain key is known the certificate must not get in the way.
+	// If only the plain key is known, the certificate must not interfere.
 	write(t, h.known, h.KnownHosts())
 	if err := h.runTrue(t); err != nil {
 		t.Errorf("only the plain key is known: %v", err)

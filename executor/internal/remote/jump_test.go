@@ -9,8 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/ground"
 )
 
-// newHostBehind returns a host that is reached through the others, the first
-// of them directly, with one ssh config for all.
+// newHostBehind returns a host that is reached through the others, of which the
+// first is reached directly, with one ssh config for all.
 func newHostBehind(t *testing.T, bastions ...*ground.SSHD) (h *host, names []string) {
 	t.Helper()
 	h = newHost(t, ground.SSHDOptions{})
@@ -39,7 +39,7 @@ func TestJumpHosts(t *testing.T) {
 		}
 	}
 	if n := w.dialed(); n != 1 {
-		t.Errorf("csu made %d connections itself, want that to the first jump host only", n)
+		t.Errorf("csu made %d connections itself, want only the one to the first jump host", n)
 	}
 	w.cut()
 	if _, err := p.Run(t.Context(), h.target, "true"); err != nil {
@@ -78,7 +78,7 @@ func TestJumpHostTrouble(t *testing.T) {
 	}
 }
 
-// ProxyJump may name account and port, and the DNS name may choose it.
+// ProxyJump may name an account and a port, and may be set for the DNS name.
 func TestJumpHostWithAccountAndPort(t *testing.T) {
 	bastion := ground.StartSSHD(t, ground.SSHDOptions{})
 	h := newHost(t, ground.SSHDOptions{})

@@ -1,5 +1,6 @@
-# (alive.sh stands before it.) Tells what is known about $name: the boot id and that of the start, the state, then
-# the end of the output. With $fence set, a start that has not got to its script never will.
+# Prints what is known about $name: the boot id and that of the start, the
+# state, then the end of the output. If $fence is set, a start that has not
+# reached its script never will. Needs alive.sh before it.
 boot=$(cat /proc/sys/kernel/random/boot_id) || exit
 d=$HOME/.csu/$name
 if [ ! -d "$d" ]; then
@@ -7,7 +8,7 @@ if [ ! -d "$d" ]; then
 	echo unknown
 	exit 0
 fi
-# The claim that run makes; whoever makes it second does nothing.
+# The same claim that run makes; the second one to make it does nothing.
 [ -n "$fence" ] && (set -C && echo none >"$d/pid") 2>/dev/null
 claim=
 [ -f "$d/pid" ] && read -r claim rest <"$d/pid"
@@ -16,7 +17,7 @@ was=
 echo "$boot $was"
 same=yes
 [ -n "$was" ] && [ "$was" != "$boot" ] && same=
-# Alive is asked before the status file: a process that has ended has left it.
+# Check alive before the status file, which a process writes before it ends.
 if [ -n "$same" ] && { alive "$d/pid" || alive "$d/child"; }; then
 	state=running
 elif [ "$claim" = none ]; then

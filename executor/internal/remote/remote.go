@@ -1,17 +1,15 @@
-// Package remote runs commands on hosts over SSH: the bare-metal machines, the
-// camera mcm hosts and the cRIOs of a site.
+// Package remote runs commands on hosts over SSH: the bare-metal machines, the camera mcm hosts and the cRIOs
+// of a site.
 //
-// A short script that only reads goes through [Pool.Run]. A command with an
-// effect is detached: [Pool.Start] leaves it on the host under a name, where it
-// outlives the connection, csu itself and the laptop that csu runs on, and
-// [Pool.Look] finds it again by that name. A host needs nothing for this but a
-// POSIX sh, the usual small tools and Linux's /proc; a cRIO with busybox has
-// them.
+// A short script that only reads goes through [Pool.Run]. A command with an effect is detached: [Pool.Start]
+// leaves it on the host under a name, where it outlives the connection, csu itself and the laptop that csu
+// runs on, and [Pool.Look] finds it again by that name. All a host needs is a POSIX sh, the usual small tools
+// and Linux's /proc; a cRIO with busybox has them.
 //
 // # The detached command
 //
-// It lives in $HOME/.csu/NAME of the account that it runs as. That folder is
-// made by a plain mkdir, which is atomic: a name is started once or not at all.
+// It lives in $HOME/.csu/NAME of the account that it runs as. That folder is created by a plain mkdir, which
+// is atomic: a name is started once or not at all.
 //
 //	boot    boot id at the start
 //	script  what is run
@@ -21,35 +19,28 @@
 //	out     output and error output
 //	status  exit status; appears whole, by a rename
 //
-// It is running while the wrapper or the script lives, in the boot that it was
-// started in. One that is neither running nor has a status is gone: killed, or
-// the host was rebooted. So that this stays true, the script's process, once it is
-// recorded, begins only if the wrapper still lives.
+// It is running while the wrapper or the script is alive, in the boot in which it was started. If it is
+// neither running nor has a status, it is gone: killed, or the host was rebooted. To keep that true, the
+// script's process, once recorded, begins only if the wrapper is still alive.
 //
-// Between the mkdir and the pid file there is a moment in which the command is
-// known and nothing can be said. Look waits for it to pass, [settleLimit] at
-// most, and then claims the pid file itself. The wrapper creates that file
-// before it runs the script and gives up if it is there already, so that a
-// start that hung can't go on later behind the operator's back: such a command
-// is reported as gone and never started, for good.
+// Between the mkdir and the pid file there is a moment in which the command is known but its state is not.
+// Look waits for that to pass, for [settleLimit] at most, and then claims the pid file itself. The wrapper
+// creates that file before it runs the script, and exits if it exists already. So a start that hung cannot
+// resume later behind the operator's back: the command is reported as gone and never started, for good.
 //
-// A host that is set to kill the processes of a user who logs out (systemd's
-// KillUserProcesses=yes, off by default) kills detached commands too; they are
-// then found gone.
+// A host configured to kill the processes of users who log out (systemd's KillUserProcesses=yes, off by
+// default) kills detached commands too. They are then reported as gone.
 //
-// Nothing removes these folders, not even those of a run that is complete. They
-// are what the host itself tells of what was done to it, when, and with which
-// output; they are the fence that keeps a name from being started twice; and a
-// journal that is lost, or restored from an older copy, can still be held against
-// them. They are small, and named after their run: whoever looks after a host may
-// remove those of past upgrades with rm -r ~/.csu/csu-RUN_*.
+// Nothing removes these folders, not even after the run is complete. They are the host's own record of what
+// was done to it, when, and with which output. They keep a name from being started twice. A journal that was
+// lost, or restored from an older copy, can still be compared with them. They are small and named after their
+// run. The host's administrators may remove those of past upgrades with rm -r ~/.csu/csu-RUN_*.
 //
 // # Trust and accounts
 //
-// Hosts, jump hosts, accounts and keys are those of the operator's
-// ~/.ssh/config. Host keys are always checked against known_hosts, whatever
-// StrictHostKeyChecking says. Authentication is by key, from the agent or from
-// an unencrypted key file.
+// Hosts, jump hosts, accounts and keys are those of the operator's ~/.ssh/config. Host keys are always
+// checked against known_hosts, whatever StrictHostKeyChecking says. Authentication is by key, from the agent
+// or from an unencrypted key file.
 package remote
 
 import (
@@ -67,26 +58,26 @@ import (
 
 // Limits of single network calls, in real time.
 const (
-	dialLimit     = 15 * time.Second // one connection with its handshake, where ssh config has no ConnectTimeout
-	openLimit     = 10 * time.Second // a session on a connection that exists
-	callLimit     = 30 * time.Second // one script; nothing that takes longer belongs into Run
-	keepaliveTime = 15 * time.Second // between keepalives, and for the answer to one
+	dialLimit     = 15 * time.Second // one connection with its handshake, if ssh config has no ConnectTimeout
+	openLimit     = 10 * time.Second // a session on an existing connection
+	callLimit     = 30 * time.Second // one script; anything longer must not use Run
+	keepaliveTime = 15 * time.Second // between keepalives, and for the answer to each
 )
 
-// Config says how hosts are reached.
+// Config says how to reach hosts.
 type Config struct {
-	// SSHConfigFile is read instead of ~/.ssh/config, which may be absent. The
+	// SSHConfigFile is read instead of ~/.ssh/config, which need not exist. The
 	// system-wide /etc/ssh/ssh_config is not read.
 	SSHConfigFile string
-	// Dial makes the network connections, to jump hosts too. Nil is a
-	// net.Dialer.
+	// Dial makes the network connections, including those to jump hosts. Nil
+	// means a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Clock is what Look waits by. Nil is the real one.
+	// Clock is the clock that Look waits by. Nil means the real one.
 	Clock *clock.Clock
 }
 
-// Pool keeps one connection per host and login, and makes it anew after a loss.
-// It may be used by several goroutines at once.
+// Pool keeps one connection per host and login, and reconnects after a loss. It
+// may be used by several goroutines at once.
 type Pool struct {
 	cfg Config
 
@@ -106,19 +97,19 @@ const (
 type Target struct {
 	// Host is the name in the plan. It is tried as an alias in ssh config.
 	Host string
-	// Address is the DNS name, used where ssh config gives no HostName for Host
-	// nor for Address. Empty means Host.
+	// Address is the DNS name. It is used if ssh config has no HostName for
+	// Host or for Address. Empty means Host.
 	Address string
-	// User is the account the commands run as: "dco", "admin", "operator". It
-	// is not used with ViaOwn.
+	// User is the account that the commands run as: "dco", "admin", "operator".
+	// ViaOwn does not use it.
 	User string
 	// Via is ViaLogin: log in as User; ViaSudo: log in with the operator's own
 	// account, then "sudo -n -iu User"; or ViaOwn: the operator's own account.
 	Via string
 }
 
-// New returns a pool without any connection; ssh config and known_hosts are
-// read whenever one is made, so that the operator can mend them meanwhile.
+// New returns a pool without connections. It reads ssh config and known_hosts
+// whenever it connects, so that the operator can correct them in the meantime.
 func New(cfg Config) *Pool {
 	if cfg.Dial == nil {
 		cfg.Dial = new(net.Dialer).DialContext
@@ -129,8 +120,8 @@ func New(cfg Config) *Pool {
 	return &Pool{cfg: cfg, seats: make(map[string]*seat)}
 }
 
-// Close closes all connections. Detached commands go on. A closed pool makes
-// no connections any more.
+// Close closes all connections. Detached commands continue. A closed pool makes
+// no new connections.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -143,13 +134,12 @@ func (p *Pool) Close() error {
 	return nil
 }
 
-// Run runs a short POSIX sh script that only reads, with the home directory as
-// its working directory and no input, and returns its standard output. It is
-// not detached and may be lost on the way: a command with an effect belongs
-// into [Pool.Start].
+// Run runs a short POSIX sh script that only reads, in the home directory and
+// without input, and returns its standard output. It is not detached and may
+// get lost; a command with an effect must use [Pool.Start].
 //
-// Errors: [*ExitError] where the script ended with another status than 0,
-// [*LostError] where it is unknown whether it ran. After any other one surely no
+// An [*ExitError] means that the script ended with a status other than 0, a
+// [*LostError] that it is unknown whether it ran. After any other error no
 // script was run: [*ConfigError], [*UnreachableError], [*HostKeyError],
 // [*AuthError], [*SudoError].
 func (p *Pool) Run(ctx context.Context, t Target, script string) (string, error) {
@@ -160,7 +150,7 @@ func (p *Pool) Run(ctx context.Context, t Target, script string) (string, error)
 	return out, nil
 }
 
-// BootID returns the id that the kernel of the host drew when it booted.
+// BootID returns the id that the host's kernel generated when it booted.
 func (p *Pool) BootID(ctx context.Context, t Target) (string, error) {
 	out, err := p.run(ctx, t, "cat /proc/sys/kernel/random/boot_id", nil)
 	if err != nil {
@@ -168,13 +158,13 @@ func (p *Pool) BootID(ctx context.Context, t Target) (string, error) {
 	}
 	id := strings.TrimSpace(out)
 	if id == "" {
-		return "", fmt.Errorf("read the boot id of %s: /proc/sys/kernel/random/boot_id is empty there", t)
+		return "", fmt.Errorf("read the boot id of %s: /proc/sys/kernel/random/boot_id is empty", t)
 	}
 	return id, nil
 }
 
-// run carries a script to its target and brings its output back. pass, where it
-// is not nil, is called when the session is open and may still refuse.
+// run runs a script on its target and returns its output. pass, unless nil, is
+// called when the session is open and may still refuse.
 func (p *Pool) run(ctx context.Context, t Target, script string, pass func(context.Context) error) (string, error) {
 	if err := t.check(); err != nil {
 		return "", err
@@ -207,7 +197,7 @@ func (p *Pool) run(ctx context.Context, t Target, script string, pass func(conte
 	return done.verdict(t, mark)
 }
 
-// endpoint finds out where and as whom to log in for t.
+// endpoint resolves where to log in for t, and as whom.
 func (p *Pool) endpoint(t Target) (*endpoint, error) {
 	cfg, err := readSSHConfig(p.cfg.SSHConfigFile)
 	if err != nil {
@@ -220,7 +210,7 @@ func (p *Pool) endpoint(t Target) (*endpoint, error) {
 	return cfg.resolve(t.Host, t.Address, override{user: login})
 }
 
-// String gives host and account in the words of an error message.
+// String returns host and account as error messages name them.
 func (t Target) String() string {
 	if t.Via == ViaOwn {
 		return fmt.Sprintf("%q with the operator's own account", t.Host)
@@ -233,20 +223,20 @@ var (
 	userName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 )
 
-// check refuses what could be taken for an option or a piece of shell.
+// check refuses names that could be mistaken for an option or for shell syntax.
 func (t Target) check() error {
 	if !hostName.MatchString(t.Host) {
-		return &ConfigError{Problem: fmt.Sprintf("%q is no host name", t.Host)}
+		return &ConfigError{Problem: fmt.Sprintf("%q is not a host name", t.Host)}
 	}
 	if t.Address != "" && !hostName.MatchString(t.Address) {
-		return &ConfigError{Problem: fmt.Sprintf("%q is no DNS name or address", t.Address)}
+		return &ConfigError{Problem: fmt.Sprintf("%q is not a DNS name or address", t.Address)}
 	}
 	switch t.Via {
 	case ViaOwn:
 		return nil
 	case ViaLogin, ViaSudo:
 		if !userName.MatchString(t.User) {
-			return &ConfigError{Problem: fmt.Sprintf("%q is no account name", t.User)}
+			return &ConfigError{Problem: fmt.Sprintf("%q is not an account name", t.User)}
 		}
 		return nil
 	default:
@@ -254,4 +244,4 @@ func (t Target) check() error {
 	}
 }
 
-var errClosed = errors.New("the pool of connections is closed")
+var errClosed = errors.New("the connection pool is closed")

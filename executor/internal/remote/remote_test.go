@@ -30,7 +30,7 @@ for i in 1 2; do echo "$i"; done
 	}
 }
 
-func TestRunTellsTheExitStatus(t *testing.T) {
+func TestRunReportsTheExitStatus(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	p := h.pool(t)
 	_, err := p.Run(t.Context(), h.target, "echo no such unit >&2; exit 3")
@@ -43,7 +43,7 @@ func TestRunTellsTheExitStatus(t *testing.T) {
 	}
 	_, err = p.Run(t.Context(), h.target, "kill -TERM $$")
 	if !errors.As(err, &exit) || exit.Signal != "TERM" {
-		t.Errorf("Run of a script that is killed = %v, want an ExitError with signal TERM", err)
+		t.Errorf("Run of a killed script = %v, want an ExitError with signal TERM", err)
 	}
 }
 
@@ -66,13 +66,14 @@ func TestRunOnAccountThatRunsNothing(t *testing.T) {
 	_, err := h.pool(t).Run(t.Context(), h.target, "echo value")
 	var auth *AuthError
 	if !errors.As(err, &auth) || !strings.Contains(err.Error(), "not available") {
-		t.Errorf("Run = %v, want an AuthError that says what the account said", err)
+		t.Errorf("Run = %v, want an AuthError with the account's message", err)
 	}
 }
 
 func TestRunLogsInAsTheTargetsUser(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
-	// The alias has another account; the plan's wins with ViaLogin only.
+	// ssh config has another account for the alias; the plan's wins with
+	// ViaLogin only.
 	write(t, h.config, strings.Replace(h.ConfigBlock("azar03", h.known), "User "+h.User, "User nobody", 1))
 	p := h.pool(t)
 	target := Target{Host: "azar03", User: h.User, Via: ViaLogin}
@@ -120,7 +121,7 @@ func TestPoolKeepsOneConnection(t *testing.T) {
 	p := New(Config{SSHConfigFile: h.config, Dial: w.dial})
 	defer p.Close()
 	var runs sync.WaitGroup
-	for range 20 { // more than sshd allows sessions on one connection
+	for range 20 { // more sessions than sshd allows on one connection
 		runs.Go(func() {
 			if _, err := p.Run(t.Context(), h.target, "sleep 0.05"); err != nil {
 				t.Error(err)
@@ -140,7 +141,7 @@ func TestPoolKeepsOneConnection(t *testing.T) {
 	}
 }
 
-// Some hosts allow one session on a connection.
+// Some hosts allow only one session on a connection.
 func TestRunWhereSessionsAreFew(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{Config: []string{"MaxSessions 1"}})
 	p := h.pool(t)
@@ -177,7 +178,7 @@ func TestRunUnreachable(t *testing.T) {
 	}
 }
 
-// A host that takes the connection and then says nothing must not hold csu up.
+// A host that accepts the connection and then stays silent must not block csu.
 func TestRunOnSilentHost(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -211,7 +212,7 @@ func TestRunLostInTheMiddle(t *testing.T) {
 	err := <-lost
 	var l *LostError
 	if !errors.As(err, &l) {
-		t.Errorf("Run whose connection is cut = %v, want a LostError", err)
+		t.Errorf("Run over a broken connection = %v, want a LostError", err)
 	}
 }
 
@@ -234,8 +235,8 @@ func TestRunInterrupted(t *testing.T) {
 	}
 }
 
-// whileBegun is a script that runs until the file begun in its home is gone, with
-// the test at the latest.
+// whileBegun is a script that runs until the file begun in its home directory
+// is gone, which is no later than the end of the test.
 const whileBegun = `: >"$HOME/begun"; while [ -e "$HOME/begun" ]; do sleep 0.05; done`
 
 func (h *host) awaitBegun(t *testing.T) {
@@ -246,8 +247,8 @@ func (h *host) awaitBegun(t *testing.T) {
 	})
 }
 
-// A connection whose other end has vanished without a word is found dead. The
-// real interval is longer than a test may take.
+// A connection whose other end has vanished silently is detected. The real
+// interval is too long for a test.
 func TestKeepAlive(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
 	var w wire
@@ -265,17 +266,17 @@ func TestKeepAlive(t *testing.T) {
 	go c.keepAlive(10*time.Millisecond, waitLimit)
 	await(t, "answers of the host", func() bool { return w.said.Load() >= said+5 })
 	if !c.alive() {
-		t.Fatal("keepalive ended a sound connection")
+		t.Fatal("keepalive closed a good connection")
 	}
 	w.mute.Store(true)
 	go c.keepAlive(10*time.Millisecond, 300*time.Millisecond)
 	select {
 	case <-c.gone:
 	case <-time.After(waitLimit):
-		t.Fatal("keepalive did not notice that the host is gone")
+		t.Fatal("keepalive did not notice that the host was gone")
 	}
 	w.mute.Store(false)
 	if _, err := p.Run(t.Context(), h.target, "true"); err != nil {
-		t.Errorf("Run after the host has come back: %v", err)
+		t.Errorf("Run after the host came back: %v", err)
 	}
 }

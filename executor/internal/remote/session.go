@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// outputLimit bounds what is kept of a script's output. Scripts read little;
-// one that prints more is broken, and must not fill the memory.
+// outputLimit limits how much of a script's output is kept. Scripts print
+// little; one that prints more is broken and must not fill the memory.
 const outputLimit = 1 << 20
 
 // session is one channel of a connection, for one script.
@@ -25,23 +25,23 @@ type session struct {
 	conn     *conn
 }
 
-// end gives the channel back.
+// end returns the channel.
 func (s *session) end() {
 	s.channel.Close()
 	<-s.conn.slots
 }
 
-// outcome is what came of a script.
+// outcome is the result of a script.
 type outcome struct {
 	host, login    string
 	stdout, stderr string
-	ended          bool // the server said how it ended
+	ended          bool // the server reported how it ended
 	status         int
 	signal         string
 }
 
-// execute sends the exec request and waits for its end. Every error but a
-// refused request is a [*LostError].
+// execute sends the exec request and waits for its end. Every error other than
+// a refused request is a [*LostError].
 func (s *session) execute(ctx context.Context, command string) (*outcome, error) {
 	type answer struct {
 		outcome *outcome
@@ -69,10 +69,10 @@ func (s *session) exchange(command string) (*outcome, error) {
 		return nil, &LostError{Host: s.host, Err: err}
 	}
 	if !accepted {
-		return nil, &AuthError{Host: s.host, User: s.login, Reason: "the server lets this account in but runs no commands for it"}
+		return nil, &AuthError{Host: s.host, User: s.login, Reason: "the server lets this account log in but runs no commands for it"}
 	}
-	// The script has no input. If this fails the connection is breaking, which
-	// the reads below find out.
+	// The script has no input. If this fails, the connection is breaking, which
+	// the reads below will notice.
 	_ = s.channel.CloseWrite()
 	var stdout, stderr limited
 	work.Go(func() { io.Copy(&stdout, s.channel) })
@@ -82,13 +82,13 @@ func (s *session) exchange(command string) (*outcome, error) {
 		return nil, &LostError{Host: s.host, Err: errors.New("the connection ended before the script did")}
 	}
 	if stdout.over {
-		return nil, &LostError{Host: s.host, Err: fmt.Errorf("the script printed more than %d bytes, so that its answer can't be told", outputLimit)}
+		return nil, &LostError{Host: s.host, Err: fmt.Errorf("the script printed more than %d bytes, so its output is incomplete", outputLimit)}
 	}
 	o.stdout, o.stderr = stdout.buf.String(), stderr.buf.String()
 	return o, nil
 }
 
-// follow reads how the script ended, until the channel is closed.
+// follow reads how the script ended, until the channel closes.
 func (o *outcome) follow(requests <-chan *ssh.Request) {
 	for r := range requests {
 		switch r.Type {
@@ -109,14 +109,14 @@ func (o *outcome) follow(requests <-chan *ssh.Request) {
 			}
 		}
 		if r.WantReply {
-			// An answer that can't be sent means a connection that is gone,
-			// which ends this loop.
+			// If the answer cannot be sent, the connection is gone, which ends
+			// this loop.
 			_ = r.Reply(false, nil)
 		}
 	}
 }
 
-// verdict returns the script's output, or why there is none.
+// verdict returns the script's output, or an error.
 func (o *outcome) verdict(t Target, m mark) (string, error) {
 	stdout, begun := m.after(o.stdout)
 	stderr, marked := m.after(o.stderr)
@@ -150,8 +150,8 @@ func tail(s string) string {
 	return strings.ToValidUTF8(s, "")
 }
 
-// limited keeps the first outputLimit bytes and swallows the rest, so that the
-// script is not held up.
+// limited keeps the first outputLimit bytes and discards the rest, so that the
+// script does not block.
 type limited struct {
 	buf  bytes.Buffer
 	over bool

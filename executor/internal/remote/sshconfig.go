@@ -18,19 +18,20 @@ import (
 	"github.com/kevinburke/ssh_config"
 )
 
-// endpoint is a host with all that a login needs, as ssh config gives it.
+// endpoint is a host with everything that a login needs, according to ssh
+// config.
 type endpoint struct {
-	name           string // as the plan or a ProxyJump calls it
+	name           string // as the plan or a ProxyJump names it
 	host, port     string
 	user           string
-	checkAs        string // the address that known_hosts is asked for
+	checkAs        string // the address to look up in known_hosts
 	knownHosts     []string
 	identities     []string
 	identitiesSet  bool // named in ssh config, not ssh's default ones
 	identitiesOnly bool
 	agent          string // socket; "" or "none" for no agent
 	connectTimeout time.Duration
-	jump           *endpoint // nil: reached directly
+	jump           *endpoint // nil if reached directly
 }
 
 func (e *endpoint) addr() string { return net.JoinHostPort(e.host, e.port) }
@@ -43,7 +44,7 @@ func (e *endpoint) String() string {
 	return fmt.Sprintf("%s (%s)", e.name, e.addr())
 }
 
-// key tells connections apart: a host, a login and the way there.
+// key identifies a connection: a host, a login and the way there.
 func (e *endpoint) key() string {
 	k := e.user + "@" + e.addr() + " as " + e.checkAs
 	if e.jump != nil {
@@ -59,11 +60,11 @@ type sshConfig struct {
 	home string
 }
 
-// readSSHConfig reads file, or ~/.ssh/config, which may be absent.
+// readSSHConfig reads file, or ~/.ssh/config, which need not exist.
 func readSSHConfig(file string) (*sshConfig, error) {
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return nil, &ConfigError{Problem: "find the home directory of the operator", Err: err}
+		return nil, &ConfigError{Problem: "find the operator's home directory", Err: err}
 	}
 	own := file == ""
 	if own {
@@ -89,8 +90,8 @@ func readSSHConfig(file string) (*sshConfig, error) {
 
 var keyword = regexp.MustCompile(`^\s*([A-Za-z]+)(?:\s*=\s*|\s+)(.*?)\s*$`)
 
-// refuseMatch refuses Match blocks, in included files too. The library takes
-// some of them, in ways that differ from ssh's.
+// refuseMatch refuses Match blocks, also in included files. The library
+// supports some of them, but not in the way of ssh.
 func (c *sshConfig) refuseMatch(file string, text []byte, depth int) error {
 	if depth > 5 { // the library's own limit, which it then reports
 		return nil
@@ -105,7 +106,7 @@ func (c *sshConfig) refuseMatch(file string, text []byte, depth int) error {
 			if strings.EqualFold(m[2], "all") {
 				continue
 			}
-			return &ConfigError{File: file, Line: n + 1, Problem: "csu does not understand Match blocks; put these settings into Host blocks"}
+			return &ConfigError{File: file, Line: n + 1, Problem: "csu does not support Match blocks; put these settings into Host blocks"}
 		case "include":
 			for _, pattern := range strings.Fields(m[2]) {
 				switch {
@@ -117,12 +118,12 @@ func (c *sshConfig) refuseMatch(file string, text []byte, depth int) error {
 				}
 				names, err := filepath.Glob(pattern)
 				if err != nil {
-					return &ConfigError{File: file, Line: n + 1, Problem: "read what Include names", Err: err}
+					return &ConfigError{File: file, Line: n + 1, Problem: "read the files of an Include", Err: err}
 				}
 				for _, name := range names {
 					included, err := os.ReadFile(name)
 					if err != nil {
-						return &ConfigError{File: file, Line: n + 1, Problem: "read what Include names", Err: err}
+						return &ConfigError{File: file, Line: n + 1, Problem: "read the files of an Include", Err: err}
 					}
 					if err := c.refuseMatch(name, included, depth+1); err != nil {
 						return err
@@ -137,11 +138,11 @@ func (c *sshConfig) refuseMatch(file string, text []byte, depth int) error {
 // nobody is a name that only settings for all hosts apply to.
 const nobody = "csu.invalid"
 
-// all returns the values of key for the first of names that ssh config says
-// something particular about, else what it says for all hosts.
+// all returns the values of key for the first of names for which ssh config has
+// a specific setting, else the setting for all hosts.
 //
-// The plan calls a host by a short name and by its address, and the operator's
-// config may know either: "Host azar03" or "Host *.cp.lsst.org".
+// The plan refers to a host by a short name and by its address, and the
+// operator's config may know either: "Host azar03" or "Host *.cp.lsst.org".
 func (c *sshConfig) all(names []string, key string) ([]string, error) {
 	common, err := c.cfg.GetAll(nobody, key)
 	if err != nil {
@@ -159,7 +160,7 @@ func (c *sshConfig) all(names []string, key string) ([]string, error) {
 	return common, nil
 }
 
-// first returns the first value of key, which is the one that counts, or "".
+// first returns the first value of key, which is the effective one, or "".
 func (c *sshConfig) first(names []string, key string) (string, error) {
 	values, err := c.all(names, key)
 	if err != nil || len(values) == 0 {
@@ -168,29 +169,30 @@ func (c *sshConfig) first(names []string, key string) (string, error) {
 	return values[0], nil
 }
 
-// unsupported are the settings without which a login would fail, or would trust
-// a host that ssh does not trust.
+// unsupported lists settings that csu cannot honour. Ignoring them would make a
+// login fail, or trust a host that ssh does not trust.
 var unsupported = []struct{ key, remedy string }{
-	{"ProxyCommand", "name the jump host with ProxyJump instead, which does the same as \"ssh -W\""},
+	{"ProxyCommand", "use ProxyJump for the jump host instead, which does the same as \"ssh -W\""},
 	{"RevokedHostKeys", "mark revoked keys with @revoked in known_hosts instead"},
-	{"CertificateFile", "load the key with its certificate into the agent by ssh-add instead"},
+	{"CertificateFile", "load the key with its certificate into the agent with ssh-add instead"},
 }
 
-// override is what a ProxyJump or a login gives before ssh config is asked.
+// override holds what a ProxyJump or a login sets, with precedence over ssh
+// config.
 type override struct {
 	user, port string
-	jumps      []string // the hops before this one; nil: ask ssh config
+	jumps      []string // the hops before this one; nil means those of ssh config
 	depth      int      // how many hops follow
 }
 
-// maxJumps bounds a chain of jump hosts; a longer one goes in a circle.
+// maxJumps limits a chain of jump hosts; a longer one is a cycle.
 const maxJumps = 8
 
-// resolve finds out how to log in to the host that the plan calls by name and
+// resolve determines how to log in to the host that the plan calls by name and
 // address.
 func (c *sshConfig) resolve(name, address string, o override) (*endpoint, error) {
 	if o.depth > maxJumps {
-		return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("the jump host %q is reached through more than %d others; ProxyJump goes in a circle", name, maxJumps)}
+		return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("the jump host %q is reached through more than %d others; remove the cycle in ProxyJump", name, maxJumps)}
 	}
 	names := []string{name}
 	if address != "" && address != name {
@@ -226,7 +228,7 @@ func (c *sshConfig) resolve(name, address string, o override) (*endpoint, error)
 	e.connectTimeout = r.timeout("ConnectTimeout", dialLimit)
 	for _, u := range unsupported {
 		if v := r.get(u.key, "none"); r.err == nil && !strings.EqualFold(v, "none") {
-			return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("%s, set for %q, is not supported by csu; %s", u.key, name, u.remedy)}
+			return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("csu does not support %s, which is set for %q; %s", u.key, name, u.remedy)}
 		}
 	}
 	jumps := o.jumps
@@ -247,7 +249,7 @@ func (c *sshConfig) resolve(name, address string, o override) (*endpoint, error)
 }
 
 // hop resolves the last of jumps, which is reached through those before it. The
-// first of them is reached as ssh config says.
+// first is reached as ssh config says.
 func (c *sshConfig) hop(jumps []string, depth int) (*endpoint, error) {
 	spec := strings.TrimPrefix(strings.TrimSpace(jumps[len(jumps)-1]), "ssh://")
 	o := override{depth: depth}
@@ -261,12 +263,12 @@ func (c *sshConfig) hop(jumps []string, depth int) (*endpoint, error) {
 		spec, o.port = host, port
 	}
 	if !hostName.MatchString(spec) {
-		return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("ProxyJump names %q, which is no host", jumps[len(jumps)-1])}
+		return nil, &ConfigError{File: c.file, Problem: fmt.Sprintf("ProxyJump %q is not a host", jumps[len(jumps)-1])}
 	}
 	return c.resolve(spec, "", o)
 }
 
-// ownAccount is the operator's account name where ssh config gives none.
+// ownAccount returns the operator's account name, for when ssh config has none.
 func ownAccount() string {
 	if name := os.Getenv("USER"); name != "" {
 		return name
@@ -277,7 +279,7 @@ func ownAccount() string {
 	return ""
 }
 
-// reader reads settings of one host and keeps the first error.
+// reader reads the settings of one host and keeps the first error.
 type reader struct {
 	c      *sshConfig
 	names  []string
@@ -306,8 +308,8 @@ func (r *reader) keep(err error) {
 	}
 }
 
-// hostName returns the name to connect to: the HostName of the first of names
-// that has one, else the last, which is the DNS name.
+// hostName returns the name to connect to: the first HostName set for any of
+// names, else the last of names, which is the DNS name.
 func (r *reader) hostName(names []string) string {
 	for i, name := range names {
 		v, err := r.c.first(names[i:i+1], "HostName")
@@ -320,7 +322,7 @@ func (r *reader) hostName(names []string) string {
 	return strings.ToLower(names[len(names)-1])
 }
 
-// paths expands file names; "none" stands for no file.
+// paths expands file names; "none" means no file.
 func (r *reader) paths(values []string) []string {
 	var out []string
 	for _, v := range values {
@@ -336,7 +338,7 @@ func (r *reader) paths(values []string) []string {
 	return out
 }
 
-// agent returns the socket of the agent to ask.
+// agent returns the socket of the agent to use.
 func (r *reader) agent() string {
 	v := r.get("IdentityAgent", "SSH_AUTH_SOCK")
 	switch {
@@ -370,7 +372,7 @@ func (r *reader) timeout(key string, otherwise time.Duration) time.Duration {
 
 var environment = regexp.MustCompile(`\$\{([A-Za-z0-9_]+)\}`)
 
-// expand replaces ${NAME} and ssh's % tokens, those that csu knows.
+// expand replaces ${NAME} and those of ssh's % tokens that csu supports.
 func (r *reader) expand(v string) string {
 	v = environment.ReplaceAllStringFunc(v, func(s string) string { return os.Getenv(s[2 : len(s)-1]) })
 	var b strings.Builder
@@ -387,7 +389,7 @@ func (r *reader) expand(v string) string {
 		case ok:
 			b.WriteString(value)
 		default:
-			r.keep(&ConfigError{File: r.c.file, Problem: fmt.Sprintf("%q uses %%%c, which csu does not know there", v, v[i])})
+			r.keep(&ConfigError{File: r.c.file, Problem: fmt.Sprintf("%q uses %%%c, which csu does not support there", v, v[i])})
 		}
 	}
 	return b.String()

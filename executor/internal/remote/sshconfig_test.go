@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// home makes a home directory with an ssh config in it.
+// home makes a home directory with an ssh config.
 func home(t *testing.T, config string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -100,7 +100,7 @@ func TestResolveWithoutConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e.addr() != "azar03.cp.lsst.org:22" || e.user != "jdoe" || !slices.Contains(e.knownHosts, dir+"/.ssh/known_hosts") || !slices.Contains(e.identities, dir+"/.ssh/id_ed25519") {
-		t.Errorf("%+v is not what ssh does without a config", e)
+		t.Errorf("%+v, want what ssh does without a config", e)
 	}
 	_, err = readSSHConfig(filepath.Join(dir, "absent"))
 	var config *ConfigError
@@ -115,7 +115,7 @@ func TestResolveIncluded(t *testing.T) {
 		t.Fatal(err)
 	}
 	included := filepath.Join(dir, ".ssh", "conf.d", "summit")
-	// The library takes ~ from the account, not from $HOME.
+	// The library resolves ~ from the account, not from $HOME.
 	write(t, filepath.Join(dir, ".ssh", "config"), "Include "+filepath.Join(dir, ".ssh", "conf.d", "*")+"\nHost *\n  User everyone\n")
 	write(t, included, "Host azar03\n  User included\n")
 	if e, err := resolve(t, "azar03", ""); err != nil || e.user != "included" {
@@ -141,8 +141,8 @@ func TestResolveRefuses(t *testing.T) {
 		"Host azar03\n  ConnectTimeout soon\n":                                "ConnectTimeout",
 		"Host azar03\n  IdentityFile ~/.ssh/%C\n":                             "%C",
 		"Host azar03\n  ProxyJump bad host\n":                                 "ProxyJump",
-		"Host *\n  ProxyJump bastion\n":                                       "circle",
-		"Host azar03\n  ProxyJump b\nHost b\n  ProxyJump azar03\n":            "circle",
+		"Host *\n  ProxyJump bastion\n":                                       "cycle",
+		"Host azar03\n  ProxyJump b\nHost b\n  ProxyJump azar03\n":            "cycle",
 		"Include " + filepath.Join(t.TempDir(), "[") + "\nHost *\n  Port 2\n": "Include",
 	} {
 		home(t, text)

@@ -1,5 +1,5 @@
 # Starts $script detached under $name, never twice. The last line of the output
-# is the verdict: started, exists, or failed; before it stands the reason.
+# is the result: started, exists, or failed. The reason is printed before it.
 exec 2>&1
 fail() {
 	echo failed
@@ -35,20 +35,20 @@ if command -v setsid >/dev/null 2>&1; then
 else
 	trap '' HUP
 fi
-# This ends when nobody holds the pipe any more: when run has claimed the pid
-# file and turned its output away, or when it has died before that.
+# This ends when no process holds the pipe: when run has claimed the pid file
+# and redirected its output, or has died before that.
 why=$($detach /bin/sh "$d/run" </dev/null 2>&1 &)
 pid=
 [ -f "$d/pid" ] && read -r pid rest <"$d/pid"
 case $pid in
 '')
-	# Without the pid file run does not get as far as the script.
+	# Without the pid file, run does not reach the script.
 	rm -rf "$d"
 	echo "$why"
 	fail
 	;;
 none)
-	echo 'it was given up by a look at it, since it took too long to start'
+	echo 'the start took too long and was abandoned by a look at it'
 	fail
 	;;
 esac

@@ -11,9 +11,9 @@ import (
 )
 
 // sudoStandIn does what sudo -n -i -u USER COMMAND does, without another
-// account: a clean environment, the home of USER, and the command as one line
-// for the login shell, in which sudo escapes all but a few characters. USER's
-// profile prints something. It asks everyone but dco for a password.
+// account: a clean environment, USER's home directory, and the command as one
+// line for the login shell, in which sudo escapes all but a few characters.
+// USER's profile prints something. Only dco needs no password.
 const sudoStandIn = `#!/bin/sh
 quiet= login= user=root
 while getopts niu: o; do
@@ -73,7 +73,7 @@ func TestSudoRefused(t *testing.T) {
 	_, err := p.Run(t.Context(), h.target, "true")
 	var sudo *SudoError
 	if !errors.As(err, &sudo) || sudo.Stderr != "sudo: a password is required" {
-		t.Errorf("Run = %v, want a SudoError with what sudo said", err)
+		t.Errorf("Run = %v, want a SudoError with sudo's message", err)
 	}
 	if err := p.Start(t.Context(), h.target, "once", "true"); !errors.As(err, &sudo) {
 		t.Errorf("Start = %v, want a SudoError", err)
@@ -91,7 +91,7 @@ func TestDetachedThroughSudo(t *testing.T) {
 		t.Errorf("status %d, output %q", s.ExitStatus, s.Output)
 	}
 	if _, err := os.Stat(filepath.Join(h.Home, "..", "dco", ".csu", "update", "status")); err != nil {
-		t.Errorf("the folder is not in the home of the account: %v", err)
+		t.Errorf("the folder is not in the account's home directory: %v", err)
 	}
 	if err := p.Start(t.Context(), h.target, "update", "true"); !errors.Is(err, ErrExists) {
 		t.Errorf("second Start = %v, want ErrExists", err)

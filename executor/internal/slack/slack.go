@@ -1,9 +1,9 @@
 // Package slack posts announcements to Slack, with a bot token (the method
 // chat.postMessage) or through an incoming webhook.
 //
-// Slack knows no idempotency key: whether a message whose answer was lost was
-// posted, only the channel shows. So nothing is sent again, except after 429,
-// which says that the message was not taken.
+// Slack has no idempotency key. If an answer is lost, only the channel shows
+// whether the message was posted. So nothing is sent again, except after a 429,
+// which means that the message was not accepted.
 package slack
 
 import (
@@ -24,22 +24,22 @@ import (
 
 const (
 	callLimit = 20 * time.Second // for one request
-	// waitLimit bounds what is waited for Slack's rate limit, in all. The time
-	// that Slack asks for is real time, also in a rehearsal.
+	// waitLimit limits the total wait for Slack's rate limit. The time that
+	// Slack asks for is real time, even in a rehearsal.
 	waitLimit = time.Minute
-	// waitUnasked is waited if Slack does not say how long; a channel takes
-	// about a message a second.
+	// waitUnasked is the wait if Slack does not say how long. A channel accepts
+	// about one message a second.
 	waitUnasked = time.Second
 )
 
-// ErrNoCredential is returned where neither a token nor a webhook was given.
+// ErrNoCredential is returned if neither a token nor a webhook was given.
 // Nothing was posted.
-var ErrNoCredential = errors.New("no Slack token and no webhook is given")
+var ErrNoCredential = errors.New("no Slack token and no webhook given")
 
-// RefusedError says that a message is known not to have been posted: Slack said
-// no, or was never reached.
+// RefusedError reports that a message was not posted: Slack refused it, or was
+// never reached.
 type RefusedError struct {
-	Reason string // Slack's word, such as "channel_not_found", or in ours
+	Reason string // Slack's code, such as "channel_not_found", or our own words
 	Err    error  // of the connection; nil if Slack answered
 }
 
@@ -52,7 +52,7 @@ func (e *RefusedError) Error() string {
 
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// LostError says that a message was sent and that it is not known whether it
+// LostError reports that a message was sent, and that it is unknown whether it
 // was posted. The channel shows it.
 type LostError struct {
 	Reason string
@@ -61,9 +61,9 @@ type LostError struct {
 
 func (e *LostError) Error() string {
 	if e.Err != nil {
-		return fmt.Sprintf("Slack: perhaps posted, perhaps not: %s: %v", e.Reason, e.Err)
+		return fmt.Sprintf("Slack: may have been posted: %s: %v", e.Reason, e.Err)
 	}
-	return "Slack: perhaps posted, perhaps not: " + e.Reason
+	return "Slack: may have been posted: " + e.Reason
 }
 
 func (e *LostError) Unwrap() error { return e.Err }
@@ -76,8 +76,8 @@ type Client struct {
 }
 
 // New returns a client that posts with the token or, without one, through the
-// webhook. Without either every call returns [ErrNoCredential]. apiURL is
-// Slack's own if empty; hc may be nil.
+// webhook. Without either, every call returns [ErrNoCredential]. An empty
+// apiURL means Slack's own; hc may be nil.
 func New(token, webhook, apiURL string, hc *http.Client) (*Client, error) {
 	own := http.Client{}
 	if hc != nil {
@@ -108,8 +108,8 @@ func isHTTP(s string) bool {
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
-// Check asks Slack whether the token holds; it posts nothing. A webhook can't
-// be asked: it is taken as given.
+// Check asks Slack whether the token is valid. It posts nothing. A webhook
+// cannot be checked and is assumed to be valid.
 func (c *Client) Check(ctx context.Context) error {
 	switch {
 	case c.api != nil:
@@ -124,16 +124,16 @@ func (c *Client) Check(ctx context.Context) error {
 }
 
 // Post posts a text to a channel. A webhook posts to the channel that it was
-// made for, whichever is named. The errors are [RefusedError] and
-// [ErrNoCredential], after which nothing was posted, and [LostError].
+// created for, whatever channel is named. After a [RefusedError] or
+// [ErrNoCredential] nothing was posted. After a [LostError] that is unknown.
 func (c *Client) Post(ctx context.Context, channel, text string) error {
 	switch {
 	case c.api != nil:
 		return c.try(ctx, gate.Pass, func(ctx context.Context) error {
-			// Not escaped: the text may have Slack's own markup.
+			// Not escaped, since the text may contain Slack's own markup.
 			_, timestamp, err := c.api.PostMessageContext(ctx, channel, slack.MsgOptionText(text, false))
 			if err == nil && timestamp == "" {
-				return errors.New("the answer names no message")
+				return errors.New("the answer does not name a message")
 			}
 			return err
 		})
@@ -145,8 +145,8 @@ func (c *Client) Post(ctx context.Context, channel, text string) error {
 	return ErrNoCredential
 }
 
-// try makes a call, and makes it again as often as Slack says that it was too
-// early. pass, where it is not nil, may refuse each time.
+// try makes a call, and repeats it as long as Slack answers with its rate
+// limit. pass, unless nil, may refuse each time.
 func (c *Client) try(ctx context.Context, pass, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return &RefusedError{Reason: "stopped before it was sent", Err: err}
@@ -164,7 +164,7 @@ func (c *Client) try(ctx context.Context, pass, call func(context.Context) error
 			return judge(err)
 		}
 		if waited+pause > waitLimit {
-			return &RefusedError{Reason: fmt.Sprintf("it takes no message now, and asks to wait for %s more", pause)}
+			return &RefusedError{Reason: fmt.Sprintf("Slack's rate limit: it asks to wait for another %s", pause)}
 		}
 		if err := clock.Real().Sleep(ctx, pause); err != nil {
 			return &RefusedError{Reason: "stopped while waiting for Slack's rate limit", Err: err}
@@ -179,8 +179,8 @@ func (c *Client) once(ctx context.Context, call func(context.Context) error) err
 	return call(ctx)
 }
 
-// rateLimit tells whether Slack refused a call as too early, and how long to
-// wait.
+// rateLimit reports whether Slack refused a call because of its rate limit, and
+// how long to wait.
 func rateLimit(err error) (time.Duration, bool) {
 	var limited *slack.RateLimitedError
 	if errors.As(err, &limited) {
@@ -193,7 +193,8 @@ func rateLimit(err error) (time.Duration, bool) {
 	return 0, false
 }
 
-// judge sorts the error of a call by what it says about the message.
+// judge classifies the error of a call by whether the message may have been
+// posted.
 func judge(err error) error {
 	if err == nil {
 		return nil
@@ -202,34 +203,34 @@ func judge(err error) error {
 	if errors.As(err, &said) {
 		switch said.Err {
 		case "internal_error", "fatal_error", "request_timeout", "service_unavailable":
-			// Slack's documentation: some of it may have succeeded.
+			// Slack's documentation: part of the operation may have succeeded.
 			return &LostError{Reason: said.Err}
 		}
 		return &RefusedError{Reason: said.Err}
 	}
 	var status slack.StatusCodeError
 	if errors.As(err, &status) {
-		reason := strings.TrimSpace(fmt.Sprintf("it answers %d %s", status.Code, http.StatusText(status.Code)))
+		reason := strings.TrimSpace(fmt.Sprintf("it answered %d %s", status.Code, http.StatusText(status.Code)))
 		if status.Code >= 500 || status.Code == http.StatusRequestTimeout {
 			return &LostError{Reason: reason}
 		}
 		return &RefusedError{Reason: reason + refusal(status.Code)}
 	}
-	// The URL of a webhook is its secret, and the error of a request has it.
+	// A webhook's URL is its secret, and the error of a request contains it.
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	// No connection, or not with Slack: nothing was sent.
+	// No connection, or one to another server: nothing was sent.
 	op, isOp := errors.AsType[*net.OpError](err)
 	_, isImpostor := errors.AsType[*tls.CertificateVerificationError](err)
 	if isOp && op.Op == "dial" || isImpostor {
-		return &RefusedError{Reason: "Slack can't be reached", Err: err}
+		return &RefusedError{Reason: "cannot reach Slack", Err: err}
 	}
 	return &LostError{Reason: "the answer was lost", Err: err}
 }
 
-// refusal says what a webhook's status means, of which the library does not
-// hand on the text.
+// refusal explains a webhook's status, since the library does not pass on the
+// text.
 func refusal(code int) string {
 	switch code {
 	case http.StatusForbidden:

@@ -18,14 +18,14 @@ const (
 	webhookPath = "/services/T000/B000/secretpath"
 )
 
-// workspace answers as Slack does, and keeps what was posted.
+// workspace answers like Slack and records what was posted.
 type workspace struct {
 	*httptest.Server
 
 	mu     sync.Mutex
-	posted []string // what it took, or lost
+	posted []string // what it accepted, even if the answer was lost
 	calls  int
-	answer func(call int) http.HandlerFunc // to a post; nil: take it
+	answer func(call int) http.HandlerFunc // to a post; nil accepts it
 }
 
 func newWorkspace(t *testing.T) *workspace {
@@ -61,8 +61,7 @@ func says(status int, body string) http.HandlerFunc {
 	}
 }
 
-// later is Slack's answer to a message that came too early; an empty after
-// leaves out for how long.
+// later is Slack's rate-limit answer; an empty after omits how long to wait.
 func later(after string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if after != "" {
@@ -86,14 +85,14 @@ func (w *workspace) post(rw http.ResponseWriter, r *http.Request, text, ok strin
 	says(http.StatusOK, ok)(rw, r)
 }
 
-// seen returns how many posts came, and those that were taken.
+// seen returns how many posts arrived, and those that were accepted.
 func (w *workspace) seen() (calls int, posted string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.calls, strings.Join(w.posted, "\n")
 }
 
-// clients returns a client of each kind.
+// clients returns one client of each kind.
 func (w *workspace) clients(t *testing.T) map[string]*Client {
 	t.Helper()
 	own := func() *http.Client { return &http.Client{Transport: &http.Transport{}} }
@@ -139,13 +138,13 @@ func TestNoCredential(t *testing.T) {
 	}
 }
 
-func TestNewRefusesWhatIsNoURL(t *testing.T) {
+func TestNewRefusesInvalidURLs(t *testing.T) {
 	const secret = "hooks.slack.com/services/T0/B0/secret"
 	if _, err := New("", secret, "", nil); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("webhook without a scheme: %v, want an error that does not show it", err)
 	}
 	if _, err := New(token, "", "slack.com/api", nil); err == nil {
-		t.Error("an address without a scheme was taken")
+		t.Error("New accepted an address without a scheme")
 	}
 }
 
@@ -169,7 +168,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestRefusedIsToldFromLost(t *testing.T) {
+func TestRefusedIsDistinguishedFromLost(t *testing.T) {
 	const page = "<html>hush</html>"
 	abort := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 	for _, test := range []struct {
@@ -185,7 +184,7 @@ func TestRefusedIsToldFromLost(t *testing.T) {
 		{"token", "broken", says(500, page), false, "500"},
 		{"token", "busy", says(503, page), false, "503"},
 		{"token", "another server", says(200, page), false, "lost"},
-		{"token", "empty answer", says(200, `{}`), false, "names no message"},
+		{"token", "empty answer", says(200, `{}`), false, "does not name a message"},
 		{"token", "connection lost", abort, false, "lost"},
 		{"webhook", "no such webhook", says(404, "no_service"), true, "no such webhook"},
 		{"webhook", "archived", says(410, "channel_is_archived"), true, "archived"},
@@ -215,7 +214,7 @@ func TestRefusedIsToldFromLost(t *testing.T) {
 	}
 }
 
-func TestTooEarlyIsSentAgain(t *testing.T) {
+func TestARateLimitedPostIsSentAgain(t *testing.T) {
 	for _, after := range []string{"1", ""} {
 		for _, kind := range []string{"token", "webhook"} {
 			w := newWorkspace(t)
@@ -231,7 +230,7 @@ func TestTooEarlyIsSentAgain(t *testing.T) {
 				t.Errorf("%s, Retry-After %q: %v after %d calls, want it posted by the second", kind, after, err, calls)
 			}
 			if took := time.Since(began); took < time.Second {
-				t.Errorf("%s, Retry-After %q: sent again after %v, want a second's wait", kind, after, took)
+				t.Errorf("%s, Retry-After %q: sent again after %v, want a wait of one second", kind, after, took)
 			}
 		}
 	}
@@ -240,7 +239,7 @@ func TestTooEarlyIsSentAgain(t *testing.T) {
 func TestWaitingForTheRateLimitIsBounded(t *testing.T) {
 	for name, test := range map[string]struct {
 		after string
-		stop  bool // when the answer has been read: earlier the message would be lost
+		stop  bool // after the answer has been read; earlier the message would be lost
 	}{
 		"asks for too much": {"61", false},
 		"stopped":           {"30", true},
@@ -264,7 +263,8 @@ func TestWaitingForTheRateLimitIsBounded(t *testing.T) {
 	}
 }
 
-// afterwards calls done when the answer to a request is done with.
+// afterwards calls done when the caller has finished with the answer to a
+// request.
 type afterwards struct {
 	http.RoundTripper
 	done func()
@@ -289,7 +289,7 @@ func (b *watchedBody) Close() error {
 	return err
 }
 
-func TestWhatNeverLeftIsKnownNotToBePosted(t *testing.T) {
+func TestAMessageThatWasNeverSentIsNotInDoubt(t *testing.T) {
 	w := newWorkspace(t)
 	clients := w.clients(t)
 	cancelled, cancel := context.WithCancel(t.Context())
@@ -308,7 +308,7 @@ func TestWhatNeverLeftIsKnownNotToBePosted(t *testing.T) {
 		}
 	}
 	impostor := httptest.NewUnstartedServer(says(200, `{"ok":true,"ts":"1"}`))
-	impostor.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of our refusal
+	impostor.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs our refusal
 	impostor.StartTLS()
 	defer impostor.Close()
 	c, err := New(token, "", impostor.URL+"/api/", nil)

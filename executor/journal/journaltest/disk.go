@@ -1,13 +1,14 @@
-// Package journaltest is a disk for tests of what is written to a journal: it
-// fails on demand, and a crash takes with it everything that was not synced.
+// Package journaltest simulates a disk, for tests of what is written to a
+// journal. It fails on demand, and a crash loses everything that was not
+// synced.
 //
 // The words:
 //
-//   - what is written goes into the cache, which reads see;
-//   - sync brings what is dirty in the cache to the platter;
-//   - a sync that fails leaves the cache as it is and marks it clean, as Linux
-//     does, so that no later sync brings those bytes to the platter;
-//   - a file's name is on the platter after SyncDir only.
+//   - writes go to the cache, which reads see;
+//   - a sync writes the dirty bytes of the cache to the platter;
+//   - a failed sync leaves the cache as it is and marks it clean, as Linux does,
+//     so that no later sync writes those bytes to the platter;
+//   - a file's name reaches the platter only with SyncDir.
 package journaltest
 
 import (
@@ -32,7 +33,7 @@ const (
 	SyncDir  = "syncdir"
 )
 
-// Op is an operation that is about to be made.
+// Op is an operation about to be performed.
 type Op struct {
 	N    int    // from 1, over all files
 	Kind string // Open, Write, ...
@@ -43,20 +44,20 @@ type Op struct {
 // Fault is how an operation fails. The zero value is no failure.
 type Fault struct {
 	Err error
-	// Written is how many bytes a failing Write gets into the cache.
+	// Written is how many bytes of a failing Write reach the cache.
 	Written int
 }
 
 // ErrCrashed is returned by handles from before a crash.
-var ErrCrashed = errors.New("the machine has crashed")
+var ErrCrashed = errors.New("the machine crashed")
 
 // Disk is a [journal.FS] in memory.
 type Disk struct {
-	// Fault decides how operations end; nil lets all succeed. It may call no
-	// method of the disk.
+	// Fault decides the result of each operation; if nil, all succeed. It must
+	// not call methods of the disk.
 	Fault func(Op) Fault
-	// Blind, unless nil, is the error of every look at a file's place. Such looks
-	// are no operations: they change nothing.
+	// Blind, unless nil, is returned by every lookup of a file's place. Lookups
+	// do not count as operations, since they change nothing.
 	Blind error
 
 	mu    sync.Mutex
@@ -81,14 +82,14 @@ type change struct {
 	data []byte
 }
 
-// Ops returns how many operations were made.
+// Ops returns how many operations were performed.
 func (d *Disk) Ops() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ops
 }
 
-// Content returns what reads of the file see; false where there is none.
+// Content returns what readers of the file see, or false if there is no file.
 func (d *Disk) Content(name string) ([]byte, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,7 +100,7 @@ func (d *Disk) Content(name string) ([]byte, bool) {
 	return append([]byte{}, f.cache...), true
 }
 
-// Put makes a file with that content, on the platter.
+// Put creates a file with that content, on the platter.
 func (d *Disk) Put(name string, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,7 +108,7 @@ func (d *Disk) Put(name string, content []byte) {
 	f.cache, f.platter, f.named = append([]byte{}, content...), append([]byte{}, content...), true
 }
 
-// create makes an empty file, in place of the one that has the name.
+// create creates an empty file in place of any file of that name.
 func (d *Disk) create(name string) *file {
 	if d.files == nil {
 		d.files = map[string]*file{}
@@ -117,15 +118,15 @@ func (d *Disk) create(name string) *file {
 	return d.files[name]
 }
 
-// Remove deletes a file, as another program would. Who has it open keeps it.
+// Remove deletes a file, as another program would. Open handles keep it.
 func (d *Disk) Remove(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.files, name)
 }
 
-// Rename implements [journal.FS]; as another program would, it also renames a
-// folder, with all files in it. The new name is on the platter at once.
+// Rename implements [journal.FS]. As another program might, it also renames a
+// folder with all its files. The new name is on the platter at once.
 func (d *Disk) Rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,7 +140,7 @@ func (d *Disk) Rename(from, to string) error {
 	return nil
 }
 
-// Resize shortens a file, or lengthens it by zeros, as another program would.
+// Resize truncates a file, or extends it by zeros, as another program would.
 func (d *Disk) Resize(name string, size int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -149,9 +150,8 @@ func (d *Disk) Resize(name string, size int) {
 	}
 }
 
-// Crash stops the machine: what is not on the platter is gone, but for the
-// oldest bytes of what was dirty, as many as kept. All handles and locks are
-// lost.
+// Crash stops the machine. What is not on the platter is lost, except for the
+// oldest kept dirty bytes. All handles and locks are lost.
 func (d *Disk) Crash(kept int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -176,8 +176,8 @@ func (d *Disk) Crash(kept int) {
 	}
 }
 
-// Kill ends the process, not the machine: its handles and locks are lost, what
-// was written is not.
+// Kill ends the process but not the machine. Its handles and locks are lost,
+// its writes are not.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -198,7 +198,7 @@ func (c change) apply(to []byte) []byte {
 	return to
 }
 
-// begin counts an operation and asks how it ends.
+// begin counts an operation and returns its fault.
 func (d *Disk) begin(kind, name string, data []byte) Fault {
 	d.ops++
 	if d.Fault == nil {
@@ -246,7 +246,7 @@ type handle struct {
 	boot int
 }
 
-// on runs do, if the handle is still good.
+// on calls do, if the handle is still valid.
 func (h *handle) on(do func() error) error {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()

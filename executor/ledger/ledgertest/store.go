@@ -1,5 +1,5 @@
-// Package ledgertest is a ledger in memory, and a clock that stands still, for
-// tests.
+// Package ledgertest provides, for tests, a ledger in memory and a clock that
+// only moves when told to.
 package ledgertest
 
 import (
@@ -13,29 +13,29 @@ import (
 	"github.com/lsst-ts/csu/executor/ledger"
 )
 
-// ErrAway is what a store that is away answers.
+// ErrAway is the error of a store that is away.
 var ErrAway = errors.New("the API server does not answer")
 
-// Outcome is what becomes of a request.
+// Outcome is the result of a request.
 type Outcome string
 
-// The outcomes; "" is that it is carried out and answered.
+// The outcomes; "" means carried out and answered.
 const (
 	Away Outcome = "away" // it does not arrive
 	Lost Outcome = "lost" // it is carried out, and its answer is lost
 )
 
-// Store is a [ledger.Store] in memory. Its zero value is a ledger that was created
-// and never written.
+// Store is a [ledger.Store] in memory. Its zero value is a ledger that was created and never written.
 type Store struct {
-	// Fault decides what becomes of each request, "read" or "write"; nil lets all
-	// succeed. It may call no method of the store.
+	// Fault decides the outcome of each request, "read" or "write"; if nil, all
+	// succeed. It must not call methods of the store.
 	Fault func(op string) Outcome
-	// Broken, where it is not nil, is what reads and writes end with.
+	// Broken, unless nil, is the error of all reads and writes.
 	Broken error
-	// Wrote is called with each ledger that was written, within the store's lock.
+	// Wrote is called with each ledger that was written, with the store's lock
+	// held.
 	Wrote func(ledger.Ledger)
-	// Conflict is called when a write meets another version, within the store's lock.
+	// Conflict is called when a write finds another version, with the store's lock held.
 	Conflict func()
 
 	mu      sync.Mutex
@@ -116,7 +116,7 @@ func (s *Store) Edit(change func(*ledger.Ledger)) {
 	s.version++
 }
 
-// Copy returns a store of its own with the same ledger.
+// Copy returns an independent store with the same ledger.
 func (s *Store) Copy() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *Store) Writes() int {
 	return s.writes
 }
 
-// Clock is a clock that goes on when it is told to. The zero value is at 0.
+// Clock is a clock that moves when told to. The zero value is at 0.
 type Clock struct {
 	mu       sync.Mutex
 	now      time.Duration
@@ -149,7 +149,7 @@ func (c *Clock) Now() time.Duration {
 	return c.now
 }
 
-// Sleep waits until the clock has gone on by d, or ctx has ended.
+// Sleep waits until the clock has advanced by d, or ctx has ended.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -169,8 +169,8 @@ func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Advance has the clock go on, and wakes those who have slept long enough, the
-// first first. between is called after each; nil is nothing.
+// Advance moves the clock and wakes the sleepers whose time has come, in order.
+// It calls between, unless nil, after each.
 func (c *Clock) Advance(d time.Duration, between func()) {
 	c.mu.Lock()
 	c.now += d
@@ -182,7 +182,7 @@ func (c *Clock) Advance(d time.Duration, between func()) {
 	}
 }
 
-// wake wakes the one who has slept longest beyond its time.
+// wake wakes the sleeper that is most overdue.
 func (c *Clock) wake() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,15 +198,15 @@ func (c *Clock) wake() bool {
 	return true
 }
 
-// Timing is that of real runs by this clock.
+// Timing is the timing of real runs by this clock.
 func (c *Clock) Timing() ledger.Timing {
 	t := ledger.Real()
 	t.Now, t.Sleep = c.Now, c.Sleep
 	return t
 }
 
-// Hurried is that of real runs by a clock that goes on by itself for whoever
-// sleeps, but not for renewals.
+// Hurried is the timing of real runs by a clock that moves by itself during
+// every sleep except a renewal's.
 func (c *Clock) Hurried() ledger.Timing {
 	t := c.Timing()
 	t.Sleep = func(ctx context.Context, d time.Duration) error {

@@ -23,7 +23,7 @@ const usage = `usage:
   ground prepare     install the Debian packages that are missing, as root, and build the tools
   ground serve PLAN  start all servers of the plan's site, until Ctrl-C
 
-Both want to be run inside the project's source.
+Run both inside the project's source.
 `
 
 func main() {
@@ -43,10 +43,10 @@ func run(ctx context.Context, arguments []string, out, errs io.Writer) error {
 		return serve(ctx, arguments[1], out, errs)
 	}
 	fmt.Fprint(errs, usage)
-	return fmt.Errorf("the arguments %q are none of these", strings.Join(arguments, " "))
+	return fmt.Errorf("unknown arguments %q", strings.Join(arguments, " "))
 }
 
-// prepare brings the machine to where the tests can run.
+// prepare makes the machine ready to run the tests.
 func prepare(ctx context.Context, errs io.Writer) error {
 	if missing := ground.MissingPackages(); len(missing) > 0 {
 		if os.Getuid() != 0 {
@@ -59,7 +59,7 @@ func prepare(ctx context.Context, errs io.Writer) error {
 			}
 		}
 		if missing := ground.MissingPackages(); len(missing) > 0 {
-			return fmt.Errorf("apt-get has run, and these are still missing: %s", strings.Join(missing, ", "))
+			return fmt.Errorf("still missing after apt-get: %s", strings.Join(missing, ", "))
 		}
 	}
 	_, err := ground.BuildTools(ctx, errs)
@@ -76,7 +76,7 @@ func install(ctx context.Context, argv []string, errs io.Writer) error {
 	return nil
 }
 
-// serve starts the plan's site, and keeps it up until ctx ends.
+// serve starts the plan's site and keeps it running until ctx ends.
 func serve(ctx context.Context, file string, out, errs io.Writer) (err error) {
 	p, _, err := plan.ReadFile(file)
 	if err != nil {
@@ -102,25 +102,25 @@ func serve(ctx context.Context, file string, out, errs io.Writer) (err error) {
 		site.ArgoCD.Deployment.Upgrade(t)
 	}); err != nil {
 		if ctx.Err() != nil {
-			return nil // ended by the person while the servers started
+			return nil // interrupted while the servers were starting
 		}
 		return err
 	}
 	fmt.Fprintf(out, `The proving ground of %[1]s is up, with the site as it is before the upgrade.
 
   site map    %[2]s
-  kubectl     KUBECONFIG=%[3]s kubectl get jobs -A       (with the operator's rights)
-              KUBECONFIG=%[4]s kubectl get applications -n argocd   (with all)
+  kubectl     KUBECONFIG=%[3]s kubectl get jobs -A       (with the operator's permissions)
+              KUBECONFIG=%[4]s kubectl get applications -n argocd   (as administrator)
   ssh         ssh -F %[5]s %[6]s
   EFD         %[7]s, database %[8]s
   deployment  %[9]s
-              the images of the plan are committed already; Argo CD has not synced them
+              the plan's images are committed, but not yet synced by Argo CD
 
   csu         csu exec %[1]s --site-map %[2]s --consent all
 
-The CSCs, LOVE, Slack and what the hosts' commands do are simulated; their time
-runs faster than this machine's.
-Ctrl-C ends it and removes its files.
+The CSCs, LOVE, Slack and the effects of the hosts' commands are simulated; their
+time runs faster than this machine's.
+Ctrl-C ends the ground and removes its files.
 `, file, filepath.Join(dir, "site-map.json"), filepath.Join(dir, "kubeconfig"), site.Cluster.AdminKubeconfig,
 		filepath.Join(dir, "ssh_config"), anyHost(p), site.Simulator.EFDURL, site.EFD.Database, site.ArgoCD.Deployment.URL)
 	<-ctx.Done()

@@ -14,7 +14,7 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// output keeps what a command prints, and tells when a text has come.
+// output keeps what a command prints, and signals when a text has appeared.
 type output struct {
 	bytes.Buffer
 	text string
@@ -42,12 +42,12 @@ func TestServeLeadsAPersonToTheGround(t *testing.T) {
 	case err := <-ended:
 		t.Fatalf("serve ended: %v", err)
 	case <-time.After(15 * time.Minute):
-		t.Fatal("the ground is not up after a quarter of an hour")
+		t.Fatal("the ground is not up after 15 minutes")
 	}
 	name := regexp.MustCompile(`/\S+/site-map\.json`).FindString(out.String())
 	m, err := sitemap.Read(name)
 	if err != nil {
-		t.Fatalf("the site map that is printed: %v\n%s", err, out)
+		t.Fatalf("the printed site map: %v\n%s", err, out)
 	}
 	if config, err := os.ReadFile(m.Kubeconfig); err != nil || !strings.Contains(string(config), "current-context: pillan") {
 		t.Errorf("the kubeconfig of the map: %v\n%s\nwant the context of the plan", err, config)
@@ -60,7 +60,7 @@ func TestServeLeadsAPersonToTheGround(t *testing.T) {
 		t.Errorf("serve = %v after the interrupt, want nil", err)
 	}
 	if _, err := os.Stat(m.Dir); !os.IsNotExist(err) {
-		t.Errorf("the folder of the map is there after the end: %v", err)
+		t.Errorf("the map's folder still exists after the end: %v", err)
 	}
 }
 

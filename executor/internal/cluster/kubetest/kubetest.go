@@ -1,10 +1,10 @@
 // Package kubetest is a small server for tests that speaks the REST form of the
 // Kubernetes API: objects with UIDs and resourceVersions, label selectors,
-// preconditions, conflicts, and answers that get lost. It keeps a record of the
-// writes that had an effect.
+// preconditions, conflicts, and lost answers. It records the writes that had an
+// effect.
 //
-// It validates nothing and runs no controller; what hangs on those is tested
-// against a real kube-apiserver.
+// It validates nothing and runs no controllers. Whatever depends on those is
+// tested against a real kube-apiserver.
 package kubetest
 
 import (
@@ -38,29 +38,30 @@ type Object = map[string]any
 // Write is a request that changed something.
 type Write struct {
 	Method, Path string
-	Propagation  metav1.DeletionPropagation // of a deletion
+	Propagation  metav1.DeletionPropagation // if it is a deletion
 }
 
-// Fault says what goes wrong with a request; the zero value is nothing.
+// Fault is what goes wrong with a request; the zero value is nothing.
 type Fault struct {
-	Status     int  // this HTTP status is the answer, nothing is carried out
-	CutBefore  bool // the connection is cut, nothing is carried out
-	CutAfter   bool // the request is carried out, then the connection is cut
+	Status     int  // the server answers with this HTTP status and carries out nothing
+	CutBefore  bool // the server closes the connection and carries out nothing
+	CutAfter   bool // the server carries out the request, then closes the connection
 	RetryAfter int  // seconds, with Status
 }
 
 // Server is the API server of a test.
 type Server struct {
 	URL string
-	// Context is the one of the kubeconfig that [Server.Kubeconfig] writes.
+	// Context is the context in the kubeconfig that [Server.Kubeconfig] writes.
 	Context string
-	// Faults, if set, is asked before each request, in order.
+	// Faults, if set, is called before each request, in order.
 	Faults func(*http.Request) Fault
 	// Before, if set, is called before a request is carried out, without the
-	// server's lock: what it does is what somebody else does in between.
+	// server's lock held. A test uses it to make changes in between, as another
+	// client would.
 	Before func(*http.Request)
-	// Allowed, if set, answers SelfSubjectAccessReviews from their
-	// resourceAttributes; without it everything is allowed.
+	// Allowed, if set, answers SelfSubjectAccessReviews by their
+	// resourceAttributes. Without it, everything is allowed.
 	Allowed func(attributes Object) bool
 	// Exec, if set, serves the exec subresource of pods.
 	Exec http.HandlerFunc
@@ -81,7 +82,7 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Kubeconfig writes a kubeconfig that leads to the server, and returns its path.
+// Kubeconfig writes a kubeconfig for the server and returns its path.
 func (s *Server) Kubeconfig(t testing.TB) string {
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	text := fmt.Sprintf(`apiVersion: v1
@@ -102,7 +103,7 @@ contexts:
 	return file
 }
 
-// Put stores an object under the path that the API gives it, such as
+// Put stores an object under its API path, such as
 // /apis/batch/v1/namespaces/simonyitel/jobs/mtmount, and returns its UID.
 func (s *Server) Put(objectPath string, object Object) string {
 	s.mu.Lock()
@@ -110,7 +111,7 @@ func (s *Server) Put(objectPath string, object Object) string {
 	return s.store(objectPath, object)
 }
 
-// Get returns a copy of a stored object; nil where there is none.
+// Get returns a copy of a stored object, or nil if there is none.
 func (s *Server) Get(objectPath string) Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +128,7 @@ func (s *Server) Edit(objectPath string, change func(Object)) {
 	}
 }
 
-// Remove removes an object without a trace in the record.
+// Remove removes an object without recording it.
 func (s *Server) Remove(objectPath string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +142,7 @@ func (s *Server) Writes() []Write {
 	return slices.Clone(s.writes)
 }
 
-// Requests returns how many requests with this method came.
+// Requests returns how many requests with this method arrived.
 func (s *Server) Requests(method string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -272,7 +273,7 @@ func (s *Server) update(at string, object, body Object) (int, any) {
 func (s *Server) delete(at string, object, body Object) (int, any) {
 	options := metav1.DeleteOptions{}
 	if text, err := json.Marshal(body); err == nil {
-		_ = json.Unmarshal(text, &options) // a body that is none gives no preconditions
+		_ = json.Unmarshal(text, &options) // an invalid body gives no preconditions
 	}
 	if p := options.Preconditions; p != nil {
 		if p.UID != nil && string(*p.UID) != meta(object)["uid"] ||
@@ -286,7 +287,7 @@ func (s *Server) delete(at string, object, body Object) (int, any) {
 	}
 	s.writes = append(s.writes, write)
 	if kind, _ := kindAt(at); kind == "Namespace" {
-		// A namespace stays until its content is gone.
+		// A namespace remains until its content is gone.
 		meta(object)["deletionTimestamp"] = time.Now().UTC().Format(time.RFC3339)
 		s.touch(object)
 		return http.StatusOK, clone(object)
@@ -295,7 +296,7 @@ func (s *Server) delete(at string, object, body Object) (int, any) {
 	return http.StatusOK, metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusSuccess}
 }
 
-// store gives an object what the API server would give it.
+// store adds to an object what the API server would.
 func (s *Server) store(at string, object Object) string {
 	object = clone(object)
 	kind, _ := kindAt(at)
@@ -328,7 +329,7 @@ func (s *Server) touch(object Object) {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that has left needs no answer
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }
 
 func failure(err *apierrors.StatusError) (int, any) {
@@ -340,7 +341,7 @@ func failure(err *apierrors.StatusError) (int, any) {
 func cut(w http.ResponseWriter) {
 	if hijacker, ok := w.(http.Hijacker); ok {
 		if connection, _, err := hijacker.Hijack(); err == nil {
-			_ = connection.Close() // it is meant to break
+			_ = connection.Close() // breaking it is the point
 		}
 	}
 }
@@ -350,7 +351,7 @@ var kinds = map[string]string{
 	"applications": "Application", "selfsubjectaccessreviews": "SelfSubjectAccessReview",
 }
 
-// kindAt returns the kind of what is at a path, and whether the path names one object.
+// kindAt returns the kind of the objects at a path, and whether the path names a single object.
 func kindAt(p string) (kind string, named bool) {
 	if kind, ok := kinds[path.Base(p)]; ok {
 		return kind, false
@@ -380,7 +381,7 @@ func apiVersionAt(p string) string {
 	return ""
 }
 
-// namespaceAt returns the namespace that a path lies in.
+// namespaceAt returns the namespace in a path.
 func namespaceAt(p string) (string, bool) {
 	_, rest, ok := strings.Cut(p, "/namespaces/")
 	if !ok {
@@ -428,15 +429,15 @@ func merge(object, patch Object) {
 	}
 }
 
-// clone copies an object by way of JSON, which also brings what a test wrote
-// down with Go types into the types of JSON.
+// clone copies an object through JSON, which also converts the Go types that a
+// test used into those of JSON.
 func clone(object Object) Object {
 	if object == nil {
 		return nil
 	}
 	text, err := json.Marshal(object)
 	if err != nil {
-		panic(err) // a test's own object that is no JSON
+		panic(err) // the test's object is not JSON
 	}
 	var copied Object
 	if err := json.Unmarshal(text, &copied); err != nil {
