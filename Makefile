@@ -1,6 +1,6 @@
 # csu: the control-system upgrade tool. "make help" lists the targets.
 
-SITES := summit tucson-teststand base-teststand
+SITES := $(patsubst sites/%/upgrade.cue,%,$(sort $(wildcard sites/*/upgrade.cue)))
 TYPES := full incremental recovery
 .PHONY: help build rehearse plans lint check test servers ground campaign bench
 

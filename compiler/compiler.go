@@ -70,6 +70,9 @@ func (e *RulesError) ExitCode() exit.Code { return exit.Failed }
 // holds cue.mod.
 func FindRoot(dir string) (string, error) { return load.FindRoot(dir) }
 
+// Sites returns the names of the sites of the project, sorted.
+func Sites(root string) ([]string, error) { return load.Sites(root) }
+
 // Compile loads the site and the request, and returns the plan. The sources'
 // problems come as they are reported by their loader, all together; what the
 // procedure does not allow as a [*RefusedError].

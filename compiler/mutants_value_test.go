@@ -162,6 +162,11 @@ func tableValues(add adder) {
 	add("a bridge that is none", eachRow(func(c *plan.CSC) bool { return c.Bridge }, func(p *plan.Plan, i int) { p.CSCs[i].Bridge = false }))
 	add("no principal of a CSC", eachRow(func(c *plan.CSC) bool { return c.Principal != "" }, func(p *plan.Plan, i int) { p.CSCs[i].Principal = "" }))
 	add("another principal of a CSC", eachRow(always, func(p *plan.Plan, i int) { p.CSCs[i].Principal = "nobody" }))
+	add("no state that a CSC keeps", eachRow(func(c *plan.CSC) bool { return c.Keeps != "" }, func(p *plan.Plan, i int) { p.CSCs[i].Keeps = "" }))
+	add("another role of a host", eachHost(always, func(p *plan.Plan, i int) {
+		p.Hosts[i].Role = plan.Role(otherOf(string(p.Hosts[i].Role), string(plan.Machine), string(plan.CRIO)))
+	}))
+	add("no facts of the site", once(func(p *plan.Plan) { p.Facts = plan.Facts{} }))
 	add("drop a host from the table", eachHost(always, func(p *plan.Plan, i int) { p.Hosts = without(p.Hosts, i) }))
 	add("one more host in the table", once(func(p *plan.Plan) {
 		p.Hosts = append(p.Hosts, plan.Host{Name: "idle", Address: "idle.example.org", Users: []plan.User{{Name: "x", Via: "own"}}})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"time"
+	_ "time/tzdata" // the site's zone, on any machine
 
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -76,8 +77,13 @@ func (cmd *announceCommand) Run(c *console) error {
 	return err
 }
 
-// rightDay refuses to say "tomorrow" or "in one hour" on another day.
+// rightDay refuses to say "tomorrow" or "in one hour" on another day of the site's.
 func rightDay(p *plan.Plan, dayBefore bool, now time.Time) error {
+	zone, err := time.LoadLocation(p.Facts.TimeZone)
+	if err != nil {
+		return fmt.Errorf("plan's time zone: %w", err)
+	}
+	now = now.In(zone)
 	on := now
 	if dayBefore {
 		on = now.AddDate(0, 0, 1)
@@ -103,8 +109,8 @@ func announcement(p *plan.Plan, dayBefore bool) (string, error) {
 	when := fmt.Sprintf("In one hour, on %s,", day.Format("Monday 2 January"))
 	if dayBefore {
 		when = fmt.Sprintf("Tomorrow, %s,", day.Format("Monday 2 January"))
-		if p.Site == "summit" {
-			when += " at 09:00 summit time"
+		if b := p.Facts.Begins; b != nil {
+			when += fmt.Sprintf(" at %s %s time", b.At, p.Site)
 		}
 	}
 	return fmt.Sprintf("%s %s at %s. Reason: %s.", when, what, p.Site, p.Upgrade.Reason), nil

@@ -91,6 +91,7 @@ func run(args []string) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: c.width}),
 		kong.Bind(c),
+		kong.Vars{"sites": siteChoice(args)},
 	)
 	if err != nil {
 		return c.report(err) // a mistake in the definitions above
@@ -98,6 +99,7 @@ func run(args []string) int {
 	// Asked by a shell for completions, it answers and exits.
 	kongcompletion.Register(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
 		"plan": complete.PredictFiles("*.json"), "file": complete.PredictFiles("*"), "dir": complete.PredictDirs("*"),
+		"site": complete.PredictFunc(func(a complete.Args) []string { return siteNames(a.All) }),
 	}))
 	ctx, err := parser.Parse(args)
 	if exited >= 0 {

@@ -15,7 +15,7 @@ import (
 )
 
 type compileCommand struct {
-	Site    string `required:"" help:"The site: summit, tucson-teststand or base-teststand."`
+	Site    string `required:"" help:"The site: ${sites}." predictor:"site"`
 	Type    string `required:"" help:"The upgrade type: full, incremental or recovery."`
 	Upgrade string `help:"Take the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE" predictor:"file"`
 	Output  string `short:"o" help:"Write the plan to this file; - is standard output. By default plans/DATE-SITE-TYPE.json in the project." placeholder:"FILE" predictor:"file"`

@@ -22,7 +22,8 @@ func consentRules() []Rule {
 // units are the steps that belong together, by what they are about.
 func (v *view) units() map[string][]*node {
 	out := map[string][]*node{}
-	enabling := slices.IndexFunc(v.steps, func(n *node) bool { return n.sets(mtm2, plan.Enabled) && n.cites("P5") })
+	m2 := v.Facts.ClosedLoop
+	enabling := slices.IndexFunc(v.steps, func(n *node) bool { return m2 != nil && n.sets(m2.CSC, plan.Enabled) && n.cites("P5") })
 	for _, n := range v.steps {
 		for _, number := range []string{"P35", "P50", "P51", "P55"} {
 			if n.cites(number) {

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -14,22 +16,24 @@ type Warning struct {
 	Remedy string
 }
 
-// Warnings returns what is unusual: a date on which the summit does not deploy
+// Warnings returns what is unusual: a date on which the site does not deploy
 // (P54).
 func Warnings(p *plan.Plan) []Warning {
 	day, err := time.Parse(time.DateOnly, p.Upgrade.Date)
-	if err != nil || p.Site != summit {
+	begins := p.Facts.Begins
+	if err != nil || begins == nil {
 		return nil
 	}
-	warn := func(rule string) []Warning {
-		return []Warning{{"P54", fmt.Sprintf("%s is a %s: %s", p.Upgrade.Date, day.Weekday(), rule),
-			"choose another date, or agree on this one with those who are concerned"}}
-	}
+	on := day.Weekday().String()
+	var rule string
 	switch {
-	case p.Type == plan.Full && day.Weekday() != time.Tuesday:
-		return warn("full deployments at the summit begin on a Tuesday at 09:00 summit time")
-	case p.Type == plan.Incremental && day.Weekday() == time.Friday:
-		return warn("incremental deployments at the summit are never made on a Friday")
+	case len(begins.Only) > 0 && !slices.Contains(begins.Only, on):
+		rule = fmt.Sprintf("%s deployments at %s begin on a %s at %s %s time", p.Type, p.Site, strings.Join(begins.Only, ", "), begins.At, p.Site)
+	case slices.Contains(begins.Never, on):
+		rule = fmt.Sprintf("%s deployments at %s are never made on a %s", p.Type, p.Site, strings.Join(begins.Never, ", "))
+	default:
+		return nil
 	}
-	return nil
+	return []Warning{{"P54", fmt.Sprintf("%s is a %s: %s", p.Upgrade.Date, on, rule),
+		"choose another date, or agree on this one with those who are concerned"}}
 }

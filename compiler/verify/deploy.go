@@ -11,7 +11,7 @@ func deployRules() []Rule {
 		{"configuration-first", []string{"P22", "P23", "P32"},
 			"Before Argo CD syncs anything a person has confirmed what it would bring: in an upgrade that the configuration is merged and pushed, in a recovery that nothing comes beyond what ran before.", configurationFirst},
 		{"platform-first", []string{"P30", "P31"},
-			"A full upgrade syncs science-platform, which renders the new image tags into the control system's applications, then nublado, and only then the applications that hold CSCs. " +
+			"A full upgrade syncs the app of apps, which renders the new image tags into the control system's applications, then nublado, and only then the applications that hold CSCs. " +
 				"Sasquatch is synced only if the request says so, with a consent of its own.", platformFirst},
 		{"small-first", []string{"P32"},
 			"The control system is synced in an order that shows trouble early: control-system-test, then love, so that states can be watched, then the rest. All of it is synced, each application once.", smallFirst},
@@ -78,15 +78,15 @@ func platformFirst(v *view, f *findings) {
 		}
 		sas = append(sas, back...)
 	}
-	layers := [][]*node{v.syncs(appOfApps), v.syncs(nublado), sas}
-	for i, name := range []string{appOfApps, nublado} {
+	layers := [][]*node{v.syncs(v.Targets.ArgoCD.AppOfApps), v.syncs(nublado), sas}
+	for i, name := range []string{v.Targets.ArgoCD.AppOfApps, nublado} {
 		if len(layers[i]) != 1 {
 			f.plan("let one step sync it, for P30", "%q is synced by %d steps; a full upgrade syncs it once", name, len(layers[i]))
 		}
 	}
 	layers = append(layers, v.where(func(n *node) bool {
 		a, ok := n.Action.Parameters.(*plan.Sync)
-		return ok && !slices.Contains([]string{appOfApps, nublado, sasquatch}, a.Application)
+		return ok && !slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, a.Application)
 	}))
 	for i, layer := range layers {
 		for _, n := range layer {
@@ -125,7 +125,7 @@ func smallFirst(v *view, f *findings) {
 	small, lov := synced[controlSystemTest], synced[love]
 	for _, n := range v.syncs("") {
 		app := n.Action.Parameters.(*plan.Sync).Application
-		if slices.Contains([]string{appOfApps, nublado, sasquatch, controlSystemTest}, app) {
+		if slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch, controlSystemTest}, app) {
 			continue
 		}
 		if small != nil && !before(small, n) {

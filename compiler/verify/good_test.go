@@ -13,7 +13,38 @@ import (
 // The plans below are small sites' upgrades that keep every rule. The tests
 // break them, one place at a time.
 
-const bts = "base-teststand"
+const (
+	summit = "summit"
+	tts    = "tucson-teststand"
+	bts    = "base-teststand"
+)
+
+// The names that the sites' facts and the rules' plans share.
+const (
+	mtm2      = "MTM2:0"
+	appOfApps = "science-platform"
+)
+
+// factsOf are the facts of the site.
+func factsOf(site string, t plan.Type) plan.Facts {
+	if site == summit {
+		f := plan.Facts{TimeZone: "America/Santiago", ClosedLoop: &plan.ClosedLoop{CSC: mtm2, Mirror: "M2", Machine: "Hexrot VM"}}
+		switch t {
+		case plan.Full:
+			f.Begins = &plan.Begins{At: "09:00", Only: []string{"Tuesday"}}
+		case plan.Incremental:
+			f.Begins = &plan.Begins{At: "09:00", Never: []string{"Friday"}}
+		}
+		return f
+	}
+	return plan.Facts{
+		TimeZone: "America/Phoenix", TestStand: true, EnableIfNecessary: true, TrackingOnly: site == tts, EnableAll: site == tts,
+		Telescopes: []plan.Telescope{
+			{Name: "auxtel", Consists: []string{"auxtel", "ATCamera:0"}},
+			{Name: "maintel", Consists: []string{"simonyitel", "MTCamera:0"}},
+		},
+	}
+}
 
 // goodPlans are all of them, by name.
 func goodPlans() map[string]*plan.Plan {
@@ -30,9 +61,10 @@ func good(site string, t plan.Type) *plan.Plan {
 	d := &draft{p: &plan.Plan{
 		Format: plan.Format, Site: site, Type: t,
 		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "test", Queue: 1},
+		Facts:   factsOf(site, t),
 		Targets: plan.Targets{
 			Kubernetes: plan.Kubernetes{Context: "yagan", Server: "https://yagan.example.org:6443", Kubeconfig: "yagan.yaml"},
-			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", URL: "https://site.example.org/argo-cd"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", URL: "https://site.example.org/argo-cd", AppOfApps: appOfApps},
 			LOVE:       plan.LOVE{URL: "https://site.example.org/love", View: "SummaryState"},
 			EFD:        plan.EFD{URL: "https://site.example.org/influxdb", Database: "efd", Lag: plan.Duration(time.Minute)},
 			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
@@ -62,8 +94,9 @@ func (d *draft) tables() {
 			Image: "ts-dockerhub.lsst.org/" + class + ":c0045", ComesUp: comesUp, Expect: expect, Principal: principal,
 		})
 	}
-	onHost := func(csc, host, state, principal string) {
+	onHost := func(csc, host, state, principal string) *plan.CSC {
 		d.p.CSCs = append(d.p.CSCs, plan.CSC{CSC: csc, Host: host, ComesUp: plan.Standby, Expect: state, Principal: principal})
+		return &d.p.CSCs[len(d.p.CSCs)-1]
 	}
 	m2, rest := plan.Standby, plan.Standby
 	if d.p.Type == plan.Recovery && d.p.Site == summit {
@@ -84,26 +117,26 @@ func (d *draft) tables() {
 	job("MTM2:0", "simonyitel", "mtm2", "mtm2", plan.Standby, m2, "M2 principal")
 	job("love-commander", "love", "love-commander", "love-commander", "", "", "")
 	d.p.CSCs = append(d.p.CSCs, plan.CSC{CSC: "ATCamera:0", Host: "auxtel-mcm", ComesUp: plan.OfflineAvailable, Expect: plan.OfflineAvailable, Bridge: true, Principal: "camera team"})
-	host := func(name, user, via, principal string) {
-		d.p.Hosts = append(d.p.Hosts, plan.Host{Name: name, Address: name + ".example.org", Users: []plan.User{{Name: user, Via: via}}, Principal: principal})
+	host := func(name string, role plan.Role, user, via, principal string) {
+		d.p.Hosts = append(d.p.Hosts, plan.Host{Name: name, Address: name + ".example.org", Role: role, Users: []plan.User{{Name: user, Via: via}}, Principal: principal, Checkout: via == "sudo", Restart: name == "azar03", Reboot: name == "azar02"})
 	}
-	host("auxtel-mcm", "own", "own", "camera team")
+	host("auxtel-mcm", plan.Camera, "own", "own", "camera team")
 	if d.p.Site != summit {
 		return
 	}
-	onHost("MTM1M3:0", "m1m3-crio-ss", plan.Disabled, "M1M3 principal")
-	onHost("MTM1M3TS:0", "m1m3-crio-ts", plan.Enabled, "M1M3 principal")
+	onHost("MTM1M3:0", "m1m3-crio-ss", plan.Disabled, "M1M3 principal").Keeps = plan.Disabled
+	onHost("MTM1M3TS:0", "m1m3-crio-ts", plan.Enabled, "M1M3 principal").Keeps = plan.Enabled
 	onHost("MTVMS:1", "m1m3-crio-vms", plan.Standby, "M1M3 principal")
 	onHost("GenericCamera:101", "azar03", plan.Standby, "")
-	host("m1m3-crio-ss", "admin", "login", "M1M3 principal")
-	host("m1m3-crio-ts", "admin", "login", "M1M3 principal")
-	host("m1m3-crio-vms", "admin", "login", "M1M3 principal")
-	host("azar03", "dco", "sudo", "")
+	host("m1m3-crio-ss", plan.CRIO, "admin", "login", "M1M3 principal")
+	host("m1m3-crio-ts", plan.CRIO, "admin", "login", "M1M3 principal")
+	host("m1m3-crio-vms", plan.CRIO, "admin", "login", "M1M3 principal")
+	host("azar03", plan.BareMetal, "dco", "sudo", "")
 	switch d.p.Type {
 	case plan.Full:
-		host("m2-ess01", "dco", "sudo", "ESS principal")
+		host("m2-ess01", plan.ESS, "dco", "sudo", "ESS principal")
 	case plan.Recovery:
-		host("azar02", "own", "own", "IT")
+		host("azar02", plan.Machine, "own", "own", "IT")
 	}
 }
 

@@ -14,10 +14,10 @@ func hostRules() []Rule {
 		{"update-while-stopped", []string{"P17", "P23", "P28", "P29"},
 			"What is updated on a host is updated between the stop and the start of what runs there.", updateWhileStopped},
 		{"crios-updated", []string{"P29"},
-			"A full upgrade of the summit updates the cRIOs of MTM1M3, MTM1M3TS and MTVMS:1 and :2, unless the request says that this was done already.", criosUpdated},
+			"A full upgrade updates the cRIOs that run CSCs, unless the request says that this was done already.", criosUpdated},
 		{"silent-before-start", []string{"P45"},
 			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first. " +
-				"In a recovery of the summit the cRIO services of MTM1M3, MTM1M3TS and MTVMS:1 and :2 are started so.", silentBeforeStart},
+				"In a recovery the cRIO services of all CSCs that run on cRIOs are started so.", silentBeforeStart},
 		{"reboot-consent", []string{"P5", "P47"},
 			"A machine is rebooted in a recovery alone, with a consent of its own in which the operator confirms that it is the one that is meant.", rebootConsent},
 		{"careful-update", []string{"P29"},
@@ -126,24 +126,29 @@ func (v *view) shared(a *plan.SSH) bool {
 	return ok && u.Via == "sudo"
 }
 
-// onCRIOs are the CSCs that run on cRIOs at the summit (P29, P45).
-var onCRIOs = []string{"MTM1M3:0", "MTM1M3TS:0", "MTVMS:1", "MTVMS:2"}
+// onCRIOs returns the CSCs that run on cRIOs (P29, P45).
+func (v *view) onCRIOs() []*plan.CSC {
+	var out []*plan.CSC
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		if h, ok := v.Host(c.Host); ok && h.Role == plan.CRIO {
+			out = append(out, c)
+		}
+	}
+	return out
+}
 
 func criosUpdated(v *view, f *findings) {
-	if v.Site != summit || v.Type != plan.Full {
+	if v.Type != plan.Full {
 		return
 	}
-	for _, name := range onCRIOs {
-		c, ok := v.CSC(name)
-		if !ok {
-			continue
-		}
+	for _, c := range v.onCRIOs() {
 		updates := slices.DeleteFunc(v.sshSteps(plan.Update), func(n *node) bool { return !n.touches(c.Host) })
 		if len(updates) == 0 && !v.Upgrade.CriosDone {
-			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, and the request does not say that it was", c.Host, name)
+			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, and the request does not say that it was", c.Host, c.CSC)
 		}
 		if len(updates) > 0 && v.Upgrade.CriosDone {
-			f.step(updates[0], "take the step out", "it updates the cRIO of %s, which the request says was done already", name)
+			f.step(updates[0], "take the step out", "it updates the cRIO of %s, which the request says was done already", c.CSC)
 		}
 	}
 }
@@ -175,13 +180,12 @@ func silentBeforeStart(v *view, f *findings) {
 			f.step(n, "leave it out", "only a start waits for CSCs to be silent")
 		}
 	}
-	if v.Site != summit || v.Type != plan.Recovery {
+	if v.Type != plan.Recovery {
 		return
 	}
-	for _, name := range onCRIOs {
-		c, ok := v.CSC(name)
-		if ok && !v.any(func(n *node) bool { return n.cites("P45") && n.brings(c) }) {
-			f.plan("add an ssh step for P45", "no step starts the cRIO service of %s", name)
+	for _, c := range v.onCRIOs() {
+		if !v.any(func(n *node) bool { return n.cites("P45") && n.brings(c) }) {
+			f.plan("add an ssh step for P45", "no step starts the cRIO service of %s", c.CSC)
 		}
 	}
 }

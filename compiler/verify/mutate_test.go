@@ -184,3 +184,21 @@ func TestStructuralMutants(t *testing.T) {
 		})
 	}
 }
+
+// TestRulesKnowNoSite: a plan of another site with the same facts is held to the
+// same rules: whatever step is missing, the violations are the same.
+func TestRulesKnowNoSite(t *testing.T) {
+	for name, p := range goodPlans() {
+		for i := range p.Stages {
+			for j := range p.Stages[i].Steps {
+				here := copyOf(p)
+				removeStep(here, i, j)
+				elsewhere := copyOf(here)
+				elsewhere.Site = "elsewhere"
+				if a, b := fmt.Sprint(Check(here)), fmt.Sprint(Check(elsewhere)); a != b {
+					t.Errorf("%s without %s: %s\nelsewhere: %s", name, p.Stages[i].Steps[j].ID, a, b)
+				}
+			}
+		}
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
+	_ "time/tzdata" // the same rule on any machine
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -13,7 +15,7 @@ func nameRules() []Rule {
 		{"known-names", []string{"P1", "P20"},
 			"No step names a host, an account, a CSC, a namespace, an application, a channel or a principal that the plan's own tables and targets lack: a misspelled name would do nothing, or something else.", knownNames},
 		{"targets", []string{"P1", "P20"},
-			"The plan says completely which systems of the site it talks to: the cluster by context and API server, the others by address.", completeTargets},
+			"The plan says completely which systems of the site it talks to: the cluster by context and API server, the others by address; and in which time zone the site is, and what each host is for.", completeTargets},
 	}
 }
 
@@ -23,7 +25,7 @@ type names struct {
 }
 
 func (v *view) names() names {
-	n := names{applications: []string{appOfApps, nublado, sasquatch, love}}
+	n := names{applications: []string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch, love}}
 	add := func(list *[]string, s string) {
 		if s != "" && !slices.Contains(*list, s) {
 			*list = append(*list, s)
@@ -227,6 +229,7 @@ func completeTargets(v *view, f *findings) {
 		{"kubernetes.context", t.Kubernetes.Context},
 		{"argocd.namespace", t.ArgoCD.Namespace},
 		{"argocd.project", t.ArgoCD.Project},
+		{"argocd.appOfApps", t.ArgoCD.AppOfApps},
 		{"efd.database", t.EFD.Database},
 		{"registry.namespace", t.Registry.Namespace},
 		{"registry.selector", t.Registry.Selector},
@@ -243,6 +246,9 @@ func completeTargets(v *view, f *findings) {
 			f.plan("compile the plan again", "the target %s is not an https address without an account", x.name)
 		}
 	}
+	if _, err := time.LoadLocation(v.Facts.TimeZone); err != nil || v.Facts.TimeZone == "" {
+		f.plan("compile the plan again", "the site's time zone %q is none: its day and hour are not known", v.Facts.TimeZone)
+	}
 	if !strings.HasPrefix(t.Slack.Channel, "#") {
 		f.plan("compile the plan again", "the target slack.channel is %q, not a channel such as #summit-announce", t.Slack.Channel)
 	}
@@ -250,6 +256,9 @@ func completeTargets(v *view, f *findings) {
 		f.plan("compile the plan again", "the target efd.lag is %s: what is younger than nothing would count as absent", t.EFD.Lag)
 	}
 	for _, h := range v.Hosts {
+		if h.Role == "" {
+			f.plan("compile the plan again", "the host %q has no role: which instructions apply to it is not known", h.Name)
+		}
 		if h.Address == "" || len(h.Users) == 0 {
 			f.plan("compile the plan again", "the host %q has no address or no account", h.Name)
 		}

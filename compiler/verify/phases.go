@@ -42,7 +42,7 @@ func (v *view) phase(n *node) int {
 	case *plan.Compatibility:
 		return 5
 	case *plan.Sync:
-		if v.Type == plan.Full && slices.Contains([]string{appOfApps, nublado, sasquatch}, a.Application) {
+		if v.Type == plan.Full && slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, a.Application) {
 			return 7
 		}
 		return 8

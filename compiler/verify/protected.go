@@ -11,22 +11,25 @@ import (
 func protectedRules() []Rule {
 	return []Rule{
 		{"protected", []string{"P6", "P45"},
-			"At the summit MTM1M3TS stays ENABLED and MTM1M3 stays DISABLED. They are sent nowhere else, the shutdown script ignores them, " +
+			"The CSCs that the site keeps in their states, such as MTM1M3TS in ENABLED at the summit, stay there. They are sent nowhere else, the shutdown script ignores them, " +
 				"what runs them is not touched without a consent that names their principal, and their states are looked at before anything goes down and afterwards.", protected},
 		{"m2-closed-loop", []string{"P4"},
-			"At the summit M2 is in closed-loop control before the control system goes down; a person switches it on the EUI, and the plan asks.", m2ClosedLoop},
+			"Where the site has a mirror with a closed loop, M2 at the summit, it is in closed-loop control before the control system goes down; a person switches it on the EUI, and the plan asks.", m2ClosedLoop},
 		{"m2-recovery", []string{"P5"},
-			"In a recovery of the summit MTM2 is ENABLED again, with its principal, and closed loop is confirmed before the machine that runs its EUI may be rebooted.", m2Recovery},
+			"In a recovery the CSC of such a mirror is ENABLED again, with its principal, and closed loop is confirmed before the machine that runs its EUI may be rebooted.", m2Recovery},
 	}
 }
 
 // kept returns the CSCs that keep their state through an upgrade, and the state
 // (P6).
 func (v *view) kept() map[string]string {
-	if v.Site != summit {
-		return nil
+	out := map[string]string{}
+	for i := range v.CSCs {
+		if c := &v.CSCs[i]; c.Keeps != "" {
+			out[c.CSC] = c.Keeps
+		}
 	}
-	return map[string]string{"MTM1M3:0": plan.Disabled, "MTM1M3TS:0": plan.Enabled}
+	return out
 }
 
 // keptNames returns the kept CSCs in a fixed order.
@@ -160,59 +163,62 @@ func keptSeen(v *view, f *findings, name, state string, touching []*node) {
 }
 
 func m2ClosedLoop(v *view, f *findings) {
-	if v.Site != summit {
+	m2 := v.Facts.ClosedLoop
+	if m2 == nil {
 		return
 	}
 	down := v.down()
-	m2Goes := slices.ContainsFunc(down, func(n *node) bool { return n.down[mtm2] })
+	m2Goes := slices.ContainsFunc(down, func(n *node) bool { return n.down[m2.CSC] })
 	if v.Type == plan.Incremental && !m2Goes {
 		return
 	}
 	asks := v.citing(plan.KindManual, "P4")
 	if len(asks) == 0 {
-		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether M2 is in closed-loop control")
+		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether %s is in closed-loop control", m2.Mirror)
 		return
 	}
 	m2Agreed(v, f, asks)
 	for _, d := range down {
 		if !slices.ContainsFunc(asks, func(a *node) bool { return before(a, d) }) {
-			f.step(d, "let it come after "+asks[0].ID, "it takes something down and may run before M2 is known to be in closed-loop control")
+			f.step(d, "let it come after "+asks[0].ID, "it takes something down and may run before %s is known to be in closed-loop control", m2.Mirror)
 		}
 	}
 }
 
 func m2Recovery(v *view, f *findings) {
-	if v.Site != summit || v.Type != plan.Recovery {
+	m2 := v.Facts.ClosedLoop
+	if m2 == nil || v.Type != plan.Recovery {
 		return
 	}
 	asked := slices.ContainsFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return n.stageAt == 0 })
 	if len(v.Stages) > 0 && !asked {
-		f.stage(&v.Stages[0], "add a manual step for P5 to it", "the first stage does not ask whether the machine of M2's EUI was rebooted already")
+		f.stage(&v.Stages[0], "add a manual step for P5 to it", "the first stage does not ask whether the machine of %s's EUI was rebooted already", m2.Mirror)
 	}
-	enable := v.where(func(n *node) bool { return n.sets(mtm2, plan.Enabled) && n.cites("P5") })
+	enable := v.where(func(n *node) bool { return n.sets(m2.CSC, plan.Enabled) && n.cites("P5") })
+	name := plan.CSCList([]string{m2.CSC})
 	if len(enable) == 0 {
-		f.plan("add a set-state step for P5 behind the syncs", "MTM2 is not brought back to ENABLED")
+		f.plan("add a set-state step for P5 behind the syncs", "%s is not brought back to ENABLED", name)
 		return
 	}
-	c, ok := v.CSC(mtm2)
+	c, ok := v.CSC(m2.CSC)
 	if !ok {
 		return // said by known-names
 	}
 	first := enable[0]
 	for _, n := range enable {
 		if n.Consent == "" || !slices.Contains(n.Principals, v.principalOf(c)) {
-			f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it brings MTM2 to ENABLED without a consent of its own that names the principal")
+			f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it brings %s to ENABLED without a consent of its own that names the principal", name)
 		}
 		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return s.brings(c) && before(s, n) }) {
-			f.step(n, "let it come after the sync of MTM2's application", "MTM2 may not run yet: its Job is not surely synced before")
+			f.step(n, "let it come after the sync of its application", "%s may not run yet: its Job is not surely synced before", name)
 		}
 	}
 	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
 	if !v.any(func(n *node) bool {
-		return slices.Equal(n.wants(mtm2), []string{plan.Enabled}) && n.cites("P5") && before(first, n) &&
+		return slices.Equal(n.wants(m2.CSC), []string{plan.Enabled}) && n.cites("P5") && before(first, n) &&
 			!slices.ContainsFunc(asks, func(a *node) bool { return !before(n, a) })
 	}) {
-		f.step(first, "add an await-state step for P5 behind it", "nothing looks whether MTM2 is ENABLED before M2 is judged")
+		f.step(first, "add an await-state step for P5 behind it", "nothing looks whether %s is ENABLED before %s is judged", name, m2.Mirror)
 	}
 	chained := slices.ContainsFunc(asks, func(b *node) bool {
 		return speaks(b, "reboot") && slices.ContainsFunc(asks, func(a *node) bool { return speaks(a, "closed loop", "closed-loop") && before(a, b) })
@@ -225,7 +231,7 @@ func m2Recovery(v *view, f *findings) {
 	for _, r := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
 		for _, a := range asks {
 			if !before(a, r) {
-				f.step(r, "let it come after "+a.ID, "it may reboot a machine before M2 is settled in %s", a.ID)
+				f.step(r, "let it come after "+a.ID, "it may reboot a machine before %s is settled in %s", m2.Mirror, a.ID)
 			}
 		}
 	}
@@ -238,16 +244,17 @@ func speaks(n *node, words ...string) bool {
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
 
-// m2Agreed wants the questions about M2 to be put with its principal.
+// m2Agreed wants the questions about the mirror to be put with its principal.
 func m2Agreed(v *view, f *findings, asks []*node) {
-	c, ok := v.CSC(mtm2)
+	m2 := v.Facts.ClosedLoop
+	c, ok := v.CSC(m2.CSC)
 	if !ok {
 		return // said by known-names
 	}
 	for _, n := range asks {
 		p := v.principalOf(c)
 		if p != "" && (n.Consent == "" || !slices.Contains(n.Principals, p)) {
-			f.step(n, "give the step a consent and the principal "+quoted(p), "it is about M2, without a consent of its own in which the operator confirms that the %s has agreed", p)
+			f.step(n, "give the step a consent and the principal "+quoted(p), "it is about %s, without a consent of its own in which the operator confirms that the %s has agreed", m2.Mirror, p)
 		}
 	}
 }

@@ -11,13 +11,13 @@ func seenRules() []Rule {
 		{"seen-back", []string{"P37", "P39", "P43"},
 			"Every CSC that the plan takes down, starts or brings to another state is seen, after all of that, in the state in which the upgrade ends.", seenBack},
 		{"watcher-enabled", []string{"P37", "P41", "P43"},
-			"The Watcher ends ENABLED, or the site has no alarms. Only at a test stand, when integration testing follows, is that left to others.", watcherEnabled},
+			"The Watcher ends ENABLED, or the site has no alarms. Only where CSCs are enabled if necessary, as at the test stands, is that left to others when integration testing follows.", watcherEnabled},
 		{"enabled-list", []string{"P41", "P43"},
-			"The list of CSCs that a site brings to ENABLED holds the Watcher and every ESS: those of them that went down are brought there by a step of that number, unless integration testing follows at a test stand.", enabledList},
+			"The list of CSCs that a site brings to ENABLED holds the Watcher and every ESS: those of them that went down are brought there by a step of that number, unless integration testing follows at a site that enables them only if necessary.", enabledList},
 		{"enabled-in-groups", []string{"P41", "P43", "P55"},
 			"set_summary_state.py stops at its first failure: CSCs are brought up in groups, and the Watcher by a script of its own, the last, so that one dead ESS does not keep the others down.", enabledInGroups},
 		{"enabled-if-necessary", []string{"P41"},
-			"At a test stand CSCs are enabled after a full upgrade or a recovery only if that is necessary: the step asks.", enabledIfNecessary},
+			"At a site that says so, such as a test stand, CSCs are enabled after a full upgrade or a recovery only if that is necessary: the step asks.", enabledIfNecessary},
 		{"up-before-command", []string{"P37", "P41", "P43", "P45"},
 			"A CSC that was taken down is sent to a state only after it was seen to have come up.", upBeforeCommand},
 	}
@@ -101,7 +101,7 @@ func endsIn(states []string, expect string) bool {
 
 func watcherEnabled(v *view, f *findings) {
 	moved := v.any(func(n *node) bool { return n.down[watcher] })
-	left := v.atTestStand() && v.Upgrade.IntegrationTestingFollows && v.Type != plan.Incremental
+	left := v.Facts.EnableIfNecessary && v.Upgrade.IntegrationTestingFollows && v.Type != plan.Incremental
 	c, ok := v.CSC(watcher)
 	switch {
 	case !ok:
@@ -169,7 +169,7 @@ func enabledWatcherLast(v *view, f *findings) {
 }
 
 func enabledIfNecessary(v *view, f *findings) {
-	if !v.atTestStand() || v.Type == plan.Incremental {
+	if !v.Facts.EnableIfNecessary || v.Type == plan.Incremental {
 		return
 	}
 	for _, n := range v.citing(plan.KindSetState, "P41") {

@@ -24,7 +24,6 @@ const lastNumber = 55
 type instruction struct {
 	number string
 	types  []plan.Type // empty: all
-	site   string      // summit, "test stands", tts, or "" for all
 	when   func(*view) bool
 	kinds  []plan.Kind // of the step that carries it; empty: any step or stage
 }
@@ -35,9 +34,9 @@ var fullOnly, incrementalOnly, recoveryOnly = []plan.Type{plan.Full}, []plan.Typ
 // P13, P26, P27, P38 and others stand in [withoutStep].
 var instructions = []instruction{
 	{number: "P3", when: (*view).touchesPrincipals},
-	{number: "P4", site: summit, when: (*view).asksForM2, kinds: []plan.Kind{plan.KindManual}},
-	{number: "P5", types: recoveryOnly, site: summit, kinds: []plan.Kind{plan.KindSetState}},
-	{number: "P6", site: summit, kinds: []plan.Kind{plan.KindAwaitState}},
+	{number: "P4", when: (*view).asksForM2, kinds: []plan.Kind{plan.KindManual}},
+	{number: "P5", types: recoveryOnly, when: (*view).hasClosedLoop, kinds: []plan.Kind{plan.KindSetState}},
+	{number: "P6", when: func(v *view) bool { return len(v.kept()) > 0 }, kinds: []plan.Kind{plan.KindAwaitState}},
 	{number: "P7", types: fullOnly, kinds: []plan.Kind{plan.KindScript}},
 	{number: "P8", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindScript, plan.KindSetState}},
 	{number: "P9", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindSetState}},
@@ -46,23 +45,23 @@ var instructions = []instruction{
 	{number: "P14", types: incrementalOnly, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P15", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P16", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindAnnounce}},
-	{number: "P17", types: fullOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P17", types: fullOnly, when: (*view).stopsServices, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P18", types: []plan.Type{plan.Full, plan.Recovery}, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P19", types: fullOnly, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P21", types: incrementalOnly, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P22", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindManual}},
-	{number: "P23", types: fullOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P23", types: fullOnly, when: (*view).updatesCheckouts, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P24", types: fullOnly, when: (*view).breaksSchema, kinds: []plan.Kind{plan.KindCompatibility}},
 	{number: "P25", types: fullOnly, when: (*view).breaksSchema, kinds: []plan.Kind{plan.KindCompatibility}},
-	{number: "P28", types: fullOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
-	{number: "P29", types: fullOnly, site: summit, when: func(v *view) bool { return !v.Upgrade.CriosDone }, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P28", types: fullOnly, when: func(v *view) bool { return v.hasHost(func(h *plan.Host) bool { return h.Role == plan.ESS }) }, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P29", types: fullOnly, when: func(v *view) bool { return len(v.onCRIOs()) > 0 && !v.Upgrade.CriosDone }, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P30", types: fullOnly, kinds: []plan.Kind{plan.KindSync}},
 	{number: "P31", types: fullOnly, when: func(v *view) bool { return v.Upgrade.SyncSasquatch }, kinds: []plan.Kind{plan.KindSync}},
 	{number: "P32", types: []plan.Type{plan.Full, plan.Recovery}, kinds: []plan.Kind{plan.KindSync}},
 	{number: "P33", types: incrementalOnly, kinds: []plan.Kind{plan.KindSync}},
 	{number: "P34", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindManual, plan.KindSSH}},
 	{number: "P35", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindAnnounce}},
-	{number: "P36", types: fullOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P36", types: fullOnly, when: (*view).stopsServices, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P37", kinds: []plan.Kind{plan.KindAwaitState}},
 	{number: "P39", kinds: []plan.Kind{plan.KindAwaitState, plan.KindManual}},
 	{number: "P40", kinds: []plan.Kind{plan.KindAnnounce, plan.KindManual}},
@@ -71,19 +70,17 @@ var instructions = []instruction{
 	{number: "P43", types: incrementalOnly, kinds: []plan.Kind{plan.KindSetState, plan.KindAwaitState}},
 	{number: "P44", types: recoveryOnly, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P44", types: recoveryOnly, kinds: []plan.Kind{plan.KindSync}},
-	{number: "P45", types: recoveryOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
-	{number: "P46", types: recoveryOnly, site: summit, kinds: []plan.Kind{plan.KindSSH}},
-	{number: "P47", types: recoveryOnly, site: summit, kinds: []plan.Kind{plan.KindReboot}},
-	{number: "P48", types: recoveryOnly, site: testStands, kinds: []plan.Kind{plan.KindScript}},
-	{number: "P49", types: incrementalOnly, site: testStands, kinds: []plan.Kind{plan.KindManual}},
-	{number: "P50", site: testStands, when: func(v *view) bool { return v.Type != plan.Full && v.tests("P50") }, kinds: []plan.Kind{plan.KindScript}},
-	{number: "P51", site: testStands, when: func(v *view) bool { return v.Type != plan.Full && v.tests("P51") }, kinds: []plan.Kind{plan.KindScript}},
-	{number: "P52", site: tts, when: func(v *view) bool { return v.Type != plan.Full && (v.tests("P50") || v.tests("P51")) }},
+	{number: "P45", types: recoveryOnly, when: func(v *view) bool { return len(v.onCRIOs()) > 0 }, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P46", types: recoveryOnly, when: func(v *view) bool { return v.hasHost(func(h *plan.Host) bool { return h.Restart }) }, kinds: []plan.Kind{plan.KindSSH}},
+	{number: "P47", types: recoveryOnly, when: func(v *view) bool { return v.hasHost(func(h *plan.Host) bool { return h.Reboot }) }, kinds: []plan.Kind{plan.KindReboot}},
+	{number: "P48", types: recoveryOnly, when: (*view).testsSomething, kinds: []plan.Kind{plan.KindScript}},
+	{number: "P49", types: incrementalOnly, when: func(v *view) bool { return v.Facts.TestStand }, kinds: []plan.Kind{plan.KindManual}},
+	{number: "P50", when: func(v *view) bool { return v.Facts.TestStand && v.Type != plan.Full && v.tests("P50") }, kinds: []plan.Kind{plan.KindScript}},
+	{number: "P51", when: func(v *view) bool { return v.Facts.TestStand && v.Type != plan.Full && v.tests("P51") }, kinds: []plan.Kind{plan.KindScript}},
+	{number: "P52", when: func(v *view) bool { return v.Facts.TrackingOnly && v.Type != plan.Full && v.testsSomething() }},
 	{number: "P53", kinds: []plan.Kind{plan.KindAnnounce}},
-	{number: "P55", types: recoveryOnly, site: tts, when: func(v *view) bool { return !v.Upgrade.IntegrationTestingFollows }, kinds: []plan.Kind{plan.KindSetState}},
+	{number: "P55", types: recoveryOnly, when: func(v *view) bool { return v.Facts.EnableAll && !v.Upgrade.IntegrationTestingFollows }, kinds: []plan.Kind{plan.KindSetState}},
 }
-
-const testStands = "test stands"
 
 // withoutStep are the numbers that no step carries, and what keeps them.
 var withoutStep = map[string]string{
@@ -145,16 +142,6 @@ func (in *instruction) of() string {
 }
 
 func (in *instruction) applies(v *view) bool {
-	switch in.site {
-	case testStands:
-		if !v.atTestStand() {
-			return false
-		}
-	case summit, tts:
-		if v.Site != in.site {
-			return false
-		}
-	}
 	return (len(in.types) == 0 || slices.Contains(in.types, v.Type)) && (in.when == nil || in.when(v))
 }
 
@@ -172,7 +159,41 @@ func (v *view) touchesPrincipals() bool {
 }
 
 func (v *view) asksForM2() bool {
-	return v.Type != plan.Incremental || v.any(func(n *node) bool { return n.down[mtm2] })
+	m2 := v.Facts.ClosedLoop
+	return m2 != nil && (v.Type != plan.Incremental || v.any(func(n *node) bool { return n.down[m2.CSC] }))
+}
+
+func (v *view) hasClosedLoop() bool { return v.Facts.ClosedLoop != nil }
+
+func (v *view) hasHost(cond func(*plan.Host) bool) bool {
+	for i := range v.Hosts {
+		if cond(&v.Hosts[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// stopsServices reports whether a CSC that does not keep its state runs on bare
+// metal or a cRIO (P17, P36).
+func (v *view) stopsServices() bool {
+	return v.hasHost(func(h *plan.Host) bool {
+		return (h.Role == plan.BareMetal || h.Role == plan.CRIO) && slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.kept()[c] == "" })
+	})
+}
+
+// updatesCheckouts reports whether a host has a checkout that is updated with the
+// configuration, and not with the host's services (P23).
+func (v *view) updatesCheckouts() bool {
+	return v.hasHost(func(h *plan.Host) bool {
+		kept := slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.kept()[c] != "" })
+		return h.Checkout && h.Role != plan.ESS && h.Role != plan.CRIO && !kept
+	})
+}
+
+// testsSomething reports whether the test of a telescope applies (P48).
+func (v *view) testsSomething() bool {
+	return v.Facts.TestStand && (v.tests("P50") || v.tests("P51"))
 }
 
 func (v *view) breaksSchema() bool { return v.Upgrade.BreaksSchema }
@@ -193,5 +214,5 @@ func (v *view) stopsBridges() bool {
 
 // enables tells whether the site's list is brought to ENABLED (P41).
 func (v *view) enables() bool {
-	return !v.atTestStand() || !v.Upgrade.IntegrationTestingFollows
+	return !v.Facts.EnableIfNecessary || !v.Upgrade.IntegrationTestingFollows
 }

@@ -13,11 +13,11 @@ func testingRules() []Rule {
 	return []Rule{
 		{"minimal-testing", []string{"P48", "P49", "P50", "P51"},
 			"A test stand is tested after a recovery (both telescopes) and after an incremental upgrade (what has changed, and its telescope); each sequence runs its scripts one after the other, in the procedure's order. " +
-				"At the summit no test runs unasked.", minimalTesting},
+				"At another site no test runs unasked.", minimalTesting},
 		{"tracking-only", []string{"P52"},
-			"At the Tucson test stand the telescopes only track: no script takes images.", trackingOnly},
+			"Where the telescopes only track, as at the Tucson test stand, no script takes images.", trackingOnly},
 		{"enabled-after-maintenance", []string{"P55"},
-			"After a recovery of the Tucson test stand all CSCs of the cluster go back to ENABLED, after the test sequences, which end in standby, and not when integration testing follows.", enabledAfterMaintenance},
+			"After a recovery of a site that says so, such as the Tucson test stand, all CSCs of the cluster go back to ENABLED, after the test sequences, which end in standby, and not when integration testing follows.", enabledAfterMaintenance},
 		{"known-script", []string{"P7", "P50", "P51"},
 			"A plan runs system_wide_shutdown.py and the scripts of minimal testing; states are set by set-state steps, which the rules can read. A script must end DONE.", knownScript},
 	}
@@ -49,7 +49,7 @@ var imaging = []string{
 func (v *view) sequence(number string) []string {
 	var out []string
 	for _, s := range sequences[number] {
-		if v.Site != tts || !slices.Contains(imaging, s) {
+		if !v.Facts.TrackingOnly || !slices.Contains(imaging, s) {
 			out = append(out, s)
 		}
 	}
@@ -59,7 +59,7 @@ func (v *view) sequence(number string) []string {
 func minimalTesting(v *view, f *findings) {
 	for _, number := range []string{"P50", "P51"} {
 		steps := v.where(func(n *node) bool { return n.cites(number) })
-		if !v.atTestStand() || v.Type == plan.Full {
+		if !v.Facts.TestStand || v.Type == plan.Full {
 			for _, n := range steps {
 				f.step(n, "take the step out", "it belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
 			}
@@ -78,7 +78,7 @@ func minimalTesting(v *view, f *findings) {
 // cycled wants each changed CSC to be brought to ENABLED and back, after the new
 // topics were seen (P49).
 func cycled(v *view, f *findings) {
-	if !v.atTestStand() || v.Type != plan.Incremental {
+	if !v.Facts.TestStand || v.Type != plan.Incremental {
 		return
 	}
 	setting := v.citing(plan.KindSetState, "P49")
@@ -118,22 +118,23 @@ func cycled(v *view, f *findings) {
 	}
 }
 
-// tests tells whether the plan has to test the telescope of P50 or P51: both
-// after a recovery, the one of which a component has changed after an
-// incremental upgrade.
+// tests reports whether the plan has to test the telescope of P50 or P51, if the
+// site has it: after a recovery always, after an incremental upgrade if a part of
+// it has changed.
 func (v *view) tests(number string) bool {
-	if v.Type == plan.Recovery {
-		return true
+	i := slices.IndexFunc(v.Facts.Telescopes, func(t plan.Telescope) bool { return testNumbers[t.Name] == number })
+	if i < 0 || v.Type == plan.Recovery {
+		return i >= 0
 	}
-	application, prefix := "auxtel", "AT"
-	if number == "P51" {
-		application, prefix = "simonyitel", "MT"
-	}
+	parts := v.Facts.Telescopes[i].Consists
 	return slices.ContainsFunc(v.Upgrade.Changed, func(change plan.Change) bool {
 		c, ok := v.CSC(change.CSC)
-		return ok && (c.Job != nil && c.Job.Application == application || c.Job == nil && strings.HasPrefix(c.CSC, prefix))
+		return ok && (slices.Contains(parts, c.CSC) || c.Job != nil && slices.Contains(parts, c.Job.Application))
 	})
 }
+
+// testNumbers are the numbers of the telescopes' tests.
+var testNumbers = map[string]string{"auxtel": "P50", "maintel": "P51"}
 
 // testQueues are the ScriptQueues of the telescopes: the ATQueue and the MTQueue.
 var testQueues = map[string]int{"P50": 2, "P51": 1}
@@ -184,22 +185,22 @@ func (n *node) runs(script string) bool {
 }
 
 func trackingOnly(v *view, f *findings) {
-	if v.Site != tts {
+	if !v.Facts.TrackingOnly {
 		return
 	}
 	for _, n := range v.steps {
 		if a, ok := n.Action.Parameters.(*plan.Script); ok && strings.HasPrefix(path.Base(a.Path), "take_") {
-			f.step(n, "take the step out", "%s takes images, and both cameras of this test stand are out of service", a.Path)
+			f.step(n, "take the step out", "%s takes images, and the telescopes of this site only track", a.Path)
 		}
 	}
 }
 
 func enabledAfterMaintenance(v *view, f *findings) {
-	applies := v.Site == tts && v.Type == plan.Recovery && !v.Upgrade.IntegrationTestingFollows
+	applies := v.Facts.EnableAll && v.Type == plan.Recovery && !v.Upgrade.IntegrationTestingFollows
 	enabling := v.citing(plan.KindSetState, "P55")
 	if !applies {
 		for _, n := range enabling {
-			f.step(n, "take the step out", "it enables a whole site, which only a recovery of the Tucson test stand does when no integration testing follows")
+			f.step(n, "take the step out", "it enables a whole site, which only a recovery of a site that says so does, when no integration testing follows")
 		}
 		return
 	}

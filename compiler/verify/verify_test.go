@@ -111,14 +111,14 @@ func TestWarnings(t *testing.T) {
 		want string
 	}{
 		{summit, plan.Full, "2026-11-24", ""},
-		{summit, plan.Full, "2026-11-25", "2026-11-25 is a Wednesday: full deployments at the summit begin on a Tuesday at 09:00 summit time"},
-		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at the summit are never made on a Friday"},
+		{summit, plan.Full, "2026-11-25", "2026-11-25 is a Wednesday: full deployments at summit begin on a Tuesday at 09:00 summit time"},
+		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at summit are never made on a Friday"},
 		{summit, plan.Incremental, "2026-11-26", ""},
 		{summit, plan.Recovery, "2026-11-27", ""},
 		{tts, plan.Full, "2026-11-27", ""},
 		{summit, plan.Full, "soon", ""},
 	} {
-		got := Warnings(&plan.Plan{Site: c.site, Type: c.typ, Upgrade: plan.Upgrade{Date: c.date}})
+		got := Warnings(&plan.Plan{Site: c.site, Type: c.typ, Facts: factsOf(c.site, c.typ), Upgrade: plan.Upgrade{Date: c.date}})
 		switch {
 		case c.want == "" && len(got) > 0:
 			t.Errorf("%+v: %+v", c, got)

@@ -10,7 +10,6 @@ import (
 // The CSCs that the procedure names.
 const (
 	watcher     = "Watcher:0"
-	mtm2        = "MTM2:0"
 	scriptQueue = "ScriptQueue"
 )
 
@@ -20,17 +19,10 @@ const setStateScript = "set_summary_state.py"
 
 // The applications that the procedure names.
 const (
-	appOfApps         = "science-platform"
 	nublado           = "nublado"
 	sasquatch         = "sasquatch"
 	love              = "love"
 	controlSystemTest = "control-system-test"
-)
-
-// The sites that the procedure names.
-const (
-	summit = "summit"
-	tts    = "tucson-teststand"
 )
 
 // A view is a plan prepared for the rules: its steps in one list, with the order
@@ -299,8 +291,6 @@ func (v *view) queues() []string {
 	}
 	return out
 }
-
-func (v *view) atTestStand() bool { return v.Site != summit }
 
 // bridgeHosts returns the hosts that run a camera OCS bridge.
 func (v *view) bridgeHosts() []string {

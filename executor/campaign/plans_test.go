@@ -61,7 +61,7 @@ func site() *plan.Plan {
 			Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}, {CSC: "ATDome:0", Revision: 2}}},
 		Targets: plan.Targets{
 			Kubernetes: plan.Kubernetes{Context: "yagan", Server: "https://yagan.cp.lsst.org"},
-			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", AppOfApps: "science-platform"},
 			EFD:        plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Second)},
 			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
 		},

@@ -53,7 +53,7 @@ func site() *plan.Plan {
 		Upgrade: plan.Upgrade{Cycle: "c0044"},
 		Targets: plan.Targets{
 			Kubernetes: plan.Kubernetes{Context: "yagan"},
-			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", AppOfApps: "science-platform"},
 			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry", Container: "server"},
 		},
 	}

@@ -23,7 +23,7 @@ package plan
 // that knows only the old form would do something else, or less, with a plan of
 // the new one: a new field, a new kind, a new meaning. There is no reading of
 // other versions; a plan is compiled again.
-const Format = "csu-plan/1"
+const Format = "csu-plan/2"
 
 // Type is the type of an upgrade.
 type Type string
@@ -44,6 +44,7 @@ type Plan struct {
 	Site    string  `json:"site"`
 	Type    Type    `json:"type"`
 	Upgrade Upgrade `json:"upgrade"`
+	Facts   Facts   `json:"facts"`
 	Targets Targets `json:"targets"`
 	CSCs    []CSC   `json:"cscs"`
 	Hosts   []Host  `json:"hosts"`
@@ -86,6 +87,46 @@ type Branch struct {
 	Branch     string `json:"branch"`
 }
 
+// Facts are what the site definition says of the site as a whole and the procedure
+// depends on. What depends on a CSC or a host is in its row.
+type Facts struct {
+	TimeZone string  `json:"timeZone"`         // of the site, such as America/Santiago
+	Begins   *Begins `json:"begins,omitempty"` // when deployments of the plan's type begin (P54)
+	// TestStand: the site is tested after a recovery and an incremental upgrade (P48, P49).
+	TestStand bool `json:"testStand,omitempty"`
+	// TrackingOnly: its telescopes only track; no test takes images (P52).
+	TrackingOnly bool `json:"trackingOnly,omitempty"`
+	// EnableIfNecessary: CSCs are enabled only if that is necessary, and not when
+	// integration testing follows (P41).
+	EnableIfNecessary bool `json:"enableIfNecessary,omitempty"`
+	// EnableAll: a recovery ends with all CSCs ENABLED (P55).
+	EnableAll  bool        `json:"enableAll,omitempty"`
+	ClosedLoop *ClosedLoop `json:"closedLoop,omitempty"`
+	Telescopes []Telescope `json:"telescopes,omitempty"` // that are tested (P50, P51)
+}
+
+// Begins says when deployments begin. Without days it is any day.
+type Begins struct {
+	At    string   `json:"at"`              // local time, such as 09:00
+	Only  []string `json:"only,omitempty"`  // the days of the week on which they begin
+	Never []string `json:"never,omitempty"` // the days on which they don't
+}
+
+// ClosedLoop is a mirror that must be in closed-loop control before the control
+// system goes down (P4), and again before the machine that runs its EUI is
+// rebooted (P5).
+type ClosedLoop struct {
+	CSC     string `json:"csc"`
+	Mirror  string `json:"mirror"`  // such as M2
+	Machine string `json:"machine"` // that runs its EUI, such as Hexrot VM
+}
+
+// Telescope is a telescope with a test of its own.
+type Telescope struct {
+	Name     string   `json:"name"`     // auxtel (P50) or maintel (P51)
+	Consists []string `json:"consists"` // of these applications and CSCs, whose change calls for the test (P49)
+}
+
 // Targets are the systems that the plan talks to.
 type Targets struct {
 	Kubernetes Kubernetes `json:"kubernetes"`
@@ -111,6 +152,7 @@ type ArgoCD struct {
 	Namespace string `json:"namespace"`
 	Project   string `json:"project"` // of the control system's applications
 	URL       string `json:"url"`
+	AppOfApps string `json:"appOfApps"` // the application that renders the others (P30)
 }
 
 // LOVE is the operators' interface, through which scripts are queued.
@@ -156,6 +198,7 @@ type CSC struct {
 	Image   string `json:"image,omitempty"`
 	ComesUp string `json:"comesUp,omitempty"` // summary state after a start
 	Expect  string `json:"expect,omitempty"`  // summary state at the end of the upgrade
+	Keeps   string `json:"keeps,omitempty"`   // the summary state that it keeps through every upgrade (P6)
 	Bridge  bool   `json:"bridge,omitempty"`  // a camera OCS bridge, which goes on speaking when OFFLINE (P11)
 	// Principal is the role that must have agreed before it is touched (P3).
 	Principal string `json:"principal,omitempty"`
@@ -175,9 +218,28 @@ type Job struct {
 type Host struct {
 	Name      string `json:"name"`
 	Address   string `json:"address"`
+	Role      Role   `json:"role"`
 	Users     []User `json:"users"`
 	Principal string `json:"principal,omitempty"`
+	Checkout  bool   `json:"checkout,omitempty"` // has a configuration checkout (P23)
+	Restart   bool   `json:"restart,omitempty"`  // a recovery restarts its services (P46)
+	Reboot    bool   `json:"reboot,omitempty"`   // a recovery reboots it (P47)
 }
+
+// Role is what a host is for; the procedure treats each role at its own place.
+type Role string
+
+// The roles.
+const (
+	Camera    Role = "camera"     // runs an OCS bridge (P15, P34)
+	BareMetal Role = "bare-metal" // T&S services (P17, P23, P36)
+	ESS       Role = "ess"        // ESS controller (P28)
+	CRIO      Role = "crio"       // cRIO (P29, P45)
+	Machine   Role = "machine"    // only ever rebooted or looked at (P47)
+)
+
+// Roles are all roles of hosts.
+var Roles = []Role{Camera, BareMetal, ESS, CRIO, Machine}
 
 // User is an account that commands run as on a host.
 type User struct {

@@ -27,9 +27,15 @@ func sample() *Plan {
 			Applications: []string{"obssys"}, Hosts: []string{"azar03"},
 			Branches: []Branch{{Repository: "phalanx", Branch: "main"}},
 		},
+		Facts: Facts{
+			TimeZone: "America/Santiago", Begins: &Begins{At: "09:00", Only: []string{"Tuesday"}, Never: []string{"Friday"}},
+			TestStand: true, TrackingOnly: true, EnableIfNecessary: true, EnableAll: true,
+			ClosedLoop: &ClosedLoop{CSC: "MTM2:0", Mirror: "M2", Machine: "Hexrot VM"},
+			Telescopes: []Telescope{{Name: "auxtel", Consists: []string{"auxtel"}}},
+		},
 		Targets: Targets{
 			Kubernetes: Kubernetes{Context: "yagan", Server: "https://yagan.example.org:6443", Kubeconfig: "yagan.yaml"},
-			ArgoCD:     ArgoCD{Namespace: "argocd", Project: "telescope", URL: "https://site.example.org/argo-cd"},
+			ArgoCD:     ArgoCD{Namespace: "argocd", Project: "telescope", URL: "https://site.example.org/argo-cd", AppOfApps: "science-platform"},
 			LOVE:       LOVE{URL: "https://site.example.org/love", View: "SummaryState"},
 			EFD:        EFD{URL: "https://site.example.org/influxdb", Database: "efd", Lag: Duration(90 * time.Second)},
 			Registry:   Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
@@ -41,9 +47,9 @@ func sample() *Plan {
 				CSC: "Watcher:0", Job: &Job{Application: "obssys", Namespace: "obssys", Name: "watcher", Label: "watcher", CSCName: "watcher", CSCClass: "watcher"},
 				Image: "ts-dockerhub.lsst.org/watcher:c0045.007", ComesUp: Standby, Expect: Enabled,
 			},
-			{CSC: "GenericCamera:101", Host: "azar03", ComesUp: Standby, Expect: Standby, Principal: "camera team"},
+			{CSC: "GenericCamera:101", Host: "azar03", ComesUp: Standby, Expect: Standby, Keeps: Standby, Principal: "camera team"},
 		},
-		Hosts: []Host{{Name: "azar03", Address: "azar03.example.org", Users: []User{{Name: "dco", Via: "sudo"}}}},
+		Hosts: []Host{{Name: "azar03", Address: "azar03.example.org", Role: BareMetal, Users: []User{{Name: "dco", Via: "sudo"}}, Checkout: true, Restart: true, Reboot: true}},
 		Doubts: []Doubt{
 			{Text: "Perhaps."},
 			{Text: "It may not be.", CSCs: []string{"Watcher:0"}, State: Offline, Host: "azar03", Service: "gc", Purpose: Stop, Source: []string{"P12"}, Step: "deploy/ask"},

@@ -43,6 +43,8 @@ var (
 	sourcePattern = regexp.MustCompile(`^P[1-9][0-9]?$`)
 )
 
+var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
+
 // ValidCSC tells whether s is a SAL name with an index, such as "MTMount:0".
 func ValidCSC(s string) bool { return cscPattern.MatchString(s) }
 
@@ -59,6 +61,18 @@ func (v *validator) head() {
 	}
 	if _, err := time.Parse(time.DateOnly, p.Upgrade.Date); err != nil {
 		v.add("", "the upgrade's date %q is not of the form 2026-11-24", p.Upgrade.Date)
+	}
+	for _, t := range p.Facts.Telescopes {
+		if t.Name != "auxtel" && t.Name != "maintel" {
+			v.add("", "unknown telescope %q (auxtel or maintel)", t.Name)
+		}
+	}
+	if b := p.Facts.Begins; b != nil {
+		for _, day := range slices.Concat(b.Only, b.Never) {
+			if !slices.Contains(weekdays, day) {
+				v.add("", "unknown day of the week %q%s", day, DidYouMean(day, weekdays))
+			}
+		}
 	}
 	if p.Upgrade.Attempt < 1 {
 		v.add("", "the upgrade's attempt is %d: it counts from 1", p.Upgrade.Attempt)
@@ -79,7 +93,7 @@ func (v *validator) tables() {
 			v.add(subject, "it stands in the table twice")
 		}
 		seen[c.CSC] = true
-		for _, state := range []string{c.ComesUp, c.Expect} {
+		for _, state := range []string{c.ComesUp, c.Expect, c.Keeps} {
 			if state != "" && !slices.Contains(States, state) {
 				v.add(subject, "unknown summary state %q%s", state, DidYouMean(state, States))
 			}
@@ -95,6 +109,9 @@ func (v *validator) tables() {
 			v.add(subject, "it stands in the table twice")
 		}
 		hosts[h.Name] = true
+		if h.Role != "" && !slices.Contains(Roles, h.Role) {
+			v.add(subject, "unknown role %q (camera, bare-metal, ess, crio or machine)", h.Role)
+		}
 		for _, u := range h.Users {
 			if !slices.Contains([]string{"login", "sudo", "own"}, u.Via) {
 				v.add(subject, "user %q: unknown way %q (login, sudo or own)", u.Name, u.Via)

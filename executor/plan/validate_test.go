@@ -21,7 +21,7 @@ func TestValidate(t *testing.T) {
 		change func(*Plan)
 		want   []string
 	}{
-		{"format", func(p *Plan) { p.Format = "x" }, []string{`the format is "x", not "csu-plan/1"`}},
+		{"format", func(p *Plan) { p.Format = "x" }, []string{`the format is "x", not "csu-plan/2"`}},
 		{"site", func(p *Plan) { p.Site = "The Summit" }, []string{`the site "The Summit" is not a name of small letters, digits and hyphens`}},
 		{"type", func(p *Plan) { p.Type = "partial" }, []string{`unknown upgrade type "partial" (full, incremental or recovery)`}},
 		{"date", func(p *Plan) { p.Upgrade.Date = "24.11.2026" }, []string{`the upgrade's date "24.11.2026" is not of the form 2026-11-24`}},
@@ -38,6 +38,10 @@ func TestValidate(t *testing.T) {
 		{"a CSC on neither", func(p *Plan) { p.CSCs[1].Host = "" }, []string{`csc "GenericCamera:101": it must run either as a job or on a host`}},
 		{"a way to log in", func(p *Plan) { p.Hosts[0].Users[0].Via = "telnet" }, []string{`host "azar03": user "dco": unknown way "telnet" (login, sudo or own)`}},
 
+		{"a role", func(p *Plan) { p.Hosts[0].Role = "crioo" }, []string{`host "azar03": unknown role "crioo" (camera, bare-metal, ess, crio or machine)`}},
+		{"a telescope", func(p *Plan) { p.Facts.Telescopes[0].Name = "subaru" }, []string{`unknown telescope "subaru" (auxtel or maintel)`}},
+		{"a day of the week", func(p *Plan) { p.Facts.Begins.Never = []string{"Freitag"} }, []string{`unknown day of the week "Freitag"`}},
+		{"a state that a CSC keeps", func(p *Plan) { p.CSCs[1].Keeps = "ON" }, []string{`csc "GenericCamera:101": unknown summary state "ON"`}},
 		{"a state of a CSC", func(p *Plan) { p.CSCs[0].ComesUp = "STANBY" }, []string{`csc "Watcher:0": unknown summary state "STANBY" (did you mean "STANDBY"?)`}},
 
 		{"a doubt without a text", func(p *Plan) { p.Doubts[0].Text = "" }, []string{"one of the doubts has no text: there is nothing to ask"}},

@@ -22,10 +22,6 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// appOfApps renders the other Applications, and with them the image tag of the
-// cycle.
-const appOfApps = "science-platform"
-
 const refreshAnnotation = "argocd.argoproj.io/refresh"
 
 var applicationsResource = schema.GroupResource{Group: "argoproj.io", Resource: "applications"}
@@ -304,7 +300,7 @@ func (k *cluster) finish(a *application, o operation, phase, message string, res
 	delete(a.Object, "operation")
 	a.SetResourceVersion(k.bump())
 	k.site.effect(Effect{System: SystemArgoCD, Kind: SyncEnded, Subject: a.GetName(), Detail: phase + ": " + message, Identity: o.identity()})
-	if phase == "Succeeded" && a.GetName() == appOfApps {
+	if phase == "Succeeded" && a.GetName() == k.site.appOfApps() {
 		k.release()
 	}
 	k.compareSoon(a)
@@ -363,7 +359,7 @@ func (k *cluster) release() {
 			a.wanted[row.CSC] = row.Image
 		}
 		for _, o := range a.others {
-			if name != appOfApps && k.site.plan.Type == plan.Full {
+			if name != k.site.appOfApps() && k.site.plan.Type == plan.Full {
 				o.outOfSync, news = true, true
 			}
 		}

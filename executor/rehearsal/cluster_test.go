@@ -116,14 +116,14 @@ func TestDeletedJobSilencesItsCSCAndASyncBringsItBack(t *testing.T) {
 func TestAppOfAppsBringsTheNewCycle(t *testing.T) {
 	p := smallPlan()
 	p.Type = plan.Full
-	p.Stages[0].Steps = append(p.Stages[0].Steps, step("all/apps", &plan.Sync{Application: appOfApps, Revision: "main"}))
+	p.Stages[0].Steps = append(p.Stages[0].Steps, step("all/apps", &plan.Sync{Application: "science-platform", Revision: "main"}))
 	s := start(t, p)
 	a := argocdapi.New(s.clusterClient(t), "argocd", s.clk)
 	before, err := a.Get(t.Context(), "envsys")
 	if err != nil || before.SyncStatus != "Synced" {
 		t.Fatalf("before: %+v, %v", before, err)
 	}
-	if o := syncApplication(t, s, appOfApps, "r/a/1", argocdapi.SyncRequest{}); o.Phase != "Succeeded" {
+	if o := syncApplication(t, s, "science-platform", "r/a/1", argocdapi.SyncRequest{}); o.Phase != "Succeeded" {
 		t.Fatalf("the sync ended %s", o.Phase)
 	}
 	s.eventually(t, "envsys is compared anew", func() bool {

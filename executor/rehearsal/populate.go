@@ -292,7 +292,7 @@ func (s *Site) addApplications() {
 			known(c.row.Job.Application, "")
 		}
 	}
-	known(appOfApps, "")
+	known(s.appOfApps(), "")
 	later := s.rendersLater()
 	for name, revision := range names {
 		if revision == "" {
@@ -315,6 +315,10 @@ func (s *Site) addApplications() {
 	}
 }
 
+// appOfApps renders the other Applications, and with them the image tag of the
+// cycle.
+func (s *Site) appOfApps() string { return s.plan.Targets.ArgoCD.AppOfApps }
+
 // rendersLater tells whether the images of the plan are known to the
 // applications only once the app of apps has been synced.
 func (s *Site) rendersLater() bool {
@@ -322,7 +326,7 @@ func (s *Site) rendersLater() bool {
 		return true
 	}
 	for step := range s.plan.AllSteps() {
-		if a, ok := step.Action.Parameters.(*plan.Sync); ok && a.Application == appOfApps {
+		if a, ok := step.Action.Parameters.(*plan.Sync); ok && a.Application == s.appOfApps() {
 			return true
 		}
 	}
@@ -333,7 +337,7 @@ func (s *Site) rendersLater() bool {
 func (s *Site) otherResources(name string, a *application) []*otherResource {
 	k := s.cluster
 	var found []*otherResource
-	if name == appOfApps {
+	if name == s.appOfApps() {
 		for _, app := range k.applicationNames() {
 			if app != name {
 				r := plan.Resource{Group: "argoproj.io", Kind: "Application", Namespace: k.argoNamespace(), Name: app}

@@ -42,7 +42,7 @@ func smallPlan() *plan.Plan {
 		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "test", Queue: 1, Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}},
 		Targets: plan.Targets{
 			Kubernetes: plan.Kubernetes{Context: "yagan", Server: "https://yagan.cp.lsst.org"},
-			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope"},
+			ArgoCD:     plan.ArgoCD{Namespace: "argocd", Project: "telescope", AppOfApps: "science-platform"},
 			EFD:        plan.EFD{Database: "efd", Lag: plan.Duration(10 * time.Second)},
 			Registry:   plan.Registry{Namespace: "sasquatch", Selector: "app=sasquatch-schema-registry"},
 		},

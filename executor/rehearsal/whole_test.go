@@ -2,7 +2,6 @@ package rehearsal
 
 import (
 	"cmp"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -246,26 +245,28 @@ func (c *Carried) said(name, came string) bool {
 	})
 }
 
-// wholePlans are the files of the project's plans, the smallest first.
+// wholePlans are the files of the project's plans, the one with the fewest steps first.
 var wholePlans = sync.OnceValues(func() ([]string, error) {
 	files, err := filepath.Glob(filepath.Join("..", "..", "plans", "*.json"))
 	if err != nil {
 		return nil, err
 	}
-	sizes := map[string]int64{}
+	steps := map[string]int{}
 	for _, f := range files {
-		info, err := os.Stat(f)
+		p, _, err := plan.ReadFile(f)
 		if err != nil {
 			return nil, err
 		}
-		sizes[f] = info.Size()
+		for range p.AllSteps() {
+			steps[f]++
+		}
 	}
-	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(sizes[a], sizes[b]) })
+	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(steps[a], steps[b]) })
 	return files, nil
 })
 
 // WholePlans returns which of the project's plans are carried through which
-// faults: each fault befalls the smallest plan that has its subject.
+// faults: each fault befalls the plan with the fewest steps that has its subject.
 func WholePlans(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := wholePlans()

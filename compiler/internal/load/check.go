@@ -52,6 +52,7 @@ func checkSite(s *source, site *model.Site, folder string) {
 		c.host(&site.Hosts[i])
 	}
 	c.recovery()
+	c.facts()
 	for i := range site.Testing {
 		c.sequence(&site.Testing[i])
 	}
@@ -130,7 +131,7 @@ func (c *siteCheck) twice() {
 
 // needed checks that what every upgrade uses is there.
 func (c *siteCheck) needed() {
-	for _, name := range []string{"Watcher:0", "ScriptQueue:1", "ScriptQueue:2", "ScriptQueue:3"} {
+	for _, name := range everywhere {
 		if !slices.Contains(c.cscs, name) {
 			c.report(path{"site", "cscs"}, "CSC "+name, "is missing, and no upgrade goes without it", "add it to the inventory")
 		}
@@ -181,7 +182,9 @@ func (c *siteCheck) states() {
 		c.known(at.with("keep", kept.CSC), "states.keep", kept.CSC)
 		if seen[kept.CSC] {
 			c.report(at.with("keep", kept.CSC), "states.keep", fmt.Sprintf("CSC %s is also in states.enable", kept.CSC), "remove it from one of them")
+			continue
 		}
+		c.keep(at.with("keep", kept.CSC), kept.CSC)
 	}
 	for i, name := range c.site.States.Absent {
 		if slices.Contains(c.cscs, name) {
@@ -221,6 +224,9 @@ func (c *siteCheck) host(h *model.Host) {
 			if one.Commands != nil {
 				c.user(below.with(one.what, "user"), subject+": "+one.what, h, one.User)
 			}
+		}
+		if s.Keep != "" && c.keepsKnown() && !slices.ContainsFunc(s.CSCs, c.kept) {
+			c.report(below.with("keep"), subject, "is to be kept up, and none of its CSCs keeps its state", "add the CSC to states.keep, or remove keep")
 		}
 		if s.Keep != "" && (s.Stop == nil || s.Start == nil) {
 			c.report(below, subject, "is kept up, and yet must be stopped and started if its CSC changes; a command for that is missing", "add stop and start")

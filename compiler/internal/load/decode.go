@@ -14,10 +14,21 @@ func decodeSite(s *source) *model.Site {
 	f := s.parts(root)
 	site := &model.Site{
 		Pos: s.places.of(root), Places: s.places,
-		Name: f.text("name"), TestStand: f.flag("testStand"), Environment: f.text("environment"),
+		Name: f.text("name"), TestStand: f.flag("testStand"), TrackingOnly: f.flag("trackingOnly"),
+		TimeZone: f.text("timeZone"), Environment: f.text("environment"),
 		Cycle:         s.parts(root.with("inventory")).text("cycle"),
 		ImageRegistry: f.text("imageRegistry"),
 		Targets:       s.targets(root.with("targets")),
+		Begins:        map[string]model.Begins{},
+	}
+	for _, typ := range s.names(root.with("deployments")) {
+		b := s.whole(root.with("deployments", typ))
+		site.Begins[typ] = model.Begins{At: b.text("at"), Only: b.texts("only"), Never: b.texts("never")}
+	}
+	if c := s.whole(root.with("closedLoop")); c.exists() {
+		site.ClosedLoop = &model.ClosedLoop{
+			Pos: s.places.of(c.at), CSC: c.text("csc"), Mirror: c.text("mirror"), Machine: c.prose("machine"), Help: c.text("help"),
+		}
 	}
 	for _, name := range s.names(root.with("applications")) {
 		at := root.with("applications", name)
@@ -59,7 +70,7 @@ func (s *source) targets(at path) model.Targets {
 		LOVEURL:   love.text("url"), LOVEView: love.text("view"),
 		EFDURL: efd.text("url"), EFDDatabase: efd.text("database"), EFDLag: duration(efd.text("lag")),
 		RegistryNamespace: registry.text("namespace"), RegistrySelector: registry.text("selector"), RegistryContainer: registry.text("container"),
-		SlackChannel: slack.text("channel"), M2HelpChannel: slack.text("m2Help"),
+		SlackChannel:    slack.text("channel"),
 		NubladoSelector: f.in("nublado").text("selector"),
 		Pages:           pages,
 	}

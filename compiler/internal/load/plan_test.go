@@ -113,15 +113,19 @@ func smallPlan(t *testing.T) *plan.Plan {
 	back := best[plan.KindCompatibility]
 	back.ID, back.Needs, back.Undoes = "final/back", nil, "all/compatibility"
 	job := small.CSCs[0]
-	job.Principal = "camera team"
+	job.Principal, job.Keeps = "camera team", plan.Enabled
 	bridge := small.CSCs[slices.IndexFunc(small.CSCs, func(c plan.CSC) bool { return c.Bridge })]
 	small.CSCs, small.Hosts = []plan.CSC{job, bridge}, []plan.Host{small.Hosts[0]}
+	small.Hosts[0].Checkout, small.Hosts[0].Restart, small.Hosts[0].Reboot = true, true, true
 	small.Doubts = []plan.Doubt{{Text: "Perhaps.", CSCs: []string{job.CSC}, State: plan.Offline, Host: small.Hosts[0].Name, Service: "x", Purpose: plan.Stop, Source: []string{"P15"}, Step: "all/ssh"}}
 	u := &small.Upgrade
 	u.Revisions, u.Changed = u.Revisions[:1], u.Revisions[:1]
 	u.SyncSasquatch, u.CriosDone, u.StartBridges, u.IntegrationTestingFollows = true, true, true, true
 	u.Applications, u.Hosts, u.Branches = []string{"love"}, []string{"azar03"}, []plan.Branch{{Repository: "phalanx", Branch: "main"}}
 	small.Targets.Pages = small.Targets.Pages[:1]
+	small.Facts.TestStand, small.Facts.TrackingOnly, small.Facts.EnableIfNecessary, small.Facts.EnableAll = true, true, true, true
+	small.Facts.Begins.Never = []string{"Friday"}
+	small.Facts.Telescopes = []plan.Telescope{{Name: "auxtel", Consists: []string{"auxtel"}}}
 	small.Stages, small.Final = []plan.Stage{stage}, []plan.Step{back}
 	return &small
 }
@@ -291,14 +295,15 @@ func TestSchemaAndTypesKnowTheSameWords(t *testing.T) {
 	}
 	root := parseValue(t, json.NewDecoder(bytes.NewReader(data)))
 	words := map[string]string{
-		".format": "csu-plan/2", ".type": "partial", ".site": "The Summit", ".upgrade.date": "2026-13-01", ".hosts[].users[].via": "telnet",
+		".format": "csu-plan/3", ".type": "partial", ".site": "The Summit", ".upgrade.date": "2026-13-01", ".hosts[].users[].via": "telnet",
 		".stages[].steps[].onFailure": "retry", ".stages[].steps[].timeout": "0s", ".stages[].steps[].takes": "1 hour",
 		".stages[].steps[].action(set-state).state": "STANDBYE", ".stages[].steps[].action(set-state).kind": "set-sate",
 		".stages[].steps[].action(ssh).purpose": "restart", ".stages[].steps[].action(delete).objects": "pods",
 		".stages[].steps[].action(compatibility).set": "FORWARDS", ".stages[].steps[].action(compatibility).expect": "",
 		".stages[].steps[].action(manual).kind": "", ".stages[].id": "", ".stages[].title": "", ".cscs[].csc": "mtmount:x",
 		".stages[].steps[].action(reboot).command": "", ".stages[].steps[].id": "all", ".final[].id": "all/back", ".final[].undoes": "",
-		".doubts[].purpose": "restart", ".doubts[].state": "DOWN", ".doubts[].text": "", ".cscs[].comesUp": "UP", ".cscs[].expect": "up",
+		".doubts[].purpose": "restart", ".doubts[].state": "DOWN", ".doubts[].text": "", ".cscs[].comesUp": "UP", ".cscs[].expect": "up", ".cscs[].keeps": "up", ".hosts[].role": "mainframe",
+		".facts.telescopes[].name": "subaru",
 	}
 	for _, m := range root.members("", map[string]bool{}) {
 		word, ok := words[m.path]

@@ -35,9 +35,13 @@ type Places interface {
 // Site is one of the observatory's sites.
 type Site struct {
 	Pos           Pos
-	Places        Places // of its definition, below "site"
-	Name          string // summit, tucson-teststand or base-teststand
-	TestStand     bool
+	Places        Places            // of its definition, below "site"
+	Name          string            // of its folder
+	TestStand     bool              // tested after a recovery and an incremental upgrade (P48, P49)
+	TrackingOnly  bool              // its tests take no images (P52)
+	TimeZone      string            // such as America/Santiago
+	Begins        map[string]Begins // by upgrade type: when deployments begin (P54)
+	ClosedLoop    *ClosedLoop
 	Environment   string // of Phalanx
 	Cycle         string // image tag that is deployed today
 	ImageRegistry string // host name before an image's name
@@ -49,6 +53,22 @@ type Site struct {
 	Testing       []TestSequence
 	Recovery      Recovery
 	Durations     map[string]time.Duration // by action kind: how long one usually takes
+}
+
+// Begins is when deployments of a type begin. Without days it is any day.
+type Begins struct {
+	At          string   // local time, such as 09:00
+	Only, Never []string // days of the week
+}
+
+// ClosedLoop is a mirror that must be in closed-loop control before the control
+// system goes down (P4), and again before the machine of its EUI is rebooted (P5).
+type ClosedLoop struct {
+	Pos     Pos
+	CSC     string
+	Mirror  string // such as M2
+	Machine string // that runs its EUI
+	Help    string // channel where help with it is asked for; "" for none
 }
 
 // Targets are the systems that an upgrade of the site talks to.
@@ -66,7 +86,6 @@ type Targets struct {
 	RegistrySelector            string
 	RegistryContainer           string
 	SlackChannel                string
-	M2HelpChannel               string // summit: where help with M2 is asked for (P4)
 	NubladoSelector             string // label of the Nublado user namespaces (P19)
 	Pages                       []Page
 }

@@ -53,9 +53,6 @@ func (b *builder) csc(name string) (*model.CSC, bool) {
 	return c, ok
 }
 
-// summit tells whether the numbers that hold for the summit alone apply.
-func (b *builder) summit() bool { return !b.site.TestStand }
-
 func (b *builder) goesDown(csc string) bool { return slices.Contains(b.down, csc) }
 
 // protected returns the state that a CSC keeps through the upgrade (P6).

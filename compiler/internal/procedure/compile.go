@@ -29,6 +29,7 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 		Site:    site.Name,
 		Type:    plan.Type(req.Type),
 		Upgrade: upgrade(req),
+		Facts:   facts(site, req.Type),
 		Targets: targets(site),
 	}}
 	for i := range site.CSCs {

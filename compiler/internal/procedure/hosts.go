@@ -129,9 +129,15 @@ func (b *builder) kept(s *model.Service) bool {
 	return slices.ContainsFunc(s.CSCs, func(c string) bool { _, ok := b.protected(c); return ok })
 }
 
+// keptHost reports whether the host runs a CSC that keeps its state. Then it is
+// touched in the unit of that CSC alone.
+func (b *builder) keptHost(h *model.Host) bool {
+	return slices.ContainsFunc(cscsOn(h), func(c string) bool { _, ok := b.protected(c); return ok })
+}
+
 // ownUnit tells whether a CSC that keeps its state is stopped, updated, started
-// and brought back in a stage of its own: if it is changed itself, or its cRIO
-// is to be updated (P6).
+// and brought back in a stage of its own: if it is changed itself, or its host is
+// to be updated (P6).
 func (b *builder) ownUnit(csc string) bool {
 	found := false
 	b.units(func(_ *model.Host, s *model.Service) { found = found || slices.Contains(s.CSCs, csc) })
@@ -141,12 +147,15 @@ func (b *builder) ownUnit(csc string) bool {
 // units visits the kept services that the plan updates.
 func (b *builder) units(visit func(h *model.Host, s *model.Service)) {
 	t := plan.Type(b.req.Type)
-	if t == plan.Recovery || t == plan.Full && b.req.CriosDone {
+	if t == plan.Recovery {
 		return
 	}
 	for _, h := range b.hosts {
+		if h.Role == model.CRIO && t == plan.Full && b.req.CriosDone {
+			continue
+		}
 		for i := range h.Services {
-			if s := &h.Services[i]; b.kept(s) && s.Update != nil {
+			if s := &h.Services[i]; b.kept(s) && (s.Update != nil || h.Checkout != nil) {
 				visit(h, s)
 			}
 		}
@@ -175,11 +184,12 @@ func (b *builder) updateHosts() {
 	s := b.stage("hosts", "Update ESS controllers and cRIOs")
 	for _, h := range b.hosts {
 		switch {
+		case b.keptHost(h):
 		case h.Role == model.ESS:
 			b.updateController(s, h)
 		case h.Role == model.CRIO && !b.req.CriosDone:
 			for i := range h.Services {
-				if svc := &h.Services[i]; svc.Update != nil && !b.kept(svc) {
+				if svc := &h.Services[i]; svc.Update != nil {
 					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
 				}
 			}
@@ -265,25 +275,34 @@ func (b *builder) keptUnits() {
 	s := b.stage("kept", "Update the CSCs that keep their states")
 	var asked []string
 	b.units(func(h *model.Host, svc *model.Service) {
-		last := ""
-		for _, part := range []struct {
-			purpose plan.Purpose
-			c       *model.Commands
-		}{{plan.Stop, svc.Stop}, {plan.Update, svc.Update}, {plan.Start, svc.Start}} {
-			if part.c == nil {
-				continue
-			}
-			step := b.ssh(slug(h.Name+" "+string(part.purpose)), fmt.Sprintf("%s: %s %s", h.Name, part.purpose, svc.Name), h, svc.Name, part.purpose, part.c, "P6", "P29")
-			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that %s on %s is touched: %s. %s", h.Principal, svc.Name, h.Name, part.purpose, step.Consent))
+		last, who := "", b.principal(svc.CSCs[0])
+		source := []string{"P6"}
+		if h.Role == model.CRIO {
+			source = append(source, "P29")
+		}
+		touch := func(id, what string, step plan.Step) {
+			step.ID = slug(h.Name + " " + id)
+			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that %s on %s is touched: %s. %s", who, svc.Name, h.Name, what, step.Consent))
 			last = s.add(after(step, last))
 		}
+		commands := func(purpose plan.Purpose, c *model.Commands) {
+			if c != nil {
+				touch(string(purpose), string(purpose), b.ssh("", fmt.Sprintf("%s: %s %s", h.Name, purpose, svc.Name), h, svc.Name, purpose, c, source...))
+			}
+		}
+		commands(plan.Stop, svc.Stop)
+		commands(plan.Update, svc.Update)
+		if h.Checkout != nil {
+			touch("checkout", "update of its checkout", b.updateCheckout(h, source...))
+		}
+		commands(plan.Start, svc.Start)
 		for _, csc := range svc.CSCs {
 			k, ok := b.protected(csc)
 			if !ok {
 				continue
 			}
 			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", csc, k.State), k.State, []string{csc}, 0, "P6")
-			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", h.Principal, csc, k.State)
+			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), csc, k.State)
 			up := s.add(after(b.awaitStates(slug(csc+" up"), csc+" comes up", []string{csc}, func(string) []string {
 				c, _ := b.csc(csc)
 				return []string{comesUp(c), k.State}

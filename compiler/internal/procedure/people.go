@@ -103,36 +103,55 @@ func (b *builder) keptDoubts() []string {
 	return doubts
 }
 
-// askForM2 adds what is asked about M2 before the control system goes down.
+// askForM2 adds what is asked about the mirror's closed loop before the control
+// system goes down (P4): at the summit about M2.
 func (b *builder) askForM2(s *stage) {
-	if !b.summit() {
+	m2 := b.site.ClosedLoop
+	if m2 == nil {
 		return
 	}
-	help := fmt.Sprintf("Ask for help with this in %s.", b.site.Targets.M2HelpChannel)
+	id, csc, who := slug(m2.Mirror), plan.CSCList([]string{m2.CSC}), b.principal(m2.CSC)
+	help := ""
+	if m2.Help != "" {
+		help = fmt.Sprintf(" Ask for help with this in %s.", m2.Help)
+	}
 	var step plan.Step
 	switch {
 	case plan.Type(b.req.Type) == plan.Recovery:
-		s.add(m2Step(manual("m2-closed-loop", "M2 was in closed loop before IT began",
-			"Confirm with the M2 principal that M2 was switched to closed-loop control from its EUI before IT began. If it was not, agree with the principal what is to be done before you go on. "+help,
+		s.add(b.m2Step(manual(id+"-closed-loop", m2.Mirror+" was in closed loop before IT began",
+			fmt.Sprintf("Confirm with the %s that %s was switched to closed-loop control from its EUI before IT began. If it was not, agree with the principal what is to be done before you go on.", who, m2.Mirror)+help,
 			nil, nil, "P4")))
-		step = manual("m2-vm", "The Hexrot VM has not been rebooted yet",
-			"M2's EUI runs on the Hexrot VM. MTM2 must be back in ENABLED before that VM is rebooted, or M2 leaves closed loop. "+
-				"Ask IT: if the VM has been rebooted already, or they are about to, the M2 principal decides what happens now. See to it that nobody reboots it until this plan releases it.",
+		step = manual(id+"-vm", fmt.Sprintf("The %s has not been rebooted yet", m2.Machine),
+			fmt.Sprintf("%s's EUI runs on the %s. %s must be back in ENABLED before that machine is rebooted, or %s leaves closed loop. ", m2.Mirror, m2.Machine, csc, m2.Mirror)+
+				fmt.Sprintf("Ask IT: if it has been rebooted already, or they are about to, the %s decides what happens now. See to it that nobody reboots it until this plan releases it.", who),
 			nil, nil, "P5")
-	case b.goesDown(mtm2):
-		step = manual("m2-closed-loop", "M2 is in closed-loop control",
-			"Have M2 switched to closed-loop control from its EUI, before MTM2 goes down. "+help, []string{mtm2}, nil, "P4")
+	case b.goesDown(m2.CSC):
+		step = manual(id+"-closed-loop", m2.Mirror+" is in closed-loop control",
+			fmt.Sprintf("Have %s switched to closed-loop control from its EUI, before %s goes down.", m2.Mirror, csc)+help, []string{m2.CSC}, nil, "P4")
 	default:
 		return
 	}
-	s.add(m2Step(step))
+	s.add(b.m2Step(step))
 }
 
-// m2Step has the operator confirm that the M2 principal has agreed.
-func m2Step(step plan.Step) plan.Step {
-	step.Consent = "This is done together with the M2 principal."
-	step.Principals = []string{"M2 principal"}
+// m2Step has the operator confirm that the principal of the mirror has agreed.
+func (b *builder) m2Step(step plan.Step) plan.Step {
+	who := b.principal(b.site.ClosedLoop.CSC)
+	step.Consent = fmt.Sprintf("This is done together with the %s.", who)
+	step.Principals = []string{who}
 	return step
+}
+
+// principal returns who answers for a CSC: its own principal, or its host's.
+func (b *builder) principal(csc string) string {
+	c, ok := b.csc(csc)
+	if !ok {
+		return "" // the loader has said so
+	}
+	if h, ok := b.site.Host(c.Host); ok && c.Principal == "" {
+		return h.Principal
+	}
+	return c.Principal
 }
 
 // keptNow are the CSCs that keep their states and whose state is looked at
@@ -149,8 +168,8 @@ func (b *builder) keptNow() []string {
 func (b *builder) end() {
 	s := b.stage("end", "End of the deployment")
 	text := "The deployment ends here."
-	if b.summit() {
-		text += " The procedure asks for no minimal testing at the summit: what is tested now is your decision."
+	if !b.site.TestStand {
+		text += " The procedure asks for no minimal testing here: what is tested now is your decision."
 	}
 	cscs := b.seenAgain()
 	looked := s.add(manual("look", "Look over the site once more", "Look at LOVE's view "+fmt.Sprintf("%q", b.site.Targets.LOVEView)+

@@ -49,21 +49,25 @@ func (b *builder) inCluster() []string {
 	return b.selectDown(func(c *model.CSC) bool { return c.Job != "" && c.Component != "" })
 }
 
-// m2Back adds the stage that brings MTM2 back before the Hexrot VM is rebooted
-// (P5).
+// m2Back adds the stage that brings the mirror's CSC back before the machine of
+// its EUI is rebooted (P5): at the summit MTM2, M2 and the Hexrot VM.
 func (b *builder) m2Back() {
-	if !b.summit() {
+	m2 := b.site.ClosedLoop
+	if m2 == nil {
 		return
 	}
-	s := b.stage("m2", "M2 back in closed loop, then the Hexrot VM")
-	enabled := b.setState("enabled", "MTM2 to ENABLED", plan.Enabled, []string{mtm2}, 0, "P5")
-	enabled.Consent = "The M2 principal agrees that MTM2 goes to ENABLED now."
-	enabled.Principals = []string{"M2 principal"}
+	csc, cscs, who := plan.CSCList([]string{m2.CSC}), []string{m2.CSC}, b.principal(m2.CSC)
+	s := b.stage(slug(m2.Mirror), fmt.Sprintf("%s back in closed loop, then the %s", m2.Mirror, m2.Machine))
+	enabled := b.setState("enabled", csc+" to ENABLED", plan.Enabled, cscs, 0, "P5")
+	enabled.Consent = fmt.Sprintf("The %s agrees that %s goes to ENABLED now.", who, csc)
+	enabled.Principals = []string{who}
 	id := s.add(enabled)
-	id = s.add(after(b.awaitStates("seen", "MTM2 is ENABLED", []string{mtm2}, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
-	id = s.add(after(m2Step(manual("closed-loop", "M2 is in closed loop", "See on M2's EUI that M2 is in closed-loop control. If it is not, the M2 principal decides.", []string{mtm2}, nil, "P5")), id))
-	s.add(after(m2Step(manual("vm", "The Hexrot VM may be rebooted", "Tell IT that the Hexrot VM may be rebooted now, if that is still to be done. MTM2 stays ENABLED meanwhile.", []string{mtm2}, nil, "P5")), id))
-	s.close("MTM2 goes to ENABLED and M2's closed loop is confirmed. Only then is the Hexrot VM released for its reboot.")
+	id = s.add(after(b.awaitStates("seen", csc+" is ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
+	id = s.add(after(b.m2Step(manual("closed-loop", m2.Mirror+" is in closed loop",
+		fmt.Sprintf("See on %s's EUI that %s is in closed-loop control. If it is not, the %s decides.", m2.Mirror, m2.Mirror, who), cscs, nil, "P5")), id))
+	s.add(after(b.m2Step(manual("vm", fmt.Sprintf("The %s may be rebooted", m2.Machine),
+		fmt.Sprintf("Tell IT that the %s may be rebooted now, if that is still to be done. %s stays ENABLED meanwhile.", m2.Machine, csc), cscs, nil, "P5")), id))
+	s.close(fmt.Sprintf("%s goes to ENABLED and %s's closed loop is confirmed. Only then is the %s released for its reboot.", csc, m2.Mirror, m2.Machine))
 }
 
 // startCRIOs adds the stage that starts the cRIO services whose CSC is silent,
@@ -96,7 +100,7 @@ func (b *builder) startCRIOs() {
 					continue
 				}
 				back := b.setState(slug(csc+" back"), fmt.Sprintf("%s to %s", csc, k.State), k.State, []string{csc}, 0, "P6", "P45")
-				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", h.Principal, csc, k.State)
+				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), csc, k.State)
 				last = s.add(after(back, last))
 				s.add(after(b.awaitStates(slug(csc+" seen"), csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
 			}

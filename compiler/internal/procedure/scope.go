@@ -11,7 +11,6 @@ import (
 
 const (
 	watcher     = "Watcher:0"
-	mtm2        = "MTM2:0"
 	scriptQueue = "ScriptQueue"
 )
 
@@ -72,8 +71,8 @@ func (b *builder) scopeRecovery() {
 			b.hosts = append(b.hosts, h)
 		}
 	}
-	if b.summit() {
-		b.expect[mtm2] = plan.Enabled // P5
+	if m2 := b.site.ClosedLoop; m2 != nil {
+		b.expect[m2.CSC] = plan.Enabled // P5
 	}
 }
 

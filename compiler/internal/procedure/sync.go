@@ -59,7 +59,7 @@ func (b *builder) configuration() {
 	}
 	merged := s.add(manual("merged", "Phalanx is merged, and Argo CD sees it", text, nil, apps, "P22"))
 	for _, h := range b.hosts {
-		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO {
+		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO || b.keptHost(h) {
 			continue // updated with their services
 		}
 		s.add(after(b.updateCheckout(h, "P23"), merged))

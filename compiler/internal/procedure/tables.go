@@ -12,7 +12,7 @@ func targets(s *model.Site) plan.Targets {
 	t := s.Targets
 	out := plan.Targets{
 		Kubernetes: plan.Kubernetes{Context: t.Context, Server: t.Server, Kubeconfig: t.Kubeconfig},
-		ArgoCD:     plan.ArgoCD{Namespace: t.ArgoCDNamespace, Project: t.ArgoCDProject, URL: t.ArgoCDURL},
+		ArgoCD:     plan.ArgoCD{Namespace: t.ArgoCDNamespace, Project: t.ArgoCDProject, URL: t.ArgoCDURL, AppOfApps: t.AppOfApps},
 		LOVE:       plan.LOVE{URL: t.LOVEURL, View: t.LOVEView},
 		EFD:        plan.EFD{URL: t.EFDURL, Database: t.EFDDatabase, Lag: plan.Duration(t.EFDLag)},
 		Registry:   plan.Registry{Namespace: t.RegistryNamespace, Selector: t.RegistrySelector, Container: t.RegistryContainer},
@@ -24,14 +24,35 @@ func targets(s *model.Site) plan.Targets {
 	return out
 }
 
-// tables fills the plan's tables: every CSC of the site, and the hosts that
-// steps name or CSCs run on.
+func facts(s *model.Site, typ string) plan.Facts {
+	out := plan.Facts{
+		TimeZone: s.TimeZone, TestStand: s.TestStand, TrackingOnly: s.TrackingOnly,
+		EnableIfNecessary: s.States.IfNecessary, EnableAll: s.States.EnableAll,
+	}
+	if b, ok := s.Begins[typ]; ok {
+		out.Begins = &plan.Begins{At: b.At, Only: b.Only, Never: b.Never}
+	}
+	if m2 := s.ClosedLoop; m2 != nil {
+		out.ClosedLoop = &plan.ClosedLoop{CSC: m2.CSC, Mirror: m2.Mirror, Machine: m2.Machine}
+	}
+	for _, t := range s.Testing {
+		out.Telescopes = append(out.Telescopes, plan.Telescope{Name: t.Name, Consists: t.Telescope})
+	}
+	return out
+}
+
+// tables fills the plan's tables: every CSC of the site, and the hosts that steps
+// name, that CSCs run on, or that an upgrade of the type treats. A host of these
+// that no step touches is found by the rules.
 func (b *builder) tables() {
 	hosts := map[string]bool{}
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
 		b.plan.CSCs = append(b.plan.CSCs, b.row(c))
 		hosts[c.Host] = true
+	}
+	for _, h := range b.hosts {
+		hosts[h.Name] = hosts[h.Name] || len(h.Services) > 0 || h.Checkout != nil || plan.Type(b.req.Type) == plan.Recovery
 	}
 	for s := range b.plan.AllSteps() {
 		switch a := s.Action.Parameters.(type) {
@@ -46,7 +67,10 @@ func (b *builder) tables() {
 		if !hosts[h.Name] {
 			continue
 		}
-		row := plan.Host{Name: h.Name, Address: h.Address, Principal: h.Principal, Users: []plan.User{}}
+		row := plan.Host{
+			Name: h.Name, Address: h.Address, Role: plan.Role(h.Role), Principal: h.Principal, Users: []plan.User{},
+			Checkout: h.Checkout != nil, Restart: slices.Contains(b.site.Recovery.Restart, h.Name), Reboot: b.reboots(h.Name),
+		}
 		for _, u := range h.Users {
 			row.Users = append(row.Users, plan.User{Name: u.Name, Via: u.Via})
 		}
@@ -63,6 +87,9 @@ func (b *builder) row(c *model.CSC) plan.CSC {
 			Label: c.Label, CSCName: c.CSCName, CSCClass: c.CSCClass,
 		}
 		row.Image = b.image(c)
+	}
+	if kept, ok := b.protected(c.Name()); ok {
+		row.Keeps = kept.State
 	}
 	if c.Component != "" {
 		row.ComesUp = comesUp(c)

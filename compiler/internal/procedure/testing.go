@@ -74,7 +74,7 @@ var testNumbers = map[string]string{"auxtel": "P50", "maintel": "P51"}
 // definition of a site that only tracks has left out what takes images (P52).
 func (b *builder) testSequence(seq model.TestSequence, why string) {
 	source := []string{why, testNumbers[seq.Name]}
-	if !slices.ContainsFunc(seq.Steps, func(t model.TestStep) bool { return t.Images }) {
+	if b.site.TrackingOnly {
 		source = append(source, "P52")
 	}
 	s := b.stage("testing-"+seq.Name, seq.Title)
