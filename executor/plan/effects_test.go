@@ -130,7 +130,7 @@ func TestHalfAddedKindDoesNotBuild(t *testing.T) {
 		want         []string
 	}{
 		{"in name only", named, "./executor/plan", []string{"*Imaginary does not implement Parameters (missing method Effects)"}},
-		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "missing method Imaginary"}},
+		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "limitsOf does not implement", "mentioned does not implement", "missing method Imaginary"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := filepath.Join(t.TempDir(), "action.go")
