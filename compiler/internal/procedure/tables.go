@@ -34,12 +34,7 @@ func (b *builder) tables() {
 		hosts[c.Host] = true
 	}
 	for s := range b.plan.AllSteps() {
-		switch a := s.Action.Parameters.(type) {
-		case *plan.SSH:
-			hosts[a.Host] = true
-		case *plan.Reboot:
-			hosts[a.Host] = true
-		}
+		hosts[s.Effects(b.plan).Host] = true
 	}
 	for i := range b.site.Hosts {
 		h := &b.site.Hosts[i]
