@@ -120,11 +120,12 @@ func newPage(p *plan.Plan) *page {
 	}
 	byCSC, byHost := map[string][]string{}, map[string][]string{}
 	for s := range p.AllSteps() {
-		for _, c := range named(s.Action.Parameters) {
+		e := s.Effects(p)
+		for _, c := range concerned(e) {
 			byCSC[c] = append(byCSC[c], s.ID)
 		}
-		if host := s.Effects(p).Host; host != "" {
-			byHost[host] = append(byHost[host], s.ID)
+		if e.Host != "" {
+			byHost[e.Host] = append(byHost[e.Host], s.ID)
 		}
 	}
 	for i := range p.Stages {
@@ -175,8 +176,8 @@ func newPageStage(p *plan.Plan, n int, s *plan.Stage, e Estimate) pageStage {
 }
 
 func newPageStep(p *plan.Plan, number string, s *plan.Step) pageStep {
-	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Parameters), Resource: s.Effects(p).Resource,
-		Failure: onFailure(s), Set: named(s.Action.Parameters)}
+	e := s.Effects(p)
+	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Parameters), Resource: e.Resource, Failure: onFailure(s), Set: concerned(e)}
 	if a, ok := s.Action.Parameters.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
 		out.ByText = a.Text
 	}
@@ -184,14 +185,11 @@ func newPageStep(p *plan.Plan, number string, s *plan.Step) pageStep {
 	return out
 }
 
-// named returns the CSCs that an action names, each once.
-func named(d plan.Parameters) []string {
+// concerned returns the CSCs that a step is about, each once.
+func concerned(e plan.Effects) []string {
 	var out []string
-	for _, set := range sets(d) {
+	for _, set := range sets(e) {
 		unique(&out, set...)
-	}
-	if a, ok := d.(*plan.SSH); ok {
-		unique(&out, a.Silent...)
 	}
 	return out
 }

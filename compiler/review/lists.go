@@ -104,34 +104,22 @@ func without(a, b []string) []string {
 	return out
 }
 
-// abridge puts the names of lists into a text about an action where the text
-// writes the lists out.
-func (l *lists) abridge(d plan.Parameters, text string) string {
-	for _, set := range sets(d) {
-		if written := plan.CSCList(set); len(written) >= longList {
+// abridge puts the names of lists into a text about a step where the text writes
+// the lists out.
+func (l *lists) abridge(e plan.Effects, text string) string {
+	for _, set := range sets(e) {
+		if written := plan.CSCList(set); len(written) >= longList && strings.Contains(text, written) {
 			text = strings.ReplaceAll(text, written, l.refer(set))
 		}
 	}
 	return text
 }
 
-// sets returns the sets of CSCs that an action is about.
-func sets(d plan.Parameters) [][]string {
-	switch a := d.(type) {
-	case *plan.Manual:
-		return [][]string{a.CSCs}
-	case *plan.SetState:
-		return [][]string{a.CSCs}
-	case *plan.AwaitState:
-		var out [][]string
-		for _, w := range a.Want {
-			out = append(out, w.CSCs)
-		}
-		return out
-	case *plan.Delete:
-		return [][]string{a.CSCs}
-	case *plan.Sync:
-		return [][]string{a.CSCs}
+// sets returns the sets of CSCs that a step is about.
+func sets(e plan.Effects) [][]string {
+	all := [][]string{e.Reads, e.Commands, e.DownBy(), e.Starts}
+	for _, w := range e.Sees {
+		all = append(all, w.CSCs)
 	}
-	return nil
+	return slices.DeleteFunc(all, func(set []string) bool { return len(set) == 0 })
 }

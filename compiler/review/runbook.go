@@ -135,7 +135,7 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 			parts = append(parts, inCell(m.lists.refer(a.CSCs)))
 		}
 	}
-	for _, b := range blocks(m.abridge(s.Action.Parameters, s.ByHand)) {
+	for _, b := range blocks(m.abridge(s)) {
 		if !b.Code {
 			parts = append(parts, inCell(b.Paragraph()))
 			continue
@@ -213,7 +213,7 @@ func (m *markdown) does(s *plan.Step) {
 	if own {
 		m.f("By hand: ")
 	}
-	m.blocks(m.abridge(s.Action.Parameters, s.ByHand))
+	m.blocks(m.abridge(s))
 }
 
 // onceTyped leaves out lines that come after a first one, by which a person logs
@@ -280,15 +280,16 @@ func says(text string, want []plan.Want) bool {
 	return holds(text, lines)
 }
 
-// abridge leaves out of a text what stands elsewhere in the document.
-func (m *markdown) abridge(d plan.Parameters, text string) string {
-	text = strings.ReplaceAll(text, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
-	if a, ok := d.(*plan.SetState); ok && len(a.CSCs) > long {
+// abridge leaves out of a step's text for doing it by hand what stands elsewhere in
+// the document.
+func (m *markdown) abridge(s *plan.Step) string {
+	text := strings.ReplaceAll(s.ByHand, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
+	if a, ok := s.Action.Parameters.(*plan.SetState); ok && len(a.CSCs) > long {
 		if data := stateData(a); strings.Contains(text, data) {
 			text = strings.Replace(text, data, fmt.Sprintf("    data:\n    - [CSC, %s]  # a line for each of %s\n", a.State, m.lists.ordered(a.CSCs)), 1)
 		}
 	}
-	return m.lists.abridge(d, text)
+	return m.lists.abridge(s.Effects(m.plan), text)
 }
 
 // stateData is the list in a configuration of set_summary_state.py as a text for

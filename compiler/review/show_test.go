@@ -83,7 +83,7 @@ func TestMarkdownIsComplete(t *testing.T) {
 				wants(s.ID, inMarkdown(s.Doubt))
 			}
 			m := &markdown{plan: p, lists: newLists(p)}
-			for _, b := range blocks(m.abridge(s.Action.Parameters, s.ByHand)) {
+			for _, b := range blocks(m.abridge(s)) {
 				for _, line := range b.Lines {
 					// The names of lists depend on what came before.
 					line = regexp.MustCompile(`[0-9]+ CSCs, list L[0-9]+.*`).ReplaceAllString(line, "")
@@ -107,7 +107,7 @@ func TestListsAreTrue(t *testing.T) {
 	p := read(t, summitFull)
 	l := newLists(p)
 	for s := range p.AllSteps() {
-		for _, set := range sets(s.Action.Parameters) {
+		for _, set := range sets(s.Effects(p)) {
 			l.refer(set)
 		}
 	}

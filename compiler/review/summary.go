@@ -72,10 +72,10 @@ func (s *summarizer) step(step *plan.Step) {
 	if step.Doubt != "" {
 		s.Doubts = append(s.Doubts, Asked{Where: step.ID, Text: step.Doubt})
 	}
-	if step.Action.Kind() == plan.KindManual {
+	e := step.Effects(s.plan)
+	if e.ByPerson {
 		s.Persons = append(s.Persons, Asked{Where: step.ID, Text: step.Title})
 	}
-	e := step.Effects(s.plan)
 	s.touch(true, e.DownBy()...)
 	s.touch(false, e.Touches()...)
 	s.touch(false, s.plan.On(e.Host)...)

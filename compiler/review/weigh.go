@@ -54,7 +54,7 @@ func (c *comparer) weighOrder(ch *Change, kind, id string) {
 	case ch.Field == "action.commands":
 		ch.Weight, ch.Why = Danger, "commands run in this order"
 	case ch.Field == "action.cscs":
-		if s, ok := c.new.Step(id); ok && s.Action.Kind() == plan.KindSetState {
+		if len(c.does(id).Commands) > 0 {
 			ch.Weight, ch.Why = Danger, "the script takes CSCs in this order"
 		}
 	}
@@ -104,7 +104,7 @@ func (c *comparer) weighStep(ch *Change, id string) {
 		return
 	case Added:
 		ch.Weight, ch.Why = Danger, "it is done now"
-		if s, ok := c.new.Step(id); ok && slices.Contains([]plan.Kind{plan.KindManual, plan.KindAnnounce, plan.KindAwaitState}, s.Action.Kind()) {
+		if e := c.does(id); e.ReadOnly || e.Posts != "" {
 			ch.Weight, ch.Why = Effect, ""
 		}
 		return
@@ -138,12 +138,18 @@ func (c *comparer) weighStep(ch *Change, id string) {
 	}
 }
 
-// cscWhy says what it means that a step names other CSCs.
-func (c *comparer) cscWhy(ch *Change, id string) string {
+// does returns the effects of a step of the new plan; none where it has no such
+// step.
+func (c *comparer) does(id string) plan.Effects {
 	s, ok := c.new.Step(id)
 	if !ok {
-		return ""
+		return plan.Effects{}
 	}
+	return s.Effects(c.new)
+}
+
+// cscWhy says what it means that a step names other CSCs.
+func (c *comparer) cscWhy(ch *Change, id string) string {
 	var guarded []string
 	for _, name := range ch.Come {
 		if row, ok := c.new.CSC(name); ok && row.Principal != "" {
@@ -154,14 +160,14 @@ func (c *comparer) cscWhy(ch *Change, id string) string {
 	if len(guarded) > 0 {
 		of = ": among them " + strings.Join(guarded, "; ")
 	}
-	switch a := s.Action.Parameters.(type) {
-	case *plan.SetState:
-		return fmt.Sprintf("other CSCs are sent to %s%s", a.State, of)
-	case *plan.Delete:
+	switch e := c.does(id); {
+	case e.State != "":
+		return fmt.Sprintf("other CSCs are sent to %s%s", e.State, of)
+	case e.Jobs != "":
 		return "Jobs of other CSCs are deleted" + of
-	case *plan.AwaitState:
+	case len(e.Sees) > 0 && e.ReadOnly:
 		return "other CSCs or states are waited for"
-	case *plan.Sync:
+	case e.Syncs != "":
 		return "images of other CSCs are waited for"
 	}
 	return "other CSCs are concerned"

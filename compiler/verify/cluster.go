@@ -87,10 +87,7 @@ func jobsSelected(v *view, f *findings, n *node, a *plan.Delete) {
 }
 
 func nubladoConsent(v *view, f *findings) {
-	removals := v.where(func(n *node) bool {
-		a, ok := n.Action.Parameters.(*plan.Delete)
-		return ok && a.Objects == plan.Namespaces
-	})
+	removals := v.where(func(n *node) bool { return n.does.Namespaces != "" })
 	if v.Type == plan.Full && len(removals) != 1 {
 		f.plan("let one step delete them, for P19", "%d steps delete Nublado's user namespaces; a full upgrade does it once", len(removals))
 	}

@@ -48,7 +48,7 @@ func (v *view) units() map[string][]*node {
 // that runs there.
 func (v *view) isAbout(n *node, host string) bool {
 	return n.touches(host) || slices.ContainsFunc(v.On(host), func(c string) bool {
-		_, sets := n.setting(c)
+		_, sets := n.sent(c)
 		return sets || n.wants(c) != nil
 	})
 }

@@ -23,7 +23,7 @@ func configurationFirst(v *view, f *findings) {
 	if v.Type == plan.Recovery {
 		number, what = "P32", "somebody has looked what Argo CD would bring"
 	}
-	asks := v.citing(plan.KindManual, number)
+	asks := v.asking(number)
 	if len(asks) == 0 {
 		f.plan("add a manual step for "+number+" before the first sync", "nothing asks, before the first sync, whether %s", what)
 		return
@@ -32,7 +32,7 @@ func configurationFirst(v *view, f *findings) {
 		checkApplications(v, f, a)
 	}
 	for _, n := range v.steps {
-		changes := n.kind() == plan.KindSync || n.cites("P23") && n.kind() == plan.KindSSH
+		changes := n.does.Syncs != "" || n.cites("P23") && n.does.Host != ""
 		if changes && !slices.ContainsFunc(asks, func(a *node) bool { return before(a, n) }) {
 			f.step(n, "let it come after "+asks[0].ID, "it may run before %s", what)
 		}
@@ -42,10 +42,10 @@ func configurationFirst(v *view, f *findings) {
 // checkApplications wants the question to show every application that is going
 // to be synced.
 func checkApplications(v *view, f *findings, n *node) {
-	shown := n.Action.Parameters.(*plan.Manual).Applications
+	shown := n.does.Refreshes
 	var missing []string
 	for _, s := range v.syncs("") {
-		app := s.Action.Parameters.(*plan.Sync).Application
+		app := s.does.Syncs
 		if !slices.Contains(shown, app) && !slices.Contains(missing, app) {
 			missing = append(missing, app)
 		}
@@ -72,7 +72,7 @@ func platformFirst(v *view, f *findings) {
 		f.plan("add a sync of sasquatch for P31", "the request asks for a sync of sasquatch, and no step does it")
 	}
 	for _, n := range sas {
-		back := v.where(func(m *node) bool { return m.kind() == plan.KindManual && m.cites("P31") && before(n, m) })
+		back := v.where(func(m *node) bool { return m.does.ByPerson && m.cites("P31") && before(n, m) })
 		if len(back) == 0 {
 			f.step(n, "add a manual step for P31 behind it", "nobody is asked whether sasquatch is back")
 		}
@@ -85,8 +85,7 @@ func platformFirst(v *view, f *findings) {
 		}
 	}
 	layers = append(layers, v.where(func(n *node) bool {
-		a, ok := n.Action.Parameters.(*plan.Sync)
-		return ok && !slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, a.Application)
+		return n.does.Syncs != "" && !slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, n.does.Syncs)
 	}))
 	for i, layer := range layers {
 		for _, n := range layer {
@@ -102,7 +101,7 @@ func platformFirst(v *view, f *findings) {
 func smallFirst(v *view, f *findings) {
 	synced := map[string]*node{}
 	for _, n := range v.syncs("") {
-		app := n.Action.Parameters.(*plan.Sync).Application
+		app := n.does.Syncs
 		if other := synced[app]; other != nil {
 			f.step(n, "sync it once", "it syncs %q, which %s has synced", app, other.ID)
 		}
@@ -124,7 +123,7 @@ func smallFirst(v *view, f *findings) {
 	}
 	small, lov := synced[controlSystemTest], synced[love]
 	for _, n := range v.syncs("") {
-		app := n.Action.Parameters.(*plan.Sync).Application
+		app := n.does.Syncs
 		if slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch, controlSystemTest}, app) {
 			continue
 		}

@@ -26,7 +26,7 @@ func handoverRules() []Rule {
 }
 
 func announced(v *view, f *findings) {
-	begin := v.citing(plan.KindAnnounce, "P53")
+	begin := v.announcing("P53")
 	if len(begin) == 0 {
 		f.plan("add an announce step for P53 to the first stage", "nothing announces that the deployment begins")
 	} else {
@@ -38,11 +38,11 @@ func announced(v *view, f *findings) {
 	}
 	for _, n := range begin {
 		opening := !slices.ContainsFunc(v.steps, func(m *node) bool { return m.takesDown() && !before(n, m) })
-		if !opening && v.any(func(m *node) bool { return m.stage != nil && m.kind() != plan.KindAnnounce && !before(m, n) }) {
+		if !opening && v.any(func(m *node) bool { return m.stage != nil && m.does.Posts == "" && !before(m, n) }) {
 			f.step(n, "let it come before all that goes down, or after all else", "it announces the beginning or the end of the deployment in the midst of it")
 		}
 	}
-	again := v.where(func(n *node) bool { return n.cites("P42") && n.kind() != plan.KindManual })
+	again := v.where(func(n *node) bool { return n.cites("P42") && !n.does.ByPerson })
 	if v.Type != plan.Full || v.Upgrade.IntegrationTestingFollows {
 		for _, n := range again {
 			f.step(n, "take the step out", "it tells people to use Nublado again, which is for a full upgrade that no integration testing follows")
@@ -54,7 +54,7 @@ func announced(v *view, f *findings) {
 	}
 	for _, n := range again {
 		for _, s := range v.steps {
-			if (s.kind() == plan.KindSync || s.cites("P40")) && !before(s, n) {
+			if (s.does.Syncs != "" || s.cites("P40")) && !before(s, n) {
 				f.step(n, "let it come after "+s.ID, "it tells people to use Nublado again, and %s may still be running", s.ID)
 			}
 		}
@@ -65,15 +65,15 @@ func announced(v *view, f *findings) {
 // the CSCs are watched and at the very end.
 func brokenReported(v *view, f *findings) {
 	reports := v.where(func(n *node) bool {
-		return n.cites("P40") && (n.kind() == plan.KindManual || n.kind() == plan.KindAnnounce)
+		return n.cites("P40") && (n.does.ByPerson || n.does.Posts != "")
 	})
-	for _, w := range v.citing(plan.KindAwaitState, "P39") {
+	for _, w := range v.looking("P39") {
 		if !slices.ContainsFunc(reports, func(r *node) bool { return r.stageAt == w.stageAt && before(w, r) }) {
 			f.step(w, "add a manual step for P40 that needs it", "what does not come up here is reported by no step behind it")
 		}
 	}
 	last := slices.ContainsFunc(reports, func(r *node) bool {
-		return !v.any(func(n *node) bool { return n.stage != nil && n.kind() != plan.KindAnnounce && n != r && !before(n, r) })
+		return !v.any(func(n *node) bool { return n.stage != nil && n.does.Posts == "" && n != r && !before(n, r) })
 	})
 	if !last {
 		f.plan("add a manual step for P40 to the last stage", "nothing asks at the end, when all else is done, what is left in non-working order")
@@ -84,15 +84,14 @@ func brokenReported(v *view, f *findings) {
 // is given, before that step, that it was heard.
 func (v *view) confirmed(message *node, number string, n *node) bool {
 	return v.any(func(m *node) bool {
-		return m.kind() == plan.KindManual && m.cites(number) && before(message, m) && (n == nil || before(m, n))
+		return m.does.ByPerson && m.cites(number) && before(message, m) && (n == nil || before(m, n))
 	})
 }
 
 func cameraHandovers(v *view, f *findings) {
 	hosts := v.bridgeHosts()
 	stops := v.where(func(n *node) bool {
-		a, ok := n.Action.Parameters.(*plan.SSH)
-		return ok && a.Purpose == plan.Stop && slices.Contains(hosts, a.Host)
+		return n.does.Stopped != "" && slices.Contains(hosts, n.does.Host)
 	})
 	if v.Type == plan.Full {
 		for _, h := range hosts {
@@ -113,8 +112,7 @@ func cameraHandovers(v *view, f *findings) {
 		return
 	}
 	starts := v.where(func(n *node) bool {
-		a, ok := n.Action.Parameters.(*plan.SSH)
-		return n.cites("P34") && n.kind() != plan.KindAwaitState || ok && a.Purpose == plan.Start && slices.Contains(hosts, a.Host)
+		return n.cites("P34") && !n.looks() || n.does.Started != "" && slices.Contains(hosts, n.does.Host)
 	})
 	if len(starts) == 0 {
 		f.plan("add a step for P34", "the bridges that %s stop are started by no step", ids(stops))
@@ -133,14 +131,14 @@ func cameraHandovers(v *view, f *findings) {
 		f.plan("add a manual step for P34 behind the start that names the state", "the bridges are not started and then put into %s", plan.OfflineAvailable)
 	}
 	bridgesSeen(v, f, stops)
-	for _, look := range v.citing(plan.KindAwaitState, "P34") {
+	for _, look := range v.looking("P34") {
 		for _, n := range starts {
 			if !before(n, look) {
 				f.step(look, "let it need "+n.ID, "it looks for the bridges and may be over before %s", n.ID)
 			}
 		}
 	}
-	reported := v.any(func(n *node) bool { return n.kind() == plan.KindManual && n.cites("P35") && before(n, two) })
+	reported := v.any(func(n *node) bool { return n.does.ByPerson && n.cites("P35") && before(n, two) })
 	if !reported {
 		f.step(two, "add a manual step for P35 before it", "nobody waits for the camera team's report that stage 1 is done")
 	}
@@ -151,7 +149,7 @@ func bridgesSeen(v *view, f *findings, stops []*node) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return n.touches(c.Host) })
-		if c.Bridge && stopped && !slices.ContainsFunc(v.citing(plan.KindAwaitState, "P34"), func(n *node) bool { return n.wants(c.CSC) != nil }) {
+		if c.Bridge && stopped && !slices.ContainsFunc(v.looking("P34"), func(n *node) bool { return n.wants(c.CSC) != nil }) {
 			f.plan("name it in an await-state step for P34", "no look for P34 sees whether the bridge of %s runs again", c.CSC)
 		}
 	}
@@ -160,7 +158,7 @@ func bridgesSeen(v *view, f *findings, stops []*node) {
 // handover finds the message for a number that comes after the given steps and
 // is confirmed; it returns nil, with a finding, where there is none.
 func handover(v *view, f *findings, number, stage string, after []*node) *node {
-	messages := v.citing(plan.KindAnnounce, number)
+	messages := v.announcing(number)
 	if len(messages) == 0 {
 		f.plan("add an announce step for "+number, "the camera team is not told that %s may begin", stage)
 		return nil

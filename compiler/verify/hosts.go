@@ -43,7 +43,7 @@ func stoppedIsStarted(v *view, f *findings) {
 		}
 	}
 	stops := v.sshSteps(plan.Stop)
-	for _, n := range v.citing(plan.KindManual, "P36") {
+	for _, n := range v.asking("P36") {
 		if !slices.ContainsFunc(stops, func(s *node) bool { return before(s, n) && namesService(n, s) }) {
 			f.step(n, "take the step out, or add the stop", "it has a person start what no step has stopped")
 		}
@@ -191,7 +191,7 @@ func silentBeforeStart(v *view, f *findings) {
 }
 
 func rebootConsent(v *view, f *findings) {
-	for _, n := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
+	for _, n := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		if v.Type != plan.Recovery {
 			f.step(n, "take the step out", "it reboots a machine, which only a recovery does")
 		}
@@ -199,7 +199,7 @@ func rebootConsent(v *view, f *findings) {
 			f.step(n, "give the step a consent", "it reboots a machine without a consent of its own")
 		}
 		for _, m := range v.steps {
-			if (m.kind() == plan.KindSync || m.stageAt == n.stageAt && m != n) && !before(m, n) {
+			if (m.does.Syncs != "" || m.stageAt == n.stageAt && m != n) && !before(m, n) {
 				f.step(n, "let it come after "+m.ID, "it may reboot a machine while %s is running", m.ID)
 			}
 		}

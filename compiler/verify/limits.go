@@ -17,32 +17,35 @@ func limitRules() []Rule {
 	}
 }
 
-// bounds are the least and the most time that a kind of action may be given.
-var bounds = map[plan.Kind][2]time.Duration{
-	plan.KindManual:        {10 * time.Minute, 24 * time.Hour},
-	plan.KindAnnounce:      {10 * time.Second, 15 * time.Minute},
-	plan.KindScript:        {2 * time.Minute, 4 * time.Hour},
-	plan.KindSetState:      {time.Minute, 6 * time.Hour},
-	plan.KindAwaitState:    {time.Minute, 2 * time.Hour},
-	plan.KindSSH:           {30 * time.Second, 6 * time.Hour},
-	plan.KindReboot:        {5 * time.Minute, 2 * time.Hour},
-	plan.KindDelete:        {2 * time.Minute, 2 * time.Hour},
-	plan.KindSync:          {10 * time.Minute, 4 * time.Hour},
-	plan.KindCompatibility: {30 * time.Second, 30 * time.Minute},
+// limits are the least and the most time that a step may be given.
+type limits struct{ least, most time.Duration }
+
+// limitsOf has the limits of each kind.
+type limitsOf struct{}
+
+func (limitsOf) Manual(*plan.Manual) limits         { return limits{10 * time.Minute, 24 * time.Hour} }
+func (limitsOf) Announce(*plan.Announce) limits     { return limits{10 * time.Second, 15 * time.Minute} }
+func (limitsOf) Script(*plan.Script) limits         { return limits{2 * time.Minute, 4 * time.Hour} }
+func (limitsOf) SetState(*plan.SetState) limits     { return limits{time.Minute, 6 * time.Hour} }
+func (limitsOf) AwaitState(*plan.AwaitState) limits { return limits{time.Minute, 2 * time.Hour} }
+func (limitsOf) Reboot(*plan.Reboot) limits         { return limits{5 * time.Minute, 2 * time.Hour} }
+func (limitsOf) Delete(*plan.Delete) limits         { return limits{2 * time.Minute, 2 * time.Hour} }
+func (limitsOf) Sync(*plan.Sync) limits             { return limits{10 * time.Minute, 4 * time.Hour} }
+func (limitsOf) Compatibility(*plan.Compatibility) limits {
+	return limits{30 * time.Second, 30 * time.Minute}
+}
+func (limitsOf) SSH(a *plan.SSH) limits {
+	if strings.Contains(strings.Join(a.Commands, "\n"), "salgenerator") {
+		return limits{90 * time.Minute, 6 * time.Hour} // the generation alone takes about an hour
+	}
+	return limits{30 * time.Second, 6 * time.Hour}
 }
 
 func timeLimits(v *view, f *findings) {
 	for _, n := range v.steps {
-		limits, ok := bounds[n.kind()]
-		if !ok {
-			continue
-		}
-		least, most := limits[0], limits[1]
-		if a, ok := n.Action.Parameters.(*plan.SSH); ok && strings.Contains(strings.Join(a.Commands, "\n"), "salgenerator") {
-			least = 90 * time.Minute // the generation alone takes about an hour
-		}
-		if t := time.Duration(n.Timeout); t < least || t > most {
-			f.step(n, "choose a limit between these", "its time limit is %s; for what it does it should be %s to %s", n.Timeout, plan.Duration(least), plan.Duration(most))
+		l := plan.Visit(n.Action.Parameters, plan.Visitor[limits](limitsOf{}))
+		if t := time.Duration(n.Timeout); l.most > 0 && (t < l.least || t > l.most) {
+			f.step(n, "choose a limit between these", "its time limit is %s; for what it does it should be %s to %s", n.Timeout, plan.Duration(l.least), plan.Duration(l.most))
 		}
 	}
 }

@@ -26,15 +26,15 @@ func looksInOrder(v *view, f *findings) {
 // after all of that.
 func looksAfterSetting(v *view, f *findings) {
 	for _, number := range []string{"P41", "P43", "P55"} {
-		for _, look := range v.citing(plan.KindAwaitState, number) {
-			for _, set := range v.citing(plan.KindSetState, number) {
+		for _, look := range v.looking(number) {
+			for _, set := range v.setting(number) {
 				if !before(set, look) {
 					f.step(look, "let it come after "+set.ID, "it looks where CSCs are and may be over before %s has brought them there", set.ID)
 				}
 			}
 		}
-		for _, set := range v.citing(plan.KindSetState, number) {
-			if !slices.ContainsFunc(v.citing(plan.KindAwaitState, number), func(l *node) bool { return before(set, l) }) {
+		for _, set := range v.setting(number) {
+			if !slices.ContainsFunc(v.looking(number), func(l *node) bool { return before(set, l) }) {
 				f.step(set, "add an await-state step for "+number+" behind it", "no look for %s follows it", number)
 			}
 		}
@@ -44,7 +44,7 @@ func looksAfterSetting(v *view, f *findings) {
 // looksApart wants a look and a step of its stage that moves one of its CSCs to
 // be in an order: else it sees now the one state and now the other.
 func looksApart(v *view, f *findings) {
-	for _, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
+	for _, look := range v.where(func(n *node) bool { return n.looks() }) {
 		for _, m := range v.steps {
 			if m.stageAt != look.stageAt || before(m, look) || before(look, m) {
 				continue
@@ -70,9 +70,9 @@ func (n *node) commands(v *view) []string {
 func looksComplete(v *view, f *findings) {
 	left := map[*node][]string{}
 	var unwatched []string
-	watches := v.citing(plan.KindAwaitState, "P37")
+	watches := v.looking("P37")
 	ends := v.where(func(n *node) bool {
-		return n.kind() == plan.KindAwaitState && (n.cites("P39") || n.cites("P41") || n.cites("P43"))
+		return n.looks() && (n.cites("P39") || n.cites("P41") || n.cites("P43"))
 	})
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
@@ -120,7 +120,7 @@ func lastLook(v *view, f *findings) {
 		}
 	}
 	var closest []string // those that the best of the looks leaves out
-	for i, look := range v.where(func(n *node) bool { return n.kind() == plan.KindAwaitState }) {
+	for i, look := range v.where(func(n *node) bool { return n.looks() }) {
 		var out []string
 		for _, c := range down {
 			if look.wants(c.CSC) == nil || v.movesBehind(look, c) {
@@ -141,12 +141,11 @@ func lastLook(v *view, f *findings) {
 
 func awaitedStates(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Parameters.(*plan.AwaitState)
-		if !ok {
+		if !n.looks() {
 			continue
 		}
 		final := n.cites("P41") || n.cites("P43") || n.cites("P55")
-		for _, w := range a.Want {
+		for _, w := range n.does.Sees {
 			for _, name := range w.CSCs {
 				c, ok := v.CSC(name)
 				switch {
@@ -178,7 +177,7 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 		if !last {
 			continue
 		}
-		if state, ok := m.setting(c.CSC); ok && !slices.Contains(states, state) {
+		if state, ok := m.sent(c.CSC); ok && !slices.Contains(states, state) {
 			f.step(n, "await "+state, "it awaits %s in %s, and %s brings it to %s", c.CSC, list(states), m.ID, state)
 		} else if !ok && m.brings(c) && !slices.Contains(states, c.ComesUp) {
 			f.step(n, "bring it there before, or await "+c.ComesUp, "it awaits %s in %s, and %s starts it, which leaves it in %s", c.CSC, list(states), m.ID, c.ComesUp)
@@ -186,19 +185,18 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 	}
 }
 
-// setting returns the state to which a set-state step brings the CSC.
-func (n *node) setting(csc string) (string, bool) {
-	a, ok := n.Action.Parameters.(*plan.SetState)
-	if !ok || !n.commanded[csc] {
+// sent returns the state to which a set-state step brings the CSC.
+func (n *node) sent(csc string) (state string, ok bool) {
+	if !n.brought() || !n.commanded[csc] {
 		return "", false
 	}
-	return a.State, true
+	return n.does.State, true
 }
 
 // enabledLater tells whether the CSC is brought to ENABLED only after the look,
 // with all of the site (P55).
 func (v *view) enabledLater(n *node, c *plan.CSC) bool {
-	return slices.ContainsFunc(v.citing(plan.KindSetState, "P55"), func(set *node) bool {
+	return slices.ContainsFunc(v.setting("P55"), func(set *node) bool {
 		return set.sets(c.CSC, plan.Enabled) && before(n, set)
 	})
 }
@@ -208,7 +206,7 @@ func (v *view) enabledLater(n *node, c *plan.CSC) bool {
 func (v *view) downAt(n *node, c *plan.CSC) bool {
 	sent := v.any(func(m *node) bool { return m.down[c.CSC] && before(m, n) })
 	back := v.any(func(m *node) bool {
-		bridge := c.Bridge && m.kind() == plan.KindManual && m.cites("P34")
+		bridge := c.Bridge && m.does.ByPerson && m.cites("P34")
 		return (bridge || m.brings(c)) && !before(n, m)
 	})
 	return sent && !back

@@ -165,51 +165,79 @@ func (c *nameChecker) account(host, user string) {
 	}
 }
 
+// mentions are the names in an action.
+type mentions struct {
+	cscs, spoken             []string // CSCs, and those that must speak SAL
+	components               []string
+	applications, namespaces []string
+	host, user               string
+	channel, branch          string
+}
+
+// mentioned has what each kind names.
+type mentioned struct{}
+
+func (mentioned) Manual(a *plan.Manual) mentions {
+	return mentions{cscs: a.CSCs, applications: a.Applications}
+}
+func (mentioned) Announce(a *plan.Announce) mentions { return mentions{channel: a.Channel} }
+func (mentioned) Script(a *plan.Script) mentions {
+	s, _, _ := a.Shutdown() // the rule shutdown-script reports the error
+	return mentions{components: slices.Concat(s.StartWith, s.Ignore, s.EndWith)}
+}
+func (mentioned) SetState(a *plan.SetState) mentions { return mentions{spoken: a.CSCs} }
+func (mentioned) AwaitState(a *plan.AwaitState) (m mentions) {
+	for _, w := range a.Want {
+		m.spoken = append(m.spoken, w.CSCs...)
+	}
+	return m
+}
+func (mentioned) SSH(a *plan.SSH) mentions {
+	return mentions{host: a.Host, user: a.User, spoken: a.Silent}
+}
+func (mentioned) Reboot(a *plan.Reboot) mentions { return mentions{host: a.Host, user: a.User} }
+func (mentioned) Delete(a *plan.Delete) mentions {
+	m := mentions{cscs: a.CSCs}
+	if a.Objects == plan.Jobs {
+		m.namespaces = []string{a.Namespace}
+	}
+	return m
+}
+func (mentioned) Sync(a *plan.Sync) mentions {
+	m := mentions{applications: []string{a.Application}, cscs: a.CSCs, branch: a.Revision}
+	for _, r := range a.Resources {
+		m.namespaces = append(m.namespaces, r.Namespace)
+	}
+	return m
+}
+func (mentioned) Compatibility(*plan.Compatibility) mentions { return mentions{} }
+
 func (c *nameChecker) action() {
-	switch a := c.n.Action.Parameters.(type) {
-	case *plan.Manual:
-		c.cscs(a.CSCs, false)
-		for _, app := range a.Applications {
-			c.in(app, "application", c.known.applications)
-		}
-	case *plan.Announce:
-		c.in(a.Channel, "channel", []string{c.v.Targets.Slack.Channel})
-	case *plan.Script:
-		if s := c.n.shutdown; s != nil {
-			c.components(slices.Concat(s.StartWith, s.Ignore, s.EndWith))
-		}
-	case *plan.SetState:
-		c.cscs(a.CSCs, true)
-	case *plan.AwaitState:
-		var all []string
-		for _, w := range a.Want {
-			all = append(all, w.CSCs...)
-			for _, name := range w.CSCs {
-				if row, ok := c.v.CSC(name); ok && !row.Bridge && slices.Contains(w.States, plan.OfflineAvailable) {
-					c.f.step(c.n, "await another state", "%s is no camera bridge, and can't be in OFFLINE_AVAILABLE", name)
-				}
+	m := plan.Visit(c.n.Action.Parameters, plan.Visitor[mentions](mentioned{}))
+	if m.host != "" || m.user != "" {
+		c.account(m.host, m.user)
+	}
+	if m.channel != "" {
+		c.in(m.channel, "channel", []string{c.v.Targets.Slack.Channel})
+	}
+	for _, app := range m.applications {
+		c.in(app, "application", c.known.applications)
+	}
+	for _, namespace := range m.namespaces {
+		c.in(namespace, "namespace", c.known.namespaces)
+	}
+	c.components(m.components)
+	for _, w := range c.n.does.Sees {
+		for _, name := range w.CSCs {
+			if row, ok := c.v.CSC(name); ok && !row.Bridge && slices.Contains(w.States, plan.OfflineAvailable) {
+				c.f.step(c.n, "await another state", "%s is no camera bridge, and can't be in OFFLINE_AVAILABLE", name)
 			}
 		}
-		c.cscs(all, true)
-	case *plan.SSH:
-		c.account(a.Host, a.User)
-		c.cscs(a.Silent, true)
-	case *plan.Reboot:
-		c.account(a.Host, a.User)
-	case *plan.Delete:
-		if a.Objects == plan.Jobs {
-			c.in(a.Namespace, "namespace", c.known.namespaces)
-		}
-		c.cscs(a.CSCs, false)
-	case *plan.Sync:
-		c.in(a.Application, "application", c.known.applications)
-		for _, r := range a.Resources {
-			c.in(r.Namespace, "namespace", c.known.namespaces)
-		}
-		c.cscs(a.CSCs, false)
-		if want := c.v.branch(); a.Revision != want {
-			c.f.step(c.n, "set revision to "+want, "it follows the branch %q, and the request's Phalanx branch is %q", a.Revision, want)
-		}
+	}
+	c.cscs(m.cscs, false)
+	c.cscs(m.spoken, true)
+	if want := c.v.branch(); m.branch != "" && m.branch != want {
+		c.f.step(c.n, "set revision to "+want, "it follows the branch %q, and the request's Phalanx branch is %q", m.branch, want)
 	}
 }
 

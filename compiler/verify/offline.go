@@ -79,12 +79,11 @@ func queuesLast(v *view, f *findings) {
 		}
 	}
 	for _, n := range sending {
-		a, ok := n.Action.Parameters.(*plan.SetState)
 		i := slices.IndexFunc(n.sends, isQueue)
-		if !ok || i < 0 {
+		if i < 0 {
 			continue
 		}
-		own := slices.Index(n.sends, ownQueue(a))
+		own := slices.Index(n.sends, fmt.Sprintf("%s:%d", scriptQueue, n.does.Queue))
 		if own >= 0 && own != len(n.sends)-1 {
 			f.step(n, "put it at the very end of the list", "%s runs the script and goes down before %s", n.sends[own], list(n.sends[own+1:]))
 		}
@@ -99,9 +98,6 @@ func queuesLast(v *view, f *findings) {
 		}
 	}
 }
-
-// ownQueue returns the ScriptQueue that runs the step's script.
-func ownQueue(a *plan.SetState) string { return fmt.Sprintf("%s:%d", scriptQueue, a.Queue) }
 
 func shutdownOnce(v *view, f *findings) {
 	scripts := v.where(func(n *node) bool { return n.shutdown != nil })
@@ -188,7 +184,7 @@ func offlineBeforeRemoval(v *view, f *findings) {
 	}
 	for _, n := range v.steps {
 		what := "Job is deleted"
-		if n.kind() == plan.KindSSH {
+		if len(n.stops) > 0 {
 			what = "service is stopped"
 		}
 		var unseen []string
@@ -253,15 +249,11 @@ func onlyConcerned(v *view, f *findings) {
 		if len(others) > 0 {
 			f.step(n, "take them out, or name them in the request", "it takes down %s, which the upgrade does not concern", list(others))
 		}
-		switch a := n.Action.Parameters.(type) {
-		case *plan.SSH:
-			if !slices.Contains(hosts, a.Host) {
-				f.step(n, "take the step out, or name the host in the request", "the upgrade does not concern the host %q", a.Host)
-			}
-		case *plan.Sync:
-			if len(a.CSCs) == 0 && !slices.Contains(v.Upgrade.Applications, a.Application) {
-				f.step(n, "take the step out, or name the application in the request", "it syncs %q, of which nothing was taken down and which the request does not name", a.Application)
-			}
+		if h := n.does.Host; h != "" && !slices.Contains(hosts, h) {
+			f.step(n, "take the step out, or name the host in the request", "the upgrade does not concern the host %q", h)
+		}
+		if app := n.does.Syncs; app != "" && len(n.does.Starts) == 0 && !slices.Contains(v.Upgrade.Applications, app) {
+			f.step(n, "take the step out, or name the application in the request", "it syncs %q, of which nothing was taken down and which the request does not name", app)
 		}
 	}
 	concernedGoDown(v, f, concerned, hosts)

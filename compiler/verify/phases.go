@@ -1,7 +1,7 @@
 package verify
 
 import (
-	"reflect"
+	"encoding/json"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -32,29 +32,26 @@ var phases = []string{
 // state.
 func (v *view) phase(n *node) int {
 	cites := func(numbers ...string) bool { return slices.ContainsFunc(numbers, n.cites) }
-	is := func(kinds ...plan.Kind) bool { return slices.Contains(kinds, n.kind()) }
-	switch a := n.Action.Parameters.(type) {
-	case *plan.Delete:
-		if c, ok := v.CSC(first(a.CSCs)); ok && c.Job != nil && c.Job.Application == love {
+	switch does := &n.does; {
+	case does.Jobs != "" || does.Namespaces != "":
+		if c, ok := v.CSC(first(n.deletes)); ok && c.Job != nil && c.Job.Application == love {
 			return 8
 		}
 		return 3
-	case *plan.Compatibility:
+	case does.Level != "":
 		return 5
-	case *plan.Sync:
-		if v.Type == plan.Full && slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, a.Application) {
+	case does.Syncs != "":
+		if v.Type == plan.Full && slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, does.Syncs) {
 			return 7
 		}
 		return 8
-	}
-	switch {
 	case len(n.sends) > 0:
 		return 0
 	case cites("P15", "P16"):
 		return 1
 	case cites("P17"):
 		return 2
-	case cites("P22", "P23"), cites("P32") && is(plan.KindManual):
+	case cites("P22", "P23"), cites("P32") && does.ByPerson:
 		return 4
 	case cites("P28", "P29") && !cites("P6"):
 		return 6
@@ -64,7 +61,7 @@ func (v *view) phase(n *node) int {
 		return 9
 	case cites("P50", "P51", "P48", "P49"):
 		return 12
-	case cites("P34", "P35", "P39", "P45", "P46", "P47"), cites("P5") && is(plan.KindSetState):
+	case cites("P34", "P35", "P39", "P45", "P46", "P47"), cites("P5") && n.brought():
 		return 10
 	case cites("P41", "P43"):
 		return 11
@@ -133,34 +130,24 @@ func stageSource(v *view, f *findings) {
 }
 
 func once(v *view, f *findings) {
-	// Only what is of one kind and about the same thing is compared.
-	same := map[[2]string][]*node{}
+	same := map[string][]*node{} // by their action
 	for _, n := range v.steps {
 		if n.Action.Parameters == nil {
 			continue
 		}
-		key := [2]string{string(n.kind()), about(n.Action.Parameters)}
+		action, err := json.Marshal(n.Action)
+		if err != nil {
+			continue // it cannot be frozen either
+		}
+		key := string(action)
 		for _, e := range same[key] {
-			if reflect.DeepEqual(e.Action, n.Action) && !v.movedBetween(e, n) {
+			if !v.movedBetween(e, n) {
 				f.step(n, "take one of them out", "it does what %s does", e.ID)
 				break
 			}
 		}
 		same[key] = append(same[key], n)
 	}
-}
-
-// about returns what an action is done to, as far as its kind has a word for it.
-func about(d plan.Parameters) string {
-	switch a := d.(type) {
-	case *plan.SSH:
-		return a.Host
-	case *plan.Sync:
-		return a.Application
-	case *plan.Manual:
-		return a.Text
-	}
-	return ""
 }
 
 // movedBetween tells whether a CSC that both steps set or look at is moved by a

@@ -60,7 +60,7 @@ func protected(v *view, f *findings) {
 			if n.touches(c.Host) {
 				touching = append(touching, n)
 				what = fmt.Sprintf("touches %q, which runs %s", c.Host, name)
-			} else if to, _ := n.setting(name); to == state {
+			} else if to, _ := n.sent(name); to == state {
 				what = "commands " + name
 			}
 			if what != "" && !agreed(v, n, c) {
@@ -81,8 +81,8 @@ func keptState(f *findings, n *node, name, state string) {
 		}
 		f.step(n, remedy, "it sends %s to OFFLINE, which stays %s", name, state)
 	}
-	if a, ok := n.Action.Parameters.(*plan.SetState); ok && slices.Contains(a.CSCs, name) && a.State != state && a.State != plan.Offline {
-		f.step(n, "take it off the list", "it brings %s to %s, which stays %s", name, a.State, state)
+	if to, ok := n.sent(name); ok && to != state && to != plan.Offline {
+		f.step(n, "take it off the list", "it brings %s to %s, which stays %s", name, to, state)
 	}
 }
 
@@ -147,7 +147,7 @@ func keptSeen(v *view, f *findings, name, state string, touching []*node) {
 			f.plan("add an await-state step before the first step that takes something down", "nothing looks whether %s is %s before the control system goes down", name, state)
 		}
 	}
-	for _, l := range slices.Concat(v.citing(plan.KindAwaitState, "P41"), v.citing(plan.KindAwaitState, "P43")) {
+	for _, l := range slices.Concat(v.looking("P41"), v.looking("P43")) {
 		later := slices.ContainsFunc(touching, func(t *node) bool { return !before(t, l) })
 		if !later && !slices.Equal(l.wants(name), []string{state}) {
 			f.step(l, "await it in "+state+" too", "it looks where the CSCs have ended and leaves out %s, which stays %s", name, state)
@@ -172,7 +172,7 @@ func m2ClosedLoop(v *view, f *findings) {
 	if v.Type == plan.Incremental && !m2Goes {
 		return
 	}
-	asks := v.citing(plan.KindManual, "P4")
+	asks := v.asking("P4")
 	if len(asks) == 0 {
 		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether %s is in closed-loop control", m2.Mirror)
 		return
@@ -190,7 +190,7 @@ func m2Recovery(v *view, f *findings) {
 	if m2 == nil || v.Type != plan.Recovery {
 		return
 	}
-	asked := slices.ContainsFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return n.stageAt == 0 })
+	asked := slices.ContainsFunc(v.asking("P5"), func(n *node) bool { return n.stageAt == 0 })
 	if len(v.Stages) > 0 && !asked {
 		f.stage(&v.Stages[0], "add a manual step for P5 to it", "the first stage does not ask whether the machine of %s's EUI was rebooted already", m2.Mirror)
 	}
@@ -213,7 +213,7 @@ func m2Recovery(v *view, f *findings) {
 			f.step(n, "let it come after the sync of its application", "%s may not run yet: its Job is not surely synced before", name)
 		}
 	}
-	asks := slices.DeleteFunc(v.citing(plan.KindManual, "P5"), func(n *node) bool { return !before(first, n) })
+	asks := slices.DeleteFunc(v.asking("P5"), func(n *node) bool { return !before(first, n) })
 	if !v.any(func(n *node) bool {
 		return slices.Equal(n.wants(m2.CSC), []string{plan.Enabled}) && n.cites("P5") && before(first, n) &&
 			!slices.ContainsFunc(asks, func(a *node) bool { return !before(n, a) })
@@ -227,8 +227,8 @@ func m2Recovery(v *view, f *findings) {
 		f.step(first, "add two manual steps for P5 behind it, the second one needing the first", "it is not followed by closed loop confirmed on the EUI and then the release of the machine's reboot")
 		return
 	}
-	m2Agreed(v, f, v.citing(plan.KindManual, "P5"))
-	for _, r := range v.where(func(n *node) bool { return n.kind() == plan.KindReboot }) {
+	m2Agreed(v, f, v.asking("P5"))
+	for _, r := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		for _, a := range asks {
 			if !before(a, r) {
 				f.step(r, "let it come after "+a.ID, "it may reboot a machine before %s is settled in %s", m2.Mirror, a.ID)

@@ -16,7 +16,7 @@ func registryRules() []Rule {
 }
 
 func registryBack(v *view, f *findings) {
-	releases := v.where(func(n *node) bool { return n.stage != nil && n.kind() == plan.KindCompatibility })
+	releases := v.where(func(n *node) bool { return n.stage != nil && n.does.Level != "" })
 	if v.Upgrade.BreaksSchema {
 		if v.Type != plan.Full {
 			f.plan("ask for a full upgrade", "an upgrade that breaks schema compatibility can't be %s", v.Type)
@@ -25,16 +25,15 @@ func registryBack(v *view, f *findings) {
 		}
 	}
 	for _, n := range releases {
-		a := n.Action.Parameters.(*plan.Compatibility)
-		if a.Expect != "FORWARD" || a.Set != "NONE" {
-			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan only goes from FORWARD to NONE, and back in a final step", a.Expect, a.Set)
+		from, to := n.does.LevelBefore, n.does.Level
+		if from != "FORWARD" || to != "NONE" {
+			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan only goes from FORWARD to NONE, and back in a final step", from, to)
 		}
 		if v.Type != plan.Full || !v.Upgrade.BreaksSchema {
 			f.step(n, "take the step out, or set breaksSchema in the request of a full upgrade", "it lets incompatible schemas in, and the upgrade is not one that breaks compatibility")
 		}
-		undone := slices.ContainsFunc(v.Final, func(s plan.Step) bool {
-			back, ok := s.Action.Parameters.(*plan.Compatibility)
-			return ok && s.Undoes == n.ID && back.Expect == a.Set && back.Set == a.Expect
+		undone := v.any(func(m *node) bool {
+			return m.stage == nil && m.Undoes == n.ID && m.does.LevelBefore == to && m.does.Level == from
 		})
 		if !undone {
 			f.step(n, "add a final step that undoes it, from NONE to FORWARD", "no final step sets the schema registry back")
@@ -59,14 +58,15 @@ func finalUndoes(v *view, f *findings) {
 		if n.stage != nil {
 			continue
 		}
-		of, ok := v.Step(n.Undoes)
-		if n.kind() != plan.KindCompatibility || !ok || of.Action.Parameters == nil || of.Action.Kind() != plan.KindCompatibility {
+		i := slices.IndexFunc(v.steps, func(m *node) bool { return m.ID == n.Undoes })
+		if n.does.Level == "" || i < 0 || v.steps[i].does.Level == "" {
 			f.step(n, "make it a step of a stage", "it is no undoing of a change to the schema registry")
 			continue
 		}
-		a, b := n.Action.Parameters.(*plan.Compatibility), of.Action.Parameters.(*plan.Compatibility)
-		if a.Expect != b.Set || a.Set != b.Expect {
-			f.step(n, "expect "+b.Set+" and set "+b.Expect, "it goes from %s to %s, which does not undo %q", a.Expect, a.Set, of.ID)
+		of := v.steps[i]
+		a, b := n.does, of.does
+		if a.LevelBefore != b.Level || a.Level != b.LevelBefore {
+			f.step(n, "expect "+b.Level+" and set "+b.LevelBefore, "it goes from %s to %s, which does not undo %q", a.LevelBefore, a.Level, of.ID)
 		}
 		if n.Consent != "" || n.Doubt != "" {
 			f.step(n, "take consent and doubt out", "it would ask somebody; a final step runs without")

@@ -75,17 +75,14 @@ func (v *view) moves(c *plan.CSC) []*node {
 }
 
 func (v *view) movesOn(n *node, c *plan.CSC) bool {
-	state, sets := n.setting(c.CSC)
+	state, sets := n.sent(c.CSC)
 	return sets && state != c.Expect || n.down[c.CSC] || n.brings(c)
 }
 
 // startsBridge tells whether the step is a person's start of the bridge. A person
 // starts the bridges that the plan has stopped, and no others.
 func (v *view) startsBridge(n *node, c *plan.CSC) bool {
-	return n.kind() == plan.KindManual && n.cites("P34") && v.any(func(s *node) bool {
-		a, ok := s.Action.Parameters.(*plan.SSH)
-		return ok && a.Purpose == plan.Stop && a.Host == c.Host
-	})
+	return n.does.ByPerson && n.cites("P34") && v.any(func(s *node) bool { return s.does.Stopped != "" && s.does.Host == c.Host })
 }
 
 // endsIn tells whether a CSC that is in one of the states is in the expected
@@ -125,7 +122,7 @@ func enabledList(v *view, f *findings) {
 		if !listed || !v.goesDown(c) {
 			continue
 		}
-		if !slices.ContainsFunc(v.citing(plan.KindSetState, number), func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {
+		if !slices.ContainsFunc(v.setting(number), func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {
 			missed = append(missed, c.CSC)
 		}
 	}
@@ -151,12 +148,12 @@ func enabledInGroups(v *view, f *findings) {
 // watch.
 func enabledWatcherLast(v *view, f *findings) {
 	for _, number := range []string{"P41", "P43"} {
-		setting := v.citing(plan.KindSetState, number)
+		setting := v.setting(number)
 		for _, w := range setting {
 			if !w.sets(watcher, plan.Enabled) {
 				continue
 			}
-			if a := w.Action.Parameters.(*plan.SetState); len(a.CSCs) > 1 {
+			if len(w.does.Commands) > 1 {
 				f.step(w, "give the Watcher a step of its own", "it brings up the Watcher together with others")
 			}
 			for _, n := range setting {
@@ -172,7 +169,7 @@ func enabledIfNecessary(v *view, f *findings) {
 	if !v.Facts.EnableIfNecessary || v.Type == plan.Incremental {
 		return
 	}
-	for _, n := range v.citing(plan.KindSetState, "P41") {
+	for _, n := range v.setting("P41") {
 		if n.Consent == "" {
 			f.step(n, "give the step a consent", "it enables CSCs without asking whether that is necessary")
 		}
@@ -188,12 +185,11 @@ func groupOf(a *plan.SetState) int {
 
 func upBeforeCommand(v *view, f *findings) {
 	for _, n := range v.steps {
-		a, ok := n.Action.Parameters.(*plan.SetState)
-		if !ok || a.State == plan.Offline {
+		if n.does.State == plan.Offline {
 			continue
 		}
 		var unseen []string
-		for _, name := range a.CSCs {
+		for _, name := range n.does.Commands {
 			if c, ok := v.CSC(name); ok && !v.upBefore(n, c) {
 				unseen = append(unseen, name)
 			}

@@ -48,8 +48,8 @@ func (v *view) systems() []system {
 		{
 			name: "the EFD",
 			down: syncOf(sasquatch),
-			up:   func(n *node) bool { return reads(n) || n.kind() == plan.KindManual && n.cites("P31") },
-			uses: func(n *node) bool { return n.does.EFD && n.kind() != plan.KindManual }, // a person is shown what can be read
+			up:   func(n *node) bool { return reads(n) || n.does.ByPerson && n.cites("P31") },
+			uses: func(n *node) bool { return n.does.EFD && !n.does.ByPerson }, // a person is shown what can be read
 		},
 		{
 			name: "the schema registry",
@@ -105,7 +105,7 @@ func oneQueue(v *view, f *findings) {
 		if q == 0 || q == v.Upgrade.Queue {
 			continue
 		}
-		if !(n.kind() == plan.KindScript && n.shutdown == nil && (n.cites("P50") || n.cites("P51"))) {
+		if !(len(n.does.Commands) == 0 && (n.cites("P50") || n.cites("P51"))) {
 			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, and the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
 		}
 	}

@@ -81,7 +81,7 @@ func cycled(v *view, f *findings) {
 	if !v.Facts.TestStand || v.Type != plan.Incremental {
 		return
 	}
-	setting := v.citing(plan.KindSetState, "P49")
+	setting := v.setting("P49")
 	for _, change := range v.Upgrade.Changed {
 		c, ok := v.CSC(change.CSC)
 		if !ok || c.Job == nil || !c.Speaks() || isQueue(c.CSC) || c.CSC == watcher {
@@ -97,7 +97,7 @@ func cycled(v *view, f *findings) {
 		}
 	}
 	tests := v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") })
-	last := slices.ContainsFunc(v.citing(plan.KindManual, "P49"), func(m *node) bool {
+	last := slices.ContainsFunc(v.asking("P49"), func(m *node) bool {
 		return !slices.Contains(tests, m) &&
 			!slices.ContainsFunc(setting, func(n *node) bool { return !before(n, m) }) &&
 			!slices.ContainsFunc(tests, func(n *node) bool { return !before(m, n) })
@@ -106,7 +106,7 @@ func cycled(v *view, f *findings) {
 		f.plan("add a manual step for P49 behind them", "nobody looks, after the CSCs were cycled and before the telescopes are tested, whether their topics are populated")
 	}
 	for _, n := range setting {
-		if !slices.ContainsFunc(v.citing(plan.KindManual, "P49"), func(m *node) bool { return before(m, n) }) {
+		if !slices.ContainsFunc(v.asking("P49"), func(m *node) bool { return before(m, n) }) {
 			f.step(n, "let it come after the question whether the new topics exist", "it may cycle CSCs before the new topics are known to exist")
 		}
 		for _, t := range tests {
@@ -147,15 +147,15 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 			}
 		}
 		for _, s := range v.steps {
-			if (s.kind() == plan.KindSync || s.kind() == plan.KindSSH) && !before(s, n) {
+			if (s.does.Syncs != "" || s.does.Host != "") && !before(s, n) {
 				f.step(n, "let it come after "+s.ID, "it tests a telescope that %s may still be deploying to", s.ID)
 				break
 			}
 		}
 	}
 	for _, n := range steps {
-		if a, ok := n.Action.Parameters.(*plan.Script); ok && a.Queue != testQueues[number] {
-			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which is another one's", number, scriptQueue, a.Queue)
+		if q := n.does.Queue; q != 0 && len(n.does.Commands) == 0 && q != testQueues[number] {
+			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which is another one's", number, scriptQueue, q)
 		}
 	}
 	last := -1
@@ -197,7 +197,7 @@ func trackingOnly(v *view, f *findings) {
 
 func enabledAfterMaintenance(v *view, f *findings) {
 	applies := v.Facts.EnableAll && v.Type == plan.Recovery && !v.Upgrade.IntegrationTestingFollows
-	enabling := v.citing(plan.KindSetState, "P55")
+	enabling := v.setting("P55")
 	if !applies {
 		for _, n := range enabling {
 			f.step(n, "take the step out", "it enables a whole site, which only a recovery of a site that says so does, when no integration testing follows")

@@ -184,7 +184,7 @@ func set(names []string) map[string]bool {
 // takesDown reports whether the step may take something of the control system
 // down, whether or not a CSC of the table runs there.
 func (n *node) takesDown() bool {
-	return len(n.does.Down) > 0 || n.does.Stopped != "" || n.does.Rebooted != "" || n.kind() == plan.KindDelete && n.does.Namespaces == ""
+	return len(n.does.Down) > 0 || n.does.Stopped != "" || n.does.Rebooted != "" || n.does.Jobs != ""
 }
 
 // cites tells whether the step names the number of the procedure.
@@ -207,10 +207,33 @@ func (v *view) any(cond func(*node) bool) bool { return slices.ContainsFunc(v.st
 // down returns the steps that may take something down.
 func (v *view) down() []*node { return v.where((*node).takesDown) }
 
-// citing returns the steps of a kind that name a number of the procedure.
-func (v *view) citing(kind plan.Kind, number string) []*node {
-	return v.where(func(n *node) bool { return n.kind() == kind && n.cites(number) })
+// asking returns the steps that a person does for a number of the procedure.
+func (v *view) asking(number string) []*node {
+	return v.where(func(n *node) bool { return n.does.ByPerson && n.cites(number) })
 }
+
+// announcing returns the messages for a number of the procedure.
+func (v *view) announcing(number string) []*node {
+	return v.where(func(n *node) bool { return n.does.Posts != "" && n.cites(number) })
+}
+
+// looking returns the looks for CSCs for a number of the procedure.
+func (v *view) looking(number string) []*node {
+	return v.where(func(n *node) bool { return n.looks() && n.cites(number) })
+}
+
+// setting returns the steps that bring CSCs to a state for a number of the
+// procedure.
+func (v *view) setting(number string) []*node {
+	return v.where(func(n *node) bool { return n.brought() && n.cites(number) })
+}
+
+// looks reports whether the step only watches CSCs come to their states.
+func (n *node) looks() bool { return n.does.ReadOnly && len(n.does.Sees) > 0 }
+
+// brought reports whether the step commands CSCs, one by one, to a state and
+// waits until they are there.
+func (n *node) brought() bool { return len(n.does.Commands) > 0 && len(n.does.Sees) > 0 }
 
 func (n *node) kind() plan.Kind {
 	if n.Action.Parameters == nil {
@@ -269,7 +292,8 @@ func (n *node) wants(csc string) []string { return n.awaits[csc] }
 
 // sets reports whether a set-state step brings the CSC to the state.
 func (n *node) sets(csc, state string) bool {
-	return n.kind() == plan.KindSetState && n.does.State == state && n.commanded[csc]
+	to, ok := n.sent(csc)
+	return ok && to == state
 }
 
 // seesOffline tells whether the step ends only when the CSC is OFFLINE.

@@ -15,6 +15,8 @@ import (
 type Effects struct {
 	// ReadOnly says that csu itself changes nothing: it reads, or a person acts.
 	ReadOnly bool
+	// ByPerson says that a person does it, and csu waits until they have.
+	ByPerson bool
 	// Resource names what only one step at a time may use; "" where steps do not
 	// get in each other's way.
 	Resource string
@@ -27,6 +29,7 @@ type Effects struct {
 	Host, User string    // logged in to, and as whom
 	Syncs      string    // the application that Argo CD syncs
 	Refreshes  []string  // applications that are read, after a refresh
+	Reads      []string  // CSCs whose states are read first: to show them, or since they must be silent
 	Requests   []Request // to the Kubernetes API
 
 	// What happens to CSCs.
@@ -46,6 +49,7 @@ type Effects struct {
 	Stopped, Started string // a service on a host
 	Updated          string // an application, or a service on a host
 	Rebooted         string // a host
+	Jobs             string // the namespace in which Jobs are deleted
 	Namespaces       string // the selector of namespaces that are deleted
 	LevelBefore      string // the level that the schema registry must have
 	Level            string // the level that it gets

@@ -36,9 +36,9 @@ func TestEffects(t *testing.T) {
 		action Parameters
 		want   Effects
 	}{
-		{&Manual{}, Effects{ReadOnly: true, Resource: "the terminal"}},
+		{&Manual{}, Effects{ReadOnly: true, ByPerson: true, Resource: "the terminal"}},
 		{&Manual{CSCs: []string{"Watcher:0"}, Applications: []string{"love"}}, Effects{
-			ReadOnly: true, Resource: "the terminal", EFD: true, Refreshes: []string{"love"}, Requests: onApplications(p, "get", "patch")}},
+			ReadOnly: true, ByPerson: true, Resource: "the terminal", EFD: true, Reads: []string{"Watcher:0"}, Refreshes: []string{"love"}, Requests: onApplications(p, "get", "patch")}},
 		{&Announce{Channel: "#s"}, Effects{Resource: "#s", Posts: "#s", Irreversible: "a message is posted to #s"}},
 		{&Script{Queue: 2, Path: "auxtel/track.py"}, Effects{Resource: "ScriptQueue:2", LOVE: true, EFD: true, Queue: 2}},
 		{&Script{Queue: 1, Path: ShutdownScript, Config: "user: a\nreason: b\nignore: [MTVMS]\n"}, Effects{
@@ -55,13 +55,13 @@ func TestEffects(t *testing.T) {
 		{&SSH{Host: "crio", User: "admin", Purpose: Stop, Service: "vms"}, Effects{
 			Resource: "host crio", Host: "crio", User: "admin", Stopped: "vms on crio", Down: []Down{{"MTVMS:1", ByService}}}},
 		{&SSH{Host: "crio", User: "admin", Purpose: Start, Service: "vms", Silent: []string{"MTVMS:1"}}, Effects{
-			Resource: "host crio", Host: "crio", User: "admin", EFD: true, Started: "vms on crio", Starts: []string{"MTVMS:1"}}},
+			Resource: "host crio", Host: "crio", User: "admin", EFD: true, Reads: []string{"MTVMS:1"}, Started: "vms on crio", Starts: []string{"MTVMS:1"}}},
 		{&SSH{Host: "a", User: "admin", Purpose: Update, Service: "vms"}, Effects{
 			Resource: "host a", Host: "a", User: "admin", Updated: "vms on a", Irreversible: "vms is updated, and nothing brings back what was there"}},
 		{&Reboot{Host: "crio", User: "root"}, Effects{
 			Resource: "host crio", Host: "crio", User: "root", Rebooted: "crio", Down: []Down{{"MTVMS:1", ByReboot}}, Irreversible: "crio is rebooted"}},
 		{&Delete{Objects: Jobs, Namespace: "obssys", CSCs: []string{"Watcher:0"}}, Effects{
-			Resource: "namespace obssys", Down: []Down{{"Watcher:0", ByDeletion}}, Requests: append(jobs("obssys", "get", "list", "delete"), pods("obssys"))}},
+			Resource: "namespace obssys", Jobs: "obssys", Down: []Down{{"Watcher:0", ByDeletion}}, Requests: append(jobs("obssys", "get", "list", "delete"), pods("obssys"))}},
 		{&Delete{Objects: Namespaces, Selector: "a=b"}, Effects{
 			Resource: "namespaces", Namespaces: "a=b", Requests: requests("", "namespaces", "", "get", "list", "delete"),
 			Irreversible: `the namespaces that "a=b" selects are deleted, with the sessions in them and what was not saved`}},
@@ -130,7 +130,7 @@ func TestHalfAddedKindDoesNotBuild(t *testing.T) {
 		want         []string
 	}{
 		{"in name only", named, "./executor/plan", []string{"*Imaginary does not implement Parameters (missing method Effects)"}},
-		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "missing method Imaginary"}},
+		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "limitsOf does not implement", "mentioned does not implement", "missing method Imaginary"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := filepath.Join(t.TempDir(), "action.go")

@@ -20,7 +20,7 @@ func (*Manual) Kind() Kind { return KindManual }
 
 // Effects implements [Parameters]. What the person does is not csu's.
 func (a *Manual) Effects(p *Plan) Effects {
-	e := Effects{ReadOnly: true, Resource: "the terminal", EFD: len(a.CSCs) > 0, Refreshes: a.Applications}
+	e := Effects{ReadOnly: true, ByPerson: true, Resource: "the terminal", EFD: len(a.CSCs) > 0, Reads: a.CSCs, Refreshes: a.Applications}
 	if len(a.Applications) > 0 {
 		e.Requests = onApplications(p, "get", "patch")
 	}
@@ -156,7 +156,7 @@ func (*SSH) Kind() Kind { return KindSSH }
 
 // Effects implements [Parameters].
 func (a *SSH) Effects(p *Plan) Effects {
-	e := Effects{Resource: "host " + a.Host, EFD: len(a.Silent) > 0, Host: a.Host, User: a.User}
+	e := Effects{Resource: "host " + a.Host, EFD: len(a.Silent) > 0, Reads: a.Silent, Host: a.Host, User: a.User}
 	service := a.Service + " on " + a.Host
 	switch a.Purpose {
 	case Stop:
@@ -218,7 +218,7 @@ func (a *Delete) Effects(*Plan) Effects {
 		}
 	}
 	return Effects{
-		Resource: "namespace " + a.Namespace, Down: down(ByDeletion, a.CSCs),
+		Resource: "namespace " + a.Namespace, Jobs: a.Namespace, Down: down(ByDeletion, a.CSCs),
 		Requests: append(requests("batch", "jobs", a.Namespace, "get", "list", "delete"), requests("", "pods", a.Namespace, "list")...),
 	}
 }

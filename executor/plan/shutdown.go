@@ -68,9 +68,10 @@ func (s Shutdown) Encode() string {
 // in its order: the components of StartWith, those of neither list, those of
 // EndWith. Components are one after the other, with all their indices; the order
 // between those of neither list is the one in which the script discovers them,
-// and here that of the table.
+// and here that in which the table names them first.
 func (s Shutdown) Reaches(p *Plan) []string {
 	var first, middle, last []string
+	var discovered []string
 	for i := range p.CSCs {
 		c := &p.CSCs[i]
 		name := Component(c.CSC)
@@ -82,12 +83,14 @@ func (s Shutdown) Reaches(p *Plan) []string {
 			last = append(last, c.CSC)
 		default:
 			middle = append(middle, c.CSC)
+			discovered = append(discovered, name)
 		}
 	}
 	byList := func(list []string) func(a, b string) int {
 		return func(a, b string) int { return slices.Index(list, Component(a)) - slices.Index(list, Component(b)) }
 	}
 	slices.SortStableFunc(first, byList(s.StartWith))
+	slices.SortStableFunc(middle, byList(discovered))
 	slices.SortStableFunc(last, byList(s.EndWith))
 	return slices.Concat(first, middle, last)
 }

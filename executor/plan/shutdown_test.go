@@ -59,7 +59,7 @@ func TestShutdownReaches(t *testing.T) {
 		s    Shutdown
 		want string
 	}{
-		{Shutdown{}, "ESS:1 MTM1M3:0 ESS:105 Watcher:0 MTMount:0"},
+		{Shutdown{}, "ESS:1 ESS:105 MTM1M3:0 Watcher:0 MTMount:0"},
 		{Shutdown{StartWith: []string{"Watcher"}, Ignore: []string{"MTM1M3"}}, "Watcher:0 ESS:1 ESS:105 MTMount:0"},
 		{Shutdown{StartWith: []string{"Watcher", "ESS"}}, "Watcher:0 ESS:1 ESS:105 MTM1M3:0 MTMount:0"},
 		{Shutdown{EndWith: []string{"MTM1M3", "ESS"}}, "Watcher:0 MTMount:0 MTM1M3:0 ESS:1 ESS:105"},

@@ -1,6 +1,7 @@
 package rehearsal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -245,27 +246,32 @@ func (s *Site) systemWideShutdown(sc *script) (func(context.Context) error, erro
 	}, nil
 }
 
-// shutdownOrder are the CSCs that live, without the ScriptQueues, in the order
-// in which they are sent down; without the lock. The script compares its lists with
-// names of components: an entry "MTM1M3TS:0" names nothing, and that CSC goes down.
+// shutdownOrder are the CSCs that live, without the ScriptQueues, in the order in
+// which they are sent down: component after component, each with all its indices.
+// Without the lock. The script compares its lists with names of components: an
+// entry "MTM1M3TS:0" names nothing, and that CSC goes down. In which order it
+// discovers components is chance; here it is that of the plan's table.
 func (s *Site) shutdownOrder(ignore, first, last []string) []*csc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	named := func(list []string, c *csc) int {
-		return slices.Index(list, c.component)
-	}
 	rank := func(c *csc) int {
-		if i := named(first, c); i >= 0 {
+		if i := slices.Index(first, c.component); i >= 0 {
 			return i - len(first)
 		}
-		return 1 + named(last, c)
+		return 1 + slices.Index(last, c.component)
 	}
 	var order []*csc
-	for _, c := range s.cscs {
-		if c.component != "" && c.component != "ScriptQueue" && c.component != "Script" && c.lives() && named(ignore, c) < 0 {
+	discovered := map[string]int{}
+	for i, c := range s.cscs {
+		if c.component != "" && c.component != "ScriptQueue" && c.component != "Script" && c.lives() && !slices.Contains(ignore, c.component) {
 			order = append(order, c)
+			if _, known := discovered[c.component]; !known {
+				discovered[c.component] = i
+			}
 		}
 	}
-	slices.SortStableFunc(order, func(a, b *csc) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(order, func(a, b *csc) int {
+		return cmp.Or(rank(a)-rank(b), discovered[a.component]-discovered[b.component])
+	})
 	return order
 }

@@ -55,12 +55,7 @@ func (b *builder) tables() {
 		hosts[h.Name] = hosts[h.Name] || len(h.Services) > 0 || h.Checkout != nil || plan.Type(b.req.Type) == plan.Recovery
 	}
 	for s := range b.plan.AllSteps() {
-		switch a := s.Action.Parameters.(type) {
-		case *plan.SSH:
-			hosts[a.Host] = true
-		case *plan.Reboot:
-			hosts[a.Host] = true
-		}
+		hosts[s.Effects(b.plan).Host] = true
 	}
 	for i := range b.site.Hosts {
 		h := &b.site.Hosts[i]
