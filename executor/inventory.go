@@ -25,7 +25,7 @@ func (r *run) inventory() error {
 		if !ok || d.Objects != plan.Jobs {
 			continue
 		}
-		jobs, err := action.Take(r.ctx, r.o.Systems, d)
+		jobs, err := action.TakeInventory(r.ctx, r.o.Systems, d)
 		if r.ctx.Err() != nil {
 			return nil // interrupted; drive sees that
 		}
