@@ -106,13 +106,13 @@ var catalogue = []entry{
 			}
 		}},
 	{Fault: Fault{syncTakenOver, "application", "Another operation replaces the first sync of the application."}, usual: firstApplication},
-	{Fault: Fault{syncOverlooked, "application", "Argo CD overlooks the first sync of the application until it is asked to refresh the application."}, usual: firstApplication},
+	{Fault: Fault{syncOverlooked, "application", "Argo CD overlooks the first sync of the application until it is asked for a refresh."}, usual: firstApplication},
 	{Fault: Fault{apiAway, "", "The API server is down for two minutes, starting when the first Job is deleted or the first sync starts."}, usual: hasCluster,
 		on: []moment{JobDeleted, SyncStarted}, lasts: 2 * time.Minute,
 		begin: func(s *Site, _ string) { s.apiGate.shut() },
 		end:   func(s *Site, _ string) { s.apiGate.open() }},
 
-	{Fault: Fault{registryRefuses, "", "The registry refuses changes for ten minutes, starting at the first."}, usual: hasRegistry, on: []moment{registryAsked}, lasts: 10 * time.Minute},
+	{Fault: Fault{registryRefuses, "", "The registry refuses changes for ten minutes, starting at the first change."}, usual: hasRegistry, on: []moment{registryAsked}, lasts: 10 * time.Minute},
 	{Fault: Fault{registryOther, "level", "The registry is at a different compatibility level when the upgrade begins."},
 		usual: func(p *plan.Plan) string {
 			if hasRegistry(p) == "" {

@@ -30,7 +30,7 @@ func oneLine(output string) string {
 	return strings.Join(strings.FieldsFunc(output, func(r rune) bool { return r == '\n' }), "; ")
 }
 
-// lastLines describes the end of a command's output for a finding.
+// lastLines returns the last lines of a command's output, for a finding.
 func lastLines(output string) string {
 	const shown = 10
 	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
@@ -39,7 +39,7 @@ func lastLines(output string) string {
 	}
 	text := strings.Join(lines, "\n")
 	if strings.TrimSpace(text) == "" {
-		return "it printed nothing"
+		return "no output"
 	}
-	return "its output ends with:\n" + text
+	return "output:\n" + text
 }

@@ -312,7 +312,7 @@ func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent
 	case err == nil && found:
 		return event, addedYes, ""
 	case err == nil && event.CommandedAt.IsZero():
-		return event, addedNo, fmt.Sprintf("the EFD has data from the ScriptQueues up to %s, and no such script and no such command", timestamp(event.EFDTime))
+		return event, addedNo, fmt.Sprintf("the EFD, with data from the ScriptQueues up to %s, has no such script and no such command", timestamp(event.EFDTime))
 	case err == nil:
 		return event, addedCommand, fmt.Sprintf("the EFD has the command, sent at %s, but no script resulting from it; check %s in LOVE", timestamp(event.CommandedAt), q.name())
 	case !errors.Is(err, clock.ErrLimit):

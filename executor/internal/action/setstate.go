@@ -48,7 +48,7 @@ func (s setState) Prepare(ctx context.Context, a *Attempt) (any, error) {
 		}
 	}
 	if len(unknown) > 0 {
-		return nil, fmt.Errorf("determine which CSCs must go to %s: the states of these are unknown; check in Chronograf that the EFD is ingesting data, then retry:\n%s", s.d.State, lines(unknown))
+		return nil, fmt.Errorf("cannot determine which CSCs must go to %s: the states of these are unknown; check in Chronograf that the EFD is ingesting data, then retry:\n%s", s.d.State, lines(unknown))
 	}
 	evidence.Groups = s.groups(s.want().missing(found))
 	return evidence, nil

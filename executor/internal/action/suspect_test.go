@@ -279,7 +279,7 @@ func TestSuspectedScript(t *testing.T) {
 		want    Verdict
 		says    string
 	}{
-		{want: NotDone, says: "no such script and no such command"},
+		{want: NotDone, says: "has no such script and no such command"},
 		{process: efd.ProcessRunning, state: efd.ScriptRunning, want: Running, says: "RUNNING"},
 		{process: efd.ProcessDone, state: efd.ScriptDone, want: Done, says: "ended DONE"},
 		{process: efd.ProcessDone, state: efd.ScriptFailed, want: Failed, says: "ended FAILED"},

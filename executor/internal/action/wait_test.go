@@ -40,10 +40,10 @@ func TestInterruptedIsUnknown(t *testing.T) {
 }
 
 func TestLastLinesAreFew(t *testing.T) {
-	if got := lastLines("\n"); got != "it printed nothing" {
+	if got := lastLines("\n"); got != "no output" {
 		t.Errorf("lastLines of no output = %q", got)
 	}
-	if got, want := lastLines("1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n"), "its output ends with:\n...\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12"; got != want {
+	if got, want := lastLines("1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n"), "output:\n...\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12"; got != want {
 		t.Errorf("lastLines of 12 lines = %q, want %q", got, want)
 	}
 }
