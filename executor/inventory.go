@@ -26,7 +26,7 @@ func (r *run) inventory() error {
 		}
 		var jobs action.Inventory
 		var err error
-		r.beside(func() { jobs, err = action.Take(r.ctx, r.o.Systems, d) })
+		r.beside(func() { jobs, err = action.TakeInventory(r.ctx, r.o.Systems, d) })
 		if r.ctx.Err() != nil {
 			return nil // interrupted; drive sees that
 		}

@@ -17,12 +17,12 @@ import (
 	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
-// readPlan reads the project's plan for a site and a type, whatever its date.
+// readPlan reads the project's plan for a site and a type, of any date.
 func readPlan(t *testing.T, name string) *plan.Plan {
 	t.Helper()
 	found, err := filepath.Glob("../../plans/*-" + name + ".json")
 	if err != nil || len(found) == 0 {
-		t.Fatalf("there is no plan %s: %v", name, err)
+		t.Fatalf("no plan %s: %v", name, err)
 	}
 	p, _, err := plan.ReadFile(found[len(found)-1])
 	if err != nil {
@@ -31,9 +31,9 @@ func readPlan(t *testing.T, name string) *plan.Plan {
 	return p
 }
 
-// immediate does nothing and says that it is done, or what it is to say.
+// immediate does nothing and returns its finding.
 type immediate struct {
-	action.Performer // whose traits it has
+	action.Performer // for its traits
 	finding          action.Finding
 }
 
@@ -43,7 +43,7 @@ func (i immediate) Probe(context.Context, *action.Attempt) action.Finding   { re
 func (i immediate) Await(context.Context, *action.Attempt) action.Finding   { return i.finding }
 func (immediate) Reading(context.Context, *action.Attempt) (string, error)  { return "", nil }
 
-// lostAnswer does what it wraps, and never learns what became of it.
+// lostAnswer performs an action but never learns the outcome.
 type lostAnswer struct{ action.Performer }
 
 var unknown = action.Found(action.Unknown, "its answer was lost")
@@ -55,14 +55,14 @@ func (l lostAnswer) Perform(ctx context.Context, a *action.Attempt) action.Findi
 
 func (lostAnswer) Probe(context.Context, *action.Attempt) action.Finding { return unknown }
 
-// givesUp is an operator who aborts at a stage's consent, or at the first
-// question about a step that has failed or is in doubt.
-type givesUp struct{ stage string }
+// aborting is an operator who aborts at a stage's consent, or at the first question
+// about a step that has failed or is in doubt.
+type aborting struct{ stage string }
 
-func (g givesUp) Ask(_ context.Context, q operator.Question) (operator.Answer, error) {
+func (a aborting) Ask(_ context.Context, q operator.Question) (operator.Answer, error) {
 	switch q.Topic {
 	case operator.StageConsent:
-		if q.Stage == g.stage {
+		if q.Stage == a.stage {
 			return operator.Answer{Choice: operator.Abort}, nil
 		}
 	case operator.Failed, operator.InDoubt:
@@ -74,19 +74,18 @@ func (g givesUp) Ask(_ context.Context, q operator.Question) (operator.Answer, e
 	return operator.Answer{Choice: operator.Yes}, nil
 }
 
-func (givesUp) Tell(operator.Event) {}
+func (aborting) Tell(operator.Event) {}
 
-// TestAbortOfAFullUpgrade aborts the summit's full upgrade at every stage's
-// consent, at every step that fails, and at the one that is in doubt. The final
-// step, which sets the registry's level back, runs if what it undoes was begun,
-// and else it does not. Only the registry is the site's: what else there is to
-// do is done at once.
+// TestAbortOfAFullUpgrade aborts the summit's full upgrade at every stage's consent,
+// after every step that may fail, and with one step in doubt. The final step, which
+// sets the registry's level back, must run if and only if the step that it undoes was
+// begun. Only the registry's steps reach the site; all others are done immediately.
 func TestAbortOfAFullUpgrade(t *testing.T) {
 	t.Parallel()
 	p := readPlan(t, "summit-full")
 	r := newPractice(t, p)
 	undone := p.Final[0].Undoes
-	// From the stage behind that of the step that is undone on, that has run.
+	// In the stages after that of the undone step, that step has run.
 	position := map[string]int{}
 	for i := range p.Stages {
 		position[p.Stages[i].ID] = i
@@ -98,8 +97,8 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			r := &practice{t: t, site: r.site, plan: p, journal: filepath.Join(t.TempDir(), "journal")}
 			before := r.count(LevelChanged, "global")
 			o := r.options()
-			o.Operator, o.FS = givesUp{stage}, &journaltest.Disk{}
-			o.Ledger = &ledgertest.Store{} // as if no run of the plan had been before
+			o.Operator, o.FS = aborting{stage}, &journaltest.Disk{}
+			o.Ledger = &ledgertest.Store{} // as if the plan had never been run
 			chosen, _ := p.Step(step)
 			o.Performer = func(d plan.Parameters) action.Performer {
 				_, level := d.(*plan.Compatibility)
@@ -113,7 +112,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			}
 			got, err := executor.Run(t.Context(), o)
 			if err != nil || got.End != executor.GivenUp {
-				t.Fatalf("it ended %q, %v: %s", got.End, err, got.Text)
+				t.Fatalf("Run ended %q, %v: %s", got.End, err, got.Text)
 			}
 			final := got.State.Steps[p.Final[0].ID].Phase
 			changed := r.count(LevelChanged, "global") - before
@@ -122,14 +121,14 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 			r.site.mu.Unlock()
 			switch {
 			case level != "FORWARD":
-				t.Errorf("the registry is left at %s", level)
+				t.Errorf("the registry is left at %s, want FORWARD", level)
 			case begun != (final == runstate.Done) || begun == (final == runstate.NotNeeded):
-				t.Errorf("what it undoes was begun: %v; the final step is %q", begun, final)
+				t.Errorf("the final step is %q, but the step that it undoes was begun: %v", final, begun)
 			case changed != changes:
-				t.Errorf("the level changed %d times, not %d", changed, changes)
+				t.Errorf("the level changed %d times, want %d", changed, changes)
 			}
 			if _, err := executor.Abort(t.Context(), o); err == nil {
-				t.Error("a run that was given up was aborted again")
+				t.Error("Abort of an aborted run succeeded")
 			}
 		})
 	}
@@ -139,24 +138,24 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 	for i := range p.Stages {
 		id := p.Stages[i].ID
 		begun := i > position[undoneStage]
-		there := 0 // and back
+		changes := 0
 		if begun {
-			there = 2
+			changes = 2 // to NONE and back
 		}
-		abort("at the consent to "+id, id, "", nil, begun, there)
+		abort("at the consent to "+id, id, "", nil, begun, changes)
 		for j := range p.Stages[i].Steps {
 			step := &p.Stages[i].Steps[j]
 			if step.OnFailure == plan.Report {
-				continue // is not asked about
+				continue // the operator is not asked
 			}
-			abort("after a failure of "+step.ID, "", step.ID, failing, begun || step.ID == undone, there)
+			abort("after a failure of "+step.ID, "", step.ID, failing, begun || step.ID == undone, changes)
 		}
 	}
 	abort("with "+undone+" in doubt", "", undone, func(d plan.Parameters) action.Performer { return lostAnswer{action.Of(d)} }, true, 2)
 }
 
-// TestAbortAgain: a final step that fails leaves the journal open, and csu abort
-// is repeated until it has run.
+// If a final step fails, the journal stays open, and csu abort is repeated until the
+// step has run.
 func TestAbortAgain(t *testing.T) {
 	t.Parallel()
 	r := newPractice(t, faultyPlan(), registryRefuses, syncFails)
@@ -166,11 +165,11 @@ func TestAbortAgain(t *testing.T) {
 			outlast(registryRefuses)(r)
 			return reply{choice: operator.Retry}
 		case q.Topic == operator.Failed && q.Step == "new/simonyitel":
-			// By then the registry refuses changes again.
+			// Now the registry refuses changes again.
 			locked(func(s *Site) {
 				for _, f := range s.faults {
 					if f.Name == registryRefuses {
-						f.phase = underWay
+						f.phase = active
 					}
 				}
 			})(r)
@@ -179,10 +178,10 @@ func TestAbortAgain(t *testing.T) {
 		return reply{choice: operator.Stop}
 	}
 	if got := r.run(); got.End != executor.Halted || len(got.Owed) != 1 || !strings.Contains(got.Text, "repeat csu abort") {
-		t.Fatalf("it ended %q, owing %d final steps: %s\n%s", got.End, len(got.Owed), got.Text, r.seen.String())
+		t.Fatalf("the run ended %q with %d final steps left: %s\n%s", got.End, len(got.Owed), got.Text, r.seen.String())
 	}
 	if r.site.registry.level != "NONE" {
-		t.Fatalf("the registry is at %s", r.site.registry.level)
+		t.Fatalf("the registry is at %s, want NONE", r.site.registry.level)
 	}
 	mend(registryRefuses)(r)
 	o := r.options()
@@ -194,12 +193,12 @@ func TestAbortAgain(t *testing.T) {
 	times(1, LevelChanged, "global", "FORWARD -> NONE")(r)
 	times(1, LevelChanged, "global", "NONE -> FORWARD")(r)
 	if !strings.Contains(strings.Join(got.Down, " "), "Watcher:0") {
-		t.Errorf("it does not tell that the Watcher is down: %q", got.Down)
+		t.Errorf("CSCs down = %q, want the Watcher among them", got.Down)
 	}
 }
 
-// TestFaultsTogether carries the project's plans through several faults at once,
-// with an operator who retries what failed.
+// TestFaultsTogether runs some of the project's plans with several faults at once and
+// an operator who retries every failed step.
 func TestFaultsTogether(t *testing.T) {
 	for _, name := range []string{"summit-incremental", "tucson-teststand-full"} {
 		for seed := range int64(2) {
@@ -219,7 +218,7 @@ func TestFaultsTogether(t *testing.T) {
 				}
 				r.complete()
 				for _, f := range r.site.faults {
-					if f.phase == ahead {
+					if f.phase == pending {
 						t.Errorf("%s never began", f)
 					}
 				}

@@ -26,19 +26,18 @@ const refreshAnnotation = "argocd.argoproj.io/refresh"
 
 var applicationsResource = schema.GroupResource{Group: "argoproj.io", Resource: "applications"}
 
-// application is an Argo CD Application: the object as the API has it, and what
-// the application controller knows of its source.
+// application is an Argo CD Application: the API object, and what the application
+// controller knows about its source.
 type application struct {
 	unstructured.Unstructured
-	rows   []*plan.CSC       // whose Jobs belong to it
+	rows   []*plan.CSC       // CSCs whose Jobs belong to it
 	wanted map[string]string // image of each CSC in the source
-	others []*otherResource  // beside Jobs
-	// reconciling says that a comparison is under way already.
+	others []*otherResource  // resources that are not CSCs' Jobs
+	// reconciling means that a comparison is already under way.
 	reconciling bool
 }
 
-// otherResource is an object that the model keeps no more of than whether it
-// is as its source wants it.
+// otherResource is an object of which the model knows only whether it is in sync.
 type otherResource struct {
 	plan.Resource
 	outOfSync bool
@@ -70,8 +69,7 @@ func (k *cluster) argoNamespace() string {
 	return "argocd"
 }
 
-// commit is the commit that a branch is at; branches don't move during a
-// rehearsal.
+// commit returns the commit of a branch. Branches do not move during a rehearsal.
 func commit(revision string) string {
 	sum := sha256.Sum256([]byte(revision))
 	return hex.EncodeToString(sum[:20])
@@ -82,14 +80,14 @@ func (a *application) revision() string {
 	return r
 }
 
-// state is a resource of an application as a comparison finds it.
+// resourceState is a resource of an application as a comparison finds it.
 type resourceState struct {
 	plan.Resource
 	sync, health string
 	image        string
 }
 
-// compare looks at the cluster: what differs from the source, and how it is.
+// compare returns the sync status and health of an application's resources.
 func (k *cluster) compare(a *application) []resourceState {
 	var states []resourceState
 	for _, row := range a.rows {
@@ -124,7 +122,7 @@ func (k *cluster) compare(a *application) []resourceState {
 	return states
 }
 
-// reconcile writes what a comparison finds into the Application's status.
+// reconcile compares an application with its source and updates its status.
 func (k *cluster) reconcile(a *application) {
 	a.reconciling = false
 	sync, health := "Synced", "Healthy"
@@ -165,8 +163,8 @@ func (k *cluster) reconcile(a *application) {
 
 func (k *cluster) now() string { return k.site.clk.Now().UTC().Format(time.RFC3339) }
 
-// status returns the Application's status, which whoever writes it may have
-// left out.
+// status returns the Application's status. It adds an empty one if a client has
+// left it out.
 func (a *application) status() map[string]any {
 	status, ok := a.Object["status"].(map[string]any)
 	if !ok {
@@ -176,7 +174,7 @@ func (a *application) status() map[string]any {
 	return status
 }
 
-// compareSoon has the controller compare an application in a moment.
+// compareSoon makes the controller compare an application in a few seconds.
 func (k *cluster) compareSoon(a *application) {
 	if a.reconciling {
 		return
@@ -185,7 +183,7 @@ func (k *cluster) compareSoon(a *application) {
 	k.site.after(k.site.between("compare "+a.GetName(), time.Second, 4*time.Second), func() { k.reconcile(a) })
 }
 
-// changed is called when a Job or its pod has changed: the controller watches
+// changed is called when a Job or its pod has changed, since the controller watches
 // them.
 func (k *cluster) changed(j *job) {
 	if j.csc == nil {
@@ -196,15 +194,15 @@ func (k *cluster) changed(j *job) {
 	}
 }
 
-// written is called when somebody has written an Application: the controller
-// does what it is asked.
+// written is called when a client has written an Application. The controller then
+// carries out the requested refresh and operation.
 func (k *cluster) written(a *application) {
-	_, again := a.GetAnnotations()[refreshAnnotation]
-	if again {
+	_, refresh := a.GetAnnotations()[refreshAnnotation]
+	if refresh {
 		k.compareSoon(a)
 	}
 	_, asked := a.Object["operation"].(map[string]any)
-	if asked && !a.running() && (again || !k.site.strikesOnce(syncOverlooked, a.GetName())) {
+	if asked && !a.running() && (refresh || !k.site.strikesOnce(syncOverlooked, a.GetName())) {
 		k.site.after(k.site.between("pick up "+a.GetName(), time.Second, 3*time.Second), func() { k.begin(a) })
 	}
 }
@@ -214,7 +212,7 @@ func (a *application) running() bool {
 	return phase == "Running" || phase == "Terminating"
 }
 
-// operation is what the model reads of an operation.
+// operation is the part of an operation that the model reads.
 type operation struct {
 	Info []struct{ Name, Value string } `json:"info"`
 	Sync *struct {
@@ -231,7 +229,7 @@ func (o operation) identity() string {
 	return strings.Join(values, " ")
 }
 
-// begin picks an operation up.
+// begin starts an operation.
 func (k *cluster) begin(a *application) {
 	asked, ok := a.Object["operation"].(map[string]any)
 	if !ok || a.running() {
@@ -252,7 +250,7 @@ func (k *cluster) begin(a *application) {
 	k.carryOut(a)
 }
 
-// othersOperation is a sync of somebody else, of nothing that runs.
+// othersOperation returns another user's sync, of resources other than CSCs' Jobs.
 func (k *cluster) othersOperation(a *application) map[string]any {
 	resources := []any{}
 	for _, o := range a.others {
@@ -264,7 +262,7 @@ func (k *cluster) othersOperation(a *application) map[string]any {
 	}
 }
 
-// carryOut does what the operation that was picked up says.
+// carryOut carries out an operation that has started.
 func (k *cluster) carryOut(a *application) {
 	var o operation
 	text, err := json.Marshal(a.Object["operation"])
@@ -277,7 +275,7 @@ func (k *cluster) carryOut(a *application) {
 	a.SetResourceVersion(k.bump())
 	k.site.effect(Effect{System: SystemArgoCD, Kind: SyncStarted, Subject: a.GetName(), Identity: o.identity()})
 	k.site.after(k.site.between("sync "+a.GetName(), 4*time.Second, 20*time.Second), func() {
-		phase, message, results := "Error", "the operation is not one that can be carried out", []any{}
+		phase, message, results := "Error", "the operation cannot be carried out", []any{}
 		switch {
 		case err != nil || o.Sync == nil:
 		case k.site.strikesOnce(syncFails, a.GetName()):
@@ -291,7 +289,7 @@ func (k *cluster) carryOut(a *application) {
 
 func (k *cluster) finish(a *application, o operation, phase, message string, results []any) {
 	state, ok := a.status()["operationState"].(map[string]any)
-	if !ok { // somebody took it out meanwhile
+	if !ok { // a client has removed it in the meantime
 		state = map[string]any{"operation": a.Object["operation"], "startedAt": k.now()}
 		a.status()["operationState"] = state
 	}
@@ -306,7 +304,7 @@ func (k *cluster) finish(a *application, o operation, phase, message string, res
 	k.compareSoon(a)
 }
 
-// apply makes what a sync is about as the source wants it.
+// apply brings the resources of a sync to the state in the source.
 func (k *cluster) apply(a *application, only []plan.Resource) (phase, message string, results []any) {
 	failed := 0
 	results = []any{}
@@ -317,10 +315,10 @@ func (k *cluster) apply(a *application, only []plan.Resource) (phase, message st
 		}
 		results = append(results, entry)
 	}
-	meant := func(r plan.Resource) bool { return len(only) == 0 || slices.Contains(only, r) }
+	selected := func(r plan.Resource) bool { return len(only) == 0 || slices.Contains(only, r) }
 	for _, row := range a.rows {
 		r := plan.Resource{Group: "batch", Kind: "Job", Namespace: row.Job.Namespace, Name: row.Job.Name}
-		if !meant(r) {
+		if !selected(r) {
 			continue
 		}
 		switch j := k.jobs[jobKey(row.Job)]; {
@@ -335,7 +333,7 @@ func (k *cluster) apply(a *application, only []plan.Resource) (phase, message st
 		}
 	}
 	for _, o := range a.others {
-		if meant(o.Resource) {
+		if selected(o.Resource) {
 			o.outOfSync = false
 			result(o.Resource, "Synced", strings.ToLower(o.Kind)+"/"+o.Name+" configured")
 		}
@@ -344,26 +342,26 @@ func (k *cluster) apply(a *application, only []plan.Resource) (phase, message st
 	case failed > 0:
 		return "Failed", fmt.Sprintf("one or more objects failed to apply (%d), reason: field is immutable", failed), results
 	case len(only) > 0 && len(results) == 0:
-		return "Failed", "one or more synchronization tasks are not valid: none of the resources belongs to the application", results
+		return "Failed", "one or more synchronization tasks are not valid: none of the resources belong to the application", results
 	}
 	return "Succeeded", "successfully synced (all tasks run)", results
 }
 
-// release lets the applications want the images of the new cycle, as rendered
-// by the app of apps.
+// release sets the images of the new cycle in the applications' sources, as the app
+// of apps renders them.
 func (k *cluster) release() {
 	for name, a := range k.applications {
-		news := false
+		changed := false
 		for _, row := range a.rows {
-			news = news || a.wanted[row.CSC] != row.Image
+			changed = changed || a.wanted[row.CSC] != row.Image
 			a.wanted[row.CSC] = row.Image
 		}
 		for _, o := range a.others {
 			if name != k.site.appOfApps() && k.site.plan.Type == plan.Full {
-				o.outOfSync, news = true, true
+				o.outOfSync, changed = true, true
 			}
 		}
-		if news {
+		if changed {
 			k.compareSoon(a)
 		}
 	}
@@ -413,7 +411,7 @@ func (k *cluster) updateApplication(r *http.Request) (any, error) {
 
 func (k *cluster) patchApplication(r *http.Request) (any, error) {
 	if t := r.Header.Get("Content-Type"); t != string(types.MergePatchType) {
-		return nil, apierrors.NewBadRequest("the simulated site takes merge patches only, not " + t)
+		return nil, apierrors.NewBadRequest("the simulated site accepts only merge patches, not " + t)
 	}
 	a, err := k.application(r)
 	if err != nil {
@@ -445,8 +443,8 @@ func merge(object, patch map[string]any) map[string]any {
 	return object
 }
 
-// replace puts an object in the place of an Application. Its status is no
-// subresource: whoever writes it writes all.
+// replace replaces an Application. Its status is not a subresource, so a write
+// replaces that too.
 func (k *cluster) replace(r *http.Request, object map[string]any) (any, error) {
 	a, err := k.application(r)
 	if err != nil {
@@ -468,7 +466,7 @@ func (k *cluster) replace(r *http.Request, object map[string]any) (any, error) {
 	return a.Object, nil
 }
 
-// running returns the pods that run in a namespace.
+// running returns a pod, and whether it is running.
 func (k *cluster) running(namespace, name string) (*corev1.Pod, bool) {
 	p := k.pods[namespace+"/"+name]
 	return p, p != nil && p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil

@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// newCertificate makes the API server's certificate, which is its own
-// authority; the PEM form is for the kubeconfig. clientcmd sends no credentials
-// to a server without TLS.
+// newCertificate creates the API server's self-signed certificate. The PEM form is
+// for the kubeconfig. The server needs TLS, since clientcmd sends no credentials
+// without it.
 func newCertificate() (tls.Certificate, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, nil, err
 	}
-	// Real time: certificates are checked by it.
+	// Certificates are verified in real time, not the site's.
 	now := time.Now()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "csu rehearsal"},

@@ -10,28 +10,28 @@ import (
 	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
-// part is a run, or the resume of one, with what the operator answers in it.
+// part is a run or its resumption, with the operator's answers.
 type part struct {
 	replies []reply
 	end     executor.End
 }
 
-// stopByHand has a person stop the service, as the plan's command would.
+// stopByHand stops the service by hand, as the plan's command would.
 var stopByHand = locked(func(s *Site) { h := s.hosts["m1m3-crio-vms"]; h.stop(h.services["ts-VMS"]) })
 
 func skipped(step, reason string) reply {
 	return reply{topic: operator.Failed, step: step, choice: operator.Skip, reason: reason}
 }
 
-// TestChoices: what the operator can choose when a step has failed or is in
-// doubt, what the journal then says, and how the run goes on.
+// TestChoices tests each choice for a step that has failed or is in doubt: what the
+// journal then records, and how the run continues.
 func TestChoices(t *testing.T) {
 	for _, test := range []struct {
 		name, fault, step string
 		parts             []part
 		phase             runstate.Phase // of the step
 		answers           []string       // in the journal, about the step
-		stopped           int            // how often the command that stops the service was run
+		stopped           int            // number of runs of the command that stops the service
 	}{
 		{"retry", hostCommandFails, "clean/vms",
 			[]part{{[]reply{failed("clean/vms", operator.Retry, mend(hostCommandFails))}, executor.Completed}},
@@ -75,7 +75,7 @@ func TestChoices(t *testing.T) {
 		{"no to a paused queue", queuePaused, "down/watcher",
 			[]part{{[]reply{
 				{topic: operator.QueuePaused, step: "down/watcher", choice: operator.No, reason: "the observers use it"},
-				failed("down/watcher", operator.Retry, nil, "the operator does not want it resumed: the observers use it"),
+				failed("down/watcher", operator.Retry, nil, "the operator declined to resume it: the observers use it"),
 				resumed("down/watcher"),
 			}, executor.Completed}},
 			runstate.Done, []string{"queue paused: no: the observers use it", "failed: retry", "queue paused: yes"}, 1},
@@ -87,7 +87,7 @@ func TestChoices(t *testing.T) {
 			for _, part := range test.parts {
 				r.replies = slices.Clone(part.replies)
 				if got = r.run(); got.End != part.end || len(r.replies) > 0 {
-					t.Fatalf("it ended %q, not %q; %d answers were not asked for: %s\n%s", got.End, part.end, len(r.replies), got.Text, r.seen.String())
+					t.Fatalf("the run ended %q, want %q; %d answers were not used: %s\n%s", got.End, part.end, len(r.replies), got.Text, r.seen.String())
 				}
 			}
 			if phase := got.State.Steps[test.step].Phase; phase != test.phase {
@@ -98,20 +98,20 @@ func TestChoices(t *testing.T) {
 			}
 			times(test.stopped, CommandRun, "m1m3-crio-vms", vmsStop)(r)
 			if r.site.registry.level != "FORWARD" {
-				t.Errorf("the registry is left at %s", r.site.registry.level)
+				t.Errorf("the registry is left at %s, want FORWARD", r.site.registry.level)
 			}
 			if got.End == executor.Completed {
 				r.nothingTwice()
 			}
 			// A run that has ended is not run again.
 			if _, err := executor.Run(t.Context(), r.options()); got.End != executor.Halted && err == nil {
-				t.Error("a run that has come to its end was run again")
+				t.Error("Run of a finished run succeeded")
 			}
 		})
 	}
 }
 
-// answers are those that the journal has about a step.
+// answers returns the answers about a step in the journal.
 func (r *practice) answers(step string) []string {
 	r.t.Helper()
 	var found []string

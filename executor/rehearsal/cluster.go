@@ -24,8 +24,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// cluster is the Kubernetes cluster of the site: what its API server keeps, and
-// what the controllers behind it do.
+// cluster is the Kubernetes cluster of the site: the objects of its API server, and
+// the controllers behind it.
 type cluster struct {
 	site         *Site
 	version      int // resourceVersion of the last write
@@ -33,7 +33,7 @@ type cluster struct {
 	jobs         map[string]*job        // by namespace/name
 	pods         map[string]*corev1.Pod // by namespace/name
 	pulled       map[string]bool        // images that the nodes have
-	ledger       *corev1.ConfigMap      // the site's, the only one that is served
+	ledger       *corev1.ConfigMap      // the only ConfigMap that is served
 	applications map[string]*application
 	token        string
 }
@@ -95,7 +95,7 @@ func (s *Site) serveCluster() error {
 	return os.WriteFile(s.Map.Kubeconfig, config, 0o600)
 }
 
-// clusterHandler serves what csu uses of the Kubernetes API.
+// clusterHandler serves the part of the Kubernetes API that csu uses.
 func (s *Site) clusterHandler() http.Handler {
 	k := s.cluster
 	mux := http.NewServeMux()
@@ -128,7 +128,7 @@ func (s *Site) clusterHandler() http.Handler {
 	return mux
 }
 
-// locked makes a handler of f, which is called with the lock.
+// locked returns a handler that calls f with the lock.
 func (k *cluster) locked(f func(r *http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !k.authorized(r) {
@@ -143,7 +143,7 @@ func (k *cluster) locked(f func(r *http.Request) (any, error)) http.HandlerFunc 
 		object, err := f(r)
 		var text []byte
 		if err == nil {
-			text, err = json.Marshal(object) // under the lock, since it is the model's own
+			text, err = json.Marshal(object) // under the lock, since object belongs to the model
 		}
 		k.site.mu.Unlock()
 		if err != nil {
@@ -154,7 +154,7 @@ func (k *cluster) locked(f func(r *http.Request) (any, error)) http.HandlerFunc 
 		if r.Method == http.MethodPost {
 			w.WriteHeader(http.StatusCreated)
 		}
-		_, _ = w.Write(text) // a client that has gone notices itself
+		_, _ = w.Write(text) // the client notices a lost answer itself
 	}
 }
 
@@ -173,7 +173,7 @@ func writeStatus(w http.ResponseWriter, err error) {
 	writeJSON(w, int(status.Code), status)
 }
 
-// list is the JSON of a list of objects.
+// list returns a Kubernetes list of objects.
 func (k *cluster) list(apiVersion, kind string, items any) any {
 	return map[string]any{
 		"apiVersion": apiVersion, "kind": kind, "items": items,
@@ -189,8 +189,8 @@ func selector(r *http.Request) (labels.Selector, error) {
 	return s, nil
 }
 
-// chosen returns the objects that a request's namespace and selector choose,
-// in the order of their names.
+// chosen returns the objects in the request's namespace that match its selector,
+// sorted by name.
 func chosen[T metav1.Object](r *http.Request, objects func(yield func(T))) ([]T, error) {
 	s, err := selector(r)
 	if err != nil {
@@ -211,18 +211,18 @@ func chosen[T metav1.Object](r *http.Request, objects func(yield func(T))) ([]T,
 
 func key(r *http.Request) string { return r.PathValue("namespace") + "/" + r.PathValue("name") }
 
-// body reads a request's JSON.
+// body decodes a request's JSON body.
 func body(r *http.Request, into any) error {
 	if r.ContentLength == 0 {
 		return nil
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(nil, r.Body, 4<<20)).Decode(into); err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("the body is not JSON: %v", err))
+		return apierrors.NewBadRequest(fmt.Sprintf("the body is not valid JSON: %v", err))
 	}
 	return nil
 }
 
-// deleteOptions reads a deletion's options and compares their preconditions.
+// deleteOptions reads a deletion's options and checks their preconditions.
 func deleteOptions(r *http.Request, resource schema.GroupResource, o metav1.Object) (metav1.DeleteOptions, error) {
 	var options metav1.DeleteOptions
 	if err := body(r, &options); err != nil {
@@ -290,7 +290,7 @@ func (k *cluster) deleteNamespace(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if n.DeletionTimestamp != nil {
-		return nil, apierrors.NewConflict(namespaces, n.Name, errors.New("the namespace is being deleted already"))
+		return nil, apierrors.NewConflict(namespaces, n.Name, errors.New("the namespace is already being deleted"))
 	}
 	now := metav1.NewTime(k.site.clk.Now())
 	n.DeletionTimestamp, n.Status.Phase, n.ResourceVersion = &now, corev1.NamespaceTerminating, k.bump()
@@ -298,7 +298,7 @@ func (k *cluster) deleteNamespace(r *http.Request) (any, error) {
 	return n, nil
 }
 
-// endNamespace takes a namespace away with all that is in it.
+// endNamespace removes a namespace and everything in it.
 func (k *cluster) endNamespace(n *corev1.Namespace) {
 	for _, j := range k.jobs {
 		if j.Namespace == n.Name {
@@ -309,7 +309,7 @@ func (k *cluster) endNamespace(n *corev1.Namespace) {
 	k.site.effect(Effect{System: SystemCluster, Kind: NamespaceGone, Subject: n.Name, Identity: string(n.UID)})
 }
 
-// review answers what the operator may do: everything.
+// review answers that the operator is allowed to do everything.
 func (k *cluster) review(r *http.Request) (any, error) {
 	var review authorizationv1.SelfSubjectAccessReview
 	if err := body(r, &review); err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// deleteJobs deletes what a selector finds and waits until it is gone.
+// deleteJobs deletes the Jobs that match a selector and waits until they are gone.
 func deleteJobs(t *testing.T, s *Site, namespace, selector string) {
 	t.Helper()
 	c := s.clusterClient(t)
@@ -35,11 +35,11 @@ func deleteJobs(t *testing.T, s *Site, namespace, selector string) {
 		return len(left) == 0
 	})
 	if !gone {
-		t.Fatal("the Jobs do not go")
+		t.Fatal("the Jobs were not deleted")
 	}
 }
 
-// syncApplication syncs an application and returns the operation at its end.
+// syncApplication syncs an application and returns the completed operation.
 func syncApplication(t *testing.T, s *Site, name, identity string, request argocdapi.SyncRequest) argocdapi.Operation {
 	t.Helper()
 	a := argocdapi.New(s.clusterClient(t), "argocd", s.clk)
@@ -55,10 +55,10 @@ func syncApplication(t *testing.T, s *Site, name, identity string, request argoc
 		return o.Completed()
 	})
 	if !completed {
-		t.Fatal("the sync does not end")
+		t.Fatal("the sync did not complete")
 	}
 	if o.SyncChanged {
-		t.Error("what was carried out is not what was sent")
+		t.Error("the sync carried out differs from the one requested")
 	}
 	return o
 }
@@ -76,11 +76,11 @@ func TestDeletedJobSilencesItsCSCAndASyncBringsItBack(t *testing.T) {
 	job := argocdapi.Resource{Group: "batch", Kind: "Job", Namespace: "simonyitel", Name: "mtmount"}
 	configuration := argocdapi.Resource{Kind: "ConfigMap", Namespace: "simonyitel", Name: "mtmount-env"}
 	if want := []argocdapi.Resource{job, configuration}; app.SyncStatus != "OutOfSync" || !slices.Equal(app.OutOfSync, want) {
-		t.Errorf("simonyitel is %s, out of sync are %v, want %v", app.SyncStatus, app.OutOfSync, want)
+		t.Errorf("simonyitel is %s with %v out of sync, want %v", app.SyncStatus, app.OutOfSync, want)
 	}
 	request := argocdapi.SyncRequest{Revision: "main", Operator: "ann", Resources: []argocdapi.Resource{job, configuration}}
 
-	// A Job that is still there keeps its template.
+	// An existing Job keeps its template.
 	if o := syncApplication(t, s, "simonyitel", "r/a/1", request); o.Phase != "Failed" || !strings.Contains(o.Message, "immutable") {
 		t.Errorf("with its Job still there, the sync ended %s: %s", o.Phase, o.Message)
 	}
@@ -95,12 +95,12 @@ func TestDeletedJobSilencesItsCSCAndASyncBringsItBack(t *testing.T) {
 	if err != nil || !images[0].Running || !slices.Contains(images[0].Images, "ts-dockerhub.lsst.org/mtmount:c0045.007") {
 		t.Errorf("JobImages = %+v, %v", images, err)
 	}
-	s.eventually(t, "the application is compared anew", func() bool { return !s.cluster.applications["simonyitel"].reconciling })
+	s.eventually(t, "the application is compared again", func() bool { return !s.cluster.applications["simonyitel"].reconciling })
 	if app, err = a.Get(t.Context(), "simonyitel"); err != nil || app.SyncStatus != "Synced" || app.Stale || app.Health != "Progressing" || app.TargetRevision != "main" {
 		t.Errorf("afterwards: %+v, %v", app, err)
 	}
 	if !s.csc("ESS:105").lives() || !s.csc("Watcher:0").lives() {
-		t.Error("a CSC that was not concerned is down")
+		t.Error("a CSC that is not part of the sync is down")
 	}
 	var identities []string
 	for _, e := range s.Record() {
@@ -126,7 +126,7 @@ func TestAppOfAppsBringsTheNewCycle(t *testing.T) {
 	if o := syncApplication(t, s, "science-platform", "r/a/1", argocdapi.SyncRequest{}); o.Phase != "Succeeded" {
 		t.Fatalf("the sync ended %s", o.Phase)
 	}
-	s.eventually(t, "envsys is compared anew", func() bool {
+	s.eventually(t, "envsys is compared again", func() bool {
 		return s.cluster.applications["envsys"].status()["sync"].(map[string]any)["status"] == "OutOfSync"
 	})
 	deleteJobs(t, s, "envsys", "csc-class=ess")
@@ -155,18 +155,18 @@ func TestJobDeletedWithoutPropagationLeavesItsPod(t *testing.T) {
 	s.mu.Lock()
 	s.cluster.removeJob(s.cluster.jobs["simonyitel/mtmount"], metav1.DeletePropagationOrphan)
 	s.mu.Unlock()
-	time.Sleep(30 * time.Millisecond) // more than a minute of the site's
+	time.Sleep(30 * time.Millisecond) // more than a minute of the site's time
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.csc("MTMount:0").lives() {
-		t.Error("MTMount is down, although its pod stayed behind")
+		t.Error("MTMount is down although its pod was orphaned")
 	}
 }
 
-func TestDeletionKeepsItsPreconditions(t *testing.T) {
+func TestDeletionChecksItsPreconditions(t *testing.T) {
 	s := start(t, smallPlan())
 	c := s.clusterClient(t)
-	// Another Job of this name: that is as good as gone.
+	// The client treats a Job with another UID as gone.
 	other := clusterapi.Object{Namespace: "simonyitel", Name: "mtmount", UID: "00000000-0000-4000-8000-000000000000"}
 	if err := c.DeleteJob(t.Context(), other); err != nil {
 		t.Fatal(err)
@@ -179,8 +179,8 @@ func TestDeletionKeepsItsPreconditions(t *testing.T) {
 func TestNubladoNamespaces(t *testing.T) {
 	s := start(t, smallPlan())
 	c := s.clusterClient(t)
-	const people = "argocd.argoproj.io/instance=nublado-users"
-	found, err := c.Namespaces(t.Context(), people)
+	const users = "argocd.argoproj.io/instance=nublado-users"
+	found, err := c.Namespaces(t.Context(), users)
 	if err != nil || len(found) < 3 {
 		t.Fatalf("Namespaces = %v, %v", found, err)
 	}
@@ -195,8 +195,8 @@ func TestNubladoNamespaces(t *testing.T) {
 	}
 }
 
-// TestLedger: the site's ledger is there, is written by compare-and-swap alone, and
-// is the only ConfigMap that is served.
+// The site's ledger exists, is written only by compare-and-swap, and is the only
+// ConfigMap that is served.
 func TestLedger(t *testing.T) {
 	s := start(t, smallPlan())
 	c := s.clusterClient(t)
@@ -214,14 +214,14 @@ func TestLedger(t *testing.T) {
 	}
 	var conflict *clusterapi.ConflictError
 	if err := write(*first, `{"epoch": 2, "holder": {"run": "two"}}`); !errors.As(err, &conflict) {
-		t.Errorf("a write over one that was not read = %v, want a conflict", err)
+		t.Errorf("a write over a version that was not read = %v, want a conflict", err)
 	}
 	now, err := c.ConfigMap(t.Context(), "csu", "csu-summit")
 	if err != nil || now.Data["ledger"] != `{"epoch": 1, "holder": {"run": "one"}}` || !slices.Equal(now.Binary["journal"], []byte{0xff}) {
 		t.Errorf("ConfigMap = %+v, %v", now, err)
 	}
 	if err := write(*now, strings.Repeat("x", 1<<20)); err == nil || errors.As(err, &conflict) {
-		t.Errorf("a ConfigMap that is too large: %v", err)
+		t.Errorf("a write of a too large ConfigMap = %v, want an error other than a conflict", err)
 	}
 	if err := write(*now, `{"epoch": 1, "holder": null}`); err != nil {
 		t.Fatal(err)
@@ -232,7 +232,7 @@ func TestLedger(t *testing.T) {
 	}
 	var missing *clusterapi.MissingError
 	if _, err := c.ConfigMap(t.Context(), "argocd", "argocd-cm"); !errors.As(err, &missing) {
-		t.Errorf("another ConfigMap: %v", err)
+		t.Errorf("another ConfigMap = %v, want a MissingError", err)
 	}
 	denied, err := c.Allowed(t.Context(), []clusterapi.Permission{{Verb: "delete", Group: "batch", Resource: "jobs", Namespace: "simonyitel"}})
 	if err != nil || len(denied) > 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// act is a command of the plan that stops or starts a service.
-type act struct {
+// serviceCommand is a command of the plan that stops or starts a service.
+type serviceCommand struct {
 	words   []string // the command's name without its folder, and its arguments
 	purpose plan.Purpose
 	service *service
@@ -19,11 +19,11 @@ type act struct {
 // simple is one command of a command line.
 type simple struct {
 	words []string
-	in    string // the folder that it runs in, as far as the line tells; "" is home
+	in    string // the folder that the line changes to; "" for the home directory
 }
 
-// simpleCommands splits a line of sh into its commands. It knows the forms that
-// sites use, and is no parser of sh.
+// simpleCommands splits a shell command line into its commands. It handles the forms
+// that sites use and is not a shell parser.
 func simpleCommands(line string) []simple {
 	for _, separator := range []string{"&&", "||", ";", "|", "\n", "(", ")", "&"} {
 		line = strings.ReplaceAll(line, separator, "\x00")
@@ -49,7 +49,7 @@ func simpleCommands(line string) []simple {
 	return found
 }
 
-// prefixes stand before a command without being it.
+// prefixes are words that may precede a command.
 var prefixes = []string{"!", "{", "}", "if", "then", "else", "elif", "fi", "while", "do", "done", "exec", "command", "env", "time", "nohup"}
 
 func assignment(word string) bool {
@@ -73,14 +73,15 @@ func withoutSudo(words []string) []string {
 	return words
 }
 
-// shellWords are commands that a host has as it is: those of the shell itself,
-// and the tools by which a command is kept detached.
+// shellWords are commands that need no stand-in: those of the shell itself, and the
+// tools that csu uses to run a command detached.
 var shellWords = []string{
 	".", ":", "[", "cat", "cd", "echo", "eval", "exit", "export", "false", "for", "grep", "head", "kill", "ls", "mkdir", "mv",
 	"printf", "read", "return", "rm", "sed", "set", "setsid", "sh", "sudo", "tail", "test", "tr", "trap", "true", "umask", "unset", "wc",
 }
 
-// readPlan collects from the plan's steps what commands do on the host.
+// readPlan collects the services of the host, and the commands that stop and start
+// them, from the plan's steps.
 func (h *host) readPlan() {
 	s := h.site
 	for step := range s.plan.AllSteps() {
@@ -97,7 +98,7 @@ func (h *host) readPlan() {
 			for _, c := range simpleCommands(line) {
 				words := withoutSudo(c.words)
 				if len(words) > 0 && !slices.Contains(shellWords, words[0]) {
-					h.acts = append(h.acts, act{append([]string{path.Base(words[0])}, words[1:]...), a.Purpose, v})
+					h.serviceCommands = append(h.serviceCommands, serviceCommand{append([]string{path.Base(words[0])}, words[1:]...), a.Purpose, v})
 				}
 			}
 		}
@@ -109,8 +110,8 @@ func (h *host) readPlan() {
 	}
 }
 
-// assign gives a CSC to the service that runs it: the one of its name, or else
-// every one of the host.
+// assign assigns a CSC to the service that runs it: the one with its name, or else
+// all services of the host.
 func (h *host) assign(c *csc) {
 	if len(h.services) == 0 {
 		h.services[c.row.CSC] = &service{name: c.row.CSC, running: true}
@@ -135,21 +136,21 @@ func (h *host) assign(c *csc) {
 type call struct {
 	host *host
 	user string
-	argv []string // the name without its folder first
+	argv []string // starts with the command's name without its folder
 }
 
-// answer is what becomes of a call.
+// answer is what a call does.
 type answer struct {
 	takes  time.Duration
 	status int
 	output string
-	reads  bool   // it has no effect, and is not recorded
+	reads  bool   // it only reads, and is not recorded
 	hangs  bool   // it never ends by itself
-	then   func() // with the lock, when the time has passed
+	then   func() // called with the lock at the end
 }
 
-// obey works out what a command does.
-func (h *host) obey(c call) answer {
+// respond determines what a command does.
+func (h *host) respond(c call) answer {
 	s := h.site
 	name, args := c.argv[0], c.argv[1:]
 	switch name {
@@ -174,21 +175,21 @@ func (h *host) obey(c call) answer {
 	if v, verb := h.unit(c.argv); verb != "" {
 		return h.control(v, verb)
 	}
-	if i := slices.IndexFunc(h.acts, func(a act) bool {
+	if i := slices.IndexFunc(h.serviceCommands, func(a serviceCommand) bool {
 		return slices.Equal(a.words, c.argv) && a.service.running == (a.purpose == plan.Stop)
 	}); i >= 0 {
-		return h.control(h.acts[i].service, string(h.acts[i].purpose))
+		return h.control(h.serviceCommands[i].service, string(h.serviceCommands[i].purpose))
 	}
-	// One that is said to start what runs already, or to stop what doesn't.
-	if i := slices.IndexFunc(h.acts, func(a act) bool { return slices.Equal(a.words, c.argv) }); i >= 0 {
-		return h.control(h.acts[i].service, string(h.acts[i].purpose))
+	// A command that starts a running service, or stops one that is not running.
+	if i := slices.IndexFunc(h.serviceCommands, func(a serviceCommand) bool { return slices.Equal(a.words, c.argv) }); i >= 0 {
+		return h.control(h.serviceCommands[i].service, string(h.serviceCommands[i].purpose))
 	}
 	return answer{takes: h.usual(name)}
 }
 
-// unit finds the service that systemctl or an init script is about, and the
-// verb; a verb of "" says that it is neither. A unit that the plan doesn't name
-// is nobody's: it can be looked at, and nothing hangs on it.
+// unit returns the service and the verb of a systemctl or init script command. The
+// verb is "" for any other command. For a unit that the plan does not name, the
+// service has no CSCs.
 func (h *host) unit(argv []string) (*service, string) {
 	rest := slices.DeleteFunc(slices.Clone(argv[1:]), func(w string) bool { return strings.HasPrefix(w, "-") })
 	unit, verb := "", ""
@@ -202,7 +203,7 @@ func (h *host) unit(argv []string) (*service, string) {
 	default:
 		return nil, ""
 	}
-	for _, a := range h.acts {
+	for _, a := range h.serviceCommands {
 		if a.words[0] == unit || slices.ContainsFunc(a.words[1:], func(w string) bool { return sameUnit(w, unit) }) {
 			return a.service, verb
 		}
@@ -219,7 +220,7 @@ func sameUnit(a, b string) bool {
 	return strings.TrimSuffix(a, ".service") == strings.TrimSuffix(b, ".service")
 }
 
-// control stops, starts or looks at a service.
+// control stops, starts or checks a service.
 func (h *host) control(v *service, verb string) answer {
 	switch verb {
 	case "status", "is-active":
@@ -245,12 +246,12 @@ func (h *host) stop(v *service) {
 	}
 }
 
-// start starts a service; by says whose doing it is, where it was no command.
+// start starts a service. by names who did it, if it was not a command.
 func (h *host) start(v *service, by string) {
-	again := v.running
+	wasRunning := v.running
 	v.running = true
 	h.site.effect(Effect{System: SystemHost, Kind: ServiceStart, Subject: h.row.Name, Detail: v.name, Identity: by})
-	if again && slices.ContainsFunc(v.cscs, (*csc).lives) {
+	if wasRunning && slices.ContainsFunc(v.cscs, (*csc).lives) {
 		for _, c := range v.cscs {
 			h.site.effect(Effect{System: SystemCSC, Kind: CSCDuplicate, Subject: c.row.CSC})
 		}
@@ -259,7 +260,7 @@ func (h *host) start(v *service, by string) {
 	h.comeUp(v)
 }
 
-// comeUp brings the CSCs of a service up.
+// comeUp brings up the CSCs of a service.
 func (h *host) comeUp(v *service) {
 	s := h.site
 	for _, c := range v.cscs {
@@ -271,7 +272,7 @@ func (h *host) comeUp(v *service) {
 	}
 }
 
-// usual is how long a command usually takes.
+// usual returns how long a command takes.
 func (h *host) usual(name string) time.Duration {
 	low, high := time.Second, 5*time.Second
 	switch {

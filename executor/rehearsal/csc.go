@@ -12,7 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// state is a summary state by SAL's number.
+// state is a summary state, numbered as in SAL.
 type state int
 
 const (
@@ -29,8 +29,8 @@ var stateNames = map[state]string{
 
 func (s state) String() string { return stateNames[s] }
 
-// stateOf returns the summary state of a plan's word; a bridge that is
-// OFFLINE_AVAILABLE says OFFLINE.
+// stateOf returns the summary state for a state in a plan. A bridge that is
+// OFFLINE_AVAILABLE publishes OFFLINE.
 func stateOf(name string) (state, bool) {
 	if name == plan.OfflineAvailable {
 		return offline, true
@@ -43,7 +43,7 @@ func stateOf(name string) (state, bool) {
 	return 0, false
 }
 
-// transitions are the state commands of SAL and where each leads from where.
+// transitions maps each state command of SAL to the states that it leads from and to.
 var transitions = map[string]map[state]state{
 	"start":        {standby: disabled},
 	"enable":       {disabled: enabled},
@@ -53,8 +53,7 @@ var transitions = map[string]map[state]state{
 	"enterControl": {offline: standby},
 }
 
-// commandsTo are the commands that bring a CSC from one state to another, none
-// where it is there already.
+// commandsTo returns the commands that bring a CSC from one state to another.
 func commandsTo(from, to state) []string {
 	ladder := []state{offline, standby, disabled, enabled}
 	up := []string{"enterControl", "start", "enable"}
@@ -76,22 +75,22 @@ func commandsTo(from, to state) []string {
 	return commands
 }
 
-// span is a time in which a CSC's process lived; one that lives has no end.
+// span is the lifetime of a CSC's process. It has no end while the process lives.
 type span struct{ from, to time.Time }
 
-// csc is a Commandable SAL Component with what it has said so far.
+// csc is a Commandable SAL Component.
 type csc struct {
 	row       *plan.CSC
-	component string // "" for a Job that speaks no SAL
+	component string // "" for a Job that does not use SAL
 	index     int
-	state     state // last summary state it said
-	// says tells whether it reports OFFLINE before it ends (P11).
-	says  bool
-	alive []span
-	queue *queue // of a ScriptQueue
-	// pods counts how often its pod began or ended, where the cluster is real.
-	pods   int
-	podRan bool // before the upgrade its pod ran, heard or silent
+	state     state // its summary state
+	// reportsOffline means that it publishes OFFLINE before its process ends (P11).
+	reportsOffline bool
+	alive          []span
+	queue          *queue // of a ScriptQueue
+	// podChanges counts the starts and ends of its pod, if the cluster is real.
+	podChanges int
+	podRan     bool // its pod ran before the upgrade, whether it was heard or silent
 }
 
 func newCSC(row *plan.CSC) *csc {
@@ -107,14 +106,14 @@ func (c *csc) lives() bool {
 	return len(c.alive) > 0 && c.alive[len(c.alive)-1].to.IsZero()
 }
 
-// up starts the CSC's process, which comes up in its state.
+// up starts the CSC's process.
 func (s *Site) up(c *csc) {
 	if c.lives() {
 		s.effect(Effect{System: SystemCSC, Kind: CSCDuplicate, Subject: c.row.CSC})
 		return
 	}
 	if s.strikes(cscNeverHeard, c.row.CSC) {
-		return // its process runs, and says nothing
+		return // its process runs but publishes nothing
 	}
 	first, ok := stateOf(c.row.ComesUp)
 	switch {
@@ -125,17 +124,17 @@ func (s *Site) up(c *csc) {
 	}
 	c.alive = append(c.alive, span{from: s.clk.Now()})
 	s.effect(Effect{System: SystemCSC, Kind: CSCUp, Subject: c.row.CSC, Detail: first.String()})
-	s.say(c, first)
+	s.publish(c, first)
 	if c.queue != nil {
 		c.queue.open()
 	}
 }
 
-// down ends the CSC's process at once, without a word.
+// down ends the CSC's process at once. The CSC publishes nothing.
 func (s *Site) down(c *csc, why string) { s.downAt(c, why, s.clk.Now()) }
 
-// downAt is down for a process whose time to end has come before: a busy machine
-// may come to it late, and the CSC's heartbeats must not go on until then.
+// downAt is down for a process that should have ended at a time in the past. A busy
+// machine may call it late, and the CSC must have no heartbeats after that time.
 func (s *Site) downAt(c *csc, why string, at time.Time) {
 	if !c.lives() {
 		return
@@ -147,8 +146,8 @@ func (s *Site) downAt(c *csc, why string, at time.Time) {
 	}
 }
 
-// say publishes a summary state.
-func (s *Site) say(c *csc, now state) {
+// publish sets and publishes a CSC's summary state.
+func (s *Site) publish(c *csc, now state) {
 	c.state = now
 	if c.component == "" {
 		return
@@ -159,7 +158,7 @@ func (s *Site) say(c *csc, now state) {
 	}
 }
 
-// errNoAck is what comes of a command to a CSC that doesn't live.
+// errNoAck is the result of a command to a CSC whose process does not live.
 var errNoAck = errors.New("no acknowledgement")
 
 // command sends a state command to a CSC and waits for its acknowledgement.
@@ -192,21 +191,21 @@ func (s *Site) command(ctx context.Context, c *csc, name, by string) error {
 	}
 }
 
-// change brings a CSC into another state. One that goes OFFLINE ends, except a
-// camera bridge, which goes on speaking.
+// change changes a CSC's state. A CSC that goes OFFLINE ends its process, except for
+// a camera bridge, which keeps sending heartbeats.
 func (s *Site) change(c *csc, to state, by string) {
 	s.effect(Effect{System: SystemCSC, Kind: StateChanged, Subject: c.row.CSC, Detail: fmt.Sprintf("%s -> %s", c.state, to), Identity: by})
 	if to != offline || c.row.Bridge {
-		s.say(c, to)
+		s.publish(c, to)
 		return
 	}
-	if c.says {
-		s.say(c, offline)
+	if c.reportsOffline {
+		s.publish(c, offline)
 	} else {
-		c.state = offline // what it is; what it last said stays in the EFD
+		c.state = offline // the EFD keeps the last state it published
 	}
 	if c.queue != nil {
-		// It closes with its state: what runs on it ends before it falls silent.
+		// The queue closes when its state changes, before it falls silent.
 		c.queue.close()
 	}
 	began, takes := len(c.alive), s.between("end "+c.row.CSC, time.Second, 3*time.Second)
@@ -216,15 +215,14 @@ func (s *Site) change(c *csc, to state, by string) {
 			return
 		}
 		s.downAt(c, "OFFLINE", ends)
-		s.ended(c)
+		s.processEnded(c)
 	})
 }
 
 // ackLimit is how long a commander waits for an acknowledgement.
 const ackLimit = 10 * time.Second
 
-// find returns the CSC of that name; the index may be left out for one without
-// an index.
+// find returns the CSC of that name. The index 0 may be left out.
 func (s *Site) find(name string) *csc {
 	if c := s.byName[name]; c != nil {
 		return c
@@ -232,5 +230,5 @@ func (s *Site) find(name string) *csc {
 	return s.byName[name+":0"]
 }
 
-// measurement is the name that a topic has in the EFD.
+// measurement returns the name of a topic in the EFD.
 func measurement(component, topic string) string { return "lsst.sal." + component + "." + topic }

@@ -16,19 +16,19 @@ type point struct {
 	fields fields
 }
 
-// efd is the InfluxDB of the site. Events are points of their measurements;
-// heartbeats are worked out from when the CSCs lived, since they come once a
-// second.
+// efd is the InfluxDB of the site. Events are stored as points of their
+// measurements. Heartbeats come every second, so they are computed from the CSCs'
+// lifetimes instead.
 type efd struct {
 	site       *Site
 	database   string
 	lag        time.Duration
-	points     map[string][]point // by measurement, in the order of time
+	points     map[string][]point // by measurement, sorted by time
 	components map[string][]*csc
-	reached    time.Time // the horizon when the EFD began to lag more
+	reached    time.Time // the horizon when the fault efd-lags began
 }
 
-// defaultLag is how late data come in where the plan doesn't say.
+// defaultLag is how late data arrive if the plan does not say.
 const defaultLag = 10 * time.Second
 
 func newEFD(s *Site) *efd {
@@ -49,13 +49,13 @@ func (e *efd) add(measurement string, at time.Time, f fields) {
 	}
 }
 
-// order puts the events of a measurement into the order of time: several CSCs of
-// a component have begun at different times.
+// order sorts the events of a measurement by time. The CSCs of a component started
+// at different times.
 func (e *efd) order(measurement string) {
 	slices.SortStableFunc(e.points[measurement], func(a, b point) int { return a.at.Compare(b.at) })
 }
 
-// lastState is the last summary state that a CSC has published, 0 for none.
+// lastState returns the last summary state that a CSC has published, or 0.
 func (e *efd) lastState(c *csc) state {
 	for _, p := range slices.Backward(e.points[measurement(c.component, "logevent_summaryState")]) {
 		if p.fields["salIndex"] == c.index {
@@ -65,15 +65,15 @@ func (e *efd) lastState(c *csc) state {
 	return 0
 }
 
-// horizon is the time up to which data have come in: the connector writes at
-// intervals, and what it writes has been under way for a while.
+// horizon returns the time up to which data have arrived. The connector writes in
+// intervals, and data take a while to reach it.
 func (e *efd) horizon(now time.Time) time.Time {
 	half := e.lag / 2
 	if e.site.strikes(efdLags, "") {
 		if late := now.Add(-efdLate); late.After(e.reached) {
 			return late
 		}
-		return e.reached // what has come in is there
+		return e.reached // data that have arrived stay
 	}
 	return now.Add(-half).Truncate(half)
 }
@@ -81,7 +81,7 @@ func (e *efd) horizon(now time.Time) time.Time {
 // beat is the interval of heartbeats.
 const beat = time.Second
 
-// heartbeats yields when a CSC's heartbeats came within a span of time.
+// heartbeats yields the times of a CSC's heartbeats from one time to another.
 func (c *csc) heartbeats(from, to time.Time, descending bool) iter.Seq[time.Time] {
 	return func(yield func(time.Time) bool) {
 		spans := slices.Clone(c.alive)
@@ -111,7 +111,7 @@ func (c *csc) heartbeats(from, to time.Time, descending bool) iter.Seq[time.Time
 	}
 }
 
-// scan yields the points of the query's measurement within a span of time.
+// scan yields the points of the query's measurement from one time to another.
 func (e *efd) scan(s query, from, to time.Time) iter.Seq[point] {
 	return func(yield func(point) bool) {
 		component, beats := strings.CutSuffix(strings.TrimPrefix(s.measurement, "lsst.sal."), ".logevent_heartbeat")
@@ -142,8 +142,8 @@ func (e *efd) scan(s query, from, to time.Time) iter.Seq[point] {
 	}
 }
 
-// beats returns the heartbeats of a component's CSCs, at most as many of each
-// as the query takes in all.
+// beats returns the heartbeats of a component's CSCs, for each CSC at most as many as
+// the query's limit.
 func (e *efd) beats(component string, s query, from, to time.Time) []point {
 	index, one := 0, false
 	if s.where != nil {
@@ -175,7 +175,7 @@ func (e *efd) beats(component string, s query, from, to time.Time) []point {
 	return found
 }
 
-// result and series are InfluxDB's JSON.
+// result and series have InfluxDB's JSON form.
 type result struct {
 	StatementID int      `json:"statement_id"`
 	Series      []series `json:"series,omitempty"`
@@ -188,7 +188,7 @@ type series struct {
 	Values  [][]any  `json:"values"`
 }
 
-// run carries a statement out on what has come in up to a time.
+// run executes a statement on the data that have arrived up to a time.
 func (e *efd) run(q query, epoch string, to time.Time) []series {
 	from := e.site.Map.Epoch.Add(-history)
 	if q.where != nil {
@@ -221,8 +221,8 @@ func (e *efd) run(q query, epoch string, to time.Time) []series {
 	return []series{out}
 }
 
-// hasOne tells whether the point has one of the fields; InfluxDB leaves out
-// those that have none.
+// hasOne reports whether the point has one of the fields. InfluxDB leaves out points
+// that have none.
 func (p point) hasOne(names []string) bool {
 	return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return p.fields[n] != nil })
 }
@@ -242,7 +242,7 @@ func fieldKeys(points []point) []string {
 	return keys
 }
 
-// influxTime writes a time in the unit that was asked for.
+// influxTime formats a time in the requested unit.
 func influxTime(at time.Time, epoch string) any {
 	if unit, ok := influxUnits[epoch]; ok && epoch != "" {
 		return at.UnixNano() / int64(unit)
@@ -293,10 +293,10 @@ func (s *Site) serveQuery(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
 }
 
-// results carries the statements of a request out, up to the first that fails.
-// All see the same data: what passes in the midst of a request in reality is,
-// at a site whose time runs a thousand times faster on a machine that stalls,
-// more than any client allows for.
+// results executes the statements of a request, up to the first that fails. All of
+// them see the same data. Otherwise, with time running a thousand times faster on a
+// stalling machine, the data could change within a request by more than any client
+// allows for.
 func (e *efd) results(statements []query, database, epoch string) []result {
 	to := e.horizon(e.site.clk.Now())
 	results := make([]result, 0, len(statements))
@@ -315,8 +315,8 @@ func (e *efd) results(statements []query, database, epoch string) []result {
 		if i == len(statements)-1 {
 			return append(results, failed)
 		}
-		// InfluxDB counts those that are left as the first statement, and what
-		// comes twice under one number takes the place of what was before.
+		// InfluxDB gives the remaining statements the number of the first, and a
+		// second result with the same number replaces the first one.
 		if i > 0 {
 			results = append(results, failed)
 		}

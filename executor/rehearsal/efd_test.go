@@ -16,7 +16,7 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// influx serves the points that the answers below were recorded with.
+// influx serves the points with which the answers below were recorded.
 func influx(t *testing.T) string {
 	t.Helper()
 	epoch := time.Unix(1000003600, 0).UTC()
@@ -34,7 +34,7 @@ func influx(t *testing.T) string {
 	return server.URL
 }
 
-// The answers are those of InfluxDB 1.6.7 with the same points.
+// The answers were recorded from InfluxDB 1.6.7 with the same points.
 func TestAnswersAreThoseOfInfluxDB(t *testing.T) {
 	base := influx(t)
 	const states = `"lsst.sal.X.logevent_summaryState"`
@@ -69,10 +69,10 @@ func TestAnswersAreThoseOfInfluxDB(t *testing.T) {
 		}
 	}
 	if status, got := askInflux(t, base, "a", "c", url.Values{"q": {"x"}}, nil); status != 401 || got != `{"error":"authorization failed"}` {
-		t.Errorf("a wrong password: %d %s", status, got)
+		t.Errorf("with a wrong password: %d %s", status, got)
 	}
 	if status, got := askInflux(t, base, "", "", url.Values{"q": {"x"}}, nil); status != 401 || got != `{"error":"unable to parse authentication credentials"}` {
-		t.Errorf("no user: %d %s", status, got)
+		t.Errorf("without a user: %d %s", status, got)
 	}
 }
 
@@ -98,14 +98,14 @@ func askInflux(t *testing.T, base, user, password string, form, values url.Value
 	return answer.StatusCode, strings.TrimSpace(string(text))
 }
 
-func TestWhatIsNoQueryIsRefused(t *testing.T) {
+func TestInvalidQueriesAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"SELEC x", "SELECT", "SELECT x FROM", "SELECT x FROM y WHERE", "SELECT x FROM y WHERE a = 'b", `SELECT "x FROM y`, "SELECT x FROM y WHERE a ~ 1", "SELECT x FROM y WHERE (a = 1",
 		"SELECT x FROM y WHERE time > 5q", "SELECT x FROM y WHERE time > now(", "SELECT x FROM y LIMIT a", "SELECT x FROM y LIMIT 99999999999999999999", "SELECT x FROM y ORDER BY a", "SELECT x FROM a, b",
 		"SELECT last(x) FROM y", "DROP DATABASE efd", "SELECT x FROM y WHERE a =", "SELECT x FROM y WHERE a = -", "\x00",
 	} {
 		if q, err := parseQuery(text, time.Time{}); err == nil {
-			t.Errorf("%q was read as %+v", text, q)
+			t.Errorf("parseQuery(%q) = %+v, want an error", text, q)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func FuzzParseQuery(f *testing.F) {
 	})
 }
 
-func TestHeartbeatsFollowTheLife(t *testing.T) {
+func TestHeartbeatsMatchLifetimes(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	c := &csc{alive: []span{{at(100), at(103)}, {from: at(200)}}}
 	for _, test := range []struct {
@@ -147,14 +147,14 @@ func TestHeartbeatsFollowTheLife(t *testing.T) {
 	}
 }
 
-// What has just happened is not in the EFD yet, and is before the lag is over.
+// The EFD does not have new data at once, but has them before the lag is over.
 func TestIngestionLags(t *testing.T) {
 	s := &Site{plan: smallPlan()}
 	e := newEFD(s)
 	for second := range 20 {
 		now := time.Unix(int64(1000+second), 0)
 		if h := e.horizon(now); h.After(now.Add(-e.lag/2)) || h.Before(now.Add(-e.lag)) {
-			t.Errorf("at %v the data have come in up to %v", now, h)
+			t.Errorf("at %v the data have arrived up to %v", now, h)
 		}
 	}
 }

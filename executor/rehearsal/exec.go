@@ -13,7 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/remotecommand"
 )
 
-// The channels of the websocket protocol of exec: the first byte of a message.
+// The channels of exec's websocket protocol. The channel is the first byte of a
+// message.
 const (
 	stdoutChannel = 1
 	stderrChannel = 2
@@ -43,7 +44,7 @@ func (k *cluster) exec(w http.ResponseWriter, r *http.Request) {
 	upgrader := websocket.Upgrader{Subprotocols: []string{remotecommand.StreamProtocolV5Name, remotecommand.StreamProtocolV4Name}}
 	conn, err := upgrader.Upgrade(w, r, nil)
 	if err != nil {
-		return // it has answered
+		return // Upgrade has already answered
 	}
 	defer conn.Close()
 	stdout, stderr, exit := "", fmt.Sprintf("exec: %q: executable file not found in $PATH\n", argv[0]), 127
@@ -62,7 +63,7 @@ func (k *cluster) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	text, err := json.Marshal(status)
 	if err != nil {
-		return // the client sees a broken stream, as it would of a broken server
+		return // the client sees a broken stream, as from a broken server
 	}
 	for _, m := range []struct {
 		channel byte

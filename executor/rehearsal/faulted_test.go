@@ -19,7 +19,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// timed is a step with a time limit of its own.
+// timed returns a step with a time limit.
 func timed(id string, limit time.Duration, d plan.Parameters, needs ...string) plan.Step {
 	s := step(id, d)
 	s.Timeout, s.Needs = plan.Duration(limit), needs
@@ -27,8 +27,8 @@ func timed(id string, limit time.Duration, d plan.Parameters, needs ...string) p
 	return s
 }
 
-// chain has each step need the one before it: what is under way when a fault
-// begins must not be left to chance.
+// chain makes each step need the one before it, so that it is always the same step
+// that is running when a fault begins.
 func chain(steps ...plan.Step) []plan.Step {
 	for i := range steps[1:] {
 		steps[i+1].Needs = []string{steps[i].ID}
@@ -36,7 +36,7 @@ func chain(steps ...plan.Step) []plan.Step {
 	return steps
 }
 
-// faultyPlan is a small upgrade with every kind of action that a fault can meet.
+// faultyPlan returns a small upgrade with every kind of action that a fault can affect.
 func faultyPlan() *plan.Plan {
 	p := smallPlan()
 	offline := func(id string, cscs ...string) plan.Step {
@@ -91,10 +91,10 @@ func faultyPlan() *plan.Plan {
 	return p
 }
 
-// faulted is a run through a fault: what the operator does, and what the site's
-// record must show beside what every record must.
+// faulted is a run with a fault: what the operator does, and a check of the site's
+// record beside the checks of every run.
 type faulted struct {
-	fault   string // with its subject, where that is not the usual one
+	fault   string // with its subject, unless it is the usual one
 	replies []reply
 	holds   func(*practice)
 }
@@ -111,7 +111,7 @@ func resumed(step string) reply {
 	return reply{topic: operator.QueuePaused, step: step, choice: operator.Yes}
 }
 
-// all does one thing after the other.
+// all does several things in order.
 func all(deeds ...func(*practice)) func(*practice) {
 	return func(r *practice) {
 		for _, do := range deeds {
@@ -120,7 +120,7 @@ func all(deeds ...func(*practice)) func(*practice) {
 	}
 }
 
-// locked is what a person does at the site.
+// locked returns something done by hand at the site. It calls do with the lock.
 func locked(do func(s *Site)) func(*practice) {
 	return func(r *practice) {
 		r.site.mu.Lock()
@@ -134,15 +134,15 @@ func kill(name string) func(*practice) {
 	return locked(func(s *Site) {
 		c := s.byName[name]
 		s.down(c, "ended by hand")
-		s.ended(c)
+		s.processEnded(c)
 	})
 }
 
-// minute is how long a person takes to look around, and the EFD to take it in.
+// minute waits until the EFD has ingested what was done by hand.
 func minute(r *practice) { _ = r.site.clk.Sleep(r.t.Context(), time.Minute) }
 
-// killCommand ends the command that hangs on the host, and leaves the shell that
-// has begun it.
+// killCommand kills the command that hangs on the host, but not the shell that started
+// it.
 func killCommand(r *practice) {
 	h := r.site.hosts["m1m3-crio-vms"]
 	pids, err := h.processes()
@@ -160,12 +160,11 @@ func killCommand(r *practice) {
 		}
 	}
 	if killed != 1 {
-		r.t.Errorf("%d commands hang", killed)
+		r.t.Errorf("%d commands hang, want one", killed)
 	}
 }
 
-// trustKey has a person put the host's key into known_hosts, who has asked the
-// host's people for it.
+// trustKey puts the host's key into known_hosts by hand.
 func trustKey(r *practice) {
 	var known strings.Builder
 	for name, h := range r.site.hosts {
@@ -178,7 +177,7 @@ func trustKey(r *practice) {
 	}
 }
 
-// times says how often the site must have seen an effect.
+// times checks the number of effects of a kind in the record.
 func times(n int, kind, subject, detail string) func(*practice) {
 	return func(r *practice) {
 		r.t.Helper()
@@ -189,7 +188,7 @@ func times(n int, kind, subject, detail string) func(*practice) {
 			}
 		}
 		if seen != n {
-			r.t.Errorf("%d times instead of %d: %s %s %s", seen, n, kind, subject, detail)
+			r.t.Errorf("%d effects %q %s %s, want %d", seen, kind, subject, detail, n)
 		}
 	}
 }
@@ -258,9 +257,9 @@ var faultedRuns = []faulted{
 	{fault: loveDown, replies: []reply{failed("down/watcher", operator.Retry, outlast(loveDown), "nothing of it happened", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 
-	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, mend(efdLags), "nothing of it happened", "it is not known where these are")},
+	{fault: efdLags, replies: []reply{failed("down/cscs", operator.Retry, mend(efdLags), "nothing of it happened", "the states of these are unknown")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
-	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(efdDown), "not known", "503")},
+	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(efdDown), "cannot determine", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 	{fault: efdError, holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 
@@ -271,7 +270,7 @@ var faultedRuns = []faulted{
 	{fault: syncTakenOver, replies: []reply{
 		doubted("new/simonyitel", operator.NotHappened, func(r *practice) {
 			if slices.ContainsFunc(r.identities(SyncStarted), func(own string) bool { return strings.HasPrefix(own, "new/simonyitel/") }) {
-				r.t.Error("it did happen")
+				r.t.Error("the sync happened")
 			}
 		}, "somebody.else"),
 		failed("new/simonyitel", operator.Retry, nil),
@@ -288,20 +287,20 @@ var faultedRuns = []faulted{
 	{fault: slackBusy, holds: times(3, MessagePosted, "#summit", "")},
 	{fault: slackDown, replies: []reply{
 		doubted("clean/handover", operator.NotHappened, times(0, MessagePosted, "#summit", "Stage 1"), "#summit"),
-		failed("clean/handover", operator.ByHand, all(locked(func(s *Site) { s.heard("Stage 1 is yours.") }), outlast(slackDown))),
+		failed("clean/handover", operator.ByHand, all(locked(func(s *Site) { s.react("Stage 1 is yours.") }), outlast(slackDown))),
 	}, holds: times(0, MessagePosted, "#summit", "Stage 1")},
 
 	{fault: networkLost, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(networkLost))},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 }
 
-// stays are the faults that nothing ends in these runs: they are got over
-// without, or are what the site was found with.
-var stays = map[string]bool{
+// lasting are the faults that nothing ends in these runs. Either the run completes in
+// spite of them, or they only affect the site before the upgrade.
+var lasting = map[string]bool{
 	cscStuck: true, cscStaysStandby: true, cscSaysStandby: true, hostKeyChanged: true, queuePaused: true, registryOther: true, slackBusy: true,
 }
 
-// remedies are what a person does about a fault, where it does not do to end it.
+// remedies are what the operator does about a fault if ending it is not enough.
 var remedies = map[string]func(*practice){
 	cscNeverHeard:    all(mend(cscNeverHeard), locked(func(s *Site) { s.up(s.byName["MTMount:0"]) })),
 	hostKeyChanged:   trustKey,
@@ -309,8 +308,8 @@ var remedies = map[string]func(*practice){
 	registryOther:    locked(func(s *Site) { s.registry.level = "FORWARD" }),
 }
 
-// TestFaultsWithAResume stops the run at the first question, and takes it up: what
-// was in doubt or had failed is looked at again, and the run comes to its end.
+// TestFaultsWithAResume stops the run at the first question and resumes it. The step
+// that had failed or was in doubt is probed again, and the run completes.
 func TestFaultsWithAResume(t *testing.T) {
 	for _, test := range faultedRuns {
 		if len(test.replies) == 0 {
@@ -320,7 +319,7 @@ func TestFaultsWithAResume(t *testing.T) {
 			t.Parallel()
 			r := newPractice(t, faultyPlan(), test.fault)
 			r.otherwise = func(_ *practice, q operator.Question) reply {
-				if q.Topic == operator.QueuePaused { // at this question a run can't be stopped
+				if q.Topic == operator.QueuePaused { // this question has no choice to stop
 					return reply{choice: operator.Yes}
 				}
 				return reply{choice: operator.Stop}
@@ -329,9 +328,9 @@ func TestFaultsWithAResume(t *testing.T) {
 				if test.fault == queuePaused && got.End == executor.Completed {
 					return
 				}
-				t.Fatalf("it ended %q\n%s", got.End, r.seen.String())
+				t.Fatalf("the run ended %q, want %q\n%s", got.End, executor.Halted, r.seen.String())
 			}
-			if test.fault == networkLost { // a run is not taken up without the site's Lease
+			if test.fault == networkLost { // a run is not resumed without the site's ledger
 				mend(networkLost)(r)
 			}
 			remedied, asked := false, map[string]int{}
@@ -353,15 +352,15 @@ func TestFaultsWithAResume(t *testing.T) {
 				case asked[q.Step+string(q.Topic)] == 1:
 					return reply{choice: operator.KeepWaiting}
 				}
-				return reply{choice: operator.NotHappened} // as faults are that leave a step in doubt for good
+				return reply{choice: operator.NotHappened} // the fault leaves the step in doubt for good
 			}
 			r.complete()
 		})
 	}
 }
 
-// TestEveryFaultIsRun: the catalogue has no fault through which no test carries
-// a plan, and each says in a sentence what it is.
+// TestEveryFaultIsRun checks that a test runs a plan with each fault of the catalogue,
+// and that each fault's text is a sentence.
 func TestEveryFaultIsRun(t *testing.T) {
 	run := map[string]bool{laptopSleeps: true} // TestLaptopSleeps
 	for _, test := range faultedRuns {
@@ -369,19 +368,19 @@ func TestEveryFaultIsRun(t *testing.T) {
 	}
 	for _, f := range Faults() {
 		if !run[f.Name] {
-			t.Errorf("no plan is carried through %s", f.Name)
+			t.Errorf("no test runs a plan with %s", f.Name)
 		}
 		if !strings.HasSuffix(f.Text, ".") || strings.ToUpper(f.Text[:1]) != f.Text[:1] || strings.Contains(f.Text, "\n") {
-			t.Errorf("%s: %q is no sentence", f.Name, f.Text)
+			t.Errorf("%s: %q is not a sentence", f.Name, f.Text)
 		}
 		if f.Subject != "" && f.Subject != "command" && f.Subject != "level" && subjects(faultyPlan())[f.Subject] == nil {
-			t.Errorf("%s: what is a %s?", f.Name, f.Subject)
+			t.Errorf("%s: unknown kind of subject %q", f.Name, f.Subject)
 		}
 	}
 }
 
-// TestUsualSubjects: without a subject a fault befalls what the plan comes to
-// first, and the same plan gives the same.
+// Without a subject, a fault applies to the first one in the plan. The same plan always
+// gives the same subject.
 func TestUsualSubjects(t *testing.T) {
 	var names, got []string
 	for _, f := range Faults() {
@@ -407,12 +406,12 @@ func TestUsualSubjects(t *testing.T) {
 			"love-ack-lost=add", "sync-fails=simonyitel", "sync-blocked=simonyitel", "sync-taken-over=simonyitel", "sync-overlooked=simonyitel", "registry-other-level=BACKWARD",
 		}
 		if !slices.Equal(got, want) {
-			t.Errorf("they befall %q, want %q", got, want)
+			t.Errorf("faults %q, want %q", got, want)
 		}
 	}
 }
 
-// TestFaults carries a plan through each fault of the catalogue to its end.
+// TestFaults runs a plan to its end with each fault of the catalogue.
 func TestFaults(t *testing.T) {
 	for _, test := range faultedRuns {
 		t.Run(test.fault, func(t *testing.T) {
@@ -423,8 +422,8 @@ func TestFaults(t *testing.T) {
 			if test.holds != nil {
 				test.holds(r)
 			}
-			if f := r.site.faults[0]; f.phase == ahead || f.phase == underWay && !stays[f.Name] {
-				t.Errorf("%s has not struck, or is not over", f)
+			if f := r.site.faults[0]; f.phase == pending || f.phase == active && !lasting[f.Name] {
+				t.Errorf("%s has not begun or is not over", f)
 			}
 			name, _, _ := strings.Cut(test.fault, "=")
 			r.golden(name, r.site.faults[0].String()+": "+r.site.faults[0].Text)

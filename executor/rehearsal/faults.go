@@ -13,11 +13,11 @@ import (
 // Fault is something that can go wrong at a simulated site.
 type Fault struct {
 	Name    string
-	Subject string // what "name=subject" names, such as "CSC"; "" where it takes none
-	Text    string // a sentence, for people
+	Subject string // the kind of subject in "name=subject", such as "CSC"; "" if it takes none
+	Text    string // a sentence for the operator
 }
 
-// Faults are those that a site knows.
+// Faults returns the faults that a site can simulate.
 func Faults() []Fault {
 	list := make([]Fault, 0, len(catalogue))
 	for _, f := range catalogue {
@@ -26,23 +26,24 @@ func Faults() []Fault {
 	return list
 }
 
-// entry is a fault of the catalogue with what it does.
+// entry is a fault of the catalogue with its implementation.
 type entry struct {
 	Fault
-	// usual is the subject where none is asked for; "" where the plan has none,
-	// which is the same as not known to subjects.
+	// usual returns the subject to use if none is given, or "" if the plan has
+	// none.
 	usual func(*plan.Plan) string
-	// on are the moments of which the first one begins the fault; a fault
-	// without any is there from the start.
+	// on lists the moments that begin the fault. A fault without any begins at
+	// the start.
 	on []moment
-	// lasts is how long it stays, in the site's time; 0 is until something ends
-	// it: that it has struck once, or a person.
+	// lasts is how long the fault lasts, in the site's time. If it is 0, the fault
+	// lasts until it has struck once or the operator ends it.
 	lasts time.Duration
-	// begin and end are called with the lock; nil does nothing.
+	// begin and end are called with the lock, if they are set.
 	begin, end func(s *Site, subject string)
 }
 
-// moment is when a fault may begin: the kind of an effect, or one of these.
+// moment is an event that may begin a fault: the kind of an effect, or one of
+// these.
 type moment = string
 
 const (
@@ -51,59 +52,58 @@ const (
 	messageArrives moment = "Slack gets a message that counts" // see countsForSlack
 )
 
-// phase is where a fault stands.
+// phase is how far a fault is.
 type phase int
 
 const (
-	ahead phase = iota
-	underWay
+	pending phase = iota
+	active
 	over
 )
 
-// mishap is a fault that was asked for.
-type mishap struct {
+// chosenFault is a fault of this site.
+type chosenFault struct {
 	entry
 	subject string
 	phase   phase
 }
 
-func (f *mishap) String() string {
+func (f *chosenFault) String() string {
 	if f.subject == "" {
 		return f.Name
 	}
 	return f.Name + "=" + f.subject
 }
 
-// CheckFaults tells what is wrong with faults that are asked for as "name" or
-// "name=subject": an unknown name, a subject that the plan does not have.
-func CheckFaults(p *plan.Plan, asked []string) error {
-	_, err := chooseFaults(p, asked)
+// CheckFaults checks faults given as "name" or "name=subject". It reports unknown
+// names, and subjects that the plan does not have.
+func CheckFaults(p *plan.Plan, given []string) error {
+	_, err := chooseFaults(p, given)
 	return err
 }
 
-// chooseFaults returns the faults that were asked for; their subjects are the
-// plan's.
-func chooseFaults(p *plan.Plan, asked []string) ([]*mishap, error) {
+// chooseFaults returns the given faults, with subjects of the plan.
+func chooseFaults(p *plan.Plan, given []string) ([]*chosenFault, error) {
 	var known []string
 	for _, e := range catalogue {
 		known = append(known, e.Name)
 	}
-	var chosen []*mishap
-	for _, a := range asked {
-		name, subject, given := strings.Cut(a, "=")
+	var chosen []*chosenFault
+	for _, text := range given {
+		name, subject, hasSubject := strings.Cut(text, "=")
 		i := slices.Index(known, name)
 		if i < 0 {
-			return nil, fmt.Errorf("there is no fault %q%s", name, plan.DidYouMean(name, known))
+			return nil, fmt.Errorf("unknown fault %q%s", name, plan.DidYouMean(name, known))
 		}
-		f := &mishap{entry: catalogue[i], subject: subject}
+		f := &chosenFault{entry: catalogue[i], subject: subject}
 		switch {
-		case f.Subject == "" && given:
-			return nil, fmt.Errorf("fault %q takes no subject: ask for %q", a, name)
-		case f.Subject != "" && given && subject == "":
-			return nil, fmt.Errorf("fault %q: name what it befalls: %s=%s", a, name, strings.ToUpper(f.Subject))
+		case f.Subject == "" && hasSubject:
+			return nil, fmt.Errorf("fault %q takes no subject; use %q", text, name)
+		case f.Subject != "" && hasSubject && subject == "":
+			return nil, fmt.Errorf("fault %q: missing subject; use %s=%s", text, name, strings.ToUpper(f.Subject))
 		case f.usual != nil && subject == "":
 			if f.subject = f.usual(p); f.subject == "" {
-				return nil, fmt.Errorf("fault %q: the plan has nothing that it could befall", a)
+				return nil, fmt.Errorf("fault %q: the plan has nothing that it applies to", text)
 			}
 		}
 		if err := checkSubject(p, f); err != nil {
@@ -112,15 +112,15 @@ func chooseFaults(p *plan.Plan, asked []string) ([]*mishap, error) {
 		if f.Subject == "" {
 			f.subject = ""
 		}
-		if slices.ContainsFunc(chosen, func(c *mishap) bool { return c.String() == f.String() }) {
-			return nil, fmt.Errorf("fault %q is asked for twice", f)
+		if slices.ContainsFunc(chosen, func(c *chosenFault) bool { return c.String() == f.String() }) {
+			return nil, fmt.Errorf("fault %q is given twice", f)
 		}
 		chosen = append(chosen, f)
 	}
 	return chosen, nil
 }
 
-func checkSubject(p *plan.Plan, f *mishap) error {
+func checkSubject(p *plan.Plan, f *chosenFault) error {
 	known := subjects(p)[f.Subject]
 	if known == nil || slices.Contains(known, f.subject) {
 		return nil
@@ -128,16 +128,16 @@ func checkSubject(p *plan.Plan, f *mishap) error {
 	return fmt.Errorf("fault %q: the plan has no %s %q%s", f.Name, f.Subject, f.subject, plan.DidYouMean(f.subject, known))
 }
 
-// moment begins the faults that wait for it.
+// moment begins the faults that are waiting for the moment m.
 func (s *Site) moment(m moment) {
 	for _, f := range s.faults {
-		if f.phase == ahead && slices.Contains(f.on, m) {
+		if f.phase == pending && slices.Contains(f.on, m) {
 			s.beginFault(f)
 		}
 	}
 }
 
-// beginFaults begins those that are there from the start.
+// beginFaults begins the faults that do not wait for a moment.
 func (s *Site) beginFaults() {
 	for _, f := range s.faults {
 		if len(f.on) == 0 {
@@ -146,8 +146,8 @@ func (s *Site) beginFaults() {
 	}
 }
 
-func (s *Site) beginFault(f *mishap) {
-	f.phase = underWay
+func (s *Site) beginFault(f *chosenFault) {
+	f.phase = active
 	s.effect(Effect{System: SystemFault, Kind: FaultBegan, Subject: f.String(), Detail: f.Text})
 	if f.entry.begin != nil {
 		f.entry.begin(s, f.subject)
@@ -157,9 +157,9 @@ func (s *Site) beginFault(f *mishap) {
 	}
 }
 
-// endFault ends a fault that is under way.
-func (s *Site) endFault(f *mishap) {
-	if f.phase != underWay {
+// endFault ends a fault if it is active.
+func (s *Site) endFault(f *chosenFault) {
+	if f.phase != active {
 		return
 	}
 	f.phase = over
@@ -169,32 +169,33 @@ func (s *Site) endFault(f *mishap) {
 	}
 }
 
-// suffers returns the fault of that name that is under way for the subject, or
-// nil.
-func (s *Site) suffers(name, subject string) *mishap {
+// activeFault returns the active fault of that name and subject, or nil.
+func (s *Site) activeFault(name, subject string) *chosenFault {
 	for _, f := range s.faults {
-		if f.Name == name && f.phase == underWay && f.subject == subject {
+		if f.Name == name && f.phase == active && f.subject == subject {
 			return f
 		}
 	}
 	return nil
 }
 
-// knows tells whether the fault is there for the subject, ahead or under way.
-func (s *Site) knows(name, subject string) bool {
-	return slices.ContainsFunc(s.faults, func(f *mishap) bool { return f.Name == name && f.phase != over && f.subject == subject })
+// hasFault reports whether the site has the fault for the subject and it is not
+// over.
+func (s *Site) hasFault(name, subject string) bool {
+	return slices.ContainsFunc(s.faults, func(f *chosenFault) bool { return f.Name == name && f.phase != over && f.subject == subject })
 }
 
-func (s *Site) strikes(name, subject string) bool { return s.suffers(name, subject) != nil }
+// strikes reports whether the fault is active for the subject.
+func (s *Site) strikes(name, subject string) bool { return s.activeFault(name, subject) != nil }
 
-// strikesOnce is strikes for a fault that is over when it has struck.
+// strikesOnce is strikes for a fault that is over once it has struck.
 func (s *Site) strikesOnce(name, subject string) bool {
-	f := s.suffers(name, subject)
+	f := s.activeFault(name, subject)
 	if f != nil {
 		s.endFault(f)
 	}
 	return f != nil
 }
 
-// errNoLaptop is returned where the executor is not one that the site can stop.
-var errNoLaptop = errors.New("fault \"laptop-sleeps\": this site does not know the process of the executor: rehearse with csu rehearse, without --serve")
+// errNoLaptop is returned if the site cannot stop the executor.
+var errNoLaptop = errors.New("fault \"laptop-sleeps\": this site cannot stop the executor's process; run csu rehearse without --serve")

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// gate is a listener that can be shut: then every connection is cut, and none
-// is taken, until it is opened again.
+// gate is a listener that can be shut. A shut gate cuts every connection and accepts
+// none until it is opened again.
 type gate struct {
 	net.Listener
 
 	mu     sync.Mutex
-	closed bool // shut, and not the listener's end
+	closed bool // the gate is shut; the listener stays open
 	conns  map[*gatedConn]bool
 }
 
@@ -51,7 +51,7 @@ func (g *gate) set(closed bool) {
 	}
 }
 
-// cutAll cuts the connections that there are.
+// cutAll cuts all current connections.
 func (g *gate) cutAll() {
 	g.mu.Lock()
 	conns := g.conns
@@ -62,10 +62,10 @@ func (g *gate) cutAll() {
 	}
 }
 
-// cut ends a connection as one ends whose other end has gone: with a reset.
+// cut resets a connection, as if the other end had disappeared.
 func cut(c net.Conn) {
 	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // one that is gone already is as good
+		_ = tcp.SetLinger(0) // it does not matter if the connection is already gone
 	}
 	_ = c.Close()
 }
@@ -84,20 +84,20 @@ func (c *gatedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// eachGate does something to every way into the site.
+// eachGate calls do with every gate of the site.
 func (s *Site) eachGate(do func(*gate)) {
 	for _, g := range s.gates {
 		do(g)
 	}
 }
 
-// fallAsleep stops the executor, as the sleep of its machine does.
+// fallAsleep stops the executor, as if its machine went to sleep.
 func (s *Site) fallAsleep(string) {
-	// Not now: what is happening is to be answered first.
+	// Wait a moment, so that the current request is answered first.
 	s.after(time.Second, func() {
 		if !s.strikes(laptopSleeps, "") {
-			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: "this machine came to it when the sleep was over already"})
-			return // nobody would wake the laptop any more
+			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: "this machine was too slow: the sleep was already over"})
+			return // nothing would wake the laptop up any more
 		}
 		if err := s.laptop(true); err != nil {
 			s.effect(Effect{System: SystemFault, Kind: FaultFailed, Subject: laptopSleeps, Detail: err.Error()})
@@ -105,7 +105,7 @@ func (s *Site) fallAsleep(string) {
 	})
 }
 
-// wakeUp has it go on. Its connections have ended meanwhile.
+// wakeUp continues the executor. Its connections have ended in the meantime.
 func (s *Site) wakeUp(string) {
 	s.eachGate((*gate).cutAll)
 	if err := s.laptop(false); err != nil {

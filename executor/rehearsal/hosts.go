@@ -29,41 +29,41 @@ const ownAccount = "rehearsal"
 // host is a machine outside the cluster: an SSH server, a folder for its files,
 // and the services that run on it.
 type host struct {
-	site     *Site
-	row      *plan.Host
-	root     string // its folder
-	rewrite  *strings.Replacer
-	acts     []act // what the plan's commands do there
-	services map[string]*service
+	site            *Site
+	row             *plan.Host
+	root            string // its folder
+	rewrite         *strings.Replacer
+	serviceCommands []serviceCommand // the plan's commands that stop and start services
+	services        map[string]*service
 
 	signer   ssh.Signer
 	listener net.Listener
-	down     bool // on its way through a reboot
+	down     bool // rebooting
 	conns    map[*ssh.ServerConn]bool
-	held     []net.Conn // connections that it takes and never answers on
-	away     bool       // it takes no connection for a while
+	hanging  []net.Conn // connections that it has accepted and never answers
+	away     bool       // it accepts no connections for a while
 }
 
-// service is something on a host that is stopped and started.
+// service is something on a host that can be stopped and started.
 type service struct {
 	name    string
 	running bool
 	cscs    []*csc
 }
 
-// folderName are names of hosts and accounts, which become those of folders.
+// folderName matches the names of hosts and accounts, since they become folder names.
 var folderName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
 
-// addHosts makes the hosts of the plan's table, without their servers.
+// addHosts creates the plan's hosts, without their servers.
 func (s *Site) addHosts() error {
 	for i := range s.plan.Hosts {
 		row := &s.plan.Hosts[i]
 		if !folderName.MatchString(row.Name) {
-			return fmt.Errorf("host %q: this is not the name of a host", row.Name)
+			return fmt.Errorf("host %q: invalid host name", row.Name)
 		}
 		for _, u := range row.Users {
 			if !folderName.MatchString(u.Name) {
-				return fmt.Errorf("host %q: %q is not the name of an account", row.Name, u.Name)
+				return fmt.Errorf("host %q: invalid account name %q", row.Name, u.Name)
 			}
 		}
 		if s.hosts[row.Name] != nil {
@@ -76,12 +76,12 @@ func (s *Site) addHosts() error {
 	return nil
 }
 
-// plain are names of folders that need no quotes in a shell, nor in ssh config.
+// plain matches paths that need no quotes in a shell or in an ssh config.
 var plain = regexp.MustCompile(`^[A-Za-z0-9/._+-]+$`)
 
-// runFolder is where the hosts' folders are: commands name them without quotes.
-// It is the site's own folder, or else a temporary one, which goes with the
-// site.
+// runFolder returns the folder for the hosts' folders. Commands use its path without
+// quotes. It is the site's own folder if its path allows that, and otherwise a
+// temporary folder that is removed with the site.
 func (s *Site) runFolder() (string, error) {
 	if plain.MatchString(s.dir) {
 		return s.dir, nil
@@ -91,8 +91,8 @@ func (s *Site) runFolder() (string, error) {
 	return s.temporary, err
 }
 
-// furnishHosts makes the hosts' folders with their stand-ins, and returns the
-// folder in which they are.
+// furnishHosts creates the hosts' folders with their stand-ins, and returns their
+// parent folder.
 func (s *Site) furnishHosts() (run string, err error) {
 	if run, err = s.runFolder(); err != nil {
 		return "", err
@@ -110,8 +110,7 @@ func (s *Site) furnishHosts() (run string, err error) {
 	return run, nil
 }
 
-// serveHosts starts an SSH server for each host, and writes the ssh config that
-// leads to them.
+// serveHosts starts an SSH server for each host and writes an ssh config for them.
 func (s *Site) serveHosts() error {
 	run, err := s.furnishHosts()
 	if err != nil {
@@ -141,11 +140,11 @@ func (s *Site) serveHosts() error {
 		fmt.Fprintf(&config, "Host %s\n  HostName 127.0.0.1\n  Port %d\n  User %s\n", aliases, address.Port, ownAccount)
 		fmt.Fprintf(&config, "  IdentityFile %s\n  IdentitiesOnly yes\n  IdentityAgent none\n", filepath.Join(run, "id_ed25519"))
 		fmt.Fprintf(&config, "  UserKnownHostsFile %s\n  GlobalKnownHostsFile none\n\n", filepath.Join(run, "known_hosts"))
-		if s.knows(hostHangs, row.Name) {
-			config.WriteString("  ConnectTimeout 3\n") // nobody rehearses how to wait longer
+		if s.hasFault(hostHangs, row.Name) {
+			config.WriteString("  ConnectTimeout 3\n") // a longer wait would rehearse nothing more
 		}
 		shown := h.signer.PublicKey()
-		if s.knows(hostKeyChanged, row.Name) {
+		if s.hasFault(hostKeyChanged, row.Name) {
 			other, err := newKey("")
 			if err != nil {
 				return err
@@ -161,7 +160,7 @@ func (s *Site) serveHosts() error {
 	return os.WriteFile(s.Map.SSHConfig, []byte(config.String()), 0o600)
 }
 
-// newKey makes a key; a name is that of the file it is written to, "" for none.
+// newKey creates a key and, unless name is "", writes it to a file.
 func newKey(name string) (ssh.Signer, error) {
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -178,7 +177,7 @@ func newKey(name string) (ssh.Signer, error) {
 	return signer, os.WriteFile(name, pem.EncodeToMemory(block), 0o600)
 }
 
-// serve starts the host's SSH server, which lets in whoever has the key.
+// serve starts the host's SSH server. It accepts the operator's key.
 func (h *host) serve(operator ssh.Signer) (err error) {
 	if h.signer, err = newKey(""); err != nil {
 		return err
@@ -207,20 +206,20 @@ func (h *host) serve(operator ssh.Signer) (err error) {
 			switch {
 			case gone:
 			case h.site.strikes(hostHangs, h.row.Name):
-				h.held = append(h.held, conn)
+				h.hanging = append(h.hanging, conn)
 			default:
 				h.site.spawn(func() { h.converse(conn, config) })
 			}
 			h.site.mu.Unlock()
 			if gone {
-				_ = conn.Close() // all there is to do with it
+				_ = conn.Close() // there is nothing to do about an error
 			}
 		}
 	})
 	return nil
 }
 
-// home is the home directory of an account, "" for one that the host lacks.
+// home returns the home directory of an account, or "" if the host does not have it.
 func (h *host) home(user string) string {
 	home := filepath.Join(h.root, "home", filepath.Base(user))
 	if info, err := os.Stat(home); err != nil || !info.IsDir() {
@@ -229,7 +228,7 @@ func (h *host) home(user string) string {
 	return home
 }
 
-// converse serves one connection.
+// converse serves a connection.
 func (h *host) converse(raw net.Conn, config *ssh.ServerConfig) {
 	defer raw.Close()
 	if raw.SetDeadline(time.Now().Add(30*time.Second)) != nil {
@@ -287,13 +286,13 @@ func (h *host) session(user string, channel ssh.Channel, requests <-chan *ssh.Re
 	}
 }
 
-// run runs a command line with the machine's own shell, in the host's folder.
+// run runs a command line with this machine's shell, in the host's folder.
 func (h *host) run(user, command string, channel ssh.Channel) int {
 	cmd := exec.Command("/bin/sh", "-c", h.rewrite.Replace(command))
 	cmd.Dir = h.home(user)
 	cmd.Env = h.environment(user)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	// Copied by hand: the command may end before its input does.
+	// Copy the input by hand, since the command may end before its input does.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return 126
@@ -317,14 +316,14 @@ func (h *host) run(user, command string, channel ssh.Channel) int {
 	return 0
 }
 
-// hostOutput is what a session prints.
+// hostOutput is the standard output of a session.
 type hostOutput struct {
 	io.Writer
 	host *host
 }
 
-// Write implements [io.Writer]. What says that a detached command was started
-// is what a host that drops its connections never gets to say.
+// Write implements [io.Writer]. A host that drops its connections does so instead of
+// confirming that a detached command was started.
 func (o *hostOutput) Write(p []byte) (int, error) {
 	if bytes.HasSuffix(p, []byte("started\n")) && o.host.drops() {
 		return 0, io.ErrClosedPipe
@@ -332,12 +331,13 @@ func (o *hostOutput) Write(p []byte) (int, error) {
 	return o.Writer.Write(p)
 }
 
-// drops takes the host away for two minutes, once, if it has that fault.
+// drops makes the host unreachable for two minutes, once, if it has the fault
+// host-drops. It reports whether it did.
 func (h *host) drops() bool {
 	s := h.site
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.suffers(hostDrops, h.row.Name)
+	f := s.activeFault(hostDrops, h.row.Name)
 	if f == nil || h.away {
 		return false
 	}
@@ -350,7 +350,7 @@ func (h *host) drops() bool {
 	return true
 }
 
-// closeHosts ends the SSH servers and every process of the hosts.
+// closeHosts stops the SSH servers and all processes of the hosts.
 func (s *Site) closeHosts() error {
 	var errs []error
 	s.mu.Lock()
@@ -377,15 +377,15 @@ func (s *Site) closeHosts() error {
 
 func (h *host) disconnect() {
 	for c := range h.conns {
-		_ = c.Close() // a connection that is gone already is as good
+		_ = c.Close() // it does not matter if the connection is already gone
 	}
-	for _, c := range h.held {
+	for _, c := range h.hanging {
 		_ = c.Close()
 	}
-	h.held = nil
+	h.hanging = nil
 }
 
-// reboot takes the host away, and brings it back in a new boot.
+// reboot takes the host down and brings it up again with a new boot id.
 func (h *host) reboot() {
 	s := h.site
 	if h.down {
@@ -408,7 +408,7 @@ func (h *host) reboot() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {
-			// It does not come up again, which is what a host does that can't boot.
+			// The host stays down, like a host that cannot boot.
 			s.effect(Effect{System: SystemHost, Kind: HostUp, Subject: h.row.Name, Detail: "failed: " + err.Error()})
 			return
 		}
@@ -422,7 +422,7 @@ func (h *host) reboot() {
 	})
 }
 
-// power turns the host's real SSH server off and on, where it has one.
+// power turns the host's real SSH server off or on, if it has one.
 func (h *host) power(on bool) error {
 	if h.site.outside == nil {
 		return nil

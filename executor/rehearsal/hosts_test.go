@@ -37,8 +37,8 @@ func (s *Site) target(t *testing.T, host, user string) remote.Target {
 	return remote.Target{Host: host, Address: h.Address, User: user, Via: u.Via}
 }
 
-// detached runs the commands of a step as the executor does and waits for their
-// end.
+// detached runs the commands of a step as the executor does and waits until they have
+// ended.
 func detached(t *testing.T, s *Site, id string) remote.Status {
 	t.Helper()
 	st, ok := s.plan.Step(id)
@@ -60,7 +60,7 @@ func detached(t *testing.T, s *Site, id string) remote.Status {
 		return !status.Running
 	})
 	if !ended {
-		t.Fatalf("%s does not end", id)
+		t.Fatalf("%s has not ended", id)
 	}
 	return status
 }
@@ -82,25 +82,25 @@ func TestServiceIsStoppedUpdatedAndStarted(t *testing.T) {
 	}
 	got := s.seen(CommandRun)
 	if len(got) != 7 || !slices.Equal(got[:5], want) || got[6] != "m1m3-crio-vms ts-VMS start" {
-		t.Errorf("commands %q", got)
+		t.Errorf("commands %q, want 7: %q, the copy and the start", got, want)
 	}
 	if !strings.HasPrefix(got[5], "m1m3-crio-vms cp ") || !strings.Contains(got[5], filepath.Join(s.dir, "hosts", "m1m3-crio-vms", "usr", "sbin", "ts-VMSd")) {
 		t.Errorf("the binary was copied by %q", got[5])
 	}
 	if took := s.clk.Since(s.Map.Epoch); took < 50*time.Minute {
-		t.Errorf("all that took %v of the site's time: SAL's generator alone takes an hour", took)
+		t.Errorf("the steps took %v of the site's time, but SAL's generator alone takes an hour", took)
 	}
 }
 
-func TestStartingWhatRunsIsHarm(t *testing.T) {
+func TestStartingARunningServiceIsRecorded(t *testing.T) {
 	s := start(t, smallPlan())
 	detached(t, s, "all/start-vms")
 	if got := s.seen(CSCDuplicate); !slices.Equal(got, []string{"MTVMS:1"}) {
-		t.Errorf("second processes: %q", got)
+		t.Errorf("second processes %q, want MTVMS:1", got)
 	}
 }
 
-func TestBridgeSpeaksUntilItsServiceIsStopped(t *testing.T) {
+func TestBridgeIsHeardUntilItsServiceIsStopped(t *testing.T) {
 	s := start(t, smallPlan())
 	p, target := s.pool(t), s.target(t, "lsstcam-mcm", "operator")
 	const check = "! systemctl is-active --quiet ocs-bridge.service"
@@ -113,7 +113,7 @@ func TestBridgeSpeaksUntilItsServiceIsStopped(t *testing.T) {
 	}
 	detached(t, s, "all/stop-bridge")
 	if s.csc("MTCamera:0").lives() {
-		t.Error("the bridge speaks after its service was stopped")
+		t.Error("the bridge is heard after its service was stopped")
 	}
 	if _, err := p.Run(t.Context(), target, check); err != nil {
 		t.Errorf("with the bridge stopped, the check gives %v", err)
@@ -141,14 +141,14 @@ func TestReboot(t *testing.T) {
 	if err := p.Start(t.Context(), target, "reboot", "sudo reboot\n"); err != nil {
 		t.Fatal(err)
 	}
-	// It may be up again before anybody has looked.
+	// The host may be up again before the test checks.
 	s.eventually(t, "the host goes down", func() bool { return len(s.seen(Rebooted)) == 1 })
 	back := until(5*time.Millisecond, func() bool {
 		after, err := p.BootID(t.Context(), target)
 		return err == nil && after != before
 	})
 	if !back {
-		t.Error("the host does not come back in another boot")
+		t.Error("the host does not come back with a new boot id")
 	}
 }
 
@@ -204,7 +204,7 @@ func TestCommandsOfThePlanStayInTheHostsFolder(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	if _, err := os.Stat(outside); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the command has written %s (%v)", outside, err)
+		t.Errorf("the command wrote %s (%v)", outside, err)
 	}
 }
 
@@ -222,7 +222,7 @@ func TestSimpleCommands(t *testing.T) {
 	}
 }
 
-// A folder whose name a shell would split is no place for the hosts' files.
+// The hosts' files cannot be in a folder whose name a shell would split.
 func TestFolderWithASpace(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "the site")
 	s, err := Start(t.Context(), Config{Plan: smallPlan(), Dir: dir})
@@ -236,11 +236,11 @@ func TestFolderWithASpace(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := os.Stat(s.temporary); s.temporary == "" || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the temporary folder %q is left behind (%v)", s.temporary, err)
+		t.Errorf("the temporary folder %q was not removed (%v)", s.temporary, err)
 	}
 }
 
-func TestNamesThatLeadOutOfTheFolderAreRefused(t *testing.T) {
+func TestNamesOutsideTheFolderAreRefused(t *testing.T) {
 	for _, change := range []func(*plan.Host){
 		func(h *plan.Host) { h.Name = ".." },
 		func(h *plan.Host) { h.Users = []plan.User{{Name: "../../x", Via: "sudo"}} },
@@ -248,12 +248,12 @@ func TestNamesThatLeadOutOfTheFolderAreRefused(t *testing.T) {
 		p := smallPlan()
 		change(&p.Hosts[0])
 		if s, err := Start(t.Context(), Config{Plan: p, Dir: t.TempDir()}); err == nil {
-			t.Errorf("a site was started with the host %+v: %v", p.Hosts[0], s.Close())
+			t.Errorf("Start accepted the host %+v (Close: %v)", p.Hosts[0], s.Close())
 		}
 	}
 }
 
-func TestLookingIsNoEffect(t *testing.T) {
+func TestReadingIsNoEffect(t *testing.T) {
 	s := start(t, smallPlan())
 	p, target := s.pool(t), s.target(t, "m1m3-crio-vms", "admin")
 	for _, look := range []string{"hostname; uptime", "/etc/init.d/ts-VMS status", "pgrep -x ts-VMSd", "systemctl is-active ts-VMS"} {
@@ -262,6 +262,6 @@ func TestLookingIsNoEffect(t *testing.T) {
 		}
 	}
 	if got := s.seen(CommandRun); len(got) > 0 {
-		t.Errorf("recorded: %q", got)
+		t.Errorf("recorded %q, want nothing", got)
 	}
 }

@@ -8,23 +8,23 @@ import (
 	"unicode"
 )
 
-// query is a SELECT statement of InfluxQL, as much of it as an EFD client
-// needs: fields of a measurement, a condition, an order and a limit.
+// query is a SELECT statement of InfluxQL, with the parts that an EFD client needs:
+// fields of a measurement, a condition, an order and a limit.
 type query struct {
-	fields      []string // none: all of them
+	fields      []string // empty for all fields
 	measurement string
-	where       condition // nil: none
+	where       condition // nil for none
 	descending  bool
-	limit       int    // 0: none
-	problem     string // why it can't be carried out, though it is InfluxQL
+	limit       int    // 0 for none
+	problem     string // why it cannot be executed although its syntax is valid
 }
 
 // condition is a WHERE clause, or a part of it.
 type condition interface {
 	holds(p point) bool
-	// bounds narrows the span of time in which it can hold.
+	// bounds narrows the span of time in which the condition can hold.
 	bounds(from, to time.Time) (time.Time, time.Time)
-	// salIndex returns the one SAL index for which it can hold.
+	// salIndex returns the SAL index that the condition requires, if it does.
 	salIndex() (int, bool)
 }
 
@@ -79,8 +79,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// fieldIs compares a field with a number, a text or a boolean. A field of
-// another type, or none, fits nothing.
+// fieldIs compares a field with a number, a string or a boolean. It does not hold if
+// the field is missing or has another type.
 type fieldIs struct {
 	field, op string
 	value     any // float64, string or bool
@@ -143,24 +143,24 @@ func ordered(op string, sign int) bool {
 	}
 }
 
-// token is a word of InfluxQL. Kind is 'i' for an identifier (quoted or not),
-// 's' a string, 'n' a number with its unit, 'o' an operator or a bracket, 0 the
-// end.
+// token is a token of InfluxQL. Its kind is 'i' for an identifier (quoted or not),
+// 's' for a string, 'n' for a number with its unit, 'o' for an operator or a
+// bracket, and 0 for the end.
 type token struct {
 	kind byte
 	text string
 	at   int
-	bare bool // an identifier without quotes, so perhaps a keyword
+	bare bool // an identifier without quotes, which may be a keyword
 }
 
 type queryParser struct {
 	text    string
 	now     time.Time
 	tokens  []token
-	problem string // of the statement that is being read
+	problem string // of the current statement
 }
 
-// parseQuery reads the statements of a query.
+// parseQuery parses the statements of a query.
 func parseQuery(text string, now time.Time) ([]query, error) {
 	p := &queryParser{text: text, now: now}
 	if err := p.scan(); err != nil {
@@ -247,7 +247,7 @@ func (p *queryParser) unexpected(want string) error {
 	return fmt.Errorf("error parsing query: found %s, expected %s at line 1, char %d", t.text, want, t.at+1)
 }
 
-// take consumes an operator or a keyword if it stands next.
+// take consumes an operator or a keyword if it comes next.
 func (p *queryParser) take(word string) bool {
 	t := p.tokens[0]
 	if t.kind == 'o' && t.text == word || t.bare && strings.EqualFold(t.text, word) {
@@ -301,7 +301,7 @@ func (p *queryParser) query() (s query, err error) {
 			return s, err
 		}
 		if s.limit, err = strconv.Atoi(n); err != nil {
-			return s, fmt.Errorf("error parsing query: %q is no integer", n)
+			return s, fmt.Errorf("error parsing query: %q is not an integer", n)
 		}
 	}
 	return s, nil
@@ -320,8 +320,8 @@ func (p *queryParser) list() ([]string, error) {
 	}
 }
 
-// name reads a measurement's name, with the database and the retention policy
-// before it or without.
+// name parses a measurement's name, which the database and the retention policy may
+// precede.
 func (p *queryParser) name() (string, error) {
 	name, err := p.next('i', "identifier")
 	for err == nil && p.take(".") {
@@ -402,8 +402,8 @@ func (p *queryParser) value() (any, error) {
 	return nil, fmt.Errorf("error parsing query: found %s, expected value at line 1, char %d", t.text, t.at+1)
 }
 
-// instant reads a time: a text, a number of nanoseconds or with its unit, or
-// now() with what is added to it.
+// instant parses a time: a string, a number in nanoseconds or with a unit, or now()
+// plus or minus a duration.
 func (p *queryParser) instant() (time.Time, error) {
 	t := p.tokens[0]
 	switch {
@@ -448,7 +448,7 @@ var influxUnits = map[string]time.Duration{
 	"h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
-// span64 reads a number with a unit as nanoseconds.
+// span64 parses a number with a unit and returns it in nanoseconds.
 func span64(text string) (int64, error) {
 	digits := strings.TrimRightFunc(text, unicode.IsLetter)
 	n, err := strconv.ParseInt(digits, 10, 64)

@@ -21,7 +21,7 @@ var (
 	pods = schema.GroupResource{Resource: "pods"}
 )
 
-// job is a Job and the CSC that its pod runs, nil for one that runs none.
+// job is a Job and the CSC that its pod runs, which is nil if it runs none.
 type job struct {
 	batchv1.Job
 	csc *csc
@@ -31,10 +31,10 @@ func (j *job) key() string { return j.Namespace + "/" + j.Name }
 
 func (j *job) image() string { return j.Spec.Template.Spec.Containers[0].Image }
 
-// jobKey is the key of the Job that a row of the plan's table names.
+// jobKey returns the key of a Job of the plan.
 func jobKey(row *plan.Job) string { return row.Namespace + "/" + row.Name }
 
-// cscLabels are the labels of the CSC chart.
+// cscLabels returns the labels that the CSC chart sets.
 func cscLabels(row *plan.Job) map[string]string {
 	return map[string]string{
 		"csc": row.Label, "csc-name": row.CSCName, "csc-class": row.CSCClass, "csc-is-primary": "true",
@@ -42,7 +42,7 @@ func cscLabels(row *plan.Job) map[string]string {
 	}
 }
 
-// addJob makes a Job without a pod.
+// addJob adds a Job without a pod.
 func (k *cluster) addJob(namespace, name, image string, labels map[string]string, c *csc) *job {
 	k.addNamespace(namespace, nil)
 	j := &job{csc: c}
@@ -61,7 +61,7 @@ func (k *cluster) addJob(namespace, name, image string, labels map[string]string
 	return j
 }
 
-// createJob makes a Job as a sync does: its pod comes, pulls its image, runs.
+// createJob creates a Job as a sync does. Its pod is created, pulls its image and runs.
 func (k *cluster) createJob(row *plan.CSC, c *csc, image string) {
 	s := k.site
 	j := k.addJob(row.Job.Namespace, row.Job.Name, image, cscLabels(row.Job), c)
@@ -93,7 +93,7 @@ func (k *cluster) createJob(row *plan.CSC, c *csc, image string) {
 	})
 }
 
-// startPods starts the pods of a CSC that wait for nothing any more.
+// startPods starts the pending pods of a CSC.
 func (k *cluster) startPods(c *csc) {
 	for _, p := range k.pods {
 		if j := k.jobs[jobKey(c.row.Job)]; j != nil && ownedBy(p, j) && p.Status.Phase == corev1.PodPending && p.DeletionTimestamp == nil {
@@ -102,7 +102,7 @@ func (k *cluster) startPods(c *csc) {
 	}
 }
 
-// addPod makes a Job's pod, which waits for its image.
+// addPod adds a Job's pod, which waits for its image.
 func (k *cluster) addPod(j *job) *corev1.Pod {
 	controls := true
 	p := &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, Spec: j.Spec.Template.Spec}
@@ -117,7 +117,7 @@ func (k *cluster) addPod(j *job) *corev1.Pod {
 	return p
 }
 
-// runPod brings a pod to Running, and its CSC up some seconds later.
+// runPod sets a pod to Running and brings up its CSC some seconds later.
 func (k *cluster) runPod(p *corev1.Pod, j *job) {
 	p.Status.Phase = corev1.PodRunning
 	status := &p.Status.ContainerStatuses[0]
@@ -136,7 +136,7 @@ func (k *cluster) runPod(p *corev1.Pod, j *job) {
 	})
 }
 
-// endPod shows that a pod's container has ended.
+// endPod marks a pod's container as terminated.
 func (k *cluster) endPod(p *corev1.Pod, phase corev1.PodPhase, exit int32, reason string) {
 	p.Status.Phase = phase
 	p.Status.ContainerStatuses[0].Ready = false
@@ -146,9 +146,9 @@ func (k *cluster) endPod(p *corev1.Pod, phase corev1.PodPhase, exit int32, reaso
 	p.ResourceVersion = k.bump()
 }
 
-// ended follows a CSC's process that has come to its end by itself: the Jobs of
-// CSCs never restart their pods.
-func (s *Site) ended(c *csc) {
+// processEnded updates the service or the pod of a CSC whose process has ended by
+// itself. The Jobs of CSCs never restart their pods.
+func (s *Site) processEnded(c *csc) {
 	k := s.cluster
 	if c.row.Job == nil {
 		if h := s.hosts[c.row.Host]; h != nil {
@@ -197,8 +197,8 @@ func ownedBy(p *corev1.Pod, j *job) bool {
 	return owner != nil && owner.UID == j.UID
 }
 
-// removeJob deletes a Job. Without a propagation policy its pods stay behind,
-// as they do through the API of batch/v1.
+// removeJob deletes a Job. Unless the policy propagates, its pods are orphaned, which
+// is the default of the batch/v1 API.
 func (k *cluster) removeJob(j *job, propagation metav1.DeletionPropagation) {
 	s := k.site
 	s.effect(Effect{System: SystemCluster, Kind: JobDeleted, Subject: j.key(), Detail: j.image(), Identity: string(j.UID)})
@@ -277,7 +277,7 @@ func (k *cluster) deleteJob(r *http.Request) (any, error) {
 		return nil, err
 	}
 	if j.DeletionTimestamp != nil {
-		return nil, apierrors.NewConflict(jobs, j.Name, errors.New("the Job is being deleted already"))
+		return nil, apierrors.NewConflict(jobs, j.Name, errors.New("the Job is already being deleted"))
 	}
 	propagation := metav1.DeletePropagationOrphan
 	if options.PropagationPolicy != nil {

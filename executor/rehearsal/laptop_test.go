@@ -23,8 +23,8 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// executorVariable makes this test an executor, with the folder of its plan, its
-// site map and its journal.
+// executorVariable makes the test binary run as an executor. Its value is the folder of
+// the plan, the site map and the journal.
 const executorVariable = "CSU_REHEARSAL_EXECUTOR"
 
 func TestMain(m *testing.M) {
@@ -35,18 +35,17 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	// Rehearsals wait for most of their time.
+	// Rehearsals spend most of their time waiting.
 	flag.Parse()
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
-		_ = flag.Set("test.parallel", "6") // it is a number
+		_ = flag.Set("test.parallel", "6") // cannot fail, since 6 is a number
 	}
 	os.Exit(m.Run())
 }
 
-// willing is an operator who consents to everything, and knows no answer to what
-// goes wrong.
+// willing is an operator who consents to everything and answers no other question.
 type willing struct{}
 
 func (willing) Ask(_ context.Context, q operator.Question) (operator.Answer, error) {
@@ -59,7 +58,7 @@ func (willing) Ask(_ context.Context, q operator.Question) (operator.Answer, err
 
 func (willing) Tell(operator.Event) {}
 
-// execute carries the plan in the folder out in a process of its own.
+// execute runs the plan in the folder. It is called in a process of its own.
 func execute(dir string) error {
 	p, _, err := plan.ReadFile(filepath.Join(dir, "plan.json"))
 	if err != nil {
@@ -88,9 +87,9 @@ func execute(dir string) error {
 	return err
 }
 
-// asleep carries the plan out in a process of its own, that is stopped for an
-// hour of the site's time. The journal is in the folder; stopped is when, by the
-// site's time, that process was.
+// asleep runs the plan in a process of its own, which is stopped for an hour of the
+// site's time. The journal is in the folder. stopped is the site's time when the process
+// was stopped.
 func asleep(t *testing.T, p *plan.Plan, dir string) (site *Site, stopped time.Time) {
 	t.Helper()
 	text, err := plan.Encode(p)
@@ -125,22 +124,22 @@ func asleep(t *testing.T, p *plan.Plan, dir string) (site *Site, stopped time.Ti
 	})
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), executorVariable+"="+dir)
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	pid.Store(int64(cmd.Process.Pid))
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("the executor: %v\n%s\n%s", err, said.String(), site.tail(20))
+		t.Fatalf("the executor: %v\n%s\n%s", err, stderr.String(), site.tail(20))
 	}
 	passed := time.Unix(0, at.Load()).Sub(site.Map.Real)
 	return site, site.Map.Epoch.Add(time.Duration(float64(passed) * site.Map.Speed))
 }
 
-// TestLaptopSleeps stops the executor's process for an hour of the site's time,
-// while a script runs: its clock jumps, its connections have ended, and the run
-// goes on to its end without a question.
+// TestLaptopSleeps stops the executor's process for an hour of the site's time while a
+// script runs. Its clock jumps and its connections end, but the run completes without a
+// question.
 func TestLaptopSleeps(t *testing.T) {
 	t.Parallel()
 	p, dir := faultyPlan(), t.TempDir()
@@ -159,12 +158,12 @@ func TestLaptopSleeps(t *testing.T) {
 		}
 	}
 	if over.Sub(began) < time.Hour || stopped.Before(began) {
-		t.Errorf("the laptop slept from %s, was stopped at %s, and slept to %s", began, stopped, over)
+		t.Errorf("the laptop slept from %s to %s, and the process was stopped at %s", began, over, stopped)
 	}
-	// Whether the process was stopped, its journal shows.
+	// The journal shows whether the process was really stopped.
 	err := journal.Read(journal.Disk, filepath.Join(dir, "journal"), func(rec *journal.Record) error {
 		if rec.Time.After(stopped.Add(10*time.Minute)) && rec.Time.Before(over.Add(-time.Minute)) {
-			return fmt.Errorf("record %q of %s is from the time of its sleep, %s to %s", rec.Event, rec.Time, stopped, over)
+			return fmt.Errorf("record %q of %s was written during the sleep from %s to %s", rec.Event, rec.Time, stopped, over)
 		}
 		return nil
 	})

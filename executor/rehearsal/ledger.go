@@ -17,9 +17,9 @@ import (
 
 var configMaps = schema.GroupResource{Resource: "configmaps"}
 
-// mostData is how much a ConfigMap may hold in all, as kube-apiserver has it
+// maxData is the maximum total size of a ConfigMap's data, as in kube-apiserver
 // (ValidateConfigMap in k8s.io/kubernetes 1.37).
-const mostData = 1 << 20
+const maxData = 1 << 20
 
 // addLedger creates the site's ledger, as an administrator does before the first
 // upgrade.
@@ -62,8 +62,8 @@ func (k *cluster) updateConfigMap(r *http.Request) (any, error) {
 	for name, data := range m.BinaryData {
 		size += len(name) + len(data)
 	}
-	if size > mostData {
-		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, m.Name, field.ErrorList{field.TooLong(field.NewPath(""), "", mostData)})
+	if size > maxData {
+		return nil, apierrors.NewInvalid(schema.GroupKind{Kind: "ConfigMap"}, m.Name, field.ErrorList{field.TooLong(field.NewPath(""), "", maxData)})
 	}
 	m.TypeMeta, m.UID, m.CreationTimestamp = now.TypeMeta, now.UID, now.CreationTimestamp
 	m.Namespace, m.Name, m.ResourceVersion = now.Namespace, now.Name, k.bump()
@@ -72,18 +72,18 @@ func (k *cluster) updateConfigMap(r *http.Request) (any, error) {
 	return &m, nil
 }
 
-// held is what the site's record knows of a ledger.
-type held struct {
+// ledgerState is the part of a ledger that the record is about.
+type ledgerState struct {
 	Epoch  int
 	Holder *struct{ Run string }
 }
 
-// ledgerEffects records who came to have the site, and who no longer has it. The
-// writes in between change nothing at the site.
+// ledgerEffects records which run has claimed or released the site. Other writes
+// change nothing at the site.
 func (k *cluster) ledgerEffects(before, after *corev1.ConfigMap) {
-	var was, is held
-	for m, into := range map[*corev1.ConfigMap]*held{before: &was, after: &is} {
-		_ = json.Unmarshal([]byte(m.Data["ledger"]), into) // one that was never written has none
+	var was, is ledgerState
+	for m, into := range map[*corev1.ConfigMap]*ledgerState{before: &was, after: &is} {
+		_ = json.Unmarshal([]byte(m.Data["ledger"]), into) // a new ConfigMap has no ledger yet
 	}
 	subject := after.Namespace + "/" + after.Name
 	if is.Epoch > was.Epoch && is.Holder != nil {

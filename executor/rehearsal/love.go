@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// credentials are what the site's stand-ins accept.
+// credentials are the credentials that the site accepts.
 type credentials struct {
 	loveUser, lovePassword string
 	efdUser, efdPassword   string
@@ -25,7 +25,7 @@ func newCredentials() credentials {
 	}
 }
 
-// byVariable gives them under the names of csu's environment variables.
+// byVariable returns the credentials by the names of csu's environment variables.
 func (c credentials) byVariable() map[string]string {
 	return map[string]string{
 		"CSU_LOVE_USERNAME": c.loveUser, "CSU_LOVE_PASSWORD": c.lovePassword,
@@ -95,8 +95,8 @@ func (s *Site) authenticated(next func(w http.ResponseWriter, r *http.Request, t
 	})
 }
 
-// unlessDown serves a request, or answers as the cluster's ingress does for a
-// system that a fault has taken down.
+// unlessDown serves a request, unless the named fault has taken the system down. Then
+// it answers like the cluster's ingress.
 func (s *Site) unlessDown(name string, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -108,7 +108,7 @@ func (s *Site) unlessDown(name string, next http.HandlerFunc) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = io.WriteString(w, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\n") // a client that has gone notices itself
+		_, _ = io.WriteString(w, "<html><head><title>503 Service Temporarily Unavailable</title></head></html>\n") // the client notices a lost answer itself
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *Site) serveValidate(w http.ResponseWriter, _ *http.Request, token strin
 	writeJSON(w, http.StatusOK, s.session(token))
 }
 
-// serveCommand passes a command to a component and its acknowledgement back.
+// serveCommand sends a command to a component and returns its acknowledgement.
 func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 	ack := func(status int, text string) { writeJSON(w, status, map[string]string{"ack": text}) }
 	var body struct {
@@ -141,7 +141,7 @@ func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	if !lives {
-		// The client may have gone by then.
+		// The client may be gone by then.
 		_ = s.clk.Sleep(r.Context(), ackLimit)
 		ack(http.StatusGatewayTimeout, "Command time out. No ack received from component.")
 		return
@@ -158,7 +158,7 @@ func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 	case lost:
 		ack(http.StatusGatewayTimeout, "Command time out. Last ack received in progress.")
 	case errors.As(err, &refused):
-		// The commander doesn't catch a failed acknowledgement.
+		// LOVE's commander does not handle a failed acknowledgement.
 		http.Error(w, "500 Internal Server Error\n\nServer got itself in trouble", http.StatusInternalServerError)
 	case err != nil:
 		ack(http.StatusBadRequest, err.Error())
@@ -167,11 +167,11 @@ func (s *Site) serveCommand(w http.ResponseWriter, r *http.Request, _ string) {
 	}
 }
 
-// queueCommand carries a command out and returns its acknowledgement's result.
+// queueCommand carries out a command and returns the result in its acknowledgement.
 func (s *Site) queueCommand(c *csc, name string, params json.RawMessage) (string, error) {
 	q := c.queue
 	if q == nil {
-		return "", errors.New("this site takes commands to ScriptQueues only")
+		return "", errors.New("the simulated site accepts only commands to ScriptQueues")
 	}
 	const identity, done = "rehearsal@love", "Done"
 	var list struct {

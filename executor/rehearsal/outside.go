@@ -13,15 +13,15 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Outside are the parts of a site that are real: its cluster, its EFD and the
-// SSH servers of its hosts. The model tells them what it does, and is told by
-// [Site.PodRuns] and [Site.PodGone] what the cluster does.
+// Outside connects the model to the real parts of a site: its cluster, its EFD and
+// the SSH servers of its hosts. The model reports to them through these functions.
+// The cluster reports to the model with [Site.PodRuns] and [Site.PodGone].
 //
-// All functions must be set. Event and Ended are called with the model's lock, and must neither wait nor
-// call the model.
+// All functions must be set. Event and Ended are called with the model's lock. They
+// must neither wait nor call the model.
 type Outside struct {
-	// Event is called with what the CSCs publish, heartbeats apart. The values of
-	// the fields are of type int, float64, string or bool.
+	// Event is called with everything that the CSCs publish except heartbeats. The
+	// values of the fields are of type int, float64, string or bool.
 	Event func(measurement string, at time.Time, fields map[string]any)
 	// Ended is called when the process of a CSC in the cluster has ended by
 	// itself.
@@ -29,16 +29,16 @@ type Outside struct {
 	// Power is called, without the lock, when a host goes down for a reboot and
 	// when it comes up again.
 	Power func(host string, on bool) error
-	// Held is called, without the lock, with each script that begins to run and
-	// each command of a host that was called. What it returns is waited for before
-	// that ends; nil is not waited for.
+	// Held is called, without the lock, with each script that starts to run and
+	// each command that is called on a host. The script or command does not end
+	// before the returned channel is closed, unless it is nil.
 	Held func(e Effect) <-chan struct{}
-	// Longest is how long a command of a host takes at most; 0 is as long as
-	// usual.
+	// Longest is the maximum duration of a command on a host. 0 means no limit.
 	Longest time.Duration
 }
 
-// awaitHeld waits for those outside who hold what has begun; without the lock.
+// awaitHeld waits until the outside no longer holds a script or command. It is called
+// without the lock.
 func (s *Site) awaitHeld(ctx context.Context, e Effect) {
 	if s.outside == nil {
 		return
@@ -51,9 +51,9 @@ func (s *Site) awaitHeld(ctx context.Context, e Effect) {
 	}
 }
 
-// StartModel starts a simulated site of which the parts of o are real: the
-// model serves LOVE and Slack, and makes the hosts' folders. Its time begins
-// with this machine's; it writes no site map.
+// StartModel starts a simulated site with the real parts of o. The model serves LOVE
+// and Slack, and creates the hosts' folders. The site's time starts at this machine's
+// time. StartModel writes no site map.
 func StartModel(ctx context.Context, cfg Config, o Outside) (*Site, error) {
 	cfg.outside = &o
 	site, err := newSite(ctx, cfg)
@@ -71,9 +71,9 @@ func StartModel(ctx context.Context, cfg Config, o Outside) (*Site, error) {
 	return site, nil
 }
 
-// PodRan tells whether the pod of a CSC, such as "MTMount:0", runs before the
-// upgrade. After an upgrade of the OS or of Kubernetes that need not mean that
-// the CSC is heard.
+// PodRan reports whether the pod of a CSC, such as "MTMount:0", runs before the
+// upgrade. In a recovery, after an upgrade of the OS or of Kubernetes, the CSC need
+// not be heard even then.
 func (s *Site) PodRan(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Site) PodRan(name string) bool {
 	return c != nil && c.podRan
 }
 
-// PodRuns says that the pod of a CSC has begun to run: the CSC comes up in it
+// PodRuns tells the model that the pod of a CSC has started to run. The CSC comes up
 // some seconds later.
 func (s *Site) PodRuns(name string) {
 	s.mu.Lock()
@@ -90,27 +90,26 @@ func (s *Site) PodRuns(name string) {
 	if c == nil || c.component == "" {
 		return
 	}
-	c.pods++
-	began := c.pods
+	c.podChanges++
+	began := c.podChanges
 	s.after(s.between("come up "+name, 5*time.Second, 30*time.Second), func() {
-		if c.pods == began {
+		if c.podChanges == began {
 			s.up(c)
 		}
 	})
 }
 
-// PodGone says that the pod of a CSC runs no longer, and why.
+// PodGone tells the model that the pod of a CSC no longer runs, and why.
 func (s *Site) PodGone(name, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.byName[name]; c != nil {
-		c.pods++
+		c.podChanges++
 		s.down(c, why)
 	}
 }
 
-// Heartbeats calls yield with each heartbeat that came from one time on until
-// before another.
+// Heartbeats calls yield with each heartbeat at or after from and before to.
 func (s *Site) Heartbeats(from, to time.Time, yield func(measurement string, salIndex int, at time.Time)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,17 +123,17 @@ func (s *Site) Heartbeats(from, to time.Time, yield func(measurement string, sal
 	}
 }
 
-// Login is what stands for a host's login shell: it carries a command out in the
-// host's folder.
+// Login describes how to run the commands of a login session on a host, in the host's
+// folder.
 type Login struct {
 	Home        string
-	Environment []string          // NAME=value, all that a command finds
-	Replace     map[string]string // parts of a command that become others: files of this machine
-	Longest     []string          // the keys of Replace, in the order in which they are looked for
+	Environment []string          // the whole environment, as NAME=value
+	Replace     map[string]string // paths on this machine, by the text in a command that they replace
+	Longest     []string          // the keys of Replace, in the order to try them: the longest first
 }
 
-// Login returns what a session on a host has: of one of its accounts, or of the
-// operator's own where account is "".
+// Login returns the login session of an account on a host. If account is "", it is the
+// operator's own account.
 func (s *Site) Login(host, account string) (Login, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

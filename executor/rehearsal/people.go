@@ -8,13 +8,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// cameraTeam is whose doing the restart of the camera bridges is in the record.
+// cameraTeam is the identity in the record of a restart by the camera team.
 const cameraTeam = "camera team"
 
-// heard is what people at the site do when they read a message: the camera team
-// restarts its bridges when they are handed over to it (P34, P35), where the
-// plan leaves that to a person.
-func (s *Site) heard(text string) {
+// react simulates how people at the site react to a message. The camera team restarts
+// its bridges when they are handed over to it (P34, P35), unless the plan starts them
+// itself.
+func (s *Site) react(text string) {
 	for i := range s.plan.Stages {
 		stage := &s.plan.Stages[i]
 		handover := slices.ContainsFunc(stage.Steps, func(st plan.Step) bool {
@@ -30,8 +30,8 @@ func (s *Site) heard(text string) {
 	}
 }
 
-// bridgesByHand are the bridges that the manual steps of a stage are about and
-// that no step starts.
+// bridgesByHand returns the bridges that the manual steps of a stage name and that no
+// step starts.
 func (s *Site) bridgesByHand(stage *plan.Stage) []*csc {
 	var found []*csc
 	for i := range stage.Steps {

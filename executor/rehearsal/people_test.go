@@ -27,9 +27,9 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 	if err := c.Post(t.Context(), "#summit-announce", text); err != nil {
 		t.Fatal(err)
 	}
-	s.eventually(t, "the bridge speaks again", func() bool { return s.csc("MTCamera:0").lives() })
+	s.eventually(t, "the bridge is heard again", func() bool { return s.csc("MTCamera:0").lives() })
 	if got := s.csc("MTCamera:0").state; got != offline {
-		t.Errorf("the bridge is %s, want OFFLINE, available", got)
+		t.Errorf("the bridge is %s, want OFFLINE", got)
 	}
 	if got, want := s.seen(MessagePosted), []string{"#summit-announce " + text}; !slices.Equal(got, want) {
 		t.Errorf("messages %q, want %q", got, want)
@@ -48,9 +48,9 @@ func TestSlackRefusesAWrongToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := c.Post(t.Context(), "#summit-announce", "x"); err == nil {
-		t.Error("it took a message with a wrong token")
+		t.Error("Post with a wrong token succeeded")
 	}
 	if got := s.seen(MessagePosted); len(got) > 0 {
-		t.Errorf("messages %q", got)
+		t.Errorf("messages %q, want none", got)
 	}
 }

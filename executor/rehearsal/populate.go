@@ -16,11 +16,11 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// history is how far back the site's past goes.
+// history is how far back the EFD's data go.
 const history = 30 * 24 * time.Hour
 
-// populate makes the site as it is before the upgrade: for a recovery as the
-// upgrade of the OS or of Kubernetes has left it.
+// populate creates the site as it is before the upgrade. For a recovery, that is the
+// state that the upgrade of the OS or of Kubernetes has left.
 func (s *Site) populate() error {
 	s.efd = newEFD(s)
 	s.cluster = newCluster(s)
@@ -37,7 +37,7 @@ func (s *Site) populate() error {
 	}
 	s.addNamespaces()
 	for _, c := range s.cscs {
-		s.begin(c)
+		s.addPast(c)
 	}
 	for _, h := range s.hosts {
 		for _, v := range h.services {
@@ -54,22 +54,22 @@ func (s *Site) addCSC(row *plan.CSC) {
 		return
 	}
 	c := newCSC(row)
-	c.says = c.component != "MTVMS" && !s.chance("says OFFLINE "+row.CSC, 0.08) && !s.strikes(cscSaysStandby, row.CSC)
+	c.reportsOffline = c.component != "MTVMS" && !s.chance("says OFFLINE "+row.CSC, 0.08) && !s.strikes(cscSaysStandby, row.CSC)
 	s.cscs = append(s.cscs, c)
 	s.byName[row.CSC] = c
 	s.efd.components[c.component] = append(s.efd.components[c.component], c)
 	if c.component == "ScriptQueue" {
-		c.says = true
+		c.reportsOffline = true
 		c.queue = newQueue(s, c)
 		s.queues[c.index] = c.queue
 	}
 }
 
-// past is how a CSC is before the upgrade.
+// past is the state of a CSC before the upgrade.
 type past struct {
 	state  state
 	alive  bool
-	podRan bool // its pod runs; may be true for one that is silent
+	podRan bool // its pod runs, even if the CSC is silent
 }
 
 func (s *Site) pastOf(c *csc) past {
@@ -90,8 +90,8 @@ func (s *Site) pastOf(c *csc) past {
 			p.alive = p.alive && !s.hasSSH(c.row.Host)
 			break
 		}
-		// Most nodes were drained; some pods have stayed, some of them without
-		// the CSC in them being heard.
+		// Most nodes were drained. Some pods still run, and in some of those the
+		// CSC is silent.
 		fate := s.draw("after the IT upgrade " + c.row.CSC).Float64()
 		p.podRan = fate < 0.2 && c.queue == nil
 		p.alive = fate < 0.1 && c.queue == nil
@@ -108,8 +108,8 @@ func (s *Site) hasSSH(host string) bool {
 	return false
 }
 
-// begin gives a CSC its past, its Job and its pod.
-func (s *Site) begin(c *csc) {
+// addPast adds the history of a CSC, with its Job and pod.
+func (s *Site) addPast(c *csc) {
 	p := s.pastOf(c)
 	c.podRan = p.podRan
 	since := s.Map.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
@@ -126,7 +126,7 @@ func (s *Site) begin(c *csc) {
 		s.efd.order(measurement(c.component, "logevent_summaryState"))
 	}
 	if c.row.Job != nil {
-		s.beginJob(c, p, since)
+		s.addPastJob(c, p, since)
 	}
 	if c.queue != nil && p.alive {
 		c.queue.openAt(since) // long enough ago that the EFD has it
@@ -137,7 +137,7 @@ func (s *Site) begin(c *csc) {
 	}
 }
 
-func (s *Site) beginJob(c *csc, p past, since time.Time) {
+func (s *Site) addPastJob(c *csc, p past, since time.Time) {
 	k := s.cluster
 	image := s.imageBefore(c.row)
 	j := k.addJob(c.row.Job.Namespace, c.row.Job.Name, image, cscLabels(c.row.Job), c)
@@ -161,7 +161,7 @@ func (s *Site) beginJob(c *csc, p past, since time.Time) {
 	}
 }
 
-// imageBefore is the image that a CSC runs before the upgrade.
+// imageBefore returns the image that a CSC runs before the upgrade.
 func (s *Site) imageBefore(row *plan.CSC) string {
 	repository, tag, tagged := cutLast(row.Image, ":")
 	if !tagged {
@@ -197,7 +197,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// labelsFor are labels that a selector finds.
+// labelsFor returns labels that a selector matches.
 func labelsFor(text string) map[string]string {
 	found := map[string]string{}
 	parsed, err := labels.Parse(text)
@@ -216,8 +216,8 @@ func labelsFor(text string) map[string]string {
 	return found
 }
 
-// addNamespaces makes the namespaces of the site, some people's Nublado
-// sessions among them, and what else lives in those that the plan cleans.
+// addNamespaces adds the namespaces of the site, including some users' Nublado
+// sessions, and other Jobs in the namespaces that the plan cleans up.
 func (s *Site) addNamespaces() {
 	k := s.cluster
 	for _, n := range []string{"default", "kube-system", "nublado", k.argoNamespace(), s.plan.Targets.Registry.Namespace} {
@@ -227,8 +227,8 @@ func (s *Site) addNamespaces() {
 	}
 	for step := range s.plan.AllSteps() {
 		if d, ok := step.Action.Parameters.(*plan.Delete); ok && d.Objects == plan.Namespaces {
-			people := 3 + s.draw("sessions").IntN(7)
-			for i := range people {
+			users := 3 + s.draw("sessions").IntN(7)
+			for i := range users {
 				k.addNamespace(fmt.Sprintf("nublado-user%02d", i+1), labelsFor(d.Selector))
 			}
 			break
@@ -236,7 +236,7 @@ func (s *Site) addNamespaces() {
 	}
 	for _, c := range s.cscs {
 		if c.row.Job != nil && c.row.Job.Namespace == "uws" && k.jobs["uws/uws-server-job"] == nil {
-			// No CSC's: whoever cleans the namespace of its OCPS must leave it.
+			// This Job is not a CSC's, so cleaning up its namespace must not delete it.
 			j := k.addJob("uws", "uws-server-job", "ghcr.io/lsst-sqre/vo-cutouts:5.0.0", map[string]string{"app.kubernetes.io/name": "uws-server"}, nil)
 			k.runPod(k.addPod(j), j)
 		}
@@ -265,12 +265,11 @@ func (s *Site) addRegistryPod() {
 	s.registry.pod = pod
 }
 
-// addApplications makes the applications that hold CSCs, and those that the
-// plan names.
+// addApplications adds the applications of the CSCs, and those that the plan names.
 func (s *Site) addApplications() {
 	k := s.cluster
 	names := map[string]string{} // revision by name
-	known := func(name, revision string) {
+	add := func(name, revision string) {
 		if names[name] == "" || revision != "" {
 			names[name] = revision
 		}
@@ -279,20 +278,20 @@ func (s *Site) addApplications() {
 	for step := range s.plan.AllSteps() {
 		switch a := step.Action.Parameters.(type) {
 		case *plan.Sync:
-			known(a.Application, a.Revision)
+			add(a.Application, a.Revision)
 			common = a.Revision
 		case *plan.Manual:
 			for _, name := range a.Applications {
-				known(name, "")
+				add(name, "")
 			}
 		}
 	}
 	for _, c := range s.cscs {
 		if c.row.Job != nil {
-			known(c.row.Job.Application, "")
+			add(c.row.Job.Application, "")
 		}
 	}
-	known(s.appOfApps(), "")
+	add(s.appOfApps(), "")
 	later := s.rendersLater()
 	for name, revision := range names {
 		if revision == "" {
@@ -315,12 +314,11 @@ func (s *Site) addApplications() {
 	}
 }
 
-// appOfApps renders the other Applications, and with them the image tag of the
-// cycle.
+// appOfApps renders the other Applications, including the image tag of the cycle.
 func (s *Site) appOfApps() string { return s.plan.Targets.ArgoCD.AppOfApps }
 
-// rendersLater tells whether the images of the plan are known to the
-// applications only once the app of apps has been synced.
+// rendersLater reports whether the applications get the images of the plan only when
+// the app of apps is synced.
 func (s *Site) rendersLater() bool {
 	if s.plan.Type == plan.Full {
 		return true
@@ -333,7 +331,7 @@ func (s *Site) rendersLater() bool {
 	return false
 }
 
-// otherResources are those of an application beside the Jobs of its CSCs.
+// otherResources returns the resources of an application that are not Jobs of CSCs.
 func (s *Site) otherResources(name string, a *application) []*otherResource {
 	k := s.cluster
 	var found []*otherResource
@@ -346,7 +344,7 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 		}
 		return found
 	}
-	news := s.plan.Type == plan.Incremental
+	changed := s.plan.Type == plan.Incremental
 	whole := false
 	for step := range s.plan.AllSteps() {
 		sync, ok := step.Action.Parameters.(*plan.Sync)
@@ -357,7 +355,7 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 		for _, r := range sync.Resources {
 			job := r.Kind == "Job"
 			if !job && !slices.ContainsFunc(found, func(o *otherResource) bool { return o.Resource == r }) {
-				found = append(found, &otherResource{r, news})
+				found = append(found, &otherResource{r, changed})
 			}
 		}
 	}
@@ -365,5 +363,5 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 	if len(a.rows) > 0 {
 		namespace = a.rows[0].Job.Namespace
 	}
-	return append(found, &otherResource{plan.Resource{Kind: "ConfigMap", Namespace: namespace, Name: name + "-config"}, news && whole})
+	return append(found, &otherResource{plan.Resource{Kind: "ConfigMap", Namespace: namespace, Name: name + "-config"}, changed && whole})
 }

@@ -20,44 +20,44 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// practiceSpeed leaves a busy machine time: what it takes for a look is little
-// of the site's time.
+// practiceSpeed is slow enough that even on a busy machine a read takes little of the
+// site's time.
 const practiceSpeed = 900
 
-// slower is how much slower time runs where a fault hangs on what a busy machine
-// may not keep to: an EFD that is half a minute later than csu allows for is not
-// seen to be late if a query is that long on its way.
+// slower is how much slower time runs with faults that depend on the machine's speed.
+// If a query takes half a minute, csu does not notice that the EFD is half a minute
+// later than it allows for.
 var slower = map[string]float64{efdLags: 6, laptopSleeps: 3}
 
-// mended are the faults that the operator ends in these runs when they ask: by
-// themselves they would be over in seconds of real time, and a busy machine may
-// not have come to the question by then.
+// mended are the faults that the operator ends in these runs when asked. By themselves
+// they would be over in seconds of real time, before a busy machine reaches the
+// question.
 var mended = []string{efdLags, efdDown, networkLost}
 
-// reply is what the operator of a rehearsal does at a question.
+// reply is what the operator of a rehearsal does when asked.
 type reply struct {
 	topic  operator.Topic
 	step   string
-	says   []string // what the question's text or reading must tell
-	either []string // of which it must tell one
+	says   []string // texts that the question or its reading must contain
+	either []string // texts of which it must contain one
 	do     func(*practice)
 	choice operator.Choice
 	reason string
 }
 
-// practice is a rehearsal with an operator who answers what is asked for: yes to
-// consents and manual steps, and the replies in their order to what goes wrong.
+// practice is a rehearsal with an operator who answers yes to consents and manual
+// steps, and gives the replies in order when something goes wrong.
 type practice struct {
 	t       *testing.T
 	site    *Site
 	plan    *plan.Plan
 	journal string
 	replies []reply
-	// otherwise answers what the replies don't, where it is set.
+	// otherwise, if set, answers the questions that the replies do not.
 	otherwise func(*practice, operator.Question) reply
-	manual    func(step string) // a manual step is done; nil for nobody
+	manual    func(step string) // called when a manual step is done, if set
 	mu        sync.Mutex
-	seen      strings.Builder // what the operator sees of what goes wrong
+	seen      strings.Builder // what the operator sees when something goes wrong
 }
 
 func newPractice(t *testing.T, p *plan.Plan, faults ...string) *practice {
@@ -80,7 +80,7 @@ func seeded(t *testing.T, p *plan.Plan, seed int64, faults ...string) *practice 
 		t.Fatal(err)
 	}
 	s.mu.Lock()
-	for _, f := range s.faults { // none of these has begun
+	for _, f := range s.faults { // none of the mended ones has begun
 		if slices.Contains(mended, f.Name) {
 			f.lasts = 0
 		}
@@ -111,7 +111,7 @@ func (r *practice) options() executor.Options {
 	}
 }
 
-// run carries the plan out, or takes it up, and returns how that ended.
+// run runs or resumes the plan and returns the result.
 func (r *practice) run(change ...func(*executor.Options)) executor.Result {
 	r.t.Helper()
 	o := r.options()
@@ -121,7 +121,7 @@ func (r *practice) run(change ...func(*executor.Options)) executor.Result {
 	for _, c := range change {
 		c(&o)
 	}
-	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Minute) // one that hangs
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*time.Minute) // in case it hangs
 	defer cancel()
 	got, err := executor.Run(ctx, o)
 	if err != nil {
@@ -130,8 +130,7 @@ func (r *practice) run(change ...func(*executor.Options)) executor.Result {
 	return got
 }
 
-// complete carries the plan out to its end, and compares the site's record with
-// what such a run may do.
+// complete runs the plan, which must complete, and checks the site's record.
 func (r *practice) complete() {
 	r.t.Helper()
 	got := r.run()
@@ -139,13 +138,13 @@ func (r *practice) complete() {
 		r.t.Fatalf("the run ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
 	}
 	if len(r.replies) > 0 {
-		r.t.Errorf("nobody asked about %s of %q\n%s", r.replies[0].topic, r.replies[0].step, r.seen.String())
+		r.t.Errorf("no question %q about %q\n%s", r.replies[0].topic, r.replies[0].step, r.seen.String())
 	}
 	r.nothingTwice()
 }
 
-// nothingTwice reads in the site's record that no attempt had its effect twice,
-// and that every CSC is where it should be.
+// nothingTwice checks in the site's record that no attempt had its effect twice, and
+// that every CSC is in its expected state.
 func (r *practice) nothingTwice() {
 	r.t.Helper()
 	times := map[string]int{}
@@ -161,11 +160,11 @@ func (r *practice) nothingTwice() {
 	}
 	for what, n := range times {
 		if n > 1 {
-			r.t.Errorf("%d times: %s", n, what)
+			r.t.Errorf("effect %s happened %d times", what, n)
 		}
 	}
 	if astray := Summarize(r.plan, r.site.Record()).Astray; len(astray) > 0 {
-		r.t.Errorf("not where they should be: %s", strings.Join(astray, ", "))
+		r.t.Errorf("CSCs not in the expected state: %s", strings.Join(astray, ", "))
 	}
 }
 
@@ -194,15 +193,16 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 		next, expected = r.otherwise(r, q), true
 	}
 	if !expected {
-		r.t.Errorf("%s of %q was not expected:\n%s", q.Topic, q.Step, r.seen.String())
-		return operator.Answer{Choice: operator.Stop}, fmt.Errorf("nobody knows an answer to %s of %q", q.Topic, q.Step)
+		r.t.Errorf("unexpected question %q about %q:\n%s", q.Topic, q.Step, r.seen.String())
+		return operator.Answer{Choice: operator.Stop}, fmt.Errorf("no answer to the question %q about %q", q.Topic, q.Step)
 	}
-	if told := q.Text + "\n" + q.Reading; len(next.either) > 0 && !slices.ContainsFunc(next.either, func(want string) bool { return strings.Contains(told, want) }) {
-		r.t.Errorf("%s of %q does not tell one of %q:\n%s", q.Topic, q.Step, next.either, told)
+	text := q.Text + "\n" + q.Reading
+	if len(next.either) > 0 && !slices.ContainsFunc(next.either, func(want string) bool { return strings.Contains(text, want) }) {
+		r.t.Errorf("question %q about %q contains none of %q:\n%s", q.Topic, q.Step, next.either, text)
 	}
 	for _, want := range next.says {
-		if !strings.Contains(q.Text+"\n"+q.Reading, want) {
-			r.t.Errorf("%s of %q does not tell %q:\n%s\n%s", q.Topic, q.Step, want, q.Text, q.Reading)
+		if !strings.Contains(text, want) {
+			r.t.Errorf("question %q about %q does not contain %q:\n%s", q.Topic, q.Step, want, text)
 		}
 	}
 	if next.do != nil {
@@ -246,8 +246,8 @@ func indented(text string) string {
 	return "  " + strings.ReplaceAll(text, "\n", "\n  ") + "\n"
 }
 
-// passing is what differs from one rehearsal to the next.
-var passing = []struct {
+// varying matches what differs from one rehearsal to the next.
+var varying = []struct {
 	what *regexp.Regexp
 	with string
 }{
@@ -263,18 +263,19 @@ var passing = []struct {
 	{regexp.MustCompile(`(ssh: handshake failed: |readLoopPeekFailLocked: |http: )?((dial|read|write) tcp ADDRESS: )?((connect|read|write): (connection reset by peer|broken pipe)|(unexpected )?EOF|use of closed network connection|server closed idle connection)`), "CONNECTION LOST"},
 }
 
-// transcript is what the operator saw, without what differs each time.
+// transcript returns what the operator saw, with placeholders for what differs each time.
 func (r *practice) transcript() string {
 	r.mu.Lock()
 	text := r.seen.String()
 	r.mu.Unlock()
-	for _, p := range passing {
+	for _, p := range varying {
 		text = p.what.ReplaceAllString(text, p.with)
 	}
 	return text
 }
 
-// golden compares what the operator saw with a file. CSU_UPDATE=1 writes the file.
+// golden compares what the operator saw with a golden file. CSU_UPDATE=1 updates the
+// file.
 func (r *practice) golden(name, head string) {
 	r.t.Helper()
 	file := filepath.Join("testdata", "faults", name+".txt")
@@ -292,14 +293,14 @@ func (r *practice) golden(name, head string) {
 		r.t.Fatal(err)
 	}
 	if got != string(want) {
-		r.t.Errorf("%s is not what the operator sees now (CSU_UPDATE=1 renews it):\n%s", file, got)
+		r.t.Errorf("%s is out of date (update it with CSU_UPDATE=1); the operator sees:\n%s", file, got)
 	}
 }
 
-// What a person does at the site.
+// What the operator does at the site by hand.
 
-// mend has a person end a fault. A host that answers again is given the usual time
-// for it, instead of the short one in which nobody waits for one that hangs.
+// mend ends a fault. For a host that hung, it also removes the short connection timeout
+// from the ssh config, so that the host has the usual time to answer.
 func mend(name string) func(*practice) {
 	return func(r *practice) {
 		r.site.mu.Lock()
@@ -315,8 +316,8 @@ func mend(name string) func(*practice) {
 	}
 }
 
-// forgetConnectTimeout takes the limit out of the site's ssh config, which csu may
-// be reading at this moment.
+// forgetConnectTimeout removes the timeout from the site's ssh config. It replaces the
+// file in one operation, since csu may be reading it.
 func (r *practice) forgetConnectTimeout() {
 	config, err := os.ReadFile(r.site.Map.SSHConfig)
 	if err == nil {
@@ -331,16 +332,16 @@ func (r *practice) forgetConnectTimeout() {
 	}
 }
 
-// outlast has the operator wait until a fault is over.
+// outlast waits until a fault is over.
 func outlast(name string) func(*practice) {
 	return func(r *practice) {
-		r.wait("the end of "+name, func() bool { return !r.site.knows(name, "") })
+		r.wait("the end of "+name, func() bool { return !r.site.hasFault(name, "") })
 	}
 }
 
-// wait waits for what the model comes to.
+// wait waits until a condition of the model holds.
 func (r *practice) wait(what string, holds func() bool) {
-	for began := time.Now(); time.Since(began) < inVain; time.Sleep(5 * time.Millisecond) {
+	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(5 * time.Millisecond) {
 		r.site.mu.Lock()
 		ok := holds()
 		r.site.mu.Unlock()
@@ -348,10 +349,10 @@ func (r *practice) wait(what string, holds func() bool) {
 			return
 		}
 	}
-	r.t.Errorf("in vain waited for %s\n%s", what, r.site.tail(15))
+	r.t.Errorf("timed out waiting for %s\n%s", what, r.site.tail(15))
 }
 
-// kinds counts the effects of a kind.
+// count counts the effects of a kind and, unless it is "", of a subject.
 func (r *practice) count(kind, subject string) int {
 	n := 0
 	for _, e := range r.site.Record() {
@@ -362,7 +363,7 @@ func (r *practice) count(kind, subject string) int {
 	return n
 }
 
-// identities are those of the effects of a kind, in their order, without the run.
+// identities returns the identities of the effects of a kind, in order, without the run.
 func (r *practice) identities(kind string) []string {
 	var found []string
 	for _, e := range r.site.Record() {

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// rootVariable marks the processes of a simulated host: they inherit it, be
-// they ever so detached.
+// rootVariable marks the processes of a simulated host. Detached processes inherit it
+// too.
 const rootVariable = "CSU_REHEARSAL_HOST_ROOT"
 
-// environment is what a command of the user finds.
+// environment returns the environment of the user's commands.
 func (h *host) environment(user string) []string {
 	tools := "/usr/local/bin:/usr/bin:/bin"
 	if h.bare() {
@@ -31,11 +31,11 @@ func (h *host) environment(user string) []string {
 	}
 }
 
-// processes are those of the host that are alive now.
+// processes returns the host's living processes.
 func (h *host) processes() ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("this machine has no /proc, in which the hosts' processes could be found")
+		return nil, errors.New("find the hosts' processes: this machine has no /proc")
 	}
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (h *host) processes() ([]int, error) {
 		if err != nil {
 			continue
 		}
-		// One that has ended meanwhile, or is another user's, is none of ours.
+		// If it cannot be read, the process has ended or is another user's.
 		environment, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
 		if err == nil && bytes.Contains(environment, mark) {
 			found = append(found, pid)
@@ -56,13 +56,13 @@ func (h *host) processes() ([]int, error) {
 	return found, nil
 }
 
-// dying is how long, in real time, the processes of a host are given to be gone
-// after they were killed: a busy machine comes to that late.
-const dying = time.Minute
+// killLimit is how long, in real time, the processes of a host may take to disappear
+// after they were killed. A busy machine is slow at that.
+const killLimit = time.Minute
 
-// killAll kills the host's processes, until none starts another.
+// killAll kills the host's processes until none is left.
 func (h *host) killAll() error {
-	for began := time.Now(); time.Since(began) < dying; {
+	for began := time.Now(); time.Since(began) < killLimit; {
 		found, err := h.processes()
 		if err != nil || len(found) == 0 {
 			return err
@@ -74,5 +74,5 @@ func (h *host) killAll() error {
 		}
 		time.Sleep(10 * time.Millisecond) // real processes, real time
 	}
-	return fmt.Errorf("processes of host %q start again as fast as they are killed", h.row.Name)
+	return fmt.Errorf("kill the processes of host %q: some are still there after %s", h.row.Name, killLimit)
 }

@@ -22,7 +22,7 @@ const (
 	processTerminated
 )
 
-// scriptState is what a script says of itself.
+// scriptState is the state that a script reports.
 type scriptState int
 
 const (
@@ -51,7 +51,7 @@ type queue struct {
 	past      []*script // the newest first
 }
 
-// script is one that was added to a queue.
+// script is a script that was added to a queue.
 type script struct {
 	queue       *queue
 	index       int
@@ -64,10 +64,10 @@ type script struct {
 
 	process processState
 	state   scriptState
-	// When its process, its configuration and its run began and ended.
+	// The times when its process, configuration and run started and ended.
 	processStart, configureStart, configureEnd, runStart, processEnd time.Time
 
-	run    func(ctx context.Context) error // set once it is configured
+	run    func(ctx context.Context) error // set once the script is configured
 	ctx    context.Context
 	cancel context.CancelFunc
 }
@@ -78,10 +78,10 @@ func newQueue(s *Site, c *csc) *queue {
 
 func (q *queue) String() string { return "ScriptQueue:" + strconv.Itoa(q.index) }
 
-// open begins the queue anew, with its process.
+// open opens the queue, empty, when its process starts.
 func (q *queue) open() { q.openAt(q.site.clk.Now()) }
 
-// openAt is open at a time before the upgrade.
+// openAt is open as of a time before the upgrade.
 func (q *queue) openAt(at time.Time) {
 	q.opened, q.running = true, true
 	q.nextIndex = 100000*q.index + 1
@@ -89,8 +89,8 @@ func (q *queue) openAt(at time.Time) {
 	q.changedAt(at)
 }
 
-// close ends the queue: what is on it is terminated. The last event of the
-// script that runs may come to nothing.
+// close closes the queue and terminates its scripts. The last event of the running
+// script may be lost.
 func (q *queue) close() {
 	if !q.opened {
 		return
@@ -106,11 +106,11 @@ func (q *queue) close() {
 	q.waiting, q.current = nil, nil
 }
 
-// changed publishes what is on the queue.
+// changed publishes the content of the queue.
 func (q *queue) changed() { q.changedAt(q.site.clk.Now()) }
 
 func (q *queue) changedAt(at time.Time) {
-	const elements = 400 // of the arrays in the interface
+	const elements = 400 // length of the arrays in the SAL interface
 	f := fields{
 		"salIndex": q.index, "enabled": q.opened && q.csc.state == enabled, "running": q.running,
 		"currentSalIndex": 0, "length": len(q.waiting), "pastLength": len(q.past),
@@ -130,7 +130,7 @@ func (q *queue) changedAt(at time.Time) {
 	q.site.efd.add(measurement("ScriptQueue", "logevent_queue"), at, f)
 }
 
-// addRequest are the parameters of the command add that the queue uses.
+// addRequest holds the parameters of the command add that the queue uses.
 type addRequest struct {
 	IsStandard       bool    `json:"isStandard"`
 	Path             string  `json:"path"`
@@ -147,12 +147,12 @@ type addRequest struct {
 	ExecutionID      string  `json:"executionId"`
 }
 
-// refusal is a command that a component acknowledged as failed.
+// refusal is the error of a command that a component acknowledged as failed.
 type refusal struct{ reason string }
 
 func (r *refusal) Error() string { return r.reason }
 
-// command puts a command itself into the EFD and returns its number.
+// command writes a command to the EFD and returns its private_seqNum.
 func (q *queue) command(name, identity string, more fields) int {
 	q.seq++
 	f := fields{"salIndex": q.index, "private_seqNum": q.seq, "private_identity": identity}
@@ -163,7 +163,7 @@ func (q *queue) command(name, identity string, more fields) int {
 	return q.seq
 }
 
-// add puts a script on the queue and starts its process.
+// add adds a script to the queue and starts its process.
 func (q *queue) add(r addRequest, identity string) (int, error) {
 	id := q.command("add", identity, fields{
 		"path": r.Path, "isStandard": r.IsStandard, "config": r.Config, "descr": r.Descr, "location": r.Location,
@@ -190,7 +190,7 @@ func (q *queue) add(r addRequest, identity string) (int, error) {
 		queue: q, index: q.nextIndex, cmdID: id, path: r.Path, standard: r.IsStandard, config: r.Config, descr: r.Descr,
 		process: processLoading, processStart: q.site.clk.Now(),
 	}
-	// The ScriptQueue of 2025-08 doesn't pass it on, later ones do.
+	// The ScriptQueue of 2025-08 does not publish it; later versions do.
 	if q.site.chance("executionId", 0.5) {
 		sc.executionID = r.ExecutionID
 	}
@@ -211,7 +211,7 @@ func (q *queue) pause(why string) {
 	q.changed()
 }
 
-// resume lets the queue go on; a script that failed leaves it.
+// resume resumes the queue. A failed current script leaves it.
 func (q *queue) resume() error {
 	if q.csc.state != enabled {
 		return &refusal{fmt.Sprintf("%s is %s, not ENABLED", q, q.csc.state)}
@@ -229,7 +229,7 @@ func (q *queue) resume() error {
 	return nil
 }
 
-// stop ends scripts, the current one among them if it is named.
+// stop stops the scripts with these indices, including the current one.
 func (q *queue) stop(indices []int, terminate bool) {
 	for _, sc := range slices.Concat([]*script{q.current}, q.waiting) {
 		if sc == nil || sc.ended() || !slices.Contains(indices, sc.index) {
@@ -254,9 +254,9 @@ func (q *queue) stop(indices []int, terminate bool) {
 
 func (q *queue) retire(sc *script) { q.past = slices.Insert(q.past, 0, sc) }
 
-// step starts the next script where that is due.
+// step starts the next script if it is ready.
 func (q *queue) step() {
-	for len(q.waiting) > 0 && q.waiting[0].ended() { // it could not be loaded or configured
+	for len(q.waiting) > 0 && q.waiting[0].ended() { // it failed to load or to configure
 		q.retire(q.waiting[0])
 		q.waiting = q.waiting[1:]
 		q.changed()
@@ -272,7 +272,7 @@ func (q *queue) step() {
 	q.site.spawn(sc.perform)
 }
 
-// load starts the script's process and has it configured; without the lock.
+// load starts the script's process and configures it. It is called without the lock.
 func (sc *script) load() {
 	q, s := sc.queue, sc.queue.site
 	wait := func(what string, low, high time.Duration) bool {
@@ -315,7 +315,7 @@ func (sc *script) load() {
 	q.step()
 }
 
-// perform runs the script to its end; without the lock.
+// perform runs the script to its end. It is called without the lock.
 func (sc *script) perform() {
 	q, s := sc.queue, sc.queue.site
 	s.awaitHeld(sc.ctx, Effect{System: SystemQueue, Kind: ScriptAdded, Subject: q.String(), Detail: sc.path, Identity: sc.descr})
@@ -339,12 +339,12 @@ func (sc *script) perform() {
 
 func (sc *script) ended() bool { return !sc.processEnd.IsZero() }
 
-// terminate ends the script's process; told says whether an event tells of it.
-func (sc *script) terminate(told bool) {
+// terminate ends the script's process. published says whether it publishes an event.
+func (sc *script) terminate(published bool) {
 	sc.cancel()
 	sc.process, sc.processEnd = processTerminated, sc.queue.site.clk.Now()
 	sc.noteEnd("TERMINATED")
-	if told {
+	if published {
 		sc.publish()
 	}
 }
@@ -364,7 +364,7 @@ func (sc *script) noteEnd(how string) {
 	sc.queue.site.effect(Effect{System: SystemQueue, Kind: ScriptEnded, Subject: sc.queue.String(), Detail: sc.path + " " + how, Identity: sc.descr})
 }
 
-// publish sends the script's event.
+// publish publishes the script's event.
 func (sc *script) publish() {
 	s := sc.queue.site
 	s.efd.add(measurement("ScriptQueue", "logevent_script"), s.clk.Now(), fields{
@@ -375,8 +375,7 @@ func (sc *script) publish() {
 	})
 }
 
-// tai gives a time as SAL messages carry it: seconds of TAI since 1970, 0 for
-// "not yet".
+// tai returns a time as in SAL messages: TAI seconds since 1970, or 0 for "not yet".
 func tai(t time.Time) float64 {
 	if t.IsZero() {
 		return 0

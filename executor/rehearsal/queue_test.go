@@ -12,8 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// addScript adds a script under an identity and returns its end as the EFD
-// tells it.
+// addScript adds a script under an identity and returns its last event from the EFD.
 func addScript(t *testing.T, s *Site, queue int, path, config, identity string) efdapi.ScriptEvent {
 	t.Helper()
 	began := s.clk.Now()
@@ -34,7 +33,7 @@ func addScript(t *testing.T, s *Site, queue int, path, config, identity string) 
 		t.Fatalf("script %d %s has not ended\n%s", index, path, s.tail(15))
 	}
 	if found.Index != index {
-		t.Errorf("the script found by its identity is %d, LOVE said %d", found.Index, index)
+		t.Errorf("the script found by its identity is %d, LOVE returned %d", found.Index, index)
 	}
 	return found
 }
@@ -48,9 +47,9 @@ func TestSetSummaryState(t *testing.T) {
 			[]string{"MTMount:0 STANDBY -> OFFLINE", "ESS:105 ENABLED -> DISABLED", "ESS:105 DISABLED -> STANDBY"}},
 		{"all indices", "data: [['ESS:*', DISABLED]]\nmute_alarms: false\n", "DONE", []string{"ESS:105 ENABLED -> DISABLED", "ESS:106 ENABLED -> DISABLED"}},
 		{"no index", "data: [[MTMount, ENABLED]]\n", "DONE", []string{"MTMount:0 STANDBY -> DISABLED", "MTMount:0 DISABLED -> ENABLED"}},
-		{"it stops at a silent CSC", "data: [[ESS:107, ENABLED], [MTMount, ENABLED]]\n", "FAILED", nil},
+		{"stops at a silent CSC", "data: [[ESS:107, ENABLED], [MTMount, ENABLED]]\n", "FAILED", nil},
 		{"an entry that is one string", "data: [ESS:109 ENABLED]\n", "CONFIGURE_FAILED", nil},
-		{"an entry of one", "data: [[ESS:105]]\n", "CONFIGURE_FAILED", nil},
+		{"an entry of one element", "data: [[ESS:105]]\n", "CONFIGURE_FAILED", nil},
 		{"FAULT is no target", "data: [[ESS:105, FAULT]]\n", "CONFIGURE_FAILED", nil},
 		{"unknown component", "data: [[Nothing, OFFLINE]]\n", "CONFIGURE_FAILED", nil},
 		{"unknown field", "data: [[ESS:105, OFFLINE]]\nmuteAlarms: false\n", "CONFIGURE_FAILED", nil},
@@ -60,7 +59,7 @@ func TestSetSummaryState(t *testing.T) {
 			s := start(t, smallPlan())
 			e := addScript(t, s, 1, setStatePath, test.config, "run/step/1")
 			if e.Outcome() != test.want {
-				t.Errorf("it ended %s, want %s\n%s", e.Outcome(), test.want, s.tail(10))
+				t.Errorf("the script ended %s, want %s\n%s", e.Outcome(), test.want, s.tail(10))
 			}
 			if got := s.seen(StateChanged); !slices.Equal(got, test.changes) {
 				t.Errorf("state changes %q, want %q", got, test.changes)
@@ -75,7 +74,7 @@ func TestMutingNeedsTheWatcher(t *testing.T) {
 		t.Fatalf("the Watcher's script ended %s", e.Outcome())
 	}
 	if e := addScript(t, s, 1, setStatePath, "data: [[MTMount, OFFLINE]]\n", "a/b/2"); e.Outcome() != "FAILED" {
-		t.Errorf("with the Watcher down and alarms to mute, it ended %s", e.Outcome())
+		t.Errorf("with the Watcher down and alarms to mute, the script ended %s, want FAILED", e.Outcome())
 	}
 }
 
@@ -88,7 +87,7 @@ func TestFailedScriptPausesItsQueue(t *testing.T) {
 	}
 	queue := s.queues[1]
 	s.eventually(t, "the second script is configured", func() bool { return len(queue.waiting) == 1 && queue.waiting[0].process == processConfigured })
-	time.Sleep(20 * time.Millisecond) // more than a minute of the site's
+	time.Sleep(20 * time.Millisecond) // more than a minute of the site's time
 	s.mu.Lock()
 	current, waiting := queue.current, len(queue.waiting)
 	s.mu.Unlock()
@@ -101,7 +100,7 @@ func TestFailedScriptPausesItsQueue(t *testing.T) {
 	s.eventually(t, "the second script ends", func() bool { return len(queue.past) == 2 })
 	want := []string{"ScriptQueue:1 " + setStatePath + " FAILED", "ScriptQueue:1 auxtel/track_target.py DONE"}
 	if got := s.seen(ScriptEnded); !slices.Equal(got, want) {
-		t.Errorf("ends %q, want %q", got, want)
+		t.Errorf("outcomes %q, want %q", got, want)
 	}
 }
 
@@ -116,11 +115,11 @@ func TestPausedQueueRunsNothing(t *testing.T) {
 func TestUnknownScriptIsNotLoaded(t *testing.T) {
 	s := start(t, smallPlan())
 	if e := addScript(t, s, 2, "auxtel/enable_lattis.py", "", "a/b/1"); e.Outcome() != "LOADFAILED" {
-		t.Errorf("it ended %s", e.Outcome())
+		t.Errorf("the script ended %s", e.Outcome())
 	}
 }
 
-// The ScriptQueue that runs the script is the last in its list, and goes down
+// The ScriptQueue that runs the script is the last in the script's list and goes down
 // with it.
 func TestQueueThatTakesItselfDown(t *testing.T) {
 	s := start(t, smallPlan())
@@ -130,7 +129,7 @@ func TestQueueThatTakesItselfDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually(t, "ScriptQueue:1 is silent", func() bool { return !s.csc("ScriptQueue:1").lives() })
-	// When the process of each ends, a second or three later, is its own affair.
+	// Each process ends one to three seconds later, in any order.
 	var down []string
 	for _, e := range s.seen(StateChanged) {
 		if strings.HasSuffix(e, "-> OFFLINE") {
@@ -138,11 +137,11 @@ func TestQueueThatTakesItselfDown(t *testing.T) {
 		}
 	}
 	if want := []string{"ScriptQueue:3", "ScriptQueue:2", "ScriptQueue:1"}; !slices.Equal(down, want) {
-		t.Errorf("down went %q, want %q", down, want)
+		t.Errorf("queues went OFFLINE in the order %q, want %q", down, want)
 	}
 	s.eventually(t, "all three are silent", func() bool { return len(s.seen(CSCDown)) == 3 })
 	if got := s.seen(ScriptEnded); !slices.Equal(got, []string{"ScriptQueue:1 " + setStatePath + " TERMINATED"}) {
-		t.Errorf("ends %q", got)
+		t.Errorf("outcomes %q, want only the TERMINATED one of ScriptQueue:1", got)
 	}
 	var silent *loveapi.NoAckError
 	if err := client.Resume(t.Context(), 1); !errors.As(err, &silent) {
@@ -157,13 +156,13 @@ func TestSystemWideShutdown(t *testing.T) {
 	s := start(t, smallPlan())
 	s.mu.Lock()
 	for _, c := range s.cscs {
-		c.says = c.component != "MTVMS"
+		c.reportsOffline = c.component != "MTVMS"
 	}
 	s.mu.Unlock()
 	config := "user: a\nreason: b\nstart_with: [Watcher]\nend_with: [MTMount]\nignore: [ESS, 'MTVMS:1']\n"
 	e := addScript(t, s, 1, shutdownPath, config, "a/b/1")
 	if e.Outcome() != "FAILED" {
-		t.Errorf("it ended %s, although MTVMS:1 never says OFFLINE", e.Outcome())
+		t.Errorf("the script ended %s, want FAILED, since MTVMS:1 never reports OFFLINE", e.Outcome())
 	}
 	var order []string
 	for _, c := range s.seen(StateChanged) {
@@ -172,18 +171,18 @@ func TestSystemWideShutdown(t *testing.T) {
 		}
 	}
 	if want := []string{"Watcher:0", "MTVMS:1", "MTMount:0"}; !slices.Equal(order, want) {
-		t.Errorf("OFFLINE went %q, want %q", order, want)
+		t.Errorf("CSCs went OFFLINE in the order %q, want %q", order, want)
 	}
 	s.eventually(t, "MTVMS:1 is silent", func() bool { return !s.csc("MTVMS:1").lives() })
 	if !s.csc("ESS:105").lives() || !s.csc("ESS:106").lives() || !s.csc("ScriptQueue:2").lives() || !s.csc("MTCamera:0").lives() {
-		t.Error("one of those that are ignored, left out, or bridges, is down")
+		t.Error("a CSC that is ignored, left out or a bridge is down")
 	}
 	if got := look(t, s, "MTVMS:1"); got.State != "STANDBY" {
-		t.Errorf("MTVMS:1 said %s at last, want STANDBY", got.State)
+		t.Errorf("MTVMS:1 last reported %s, want STANDBY", got.State)
 	}
 	bad := addScript(t, s, 2, shutdownPath, "user: a\n", "a/b/2")
 	if bad.Outcome() != "CONFIGURE_FAILED" {
-		t.Errorf("without a reason it ended %s", bad.Outcome())
+		t.Errorf("without a reason the script ended %s, want CONFIGURE_FAILED", bad.Outcome())
 	}
 }
 
@@ -215,12 +214,12 @@ func TestCommandsBetweenStates(t *testing.T) {
 	}
 }
 
-func TestScriptThatFailsHalfWay(t *testing.T) {
+func TestScriptThatFailsHalfway(t *testing.T) {
 	s := start(t, smallPlan(), "script-fails=auxtel/track_target.py")
 	if e := addScript(t, s, 3, "auxtel/track_target.py", "", "a/b/1"); e.Outcome() != "FAILED" {
-		t.Errorf("it ended %s", e.Outcome())
+		t.Errorf("the script ended %s", e.Outcome())
 	}
 	if got := s.seen(QueuePaused); len(got) != 1 {
-		t.Errorf("queues paused: %q", got)
+		t.Errorf("queues paused %q, want one", got)
 	}
 }

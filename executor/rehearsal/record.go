@@ -28,11 +28,11 @@ const (
 	ScriptEnded    = "script ended"   // detail: path and end
 	QueuePaused    = "queue paused"   // detail: why
 	QueueResumed   = "queue resumed"  //
-	CSCFound       = "found"          // no effect: how the upgrade finds a CSC; detail: state, or "silent"
+	CSCFound       = "found"          // not an effect: the CSC before the upgrade; detail: state, or "silent"
 	StateChanged   = "state changed"  // subject: CSC; detail: "OLD -> NEW"
-	CSCUp          = "up"             // its process is up and speaks; detail: state
+	CSCUp          = "up"             // its process is up and heard; detail: state
 	CSCDown        = "down"           // its process has ended; detail: why
-	CSCDuplicate   = "second process" // it was started while it ran: harm
+	CSCDuplicate   = "second process" // it was started while it was running, which does harm
 	CommandRun     = "command"        // subject: host; detail: user and argv
 	ServiceStop    = "service stopped"
 	ServiceStart   = "service started"
@@ -49,18 +49,18 @@ const (
 	MessagePosted  = "message posted"  // subject: channel; detail: text
 	FaultBegan     = "fault began"     // subject: the fault; detail: its sentence
 	FaultOver      = "fault over"      //
-	FaultFailed    = "fault failed"    // it could not be simulated; detail: why
+	FaultFailed    = "fault failed"    // the fault could not be simulated; detail: why
 )
 
 // Effect is one thing that happened at the site.
 type Effect struct {
 	Seq      int       `json:"seq"`
-	Time     time.Time `json:"time"` // the site's
+	Time     time.Time `json:"time"` // the site's time
 	System   string    `json:"system"`
 	Kind     string    `json:"kind"`
 	Subject  string    `json:"subject"`
 	Detail   string    `json:"detail,omitempty"`
-	Identity string    `json:"identity,omitempty"` // what the one who did it called it, or a UID
+	Identity string    `json:"identity,omitempty"` // of the operation that caused it, or a UID
 }
 
 // recorder keeps the effects, in memory and as JSON lines in a file.
@@ -80,8 +80,8 @@ func newRecorder(name string, now func() time.Time) (*recorder, error) {
 	return &recorder{now: now, file: f}, nil
 }
 
-// add puts an effect into the record. A line that can't be written is an error
-// of [recorder.close]: the effect has happened all the same.
+// add records an effect. If the line cannot be written, [recorder.close] returns the
+// error, since the effect has happened anyway.
 func (r *recorder) add(e Effect) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -112,9 +112,8 @@ func (r *recorder) close() error {
 	return r.err
 }
 
-// ReadRecord reads the record that a site has written, record.jsonl in its
-// folder. A last line that is not complete, of a site that was killed, is left
-// out.
+// ReadRecord reads the record that a site has written, record.jsonl in its folder. It
+// ignores an incomplete last line, which a killed site may leave.
 func ReadRecord(name string) ([]Effect, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -126,7 +125,7 @@ func ReadRecord(name string) ([]Effect, error) {
 	for n := 1; ; n++ {
 		line, err := lines.ReadBytes('\n')
 		if err != nil {
-			return effects, nil // the end, or a torn line
+			return effects, nil // the end, or an incomplete line
 		}
 		var e Effect
 		if err := json.Unmarshal(line, &e); err != nil {

@@ -12,18 +12,18 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// registryListeners is what the pod's environment says.
+// registryListeners is SCHEMA_REGISTRY_LISTENERS in the pod's environment.
 const registryListeners = "http://0.0.0.0:8081"
 
-// registry is the schema registry, which is spoken to in its pod.
+// registry is the schema registry. csu talks to it by running commands in its pod.
 type registry struct {
 	site     *Site
 	pod      *corev1.Pod
-	level    string            // the global one
-	subjects map[string]string // levels of their own
+	level    string            // the global level
+	subjects map[string]string // the subjects' own levels
 }
 
-// run carries out the commands that are of use in the registry's pod.
+// run runs a command in the registry's pod. Only printenv and curl exist there.
 func (g *registry) run(argv []string) (stdout, stderr string, exit int) {
 	switch argv[0] {
 	case "printenv":
@@ -37,14 +37,14 @@ func (g *registry) run(argv []string) (stdout, stderr string, exit int) {
 	return "", fmt.Sprintf("exec: %q: executable file not found in $PATH\n", argv[0]), 127
 }
 
-// curlRequest is what a command line of curl asks for.
+// curlRequest is the request of a curl command line.
 type curlRequest struct {
 	method, url, data, write, output string
 	contentType                      string
 	fail                             bool
 }
 
-// parseCurl reads curl's arguments, as far as the registry needs them.
+// parseCurl parses the curl arguments that the registry needs.
 func parseCurl(args []string) (curlRequest, error) {
 	q := curlRequest{contentType: "application/x-www-form-urlencoded"}
 	long := map[string]string{
@@ -150,7 +150,7 @@ func registryError(code int, format string, args ...any) (int, any) {
 	return status, map[string]any{"error_code": code, "message": fmt.Sprintf(format, args...)}
 }
 
-// answer is Confluent's API, as much as concerns the levels.
+// answer implements the part of Confluent's API that deals with levels.
 func (g *registry) answer(q curlRequest, at *url.URL) (int, any) {
 	path, subject, of := strings.Cut(strings.Trim(at.Path, "/"), "/")
 	switch {

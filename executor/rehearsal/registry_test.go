@@ -22,10 +22,10 @@ func TestRegistryLevel(t *testing.T) {
 		t.Errorf("Level = %q, %v", level, err)
 	}
 	if err := r.SetLevel(t.Context(), "SIDEWARD"); err == nil {
-		t.Error("it took an unknown level")
+		t.Error("SetLevel of an unknown level succeeded")
 	}
 	if got := s.seen(LevelChanged); !slices.Equal(got, []string{"global FORWARD -> NONE"}) {
-		t.Errorf("changes %q", got)
+		t.Errorf("level changes %q, want one to NONE", got)
 	}
 }
 
@@ -36,12 +36,12 @@ func TestCurl(t *testing.T) {
 		stdout string
 		exit   int
 	}{
-		{"the manual's question", []string{"curl", registryListeners + "/config"}, `{"compatibilityLevel":"FORWARD"}`, 0},
+		{"the manual's read", []string{"curl", registryListeners + "/config"}, `{"compatibilityLevel":"FORWARD"}`, 0},
 		{"the manual's change", []string{"curl", "-s", "-X", "PUT", "-H", "Content-Type: application/vnd.schemaregistry.v1+json", "--data", `{  "compatibility": "NONE" }`, registryListeners + "/config"},
 			`{"compatibility":"NONE"}`, 0},
-		{"a subject of no level", []string{"curl", "-sS", "-w", `\n%{http_code}`, registryListeners + "/config/a"},
+		{"a subject without a level", []string{"curl", "-sS", "-w", `\n%{http_code}`, registryListeners + "/config/a"},
 			"{\"error_code\":40408,\"message\":\"Subject 'a' does not have subject-level compatibility configured\"}\n404", 0},
-		{"with fail", []string{"curl", "-sf", registryListeners + "/config/a"}, "", 22},
+		{"with -f", []string{"curl", "-sf", registryListeners + "/config/a"}, "", 22},
 		{"another port", []string{"curl", "http://0.0.0.0:8082/config"}, "", 7},
 		{"unknown option", []string{"curl", "--frobnicate"}, "", 2},
 		{"no argument", []string{"curl", "-X"}, "", 2},

@@ -20,8 +20,8 @@ const (
 	shutdownPath = "system_wide_shutdown.py"
 )
 
-// knowsScript tells whether there is such a script: the two that change summary
-// states, and those that the plan runs.
+// knowsScript reports whether the script exists. The two that change summary states
+// and those that the plan runs do.
 func (s *Site) knowsScript(path string, standard bool) bool {
 	if standard && (path == setStatePath || path == shutdownPath) {
 		return true
@@ -34,13 +34,13 @@ func (s *Site) knowsScript(path string, standard bool) bool {
 	return false
 }
 
-// errHalfWay is what a script fails with that is to fail half way.
-var errHalfWay = errors.New("it failed half way")
+// errHalfway is the error of a script with the fault script-fails.
+var errHalfway = errors.New("it failed halfway")
 
-// configure reads a script's configuration and returns what it then does.
+// configure parses a script's configuration and returns the function that runs it.
 func (s *Site) configure(sc *script) (func(context.Context) error, error) {
 	if s.strikesOnce(scriptConfFails, sc.path) {
-		return nil, errors.New("its configuration is refused")
+		return nil, errors.New("invalid configuration")
 	}
 	run, err := s.program(sc)
 	if err != nil || sc.path == setStatePath || !s.strikesOnce(scriptFails, sc.path) {
@@ -50,7 +50,7 @@ func (s *Site) configure(sc *script) (func(context.Context) error, error) {
 		if err := s.clk.Sleep(ctx, 30*time.Second); err != nil {
 			return err
 		}
-		return errHalfWay
+		return errHalfway
 	}, nil
 }
 
@@ -77,8 +77,8 @@ type target struct {
 	state     state
 }
 
-// setSummaryState is set_summary_state.py: it takes its entries in order and
-// stops at the first failure.
+// setSummaryState is set_summary_state.py. It processes its entries in order and stops
+// at the first failure.
 func (s *Site) setSummaryState(sc *script) (func(context.Context) error, error) {
 	var config struct {
 		Data         [][]string `json:"data"`
@@ -109,7 +109,7 @@ func (s *Site) setSummaryState(sc *script) (func(context.Context) error, error) 
 		}
 		for i, t := range targets {
 			if fails && i >= len(targets)/2 {
-				return errHalfWay
+				return errHalfway
 			}
 			for _, c := range s.instances(t) {
 				if err := s.bring(ctx, c, t.state, sc.descr); err != nil {
@@ -132,7 +132,7 @@ func (s *Site) parseTarget(entry []string) (target, error) {
 	case indexed && index == "*":
 		t.all = true
 	case indexed && err != nil:
-		return target{}, fmt.Errorf("data entry %q: %q is no SAL index", entry, index)
+		return target{}, fmt.Errorf("data entry %q: %q is not a SAL index", entry, index)
 	default:
 		t.index = n
 	}
@@ -141,14 +141,14 @@ func (s *Site) parseTarget(entry []string) (target, error) {
 	}
 	state, ok := stateOf(entry[1])
 	if !ok || state == fault || entry[1] == plan.OfflineAvailable {
-		return target{}, fmt.Errorf("data entry %q: %q is no state that a CSC can be sent to", entry, entry[1])
+		return target{}, fmt.Errorf("data entry %q: a CSC cannot be sent to state %q", entry, entry[1])
 	}
 	t.state = state
 	return t, nil
 }
 
-// instances are the CSCs that a target means; without the lock. One that is
-// not there answers no command.
+// instances returns the CSCs of a target. A CSC that the site does not have answers no
+// command. It is called without the lock.
 func (s *Site) instances(t target) []*csc {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,8 +165,8 @@ func (s *Site) instances(t target) []*csc {
 	return found
 }
 
-// muteAlarms is what set_summary_state.py does first unless it is told not to;
-// without the lock.
+// muteAlarms is the first action of set_summary_state.py, unless its configuration says
+// otherwise. It is called without the lock.
 func (s *Site) muteAlarms(ctx context.Context) error {
 	if err := s.clk.Sleep(ctx, time.Second); err != nil {
 		return err
@@ -181,10 +181,10 @@ func (s *Site) muteAlarms(ctx context.Context) error {
 	if err := s.clk.Sleep(ctx, ackLimit); err != nil {
 		return err
 	}
-	return fmt.Errorf("mute alarms by the Watcher: %w", errNoAck)
+	return fmt.Errorf("mute the Watcher's alarms: %w", errNoAck)
 }
 
-// bring sends a CSC the commands that lead to a state; without the lock.
+// bring sends a CSC the commands that lead to a state. It is called without the lock.
 func (s *Site) bring(ctx context.Context, c *csc, to state, by string) error {
 	s.mu.Lock()
 	from := c.state

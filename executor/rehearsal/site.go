@@ -1,25 +1,23 @@
-// Package rehearsal is the simulated site: a model of one of the observatory's
-// sites, derived from a plan's own tables, that answers on the loopback
-// interface as LOVE, the EFD, Slack, a Kubernetes API server and SSH servers
-// do.
+// Package rehearsal simulates one of the observatory's sites. The model of the site
+// is derived from a plan's tables. It answers on the loopback interface as LOVE,
+// the EFD, Slack, a Kubernetes API server and SSH servers.
 //
-// The words:
+// Terms:
 //
-//   - the site's time runs faster than the real one, by the map's speed;
-//     whatever takes time at a site takes that of the site;
-//   - an effect is something that happened at the site; the record keeps all
-//     of them, in order, whoever had them done;
-//   - a stand-in is a small script that takes the place of a command on a host
-//     and asks the site what it does;
-//   - a fault is something that goes wrong, asked for by name; the catalogue
-//     has all of them. It is there from the start, or begins at a moment, and
-//     is over when its time has passed, when it has struck, or when a person
-//     has seen to it;
-//   - a gate is a way into the site that can be shut.
+//   - The site's time runs faster than real time, by the speed in the site map.
+//     Everything that takes time at the site takes the site's time.
+//   - An effect is something that happened at the site. The record keeps all
+//     effects in order, no matter who caused them.
+//   - A stand-in is a small script that replaces a command on a host and asks the
+//     site what the command does.
+//   - A fault is something that goes wrong, chosen by name from the catalogue. It
+//     begins at the start or at a moment. It is over when its time has passed,
+//     when it has struck, or when the operator has fixed it.
+//   - A gate is a way into the site that can be shut.
 //
-// The model is one set of values under one lock, Site.mu. Whatever reads or
-// changes the model is called with it, except what waits for the site's time:
-// that takes the lock itself, and says so.
+// One lock, Site.mu, guards the whole model. Functions that read or change the model
+// are called with the lock held. Functions that wait for the site's time take the
+// lock themselves; their comments say so.
 package rehearsal
 
 import (
@@ -45,36 +43,36 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// Config says which site to simulate and how.
+// Config configures a simulated site.
 type Config struct {
 	Plan   *plan.Plan
 	Digest string // of the plan
-	// Dir is the site's working folder, made where it is missing: site map, ssh
-	// config, keys, kubeconfig, the hosts' folders and the record.
+	// Dir is the site's working folder, with the site map, ssh config, keys,
+	// kubeconfig, the hosts' folders and the record. It is created if necessary.
 	Dir   string
-	Speed float64 // site seconds in a real second; 0 is 3600
-	Seed  int64   // of what differs from one rehearsal to the next
-	// Faults are names of the catalogue, with a subject where the fault has
-	// one: "csc-stuck=MTMount:0"; see [Faults].
+	Speed float64 // site seconds per real second; 0 means 3600
+	Seed  int64   // of everything left to chance
+	// Faults are names from the catalogue, with a subject if the fault takes one,
+	// such as "csc-stuck=MTMount:0"; see [Faults].
 	Faults []string
-	// Laptop stops the process of the executor, and has it go on, for the fault
-	// in which the operator's laptop sleeps; nil where that can't be done.
+	// Laptop stops and continues the executor's process, for the fault in which
+	// the operator's laptop sleeps. It is nil if that is not possible.
 	Laptop func(asleep bool) error
 
-	outside *Outside // nil where all of the site is simulated
+	outside *Outside // nil if the whole site is simulated
 }
 
 // DefaultSpeed makes an hour pass in a second.
 const DefaultSpeed = 3600
 
-// MapFile is the name of the site map in the site's folder, RecordFile that of
-// the record of effects.
+// MapFile and RecordFile are the names of the site map and of the record of
+// effects in the site's folder.
 const (
 	MapFile    = "site-map.json"
 	RecordFile = "record.jsonl"
 )
 
-// Site is a simulated site that runs.
+// Site is a running simulated site.
 type Site struct {
 	plan   *plan.Plan
 	dir    string
@@ -86,15 +84,15 @@ type Site struct {
 	record *recorder
 	credentials
 
-	// Map is the site map, as it stands in the site's folder.
+	// Map is the site map, as written to the site's folder.
 	Map sitemap.Map
 
 	mu     sync.Mutex
 	closed bool
-	draws  map[string]uint64 // how often each subject has been drawn for
-	faults []*mishap
+	draws  map[string]uint64 // number of draws by subject
+	faults []*chosenFault
 	laptop func(asleep bool) error
-	// outside are the parts of the site that are real; nil for none.
+	// outside holds the real parts of the site, nil if there are none.
 	outside *Outside
 	cscs    []*csc // in the plan's order
 	byName  map[string]*csc
@@ -102,21 +100,21 @@ type Site struct {
 	efd     *efd
 	love    love
 	slack   slackChannels
-	// turnedAway is how many messages a busy Slack has not taken.
-	turnedAway int
-	registry   registry
-	cluster    *cluster
-	hosts      map[string]*host // by name
-	calls      *calls
-	// temporary is a folder outside the site's own; "" for none.
+	// refusedMessages is how many messages a busy Slack has refused.
+	refusedMessages int
+	registry        registry
+	cluster         *cluster
+	hosts           map[string]*host // by name
+	calls           *calls
+	// temporary is a folder outside the site's own, if there is one.
 	temporary string
 	servers   []*http.Server
 	gates     []*gate
 	apiGate   *gate
 }
 
-// Start starts a simulated site and returns when everything answers. It runs
-// until Close; when ctx ends, nothing moves in it any more.
+// Start starts a simulated site and returns once everything answers. The site runs
+// until Close. When ctx is done, nothing happens at the site any more.
 func Start(ctx context.Context, cfg Config) (*Site, error) {
 	site, err := newSite(ctx, cfg)
 	if err != nil {
@@ -133,17 +131,17 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 		cfg.Speed = DefaultSpeed
 	}
 	if cfg.Speed < 1 {
-		return nil, fmt.Errorf("its speed is %v: it must be at least 1", cfg.Speed)
+		return nil, fmt.Errorf("speed %v is less than 1", cfg.Speed)
 	}
 	date, err := time.Parse(time.DateOnly, cfg.Plan.Upgrade.Date)
 	if err != nil {
-		return nil, fmt.Errorf("the plan's date: %w", err)
+		return nil, fmt.Errorf("parse the plan's date: %w", err)
 	}
 	known, err := chooseFaults(cfg.Plan, cfg.Faults)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Laptop == nil && slices.ContainsFunc(known, func(f *mishap) bool { return f.Name == laptopSleeps }) {
+	if cfg.Laptop == nil && slices.ContainsFunc(known, func(f *chosenFault) bool { return f.Name == laptopSleeps }) {
 		return nil, errNoLaptop
 	}
 	dir, err := filepath.Abs(cfg.Dir)
@@ -177,7 +175,7 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 	return s, nil
 }
 
-// serve starts the servers and writes the files that lead to them.
+// serve starts the servers and writes the files that point to them.
 func (s *Site) serve() error {
 	if err := s.serveLOVEAndSlack(); err != nil {
 		return err
@@ -205,7 +203,7 @@ func (s *Site) serveLOVEAndSlack() error {
 	return s.serveAt(&s.Map.Slack, "/api/", s.slackHandler())
 }
 
-// serveAt serves a handler, and puts the URL of its path into the map.
+// serveAt serves a handler and stores the URL of its path in url.
 func (s *Site) serveAt(url *string, path string, handler http.Handler) error {
 	base, err := s.listen(handler, nil)
 	if err != nil {
@@ -215,8 +213,8 @@ func (s *Site) serveAt(url *string, path string, handler http.Handler) error {
 	return nil
 }
 
-// listen serves a handler on a port of its own, over TLS if there is a
-// certificate, and returns its address.
+// listen serves a handler on its own port, over TLS if there is a certificate, and
+// returns its base URL.
 func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -234,15 +232,14 @@ func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (strin
 	return scheme + l.Addr().String(), nil
 }
 
-// gated puts a gate before a listener.
+// gated puts a gate in front of a listener.
 func (s *Site) gated(l net.Listener) *gate {
 	g := newGate(l)
 	s.gates = append(s.gates, g)
 	return g
 }
 
-// Close ends the site: its servers, and the processes that it runs for its
-// hosts.
+// Close stops the site's servers and the processes of its hosts.
 func (s *Site) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -260,7 +257,7 @@ func (s *Site) Close() error {
 	s.work.Wait()
 	errs = append(errs, s.record.close())
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("end the simulated site: %w", err)
+		return fmt.Errorf("stop the simulated site: %w", err)
 	}
 	return nil
 }
@@ -271,8 +268,7 @@ func (s *Site) Record() []Effect { return s.record.all() }
 // Clock returns the site's clock.
 func (s *Site) Clock() *clock.Clock { return s.clk }
 
-// effect puts an effect into the record, and begins the faults that it is the
-// moment of.
+// effect records an effect and begins the faults that were waiting for it.
 func (s *Site) effect(e Effect) {
 	s.record.add(e)
 	s.moment(e.Kind)
@@ -286,22 +282,22 @@ func (s *Site) serveRecord(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, effects)
 }
 
-// writeJSON answers a request. An answer that can't be delivered is the
-// client's to notice.
+// writeJSON answers a request. It ignores write errors, since the client notices a
+// lost answer itself.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(v)
 }
 
-// spawn runs f without the lock until the site is closed.
+// spawn runs f in the background, without the lock, unless the site is closed.
 func (s *Site) spawn(f func()) {
 	if !s.closed {
 		s.work.Go(f)
 	}
 }
 
-// after runs f, with the lock, when d of the site's time has passed.
+// after runs f with the lock when d of the site's time has passed.
 func (s *Site) after(d time.Duration, f func()) {
 	s.spawn(func() {
 		if s.clk.Sleep(s.ctx, d) != nil {
@@ -315,8 +311,8 @@ func (s *Site) after(d time.Duration, f func()) {
 	})
 }
 
-// draw returns the source of what is left to chance about a subject. It hangs
-// on seed, subject and how often it was drawn for, not on the order in which
+// draw returns a source of random numbers for a subject. It depends on the seed, the
+// subject and the number of earlier draws for it, but not on the order in which
 // things happen to run.
 func (s *Site) draw(subject string) *rand.Rand {
 	h := fnv.New64a()

@@ -17,7 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// step makes a step of an action; the rest of it is nobody's concern here.
+// step returns a step with an action. Its other fields do not matter here.
 func step(id string, d plan.Parameters) plan.Step {
 	return plan.Step{ID: id, Title: id, Source: []string{"P1"}, Action: plan.Action{Parameters: d}, Timeout: plan.Duration(time.Hour), OnFailure: plan.Ask, ByHand: "by hand"}
 }
@@ -34,7 +34,7 @@ func jobCSC(name, application, class, image, comesUp, expect string) plan.CSC {
 	}
 }
 
-// smallPlan is an incremental upgrade of a site with a few CSCs.
+// smallPlan returns an incremental upgrade of a site with a few CSCs.
 func smallPlan() *plan.Plan {
 	const images = "ts-dockerhub.lsst.org/"
 	return &plan.Plan{
@@ -82,7 +82,7 @@ func smallPlan() *plan.Plan {
 	}
 }
 
-// start starts a site that ends with the test.
+// start starts a site and closes it when the test ends.
 func start(t *testing.T, p *plan.Plan, faults ...string) *Site {
 	t.Helper()
 	s, err := Start(t.Context(), Config{Plan: p, Digest: "d", Dir: t.TempDir(), Seed: 1, Faults: faults})
@@ -97,14 +97,14 @@ func start(t *testing.T, p *plan.Plan, faults ...string) *Site {
 	return s
 }
 
-// inVain is how long, in real time, a test waits for what must come: far longer
-// than a busy machine takes.
-const inVain = 5 * time.Minute
+// waitLimit is how long, in real time, a test waits for a condition: far longer than a
+// busy machine takes.
+const waitLimit = 5 * time.Minute
 
-// until looks until it is so, or has been in vain.
-func until(pause time.Duration, look func() bool) bool {
-	for began := time.Now(); time.Since(began) < inVain; time.Sleep(pause) {
-		if look() {
+// until waits until a condition holds. It reports whether it did within waitLimit.
+func until(pause time.Duration, holds func() bool) bool {
+	for began := time.Now(); time.Since(began) < waitLimit; time.Sleep(pause) {
+		if holds() {
 			return true
 		}
 	}
@@ -120,11 +120,11 @@ func (s *Site) eventually(t *testing.T, what string, holds func() bool) {
 		return holds()
 	})
 	if !found {
-		t.Fatalf("in vain waited for: %s\n%s", what, s.tail(15))
+		t.Fatalf("timed out waiting until %s\n%s", what, s.tail(15))
 	}
 }
 
-// tail shows the last effects of the record.
+// tail formats the last effects of the record.
 func (s *Site) tail(n int) string {
 	var b strings.Builder
 	all := s.Record()
@@ -165,7 +165,7 @@ func (s *Site) clusterClient(t *testing.T) *clusterapi.Cluster {
 
 func (s *Site) csc(name string) *csc { return s.byName[name] }
 
-func TestMapLeadsToTheSite(t *testing.T) {
+func TestMapPointsToTheSite(t *testing.T) {
 	s := start(t, smallPlan())
 	m, err := sitemap.Read(filepath.Join(s.dir, MapFile))
 	if err != nil {
@@ -212,7 +212,7 @@ func look(t *testing.T, s *Site, name string) efdapi.Sight {
 	return sights[0]
 }
 
-func TestRecoveryBeginsAfterTheUpgradeOfTheSystem(t *testing.T) {
+func TestRecoveryStartsAfterTheITUpgrade(t *testing.T) {
 	p := smallPlan()
 	p.Type = plan.Recovery
 	s := start(t, p)
@@ -244,7 +244,7 @@ func TestImagesBeforeTheUpgrade(t *testing.T) {
 	} {
 		s := &Site{plan: &plan.Plan{Type: test.kind, Upgrade: plan.Upgrade{Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}}}}
 		if got := s.imageBefore(&plan.CSC{CSC: "MTMount:0", Image: test.image}); got != test.want {
-			t.Errorf("%s: before %q there was %q, want %q", test.kind, test.image, got, test.want)
+			t.Errorf("%s: the image before %q is %q, want %q", test.kind, test.image, got, test.want)
 		}
 	}
 }
@@ -277,21 +277,21 @@ func TestUnknownFaultsAreRefused(t *testing.T) {
 		{"csc-stuk=MTMount:0", `did you mean "csc-stuck"`},
 		{"csc-stuck=", `csc-stuck=CSC`},
 		{"queue-paused=1", `takes no subject`},
-		{"registry-refuses", `the plan has nothing that it could befall`},
+		{"registry-refuses", `the plan has nothing that it applies to`},
 		{"love-ack-lost=ad", `no command "ad" (did you mean "add"?)`},
-		{"laptop-sleeps", `does not know the process of the executor`},
+		{"laptop-sleeps", `cannot stop the executor's process`},
 		{"csc-stuck=MTMont:0", `no CSC "MTMont:0"`},
 		{"host-unreachable=azar2", `no host "azar2"`},
 	} {
 		_, err := Start(t.Context(), Config{Plan: smallPlan(), Dir: t.TempDir(), Faults: []string{test.fault}})
 		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("fault %q: %v, want it to say %s", test.fault, err, test.want)
+			t.Errorf("fault %q: %v, want an error with %s", test.fault, err, test.want)
 		}
 	}
 }
 
-// Each of the project's plans makes a site whose CSCs are heard as the plan's
-// table says; a recovery's is one in which most are not.
+// For each of the project's plans most CSCs of the site live, except for a recovery,
+// before which most do not.
 func TestEveryPlanMakesASite(t *testing.T) {
 	names, err := filepath.Glob("../../plans/*.json")
 	if err != nil || len(names) == 0 {

@@ -9,13 +9,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// slackChannels are when each channel last took a message.
+// slackChannels holds the time of the last message in each channel.
 type slackChannels map[string]time.Time
 
-// slackPause is what Slack wants between two messages to a channel.
+// slackPause is the time that Slack requires between two messages to a channel.
 const slackPause = time.Second
 
-// slackHandler serves what a bot needs of Slack's Web API.
+// slackHandler serves the part of Slack's Web API that a bot needs.
 func (s *Site) slackHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/auth.test", s.slackCall(func(w http.ResponseWriter, _ *http.Request) {
@@ -52,8 +52,8 @@ func (s *Site) slackCall(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// countsForSlack tells whether the message is a hand-over, or any where the plan
-// has no hand-over.
+// countsForSlack reports whether the message begins the fault slack-down: a hand-over
+// does, or any message if the plan has no hand-over.
 func (s *Site) countsForSlack(text string) bool {
 	handovers := 0
 	for step := range s.plan.AllSteps() {
@@ -87,9 +87,9 @@ func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := s.clk.Now()
-	busy := s.strikes(slackBusy, "") && s.turnedAway < slackRefusals
+	busy := s.strikes(slackBusy, "") && s.refusedMessages < slackRefusals
 	if busy {
-		s.turnedAway++
+		s.refusedMessages++
 	}
 	if last, ok := s.slack[channel]; busy || ok && now.Sub(last) < slackPause {
 		w.Header().Set("Retry-After", "1")
@@ -98,7 +98,7 @@ func (s *Site) postMessage(w http.ResponseWriter, r *http.Request) {
 	}
 	s.slack[channel] = now
 	s.effect(Effect{System: SystemSlack, Kind: MessagePosted, Subject: channel, Detail: text})
-	s.heard(text)
+	s.react(text)
 	stamp := strconv.FormatFloat(float64(now.UnixMicro())/1e6, 'f', 6, 64)
 	writeJSON(w, http.StatusOK, map[string]any{
 		"ok": true, "channel": "C0REHEARSE", "ts": stamp,

@@ -17,8 +17,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// standIn asks the site what the command by whose name it is called does there,
-// waits for the answer, and ends as that says.
+// standIn asks the site what the command of its name does, waits for the answer, and
+// prints and exits as the answer says.
 const standIn = `#!/bin/sh
 # A stand-in of a rehearsal.
 call=$(mktemp -d "$CSU_REHEARSAL_CALLS/call.XXXXXX") && mkfifo "$call/answer" || exit 70
@@ -30,7 +30,7 @@ rm -rf "$call"
 exit "${status:-70}"
 `
 
-// sudo becomes another account of the host, as far as a folder goes.
+// sudoStandIn switches to the folder of another account of the host.
 const sudoStandIn = `#!/bin/sh
 # A stand-in of a rehearsal.
 user=root login=
@@ -84,8 +84,8 @@ fi
 exec "$@"
 `
 
-// fullDisk takes the place of mkdir, without which nothing is kept, while the
-// host's disk is full.
+// fullDisk replaces mkdir while the host's disk is full. csu stores nothing without
+// mkdir.
 const fullDisk = `#!/bin/sh
 # A stand-in of a rehearsal.
 for name; do :; done
@@ -93,22 +93,22 @@ echo "mkdir: cannot create directory '$name': No space left on device" >&2
 exit 1
 `
 
-// bareTools are all that a bare host has beside its stand-ins: what the POSIX
-// standard asks for and every cRIO has, without util-linux (setsid) or systemd.
+// bareTools are the tools that a bare host has beside its stand-ins: those that POSIX
+// requires and every cRIO has, without util-linux (setsid) or systemd.
 var bareTools = []string{
 	"basename", "cat", "cut", "date", "dirname", "env", "false", "grep", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mktemp", "mv",
 	"nohup", "printf", "rm", "rmdir", "sed", "sh", "sort", "tail", "test", "touch", "tr", "true", "uname", "wc",
 }
 
-// bare tells whether the host is a cRIO: one that is logged in to by an account
-// of its own, and has a bare POSIX shell.
+// bare reports whether the host is a cRIO, which has a login account of its own and a
+// bare POSIX shell.
 func (h *host) bare() bool {
 	return slices.ContainsFunc(h.row.Users, func(u plan.User) bool { return u.Via == "login" })
 }
 
 func (h *host) tools() string { return filepath.Join(h.root, "posix") }
 
-// furnishTools makes the folder of a bare host's tools, from this machine's.
+// furnishTools creates the folder of a bare host's tools, with links to this machine's.
 func (h *host) furnishTools() error {
 	if err := os.MkdirAll(h.tools(), 0o755); err != nil {
 		return err
@@ -125,26 +125,26 @@ func (h *host) furnishTools() error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("this machine lacks %s, which a simulated cRIO needs: install coreutils, grep and sed", strings.Join(missing, ", "))
+		return fmt.Errorf("a simulated cRIO needs %s, which this machine lacks; install coreutils, grep and sed", strings.Join(missing, ", "))
 	}
 	return nil
 }
 
 func (h *host) fullDisk() string { return filepath.Join(h.root, "bin", "mkdir") }
 
-// always are stand-ins that every host has, named by the plan or not: commands
-// that would reach this machine itself, or that only a real host has.
-var always = []string{
+// standardStandIns are the stand-ins of every host: commands that would affect this
+// machine itself, or that only a real host has.
+var standardStandIns = []string{
 	"cp", "docker", "docker-compose", "git", "hostname", "make", "pip", "pip3", "pgrep", "pkill", "ps", "reboot", "salgeneratorKafka",
 	"service", "shutdown", "sleep", "systemctl", "uptime",
 }
 
-// folders of a host that take the place of this machine's.
-var moved = []string{"/etc/init.d/", "/usr/sbin/", "/sbin/"}
+// movedFolders are folders that a host has instead of this machine's.
+var movedFolders = []string{"/etc/init.d/", "/usr/sbin/", "/sbin/"}
 
 const bootIDFile = "/proc/sys/kernel/random/boot_id"
 
-// build makes the host's folder: homes, stand-ins, boot id.
+// build creates the host's folder with its homes, stand-ins and boot id.
 func (h *host) build() error {
 	// A site that was killed in this folder may have left processes behind.
 	if err := h.killAll(); err != nil {
@@ -176,12 +176,12 @@ func (h *host) build() error {
 			return err
 		}
 	}
-	if h.site.knows(hostDiskFull, h.row.Name) {
+	if h.site.hasFault(hostDiskFull, h.row.Name) {
 		if err := WriteScript(h.fullDisk(), fullDisk); err != nil {
 			return err
 		}
 	}
-	for _, name := range always {
+	for _, name := range standardStandIns {
 		if err := h.put(filepath.Join(h.root, "bin", name)); err != nil {
 			return err
 		}
@@ -208,23 +208,24 @@ func (h *host) build() error {
 	return nil
 }
 
-// rewriter puts the host's own files in the place of this machine's: a command
-// of the plan must not touch those.
+// rewriter replaces this machine's paths in a command with the host's, since the plan's
+// commands must not touch this machine's files.
 func (h *host) rewriter() *strings.Replacer { return strings.NewReplacer(h.replacements()...) }
 
-// replacements are what is replaced, each followed by what takes its place.
+// replacements returns pairs of a text and its replacement, as [strings.NewReplacer]
+// takes them.
 func (h *host) replacements() []string {
 	pairs := []string{bootIDFile, filepath.Join(h.root, "boot_id")}
 	for _, word := range h.absoluteWords() {
 		pairs = append(pairs, word, h.root+path.Clean(word))
 	}
-	for _, folder := range moved {
+	for _, folder := range movedFolders {
 		pairs = append(pairs, folder, h.root+folder)
 	}
 	return pairs
 }
 
-// absoluteWords are the absolute paths in the plan's commands for the host, the
+// absoluteWords returns the absolute paths in the plan's commands for the host, the
 // longest first.
 func (h *host) absoluteWords() []string {
 	var found []string
@@ -248,8 +249,8 @@ func (h *host) absoluteWords() []string {
 	return found
 }
 
-// furnish makes what a command line needs to find: its commands, the folders
-// that it enters, the files that it reads in.
+// furnish creates what a command line needs: stand-ins for its commands, the folders
+// that it changes to and the files that it sources.
 func (h *host) furnish(user, line string) error {
 	account := user
 	if u, ok := h.row.User(user); ok && u.Via == "own" {
@@ -303,28 +304,28 @@ func (h *host) furnish(user, line string) error {
 	return nil
 }
 
-// put makes a stand-in, within the host's folder.
+// put creates a stand-in within the host's folder.
 func (h *host) put(name string) error {
 	if rel, err := filepath.Rel(h.root, name); err != nil || !filepath.IsLocal(rel) {
-		return fmt.Errorf("a command of the plan leads out of the host's folder: %q", name)
+		return fmt.Errorf("a command of the plan leads outside the host's folder: %q", name)
 	}
 	return WriteScript(name, standIn)
 }
 
-// WriteScript writes a script that can be executed at once.
+// WriteScript writes an executable script that can be run at once.
 func WriteScript(name, text string) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	// A process that is forked while the file is open for writing keeps it open,
-	// and until that one becomes another program nobody can execute the file.
+	// A process forked while the file is open for writing keeps it open until it
+	// executes another program. Until then the file cannot be executed.
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
 	return os.WriteFile(name, []byte(text), 0o755)
 }
 
-// calls is where stand-ins leave their questions: a folder for each, whose name
-// they write into the bell.
+// calls receives the stand-ins' calls. A stand-in creates a folder with its call and
+// writes the folder's name into the pipe called bell.
 type calls struct {
 	site *Site
 	dir  string
@@ -340,9 +341,10 @@ func newCalls(s *Site, dir string) (*calls, error) {
 	}
 	name := filepath.Join(dir, "bell")
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		return nil, fmt.Errorf("make the stand-ins' bell: %w", err)
+		return nil, fmt.Errorf("create the stand-ins' pipe: %w", err)
 	}
-	// Open for both, so that it neither ends nor blocks when nobody writes.
+	// Open the pipe for reading and writing, so that it neither ends nor blocks without
+	// a writer.
 	bell, err := os.OpenFile(name, os.O_RDWR, 0)
 	if err != nil {
 		return nil, err
@@ -364,12 +366,12 @@ func (c *calls) listen() {
 	}
 }
 
-// take answers one question; without the lock.
+// take answers one call. It is called without the lock.
 func (c *calls) take(folder string) {
 	s := c.site
 	text, err := os.ReadFile(filepath.Join(folder, "request"))
 	if err != nil {
-		return // its process was killed, and its folder cleared away
+		return // the process was killed and its folder removed
 	}
 	words := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
 	if len(words) < 3 {
@@ -382,7 +384,7 @@ func (c *calls) take(folder string) {
 		return
 	}
 	asked := call{host: h, user: words[1], argv: words[2:]}
-	a := h.obey(asked)
+	a := h.respond(asked)
 	e := Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user}
 	if !a.reads {
 		s.effect(e)
@@ -392,7 +394,7 @@ func (c *calls) take(folder string) {
 		s.awaitHeld(s.ctx, e)
 	}
 	if a.hangs || s.clk.Sleep(s.ctx, a.takes) != nil {
-		return // one that hangs is never answered
+		return // a call that hangs is never answered
 	}
 	if a.then != nil {
 		s.mu.Lock()
@@ -402,15 +404,15 @@ func (c *calls) take(folder string) {
 	s.reply(filepath.Join(folder, "answer"), strconv.Itoa(a.status)+" "+a.output+"\n")
 }
 
-// listening is how long, in real time, a stand-in is given to listen for its
-// answer: it is a process of this machine, which may be busy.
-const listening = 5 * time.Minute
+// listenLimit is how long, in real time, a stand-in may take until it listens for its
+// answer. It is a process of this machine, which may be busy.
+const listenLimit = 5 * time.Minute
 
-// reply writes an answer, once the stand-in listens for it. One that was killed
-// never does.
+// reply writes an answer once the stand-in listens for it. A killed stand-in never
+// does.
 func (s *Site) reply(name, text string) {
 	pause := time.Millisecond
-	for began := time.Now(); time.Since(began) < listening && s.ctx.Err() == nil; time.Sleep(pause) {
+	for began := time.Now(); time.Since(began) < listenLimit && s.ctx.Err() == nil; time.Sleep(pause) {
 		pause = min(2*pause, 20*time.Millisecond)
 		f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 		if errors.Is(err, syscall.ENXIO) {

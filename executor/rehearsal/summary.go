@@ -7,19 +7,18 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Summary is what a site's record says of a rehearsed run.
+// Summary summarizes a site's record of a rehearsed run.
 type Summary struct {
 	Down        []string // CSCs, in the order in which they first went down
 	JobsDeleted []string // CSCs whose Jobs were deleted, in that order
-	Scripts     int      // that were added to a ScriptQueue
-	Commands    int      // that were run on hosts
+	Scripts     int      // scripts added to ScriptQueues
+	Commands    int      // commands run on hosts
 	Syncs       int
-	Seen        int      // CSCs of the plan's table that speak
-	Astray      []string // those that are not in their expected state at the end, and where they are
+	Seen        int      // CSCs of the plan that use SAL
+	Astray      []string // CSCs that are not in their expected state at the end, with their states
 }
 
-// Summarize reads a record for its summary. What it says comes from the record
-// alone, and from the plan's table of CSCs.
+// Summarize summarizes a record. It uses only the record and the plan's table of CSCs.
 func Summarize(p *plan.Plan, effects []Effect) Summary {
 	var s Summary
 	byJob := map[string]string{}

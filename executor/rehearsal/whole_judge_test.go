@@ -10,9 +10,9 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// TestWholePlans carries one of the project's own plans through each fault of
-// the catalogue to its end: the fault strikes, the operator is told what it
-// befell, and what is left at the site is what an undisturbed run leaves.
+// TestWholePlans runs one of the project's plans to its end with each fault of the
+// catalogue. The fault must strike, the operator must see what it affects, and the site
+// must end up as after an undisturbed run.
 func TestWholePlans(t *testing.T) {
 	t.Parallel()
 	for file, faults := range rehearsal.WholePlans(t) {
@@ -45,7 +45,7 @@ func TestWholePlans(t *testing.T) {
 	}
 }
 
-// finished is the run as the campaign's judge takes it.
+// finished converts a run to the form that the campaign's judge takes.
 func finished(c *rehearsal.Carried) campaign.Finished {
 	f := campaign.Finished{Records: c.Records, State: c.State, Effects: c.Effects, Trusting: len(c.Hands) == 0}
 	for _, h := range c.Hands {

@@ -17,38 +17,38 @@ import (
 	runstate "github.com/lsst-ts/csu/executor/state"
 )
 
-// whole is how one of the project's own plans is carried through a fault to its
-// end: what the operator is asked and answers, and what shows that the fault has
-// struck.
+// whole is a run of one of the project's plans with a fault: what the operator is asked
+// and answers, and what shows that the fault has struck.
 type whole struct {
 	fault   string
 	answers []response
-	// struck tells by the site and the journal whether the fault has struck; it
-	// must not hold of an undisturbed run.
+	// struck reports whether the site and the journal show that the fault has struck.
+	// It must be false for an undisturbed run.
 	struck func(*Carried) bool
-	// seen must be told, beside the fault's subject, where anything is.
+	// seen must be in the messages to the operator, beside the fault's subject, if
+	// there are any messages.
 	seen  string
-	lives int // how often the run is begun or taken up; 0 is once
+	lives int // how often the run is started or resumed; 0 means once
 }
 
-// response is what the operator does at questions about a step.
+// response is the operator's answer to questions about a step.
 type response struct {
 	reply         // its step is a pattern
-	often    bool // at each such question, not at one only
-	perhaps  bool // the question may not come
+	often    bool // answers every such question, not only one
+	optional bool // there may be no such question
 	answered int
 }
 
-// asked is an answer to one question that must come.
+// asked is an answer to one question that must be asked.
 func asked(r reply) response { return response{reply: r} }
 
-// eachTime is an answer to one or more questions.
+// eachTime is an answer to one or more questions that must be asked.
 func eachTime(r reply) response { return response{reply: r, often: true} }
 
-// anyTime is an answer to questions that may come.
-func anyTime(r reply) response { return response{reply: r, often: true, perhaps: true} }
+// anyTime is an answer to questions that may be asked.
+func anyTime(r reply) response { return response{reply: r, often: true, optional: true} }
 
-// Carried is a run of a whole plan that has come to its end.
+// Carried is a completed run of a whole plan.
 type Carried struct {
 	Plan    *plan.Plan
 	Digest  string
@@ -56,16 +56,16 @@ type Carried struct {
 	Records []journal.Record
 	State   *runstate.State
 	Hands   []Hand
-	// Lives is how often the run was begun or taken up.
+	// Lives is how often the run was started or resumed.
 	Lives int
 	site  *Site
-	told  string // what the operator was told of what went wrong
+	seen  string // what the operator saw when something went wrong
 }
 
-// Hand is a manual step that was done when so many effects were recorded.
+// Hand is a manual step that was done.
 type Hand struct {
 	Step string
-	At   int
+	At   int // number of effects in the record at that time
 }
 
 const (
@@ -89,7 +89,7 @@ var wholes = []whole{
 	{fault: cscNeverHeard, struck: unfinished("watch/up"), answers: []response{
 		asked(failed("watch/up", operator.Retry, all(mend(cscNeverHeard), locked(func(s *Site) { s.up(s.byName[ownCSC]) })), ownCSC+": OFFLINE and silent")),
 	}},
-	{fault: cscSaysStandby, struck: func(c *Carried) bool { return !c.said(ownCSC, plan.Offline) }},
+	{fault: cscSaysStandby, struck: func(c *Carried) bool { return !c.published(ownCSC, plan.Offline) }},
 	{fault: podNeverStarts, struck: unfinished("deploy/envsys"), answers: []response{
 		asked(failed("deploy/envsys", operator.Retry, mend(podNeverStarts), ownCSC, "CreateContainerConfigError")),
 	}},
@@ -105,7 +105,7 @@ var wholes = []whole{
 	{fault: hostDiskFull, struck: unfinished(ownStop), answers: []response{
 		asked(failed(ownStop, operator.Retry, mend(hostDiskFull), "nothing of it happened", "No space left on device")),
 	}},
-	// Whether the key may be trusted, others know: the run is left meanwhile.
+	// The operator stops the run while others check whether the key can be trusted.
 	{fault: hostKeyChanged, struck: unfinished(ownStop), lives: 2, answers: []response{
 		asked(failed(ownStop, operator.Stop, trustKey, "nothing of it happened", "known_hosts")),
 	}},
@@ -137,7 +137,7 @@ var wholes = []whole{
 		asked(failed("offline/cscs", operator.Retry, mend(efdLags), "nothing of it happened")),
 	}},
 	{fault: efdDown, struck: unfinished("offline/watcher"), seen: "read the EFD", answers: []response{
-		asked(doubted("offline/watcher", operator.KeepWaiting, mend(efdDown), "not known", "503")),
+		asked(doubted("offline/watcher", operator.KeepWaiting, mend(efdDown), "cannot determine", "503")),
 	}},
 	{fault: efdError, struck: outlasted(efdError, "offline/watcher")},
 
@@ -148,17 +148,17 @@ var wholes = []whole{
 		asked(doubted(ownSync, operator.KeepWaiting, mend(syncBlocked), "blocked by sync window")),
 	}},
 	{fault: syncTakenOver, struck: unfinished(ownSync), answers: []response{
-		asked(doubted(ownSync, operator.NotHappened, nil, "is of somebody.else")), asked(failed(ownSync, operator.Retry, nil)),
+		asked(doubted(ownSync, operator.NotHappened, nil, "is by somebody.else")), asked(failed(ownSync, operator.Retry, nil)),
 	}},
-	{fault: syncOverlooked, struck: func(c *Carried) bool { // until csu has asked to look again, two minutes later
+	{fault: syncOverlooked, struck: func(c *Carried) bool { // until csu asks for a refresh, two minutes later
 		overlooked := c.at(FaultOver, "")
 		synced := slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == SyncStarted && ownSync == "deploy/"+e.Subject })
 		return overlooked >= 0 && synced > overlooked && c.Effects[synced].Time.Sub(c.Effects[overlooked].Time) > 2*time.Minute
 	}},
 	{fault: apiAway, struck: outlasted(apiAway, "jobs/*"), answers: []response{
-		// Which of the steps that run side by side comes first is open; one that
-		// deletes several Jobs may have come to some of them.
-		anyTime(reply{topic: operator.Failed, step: "jobs/*", either: []string{"nothing of it happened", "a retry takes only those that are left"}, do: outlast(apiAway), choice: operator.Retry}),
+		// The steps run in parallel, so any of them may come first. A step that deletes
+		// several Jobs may have deleted some of them.
+		anyTime(reply{topic: operator.Failed, step: "jobs/*", either: []string{"nothing of it happened", "a retry deletes only what is left"}, do: outlast(apiAway), choice: operator.Retry}),
 		anyTime(doubted("jobs/*", operator.KeepWaiting, outlast(apiAway))),
 	}},
 
@@ -169,8 +169,8 @@ var wholes = []whole{
 		asked(failed("schema/none", operator.Retry, locked(func(s *Site) { s.registry.level = "FORWARD" }), "it is BACKWARD, not FORWARD")), anyTime(resumed("offline/*")),
 	}},
 
-	{fault: slackBusy, struck: func(c *Carried) bool { return c.site.turnedAway == slackRefusals }},
-	{fault: slackDown, struck: unfinished("begin/announce"), seen: "look at #summit-announce whether it is there"},
+	{fault: slackBusy, struck: func(c *Carried) bool { return c.site.refusedMessages == slackRefusals }},
+	{fault: slackDown, struck: unfinished("begin/announce"), seen: "check whether the message is in #summit-announce"},
 
 	{fault: laptopSleeps, struck: outlasted(laptopSleeps, "offline/watcher")},
 	{fault: networkLost, struck: unfinished("offline/watcher"), seen: "does not answer", answers: []response{
@@ -178,18 +178,18 @@ var wholes = []whole{
 	}},
 }
 
-// enableByHand sends the CSC to ENABLED in LOVE.
+// enableByHand enables the CSC in LOVE.
 var enableByHand = locked(func(s *Site) {
 	s.change(s.byName[ownCSC], disabled, "by hand")
 	s.change(s.byName[ownCSC], enabled, "by hand")
 })
 
-// happened holds where the site has recorded such an effect.
+// happened reports whether the record has such an effect.
 func happened(kind, detail string) func(*Carried) bool {
 	return func(c *Carried) bool { return c.at(kind, detail) >= 0 }
 }
 
-// unfinished holds where the step did not come to its end at its first attempt.
+// unfinished reports whether the step's first attempt did not succeed.
 func unfinished(step string) func(*Carried) bool {
 	return func(c *Carried) bool {
 		for _, r := range c.Records {
@@ -205,8 +205,8 @@ func unfinished(step string) func(*Carried) bool {
 	}
 }
 
-// outlasted holds where the fault was over by itself, and steps like this were under
-// way from before it began, or from when it struck, till then.
+// outlasted reports whether the fault ended while steps that match the pattern were
+// running: they were started before and done after that.
 func outlasted(fault, step string) func(*Carried) bool {
 	return func(c *Carried) bool {
 		end := slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == FaultOver && strings.HasPrefix(e.Subject, fault) })
@@ -230,22 +230,22 @@ func outlasted(fault, step string) func(*Carried) bool {
 	}
 }
 
-// at is the place of the first such effect, -1 where there is none.
+// at returns the index of the first such effect, or -1.
 func (c *Carried) at(kind, detail string) int {
 	return slices.IndexFunc(c.Effects, func(e Effect) bool { return e.Kind == kind && strings.Contains(e.Detail, detail) })
 }
 
-// said tells whether the EFD has it from the CSC that it came to the state.
-func (c *Carried) said(name, came string) bool {
+// published reports whether the CSC has published the state.
+func (c *Carried) published(name, wanted string) bool {
 	c.site.mu.Lock()
 	defer c.site.mu.Unlock()
 	is := c.site.byName[name]
 	return slices.ContainsFunc(c.site.efd.points[measurement(is.component, "logevent_summaryState")], func(p point) bool {
-		return p.fields["salIndex"] == is.index && state(p.fields["summaryState"].(int)).String() == came
+		return p.fields["salIndex"] == is.index && state(p.fields["summaryState"].(int)).String() == wanted
 	})
 }
 
-// wholePlans are the files of the project's plans, the one with the fewest steps first.
+// wholePlans returns the files of the project's plans, the one with the fewest steps first.
 var wholePlans = sync.OnceValues(func() ([]string, error) {
 	files, err := filepath.Glob(filepath.Join("..", "..", "plans", "*.json"))
 	if err != nil {
@@ -265,8 +265,8 @@ var wholePlans = sync.OnceValues(func() ([]string, error) {
 	return files, nil
 })
 
-// WholePlans returns which of the project's plans are carried through which
-// faults: each fault befalls the plan with the fewest steps that has its subject.
+// WholePlans returns the project's plans with the faults to run them with. Each fault is
+// assigned to the plan with the fewest steps that it applies to.
 func WholePlans(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := wholePlans()
@@ -276,7 +276,7 @@ func WholePlans(t *testing.T) map[string][]string {
 	chosen := map[string][]string{}
 	for _, f := range Faults() {
 		if !slices.ContainsFunc(wholes, func(w whole) bool { return w.fault == f.Name }) {
-			t.Errorf("no whole plan is carried through %s", f.Name)
+			t.Errorf("no whole plan is run with %s", f.Name)
 			continue
 		}
 		i := slices.IndexFunc(files, func(file string) bool {
@@ -287,7 +287,7 @@ func WholePlans(t *testing.T) map[string][]string {
 			return CheckFaults(p, []string{f.Name}) == nil
 		})
 		if i < 0 {
-			t.Errorf("none of the project's plans has what %s could befall", f.Name)
+			t.Errorf("%s applies to none of the project's plans", f.Name)
 			continue
 		}
 		chosen[files[i]] = append(chosen[files[i]], f.Name)
@@ -295,9 +295,8 @@ func WholePlans(t *testing.T) map[string][]string {
 	return chosen
 }
 
-// CarryThrough carries the plan in the file through a fault to its end, or
-// through none for "", and reports what the operator should have been asked and
-// was not, and the other way round.
+// CarryThrough runs the plan in the file to its end with a fault, or with none if fault
+// is "". It reports missing and unexpected questions to the operator.
 func CarryThrough(t *testing.T, file, fault string) *Carried {
 	t.Helper()
 	p, _, err := plan.ReadFile(file)
@@ -331,22 +330,22 @@ func CarryThrough(t *testing.T, file, fault string) *Carried {
 		got = r.run()
 	}
 	if got.End != executor.Completed {
-		t.Fatalf("it ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
+		t.Fatalf("the run ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
 	}
 	for _, a := range answers {
-		if a.answered == 0 && !a.perhaps {
-			t.Errorf("nobody asked about %s of %s\n%s", a.topic, a.step, r.seen.String())
+		if a.answered == 0 && !a.optional {
+			t.Errorf("no question %q about %s\n%s", a.topic, a.step, r.seen.String())
 		}
 	}
 	if c.Lives != max(1, w.lives) {
-		t.Errorf("the run was begun and taken up %d times", c.Lives)
+		t.Errorf("the run was started or resumed %d times, want %d", c.Lives, max(1, w.lives))
 	}
-	c.told = r.seen.String()
+	c.seen = r.seen.String()
 	c.read(t, r.journal)
 	return c
 }
 
-// choose takes the first answer that the question has left.
+// choose returns the first remaining answer to the question.
 func choose(r *practice, answers []response, q operator.Question) reply {
 	for i := range answers {
 		a := &answers[i]
@@ -355,11 +354,11 @@ func choose(r *practice, answers []response, q operator.Question) reply {
 			return a.reply
 		}
 	}
-	r.t.Errorf("%s of %s was not expected:\n%s\n%s", q.Topic, q.Step, q.Text, q.Reading)
+	r.t.Errorf("unexpected question %q about %s:\n%s\n%s", q.Topic, q.Step, q.Text, q.Reading)
 	return reply{choice: operator.Stop}
 }
 
-// read takes what there is of the run.
+// read reads the journal and the record of the run.
 func (c *Carried) read(t *testing.T, name string) {
 	t.Helper()
 	var err error
@@ -375,26 +374,26 @@ func (c *Carried) read(t *testing.T, name string) {
 	c.Effects = c.site.Record()
 }
 
-// CheckStruck reports a fault that has not struck, or that strikes undisturbed
-// runs as well, and one of which the operator was told without its subject.
+// CheckStruck checks that the fault has struck, that the undisturbed run does not look
+// the same, and that the messages to the operator name the fault's subject.
 func (c *Carried) CheckStruck(t *testing.T, undisturbed *Carried) {
 	t.Helper()
 	f := c.site.faults[0]
 	w := wholes[slices.IndexFunc(wholes, func(w whole) bool { return w.fault == f.Name })]
 	if !w.struck(c) {
-		t.Errorf("%s has not struck\n%s", f, c.told)
+		t.Errorf("%s has not struck\n%s", f, c.seen)
 	}
 	if w.struck(undisturbed) {
-		t.Errorf("what shows that %s has struck is there without it", f)
+		t.Errorf("the undisturbed run looks as if %s had struck", f)
 	}
 	silent := w.seen == "" && len(w.answers) == 0
 	switch {
-	case silent && c.told != "":
-		t.Errorf("%s is got over without a word, and the operator was told:\n%s", f, c.told)
-	case !silent && !(strings.Contains(c.told, f.subject) && strings.Contains(c.told, w.seen)):
-		t.Errorf("of %s the operator was told without %q and %q:\n%s", f, f.subject, w.seen, c.told)
+	case silent && c.seen != "":
+		t.Errorf("the operator should not notice %s, but saw:\n%s", f, c.seen)
+	case !silent && !(strings.Contains(c.seen, f.subject) && strings.Contains(c.seen, w.seen)):
+		t.Errorf("with %s the operator did not see %q and %q:\n%s", f, f.subject, w.seen, c.seen)
 	}
-	if f.phase == ahead {
-		t.Errorf("%s is ahead", f)
+	if f.phase == pending {
+		t.Errorf("%s has not begun", f)
 	}
 }

@@ -1,13 +1,12 @@
-// Package action carries out the steps of a plan: one file per action kind.
+// Package action carries out the steps of a plan, with one file per action kind.
 //
-// The words:
+// Terms:
 //
-//   - an attempt is one try of a step; it has an identity, which is written
-//     wherever the kind allows, so that what it did can be found again;
-//   - evidence is what a probe will need; it is in the journal before anything
-//     is touched;
-//   - a finding is what is known of an attempt: its verdict and the text that
-//     says why.
+//   - An attempt is one try at a step. It has an identity, which csu writes
+//     wherever the kind allows, so that the attempt's effects can be found again.
+//   - Evidence is the state before the attempt that its probe will need. It is
+//     in the journal before anything is changed.
+//   - A finding is what csu knows about an attempt: a verdict and the reason for it.
 package action
 
 import (
@@ -42,86 +41,87 @@ type Systems struct {
 	Slack    *slack.Client
 }
 
-// Verdict is what is known of an attempt.
+// Verdict is what became of an attempt.
 type Verdict string
 
 // The verdicts.
 const (
-	Done    Verdict = "done"     // it happened, and what it is for has been seen
-	Failed  Verdict = "failed"   // it is over and did not come to its end; parts of it may have happened
-	NotDone Verdict = "not done" // nothing of it happened, nor is under way
-	// CutShort is what only Probe and Await find, after a crash: what was begun
-	// of it came to its end as it should, the rest was never begun, and a new
-	// attempt takes that alone.
+	Done    Verdict = "done"     // it succeeded, and csu has seen the result
+	Failed  Verdict = "failed"   // it failed; some of it may have taken effect
+	NotDone Verdict = "not done" // nothing happened, and nothing is under way
+	// CutShort is found only by Probe and Await, after a crash: everything that
+	// was started succeeded, and a new attempt does only the rest.
 	CutShort Verdict = "cut short"
-	Running  Verdict = "running" // it was started, and goes on
-	Unknown  Verdict = "unknown" // nobody can tell: the operator decides
+	Running  Verdict = "running" // it was started and has not ended
+	Unknown  Verdict = "unknown" // csu cannot determine it: the operator decides
 )
 
-// Finding is a verdict and what it rests on.
+// Finding is a verdict and the reason for it.
 type Finding struct {
 	Verdict Verdict
-	// Text says what happened, what is known and, where it matters, what can be
-	// done; for the operator. It holds no secret.
+	// Text tells the operator what happened and, where it matters, what to do.
+	// It contains no secrets.
 	Text string
 }
 
-// Found makes a finding.
+// Found returns a finding with a formatted text.
 func Found(v Verdict, format string, args ...any) Finding {
 	return Finding{v, fmt.Sprintf(format, args...)}
 }
 
-// Attempt is one try of a step.
+// Attempt is one try at a step.
 type Attempt struct {
 	Plan     *plan.Plan
 	Step     *plan.Step
 	Systems  *Systems
 	Operator string // the operator's name
-	// Identity is run id/step id/attempt, unique for all time.
+	// Identity is run id/step id/attempt. It is never reused.
 	Identity string
 	// Limit is how long Perform and Await may wait, in the run's time.
 	Limit time.Duration
 
-	// Started and Evidence are those of the journal's started record; set
+	// Started and Evidence come from the journal's started record. They are set
 	// before Perform, Probe and Await.
 	Started  time.Time
 	Evidence json.RawMessage
-	// Suspected says that another csu may have made this attempt, or gone on with it,
-	// in a journal that is not here: Probe and Await look without its notes.
+	// Suspected means that another csu may have made or continued this attempt,
+	// recording it in a journal that is not here. Probe and Await must do without
+	// its notes.
 	Suspected bool
-	// Inventory is what the run may delete with this step, as an [Inventory]; nil
-	// where that was not recorded when the run began.
+	// Inventory is an [Inventory] of what the run may delete in this step. It is
+	// nil if it was not recorded when the run began.
 	Inventory json.RawMessage
-	// Notes are what Note has recorded in this attempt, the newest last.
+	// Notes are the values recorded with Note in this attempt, the newest last.
 	Notes []json.RawMessage
 
-	// Note adds to the evidence in the journal, on the disk when it returns:
-	// what has become known while the action runs, or a further effect that is
-	// about to be made.
+	// Note adds v to the evidence in the journal: something learned while the
+	// action runs, or a further effect that is about to happen. The record is on
+	// disk when Note returns.
 	Note func(v any) error
-	// Progress tells the operator how far it is; not recorded.
+	// Progress reports progress to the operator. It is not recorded.
 	Progress func(format string, args ...any)
-	// Ask puts a question to the operator, which is recorded with its answer.
-	// Questions wait for each other, for hours perhaps: this one is made when it
-	// is its turn, so that what it reads is new. Where question returns false,
-	// nothing is left to be asked, and Ask returns an error. It fills in the
-	// question's stage and step. It is for yes or no: whether the step is then
-	// done again, by hand or not at all is asked when the attempt has its outcome.
+	// Ask asks the operator a yes-or-no question and records it with its answer.
+	// Questions are asked one at a time and may wait for hours, so Ask calls
+	// question only when its turn comes, and the reading is fresh. If question
+	// returns false there is nothing left to ask, and Ask returns an error. Ask
+	// fills in the question's stage and step. Whether to retry the step, do it by
+	// hand or skip it is not asked here but once the attempt has its outcome.
 	Ask func(ctx context.Context, question func(ctx context.Context) (q operator.Question, wanted bool)) (operator.Answer, error)
 }
 
-// unrecorded tells whether another csu may have made this attempt, and the journal
-// has no evidence of how things were before it.
+// unrecorded reports whether another csu may have made this attempt and the
+// journal has no evidence of the state before it.
 func (a *Attempt) unrecorded() bool { return a.Suspected && len(a.Evidence) == 0 }
 
-// earlierAttempt tells whether an identity is that of an earlier attempt of the same
-// step than the other one is.
+// earlierAttempt reports whether both identities are of the same step, and
+// identity is of an earlier attempt.
 func earlierAttempt(identity, than string) bool {
 	step, number := cutAttempt(identity)
 	thanStep, thanNumber := cutAttempt(than)
 	return step == thanStep && number < thanNumber
 }
 
+// cutAttempt splits an identity into the step and the number of the attempt.
 func cutAttempt(identity string) (step string, number int) {
 	i := strings.LastIndexByte(identity, '/')
 	if i < 0 {
@@ -136,45 +136,46 @@ func cutAttempt(identity string) (step string, number int) {
 
 // Performer carries out one kind of action.
 //
-// Its methods return when ctx ends; what is then open is for Probe.
+// Its methods return when ctx is done; Probe determines what was left open.
 type Performer interface {
-	// Prepare reads what Probe will need. It changes nothing; its error means
-	// that the attempt has not begun.
+	// Prepare reads the state that Probe will need. It changes nothing; an error
+	// means that the attempt was not started.
 	Prepare(ctx context.Context, a *Attempt) (evidence any, err error)
-	// Perform has the effect and waits for its end.
+	// Perform carries out the action and waits for it to end.
 	Perform(ctx context.Context, a *Attempt) Finding
-	// Probe looks what became of an attempt whose outcome is not known. It
-	// changes nothing but this: what it finds not done can't happen any more.
+	// Probe determines what became of an attempt whose outcome is unknown. It
+	// changes nothing, except that what it finds not done can no longer happen.
 	Probe(ctx context.Context, a *Attempt) Finding
-	// Await goes on waiting for an attempt that Probe found running.
+	// Await continues to wait for an attempt that Probe found running.
 	Await(ctx context.Context, a *Attempt) Finding
-	// Reading is what the operator is shown with the step's consent: how many
-	// namespaces there are, what is out of sync. "" where there is nothing to
-	// read. It changes nothing.
+	// Reading returns what the operator sees when asked for consent to the step,
+	// such as the number of namespaces or what is out of sync. It is "" if there
+	// is nothing to read. Reading changes nothing.
 	Reading(ctx context.Context, a *Attempt) (string, error)
-	// Traits are those of the kind.
+	// Traits returns the traits of the kind.
 	Traits() Traits
 }
 
-// Traits are what the executor has to know of a kind beside carrying it out.
+// Traits are what the executor needs to know about a kind of action.
 type Traits struct {
-	// Unrepeatable: what may have happened must not be done again. A step of it that
-	// is in doubt, and may fail, is left at that.
+	// Unrepeatable means that an action that may have happened must not be
+	// repeated. If such a step may fail, it stays in doubt and the run continues.
 	Unrepeatable bool
-	// Observes: it only looks. A look that did not end has done nothing.
+	// Observes means that the action only reads, so an interrupted attempt has
+	// had no effect.
 	Observes bool
-	// Identified: Probe finds an attempt by its identity, also one that is not in
-	// the journal.
+	// Identified means that Probe finds an attempt by its identity, even if the
+	// journal does not have it.
 	Identified bool
-	// ConfirmsByHand: Probe sees what a person did as well as what csu did.
-	// NeedsEvidence: for that it needs the evidence of an attempt.
+	// ConfirmsByHand means that Probe also sees what the operator did by hand.
+	// With NeedsEvidence it can do so only with the evidence of an attempt.
 	ConfirmsByHand, NeedsEvidence bool
 }
 
-// Of returns what carries out a step's action.
+// Of returns the Performer of a step's action.
 func Of(d plan.Parameters) Performer { return plan.Visit(d, plan.Visitor[Performer](performers{})) }
 
-// performers has the performer of each kind.
+// performers returns the Performer of each kind.
 type performers struct{}
 
 func (performers) Manual(d *plan.Manual) Performer               { return manual{d} }

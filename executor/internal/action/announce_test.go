@@ -23,12 +23,12 @@ func TestAnnounce(t *testing.T) {
 		want     Verdict
 		says     string
 	}{
-		"posted":                  {200, `{"ok":true,"ts":"1.2"}`, true, nil, Done, "posted to #summit-announce"},
-		"refused":                 {200, `{"ok":false,"error":"channel_not_found"}`, false, nil, Failed, "channel_not_found"},
-		"refused, told by hand":   {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.Yes}, Done, "by hand by ann"},
-		"refused, not told":       {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.No}, NotDone, "has not told"},
-		"refused, nobody to tell": {200, `{"ok":false,"error":"channel_not_found"}`, true, nil, NotDone, "no terminal"},
-		"lost":                    {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "may have been posted"},
+		"posted":                 {200, `{"ok":true,"ts":"1.2"}`, true, nil, Done, "posted to #summit-announce"},
+		"refused":                {200, `{"ok":false,"error":"channel_not_found"}`, false, nil, Failed, "channel_not_found"},
+		"refused, passed on":     {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.Yes}, Done, "ann told those waiting by hand"},
+		"refused, not passed on": {200, `{"ok":false,"error":"channel_not_found"}`, true, []operator.Choice{operator.No}, NotDone, "has not told"},
+		"refused, no terminal":   {200, `{"ok":false,"error":"channel_not_found"}`, true, nil, NotDone, "no terminal"},
+		"lost":                   {500, ``, true, []operator.Choice{operator.Yes}, Unknown, "check whether the message is in #summit-announce"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			posts := 0
@@ -84,7 +84,7 @@ func TestManual(t *testing.T) {
 		}
 	}
 	y := newTry(t, s.systems, d, m2)
-	// A question that was not answered can be put again.
+	// An unanswered question can be asked again.
 	expect(t, y.perform(t), NotDone, "no terminal")
 	expect(t, y.probe(t), NotDone)
 }

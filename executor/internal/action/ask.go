@@ -6,15 +6,15 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// ask puts a question whose reading does not change while it waits for its turn.
+// ask asks a question whose reading does not go stale while it waits for its turn.
 func (a *Attempt) ask(ctx context.Context, topic operator.Topic, text, reading string, choices ...operator.Choice) (operator.Answer, error) {
 	return a.Ask(ctx, func(context.Context) (operator.Question, bool) {
 		return a.question(topic, text, reading, choices...), true
 	})
 }
 
-// question makes a question about the attempt's step; whoever made the attempt
-// says with [Attempt.Ask] which step of which stage that is.
+// question returns a question about the attempt's step. [Attempt.Ask] fills in
+// the IDs of the step and its stage.
 func (a *Attempt) question(topic operator.Topic, text, reading string, choices ...operator.Choice) operator.Question {
 	return operator.Question{
 		Topic:      topic,
@@ -26,7 +26,7 @@ func (a *Attempt) question(topic operator.Topic, text, reading string, choices .
 	}
 }
 
-// because adds the reason that the operator gave to a sentence.
+// because appends the operator's reason, if there is one, to a sentence.
 func because(sentence string, answer operator.Answer) string {
 	if answer.Reason == "" {
 		return sentence

@@ -2,13 +2,12 @@ package action
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// awaitState watches the EFD until every CSC is in one of its states. It has no
-// effect, so that it can always be done again.
+// awaitState watches the EFD until every CSC is in one of its expected states.
+// It has no effect, so it can always be repeated.
 type awaitState struct{ d *plan.AwaitState }
 
 // Traits implements [Performer].
@@ -30,35 +29,35 @@ func (s awaitState) Prepare(context.Context, *Attempt) (any, error) { return nil
 
 func (s awaitState) Perform(ctx context.Context, a *Attempt) Finding {
 	w := s.want()
-	missing, err := w.await(ctx, a, a.patience(), a.Limit)
+	missing, err := w.await(ctx, a, a.budget(), a.Limit)
 	switch {
 	case ctx.Err() != nil:
 		return s.Probe(ctx, a)
 	case err != nil:
-		return Found(Failed, "after %s it can't be told where the CSCs are; see in Chronograf whether the EFD takes data in, then retry: %v", a.Limit, err)
+		return Found(Failed, "after %s, csu still cannot determine the states of the CSCs: %v; check in Chronograf that the EFD is ingesting data, then retry", a.Limit, err)
 	case len(missing) == 0:
-		return Found(Done, "%d of %d there", len(w.names), len(w.names))
+		return Found(Done, "%s", w.count(nil))
 	}
-	return Found(Failed, "after %s, %d of %d CSCs are not where they should be; a retry waits as long again:\n%s", a.Limit, len(missing), len(w.names), w.lines(missing))
+	return Found(Failed, "after %s, %d of %d CSCs are not in the expected state; a retry waits as long again:\n%s", a.Limit, len(missing), len(w.names), w.lines(missing))
 }
 
-// Probe never finds anything under way: a look that was broken off is over.
+// Probe never finds anything under way, since an interrupted wait leaves nothing behind.
 func (s awaitState) Probe(context.Context, *Attempt) Finding {
-	return Found(NotDone, "csu was waiting for CSCs, which changes nothing; it can wait again")
+	return Found(NotDone, "csu was only waiting for CSCs and changed nothing; it can wait again")
 }
 
 func (s awaitState) Await(ctx context.Context, a *Attempt) Finding { return s.Perform(ctx, a) }
 
-// Reading shows how many are there, and where the others are.
+// Reading returns how many CSCs are in the expected state, and the states of the others.
 func (s awaitState) Reading(ctx context.Context, a *Attempt) (string, error) {
 	w := s.want()
-	missing, err := w.glance(ctx, a)
+	missing, err := w.missingNow(ctx, a)
 	if err != nil {
 		return "", err
 	}
-	text := fmt.Sprintf("%d of %d there", len(w.names)-len(missing), len(w.names))
+	text := w.count(missing)
 	if len(missing) > 0 {
-		text += ", not yet:\n" + lines(missing)
+		text += "; not yet:\n" + lines(missing)
 	}
 	return text, nil
 }

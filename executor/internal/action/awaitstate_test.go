@@ -29,7 +29,7 @@ func TestAwaitState(t *testing.T) {
 	expect(t, await(up, plan.Want{States: []string{plan.Enabled}, CSCs: []string{"Watcher:0"}}), Failed,
 		"1 of 3 CSCs are not", "Watcher:0: FAULT since", "the deployment lead")
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"ESS:104"}}), Done)
-	expect(t, await(plan.Want{States: []string{plan.Standby}, CSCs: []string{"ESS:104"}}), Failed, "ESS:104: silent, its last state was STANDBY")
+	expect(t, await(plan.Want{States: []string{plan.Standby}, CSCs: []string{"ESS:104"}}), Failed, "ESS:104: silent, last state STANDBY")
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"GIS:0"}}), Failed, "GIS:0: STANDBY")
 	expect(t, await(plan.Want{States: []string{plan.OfflineAvailable}, CSCs: []string{"MTCamera:0"}}), Done)
 	expect(t, await(plan.Want{States: []string{plan.Offline}, CSCs: []string{"MTCamera:0"}}), Done) // P11
@@ -50,9 +50,9 @@ func TestSilenceNeedsAWitness(t *testing.T) {
 	gis := plan.CSC{CSC: "GIS:0", Job: &plan.Job{Namespace: "obssys", Name: "gis"}}
 	y := newTry(t, s.systems, &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Offline}, CSCs: []string{"GIS:0"}}}}, gis, row("ESS:104"))
 	y.Limit = time.Second
-	expect(t, y.perform(t), Failed, "it may be the EFD that is silent")
+	expect(t, y.perform(t), Failed, "the EFD may be down or late")
 
-	// Its pod is one: a CSC's Job never restarts it.
+	// The CSC's own pod is a witness, since a CSC's Job never restarts it.
 	server := kubetest.Start(t)
 	uid := server.Put("/apis/batch/v1/namespaces/obssys/jobs/gis", kubetest.Object{})
 	server.Put("/api/v1/namespaces/obssys/pods/gis-x", pod("gis", uid, "Running", "img"))
@@ -66,13 +66,13 @@ func TestSilenceNeedsAWitness(t *testing.T) {
 	expect(t, y.perform(t), Done)
 	s.systems.Cluster = nil
 
-	// Another CSC that is heard is one too.
+	// So is another CSC that is heard.
 	s.alive("STANDBY", "ESS:104")
 	expect(t, y.perform(t), Done)
 	expect(t, y.probe(t), NotDone)
 }
 
-// pod is a pod of a Job in a phase; its container runs in phase Running.
+// pod returns a pod of a Job in a phase. Its container runs in phase Running.
 func pod(job, jobUID, phase, image string) kubetest.Object {
 	state := kubetest.Object{"terminated": kubetest.Object{"exitCode": 0}}
 	if phase == "Running" {

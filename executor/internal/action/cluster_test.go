@@ -21,8 +21,8 @@ const (
 	applications = "/apis/argoproj.io/v1alpha1/namespaces/argocd/applications/"
 )
 
-// newCluster returns an API server, and systems that speak to it. Time runs
-// 1000 times faster than the real one.
+// newCluster returns an API server and systems that talk to it. Time runs 1000
+// times faster than real time.
 func newCluster(t *testing.T) (*kubetest.Server, *Systems) {
 	t.Helper()
 	server := kubetest.Start(t)
@@ -36,7 +36,7 @@ func newCluster(t *testing.T) (*kubetest.Server, *Systems) {
 	return server, &Systems{Clock: clk, Cluster: c, ArgoCD: argocd.New(c, "argocd", clk)}
 }
 
-// jobOf is the row of a CSC that runs as a Job in simonyitel.
+// jobOf returns a CSC that runs as a Job in simonyitel.
 func jobOf(csc, job string) plan.CSC {
 	return plan.CSC{CSC: csc, Image: "ts-dockerhub.lsst.org/" + job + ":c0045", Job: &plan.Job{Namespace: "simonyitel", Name: job}}
 }
@@ -50,8 +50,8 @@ var deleteJobs = &plan.Delete{Objects: plan.Jobs, Namespace: "simonyitel", Selec
 func newDelete(t *testing.T, systems *Systems) *try {
 	y := newTry(t, systems, deleteJobs, jobOf("MTMount:0", "mtmount"), jobOf("MTRotator:0", "mtrotator"), jobOf("MTM2:0", "mtm2"))
 	y.Limit = 20 * time.Second
-	// What is there now was there when the run began.
-	listed, err := Take(t.Context(), systems, deleteJobs)
+	// The Jobs that exist now existed when the run began.
+	listed, err := TakeInventory(t.Context(), systems, deleteJobs)
 	if err == nil {
 		y.Inventory, err = json.Marshal(listed)
 	}
@@ -61,8 +61,8 @@ func newDelete(t *testing.T, systems *Systems) *try {
 	return y
 }
 
-// TestDeleteAsksAboutNewJobs: Jobs that were made since the run began may be those
-// of an upgrade that is over; only the operator can say that they are to go.
+// Jobs that were created since the run began may belong to a later upgrade, so only
+// the operator can decide that csu deletes them.
 func TestDeleteAsksAboutNewJobs(t *testing.T) {
 	server, systems := newCluster(t)
 	putJob(server, "mtmount")
@@ -71,15 +71,15 @@ func TestDeleteAsksAboutNewJobs(t *testing.T) {
 		answers []operator.Choice
 		want    string // of the error; "" is none
 	}{
-		"nobody":  {nil, "nobody said that they may be deleted"},
-		"no":      {[]operator.Choice{operator.No}, "does not want them deleted"},
-		"yes":     {[]operator.Choice{operator.Yes}, ""},
-		"unknown": {nil, "nobody said"},
+		"no answer":    {nil, "the operator has not agreed"},
+		"no":           {[]operator.Choice{operator.No}, "the operator declined"},
+		"yes":          {[]operator.Choice{operator.Yes}, ""},
+		"no inventory": {nil, "the operator has not agreed"},
 	} {
 		y := newDelete(t, systems)
 		y.answers = c.answers
-		if name == "unknown" {
-			y.Inventory = nil // as where the cluster was away when the run began
+		if name == "no inventory" {
+			y.Inventory = nil // as if the cluster was down when the run began
 		} else {
 			server.Remove(jobs + "mtrotator")
 			putJob(server, "mtrotator") // with another UID
@@ -89,22 +89,22 @@ func TestDeleteAsksAboutNewJobs(t *testing.T) {
 			t.Errorf("%s: prepare = %v, want %q", name, err, c.want)
 		}
 		if len(y.asked) != 1 || y.asked[0].Topic != operator.Unexpected || !strings.Contains(y.asked[0].Reading, "simonyitel/mtrotator") {
-			t.Fatalf("%s: asked %+v", name, y.asked)
+			t.Fatalf("%s: asked %+v, want one question about the new Job", name, y.asked)
 		}
-		if known := strings.Contains(y.asked[0].Reading, "simonyitel/mtmount"); known != (name == "unknown") {
-			t.Errorf("%s: asked about %s", name, y.asked[0].Reading)
+		if known := strings.Contains(y.asked[0].Reading, "simonyitel/mtmount"); known != (name == "no inventory") {
+			t.Errorf("%s: asked about %s, want only the Jobs not in the inventory", name, y.asked[0].Reading)
 		}
 		if i, _ := evidence.(Inventory); err == nil && len(i.Objects) != 2 {
-			t.Errorf("%s: to be deleted: %+v", name, evidence)
+			t.Errorf("%s: evidence %+v, want both Jobs", name, evidence)
 		}
 	}
 	y := newDelete(t, systems)
 	y.Inventory = json.RawMessage("[]")
 	if _, err := Of(deleteJobs).Prepare(t.Context(), y.Attempt); err == nil || len(y.asked) > 0 {
-		t.Errorf("an inventory that is none: %v", err)
+		t.Errorf("prepare with a malformed inventory = %v, %d questions, want an error and no question", err, len(y.asked))
 	}
 	if n := deletions(server); n != 0 {
-		t.Errorf("%d deletions", n)
+		t.Errorf("%d deletions, want none", n)
 	}
 }
 
@@ -122,16 +122,16 @@ func TestDeleteWaitsForThePods(t *testing.T) {
 	uid := putJob(server, "mtmount")
 	server.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "img"))
 	y := newDelete(t, systems)
-	expect(t, y.perform(t), Running, "of their pods some have not ended", "simonyitel/mtmount")
-	if told := strings.Join(y.told, "\n"); !strings.Contains(told, "already gone: the Jobs of MTRotator:0") {
-		t.Errorf("told %q, want which Job was gone before", told)
+	expect(t, y.perform(t), Running, "some of their pods have not ended", "simonyitel/mtmount")
+	if progress := strings.Join(y.progress, "\n"); !strings.Contains(progress, "Jobs already gone: MTRotator:0") {
+		t.Errorf("progress %q, want the Job that was already gone", progress)
 	}
 	expect(t, y.probe(t), Running)
 	server.Remove(pods + "mtmount-x")
 	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), Done, "all 1 Jobs")
 	expect(t, y.probe(t), Done)
 
-	// A newer Job of the same name is not touched by a resumed attempt.
+	// A resumed attempt does not delete a newer Job of the same name.
 	putJob(server, "mtmount")
 	expect(t, Of(deleteJobs).Perform(t.Context(), y.Attempt), Done)
 	if server.Get(jobs+"mtmount") == nil {
@@ -143,14 +143,14 @@ func TestDeleteWaitsForThePods(t *testing.T) {
 }
 
 func TestDeleteRefusesWhatThePlanDoesNotName(t *testing.T) {
-	for job, says := range map[string]string{"mtm2": "simonyitel/mtm2 of MTM2:0, which this step must leave alone", "newcomer": "simonyitel/newcomer, which the plan does not know"} {
+	for job, says := range map[string]string{"mtm2": "simonyitel/mtm2 of MTM2:0, which this step must not delete", "newcomer": "simonyitel/newcomer, which is not in the plan"} {
 		server, systems := newCluster(t)
 		putJob(server, "mtmount")
 		putJob(server, job)
 		y := newDelete(t, systems)
 		_, err := Of(deleteJobs).Prepare(t.Context(), y.Attempt)
 		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%s: %v, want an error that says %q", job, err, says)
+			t.Errorf("%s: prepare = %v, want an error with %q", job, err, says)
 		}
 	}
 }
@@ -195,14 +195,14 @@ func TestDeleteThatWasCutShort(t *testing.T) {
 	y := newDelete(t, systems)
 	y.prepare(t)
 	expect(t, y.probe(t), NotDone, "all 2 jobs are still there")
-	// csu ended after the first deletion: a retry will not know of that pod.
+	// csu ended after the first deletion, so a retry will not know about that pod.
 	server.Remove(jobs + "mtmount")
-	expect(t, y.probe(t), Running, "of their pods some have not ended")
+	expect(t, y.probe(t), Running, "some of their pods have not ended")
 	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), Running)
 	server.Remove(pods + "mtmount-x")
 	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), CutShort, "1 of 2 jobs are still there", "simonyitel/mtrotator")
 	server.Faults = func(*http.Request) kubetest.Fault { return kubetest.Fault{Status: http.StatusForbidden} }
-	expect(t, y.probe(t), Unknown, "can't be seen")
+	expect(t, y.probe(t), Unknown, "cannot determine")
 }
 
 func TestDeleteNamespaces(t *testing.T) {
@@ -216,9 +216,9 @@ func TestDeleteNamespaces(t *testing.T) {
 	y.Limit = 10 * time.Second
 	reading, err := Of(d).Reading(t.Context(), y.Attempt)
 	if want := "2 namespaces: nublado-ann, nublado-bob"; err != nil || reading != want {
-		t.Errorf("reading %q, %v, want %q", reading, err, want)
+		t.Errorf("reading = %q, %v, want %q", reading, err, want)
 	}
-	expect(t, y.perform(t), Running, "still emptying them")
+	expect(t, y.perform(t), Running, "2 of 2 namespaces are still terminating")
 	server.Remove("/api/v1/namespaces/nublado-ann")
 	expect(t, y.probe(t), Running, "1 of 2")
 	server.Remove("/api/v1/namespaces/nublado-bob")

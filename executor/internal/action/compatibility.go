@@ -14,18 +14,19 @@ import (
 
 const (
 	levelPause = 5 * time.Second
-	// levelLimit is how long a request whose answer was lost may still come to
-	// the registry.
+	// levelLimit is how long a request may still reach the registry after its
+	// answer was lost.
 	levelLimit = 30 * time.Second
 )
 
-// compatibility sets the schema registry's global level, and reads it back.
+// compatibility sets the schema registry's global compatibility level and reads
+// it back.
 type compatibility struct{ d *plan.Compatibility }
 
 // Traits implements [Performer].
 func (compatibility) Traits() Traits { return Traits{ConfirmsByHand: true} }
 
-// levelBefore is the level that was found before anything was set.
+// levelBefore is the evidence: the level before csu set it.
 type levelBefore struct {
 	Level string `json:"level"`
 }
@@ -38,11 +39,11 @@ func (c compatibility) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return levelBefore{level}, nil
 }
 
-// before returns the level that the attempt found.
+// before returns the level recorded in the evidence.
 func (c compatibility) before(a *Attempt) (string, error) {
 	var b levelBefore
 	if err := json.Unmarshal(a.Evidence, &b); err != nil {
-		return "", fmt.Errorf("read in the journal the level from before: %w", err)
+		return "", fmt.Errorf("read the previous level from the journal: %w", err)
 	}
 	return b.Level, nil
 }
@@ -56,19 +57,19 @@ func (c compatibility) Perform(ctx context.Context, a *Attempt) Finding {
 	case before == c.d.Set && a.Step.Undoes != "":
 		return Found(Done, "nothing to do: the level is already %s", c.d.Set)
 	default:
-		return Found(Failed, "the level was not set: it is %s, not %s as the plan expects; find out who set it (an earlier upgrade that was not finished?) before it is changed", before, c.d.Expect)
+		return Found(Failed, "the level was not set: it is %s, not %s as the plan expects; find out who set it (an unfinished earlier upgrade?) before changing it", before, c.d.Expect)
 	}
 	err = a.Systems.Registry.SetLevel(ctx, c.d.Set)
 	var lost *cluster.LostError
 	if err != nil && !errors.As(err, &lost) {
 		return Found(NotDone, "the level is still %s: %v", before, err)
 	}
-	return c.look(ctx, a, before, err == nil, a.Systems.Clock.Now())
+	return c.readBack(ctx, a, before, err == nil, a.Systems.Clock.Now())
 }
 
-// look reads the level back. Where the request was not answered, it may come to
-// the registry until levelLimit after the time sent.
-func (c compatibility) look(ctx context.Context, a *Attempt, before string, answered bool, sent time.Time) Finding {
+// readBack determines whether the level was set. A request without an answer may
+// reach the registry until levelLimit after it was sent.
+func (c compatibility) readBack(ctx context.Context, a *Attempt, before string, answered bool, sent time.Time) Finding {
 	var level string
 	err := a.Systems.Clock.Poll(ctx, levelPause, 2*levelLimit, func(ctx context.Context) (bool, error) {
 		now, err := a.Systems.Registry.Level(ctx)
@@ -80,23 +81,23 @@ func (c compatibility) look(ctx context.Context, a *Attempt, before string, answ
 	})
 	switch {
 	case err != nil && !errors.Is(err, clock.ErrLimit):
-		return Found(Unknown, "whether the level was set to %s can't be seen: %v", c.d.Set, err)
+		return Found(Unknown, "cannot determine whether the level was set to %s: %v", c.d.Set, err)
 	case level == c.d.Set:
 		return Found(Done, "the level was %s and is %s", before, level)
 	case level != before:
-		return Found(Failed, "the level is %s, which is neither %s, as before, nor %s: somebody else has set it", level, before, c.d.Set)
+		return Found(Failed, "the level is %s, neither %s as before nor %s: someone else has set it", level, before, c.d.Set)
 	case answered:
-		return Found(Failed, "the registry answered that it has set the level to %s, and it is still %s", c.d.Set, level)
+		return Found(Failed, "the registry reported that it set the level to %s, but it is still %s", c.d.Set, level)
 	}
 	return Found(NotDone, "the level is still %s", level)
 }
 
 func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
-	if len(a.Evidence) == 0 { // no attempt was begun: a person has set it
+	if len(a.Evidence) == 0 { // csu has not tried, so if it is set, it was set by hand
 		level, err := a.Systems.Registry.Level(ctx)
 		switch {
 		case err != nil:
-			return Found(Unknown, "the level can't be read: %v", err)
+			return Found(Unknown, "cannot read the level: %v", err)
 		case level != c.d.Set:
 			return Found(NotDone, "the level is %s, not %s", level, c.d.Set)
 		}
@@ -106,13 +107,13 @@ func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return c.look(ctx, a, before, false, a.Started)
+	return c.readBack(ctx, a, before, false, a.Started)
 }
 
-// Await looks again: nothing of this kind goes on for long.
+// Await only probes again, since setting the level never takes long.
 func (c compatibility) Await(ctx context.Context, a *Attempt) Finding { return c.Probe(ctx, a) }
 
-// Reading shows the level.
+// Reading returns the current level.
 func (c compatibility) Reading(ctx context.Context, a *Attempt) (string, error) {
 	level, err := a.Systems.Registry.Level(ctx)
 	if err != nil {

@@ -14,12 +14,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// pod of the schema registry, as the exec into it sees it.
+// registryPod is the pod of the schema registry, as seen through exec.
 type registryPod struct {
 	level string
 	sets  int
-	// put, if set, is what comes of a PUT instead.
+	// put, if set, handles a PUT instead.
 	put func(p *registryPod, level string) error
+	// get, if set, fails a GET.
 	get func() error
 }
 
@@ -62,7 +63,7 @@ func TestCompatibility(t *testing.T) {
 		sets   int
 	}{
 		"set":                     {registryPod{level: "FORWARD"}, none, "", Done, "was FORWARD and is NONE", 1},
-		"another than expected":   {registryPod{level: "BACKWARD"}, none, "", Failed, "it is BACKWARD, not FORWARD", 0},
+		"unexpected level":        {registryPod{level: "BACKWARD"}, none, "", Failed, "it is BACKWARD, not FORWARD", 0},
 		"left open by an upgrade": {registryPod{level: "NONE"}, none, "", Failed, "find out who set it", 0},
 		"set back":                {registryPod{level: "NONE"}, forward, "schema/none", Done, "was NONE and is FORWARD", 1},
 		"set back already":        {registryPod{level: "FORWARD"}, forward, "schema/none", Done, "already FORWARD", 0},
@@ -75,10 +76,10 @@ func TestCompatibility(t *testing.T) {
 			return &cluster.NoPodError{Namespace: "sasquatch", Selector: "app=x"}
 		}}, none, "", NotDone, "no pod", 1},
 		"answered, and not set": {registryPod{level: "FORWARD", put: func(*registryPod, string) error { return nil }}, none, "", Failed, "still FORWARD", 1},
-		"set by somebody else": {registryPod{level: "FORWARD", put: func(p *registryPod, _ string) error {
+		"set by someone else": {registryPod{level: "FORWARD", put: func(p *registryPod, _ string) error {
 			p.level = "FULL"
 			return lost
-		}}, none, "", Failed, "somebody else", 1},
+		}}, none, "", Failed, "someone else", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Now()

@@ -16,8 +16,8 @@ import (
 
 const deletePause = 3 * time.Second
 
-// deletion deletes Jobs or namespaces: those that Prepare has recorded by their
-// UIDs, and never another one.
+// deletion deletes Jobs or namespaces. It deletes only the objects that Prepare
+// has recorded, by UID.
 type deletion struct{ d *plan.Delete }
 
 // Traits implements [Performer].
@@ -30,13 +30,13 @@ type recorded struct {
 	UID       string `json:"uid"`
 }
 
-// Inventory are the objects that a deletion takes.
+// Inventory lists the objects that a deletion deletes.
 type Inventory struct {
 	Objects []recorded `json:"objects"`
 }
 
-// Take finds what a deletion of Jobs would take now.
-func Take(ctx context.Context, s *Systems, d *plan.Delete) (Inventory, error) {
+// TakeInventory lists the Jobs that a deletion of Jobs would delete now.
+func TakeInventory(ctx context.Context, s *Systems, d *plan.Delete) (Inventory, error) {
 	found, err := s.Cluster.Jobs(ctx, d.Namespace, d.Selector)
 	return inventoryOf(found), err
 }
@@ -49,8 +49,8 @@ func inventoryOf(objects []cluster.Object) Inventory {
 	return i
 }
 
-// deletionNote is recorded when the API server has taken every deletion: from
-// then on nothing but waiting is left.
+// deletionNote is recorded when the API server has accepted every deletion. From
+// then on csu only waits.
 type deletionNote struct {
 	Accepted int `json:"accepted"`
 }
@@ -60,15 +60,15 @@ func (d deletion) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.known(a, found); err != nil {
+	if err := d.checkKnown(a, found); err != nil {
 		return nil, err
 	}
-	if err := d.agreed(ctx, a, found); err != nil {
+	if err := d.confirmUnlisted(ctx, a, found); err != nil {
 		return nil, err
 	}
 	evidence := inventoryOf(found)
 	if gone := d.absent(a, found); len(gone) > 0 {
-		a.Progress("already gone: the Jobs of %s", strings.Join(gone, ", "))
+		a.Progress("Jobs already gone: %s", strings.Join(gone, ", "))
 	}
 	return evidence, nil
 }
@@ -80,9 +80,9 @@ func (d deletion) find(ctx context.Context, a *Attempt) ([]cluster.Object, error
 	return a.Systems.Cluster.Jobs(ctx, d.d.Namespace, d.d.Selector)
 }
 
-// known refuses Jobs that are not those of the step's CSCs: the selector finds
-// more now than the plan's reviewers could see.
-func (d deletion) known(a *Attempt, found []cluster.Object) error {
+// checkKnown refuses Jobs that do not belong to the step's CSCs: the selector
+// matches more now than the plan's reviewers could see.
+func (d deletion) checkKnown(a *Attempt, found []cluster.Object) error {
 	if d.d.Objects == plan.Namespaces {
 		return nil
 	}
@@ -91,52 +91,52 @@ func (d deletion) known(a *Attempt, found []cluster.Object) error {
 		row := jobRow(a.Plan, o.Namespace, o.Name)
 		switch {
 		case row == nil:
-			strangers = append(strangers, fmt.Sprintf("%s, which the plan does not know", o))
+			strangers = append(strangers, fmt.Sprintf("%s, which is not in the plan", o))
 		case !slices.Contains(d.d.CSCs, row.CSC):
-			strangers = append(strangers, fmt.Sprintf("%s of %s, which this step must leave alone", o, row.CSC))
+			strangers = append(strangers, fmt.Sprintf("%s of %s, which this step must not delete", o, row.CSC))
 		}
 	}
 	if len(strangers) == 0 {
 		return nil
 	}
-	return fmt.Errorf("find the Jobs to delete: the selector %q also finds %s; nothing was deleted. Correct the site's inventory and compile the plan again, or delete the others by hand",
+	return fmt.Errorf("find the Jobs to delete: the selector %q also matches %s; nothing was deleted; correct the site's inventory and recompile the plan, or delete these Jobs by hand",
 		d.d.Selector, strings.Join(strangers, "; "))
 }
 
-// agreed has the operator agree to the deletion of Jobs that were not there when
-// the run began: they may be those that an upgrade has made meanwhile, of this very
-// plan perhaps.
-func (d deletion) agreed(ctx context.Context, a *Attempt, found []cluster.Object) error {
+// confirmUnlisted asks the operator before it lets Jobs be deleted that are not in
+// the run's inventory. An upgrade may have created them since the run began,
+// perhaps another run of the same plan.
+func (d deletion) confirmUnlisted(ctx context.Context, a *Attempt, found []cluster.Object) error {
 	if d.d.Objects == plan.Namespaces {
-		return nil // of users, who come and go
+		return nil // these belong to users, who come and go
 	}
 	var listed Inventory
 	unlisted := found
 	if len(a.Inventory) > 0 {
 		if err := json.Unmarshal(a.Inventory, &listed); err != nil {
-			return fmt.Errorf("read in the journal which Jobs may be deleted: %w", err)
+			return fmt.Errorf("read the inventory of Jobs from the journal: %w", err)
 		}
 		unlisted = slices.DeleteFunc(slices.Clone(found), func(o cluster.Object) bool { return slices.Contains(listed.Objects, recorded(o)) })
 	}
 	if len(unlisted) == 0 {
 		return nil
 	}
-	why := "They were made after this run began, perhaps by another run: a CSC that is new already would go down."
+	why := "They were created after this run began, perhaps by another run. Deleting them may take down CSCs that are already upgraded."
 	if len(a.Inventory) == 0 {
-		why = "csu could not write down which Jobs there were when the run began."
+		why = "csu could not record which Jobs existed when the run began."
 	}
 	answer, err := a.ask(ctx, operator.Unexpected,
-		fmt.Sprintf("Delete %d of %d Jobs that this run does not know? %s", len(unlisted), len(found), why), names(unlisted), operator.Yes, operator.No)
+		fmt.Sprintf("Delete %d of %d Jobs that are unknown to this run? %s", len(unlisted), len(found), why), names(unlisted), operator.Yes, operator.No)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%d Jobs were made after the run began, and nobody said that they may be deleted: %w", len(unlisted), err)
+		return fmt.Errorf("delete %d Jobs unknown to this run: the operator has not agreed: %w", len(unlisted), err)
 	case answer.Choice != operator.Yes:
-		return errors.New(because(fmt.Sprintf("%d Jobs were made after the run began, and the operator does not want them deleted", len(unlisted)), answer))
+		return errors.New(because(fmt.Sprintf("delete %d Jobs unknown to this run: the operator declined", len(unlisted)), answer))
 	}
 	return nil
 }
 
-// jobRow returns the CSC that a Job runs, or nil.
+// jobRow returns the CSC that a Job runs, or nil if the plan has none.
 func jobRow(p *plan.Plan, namespace, name string) *plan.CSC {
 	for i := range p.CSCs {
 		if job := p.CSCs[i].Job; job != nil && job.Namespace == namespace && job.Name == name {
@@ -146,7 +146,7 @@ func jobRow(p *plan.Plan, namespace, name string) *plan.CSC {
 	return nil
 }
 
-// absent returns those of the step's CSCs whose Jobs were not found.
+// absent returns the step's CSCs whose Jobs were not found.
 func (d deletion) absent(a *Attempt, found []cluster.Object) []string {
 	var absent []string
 	for _, name := range d.d.CSCs {
@@ -161,11 +161,11 @@ func (d deletion) absent(a *Attempt, found []cluster.Object) []string {
 	return absent
 }
 
-// objects returns what the attempt is to delete.
+// objects returns the objects that the attempt deletes.
 func (d deletion) objects(a *Attempt) ([]cluster.Object, error) {
 	var evidence Inventory
 	if err := json.Unmarshal(a.Evidence, &evidence); err != nil {
-		return nil, fmt.Errorf("read in the journal what is to be deleted: %w", err)
+		return nil, fmt.Errorf("read the objects to delete from the journal: %w", err)
 	}
 	var objects []cluster.Object
 	for _, o := range evidence.Objects {
@@ -189,7 +189,7 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 		var lost *cluster.LostError
 		switch {
 		case errors.As(err, &lost):
-			accepted = false // what it meant is seen by what goes
+			accepted = false // wait shows whether the object goes away
 		case err != nil:
 			refused = append(refused, err.Error())
 		}
@@ -198,20 +198,20 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 	case len(refused) == len(objects):
 		return Found(NotDone, "nothing was deleted: %s", refused[0])
 	case len(refused) > 0:
-		finding := d.whole(d.wait(ctx, a, objects, false))
+		finding := d.failedIfCutShort(d.wait(ctx, a, objects, false))
 		finding.Text += "\n" + strings.Join(refused, "\n")
 		return finding
 	case accepted:
 		if err := a.Note(deletionNote{Accepted: len(objects)}); err != nil {
-			return Found(Unknown, "record that the deletions were taken: %v", err)
+			return Found(Unknown, "record that the deletions were accepted: %v", err)
 		}
 	}
-	return d.whole(d.wait(ctx, a, objects, accepted))
+	return d.failedIfCutShort(d.wait(ctx, a, objects, accepted))
 }
 
-// whole is the finding of an attempt that was not cut short: all deletions were
-// asked for, so that it has failed where some were not taken.
-func (deletion) whole(f Finding) Finding {
+// failedIfCutShort turns CutShort into Failed. Perform has requested every
+// deletion, so what is left was refused or lost.
+func (deletion) failedIfCutShort(f Finding) Finding {
 	if f.Verdict == CutShort {
 		f.Verdict = Failed
 	}
@@ -232,9 +232,9 @@ func (d deletion) remaining(ctx context.Context, a *Attempt, objects []cluster.O
 	return a.Systems.Cluster.RemainingJobs(ctx, objects)
 }
 
-// standing returns those of the objects that are still there themselves, and
-// not only the pods of a Job that is gone. A namespace is, until it is empty.
-func (d deletion) standing(ctx context.Context, a *Attempt, objects []cluster.Object) ([]cluster.Object, error) {
+// existing returns the objects that still exist themselves, without the Jobs of
+// which only pods are left. A namespace exists until it is empty.
+func (d deletion) existing(ctx context.Context, a *Attempt, objects []cluster.Object) ([]cluster.Object, error) {
 	found, err := d.find(ctx, a)
 	if err != nil {
 		return nil, err
@@ -242,52 +242,52 @@ func (d deletion) standing(ctx context.Context, a *Attempt, objects []cluster.Ob
 	return slices.DeleteFunc(slices.Clone(objects), func(o cluster.Object) bool { return !slices.Contains(found, o) }), nil
 }
 
-// wait waits until all objects and, of Jobs, their pods are gone. Where not all
-// deletions are known to have been taken, it waits for the pods of the Jobs that
-// are gone: a retry finds Jobs, and would not know of these pods.
+// wait waits until all objects are gone, Jobs with their pods. Even if not every
+// deletion is known to have been accepted, it waits for the pods of the deleted
+// Jobs: a retry looks for Jobs and would not know about these pods.
 func (d deletion) wait(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
 	var finding Finding
 	report := a.reporter()
-	err := a.patience().poll(ctx, deletePause, func(ctx context.Context) (bool, error) {
-		finding = d.look(ctx, a, objects, accepted)
+	err := a.budget().poll(ctx, deletePause, func(ctx context.Context) (bool, error) {
+		finding = d.inspect(ctx, a, objects, accepted)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		report.say(finding.Text)
-		// An API server that doesn't answer may come back.
+		// An unknown state is no reason to stop: the API server may come back.
 		return finding.Verdict != Running && finding.Verdict != Unknown, nil
 	})
 	if err != nil {
-		return ended(err, finding)
+		return unfinished(err, finding)
 	}
 	return finding
 }
 
-// look judges by what is still there; accepted says that the API server has
-// taken all deletions.
-func (d deletion) look(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
+// inspect determines the state of the attempt from what is still there. accepted
+// means that the API server has accepted every deletion.
+func (d deletion) inspect(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
 	left, err := d.remaining(ctx, a, objects)
 	if err != nil {
-		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+		return Found(Unknown, "cannot determine whether the %s are gone: %v", d.d.Objects, err)
 	}
 	if len(left) == 0 {
 		return d.gone(objects)
 	}
-	standing := left
+	existing := left
 	if !accepted {
-		if standing, err = d.standing(ctx, a, left); err != nil {
-			return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+		if existing, err = d.existing(ctx, a, left); err != nil {
+			return Found(Unknown, "cannot determine whether the %s are gone: %v", d.d.Objects, err)
 		}
 	}
 	switch {
-	case !accepted && len(standing) == len(objects):
+	case !accepted && len(existing) == len(objects):
 		return Found(NotDone, "all %d %s are still there", len(objects), d.d.Objects)
-	case !accepted && len(standing) == len(left):
-		return Found(CutShort, "%d of %d %s are still there, and not all deletions are known to have been taken; a retry takes only those that are left: %s", len(left), len(objects), d.d.Objects, names(left))
+	case !accepted && len(existing) == len(left):
+		return Found(CutShort, "%d of %d %s are still there, and not every deletion is known to have been accepted; a retry deletes only what is left: %s", len(left), len(objects), d.d.Objects, names(left))
 	case d.d.Objects == plan.Namespaces:
-		return Found(Running, "%d of %d namespaces are being deleted, Kubernetes is still emptying them: %s", len(left), len(objects), names(left))
+		return Found(Running, "%d of %d namespaces are still terminating: %s", len(left), len(objects), names(left))
 	}
-	return Found(Running, "%d of %d Jobs are being deleted, of their pods some have not ended: %s", len(left), len(objects), names(left))
+	return Found(Running, "%d of %d Jobs are being deleted, and some of their pods have not ended: %s", len(left), len(objects), names(left))
 }
 
 func (d deletion) gone(objects []cluster.Object) Finding {
@@ -297,7 +297,7 @@ func (d deletion) gone(objects []cluster.Object) Finding {
 	return Found(Done, "all %d Jobs and their pods are gone", len(objects))
 }
 
-// names lists objects while they are few.
+// names lists the first few objects.
 func names(objects []cluster.Object) string {
 	const shown = 12
 	var list []string
@@ -319,20 +319,20 @@ func (d deletion) Probe(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return d.look(ctx, a, objects, len(a.Notes) > 0)
+	return d.inspect(ctx, a, objects, len(a.Notes) > 0)
 }
 
-// unrecorded looks where the journal does not say what the attempt was to delete.
-// Pods of Jobs that are gone can't be told from others then.
+// unrecorded is Probe for an attempt whose objects are not in the journal. csu
+// then cannot tell the pods of deleted Jobs from other pods.
 func (d deletion) unrecorded(ctx context.Context, a *Attempt) Finding {
 	found, err := d.find(ctx, a)
 	switch {
 	case err != nil:
-		return Found(Unknown, "whether the %s are gone can't be seen: %v", d.d.Objects, err)
+		return Found(Unknown, "cannot determine whether the %s are gone: %v", d.d.Objects, err)
 	case len(found) > 0:
-		return Found(Unknown, "%d %s match %q: %s; whether they are what this step is to delete is not known, since csu could not write down before which there were", len(found), d.d.Objects, d.d.Selector, names(found))
+		return Found(Unknown, "%d %s match %q: %s; cannot determine whether this step should delete them, since csu could not record which existed before", len(found), d.d.Objects, d.d.Selector, names(found))
 	case d.d.Objects == plan.Jobs:
-		return Found(Unknown, "no Jobs match %q any more; whether pods of Jobs that were deleted still run is not known; look in the namespace %q", d.d.Selector, d.d.Namespace)
+		return Found(Unknown, "no Jobs match %q any more, but pods of the deleted Jobs may still be running; check the namespace %q", d.d.Selector, d.d.Namespace)
 	}
 	return Found(Done, "no namespaces match %q any more", d.d.Selector)
 }
@@ -345,7 +345,7 @@ func (d deletion) Await(ctx context.Context, a *Attempt) Finding {
 	return d.wait(ctx, a, objects, len(a.Notes) > 0)
 }
 
-// Reading shows what would be deleted now.
+// Reading lists what would be deleted now.
 func (d deletion) Reading(ctx context.Context, a *Attempt) (string, error) {
 	found, err := d.find(ctx, a)
 	if err != nil {
@@ -355,7 +355,7 @@ func (d deletion) Reading(ctx context.Context, a *Attempt) (string, error) {
 		return fmt.Sprintf("no %s match %q", d.d.Objects, d.d.Selector), nil
 	}
 	text := fmt.Sprintf("%d %s: %s", len(found), d.d.Objects, names(found))
-	if err := d.known(a, found); err != nil {
+	if err := d.checkKnown(a, found); err != nil {
 		text += "\n" + err.Error()
 	}
 	return text, nil

@@ -7,7 +7,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/remote"
 )
 
-// target finds a host and an account of it in the plan's table.
+// target returns the SSH target for an account on a host of the plan.
 func target(a *Attempt, host, user string) (remote.Target, error) {
 	row, ok := a.Plan.Host(host)
 	if !ok {
@@ -20,17 +20,17 @@ func target(a *Attempt, host, user string) (remote.Target, error) {
 	return remote.Target{Host: row.Name, Address: row.Address, User: account.Name, Via: account.Via}, nil
 }
 
-// commandName returns the name of the attempt's detached command: the identity,
-// in which only the slashes have no place in a file's name. No part of an
-// identity has an underscore.
+// commandName returns the name of the attempt's detached command. It is the
+// identity with its slashes, which a file name cannot contain, replaced by
+// underscores. No part of an identity contains an underscore.
 func commandName(identity string) string { return strings.ReplaceAll(identity, "/", "_") }
 
-// oneLine joins the lines of an output.
+// oneLine joins the lines of a command's output.
 func oneLine(output string) string {
 	return strings.Join(strings.FieldsFunc(output, func(r rune) bool { return r == '\n' }), "; ")
 }
 
-// lastLines returns the end of a command's output for a finding.
+// lastLines returns the last lines of a command's output, for a finding.
 func lastLines(output string) string {
 	const shown = 10
 	lines := strings.Split(strings.TrimRight(output, "\n"), "\n")
@@ -39,7 +39,7 @@ func lastLines(output string) string {
 	}
 	text := strings.Join(lines, "\n")
 	if strings.TrimSpace(text) == "" {
-		return "it printed nothing"
+		return "no output"
 	}
-	return "its output ends:\n" + text
+	return "output:\n" + text
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// host is a real SSH server that a plan knows as "azar03"; "azar02" is a host
-// that nobody answers for.
+// host is a real SSH server, "azar03" in the plan. "azar02" is a host that does not
+// answer.
 type host struct {
 	*ground.SSHD
 	config  string // ssh config
@@ -25,13 +25,13 @@ type host struct {
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	t.Setenv("SSH_AUTH_SOCK", "") // the keys of whoever runs the tests are not meant
+	t.Setenv("SSH_AUTH_SOCK", "") // do not use the developer's own keys
 	dir := t.TempDir()
 	h := &host{SSHD: ground.StartSSHD(t, ground.SSHDOptions{}), config: filepath.Join(dir, "ssh_config")}
 	known := filepath.Join(dir, "known_hosts")
 	for file, text := range map[string]string{
 		known: h.KnownHosts(),
-		// Nothing listens on the first port.
+		// Nothing listens on port 1.
 		h.config: h.ConfigBlock("azar03", known) + "Host azar02\n  HostName 127.0.0.1\n  Port 1\n",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -47,7 +47,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// connect gives the systems a pool without connections.
+// connect gives the systems a new pool without connections.
 func (h *host) connect(t *testing.T) {
 	pool := remote.New(remote.Config{SSHConfigFile: h.config, Clock: h.systems.Clock})
 	t.Cleanup(func() {
@@ -58,17 +58,17 @@ func (h *host) connect(t *testing.T) {
 	h.systems.Remote = pool
 }
 
-// down has the host answer nobody any more.
+// down stops the host's SSH server and closes all connections.
 func (h *host) down(t *testing.T) {
-	h.Stop() // connections that were made live on
+	h.Stop() // existing connections survive this
 	if err := h.systems.Remote.Close(); err != nil {
 		t.Fatal(err)
 	}
 	h.connect(t)
 }
 
-// try prepares an attempt of its own identity, with more time than a slow machine
-// needs.
+// try returns an attempt with its own identity, and with more time than a slow
+// machine needs.
 func (h *host) try(t *testing.T, identity string, d plan.Parameters) *try {
 	y := newTry(t, h.systems, d)
 	y.Plan.Hosts, y.Identity, y.Limit = h.hosts, identity, 3*time.Hour
@@ -86,12 +86,12 @@ func TestSSH(t *testing.T) {
 		want Verdict
 		says []string
 	}{
-		"done":             {run("", "true"), Done, []string{"exit status 0"}},
-		"check holds":      {run("test -f $HOME/done1", "touch $HOME/done1"), Done, []string{"the check after them too"}},
-		"check in a while": {run("test -f $HOME/done2 || { touch $HOME/done2; false; }", "true"), Done, nil},
-		"check does not":   {run("test -f never", "true"), Failed, []string{`the check "test -f never" did not`}},
-		"fails":            {run("", "echo going on", "sh -c 'echo no such unit >&2; exit 5'", "touch $HOME/after"), Failed, []string{"exit status 5", "going on\nno such unit"}},
-		"killed":           {run("", "kill -9 $PPID", "kill -9 $$"), Unknown, []string{"how far they came is not known"}},
+		"done":              {run("", "true"), Done, []string{"exit status 0"}},
+		"check passes":      {run("test -f $HOME/done1", "touch $HOME/done1"), Done, []string{"the check passed"}},
+		"check passes late": {run("test -f $HOME/done2 || { touch $HOME/done2; false; }", "true"), Done, nil},
+		"check fails":       {run("test -f never", "true"), Failed, []string{`the check "test -f never" failed`}},
+		"fails":             {run("", "echo going on", "sh -c 'echo no such unit >&2; exit 5'", "touch $HOME/after"), Failed, []string{"exit status 5", "going on\nno such unit"}},
+		"killed":            {run("", "kill -9 $PPID", "kill -9 $$"), Unknown, []string{"cannot determine how far they got"}},
 	} {
 		y := h.try(t, "csu-r7k/stage/"+strings.ReplaceAll(name, " ", "-")+"/1", test.d)
 		t.Run(name, func(t *testing.T) {
@@ -100,14 +100,14 @@ func TestSSH(t *testing.T) {
 		})
 	}
 	if _, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "test -f $HOME/after"); err == nil {
-		t.Error("a command was run after one that failed")
+		t.Error("a command ran after one that failed")
 	}
 }
 
 func TestSSHIsNeverStartedTwice(t *testing.T) {
 	h := newHost(t)
 	d := run("", "echo once >>$HOME/count", "sleep 1")
-	for range 2 { // the second goes on waiting for the first
+	for range 2 { // the second waits for the command of the first
 		expect(t, h.try(t, "csu-r7k/stage/once/1", d).perform(t), Done)
 	}
 	out, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "cat $HOME/count")
@@ -121,14 +121,14 @@ func TestSSHProbe(t *testing.T) {
 	d := run("", "echo at work", "while [ ! -e $HOME/go ]; do sleep 0.05; done")
 	late := h.try(t, "csu-r7k/stage/slow/1", d)
 	late.prepare(t)
-	expect(t, late.probe(t), NotDone, "not begun")
-	expect(t, Of(d).Perform(t.Context(), late.Attempt), NotDone, "not begun") // it can't come to it any more
+	expect(t, late.probe(t), NotDone, "not started")
+	expect(t, Of(d).Perform(t.Context(), late.Attempt), NotDone, "not started") // the probe has prevented it
 
 	y := h.try(t, "csu-r7k/stage/slow/2", d)
 	y.prepare(t)
 	y.Limit = 40 * time.Second
-	expect(t, Of(y.Step.Action.Parameters).Perform(t.Context(), y.Attempt), Running, "the commands run")
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // it runs, but may not have come to its echo
+	expect(t, Of(y.Step.Action.Parameters).Perform(t.Context(), y.Attempt), Running, "the commands are running")
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) { // it runs, but may not have reached its echo
 		out, err := os.ReadFile(filepath.Join(h.Home, ".csu", commandName(y.Identity), "out"))
 		if err == nil && len(out) > 0 {
 			break
@@ -145,7 +145,7 @@ func TestSSHProbe(t *testing.T) {
 	y.Limit = 3 * time.Hour
 	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Done)
 	h.down(t)
-	expect(t, y.probe(t), Unknown, "can't be seen")
+	expect(t, y.probe(t), Unknown, "cannot determine")
 }
 
 func TestSSHWhoseTracesAreGone(t *testing.T) {
@@ -156,7 +156,7 @@ func TestSSHWhoseTracesAreGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	y.Started = y.Started.Add(-time.Hour)
-	expect(t, y.probe(t), Unknown, "not there any more")
+	expect(t, y.probe(t), Unknown, "are gone")
 }
 
 func TestHostThatIsNotReached(t *testing.T) {
@@ -167,7 +167,7 @@ func TestHostThatIsNotReached(t *testing.T) {
 	expect(t, Of(d).Perform(t.Context(), y.Attempt), NotDone, "azar02", "nothing was run")
 	expect(t, y.probe(t), Unknown)
 	if _, err := Of(d).Prepare(t.Context(), y.Attempt); err == nil {
-		t.Error("an attempt at a host that nobody answers for was prepared")
+		t.Error("prepared an attempt on a host that does not answer")
 	}
 	stranger := run("", "true")
 	stranger.User = "root"
@@ -179,18 +179,18 @@ func TestReboot(t *testing.T) {
 	d := &plan.Reboot{Host: "azar03", User: "operator", Command: "echo refused; false"}
 	y := h.try(t, "csu-r7k/stage/reboot/1", d)
 	reading, err := Of(d).Reading(t.Context(), y.Attempt)
-	if err != nil || !strings.HasPrefix(reading, `"azar03" with the operator's own account says of itself: `) {
-		t.Errorf("reading %q, %v, want what the machine says of itself", reading, err)
+	if err != nil || !strings.HasPrefix(reading, `"azar03" with the operator's own account reports: `) {
+		t.Errorf("reading = %q, %v, want the machine's hostname and uptime", reading, err)
 	}
 	y.prepare(t)
 	began := y.Started
-	y.Started = began.Add(time.Hour)           // however long the machine takes to look
-	expect(t, y.probe(t), Running, "old boot") // nothing can be told so early
+	y.Started = began.Add(time.Hour)           // however slow the machine is
+	expect(t, y.probe(t), Running, "old boot") // too early to tell
 	y.Started = began
 	expect(t, Of(d).Perform(t.Context(), y.Attempt), Failed, "not rebooted", "exit status 1", "refused")
 	expect(t, y.probe(t), Failed)
 
-	// The same host, seen from an attempt that was prepared in an earlier boot.
+	// The same host, for an attempt that was prepared in an earlier boot.
 	if y.Evidence, err = json.Marshal(boot{"another boot id"}); err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +199,7 @@ func TestReboot(t *testing.T) {
 	never := h.try(t, "csu-r7k/stage/reboot/2", d)
 	never.prepare(t)
 	never.Started = never.Started.Add(-time.Hour)
-	expect(t, never.probe(t), NotDone, "never begun")
+	expect(t, never.probe(t), NotDone, "never started")
 
 	h.down(t)
 	expect(t, y.probe(t), Running, "it is rebooting")
@@ -223,16 +223,16 @@ func TestSSHWhereACSCMustBeSilent(t *testing.T) {
 		_, err := h.systems.Remote.Run(t.Context(), remote.Target{Host: "azar03", Via: remote.ViaOwn}, "test -f $HOME/daemon")
 		return err == nil
 	}
-	expect(t, try("csu-r7k/crios/unknown/1").perform(t), NotDone, "can't be told whether MTVMS:1 is silent", "Look on azar03")
+	expect(t, try("csu-r7k/crios/unknown/1").perform(t), NotDone, "cannot determine whether MTVMS:1 is silent", "check on azar03")
 	s.alive("ENABLED", "HVAC:0")
 	s.alive("STANDBY", "MTVMS:1")
-	expect(t, try("csu-r7k/crios/speaks/1").perform(t), Done, "nothing was run: MTVMS:1 speaks, in STANDBY")
+	expect(t, try("csu-r7k/crios/speaks/1").perform(t), Done, "nothing was run: MTVMS:1 is already running, in STANDBY")
 	if ran() {
-		t.Fatal("a daemon was started beside one that runs, or where nothing was known")
+		t.Fatal("a daemon was started although one was running or its state was unknown")
 	}
 	s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.MTVMS.logevent_heartbeat"`)
 	expect(t, try("csu-r7k/crios/silent/1").perform(t), Done, "exit status 0")
 	if !ran() {
-		t.Error("the daemon was not started though its CSC was silent")
+		t.Error("the daemon was not started although its CSC was silent")
 	}
 }

@@ -11,50 +11,50 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// manual is done by a person; csu shows the text with what it reads, and asks.
+// manual is done by the operator. csu shows the instructions with what it reads
+// from the site, and asks for confirmation.
 type manual struct{ d *plan.Manual }
 
 // Traits implements [Performer].
 func (manual) Traits() Traits { return Traits{} }
 
-// Prepare has nothing to record: only the operator knows.
+// Prepare has nothing to record, since only the operator knows the outcome.
 func (m manual) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
 	answer, err := a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
 		reading, err := m.Reading(ctx, a)
 		if err != nil {
-			// The operator may go and look; what could be read is shown.
+			// The operator can still check by other means, so show what was read.
 			reading = strings.TrimSpace(reading + "\n" + err.Error())
 		}
 		return a.question(operator.Manual, m.d.Text, reading, operator.Yes, operator.No), true
 	})
 	switch {
 	case err != nil:
-		return Found(NotDone, "the operator has not said that it is done: %v", err)
+		return Found(NotDone, "the operator has not confirmed that it is done: %v", err)
 	case answer.Choice != operator.Yes:
-		return Found(NotDone, "%s", because(answer.By+" says that it is not done", answer))
+		return Found(NotDone, "%s", because(answer.By+" says it is not done", answer))
 	}
-	return Found(Done, "%s", because(answer.By+" says that it is done", answer))
+	return Found(Done, "%s", because(answer.By+" says it is done", answer))
 }
 
-// Probe can't look, and need not: a question that was not answered is put again,
-// and asks whether it is done.
+// Probe has nothing to find out: an unanswered question is asked again.
 func (m manual) Probe(context.Context, *Attempt) Finding {
-	return Found(NotDone, "the operator has not said that it is done; csu itself does nothing here")
+	return Found(NotDone, "the operator has not confirmed that it is done; csu itself does nothing in a manual step")
 }
 
 func (m manual) Await(ctx context.Context, a *Attempt) Finding { return m.Probe(ctx, a) }
 
-// Reading shows where the step's CSCs are, and how its applications compare
-// with their sources. What can't be read is named in the reading: the question
-// is put all the same.
+// Reading returns the states of the step's CSCs, and how its applications compare
+// with their sources. The question is asked even if something cannot be read, so
+// Reading includes such errors in its text.
 func (m manual) Reading(ctx context.Context, a *Attempt) (string, error) {
 	var parts []string
 	if len(m.d.CSCs) > 0 {
-		found, err := places(ctx, a, m.d.CSCs)
+		found, err := observe(ctx, a, m.d.CSCs)
 		if err != nil {
-			parts = append(parts, fmt.Sprintf("the states of %s: %v", strings.Join(m.d.CSCs, ", "), err))
+			parts = append(parts, fmt.Sprintf("cannot read the states of %s: %v", strings.Join(m.d.CSCs, ", "), err))
 		} else {
 			parts = append(parts, lines(found))
 		}
@@ -70,8 +70,7 @@ func (m manual) Reading(ctx context.Context, a *Attempt) (string, error) {
 	return strings.Join(parts, "\n"), ctx.Err()
 }
 
-// refreshed has Argo CD compare an application with its source now, and reads
-// it.
+// refreshed reads an application after having Argo CD compare it with its source.
 func refreshed(ctx context.Context, a *Attempt, name string) (argocd.Application, error) {
 	if err := a.Systems.ArgoCD.Refresh(ctx, name, false); err != nil {
 		return argocd.Application{}, err
@@ -79,8 +78,8 @@ func refreshed(ctx context.Context, a *Attempt, name string) (argocd.Application
 	return a.Systems.ArgoCD.Get(ctx, name)
 }
 
-// describeApplication shows what an application follows, and of what is out of
-// sync, whether the plan means to sync it (P22).
+// describeApplication describes what an application follows and which of its
+// resources are out of sync, and says of each whether the plan syncs it (P22).
 func describeApplication(app argocd.Application, p *plan.Plan) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "application %s follows %s, at %s: %s", app.Name, app.TargetRevision, app.Revision, app.SyncStatus)
@@ -97,7 +96,7 @@ func describeApplication(app argocd.Application, p *plan.Plan) string {
 	return b.String()
 }
 
-// syncs tells whether a step of the plan syncs a resource of an application.
+// syncs reports whether a step of the plan syncs a resource of an application.
 func syncs(p *plan.Plan, application string, r argocd.Resource) bool {
 	for step := range p.AllSteps() {
 		s, ok := step.Action.Parameters.(*plan.Sync)

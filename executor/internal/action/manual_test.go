@@ -8,8 +8,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// TestManualIsReadWhenItIsAsked: the operator sees where the CSC is when the
-// question is put, not when it began to wait for its turn.
+// The operator sees the CSC's state when the question is asked, not when it began
+// to wait for its turn.
 func TestManualIsReadWhenItIsAsked(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -19,6 +19,6 @@ func TestManualIsReadWhenItIsAsked(t *testing.T) {
 	y.later(func() { s.state("MTM2:0", "DISABLED", s.now()) })
 	expect(t, y.perform(t), Done, "ann says")
 	if len(y.asked) != 1 || !strings.HasPrefix(y.asked[0].Reading, "MTM2:0: DISABLED since ") {
-		t.Errorf("asked %+v", y.asked)
+		t.Errorf("asked %+v, want one question with the new state", y.asked)
 	}
 }

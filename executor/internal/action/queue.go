@@ -18,34 +18,33 @@ import (
 )
 
 const (
-	scriptPause = 2 * time.Second // between two looks at a script
-	// commandLimit is how long LOVE may hold a command after which it has sent
-	// it or given it up; its own limit is 10 s by default.
+	scriptPause = 2 * time.Second // between two polls of a script
+	// commandLimit is how long LOVE may hold a command before it has sent it or
+	// given up. LOVE's own limit is 10 s by default.
 	commandLimit = 30 * time.Second
 )
 
-// queueing is the way of scripts through one ScriptQueue, within an attempt.
+// queueing adds an attempt's scripts to one ScriptQueue and follows them.
 type queueing struct {
 	a     *Attempt
 	queue int // SAL index
-	left  *patience
-	// closes: the scripts may take down the queue that runs them, so that
-	// their last event may never come.
+	left  *budget
+	// closes means that the scripts take down the queue that runs them, so their
+	// last event may never arrive.
 	closes bool
-	// blind is why the last look at the script saw nothing; nil where it could
-	// look.
+	// blind is the error of the last query for the script, nil if it succeeded.
 	blind error
 }
 
-// unseen says why a script's event was not seen.
+// unseen explains why csu has not seen an event of a script.
 func (q *queueing) unseen() string {
 	if q.blind != nil {
-		return "what became of it can't be seen: " + q.blind.Error()
+		return "csu cannot determine what became of it: " + q.blind.Error()
 	}
-	return "the EFD has no event of it"
+	return "the EFD has no event for it"
 }
 
-// queueNote is what is recorded of a script on its way.
+// queueNote records the progress of a script.
 type queueNote struct {
 	Event    string    `json:"event"`
 	Identity string    `json:"identity,omitempty"` // of the script
@@ -59,7 +58,7 @@ const (
 	noteResume = "resume" // the queue is about to be resumed
 	noteAdd    = "add"    // the script is about to be added
 	noteAdded  = "added"  // LOVE acknowledged the script
-	noteEnded  = "ended"  // the EFD has the script's end
+	noteEnded  = "ended"  // the EFD has the script's last event
 )
 
 func (q *queueing) name() string { return fmt.Sprintf("ScriptQueue:%d", q.queue) }
@@ -72,13 +71,13 @@ func (q *queueing) note(n queueNote) error {
 	return nil
 }
 
-// lastScript returns the notes on the script that was the last to be added, or
-// to be about to be added; false if there was none.
+// lastScript returns what is noted about the last script that was added or about
+// to be added. begun is false if there is none.
 func lastScript(notes []json.RawMessage) (last queueNote, begun bool) {
 	for _, raw := range notes {
 		var n queueNote
 		if json.Unmarshal(raw, &n) != nil {
-			continue // a note of another form is none on a script
+			continue // not a queueNote
 		}
 		switch n.Event {
 		case noteAdd:
@@ -92,9 +91,10 @@ func lastScript(notes []json.RawMessage) (last queueNote, begun bool) {
 	return last, begun
 }
 
-// last is lastScript for an attempt of which another csu may have made more than is
-// noted here: the last of its scripts, named by their identities in order, that the
-// EFD has, or else the first.
+// last returns what is known about the attempt's last script. If another csu may
+// have added more scripts than are noted here, last looks for them in the EFD by
+// their identities, given in order. If it finds none, it returns the last one
+// noted, or else the first identity.
 func (q *queueing) last(ctx context.Context, identities []string) (queueNote, bool) {
 	n, begun := lastScript(q.a.Notes)
 	if !q.a.Suspected {
@@ -112,59 +112,58 @@ func (q *queueing) last(ctx context.Context, identities []string) (queueNote, bo
 	return queueNote{Event: noteAdd, Identity: identities[0], At: q.a.Started}, true
 }
 
-// ready sees to it that the queue takes scripts and runs them. It returns a
-// text where it does not: then nothing was added. A paused queue is resumed
-// only if the operator says so.
+// ready makes sure that the queue accepts scripts and runs them. Otherwise it
+// returns the problem, and nothing was added. It resumes a paused queue only if
+// the operator agrees.
 func (q *queueing) ready(ctx context.Context) (problem string) {
-	found, err := places(ctx, q.a, []string{q.name()})
+	found, err := observe(ctx, q.a, []string{q.name()})
 	if err != nil {
-		return fmt.Sprintf("no script was added, since its end could not be seen: %v", err)
+		return fmt.Sprintf("no script was added, since csu could not follow it: %v", err)
 	}
 	if found[0].presence != efd.Speaking {
 		return fmt.Sprintf("no script was added: %s", found[0])
 	}
-	now, problem := q.takes(ctx)
+	now, problem := q.accepts(ctx)
 	if problem != "" || now.Running {
 		return problem
 	}
 	return q.resume(ctx)
 }
 
-// takes reads the queue; the problem is why it would not even take a script.
-func (q *queueing) takes(ctx context.Context) (now efd.Queue, problem string) {
+// accepts reads the queue. The problem is why it would not accept a script.
+func (q *queueing) accepts(ctx context.Context) (now efd.Queue, problem string) {
 	now, err := q.a.Systems.EFD.Queue(ctx, q.queue)
 	switch {
 	case err != nil:
-		return now, fmt.Sprintf("no script was added, since its end could not be seen: %v", err)
+		return now, fmt.Sprintf("no script was added, since csu could not follow it: %v", err)
 	case !now.Known:
-		return now, fmt.Sprintf("no script was added: the EFD has no word of the content of %s within 30 days", q.name())
+		return now, fmt.Sprintf("no script was added: the EFD has no record of the content of %s in the last 30 days", q.name())
 	case !now.Enabled:
-		return now, fmt.Sprintf("no script was added: %s is not ENABLED, and takes none; bring it to ENABLED in LOVE", q.name())
+		return now, fmt.Sprintf("no script was added: %s is not ENABLED and does not accept scripts; enable it in LOVE", q.name())
 	}
 	return now, ""
 }
 
-// resume resumes a queue that was seen paused, if the operator agrees. They agree
-// to what it holds when they are asked: others may have worked on it until then,
-// or resumed it.
+// resume resumes a paused queue if the operator agrees. It reads the queue when
+// the question's turn comes, since others may have changed or resumed it by then.
 func (q *queueing) resume(ctx context.Context) (problem string) {
 	var now efd.Queue
 	answer, err := q.a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
-		if now, problem = q.takes(ctx); problem != "" || now.Running {
+		if now, problem = q.accepts(ctx); problem != "" || now.Running {
 			return operator.Question{}, false
 		}
 		return q.a.question(operator.QueuePaused,
-			fmt.Sprintf("%s is paused: it would take the script and not run it. Resuming it clears its current script and starts what is queued.", q.name()),
+			fmt.Sprintf("%s is paused: it would accept the script but not run it. Resume it? This clears its current script and starts the queued ones.", q.name()),
 			q.content(ctx, now), operator.Yes, operator.No), true
 	})
 	if problem != "" || now.Running {
 		return problem
 	}
 	if err != nil {
-		return fmt.Sprintf("no script was added: %s is paused, and nobody said whether it may be resumed: %v", q.name(), err)
+		return fmt.Sprintf("no script was added: %s is paused, and the operator has not agreed to resume it: %v", q.name(), err)
 	}
 	if answer.Choice != operator.Yes {
-		return because(fmt.Sprintf("no script was added: %s is paused, and the operator does not want it resumed", q.name()), answer)
+		return because(fmt.Sprintf("no script was added: %s is paused, and the operator declined to resume it", q.name()), answer)
 	}
 	if err := q.note(queueNote{Event: noteResume}); err != nil {
 		return err.Error()
@@ -172,10 +171,10 @@ func (q *queueing) resume(ctx context.Context) (problem string) {
 	err = q.a.Systems.LOVE.Resume(ctx, q.queue)
 	var silent *love.NoAckError
 	if err != nil && !errors.As(err, &silent) {
-		return fmt.Sprintf("no script was added, since %s is paused and could not be resumed: %v", q.name(), err)
+		return fmt.Sprintf("no script was added: %s is paused and could not be resumed: %v", q.name(), err)
 	}
-	// The event of the resumed queue is waited for: with it, what it had queued
-	// is known to go on, and a later pause is known to be a new one.
+	// Wait for the event of the resumed queue: then its queued scripts are known
+	// to continue, and a later pause is known to be a new one.
 	var blind error
 	err = q.left.within(ctx, scriptPause, q.a.Systems.EFD.Lag()+commandLimit, func(ctx context.Context) (bool, error) {
 		now, err := q.a.Systems.EFD.Queue(ctx, q.queue)
@@ -183,12 +182,12 @@ func (q *queueing) resume(ctx context.Context) (problem string) {
 		return err == nil && now.Running, nil
 	})
 	if err != nil {
-		return fmt.Sprintf("no script was added: %s was asked to resume, and has not been seen running since%s; look at it in LOVE", q.name(), colon(blind))
+		return fmt.Sprintf("no script was added: csu resumed %s but has not seen it running since%s; check it in LOVE", q.name(), colon(blind))
 	}
 	return ""
 }
 
-// colon writes an error behind a sentence, if there is one.
+// colon returns the error after a colon, or "" if it is nil.
 func colon(err error) string {
 	if err == nil {
 		return ""
@@ -196,11 +195,11 @@ func colon(err error) string {
 	return ": " + err.Error()
 }
 
-// content lists the scripts of the queue, the current one first.
+// content lists the scripts in the queue, the current one first.
 func (q *queueing) content(ctx context.Context, now efd.Queue) string {
 	const shown = 10
 	var b strings.Builder
-	fmt.Fprintf(&b, "as of %s", hour(now.At))
+	fmt.Fprintf(&b, "as of %s", timestamp(now.At))
 	if now.CurrentIndex == 0 && len(now.Indices) == 0 {
 		b.WriteString("\nit is empty")
 	}
@@ -221,9 +220,9 @@ func (q *queueing) describe(ctx context.Context, index int) string {
 	event, known, err := q.a.Systems.EFD.Script(ctx, q.queue, index, time.Time{})
 	switch {
 	case err != nil:
-		return fmt.Sprintf("script %d, which could not be looked at: %v", index, err)
+		return fmt.Sprintf("script %d, whose state cannot be read: %v", index, err)
 	case !known:
-		return fmt.Sprintf("script %d, of which the EFD knows nothing", index)
+		return fmt.Sprintf("script %d, which is not in the EFD", index)
 	}
 	return describeScript(event)
 }
@@ -233,25 +232,25 @@ func describeScript(e efd.ScriptEvent) string {
 	if state == "" {
 		state = e.ProcessState.String()
 	}
-	return fmt.Sprintf("script %d, %s, %s since %s", e.Index, e.Path, state, hour(e.At))
+	return fmt.Sprintf("script %d, %s, %s since %s", e.Index, e.Path, state, timestamp(e.At))
 }
 
-// sent is what is known of a script that was to be added.
-type sent int
+// added is what csu knows about adding a script.
+type added int
 
 const (
-	sentNot     sent = iota // it is not in the queue and will not be
-	sentYes                 // it is there
-	sentUnknown             // it can't be told
-	sentCommand             // the command was given, and no script came of it so far
+	addedNo      added = iota // it is not in the queue and never will be
+	addedYes                  // it was added
+	addedUnknown              // csu cannot determine it
+	addedCommand              // the command was sent, but there is no script so far
 )
 
-// add adds a script at the end of the queue. The text says why where it is not
-// known to be there.
-func (q *queueing) add(ctx context.Context, identity, path string, standard bool, config string) (queueNote, sent, string) {
+// add adds a script at the end of the queue. The text explains any result but
+// addedYes.
+func (q *queueing) add(ctx context.Context, identity, path string, standard bool, config string) (queueNote, added, string) {
 	n := queueNote{Event: noteAdd, Identity: identity, At: q.a.Systems.Clock.Now().UTC()}
 	if err := q.note(n); err != nil {
-		return n, sentNot, err.Error()
+		return n, addedNo, err.Error()
 	}
 	index, err := q.a.Systems.LOVE.AddScript(ctx, love.Add{
 		Queue: q.queue, Path: path, Standard: standard, Config: config,
@@ -260,34 +259,34 @@ func (q *queueing) add(ctx context.Context, identity, path string, standard bool
 	if err == nil {
 		n.Event, n.Script = noteAdded, index
 		if err := q.note(n); err != nil {
-			return n, sentUnknown, fmt.Sprintf("%s was added to %s: %v", numbered(index), q.name(), err)
+			return n, addedUnknown, fmt.Sprintf("%s was added to %s: %v", numbered(index), q.name(), err)
 		}
-		q.a.Progress("%s, %s, is in %s", numbered(index), path, q.name())
-		return n, sentYes, ""
+		q.a.Progress("added %s, %s, to %s", numbered(index), path, q.name())
+		return n, addedYes, ""
 	}
 	var silent *love.NoAckError
 	if !errors.As(err, &silent) {
-		return n, sentNot, err.Error()
+		return n, addedNo, err.Error()
 	}
-	q.a.Progress("LOVE gave no acknowledgement for %s; csu looks for the script in the EFD", path)
-	event, known, why := q.locate(ctx, identity)
+	q.a.Progress("LOVE did not acknowledge %s; looking for the script in the EFD", path)
+	event, result, why := q.locate(ctx, identity)
 	switch {
-	case known == sentYes:
+	case result == addedYes:
 		n.Event, n.Script = noteAdded, event.Index
 		if err := q.note(n); err != nil {
-			return n, sentUnknown, err.Error()
+			return n, addedUnknown, err.Error()
 		}
-		return n, sentYes, ""
-	case known == sentCommand && silent.Status == http.StatusInternalServerError:
-		// So LOVE answers where the component has refused the command.
-		known = sentNot
-	case known == sentCommand:
-		known = sentUnknown
+		return n, addedYes, ""
+	case result == addedCommand && silent.Status == http.StatusInternalServerError:
+		// This is LOVE's answer when the component has refused the command.
+		result = addedNo
+	case result == addedCommand:
+		result = addedUnknown
 	}
-	return n, known, fmt.Sprintf("%v; %s", err, why)
+	return n, result, fmt.Sprintf("%v; %s", err, why)
 }
 
-// numbered names a script; LOVE may not have told its index.
+// numbered names a script by its index, if LOVE returned one.
 func numbered(index int) string {
 	if index == 0 {
 		return "the script"
@@ -295,12 +294,12 @@ func numbered(index int) string {
 	return fmt.Sprintf("script %d", index)
 }
 
-// locate looks for a script in the EFD by its identity, until it is there or
-// surely is not: what the EFD has of the ScriptQueues reaches well beyond now.
-// That the intent was recorded long ago does not do: who was to give the command
-// may have come to it late, with a machine that slept in between, but no later
-// than now.
-func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent, sent, string) {
+// locate looks for a script in the EFD by its identity until it is found or
+// certainly absent. It is absent once the EFD has data from the ScriptQueues from
+// well after now. The time at which the intent was recorded is no measure: the
+// machine may have slept between the record and the command. But the command
+// cannot have been sent later than now.
+func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent, added, string) {
 	client := q.a.Systems.EFD
 	enough := q.a.Systems.Clock.Now().Add(client.Lag() + commandLimit)
 	var event efd.ScriptEvent
@@ -311,26 +310,26 @@ func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent
 	})
 	switch {
 	case err == nil && found:
-		return event, sentYes, ""
+		return event, addedYes, ""
 	case err == nil && event.CommandedAt.IsZero():
-		return event, sentNot, fmt.Sprintf("the EFD, which has what the ScriptQueues said up to %s, has no such script and no such command", hour(event.EFDTime))
+		return event, addedNo, fmt.Sprintf("the EFD, with data from the ScriptQueues up to %s, has no such script and no such command", timestamp(event.EFDTime))
 	case err == nil:
-		return event, sentCommand, fmt.Sprintf("the EFD has the command, of %s, and no script that came of it; look at %s in LOVE", hour(event.CommandedAt), q.name())
+		return event, addedCommand, fmt.Sprintf("the EFD has the command, sent at %s, but no script resulting from it; check %s in LOVE", timestamp(event.CommandedAt), q.name())
 	case !errors.Is(err, clock.ErrLimit):
-		return event, sentUnknown, q.blindly(err)
+		return event, addedUnknown, q.withoutEFD(err)
 	case event.EFDTime.IsZero():
-		return event, sentUnknown, "the EFD hears no ScriptQueue, so that it is not known whether it has everything; look at " + q.name() + " in LOVE"
+		return event, addedUnknown, "the EFD hears no ScriptQueue, so its data may be incomplete; check " + q.name() + " in LOVE"
 	}
-	return event, sentUnknown, fmt.Sprintf("the EFD has what the ScriptQueues said up to %s only, which is too early to tell; look at %s in LOVE", hour(event.EFDTime), q.name())
+	return event, addedUnknown, fmt.Sprintf("the EFD has data from the ScriptQueues only up to %s, which is too early to tell; check %s in LOVE", timestamp(event.EFDTime), q.name())
 }
 
-// blindly says what can be done where the EFD does not tell.
-func (q *queueing) blindly(err error) string {
-	return fmt.Sprintf("%v; look at %s in LOVE, or wait until the EFD answers", err, q.name())
+// withoutEFD adds to an error of the EFD what the operator can do.
+func (q *queueing) withoutEFD(err error) string {
+	return fmt.Sprintf("%v; check %s in LOVE, or wait until the EFD answers", err, q.name())
 }
 
-// find looks once for the script's newest event, by identity and, should the
-// EFD not have the command, by the index that LOVE gave.
+// find looks once for the script's newest event by its identity. If the EFD does
+// not have the command, it looks by the index that LOVE returned.
 func (q *queueing) find(ctx context.Context, n queueNote) (efd.ScriptEvent, bool, error) {
 	event, found, err := q.a.Systems.EFD.FindScript(ctx, q.queue, n.Identity, q.a.Started)
 	if err != nil || found || n.Script == 0 {
@@ -344,12 +343,12 @@ func (q *queueing) find(ctx context.Context, n queueNote) (efd.ScriptEvent, bool
 	return byIndex, true, nil
 }
 
-// errClosed says that the queue went down with its script in it, as it should.
+// errClosed means that the queue went down with its script in it, as intended.
 var errClosed = errors.New("the ScriptQueue is down")
 
-// follow waits until the script has ended, and records its end. Its error is
-// errClosed, that of ctx, [clock.ErrLimit], or of the record. What it saw last
-// is returned with an error too; its Index is 0 if it saw nothing.
+// follow waits until the script has ended and records its outcome. Its error is
+// errClosed, ctx's error, [clock.ErrLimit], or the error of the record. It returns
+// the last event it saw even with an error; the event's Index is 0 if it saw none.
 func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, error) {
 	var last efd.ScriptEvent
 	report := q.a.reporter()
@@ -382,65 +381,65 @@ func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, er
 		return last, err
 	}
 	if last.Outcome() == efd.ScriptFailed.String() {
-		// It has paused the queue. Whoever uses the queue next reads that in the
-		// EFD, where it may come in later than the script's end.
+		// The failure has paused the queue, and the EFD may show that later than
+		// the script's end. The next user of the queue must not miss it.
 		return last, q.a.Systems.Clock.Sleep(ctx, q.a.Systems.EFD.Lag())
 	}
 	return last, nil
 }
 
-// down tells whether the queue itself has gone OFFLINE.
+// down reports whether the queue itself has gone OFFLINE.
 func (q *queueing) down(ctx context.Context) bool {
-	found, err := places(ctx, q.a, []string{q.name()})
+	found, err := observe(ctx, q.a, []string{q.name()})
 	return err == nil && found[0].in(plan.Offline)
 }
 
-// waiting says what a script that has not ended waits for.
+// waiting explains what a script that has not ended is waiting for.
 func (q *queueing) waiting(ctx context.Context, n queueNote, event efd.ScriptEvent, found bool) string {
 	if found && event.ProcessState == efd.ProcessRunning {
 		return describeScript(event)
 	}
 	now, err := q.a.Systems.EFD.Queue(ctx, q.queue)
 	if err == nil && now.Known && !now.Running && now.At.After(n.At) {
-		text := fmt.Sprintf("%s is paused and does not run the script; it goes on when somebody resumes it in LOVE", q.name())
+		text := fmt.Sprintf("%s is paused and does not run the script; resume it in LOVE", q.name())
 		if now.CurrentIndex != 0 {
-			text += ". It is held by " + q.describe(ctx, now.CurrentIndex)
+			text += "; its current script is " + q.describe(ctx, now.CurrentIndex)
 		}
 		return text
 	}
 	if !found {
-		return "the EFD has no event of the script yet"
+		return "the EFD has no event for the script yet"
 	}
 	if now.CurrentIndex != 0 && now.CurrentIndex != event.Index {
-		return fmt.Sprintf("script %d waits for its turn, after script %d", event.Index, now.CurrentIndex)
+		return fmt.Sprintf("script %d is waiting in the queue; the current script is %d", event.Index, now.CurrentIndex)
 	}
 	return describeScript(event)
 }
 
-// remedy says what can be done after a script that did not succeed.
+// remedy says what the operator can do after a script that did not succeed.
 func (q *queueing) remedy(e efd.ScriptEvent) string {
 	if e.Outcome() == efd.ScriptFailed.String() {
-		return fmt.Sprintf("%s is now paused with this script as its current one: read the script's log in LOVE; csu asks before it resumes the queue", q.name())
+		return fmt.Sprintf("%s is now paused at this script; read the script's log in LOVE; csu will ask before it resumes the queue", q.name())
 	}
 	return "read the script's log in LOVE"
 }
 
-// look finds out, for a probe, what became of a script that was to be added.
-// One that LOVE acknowledged was there, whatever the EFD has of it.
-func (q *queueing) look(ctx context.Context, n queueNote) (efd.ScriptEvent, sent, string) {
+// resolve determines, for a probe, what became of a script. A script that LOVE
+// acknowledged was added, even if the EFD does not have it.
+func (q *queueing) resolve(ctx context.Context, n queueNote) (efd.ScriptEvent, added, string) {
 	event, found, err := q.find(ctx, n)
 	if err == nil && found {
-		return event, sentYes, ""
+		return event, addedYes, ""
 	}
 	if n.Event == noteAdd {
-		event, known, why := q.locate(ctx, n.Identity)
-		if known == sentCommand {
-			known = sentUnknown
+		event, result, why := q.locate(ctx, n.Identity)
+		if result == addedCommand {
+			result = addedUnknown
 		}
-		return event, known, why
+		return event, result, why
 	}
 	if err != nil {
-		return event, sentUnknown, q.blindly(err)
+		return event, addedUnknown, q.withoutEFD(err)
 	}
-	return event, sentUnknown, fmt.Sprintf("LOVE acknowledged %s, and the EFD has no event of it; look at %s in LOVE", numbered(n.Script), q.name())
+	return event, addedUnknown, fmt.Sprintf("LOVE acknowledged %s, but the EFD has no event for it; check %s in LOVE", numbered(n.Script), q.name())
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// later has the attempt's questions wait for their turn, in which time something
-// happens.
+// later makes something happen while the attempt's questions wait for their turn.
 func (y *try) later(happens func()) {
 	ask := y.Ask
 	y.Ask = func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
@@ -20,20 +19,20 @@ func (y *try) later(happens func()) {
 	}
 }
 
-// TestPausedQueueIsReadWhenItIsAskedAbout: the operator agrees to the resuming of
-// what the queue holds then, and of no queue that runs again.
+// The operator is shown what the queue holds when the question is asked, and is not
+// asked at all if the queue runs again.
 func TestPausedQueueIsReadWhenItIsAskedAbout(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		happens func(*site)
 		want    Verdict
 		says    string
-		shown   string // "" where nothing is to be asked
+		shown   string // "" if there is no question
 		resumes int
 	}{
-		"another script":       {func(s *site) { s.content(1, true, false, 100008) }, Done, "ended DONE", "script 100008", 1},
-		"resumed by somebody":  {func(s *site) { s.content(1, true, true, 0) }, Done, "ended DONE", "", 0},
-		"disabled by somebody": {func(s *site) { s.content(1, false, false, 0) }, NotDone, "not ENABLED", "", 0},
+		"another script":     {func(s *site) { s.content(1, true, false, 100008) }, Done, "ended DONE", "script 100008", 1},
+		"resumed by others":  {func(s *site) { s.content(1, true, true, 0) }, Done, "ended DONE", "", 0},
+		"disabled by others": {func(s *site) { s.content(1, false, false, 0) }, NotDone, "not ENABLED", "", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newQueueSite(t)
@@ -45,13 +44,13 @@ func TestPausedQueueIsReadWhenItIsAskedAbout(t *testing.T) {
 			expect(t, y.perform(t), test.want, test.says)
 			adds, resumes := s.added()
 			if resumes != test.resumes || (len(adds) == 1) != (test.want == Done) {
-				t.Errorf("%d adds and %d resumes", len(adds), resumes)
+				t.Errorf("%d adds and %d resumes, want %d resumes", len(adds), resumes, test.resumes)
 			}
 			shown := slices.ContainsFunc(y.asked, func(q operator.Question) bool {
 				return strings.Contains(q.Reading, test.shown) && !strings.Contains(q.Reading, "100007")
 			})
 			if len(y.asked) != test.resumes || shown != (test.shown != "") {
-				t.Errorf("asked %+v", y.asked)
+				t.Errorf("asked %+v, want %d questions that show %q", y.asked, test.resumes, test.shown)
 			}
 		})
 	}

@@ -11,11 +11,11 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// rebootGrace is how long a host may go on answering after it was sent to
-// reboot: it stops its services first.
+// rebootGrace is how long a host may still answer after the reboot command: it
+// stops its services first.
 const rebootGrace = 2 * time.Minute
 
-// reboot reboots a host, and waits until it answers with another boot id.
+// reboot reboots a host and waits until it answers with a new boot id.
 type reboot struct{ d *plan.Reboot }
 
 // Traits implements [Performer].
@@ -23,7 +23,7 @@ func (reboot) Traits() Traits {
 	return Traits{Identified: true, ConfirmsByHand: true, NeedsEvidence: true}
 }
 
-// boot is the boot that a host was in before anything was run on it.
+// boot is the evidence: the host's boot id before anything was run on it.
 type boot struct {
 	BootID string `json:"bootId"`
 }
@@ -32,7 +32,7 @@ func bootEvidence(ctx context.Context, a *Attempt, t remote.Target) (boot, error
 	id, err := a.Systems.Remote.BootID(ctx, t)
 	var unreachable *remote.UnreachableError
 	if errors.As(err, &unreachable) {
-		err = fmt.Errorf("%w; see whether the host is up, and whether it is reached from here", err)
+		err = fmt.Errorf("%w; check that the host is up and reachable from here", err)
 	}
 	return boot{id}, err
 }
@@ -45,8 +45,8 @@ func (r reboot) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return bootEvidence(ctx, a, t)
 }
 
-// before returns the target and the boot id from before the reboot; none of an
-// attempt that is not recorded.
+// before returns the target and the boot id from before the reboot. The boot id
+// is empty if the attempt was not recorded.
 func (r reboot) before(a *Attempt) (remote.Target, boot, error) {
 	t, err := target(a, r.d.Host, r.d.User)
 	if err != nil {
@@ -57,7 +57,7 @@ func (r reboot) before(a *Attempt) (remote.Target, boot, error) {
 		return t, b, nil
 	}
 	if err := json.Unmarshal(a.Evidence, &b); err != nil {
-		return t, b, fmt.Errorf("read the boot id in the journal: %w", err)
+		return t, b, fmt.Errorf("read the boot id from the journal: %w", err)
 	}
 	if b.BootID == "" {
 		return t, b, errors.New("the journal has no boot id of the host from before the reboot")
@@ -81,45 +81,44 @@ func (r reboot) Perform(ctx context.Context, a *Attempt) Finding {
 	return r.Await(ctx, a)
 }
 
-// Await polls until the host has another boot id, or is known not to reboot.
+// Await polls until the host has a new boot id or is known not to reboot.
 func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
 	var finding Finding
 	report := a.reporter()
 	waited := -commandPause
-	err := a.patience().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		finding = r.look(ctx, a, true)
+	err := a.budget().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
+		finding = r.inspect(ctx, a, true)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		report.say(finding.Text)
-		// The grace counts as it is waited, like every limit: in a rehearsal the
-		// way to the host takes minutes of the site's time.
+		// Only the time spent waiting counts, as for every limit: in a rehearsal,
+		// connecting to the host takes minutes of the site's time.
 		waited += commandPause
 		return finding.Verdict != Running && (finding.Verdict != Failed || waited >= rebootGrace), nil
 	})
 	if err != nil {
-		return ended(err, finding)
+		return unfinished(err, finding)
 	}
 	return finding
 }
 
 func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
-	return r.look(ctx, a, len(a.Evidence) > 0)
+	return r.inspect(ctx, a, len(a.Evidence) > 0)
 }
 
-// look compares boot ids: with the one from before the reboot, or, of an attempt
-// that is not recorded, with the one in which the host began the command. begun
-// says that the attempt is known to have been begun: then a host that does not
-// answer is on its way down or up.
-func (r reboot) look(ctx context.Context, a *Attempt, begun bool) Finding {
+// inspect compares the host's boot id with the one from before the reboot. If the
+// attempt was not recorded, it compares with the boot in which the host started
+// the command. begun means that the attempt is known to have begun, so a host
+// that does not answer is going down or coming up.
+func (r reboot) inspect(ctx context.Context, a *Attempt, begun bool) Finding {
 	t, before, err := r.before(a)
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
 	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
 	if err == nil && !status.Known && (!begun || a.Systems.Clock.Since(a.Started) >= rebootGrace) {
-		// A reboot that is still on its way must not come after this is taken
-		// for not done.
+		// Once csu reports the reboot as not done, it must no longer happen.
 		status, err = a.Systems.Remote.Forbid(ctx, t, commandName(a.Identity))
 	}
 	if before.BootID == "" {
@@ -132,27 +131,28 @@ func (r reboot) look(ctx context.Context, a *Attempt, begun bool) Finding {
 	var config *remote.ConfigError
 	switch {
 	case errors.As(err, &hostKey), errors.As(err, &config), err != nil && !begun:
-		return Found(Unknown, "whether %s was rebooted can't be seen: %v", t.Host, err)
+		return Found(Unknown, "cannot determine whether %s was rebooted: %v", t.Host, err)
 	case err != nil:
-		// A host that goes down or comes up also refuses logins for a while.
-		return Found(Running, "%s can't be looked at: it is rebooting, or it has not come up again: %v", t.Host, err)
+		// A host that is going down or coming up also refuses logins for a while.
+		return Found(Running, "cannot reach %s: it is rebooting or has not come up again: %v", t.Host, err)
 	case status.BootID != before.BootID:
 		return Found(Done, "%s answers with a new boot id", t.Host)
 	case status.Running:
 		return Found(Running, "the command %q still runs on %s", r.d.Command, t.Host)
 	case begun && a.Systems.Clock.Since(a.Started) < rebootGrace, !begun && status.Known && !status.NotStarted:
-		return Found(Running, "%s still answers in its old boot", t.Host)
+		return Found(Running, "%s still answers with its old boot id", t.Host)
 	case !status.Known:
-		return Found(Unknown, "%s was not rebooted so far, and it can't be made sure that it never will be: the folder ~/.csu/%s can't be made there", t.Host, commandName(a.Identity))
+		return Found(Unknown, "%s has not rebooted, but the command may still reach it: csu cannot create ~/.csu/%s there to prevent that", t.Host, commandName(a.Identity))
 	case status.NotStarted:
-		return Found(NotDone, "%s was not rebooted: the command %q was never begun there", t.Host, r.d.Command)
+		return Found(NotDone, "%s was not rebooted: the command %q was never started there", t.Host, r.d.Command)
 	case status.Gone:
 		return Found(Failed, "%s was not rebooted within %s: the command %q was killed there", t.Host, rebootGrace, r.d.Command)
 	}
 	return Found(Failed, "%s was not rebooted within %s: the command %q ended with exit status %d; %s", t.Host, rebootGrace, r.d.Command, status.ExitStatus, lastLines(status.Output))
 }
 
-// Reading shows how long the host has been up, and by it which machine is meant.
+// Reading returns the host's name and uptime, so that the operator sees which
+// machine it is.
 func (r reboot) Reading(ctx context.Context, a *Attempt) (string, error) {
 	t, err := target(a, r.d.Host, r.d.User)
 	if err != nil {
@@ -162,5 +162,5 @@ func (r reboot) Reading(ctx context.Context, a *Attempt) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s says of itself: %s", t, oneLine(out)), nil
+	return fmt.Sprintf("%s reports: %s", t, oneLine(out)), nil
 }

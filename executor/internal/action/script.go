@@ -16,11 +16,12 @@ type script struct{ d *plan.Script }
 // Traits implements [Performer].
 func (script) Traits() Traits { return Traits{Identified: true} }
 
-// Prepare has nothing to read: identity and time of the attempt find the script.
+// Prepare has nothing to read: the attempt's identity and time suffice to find
+// the script.
 func (s script) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (s script) queueing(a *Attempt) *queueing {
-	return &queueing{a: a, queue: s.d.Queue, left: a.patience()}
+	return &queueing{a: a, queue: s.d.Queue, left: a.budget()}
 }
 
 func (s script) Perform(ctx context.Context, a *Attempt) Finding {
@@ -28,12 +29,12 @@ func (s script) Perform(ctx context.Context, a *Attempt) Finding {
 	if problem := q.ready(ctx); problem != "" {
 		return Found(NotDone, "%s", problem)
 	}
-	n, added, why := q.add(ctx, a.Identity, s.d.Path, s.d.Standard, s.d.Config)
-	switch added {
-	case sentNot:
+	n, result, why := q.add(ctx, a.Identity, s.d.Path, s.d.Standard, s.d.Config)
+	switch result {
+	case addedNo:
 		return Found(NotDone, "%s was not added to %s: %s", s.d.Path, q.name(), why)
-	case sentUnknown:
-		return Found(Unknown, "it is not known whether %s was added to %s: %s", s.d.Path, q.name(), why)
+	case addedUnknown:
+		return Found(Unknown, "cannot determine whether %s was added to %s: %s", s.d.Path, q.name(), why)
 	}
 	return s.follow(ctx, q, n)
 }
@@ -44,12 +45,12 @@ func (s script) follow(ctx context.Context, q *queueing, n queueNote) Finding {
 	case err == nil || event.Ended():
 		return s.judge(q, event)
 	case event.Index == 0:
-		return ended(err, Found(Unknown, "%s, %s, was added to %s, and %s; look at the queue in LOVE", numbered(n.Script), s.d.Path, q.name(), q.unseen()))
+		return unfinished(err, Found(Unknown, "%s, %s, was added to %s, but %s; check the queue in LOVE", numbered(n.Script), s.d.Path, q.name(), q.unseen()))
 	}
-	return ended(err, Found(Running, "%s", describeScript(event)))
+	return unfinished(err, Found(Running, "%s", describeScript(event)))
 }
 
-// judge compares a script's state with the ends that the step accepts.
+// judge compares a script's outcome with the outcomes that the step accepts.
 func (s script) judge(q *queueing, e efd.ScriptEvent) Finding {
 	switch outcome := e.Outcome(); {
 	case outcome == "":
@@ -67,16 +68,16 @@ func (s script) Probe(ctx context.Context, a *Attempt) Finding {
 	q := s.queueing(a)
 	n, begun := q.last(ctx, []string{a.Identity})
 	if !begun {
-		return Found(NotDone, "csu had not come to adding %s to %s", s.d.Path, q.name())
+		return Found(NotDone, "csu had not yet added %s to %s", s.d.Path, q.name())
 	}
-	event, known, why := q.look(ctx, n)
-	switch known {
-	case sentYes:
+	event, result, why := q.resolve(ctx, n)
+	switch result {
+	case addedYes:
 		return s.judge(q, event)
-	case sentNot:
+	case addedNo:
 		return Found(NotDone, "%s was not added to %s: %s", s.d.Path, q.name(), why)
 	}
-	return Found(Unknown, "it is not known what became of %s on %s: %s", s.d.Path, q.name(), why)
+	return Found(Unknown, "cannot determine what became of %s on %s: %s", s.d.Path, q.name(), why)
 }
 
 func (s script) Await(ctx context.Context, a *Attempt) Finding {
@@ -88,7 +89,7 @@ func (s script) Await(ctx context.Context, a *Attempt) Finding {
 	return s.follow(ctx, q, n)
 }
 
-// Reading shows what is in the queue.
+// Reading returns the content of the queue.
 func (s script) Reading(ctx context.Context, a *Attempt) (string, error) {
 	q := s.queueing(a)
 	now, err := a.Systems.EFD.Queue(ctx, s.d.Queue)
@@ -96,7 +97,7 @@ func (s script) Reading(ctx context.Context, a *Attempt) (string, error) {
 	case err != nil:
 		return "", fmt.Errorf("read the content of %s: %w", q.name(), err)
 	case !now.Known:
-		return fmt.Sprintf("the EFD has no word of the content of %s within 30 days", q.name()), nil
+		return fmt.Sprintf("the EFD has no record of the content of %s in the last 30 days", q.name()), nil
 	case !now.Running:
 		return fmt.Sprintf("%s is paused, %s", q.name(), q.content(ctx, now)), nil
 	}

@@ -15,7 +15,7 @@ func shutdown(accept ...string) *plan.Script {
 	return &plan.Script{Queue: 1, Path: "system_wide_shutdown.py", Standard: true, Config: "user: ann\n", Accept: accept}
 }
 
-// newQueueSite is a site whose ScriptQueue:1 is ready.
+// newQueueSite returns a site whose ScriptQueue:1 is ready.
 func newQueueSite(t *testing.T) *site {
 	s := newSite(t)
 	s.alive("ENABLED", "ScriptQueue:1")
@@ -69,7 +69,7 @@ func TestScriptIsNotAddedToAQueueThatWouldNotRunIt(t *testing.T) {
 		"not enabled":        {func(s *site) { s.alive("DISABLED", "ScriptQueue:1"); s.content(1, false, true, 0) }, "not ENABLED"},
 		"silent":             {func(s *site) { s.alive("ENABLED", "GIS:0"); s.content(1, true, true, 0) }, "silent"},
 		"nothing heard":      {func(s *site) { s.content(1, true, true, 0) }, "unknown"},
-		"content not known":  {func(s *site) { s.alive("ENABLED", "ScriptQueue:1") }, "no word of the content"},
+		"content not known":  {func(s *site) { s.alive("ENABLED", "ScriptQueue:1") }, "no record of the content"},
 		"paused, unattended": {func(s *site) { s.alive("ENABLED", "ScriptQueue:1"); s.content(1, true, false, 7) }, "paused"},
 	} {
 		s := newSite(t)
@@ -94,7 +94,7 @@ func TestPausedQueueIsResumedOnlyIfTheOperatorSaysSo(t *testing.T) {
 		s := newQueueSite(t)
 		s.queue = s.ends(efd.ProcessDone, efd.ScriptDone)
 		old := command{Queue: 1}
-		old.Params.Path, old.Params.Descr = "auxtel/take_image.py", "of somebody else"
+		old.Params.Path, old.Params.Descr = "auxtel/take_image.py", "of another user"
 		s.script(old, s.command(old), efd.ProcessDone, efd.ScriptFailed)
 		s.content(1, true, false, 100001)
 		y := newTry(t, s.systems, shutdown("DONE"))
@@ -105,7 +105,7 @@ func TestPausedQueueIsResumedOnlyIfTheOperatorSaysSo(t *testing.T) {
 			t.Errorf("%s: %d adds and %d resumes, want %d of each", test.answer, len(adds), resumes, test.resumes)
 		}
 		if len(y.asked) != 1 || y.asked[0].Topic != operator.QueuePaused || !strings.Contains(y.asked[0].Reading, "auxtel/take_image.py, FAILED") {
-			t.Errorf("%s: asked %+v, want one question that shows the script that holds the queue", test.answer, y.asked)
+			t.Errorf("%s: asked %+v, want one question that shows the queue's current script", test.answer, y.asked)
 		}
 	}
 }
@@ -122,9 +122,9 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 		"refused by the queue": {func(s *site, c command) (int, string) {
 			s.command(c)
 			return http.StatusInternalServerError, ""
-		}, NotDone, "no script that came of it"},
+		}, NotDone, "no script resulting from it"},
 		"never sent":                {func(*site, command) (int, string) { return http.StatusGatewayTimeout, timeout }, NotDone, "no such command"},
-		"sent, and the queue hangs": {func(s *site, c command) (int, string) { s.command(c); return http.StatusGatewayTimeout, timeout }, Unknown, "look at ScriptQueue:1"},
+		"sent, and the queue hangs": {func(s *site, c command) (int, string) { s.command(c); return http.StatusGatewayTimeout, timeout }, Unknown, "check ScriptQueue:1"},
 		"added, and the answer lost": {func(s *site, c command) (int, string) {
 			s.ends(efd.ProcessDone, efd.ScriptDone)(c)
 			return http.StatusGatewayTimeout, timeout
@@ -142,12 +142,12 @@ func TestAddWithoutAcknowledgementIsLookedForInTheEFD(t *testing.T) {
 
 func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 	t.Parallel()
-	s := newSiteAt(t, 15) // or what is written now would be too old to be looked for at the end
+	s := newSiteAt(t, 15) // faster, and the events would be too old to be found at the end
 	s.alive("ENABLED", "ScriptQueue:1")
 	s.content(1, true, true, 0)
 	s.queue = func(command) (int, string) {
-		// Heard just then, and not any more: the EFD stops taking data in. The half
-		// minute is less than it would take to be sure.
+		// The EFD stops ingesting data. The last heartbeat is half a minute ahead,
+		// less than csu needs to be certain.
 		s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.ScriptQueue.logevent_heartbeat"`)
 		s.point("ScriptQueue", "logevent_heartbeat", s.now().Add(commandLimit), "salIndex=1i")
 		return http.StatusGatewayTimeout, `{"ack":"Command time out."}`
@@ -158,7 +158,7 @@ func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 }
 
 // A laptop may sleep between the record of the intent and the command, which then
-// comes to LOVE long after it.
+// reaches LOVE long after the record.
 func TestScriptWhoseCommandMayHaveComeLate(t *testing.T) {
 	t.Parallel()
 	s := newSiteAt(t, 30)
@@ -187,7 +187,7 @@ func TestScriptProbe(t *testing.T) {
 	expect(t, y.probe(t), Done)
 	expect(t, Of(y.Step.Action.Parameters).Await(t.Context(), y.Attempt), Done)
 
-	// The intent alone: csu ended between the record and the command.
+	// Only the intent: csu ended between the record and the command.
 	lost := newTry(t, s.systems, shutdown("DONE"))
 	lost.Identity = "r7k/stage/step/2"
 	q := script{shutdown("DONE")}.queueing(lost.Attempt)
@@ -196,7 +196,7 @@ func TestScriptProbe(t *testing.T) {
 	}
 	expect(t, lost.probe(t), NotDone, "no such script")
 
-	// Without the EFD nobody knows.
+	// Without the EFD the outcome is unknown.
 	dead := blind(s.systems)
 	y.Systems, lost.Systems = dead, dead
 	expect(t, y.probe(t), Unknown)
@@ -209,7 +209,7 @@ func TestScriptIsFoundByTheIndexThatLOVEGave(t *testing.T) {
 	t.Parallel()
 	s := newQueueSite(t)
 	s.queue = func(c command) (int, string) {
-		// The EFD has lost the command, and the queue does not pass identities on.
+		// The EFD has lost the command, and the queue's events have no identities.
 		s.script(c, 7, efd.ProcessDone, efd.ScriptDone)
 		return http.StatusOK, `{"ack":"100007"}`
 	}
@@ -218,7 +218,7 @@ func TestScriptIsFoundByTheIndexThatLOVEGave(t *testing.T) {
 	expect(t, y.probe(t), Done)
 	reading, err := Of(y.Step.Action.Parameters).Reading(t.Context(), y.Attempt)
 	if err != nil || !strings.HasPrefix(reading, "ScriptQueue:1, as of ") || !strings.HasSuffix(reading, "it is empty") {
-		t.Errorf("reading %q, %v, want that the queue is empty", reading, err)
+		t.Errorf("reading = %q, %v, want an empty queue", reading, err)
 	}
 }
 
@@ -228,14 +228,14 @@ func TestScriptInAPausedQueueSaysSo(t *testing.T) {
 	waits := s.ends(efd.ProcessConfigured, efd.ScriptConfigured)
 	s.queue = func(c command) (int, string) {
 		status, body := waits(c)
-		// Somebody else's script fails meanwhile.
+		// Another user's script fails in the meantime.
 		s.point("ScriptQueue", "logevent_queue", s.now().Add(time.Second), "salIndex=1i,enabled=true,running=false,currentSalIndex=99i,length=0i,pastLength=0i")
 		return status, body
 	}
 	y := newTry(t, s.systems, shutdown("DONE"))
 	y.Limit = 10 * time.Second
 	expect(t, y.perform(t), Running)
-	if told := strings.Join(y.told, "\n"); !strings.Contains(told, "ScriptQueue:1 is paused and does not run the script") || !strings.Contains(told, "script 99") {
-		t.Errorf("told %q, want that the queue is paused and by which script", told)
+	if progress := strings.Join(y.progress, "\n"); !strings.Contains(progress, "ScriptQueue:1 is paused and does not run the script") || !strings.Contains(progress, "script 99") {
+		t.Errorf("progress %q, want the paused queue and its current script", progress)
 	}
 }

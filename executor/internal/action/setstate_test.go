@@ -13,8 +13,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// moves runs set_summary_state.py as the standard script does: in order, until
-// a CSC does not get there.
+// moves runs set_summary_state.py like the standard script: in order, until a CSC
+// does not reach its state.
 func (s *site) moves(stuck ...string) func(command) (int, string) {
 	return func(c command) (int, string) {
 		if c.Cmd == "cmd_resume" {
@@ -67,14 +67,14 @@ func TestSetStateInGroups(t *testing.T) {
 		t.Errorf("configurations (-want +got):\n%s", diff)
 	}
 	if adds[0].Params.Descr != y.Identity+"/g1" || adds[1].Params.Descr != y.Identity+"/g2" {
-		t.Errorf("identities %q and %q, want one for each group", adds[0].Params.Descr, adds[1].Params.Descr)
+		t.Errorf("identities %q and %q, want one per group", adds[0].Params.Descr, adds[1].Params.Descr)
 	}
 	expect(t, y.probe(t), Done)
 
 	again := newTry(t, s.systems, d)
 	expect(t, again.perform(t), Done, "nothing to do")
 	if adds, _ := s.added(); len(adds) != 2 {
-		t.Errorf("%d scripts, want none where all CSCs are there", len(adds)-2)
+		t.Errorf("%d scripts, want none if all CSCs are in the state", len(adds)-2)
 	}
 }
 
@@ -94,15 +94,15 @@ func TestSetStateGoesOnAfterAGroupThatFailed(t *testing.T) {
 	}
 	expect(t, y.probe(t), Failed, "2 of 4")
 
-	// Where the operator wants the queue to stay as it is, nothing follows.
+	// If the operator declines to resume the queue, no script follows.
 	single := *d
 	single.GroupSize = 1
 	no := newTry(t, s.systems, &single)
 	no.answers = []operator.Choice{operator.No}
 	before, _ := s.added()
-	expect(t, no.perform(t), Failed, "the operator does not want it resumed")
+	expect(t, no.perform(t), Failed, "the operator declined to resume it")
 	if adds, _ := s.added(); len(adds) != len(before)+1 {
-		t.Errorf("%d scripts after a no, want that of the first group alone", len(adds)-len(before))
+		t.Errorf("%d scripts after a no, want only the first group's", len(adds)-len(before))
 	}
 }
 
@@ -115,7 +115,7 @@ func TestSetStateTakesSilentCSCsLast(t *testing.T) {
 	y.prepare(t)
 	reading, err := Of(y.Step.Action.Parameters).Reading(t.Context(), y.Attempt)
 	if err != nil || !strings.Contains(reading, "ESS:104: silent") || !strings.Contains(reading, "GIS:0: STANDBY since") {
-		t.Errorf("reading %q, %v, want where each CSC is", reading, err)
+		t.Errorf("reading = %q, %v, want the state of each CSC", reading, err)
 	}
 	const want = `{"before":{"ESS:104":"silent","ESS:105":"STANDBY","GIS:0":"STANDBY"},"groups":[["ESS:105","GIS:0"],["ESS:104"]]}`
 	if string(y.Evidence) != want {
@@ -134,7 +134,7 @@ func TestSetStateIsJudgedByWhereTheCSCsAre(t *testing.T) {
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"GIS:0"}})
 	expect(t, y.perform(t), Done, "GIS:0 is ENABLED", "ended FAILED")
 
-	// And the other way round: the script says DONE, and the CSC fell over.
+	// And the other way round: the script ends DONE, but the CSC is in FAULT.
 	s.content(1, true, true, 0)
 	s.alive("FAULT", "Watcher:0")
 	s.queue = s.ends(efd.ProcessDone, efd.ScriptDone)
@@ -158,7 +158,7 @@ func TestQueuesTakeThemselvesDown(t *testing.T) {
 		got := y.perform(t)
 		expect(t, got, Done, "all 3 CSCs are OFFLINE")
 		if strings.Contains(got.Text, "read the script's log") {
-			t.Errorf("%s: %s, want no trouble told: a queue that closes ends its script so", name, got.Text)
+			t.Errorf("%s: %s, want no problem reported: a queue that goes down terminates its script", name, got.Text)
 		}
 		adds, _ := s.added()
 		if diff := cmp.Diff([]string{"data:\n- [ScriptQueue:3, OFFLINE]\n- [ScriptQueue:2, OFFLINE]\n- [ScriptQueue:1, OFFLINE]\nmute_alarms: false\n"}, configs(adds)); diff != "" {
@@ -174,7 +174,7 @@ func TestSetStateDoesNotBeginWhereNothingIsKnown(t *testing.T) {
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Offline, CSCs: []string{"GIS:0"}}, row("GIS:0"))
 	_, err := Of(y.Step.Action.Parameters).Prepare(t.Context(), y.Attempt)
 	if err == nil || !strings.Contains(err.Error(), "GIS:0: unknown") {
-		t.Errorf("prepare: %v, want an error: silence without a witness is not OFFLINE", err)
+		t.Errorf("prepare = %v, want an error: silence without a witness is not OFFLINE", err)
 	}
 }
 
@@ -202,7 +202,7 @@ func TestSetStateProbe(t *testing.T) {
 	expect(t, Of(d).Await(t.Context(), y.Attempt), Done)
 	expect(t, y.probe(t), Done)
 
-	// LOVE refused: nothing has begun, and it is known.
+	// LOVE refused, so csu knows that nothing was started.
 	s.alive("STANDBY", "Watcher:0")
 	s.queue = func(command) (int, string) { return http.StatusForbidden, "" }
 	refused := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"Watcher:0"}})
@@ -211,8 +211,8 @@ func TestSetStateProbe(t *testing.T) {
 	expect(t, refused.probe(t), NotDone)
 }
 
-// After a crash between two scripts, or while the one before ran, the rest may
-// follow without a question; not so where one that was begun did not get there.
+// After a crash between two scripts, or while one ran, the rest may follow without
+// a question, unless a CSC of a script that was added is not in the state.
 func TestSetStateCutShort(t *testing.T) {
 	t.Parallel()
 	s := newQueueSite(t)
@@ -231,7 +231,7 @@ func TestSetStateCutShort(t *testing.T) {
 	expect(t, Of(d).Await(t.Context(), y.Attempt), CutShort, "no script was added for GIS:0, Watcher:0")
 	expect(t, y.probe(t), CutShort, "no script was added for GIS:0, Watcher:0")
 
-	// The next was about to be added, and LOVE has not got it.
+	// The next script was about to be added, but did not reach LOVE.
 	if err := y.Note(queueNote{Event: noteAdd, Identity: y.Identity + "/g2", At: s.now().Add(-time.Hour)}); err != nil {
 		t.Fatal(err)
 	}

@@ -23,20 +23,20 @@ import (
 
 const testLag = 10 * time.Second
 
-// site is a real InfluxDB as the EFD, a LOVE, and what its ScriptQueues do with
-// a script. Time runs 60 times faster than the real one.
+// site has a real InfluxDB as the EFD, a LOVE, and a model of the ScriptQueues.
+// Time runs 60 times faster than real time.
 type site struct {
 	t       testing.TB
 	db      *ground.InfluxDB
 	systems *Systems
 
 	mu       stdsync.Mutex
-	commands []command                     // that LOVE got, but for tokens
-	queue    func(c command) (int, string) // carries a command out, and answers with status and body
+	commands []command                     // that LOVE received
+	queue    func(c command) (int, string) // carries out a command and returns status and body
 	seqNum   int
 }
 
-// command is one that LOVE got.
+// command is a command that LOVE received.
 type command struct {
 	Queue  int    `json:"salindex"`
 	Cmd    string `json:"cmd"`
@@ -52,7 +52,7 @@ func newSite(t testing.TB) *site {
 	return newSiteAt(t, 60)
 }
 
-// newSiteAt is newSite with another speed of time.
+// newSiteAt is newSite with a different speed of time.
 func newSiteAt(t testing.TB, speed float64) *site {
 	t.Helper()
 	s := &site{t: t, db: ground.StartInfluxDB(t, false)}
@@ -75,7 +75,7 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var c command
 	if err := json.NewDecoder(r.Body).Decode(&c); err != nil {
-		s.t.Errorf("LOVE got no command: %v", err)
+		s.t.Errorf("LOVE received a malformed command: %v", err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,8 +85,8 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, body)
 }
 
-// added returns the scripts that LOVE was asked to add, and how often it was
-// asked to resume.
+// added returns the scripts that LOVE was asked to add, and the number of resume
+// commands.
 func (s *site) added() (adds []command, resumes int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +101,7 @@ func (s *site) added() (adds []command, resumes int) {
 	return adds, resumes
 }
 
-// point writes a message of a topic as of a time.
+// point writes a message of a topic with a time.
 func (s *site) point(component, topic string, at time.Time, fields string) {
 	s.t.Helper()
 	s.db.Write(s.t, fmt.Sprintf("lsst.sal.%s.%s %s %d", component, topic, fields, at.UnixNano()))
@@ -109,8 +109,7 @@ func (s *site) point(component, topic string, at time.Time, fields string) {
 
 func (s *site) now() time.Time { return s.systems.Clock.Now() }
 
-// later is a time that no test lives to see: what is stamped with it is fresh
-// throughout.
+// later returns a time after the end of every test: a message with it stays fresh.
 func (s *site) later() time.Time { return s.now().Add(10 * time.Hour) }
 
 var stateNumbers = map[string]int{"DISABLED": 1, "ENABLED": 2, "FAULT": 3, "OFFLINE": 4, "STANDBY": 5}
@@ -125,7 +124,7 @@ func (s *site) state(csc, state string, at time.Time) {
 	s.point(c.Component, "logevent_summaryState", at, fmt.Sprintf("salIndex=%di,summaryState=%di", c.Index, stateNumbers[state]))
 }
 
-// alive has CSCs heard throughout, in a state.
+// alive makes CSCs heard for the whole test, in a state.
 func (s *site) alive(state string, cscs ...string) {
 	s.t.Helper()
 	for _, csc := range cscs {
@@ -138,7 +137,7 @@ func (s *site) alive(state string, cscs ...string) {
 	}
 }
 
-// command writes what the EFD has of an add, and returns its sequence number.
+// command writes the command_add message of an add and returns its sequence number.
 func (s *site) command(c command) int {
 	s.seqNum++
 	s.point("ScriptQueue", "command_add", s.now(), fmt.Sprintf("salIndex=%di,private_seqNum=%di,path=%q,descr=%q", c.Queue, s.seqNum, c.Params.Path, c.Params.Descr))
@@ -152,12 +151,12 @@ func (s *site) script(c command, seqNum int, process efd.ProcessState, state efd
 		c.Queue, 100000+seqNum, seqNum, c.Params.Path, process, state))
 }
 
-// content writes what is in a queue.
+// content writes the content of a queue.
 func (s *site) content(queue int, enabled, running bool, current int) {
 	s.point("ScriptQueue", "logevent_queue", s.now(), fmt.Sprintf("salIndex=%di,enabled=%t,running=%t,currentSalIndex=%di,length=0i,pastLength=0i", queue, enabled, running, current))
 }
 
-// ends makes each script end at once.
+// ends returns a queue whose scripts end at once.
 func (s *site) ends(process efd.ProcessState, state efd.ScriptState) func(command) (int, string) {
 	return func(c command) (int, string) {
 		if c.Cmd == "cmd_resume" {
@@ -173,15 +172,15 @@ func (s *site) ends(process efd.ProcessState, state efd.ScriptState) func(comman
 	}
 }
 
-// try is an attempt with what it was told and asked.
+// try is an attempt with its progress messages, questions and answers.
 type try struct {
 	*Attempt
-	told    []string
-	asked   []operator.Question
-	answers []operator.Choice
+	progress []string
+	asked    []operator.Question
+	answers  []operator.Choice
 }
 
-// newTry prepares an attempt at a step; the plan's table has the CSCs.
+// newTry returns an attempt at a step of a plan with the CSCs.
 func newTry(t testing.TB, systems *Systems, d plan.Parameters, rows ...plan.CSC) *try {
 	t.Helper()
 	step := plan.Step{ID: "stage/step", Title: "a step", Action: plan.Action{Parameters: d}}
@@ -195,11 +194,11 @@ func newTry(t testing.TB, systems *Systems, d plan.Parameters, rows ...plan.CSC)
 			y.Notes = append(y.Notes, raw)
 			return err
 		},
-		Progress: func(format string, args ...any) { y.told = append(y.told, fmt.Sprintf(format, args...)) },
+		Progress: func(format string, args ...any) { y.progress = append(y.progress, fmt.Sprintf(format, args...)) },
 		Ask: func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
 			q, wanted := question(ctx)
 			if !wanted {
-				return operator.Answer{}, errors.New("nothing is left to be asked")
+				return operator.Answer{}, errors.New("nothing left to ask")
 			}
 			y.asked = append(y.asked, q)
 			if len(y.answers) == 0 {
@@ -213,7 +212,7 @@ func newTry(t testing.TB, systems *Systems, d plan.Parameters, rows ...plan.CSC)
 	return y
 }
 
-// prepare sets the evidence, and fails the test if there is none to be had.
+// prepare sets the evidence and fails the test if Prepare fails.
 func (y *try) prepare(t testing.TB) {
 	t.Helper()
 	evidence, err := Of(y.Step.Action.Parameters).Prepare(t.Context(), y.Attempt)
@@ -237,24 +236,24 @@ func (y *try) probe(t testing.TB) Finding {
 	return Of(y.Step.Action.Parameters).Probe(t.Context(), y.Attempt)
 }
 
-// expect fails the test unless the finding has the verdict and says the texts.
+// expect fails the test unless the finding has the verdict and contains the texts.
 func expect(t testing.TB, got Finding, want Verdict, says ...string) {
 	t.Helper()
 	if got.Verdict != want {
-		t.Errorf("found %q (%s), want %q", got.Verdict, got.Text, want)
+		t.Errorf("verdict = %q (%s), want %q", got.Verdict, got.Text, want)
 		return
 	}
 	for _, text := range says {
 		if !strings.Contains(got.Text, text) {
-			t.Errorf("found %q: %s\nwant it to say %q", got.Verdict, got.Text, text)
+			t.Errorf("finding %q: %s\nwant it to contain %q", got.Verdict, got.Text, text)
 		}
 	}
 }
 
-// row is a CSC of the plan's table.
+// row returns a CSC of the plan.
 func row(csc string) plan.CSC { return plan.CSC{CSC: csc, Host: "azar03"} }
 
-// blind returns systems without an EFD that answers.
+// blind returns systems with an EFD that does not answer.
 func blind(systems *Systems) *Systems {
 	b := *systems
 	now := time.Now()

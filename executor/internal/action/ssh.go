@@ -13,24 +13,23 @@ import (
 )
 
 const (
-	commandPause = 5 * time.Second // between two looks at a detached command
-	checkLimit   = time.Minute     // for a check to come to 0 after the commands
-	// startLimit is how long after its attempt has begun a command is given to
-	// come to be started, where the answer to that was lost: a slow login, a
-	// sudo that waits for its directory. Then its name is taken, so that it
-	// can't be started any more.
+	commandPause = 5 * time.Second // between two polls of a detached command
+	checkLimit   = time.Minute     // for a check to pass after the commands
+	// startLimit is how long after the start of its attempt a command may still
+	// start if the answer was lost, since a login may be slow or sudo may wait for
+	// its directory. After that csu takes the command's name, so that it can no
+	// longer start.
 	startLimit = time.Minute
 )
 
 // sshCommand runs commands on a host, detached under a name made from the
-// attempt's identity. What they leave in ~/.csu stays on the host, as package
-// remote says.
+// attempt's identity. Package remote explains the files that they leave in ~/.csu.
 type sshCommand struct{ d *plan.SSH }
 
 // Traits implements [Performer].
 func (sshCommand) Traits() Traits { return Traits{Identified: true} }
 
-// Prepare makes sure that the host lets the operator in, and reads its boot id.
+// Prepare makes sure that the operator can log in to the host, and reads its boot id.
 func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	t, err := target(a, s.d.Host, s.d.User)
 	if err != nil {
@@ -39,14 +38,14 @@ func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
 	return bootEvidence(ctx, a, t)
 }
 
-// sshNote is recorded when the host has said that the command is started.
+// sshNote is recorded when the host has confirmed that the command was started.
 type sshNote struct {
-	Started string `json:"started"` // its name there
+	Started string `json:"started"` // the command's name on the host
 }
 
-// script runs each command in a shell of its own, since each stands for itself,
-// and ends with the first that fails. It does not rely on set -e, which lets
-// "cd there && make" pass where there is no such folder.
+// script runs each command in its own shell, since the commands are independent,
+// and stops at the first that fails. It does not rely on set -e, which ignores the
+// failing cd in "cd folder && make".
 func (s sshCommand) script() string {
 	var b strings.Builder
 	for _, c := range s.d.Commands {
@@ -55,22 +54,22 @@ func (s sshCommand) script() string {
 	return b.String()
 }
 
-// silent looks whether a CSC speaks that must be silent before anything is run.
-// Its finding stands where ok is false.
-func (s sshCommand) silent(ctx context.Context, a *Attempt) (finding Finding, ok bool) {
+// checkSilent checks that the CSCs that must be silent are silent before anything
+// is run. If ok is false, the attempt ends with finding.
+func (s sshCommand) checkSilent(ctx context.Context, a *Attempt) (finding Finding, ok bool) {
 	if len(s.d.Silent) == 0 {
 		return Finding{}, true
 	}
-	found, err := places(ctx, a, s.d.Silent)
+	found, err := observe(ctx, a, s.d.Silent)
 	if err != nil {
-		return Found(NotDone, "nothing was run, since it can't be told whether %s is silent: %v", plan.CSCList(s.d.Silent), err), false
+		return Found(NotDone, "nothing was run: cannot determine whether %s is silent: %v", plan.CSCList(s.d.Silent), err), false
 	}
 	for _, p := range found {
 		switch {
 		case p.presence == efd.Speaking:
-			return Found(Done, "nothing was run: %s speaks, in %s, and a second daemon must not start beside it", p.row.CSC, p.sight.State), false
+			return Found(Done, "nothing was run: %s is already running, in %s, and a second daemon must not be started", p.row.CSC, p.sight.State), false
 		case !p.known():
-			return Found(NotDone, "nothing was run, since it can't be told whether %s is silent: no other CSC is heard that would show that the EFD takes data in. Look on %s whether it runs, and start it by hand if it does not", p.row.CSC, s.d.Host), false
+			return Found(NotDone, "nothing was run: cannot determine whether %s is silent, since no other CSC is heard that would show that the EFD is ingesting data; check on %s whether it is running, and start it by hand if it is not", p.row.CSC, s.d.Host), false
 		}
 	}
 	return Finding{}, true
@@ -81,38 +80,38 @@ func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(NotDone, "nothing was run: %v", err)
 	}
-	if finding, ok := s.silent(ctx, a); !ok {
+	if finding, ok := s.checkSilent(ctx, a); !ok {
 		return finding
 	}
 	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), s.script())
 	var lost *remote.LostError
 	switch {
-	case err == nil, errors.Is(err, remote.ErrExists): // what has this name is ours
+	case err == nil, errors.Is(err, remote.ErrExists): // a command of this name is ours
 		if err := a.Note(sshNote{commandName(a.Identity)}); err != nil {
 			return Found(Unknown, "the commands were started on %s: %v", t, err)
 		}
 		return s.wait(ctx, a, t, true)
 	case errors.As(err, &lost):
-		a.Progress("%v; csu looks whether it runs", err)
+		a.Progress("%v; checking whether the commands were started", err)
 		return s.wait(ctx, a, t, false)
 	}
 	return Found(NotDone, "nothing was run: %v", err)
 }
 
-// wait follows the command until it has ended, and then sees to the check.
-// started says that the host has confirmed the start.
+// wait waits until the command has ended, then runs the check. started means that
+// the host has confirmed the start.
 func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, started bool) Finding {
-	left, report := a.patience(), a.reporter()
+	left, report := a.budget(), a.reporter()
 	var finding Finding
 	var status remote.Status
 	var blind error
 	err := left.poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		status, blind = s.look(ctx, a, t, started)
+		status, blind = s.find(ctx, a, t, started)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
 		if blind != nil {
-			// The host may be back in a moment, and the command goes on meanwhile.
+			// The host may be back in a moment, and the command keeps running.
 			report.say(blind.Error())
 			return false, nil
 		}
@@ -128,15 +127,15 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, start
 	case err == nil:
 		return finding
 	case blind != nil:
-		return ended(err, Found(Unknown, "what became of the commands on %s can't be seen: %v", t, blind))
+		return unfinished(err, Found(Unknown, "cannot determine what became of the commands on %s: %v", t, blind))
 	}
-	return ended(err, finding)
+	return unfinished(err, finding)
 }
 
-// look finds the detached command. One that has not come to be started in its
-// time is kept from it: what is taken for not done must not happen later, beside
-// the next attempt.
-func (s sshCommand) look(ctx context.Context, a *Attempt, t remote.Target, started bool) (remote.Status, error) {
+// find returns the status of the detached command. If the command has not started
+// before the deadline, find prevents it from starting: what csu reports as not done
+// must not happen later, during the next attempt.
+func (s sshCommand) find(ctx context.Context, a *Attempt, t remote.Target, started bool) (remote.Status, error) {
 	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
 	if err != nil || status.Known || started || a.Systems.Clock.Since(a.Started) < startLimit {
 		return status, err
@@ -149,30 +148,30 @@ func lastLine(output string) string {
 	return lines[len(lines)-1]
 }
 
-// judge tells what the state of the detached command means; Done is without the
-// check.
+// judge turns the status of the detached command into a finding. Done does not
+// cover the check.
 func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, started bool) Finding {
 	switch {
 	case !status.Known && started:
-		return Found(Unknown, "the commands were started on %s, and what they left in ~/.csu/%s is not there any more: how far they came is not known", t, commandName(a.Identity))
+		return Found(Unknown, "the commands were started on %s, but their files in ~/.csu/%s are gone: cannot determine how far they got", t, commandName(a.Identity))
 	case !status.Known && a.Systems.Clock.Since(a.Started) < startLimit:
-		return Found(Running, "the commands have not been begun on %s so far", t)
+		return Found(Running, "the commands have not started on %s yet", t)
 	case !status.Known:
-		return Found(Unknown, "the commands were not begun on %s so far, and it can't be made sure that they never will: the folder ~/.csu/%s can't be made there", t, commandName(a.Identity))
+		return Found(Unknown, "the commands have not started on %s, but may still do so: csu cannot create ~/.csu/%s there to prevent that", t, commandName(a.Identity))
 	case status.NotStarted:
-		return Found(NotDone, "the commands were not begun on %s", t)
+		return Found(NotDone, "the commands were not started on %s", t)
 	case status.Running:
-		return Found(Running, "the commands run on %s; %s", t, lastLines(status.Output))
+		return Found(Running, "the commands are running on %s; %s", t, lastLines(status.Output))
 	case status.Gone:
-		return Found(Unknown, "the commands were begun on %s and then killed, or the host was rebooted: how far they came is not known; %s", t, lastLines(status.Output))
+		return Found(Unknown, "the commands were started on %s and then killed, or the host was rebooted: cannot determine how far they got; %s", t, lastLines(status.Output))
 	case status.ExitStatus != 0:
 		return Found(Failed, "the commands on %s ended with exit status %d; %s", t, status.ExitStatus, lastLines(status.Output))
 	}
 	return Found(Done, "the commands on %s ended with exit status 0", t)
 }
 
-// check runs the step's check until it comes to 0.
-func (s sshCommand) check(ctx context.Context, a *Attempt, t remote.Target, left *patience) Finding {
+// check runs the step's check until it passes.
+func (s sshCommand) check(ctx context.Context, a *Attempt, t remote.Target, left *budget) Finding {
 	if s.d.Check == "" {
 		return Found(Done, "the commands on %s ended with exit status 0", t)
 	}
@@ -187,17 +186,17 @@ func (s sshCommand) check(ctx context.Context, a *Attempt, t remote.Target, left
 			return true, nil
 		}
 		if errors.As(err, &failed) {
-			report.say(fmt.Sprintf("the check has not come to 0 yet: %v", failed))
+			report.say(fmt.Sprintf("the check still fails: %v", failed))
 		}
 		return false, ctx.Err()
 	})
 	switch {
 	case err == nil:
-		return Found(Done, "the commands on %s ended with exit status 0, and the check after them too", t)
+		return Found(Done, "the commands on %s ended with exit status 0, and the check passed", t)
 	case failed != nil:
-		return ended(err, Found(Failed, "the commands on %s ended with exit status 0, but the check %q did not: %v", t, s.d.Check, failed))
+		return unfinished(err, Found(Failed, "the commands on %s ended with exit status 0, but the check %q failed: %v", t, s.d.Check, failed))
 	}
-	return ended(err, Found(Unknown, "the commands on %s ended with exit status 0, but the check %q could not be run: %v", t, s.d.Check, other))
+	return unfinished(err, Found(Unknown, "the commands on %s ended with exit status 0, but the check %q could not be run: %v", t, s.d.Check, other))
 }
 
 func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
@@ -207,19 +206,19 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	var finding Finding
 	err = a.Systems.Clock.Poll(ctx, commandPause, 2*startLimit, func(ctx context.Context) (bool, error) {
-		status, err := s.look(ctx, a, t, len(a.Notes) > 0)
+		status, err := s.find(ctx, a, t, len(a.Notes) > 0)
 		if err != nil {
 			return false, err
 		}
 		finding = s.judge(a, t, status, len(a.Notes) > 0)
-		// One that may still come to be started is waited for.
+		// Wait for a command that may still start.
 		return status.Known || finding.Verdict != Running, nil
 	})
 	switch {
 	case err != nil:
-		return Found(Unknown, "what became of the commands can't be seen: %v", err)
+		return Found(Unknown, "cannot determine what became of the commands: %v", err)
 	case finding.Verdict == Done:
-		return s.check(ctx, a, t, a.patience())
+		return s.check(ctx, a, t, a.budget())
 	}
 	return finding
 }
@@ -232,7 +231,7 @@ func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
 	return s.wait(ctx, a, t, len(a.Notes) > 0)
 }
 
-// Reading shows what will be run, and how the check comes out now.
+// Reading returns the commands, and whether the check passes now.
 func (s sshCommand) Reading(ctx context.Context, a *Attempt) (string, error) {
 	t, err := target(a, s.d.Host, s.d.User)
 	if err != nil {
@@ -246,9 +245,9 @@ func (s sshCommand) Reading(ctx context.Context, a *Attempt) (string, error) {
 	var failed *remote.ExitError
 	switch {
 	case err == nil:
-		return text + fmt.Sprintf("\nthe check %q holds already", s.d.Check), nil
+		return text + fmt.Sprintf("\nthe check %q already passes", s.d.Check), nil
 	case errors.As(err, &failed):
-		return text + fmt.Sprintf("\nthe check %q does not hold yet", s.d.Check), nil
+		return text + fmt.Sprintf("\nthe check %q does not pass yet", s.d.Check), nil
 	}
 	return text, err
 }

@@ -10,22 +10,22 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// statePause is the time between two looks at CSCs.
+// statePause is the time between two polls of the CSCs' states.
 const statePause = 5 * time.Second
 
-// place is where a CSC is, as far as can be told.
-type place struct {
+// observation is what csu knows about the state of a CSC.
+type observation struct {
 	row      *plan.CSC
 	sight    efd.Sight
 	presence efd.Presence
-	// podEnded: the pod that ran it has ended. It is asked only where the EFD
-	// does not tell.
+	// podEnded means that the CSC's pod has ended. It is read only if the EFD
+	// leaves the state unknown.
 	podEnded bool
 }
 
-// places looks where the CSCs are. Its error means that the EFD did not tell
-// anything.
-func places(ctx context.Context, a *Attempt, names []string) ([]place, error) {
+// observe reads the states of the CSCs. An error means that the EFD could not be
+// read.
+func observe(ctx context.Context, a *Attempt, names []string) ([]observation, error) {
 	cscs, err := parseCSCs(names)
 	if err != nil {
 		return nil, err
@@ -37,20 +37,21 @@ func places(ctx context.Context, a *Attempt, names []string) ([]place, error) {
 		return nil, err
 	}
 	all := sights
-	if wantsWitness(sights) {
+	if noneHeard(sights) {
+		// Another CSC must show that the EFD is ingesting data.
 		others, err := client.Look(ctx, others(a.Plan, names))
 		if err != nil {
 			return nil, err
 		}
 		all = append(all[:len(all):len(all)], others...)
 	}
-	found := make([]place, len(names))
+	found := make([]observation, len(names))
 	for i, name := range names {
 		row, ok := a.Plan.CSC(name)
 		if !ok {
 			row = &plan.CSC{CSC: name}
 		}
-		found[i] = place{row: row, sight: sights[i], presence: efd.Judge(sights[i], all, now, client.Lag())}
+		found[i] = observation{row: row, sight: sights[i], presence: efd.Judge(sights[i], all, now, client.Lag())}
 		if found[i].presence == efd.Unknown {
 			found[i].podEnded = podEnded(ctx, a, row)
 		}
@@ -70,9 +71,8 @@ func parseCSCs(names []string) ([]efd.CSC, error) {
 	return cscs, nil
 }
 
-// wantsWitness tells whether none of the CSCs is heard, so that another one
-// must show that the EFD takes data in.
-func wantsWitness(sights []efd.Sight) bool {
+// noneHeard reports whether none of the CSCs is heard.
+func noneHeard(sights []efd.Sight) bool {
 	for _, s := range sights {
 		if s.Heard {
 			return false
@@ -81,7 +81,8 @@ func wantsWitness(sights []efd.Sight) bool {
 	return true
 }
 
-// others are the plan's CSCs that are heard through SAL, without the named ones.
+// others returns the plan's CSCs that can be heard through SAL, except the named
+// ones.
 func others(p *plan.Plan, names []string) []efd.CSC {
 	named := map[string]bool{}
 	for _, name := range names {
@@ -92,16 +93,15 @@ func others(p *plan.Plan, names []string) []efd.CSC {
 		if named[p.CSCs[i].CSC] || !p.CSCs[i].Speaks() {
 			continue
 		}
-		if csc, err := efd.ParseCSC(p.CSCs[i].CSC); err == nil { // one that is none is no witness
+		if csc, err := efd.ParseCSC(p.CSCs[i].CSC); err == nil { // a name that is not a CSC's is not in the EFD
 			cscs = append(cscs, csc)
 		}
 	}
 	return cscs
 }
 
-// podEnded tells whether the CSC's pod is known to have ended. A cluster that
-// can't be asked knows nothing; that is no fault, since the EFD is what is
-// asked first.
+// podEnded reports whether the CSC's pod is known to have ended. It is not an
+// error if the cluster does not answer, since the EFD is the primary source.
 func podEnded(ctx context.Context, a *Attempt, row *plan.CSC) bool {
 	if a.Systems.Cluster == nil || row.Job == nil {
 		return false
@@ -110,83 +110,85 @@ func podEnded(ctx context.Context, a *Attempt, row *plan.CSC) bool {
 	return err == nil && known && ended
 }
 
-// known tells whether it can be told where the CSC is.
-func (p place) known() bool { return p.presence != efd.Unknown || p.podEnded }
+// known reports whether the CSC's state is known.
+func (o observation) known() bool { return o.presence != efd.Unknown || o.podEnded }
 
-// in tells whether the CSC was seen to be in the state. Not being seen there is
-// not the same as being seen elsewhere: see known.
-func (p place) in(state string) bool {
+// in reports whether the CSC is known to be in the state. If not, it may be in
+// another state or in an unknown one: see known.
+func (o observation) in(state string) bool {
 	switch state {
 	case plan.Offline:
-		// A camera bridge goes on speaking when it is OFFLINE (P11).
-		return p.presence == efd.Silent || p.podEnded || (p.row.Bridge && p.sight.State == plan.Offline)
+		// A camera bridge still sends heartbeats when it is OFFLINE (P11).
+		return o.presence == efd.Silent || o.podEnded || (o.row.Bridge && o.sight.State == plan.Offline)
 	case plan.OfflineAvailable:
-		return p.presence == efd.Speaking && p.sight.State == plan.Offline
+		return o.presence == efd.Speaking && o.sight.State == plan.Offline
 	}
-	return p.presence == efd.Speaking && p.sight.State == state
+	return o.presence == efd.Speaking && o.sight.State == state
 }
 
-func (p place) inOneOf(states []string) bool {
+func (o observation) inOneOf(states []string) bool {
 	for _, state := range states {
-		if p.in(state) {
+		if o.in(state) {
 			return true
 		}
 	}
 	return false
 }
 
-// state is one word for where the CSC is.
-func (p place) state() string {
+// state describes the CSC's state in a word or two.
+func (o observation) state() string {
 	switch {
-	case p.podEnded:
+	case o.podEnded:
 		return "its pod has ended"
-	case p.presence == efd.Unknown:
+	case o.presence == efd.Unknown:
 		return "unknown"
-	case p.presence == efd.Silent && p.sight.State != plan.Offline:
+	case o.presence == efd.Silent && o.sight.State != plan.Offline:
 		return "silent"
-	case p.sight.State == "":
-		return "without a summary state"
+	case o.sight.State == "":
+		return "no summary state"
 	}
-	return p.sight.State
+	return o.sight.State
 }
 
-// String says where the CSC is, since when, and whom to tell (P38).
-func (p place) String() string {
+// String describes the CSC's state, since when it has been in it, and whom to tell
+// (P38).
+func (o observation) String() string {
 	var b strings.Builder
-	b.WriteString(p.row.CSC + ": ")
+	b.WriteString(o.row.CSC + ": ")
 	switch {
-	case p.podEnded:
+	case o.podEnded:
 		b.WriteString("its pod has ended")
-	case p.presence == efd.Unknown:
-		b.WriteString("unknown: neither it nor any other CSC is heard, so that it may be the EFD that is silent or late")
-	case p.presence == efd.Silent && p.sight.State != plan.Offline:
+	case o.presence == efd.Unknown:
+		b.WriteString("unknown: neither it nor any other CSC is heard, so the EFD may be down or late")
+	case o.presence == efd.Silent && o.sight.State != plan.Offline:
 		b.WriteString("silent")
-		if !p.sight.HeartbeatAt.IsZero() {
-			b.WriteString(", last heard at " + hour(p.sight.HeartbeatAt))
+		if !o.sight.HeartbeatAt.IsZero() {
+			b.WriteString(", last heard at " + timestamp(o.sight.HeartbeatAt))
 		}
-		if p.sight.State != "" {
-			fmt.Fprintf(&b, ", its last state was %s at %s", p.sight.State, hour(p.sight.StateAt))
+		if o.sight.State != "" {
+			fmt.Fprintf(&b, ", last state %s at %s", o.sight.State, timestamp(o.sight.StateAt))
 		}
-	case p.presence == efd.Silent:
-		fmt.Fprintf(&b, "OFFLINE and silent since %s", hour(p.sight.StateAt))
-	case p.sight.State == "":
-		b.WriteString("it is heard, but its summary state is not known")
+	case o.presence == efd.Silent:
+		fmt.Fprintf(&b, "OFFLINE and silent since %s", timestamp(o.sight.StateAt))
+	case o.sight.State == "":
+		b.WriteString("heard, but its summary state is unknown")
 	default:
-		fmt.Fprintf(&b, "%s since %s", p.sight.State, hour(p.sight.StateAt))
+		fmt.Fprintf(&b, "%s since %s", o.sight.State, timestamp(o.sight.StateAt))
 	}
-	if p.row.Principal != "" {
-		b.WriteString(" (" + p.row.Principal + ")")
+	if o.row.Principal != "" {
+		b.WriteString(" (" + o.row.Principal + ")")
 	}
 	return b.String()
 }
 
-// hour writes a time as an operator compares it with LOVE and Chronograf.
-func hour(t time.Time) string {
+// timestamp formats a time so that the operator can compare it with LOVE and
+// Chronograf.
+func timestamp(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// lines writes the places one to a line.
-func lines(found []place) string {
+// lines lists the observations, one per line.
+func lines(found []observation) string {
 	text := make([]string, len(found))
 	for i, p := range found {
 		text[i] = p.String()
@@ -194,16 +196,16 @@ func lines(found []place) string {
 	return strings.Join(text, "\n")
 }
 
-// lines writes the places one to a line, each with where it is wanted.
-func (w want) lines(found []place) string {
+// lines lists the observations, one per line, each with the expected states.
+func (w want) lines(found []observation) string {
 	text := make([]string, len(found))
 	for i, p := range found {
-		text[i] = fmt.Sprintf("%s; expected in %s", p, strings.Join(w.states[p.row.CSC], " or "))
+		text[i] = fmt.Sprintf("%s; expected %s", p, strings.Join(w.states[p.row.CSC], " or "))
 	}
 	return strings.Join(text, "\n")
 }
 
-// want is what is waited for: CSCs, each with the states that will do.
+// want lists CSCs with the states that each may be in.
 type want struct {
 	names  []string
 	states map[string][]string // by name
@@ -217,9 +219,9 @@ func wantAll(names []string, states ...string) want {
 	return w
 }
 
-// missing returns those of the places that are not where they are wanted.
-func (w want) missing(found []place) []place {
-	var missing []place
+// missing returns the observations of CSCs that are not in a wanted state.
+func (w want) missing(found []observation) []observation {
+	var missing []observation
 	for _, p := range found {
 		if !p.inOneOf(w.states[p.row.CSC]) {
 			missing = append(missing, p)
@@ -228,37 +230,37 @@ func (w want) missing(found []place) []place {
 	return missing
 }
 
-// look returns those of the CSCs that are not where they are wanted, if there
-// are none only after a second look that much later: the first one may have
-// met a state from before a change that the EFD has yet to take in.
-func (w want) look(ctx context.Context, a *Attempt) ([]place, error) {
-	missing, err := w.glance(ctx, a)
+// missingTwice returns the CSCs that are not in a wanted state. If there are none,
+// it reads the states again after the EFD's lag, since the EFD may not yet have
+// ingested a change.
+func (w want) missingTwice(ctx context.Context, a *Attempt) ([]observation, error) {
+	missing, err := w.missingNow(ctx, a)
 	if err != nil || len(missing) > 0 {
 		return missing, err
 	}
 	if err := a.Systems.Clock.Sleep(ctx, a.Systems.EFD.Lag()); err != nil {
 		return nil, err
 	}
-	return w.glance(ctx, a)
+	return w.missingNow(ctx, a)
 }
 
-func (w want) glance(ctx context.Context, a *Attempt) ([]place, error) {
-	found, err := places(ctx, a, w.names)
+func (w want) missingNow(ctx context.Context, a *Attempt) ([]observation, error) {
+	found, err := observe(ctx, a, w.names)
 	if err != nil {
 		return nil, err
 	}
 	return w.missing(found), nil
 }
 
-// await looks until every CSC is where it is wanted, at most for limit, and
-// returns those that are not. Its error is that of ctx, or of the EFD where the
-// last look met none.
-func (w want) await(ctx context.Context, a *Attempt, p *patience, limit time.Duration) ([]place, error) {
-	var missing []place
+// await waits until every CSC is in a wanted state, for at most limit, and returns
+// those that are not. Its error is ctx's, or the EFD's if the last poll could not
+// read it.
+func (w want) await(ctx context.Context, a *Attempt, left *budget, limit time.Duration) ([]observation, error) {
+	var missing []observation
 	var blind error
 	report := a.reporter()
-	err := p.within(ctx, statePause, limit, func(ctx context.Context) (bool, error) {
-		found, err := w.look(ctx, a)
+	err := left.within(ctx, statePause, limit, func(ctx context.Context) (bool, error) {
+		found, err := w.missingTwice(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -282,9 +284,14 @@ func (w want) await(ctx context.Context, a *Attempt, p *patience, limit time.Dur
 	return missing, nil
 }
 
-// progress says how many are there, and names the others while they are few.
-func (w want) progress(missing []place) string {
-	text := fmt.Sprintf("%d of %d there", len(w.names)-len(missing), len(w.names))
+// count says how many CSCs are in a wanted state.
+func (w want) count(missing []observation) string {
+	return fmt.Sprintf("%d of %d CSCs are in the expected state", len(w.names)-len(missing), len(w.names))
+}
+
+// progress is count with the names of the others, if they are few.
+func (w want) progress(missing []observation) string {
+	text := w.count(missing)
 	if len(missing) == 0 || len(missing) > 6 {
 		return text
 	}
@@ -292,5 +299,5 @@ func (w want) progress(missing []place) string {
 	for _, p := range missing {
 		names = append(names, fmt.Sprintf("%s (%s)", p.row.CSC, p.state()))
 	}
-	return text + ", not yet " + strings.Join(names, ", ")
+	return text + "; not yet: " + strings.Join(names, ", ")
 }

@@ -19,28 +19,28 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// suspect makes an attempt one that another csu may have made in a run that began
-// an hour ago.
+// suspect turns an attempt into one that another csu may have made, in a run that
+// began an hour ago.
 func (y *try) suspect() {
 	y.Suspected, y.Evidence, y.Notes = true, nil, nil
 	y.Started = y.Systems.Clock.Now().Add(-time.Hour)
 }
 
-// expectSuspect is expect for the probe of a suspected attempt, which tells the
-// operator nothing of what only csu knows.
+// expectSuspect is expect for the probe of a suspected attempt. Its text must not
+// speak of the journal or of evidence that does not exist.
 func expectSuspect(t *testing.T, y *try, want Verdict, says ...string) {
 	t.Helper()
 	got := y.probe(t)
 	expect(t, got, want, says...)
-	for _, text := range []string{"JSON", "unexpected end", "in the journal", "had not come to"} {
+	for _, text := range []string{"JSON", "unexpected end", "the journal", "had not yet"} {
 		if strings.Contains(got.Text, text) {
-			t.Errorf("the operator reads %q", got.Text)
+			t.Errorf("finding %q, want it not to contain %q", got.Text, text)
 		}
 	}
 }
 
 func TestSuspectedSync(t *testing.T) {
-	// By somebody, under the identity, if any.
+	// by returns an operation by bob, under an identity if there is one.
 	by := func(identity string) kubetest.Object {
 		o := kubetest.Object{"initiatedBy": kubetest.Object{"username": "bob"}, "sync": kubetest.Object{
 			"resources": []any{kubetest.Object{"group": "batch", "kind": "Job", "namespace": "simonyitel", "name": "mtmount"}},
@@ -53,9 +53,9 @@ func TestSuspectedSync(t *testing.T) {
 	const ours = "csu-r7k/stage/step/2"
 	for name, c := range map[string]struct {
 		waits  kubetest.Object // the operation that waits or runs
-		last   kubetest.Object // the one that ran last
+		last   kubetest.Object // the operation that ran last
 		phase  string
-		ago    time.Duration // since when
+		ago    time.Duration // since it started
 		synced bool          // the history has a sync
 		image  bool          // the image runs
 		want   Verdict
@@ -64,16 +64,16 @@ func TestSuspectedSync(t *testing.T) {
 		"succeeded":                 {last: by(ours), phase: "Succeeded", image: true, want: Done, says: "MTMount:0 runs its image"},
 		"succeeded, without images": {last: by(ours), phase: "Succeeded", want: Running, says: "not yet"},
 		"failed":                    {last: by(ours), phase: "Failed", want: Failed, says: "ended Failed: it was tried"},
-		"runs":                      {waits: by(ours), last: by(ours), phase: "Running", want: Running, says: "Argo CD syncs"},
-		"waits":                     {waits: by(ours), want: Running, says: "has not begun"},
+		"runs":                      {waits: by(ours), last: by(ours), phase: "Running", want: Running, says: "Argo CD is syncing"},
+		"waits":                     {waits: by(ours), want: Running, says: "has not started"},
 		"another, before the run":   {last: by(""), phase: "Succeeded", ago: 2 * time.Hour, want: NotDone, says: "before this run"},
 		"another waits, and the last was before the run": {waits: by("csu-x/y/z/1"), last: by(""), phase: "Succeeded", ago: 2 * time.Hour, want: NotDone, says: "before this run"},
-		"another, in the run":                            {last: by(""), phase: "Succeeded", ago: time.Minute, want: Unknown, says: `the last operation of "simonyitel" is of bob`},
-		"another, at an unknown time":                    {last: by(""), phase: "Succeeded", ago: -1, want: Unknown, says: "is of bob"},
-		"another waits":                                  {waits: by(""), want: Unknown, says: "is of bob"},
-		"another step of the run":                        {last: by("csu-r7k/stage/other/1"), phase: "Succeeded", ago: time.Minute, want: Unknown, says: "is of bob (csu csu-r7k/stage/other/1)"},
-		"the attempt before":                             {last: by("csu-r7k/stage/step/1"), phase: "Failed", ago: time.Minute, want: NotDone, says: "is still that of bob (csu csu-r7k/stage/step/1), which came before"},
-		"the attempt after":                              {last: by("csu-r7k/stage/step/10"), phase: "Failed", ago: time.Minute, want: Unknown, says: "is of bob"},
+		"another, in the run":                            {last: by(""), phase: "Succeeded", ago: time.Minute, want: Unknown, says: `the last operation of "simonyitel" is by bob`},
+		"another, at an unknown time":                    {last: by(""), phase: "Succeeded", ago: -1, want: Unknown, says: "is by bob"},
+		"another waits":                                  {waits: by(""), want: Unknown, says: "is by bob"},
+		"another step of the run":                        {last: by("csu-r7k/stage/other/1"), phase: "Succeeded", ago: time.Minute, want: Unknown, says: "is by bob (csu csu-r7k/stage/other/1)"},
+		"the attempt before":                             {last: by("csu-r7k/stage/step/1"), phase: "Failed", ago: time.Minute, want: NotDone, says: "is still the earlier one by bob (csu csu-r7k/stage/step/1)"},
+		"the attempt after":                              {last: by("csu-r7k/stage/step/10"), phase: "Failed", ago: time.Minute, want: Unknown, says: "is by bob"},
 		"none":                                           {want: NotDone, says: "has had no operation"},
 		"none any more":                                  {synced: true, want: Unknown, says: "Argo CD shows no operation of it now"},
 		"another, before the run, and Argo CD's history": {last: by(""), phase: "Succeeded", ago: 2 * time.Hour, synced: true, want: NotDone, says: "before this run"},
@@ -128,9 +128,9 @@ func TestSuspectedDelete(t *testing.T) {
 	}{
 		"the Jobs of the inventory":      {inventory: true, there: true, want: NotDone, says: "all 1 jobs are still there"},
 		"the Jobs of the inventory gone": {inventory: true, want: Done, says: "all 1 Jobs and their pods are gone"},
-		"Jobs":                           {there: true, want: Unknown, says: "simonyitel/mtmount; whether they are what this step is to delete is not known"},
-		"no Jobs":                        {want: Unknown, says: "whether pods of Jobs that were deleted still run is not known"},
-		"namespaces":                     {there: true, namespaces: true, want: Unknown, says: "nublado-ann; whether they are what"},
+		"Jobs":                           {there: true, want: Unknown, says: "simonyitel/mtmount; cannot determine whether this step should delete them"},
+		"no Jobs":                        {want: Unknown, says: "pods of the deleted Jobs may still be running"},
+		"namespaces":                     {there: true, namespaces: true, want: Unknown, says: "nublado-ann; cannot determine whether"},
 		"no namespaces":                  {namespaces: true, want: Done, says: "no namespaces match"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +144,7 @@ func TestSuspectedDelete(t *testing.T) {
 			}
 			y.suspect()
 			if c.inventory {
-				y.Evidence = y.Inventory // as the executor gives it
+				y.Evidence = y.Inventory // as the executor does
 			}
 			if !c.there {
 				server.Remove(namespace)
@@ -152,32 +152,32 @@ func TestSuspectedDelete(t *testing.T) {
 			}
 			expectSuspect(t, y, c.want, c.says)
 			server.Faults = func(*http.Request) kubetest.Fault { return kubetest.Fault{Status: http.StatusForbidden} }
-			expectSuspect(t, y, Unknown, "can't be seen")
+			expectSuspect(t, y, Unknown, "cannot determine")
 		})
 	}
 }
 
-// standing is a command that runs as long as the test's host is there.
-const standing = `while [ -d "$HOME" ]; do sleep 0.1; done`
+// endless is a command that runs as long as the test's host exists.
+const endless = `while [ -d "$HOME" ]; do sleep 0.1; done`
 
 func TestSuspectedReboot(t *testing.T) {
 	h := newHost(t)
 	for name, c := range map[string]struct {
-		command string // that another csu has started there; "" is none
-		boot    string // in which it was, if not the present one
-		forbid  bool   // what looked before has kept it from being begun
+		command string // started there by another csu, if any
+		boot    string // in which it was started, if not the current one
+		forbid  bool   // an earlier probe has prevented it from starting
 		host    string
 		want    Verdict
 		says    string
-		await   Verdict // what waiting for it comes to
+		await   Verdict // of Await
 		awaited string
 	}{
-		"never":                 {want: NotDone, says: "never begun"},
-		"never, before a boot":  {forbid: true, boot: "another boot id", want: NotDone, says: "never begun"},
+		"never":                 {want: NotDone, says: "never started"},
+		"never, before a boot":  {forbid: true, boot: "another boot id", want: NotDone, says: "never started"},
 		"rebooted":              {command: "true", boot: "another boot id", want: Done, says: "new boot id"},
-		"runs":                  {command: standing, want: Running, says: "still runs on azar03", await: Running},
-		"ended":                 {command: "false", want: Running, says: "still answers in its old boot", await: Failed, awaited: "ended with exit status 1"},
-		"a host that is not up": {host: "azar02", want: Unknown, says: "whether azar02 was rebooted can't be seen"},
+		"runs":                  {command: endless, want: Running, says: "still runs on azar03", await: Running},
+		"ended":                 {command: "false", want: Running, says: "still answers with its old boot id", await: Failed, awaited: "ended with exit status 1"},
+		"a host that is not up": {host: "azar02", want: Unknown, says: "cannot determine whether azar02 was rebooted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := &plan.Reboot{Host: cmp.Or(c.host, "azar03"), User: "operator", Command: "sudo reboot"}
@@ -223,7 +223,7 @@ func awaitFile(t *testing.T, path string) {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			t.Fatalf("%s is not there", path)
+			t.Fatalf("%s does not exist", path)
 		}
 	}
 }
@@ -231,18 +231,18 @@ func awaitFile(t *testing.T, path string) {
 func TestSuspectedSSH(t *testing.T) {
 	h := newHost(t)
 	for name, c := range map[string]struct {
-		command string // that another csu has started there; "" is none
+		command string // started there by another csu, if any
 		check   string
 		host    string
 		want    Verdict
 		says    string
 	}{
-		"never":                 {want: NotDone, says: "the commands were not begun on"},
+		"never":                 {want: NotDone, says: "the commands were not started on"},
 		"done":                  {command: "true", want: Done, says: "exit status 0"},
 		"check fails":           {command: "true", check: "false", want: Failed, says: "but the check"},
 		"failed":                {command: "exit 3", want: Failed, says: "exit status 3"},
-		"runs":                  {command: standing, want: Running, says: "the commands run on"},
-		"a host that is not up": {host: "azar02", want: Unknown, says: "what became of the commands can't be seen"},
+		"runs":                  {command: endless, want: Running, says: "the commands are running on"},
+		"a host that is not up": {host: "azar02", want: Unknown, says: "cannot determine what became of the commands"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := run(c.check, "never run")
@@ -262,7 +262,7 @@ func TestSuspectedSSH(t *testing.T) {
 	}
 }
 
-// addedElsewhere is a script that another csu has added.
+// addedElsewhere writes the events of a script that another csu has added.
 func (s *site) addedElsewhere(identity string, process efd.ProcessState, state efd.ScriptState) {
 	var c command
 	c.Queue, c.Params.Path, c.Params.Descr = 1, setStateScript, identity
@@ -273,7 +273,7 @@ func TestSuspectedScript(t *testing.T) {
 	t.Parallel()
 	s := newQueueSite(t)
 	for i, c := range []struct {
-		process efd.ProcessState // of a script that another csu has added; 0 is none
+		process efd.ProcessState // of a script that another csu has added, if any
 		state   efd.ScriptState
 		blind   bool
 		want    Verdict
@@ -283,7 +283,7 @@ func TestSuspectedScript(t *testing.T) {
 		{process: efd.ProcessRunning, state: efd.ScriptRunning, want: Running, says: "RUNNING"},
 		{process: efd.ProcessDone, state: efd.ScriptDone, want: Done, says: "ended DONE"},
 		{process: efd.ProcessDone, state: efd.ScriptFailed, want: Failed, says: "ended FAILED"},
-		{blind: true, want: Unknown, says: "it is not known what became of"},
+		{blind: true, want: Unknown, says: "cannot determine what became of"},
 	} {
 		y := newTry(t, s.systems, shutdown("DONE"))
 		y.Identity = fmt.Sprintf("csu-r7k/stage/suspected/%d", i+1)
@@ -298,8 +298,8 @@ func TestSuspectedScript(t *testing.T) {
 	}
 }
 
-// TestSuspectedSetState: that all are there does not show that the step was done: it
-// may be that the one before it has yet to take them elsewhere.
+// That all CSCs are in the state does not prove that the step was done: an earlier
+// step may still have to take them to another state.
 func TestSuspectedSetState(t *testing.T) {
 	t.Parallel()
 	s := newQueueSite(t)
@@ -308,8 +308,8 @@ func TestSuspectedSetState(t *testing.T) {
 	there, not := []string{"ESS:104", "ESS:105"}, []string{"GIS:0", "Watcher:0"}
 	for i, c := range []struct {
 		cscs    []string
-		script  string           // what follows the identity of a script that another csu has added
-		process efd.ProcessState // of it; 0 is none
+		script  string           // suffix of the identity of a script that another csu has added
+		process efd.ProcessState // of that script, if any
 		state   efd.ScriptState
 		blind   bool
 		want    Verdict
@@ -320,8 +320,8 @@ func TestSuspectedSetState(t *testing.T) {
 		{cscs: there, script: "/g1", process: efd.ProcessDone, state: efd.ScriptDone, want: Done, says: "all 2 CSCs are ENABLED"},
 		{cscs: there, script: "/g2", process: efd.ProcessDone, state: efd.ScriptDone, want: Done, says: "all 2 CSCs are ENABLED"},
 		{cscs: not, script: "/g2", process: efd.ProcessRunning, state: efd.ScriptRunning, want: Running, says: "RUNNING"},
-		{cscs: not, script: "/g1", process: efd.ProcessDone, state: efd.ScriptFailed, want: Failed, says: "a retry takes only those"},
-		{cscs: there, blind: true, want: Unknown, says: "it is not known what became of"},
+		{cscs: not, script: "/g1", process: efd.ProcessDone, state: efd.ScriptFailed, want: Failed, says: "a retry takes only the rest"},
+		{cscs: there, blind: true, want: Unknown, says: "cannot determine what became of"},
 	} {
 		y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: c.cscs})
 		y.Identity = fmt.Sprintf("csu-r7k/stage/suspected/%d", i+1)
@@ -334,12 +334,12 @@ func TestSuspectedSetState(t *testing.T) {
 		}
 		expectSuspect(t, y, c.want, c.says)
 	}
-	// Who says that a step was done by hand is confirmed by where the CSCs are.
+	// If the operator says that the step was done by hand, the states confirm it.
 	y := newTry(t, s.systems, &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: there})
 	expect(t, y.probe(t), Done)
 }
 
-// TestSuspectedSetStateWithoutTheScriptQueues: nobody hears whether a script was added.
+// Without data from the ScriptQueues csu cannot tell whether a script was added.
 func TestSuspectedSetStateWithoutTheScriptQueues(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -370,7 +370,7 @@ func TestSuspectedCompatibility(t *testing.T) {
 	}
 }
 
-// What has no evidence is never suspected of more than it can tell.
+// Kinds without evidence give the same answer for a suspected attempt.
 func TestSuspectedWithoutEvidence(t *testing.T) {
 	_, systems := newCluster(t)
 	for _, c := range []struct {
@@ -378,9 +378,9 @@ func TestSuspectedWithoutEvidence(t *testing.T) {
 		want Verdict
 		says string
 	}{
-		{&plan.Announce{Channel: "#x", Text: "it begins"}, Unknown, "perhaps posted, perhaps not"},
-		{&plan.Manual{Text: "Merge it."}, NotDone, "the operator has not said that it is done"},
-		{&plan.AwaitState{}, NotDone, "changes nothing"},
+		{&plan.Announce{Channel: "#x", Text: "it begins"}, Unknown, "may or may not have been posted"},
+		{&plan.Manual{Text: "Merge it."}, NotDone, "the operator has not confirmed that it is done"},
+		{&plan.AwaitState{}, NotDone, "changed nothing"},
 	} {
 		y := newTry(t, systems, c.d)
 		y.suspect()

@@ -17,30 +17,30 @@ import (
 const (
 	syncPause  = 5 * time.Second
 	imagePause = 10 * time.Second
-	// syncSettle is how long a sync whose answer was lost may still come to the
-	// API server.
+	// syncSettle is how long a sync may still reach the API server after its
+	// answer was lost.
 	syncSettle = 30 * time.Second
-	// overlooked is after how long Argo CD is asked to look again at a sync that
-	// it has not begun. Its controller writes the answers to its own patches into
-	// its cache, even where a newer Application with our operation is there
-	// already (controller/appcontroller.go, writeBackToInformer); it then sees
-	// the operation at its next refresh, which can be minutes away.
-	overlooked = 2 * time.Minute
+	// refreshAfter is how long csu waits for a sync to start before it asks Argo CD
+	// to refresh the application. Argo CD's controller writes the answers to its own
+	// patches into its cache, even over a newer Application with our operation
+	// (controller/appcontroller.go, writeBackToInformer). It then sees the operation
+	// only at its next refresh, which can be minutes away.
+	refreshAfter = 2 * time.Minute
 )
 
-// sync has Argo CD sync an application, or some of its resources, and waits
-// until the expected images run.
+// sync has Argo CD sync an application or some of its resources, and waits until
+// the expected images run.
 type sync struct{ d *plan.Sync }
 
 // Traits implements [Performer].
 func (sync) Traits() Traits { return Traits{Identified: true} }
 
-// syncEvidence is how the application was found before the sync.
+// syncEvidence is the state of the application before the sync.
 type syncEvidence struct {
 	TargetRevision  string `json:"targetRevision"`
-	Revision        string `json:"revision"` // that the sync must bring
+	Revision        string `json:"revision"` // that the sync must deploy
 	ResourceVersion string `json:"resourceVersion"`
-	Operation       string `json:"operation,omitempty"` // whose the last operation was
+	Operation       string `json:"operation,omitempty"` // who started the last operation
 }
 
 // syncNote is recorded right before the sync is written.
@@ -54,24 +54,23 @@ func (s sync) Prepare(ctx context.Context, a *Attempt) (any, error) {
 		return nil, err
 	}
 	if app.TargetRevision != s.d.Revision {
-		return nil, fmt.Errorf("prepare the sync of %q: it follows %q, and the plan expects %q: correct the application, or the site's target revision, and compile the plan again",
+		return nil, fmt.Errorf("prepare the sync of %q: it follows %q, but the plan expects %q; correct the application or the site's target revision, then recompile the plan",
 			s.d.Application, app.TargetRevision, s.d.Revision)
 	}
 	if app.Revision == "" || app.SyncStatus == "Unknown" {
-		return nil, fmt.Errorf("prepare the sync of %q: Argo CD can't compare it with its source%s",
+		return nil, fmt.Errorf("prepare the sync of %q: Argo CD cannot compare it with its source%s",
 			s.d.Application, colonList(app.Problems))
 	}
 	return syncEvidence{TargetRevision: app.TargetRevision, Revision: app.Revision, ResourceVersion: app.ResourceVersion, Operation: app.OperationBy}, nil
 }
 
-// before returns how the application was found; nothing of an attempt that is not
-// recorded.
+// before returns the evidence. It is empty if the attempt was not recorded.
 func (s sync) before(a *Attempt) (before syncEvidence, err error) {
 	if a.unrecorded() {
 		return before, nil
 	}
 	if err := json.Unmarshal(a.Evidence, &before); err != nil {
-		return before, fmt.Errorf("read in the journal how %q was found: %w", s.d.Application, err)
+		return before, fmt.Errorf("read the state of %q before the sync from the journal: %w", s.d.Application, err)
 	}
 	return before, nil
 }
@@ -108,30 +107,30 @@ func (s sync) Perform(ctx context.Context, a *Attempt) Finding {
 	return s.wait(ctx, a)
 }
 
-// find looks, after a lost answer, for the operation until it is there or can't
-// come any more.
+// find looks for the operation after a lost answer, until it is there or can no
+// longer arrive.
 func (s sync) find(ctx context.Context, a *Attempt) Finding {
 	var finding Finding
 	err := a.Systems.Clock.Poll(ctx, syncPause, syncSettle, func(ctx context.Context) (bool, error) {
 		o, err := a.Systems.ArgoCD.Operation(ctx, s.d.Application, a.Identity, s.request(a))
 		if err != nil {
-			finding = Found(Unknown, "whether the sync was taken can't be seen: %v", err)
+			finding = Found(Unknown, "cannot determine whether the sync was accepted: %v", err)
 			return false, nil
 		}
-		finding = Found(Running, "the sync was taken")
+		finding = Found(Running, "the sync was accepted")
 		if !o.Found {
 			finding = s.absent(ctx, a, o)
 		}
 		return o.Found, nil
 	})
 	if err != nil {
-		return ended(err, finding)
+		return unfinished(err, finding)
 	}
 	return finding
 }
 
-// absent is the finding where the application has no operation of ours. Ours
-// may have been there, and another one have taken its place.
+// absent returns the finding if the application does not have our operation. Ours
+// may have been there and been replaced by another.
 func (s sync) absent(ctx context.Context, a *Attempt, o argocd.Operation) Finding {
 	if a.unrecorded() {
 		return s.absentUnrecorded(a, o)
@@ -143,83 +142,83 @@ func (s sync) absent(ctx context.Context, a *Attempt, o argocd.Operation) Findin
 	app, err := a.Systems.ArgoCD.Get(ctx, s.d.Application)
 	switch {
 	case err != nil:
-		return Found(Unknown, "whether the sync was taken can't be seen: %v", err)
+		return Found(Unknown, "cannot determine whether the sync was accepted: %v", err)
 	case app.ResourceVersion == before.ResourceVersion:
-		return Found(NotDone, "nothing was synced: %q is as it was found", s.d.Application)
+		return Found(NotDone, "nothing was synced: %q is unchanged", s.d.Application)
 	case o.Other == "" && before.Operation == "":
 		return Found(NotDone, "nothing was synced: %q has had no operation", s.d.Application)
 	case o.Other == before.Operation && strings.Contains(o.Other, "(csu "):
-		// Such an operation can't have come again after ours.
-		return Found(NotDone, "nothing was synced: the last operation of %q is still that of %s", s.d.Application, o.Other)
+		// An operation with an identity is unique, so it cannot have come after ours.
+		return Found(NotDone, "nothing was synced: the last operation of %q is still the one by %s", s.d.Application, o.Other)
 	case o.Other == "":
-		return Found(Unknown, "%q has no operation now; whether it had ours is not known", s.d.Application)
+		return Found(Unknown, "%q has no operation now; cannot determine whether it had ours", s.d.Application)
 	}
-	return Found(Unknown, "the last operation of %q is of %s; whether ours was there before it is not known; look at the application's history in Argo CD", s.d.Application, o.Other)
+	return Found(Unknown, "the last operation of %q is by %s; cannot determine whether ours ran before it; check the application's history in Argo CD", s.d.Application, o.Other)
 }
 
-// absentUnrecorded is absent where it is not known how the application was found.
-// An operation takes the place of the one before it, so that what is there from
-// before the run, or before the attempt, has had no operation of ours behind it.
+// absentUnrecorded is absent for an attempt without evidence. Each operation
+// replaces the one before it. So if the last one is from before the run or the
+// attempt, ours cannot have run after it.
 func (s sync) absentUnrecorded(a *Attempt, o argocd.Operation) Finding {
 	switch {
 	case !o.LastStarted.IsZero() && o.LastStarted.Before(a.Started):
-		return Found(NotDone, "nothing was synced: the last operation that Argo CD began for %q is of %s, before this run", s.d.Application, hour(o.LastStarted))
+		return Found(NotDone, "nothing was synced: the last operation of %q started at %s, before this run", s.d.Application, timestamp(o.LastStarted))
 	case earlierAttempt(o.OtherIdentity, a.Identity):
-		return Found(NotDone, "nothing was synced: the last operation of %q is still that of %s, which came before", s.d.Application, o.Other)
+		return Found(NotDone, "nothing was synced: the last operation of %q is still the earlier one by %s", s.d.Application, o.Other)
 	case o.Other == "" && !o.Synced:
 		return Found(NotDone, "nothing was synced: %q has had no operation", s.d.Application)
 	case o.Other == "":
-		return Found(Unknown, "%q was synced at some time, and Argo CD shows no operation of it now; whether it had one of this step is not known; look in Argo CD whether it is synced", s.d.Application)
+		return Found(Unknown, "%q was synced at some time, but Argo CD shows no operation of it now; cannot determine whether this step synced it; check in Argo CD whether it is synced", s.d.Application)
 	}
-	return Found(Unknown, "the last operation of %q is of %s; whether one of this step was there before it in this run is not known; look in Argo CD whether it is synced", s.d.Application, o.Other)
+	return Found(Unknown, "the last operation of %q is by %s; cannot determine whether this step's ran before it in this run; check in Argo CD whether it is synced", s.d.Application, o.Other)
 }
 
-// wait follows the operation until its end, and then the images.
+// wait waits until the operation has ended, then until the images run.
 func (s sync) wait(ctx context.Context, a *Attempt) Finding {
-	left, report := a.patience(), a.reporter()
+	left, report := a.budget(), a.reporter()
 	var finding Finding
-	asked := a.Systems.Clock.Now() // to begin it
+	asked := a.Systems.Clock.Now() // for the sync, or for a refresh
 	err := left.poll(ctx, syncPause, func(ctx context.Context) (bool, error) {
 		var next progress
 		finding, next = s.operation(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		if next == pending && a.Systems.Clock.Since(asked) >= overlooked {
+		if next == pending && a.Systems.Clock.Since(asked) >= refreshAfter {
 			asked = a.Systems.Clock.Now()
-			finding.Text += "; " + s.again(ctx, a)
+			finding.Text += "; " + s.askRefresh(ctx, a)
 		}
 		report.say(finding.Text)
 		return next == over, nil
 	})
 	switch {
 	case err != nil:
-		return ended(err, finding)
+		return unfinished(err, finding)
 	case finding.Verdict != Done:
 		return finding
 	}
 	return s.awaitImages(ctx, a, left)
 }
 
-// again has Argo CD look at the application, in case it has overlooked the
-// operation, and says so.
-func (s sync) again(ctx context.Context, a *Attempt) string {
+// askRefresh asks Argo CD to refresh the application, in case it has overlooked
+// the operation, and describes that.
+func (s sync) askRefresh(ctx context.Context, a *Attempt) string {
 	if err := a.Systems.ArgoCD.AskRefresh(ctx, s.d.Application, false); err != nil {
-		return fmt.Sprintf("it can't be asked to look again: %v", err)
+		return fmt.Sprintf("cannot ask it to refresh the application: %v", err)
 	}
-	return "it may have overlooked it, and was asked to look again"
+	return "it may have overlooked the sync and was asked to refresh the application"
 }
 
-// progress is what another look at an operation may find.
+// progress says whether an operation may still change.
 type progress int
 
 const (
-	going   progress = iota // something else: it runs, or the API server did not answer
-	pending                 // something else: Argo CD has not begun it
-	over                    // the same
+	going   progress = iota // it runs, or the API server did not answer
+	pending                 // Argo CD has not started it
+	over                    // it will not change any more
 )
 
-// operation judges our operation; Done is without the images.
+// operation judges our operation. Done does not cover the images.
 func (s sync) operation(ctx context.Context, a *Attempt) (Finding, progress) {
 	before, err := s.before(a)
 	if err != nil {
@@ -228,19 +227,19 @@ func (s sync) operation(ctx context.Context, a *Attempt) (Finding, progress) {
 	o, err := a.Systems.ArgoCD.Operation(ctx, s.d.Application, a.Identity, s.request(a))
 	switch {
 	case err != nil:
-		return Found(Unknown, "what became of the sync can't be seen: %v", err), going
+		return Found(Unknown, "cannot determine what became of the sync: %v", err), going
 	case !o.Found:
 		return s.absent(ctx, a, o), over
 	case o.Pending:
-		return Found(Running, "Argo CD has not begun the sync of %q", s.d.Application), pending
+		return Found(Running, "Argo CD has not started the sync of %q", s.d.Application), pending
 	case !o.Completed():
-		return Found(Running, "Argo CD syncs %q: %s%s; a sync has no time limit of its own, and can be terminated in Argo CD", s.d.Application, o.Phase, colonText(o.Message)), going
+		return Found(Running, "Argo CD is syncing %q: %s%s; a sync has no time limit of its own, but you can terminate it in Argo CD", s.d.Application, o.Phase, colonText(o.Message)), going
 	case o.Phase != "Succeeded":
 		return Found(Failed, "the sync of %q ended %s%s%s", s.d.Application, o.Phase, colonText(o.Message), failures(o.Results)), over
 	case o.SyncChanged:
-		return Found(Failed, "Argo CD says that the sync of %q succeeded, but it carried out another one than csu asked for (some controllers mix in the operation before); see in Argo CD what was synced, and retry", s.d.Application), over
+		return Found(Failed, "Argo CD reports that the sync of %q succeeded, but it ran a different sync from the one requested (some controllers mix in the previous operation); check in Argo CD what was synced, then retry", s.d.Application), over
 	case o.Revision != before.Revision && !a.unrecorded():
-		return Found(Failed, "the sync of %q brought revision %s, and %s was seen before it: something was pushed to %s meanwhile; look at what came with it", s.d.Application, o.Revision, before.Revision, before.TargetRevision), over
+		return Found(Failed, "the sync of %q deployed revision %s, but revision %s was seen before it: something was pushed to %s in the meantime; check what came with it", s.d.Application, o.Revision, before.Revision, before.TargetRevision), over
 	}
 	return Found(Done, "%q is synced at revision %s", s.d.Application, o.Revision), over
 }
@@ -271,8 +270,8 @@ func failures(results []argocd.ResourceResult) string {
 	return b.String()
 }
 
-// awaitImages waits until each CSC of the step runs its image of the table.
-func (s sync) awaitImages(ctx context.Context, a *Attempt, left *patience) Finding {
+// awaitImages waits until each CSC of the step runs its image in the plan.
+func (s sync) awaitImages(ctx context.Context, a *Attempt, left *budget) Finding {
 	var finding Finding
 	report := a.reporter()
 	err := left.poll(ctx, imagePause, func(ctx context.Context) (bool, error) {
@@ -285,16 +284,16 @@ func (s sync) awaitImages(ctx context.Context, a *Attempt, left *patience) Findi
 	})
 	if err != nil {
 		if finding.Verdict == Running {
-			// The sync itself is over; what is missing is for a person to see to.
+			// The sync itself is over, so the operator must deal with the rest.
 			finding.Verdict = Failed
-			finding.Text += "\nsee with kubectl describe pod what they wait for; a retry leaves alone what is there, and waits as long again"
+			finding.Text += "\ncheck with kubectl describe pod what they are waiting for; a retry leaves alone what is there and waits as long again"
 		}
-		return ended(err, finding)
+		return unfinished(err, finding)
 	}
 	return finding
 }
 
-// images looks whether the CSCs run their images.
+// images checks whether the CSCs run their images.
 func (s sync) images(ctx context.Context, a *Attempt) Finding {
 	var missing []string
 	for namespace, rows := range s.jobs(a) {
@@ -304,17 +303,17 @@ func (s sync) images(ctx context.Context, a *Attempt) Finding {
 		}
 		found, err := a.Systems.Cluster.JobImages(ctx, namespace, names)
 		if err != nil {
-			return Found(Unknown, "%q is synced; whether its CSCs run their images can't be seen: %v", s.d.Application, err)
+			return Found(Unknown, "%q is synced; cannot determine whether its CSCs run their images: %v", s.d.Application, err)
 		}
 		for i, row := range rows {
-			if why := whyNot(row.Image, found[i]); why != "" {
+			if why := imageProblem(row.Image, found[i]); why != "" {
 				missing = append(missing, row.CSC+": "+why)
 			}
 		}
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return Found(Running, "%q is synced; %d of %d CSCs run their image, not yet:\n%s", s.d.Application, len(s.d.CSCs)-len(missing), len(s.d.CSCs), strings.Join(missing, "\n"))
+		return Found(Running, "%q is synced; %d of %d CSCs run their image; not yet:\n%s", s.d.Application, len(s.d.CSCs)-len(missing), len(s.d.CSCs), strings.Join(missing, "\n"))
 	}
 	switch len(s.d.CSCs) {
 	case 0:
@@ -325,8 +324,8 @@ func (s sync) images(ctx context.Context, a *Attempt) Finding {
 	return Found(Done, "%q is synced, and all %d CSCs run their images", s.d.Application, len(s.d.CSCs))
 }
 
-// whyNot says why a Job does not run an image; "" if it does.
-func whyNot(image string, found cluster.JobImage) string {
+// imageProblem says why a Job does not run an image. It is "" if it does.
+func imageProblem(image string, found cluster.JobImage) string {
 	switch {
 	case !found.Running && found.Age > 0:
 		return fmt.Sprintf("%s, for %s", found.Why, found.Age.Round(time.Second))
@@ -338,7 +337,7 @@ func whyNot(image string, found cluster.JobImage) string {
 	return ""
 }
 
-// jobs returns the rows of the step's CSCs that run as Jobs, by namespace.
+// jobs returns the step's CSCs that run as Jobs, by namespace.
 func (s sync) jobs(a *Attempt) map[string][]*plan.CSC {
 	rows := map[string][]*plan.CSC{}
 	for _, name := range s.d.CSCs {
@@ -351,7 +350,7 @@ func (s sync) jobs(a *Attempt) map[string][]*plan.CSC {
 
 func (s sync) Probe(ctx context.Context, a *Attempt) Finding {
 	if len(a.Notes) == 0 && !a.Suspected {
-		return Found(NotDone, "csu had not come to asking for the sync of %q", s.d.Application)
+		return Found(NotDone, "csu had not yet requested the sync of %q", s.d.Application)
 	}
 	finding, _ := s.operation(ctx, a)
 	if finding.Verdict == Done {
@@ -362,7 +361,7 @@ func (s sync) Probe(ctx context.Context, a *Attempt) Finding {
 
 func (s sync) Await(ctx context.Context, a *Attempt) Finding { return s.wait(ctx, a) }
 
-// Reading shows what is out of sync.
+// Reading describes the application, and what is out of sync.
 func (s sync) Reading(ctx context.Context, a *Attempt) (string, error) {
 	app, err := refreshed(ctx, a, s.d.Application)
 	if err != nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// argo is an API server on which an application controller works: it takes
-// refreshes off at once, and carries operations out when the Application is
-// read the next time.
+// argo is an API server with an application controller. The controller removes
+// refresh annotations at once, and carries out operations when the Application is
+// next read.
 type argo struct {
 	*kubetest.Server
 	systems *Systems
-	// outcome of an operation, as the status of its state; nil: it waits.
+	// outcome returns the state of an operation, or nil if it does not start.
 	outcome func(operation kubetest.Object) kubetest.Object
 }
 
@@ -110,19 +110,19 @@ func TestSyncThatDoesNotSucceed(t *testing.T) {
 			s["phase"], s["message"] = "Failed", "one or more objects failed to apply"
 			s["syncResult"].(kubetest.Object)["resources"] = []any{kubetest.Object{"kind": "Job", "namespace": "simonyitel", "name": "mtmount", "status": "SyncFailed", "message": "field is immutable"}}
 		}), Failed, []string{"one or more objects failed to apply", "Job simonyitel/mtmount: SyncFailed: field is immutable"}},
-		"not begun": {func(kubetest.Object) kubetest.Object { return nil }, Running, []string{"has not begun"}},
+		"not started": {func(kubetest.Object) kubetest.Object { return nil }, Running, []string{"has not started"}},
 		"blocked": {state(func(s, _ kubetest.Object) {
 			s["phase"], s["message"] = "Running", "Sync operation blocked by sync window"
 		}), Running, []string{"blocked by sync window"}},
 		"another sync": {state(func(_, operation kubetest.Object) {
 			delete(operation["sync"].(kubetest.Object), "resources")
-		}), Failed, []string{"another one than csu asked for"}},
+		}), Failed, []string{"a different sync from the one requested"}},
 		"pushed meanwhile": {state(func(s, _ kubetest.Object) {
 			s["syncResult"].(kubetest.Object)["revision"] = "0000000"
-		}), Failed, []string{"brought revision 0000000, and 7d3f0a1 was seen"}},
+		}), Failed, []string{"deployed revision 0000000, but revision 7d3f0a1 was seen"}},
 		"replaced by another": {state(func(_, operation kubetest.Object) {
 			operation["info"], operation["initiatedBy"] = nil, kubetest.Object{"username": "bob"}
-		}), Unknown, []string{"is of bob"}},
+		}), Unknown, []string{"is by bob"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newArgo(t)
@@ -134,7 +134,7 @@ func TestSyncThatDoesNotSucceed(t *testing.T) {
 	}
 }
 
-// A controller that has overlooked the operation is asked to look again.
+// A controller that has overlooked the operation is asked to refresh.
 func TestSyncThatWasOverlooked(t *testing.T) {
 	a := newArgo(t)
 	putJob(a.Server, "mtmount")
@@ -156,10 +156,10 @@ func TestSyncThatWasOverlooked(t *testing.T) {
 	y.Limit = 5 * time.Minute
 	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs")
 	if refreshed != 1 {
-		t.Errorf("Argo CD was asked %d times to look again, want once", refreshed)
+		t.Errorf("Argo CD was asked to refresh %d times, want once", refreshed)
 	}
-	if !slices.ContainsFunc(y.told, func(text string) bool { return strings.Contains(text, "was asked to look again") }) {
-		t.Errorf("the operator reads %q, and not that Argo CD was asked to look again", y.told)
+	if !slices.ContainsFunc(y.progress, func(text string) bool { return strings.Contains(text, "was asked to refresh") }) {
+		t.Errorf("progress %q, want that Argo CD was asked to refresh", y.progress)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestSyncDoesNotBegin(t *testing.T) {
 	a := newArgo(t)
 	y := a.try(t)
 	y.prepare(t)
-	expect(t, y.probe(t), NotDone, "had not come to")
+	expect(t, y.probe(t), NotDone, "had not yet requested")
 
 	a.Edit(applications+"simonyitel", func(app kubetest.Object) {
 		app["operation"] = kubetest.Object{"initiatedBy": kubetest.Object{"username": "bob"}}
@@ -176,10 +176,10 @@ func TestSyncDoesNotBegin(t *testing.T) {
 	expect(t, Of(syncMount).Perform(t.Context(), y.Attempt), NotDone, "operation by bob")
 
 	for says, change := range map[string]func(kubetest.Object){
-		`it follows "tickets/DM-1", and the plan expects "main"`: func(app kubetest.Object) {
+		`it follows "tickets/DM-1", but the plan expects "main"`: func(app kubetest.Object) {
 			app["spec"].(kubetest.Object)["source"] = kubetest.Object{"targetRevision": "tickets/DM-1"}
 		},
-		"can't compare it with its source: ComparisonError: repository not found": func(app kubetest.Object) {
+		"cannot compare it with its source: ComparisonError: repository not found": func(app kubetest.Object) {
 			status := app["status"].(kubetest.Object)
 			status["sync"] = kubetest.Object{"status": "Unknown"}
 			status["conditions"] = []any{kubetest.Object{"type": "ComparisonError", "message": "repository not found"}}
@@ -189,7 +189,7 @@ func TestSyncDoesNotBegin(t *testing.T) {
 		a.Edit(applications+"simonyitel", change)
 		_, err := Of(syncMount).Prepare(t.Context(), a.try(t).Attempt)
 		if err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("prepare: %v, want an error that says %q", err, says)
+			t.Errorf("prepare = %v, want an error with %q", err, says)
 		}
 	}
 }
@@ -200,10 +200,10 @@ func TestSyncWhoseAnswerWasLost(t *testing.T) {
 		want  Verdict
 		says  string
 	}{
-		"carried out":                    {kubetest.Fault{CutAfter: true}, Done, "runs its image"},
-		"not taken, after a sync of csu": {kubetest.Fault{CutBefore: true}, NotDone, "still that of ann (csu csu-old/x/1)"},
-		"not taken, after somebody's":    {kubetest.Fault{CutBefore: true}, Unknown, "whether ours was there before it is not known"},
-		"not taken":                      {kubetest.Fault{CutBefore: true}, NotDone, "has had no operation"},
+		"carried out":                        {kubetest.Fault{CutAfter: true}, Done, "runs its image"},
+		"not accepted, after a sync of csu":  {kubetest.Fault{CutBefore: true}, NotDone, "still the one by ann (csu csu-old/x/1)"},
+		"not accepted, after another's sync": {kubetest.Fault{CutBefore: true}, Unknown, "cannot determine whether ours ran before it"},
+		"not accepted":                       {kubetest.Fault{CutBefore: true}, NotDone, "has had no operation"},
 	} {
 		a := newArgo(t)
 		uid := putJob(a.Server, "mtmount")
@@ -240,7 +240,7 @@ func TestManualShowsWhatThePlanWillSync(t *testing.T) {
   out of sync: ConfigMap simonyitel/csc-env (NOT synced by the plan)
 application nublado: there is no Argo CD application "nublado" in namespace "argocd"; is it enabled for this site, and has the app of apps been synced?`
 	if err != nil || reading != want {
-		t.Errorf("reading, %v:\n%s\nwant:\n%s", err, reading, want)
+		t.Errorf("reading = %v\n%s\nwant:\n%s", err, reading, want)
 	}
 }
 
