@@ -68,9 +68,9 @@ func (r *practice) makeReady(sample string) {
 	s.mu.Lock()
 	var down []*csc
 	for _, c := range s.cscs {
-		c.says = true
+		c.reportsOffline = true
 		if c.row.Bridge && strings.HasPrefix(sample, "shutdown") {
-			s.say(c, enabled)
+			s.publish(c, enabled)
 		}
 		if !slices.Contains(startedBy[sample], c.row.CSC) {
 			continue
