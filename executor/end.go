@@ -116,7 +116,7 @@ func (r *run) concluded(err error) (Result, error) {
 		r.halt = &halt{end: Interrupted}
 	}
 	if r.halt != nil && r.halt.end == Interrupted && r.ctx.Err() != nil {
-		r.halt.text = "interrupted at once by the operator: steps that were running are in doubt; csu exec PLAN --resume checks what became of them"
+		r.halt.text = "interrupted at once by the operator: steps that were running are in doubt; --resume checks what became of them"
 	}
 	if h := r.halt; h != nil {
 		res.End, res.Text, err = h.end, h.text, h.err

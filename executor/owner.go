@@ -118,7 +118,7 @@ func (r *run) noticeStop() {
 	select {
 	case <-r.stopping:
 		r.stopping = nil
-		r.stop(halt{end: Interrupted, text: "interrupted by the operator after running steps finished; resume with csu exec PLAN --resume"})
+		r.stop(halt{end: Interrupted, text: "interrupted by the operator after running steps finished; resume with --resume"})
 	default:
 	}
 	if r.leaving != nil && r.ctx.Err() != nil {

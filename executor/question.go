@@ -179,7 +179,7 @@ func (r *run) answered(q operator.Question, a operator.Answer) error {
 	case a.Choice == operator.Abort:
 		r.endQuestions()
 	case a.Choice == operator.Stop, a.Choice == operator.No && consent:
-		r.stop(halt{end: Halted, text: fmt.Sprintf("%s stopped the run %s; resume with csu exec PLAN --resume", a.By, about)})
+		r.stop(halt{end: Halted, text: fmt.Sprintf("%s stopped the run %s; resume with --resume", a.By, about)})
 	}
 	return nil
 }

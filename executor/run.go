@@ -227,7 +227,7 @@ func (r *run) drive() error {
 			break // the next one must not even be asked about
 		}
 		if r.o.Until == r.state.Stages[i].Stage.ID && !r.state.Aborting {
-			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as requested; resume with csu exec PLAN --resume", r.o.Until)})
+			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as requested; resume with --resume", r.o.Until)})
 		}
 	}
 	r.final()

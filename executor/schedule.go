@@ -338,9 +338,9 @@ func (r *run) owe(step *plan.Step) {
 	if h.end == NotRun || h.end == Interrupted || r.ctx.Err() != nil {
 		return
 	}
-	again := "resume with csu exec PLAN --resume, or abort the run"
+	again := "resume with --resume, or abort the run"
 	if r.state.Aborting {
-		again = "repeat csu abort PLAN"
+		again = "repeat csu abort"
 	}
 	text := fmt.Sprintf("final step %q is not done: %s", step.ID, r.state.Steps[step.ID].Text)
 	if h.text != "" {

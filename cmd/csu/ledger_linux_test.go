@@ -426,7 +426,7 @@ func TestOutage(t *testing.T) {
 		"What csu sees:", "1 yes continue without the site's ledger until the cluster answers", "2 stop end csu", prompt)
 	s.types(t, "stop\n")
 	s.wantExit(t, exitFailed)
-	s.reads(t, "Ada Operator stopped the run while the cluster did not answer; take it up with --resume")
+	s.reads(t, "Ada Operator stopped the run while the cluster did not answer; resume with --resume")
 	if st := r.state(t).Steps["begin/announce"]; st.Phase.Finished() {
 		t.Errorf("the announcement that was not sent is %s", st.Phase)
 	}

@@ -29,7 +29,7 @@ var procedure = []number{
 	// Standing rules.
 	{name: "P1", asks: "access to everything before anything starts",
 		guard: "the preflight, before the first stage and before each for what that uses, and the credentials, all of which are asked for together",
-		tests: []string{"executor.TestPreflight", "cmd/csu.TestScript/preflight", "executor.TestMissingCredentialsAreNamedTogether", "cmd/csu.TestScript/exec-credentials"}},
+		tests: []string{"executor.TestPreflight", "cmd/csu.TestScript/preflight", "executor/systems.TestMissingCredentialsAreNamedTogether", "cmd/csu.TestScript/exec-credentials"}},
 	{name: "P2", asks: "consent to everything, recorded; one executor at a time",
 		carried: []carrier{{"*/*", "begin/"}},
 		guard:   "the consent of every stage, and the journal's lock",
@@ -122,7 +122,7 @@ var procedure = []number{
 	{name: "P19", asks: "Nublado's user namespaces", carried: []carrier{{"*/full*", "jobs/nublado"}}, holds: sessionsAreEnded},
 	{name: "P20", asks: "the context is the site's",
 		guard: "the executor, which refuses another context or API server than the plan's",
-		tests: []string{"executor.TestGuardRefusesAnotherCluster", "executor/internal/cluster.TestCheckTarget", "executor/internal/cluster.TestConnectTakesTheNamedContext"},
+		tests: []string{"executor/systems.TestGuardRefusesAnotherCluster", "executor/internal/cluster.TestCheckTarget", "executor/internal/cluster.TestConnectTakesTheNamedContext"},
 		holds: clusterIsNamed},
 	{name: "P21", asks: "the Jobs concerned by csc-class, by csc-name where not the whole class is",
 		carried: []carrier{

@@ -96,7 +96,7 @@ var wholes = []whole{
 	{fault: imagePullSlow, struck: outlasted(imagePullSlow, "deploy/envsys")},
 
 	{fault: hostUnreachable, struck: unfinished(ownStop), answers: []response{
-		asked(failed(ownStop, operator.Retry, mend(hostUnreachable), "nothing of it happened", "was not reached")),
+		asked(failed(ownStop, operator.Retry, mend(hostUnreachable), "nothing of it happened", "cannot reach")),
 	}},
 	{fault: hostHangs, struck: unfinished(ownStop), answers: []response{
 		asked(failed(ownStop, operator.Retry, mend(hostHangs), "nothing of it happened", "no login within")),
