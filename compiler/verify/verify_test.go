@@ -112,7 +112,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		{summit, plan.Full, "2026-11-24", ""},
 		{summit, plan.Full, "2026-11-25", "2026-11-25 is a Wednesday: full deployments at summit begin on a Tuesday at 09:00 summit time"},
-		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at summit are never made on a Friday"},
+		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at summit never begin on a Friday"},
 		{summit, plan.Incremental, "2026-11-26", ""},
 		{summit, plan.Recovery, "2026-11-27", ""},
 		{tts, plan.Full, "2026-11-27", ""},
