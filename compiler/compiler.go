@@ -16,15 +16,15 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Request says what to compile.
+// Request is what to compile.
 type Request struct {
 	Root    string // the project's root
 	Site    string
 	Type    plan.Type
-	Upgrade string // file with the upgrades to take; "" is the site's upgrade.cue
+	Upgrade string // file with the requests; "" for the site's upgrade.cue
 }
 
-// Warning is something unusual about a plan that was made all the same.
+// Warning is something unusual about a plan that was compiled anyway.
 type Warning struct {
 	Place, Subject, Text, Remedy string
 }
@@ -32,8 +32,8 @@ type Warning struct {
 // String returns the warning in one line, without its remedy.
 func (w Warning) String() string { return line(w.Place, w.Subject, w.Text) }
 
-// RefusedError says why a request can't be compiled: all its problems, each
-// with place, subject and remedy.
+// RefusedError has the reasons why a request cannot be compiled, each with place,
+// subject and remedy.
 type RefusedError struct {
 	Problems []Warning
 }
@@ -46,43 +46,43 @@ func (e *RefusedError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns the code for unusable input.
 func (e *RefusedError) ExitCode() exit.Code { return exit.Input }
 
-// RulesError says that the plan that came out breaks the rules: a fault of csu
-// or of the site definition, never of the operator.
+// RulesError reports that the compiled plan breaks the rules. That is a defect of
+// csu or of the site definition, never of the operator.
 type RulesError struct {
 	Violations []verify.Violation
 }
 
 func (e *RulesError) Error() string {
-	lines := []string{"the compiled plan breaks the rules for plans; it was not written:"}
+	lines := []string{"the compiled plan breaks the rules and was not written:"}
 	for _, v := range e.Violations {
 		lines = append(lines, v.String())
 	}
 	return strings.Join(lines, "\n")
 }
 
-// ExitCode says that the compilation failed.
+// ExitCode returns the code for a failed compilation.
 func (e *RulesError) ExitCode() exit.Code { return exit.Failed }
 
 // FindRoot returns the project's root: dir or the closest folder above it that
-// holds cue.mod.
+// contains cue.mod.
 func FindRoot(dir string) (string, error) { return load.FindRoot(dir) }
 
 // Sites returns the names of the sites of the project, sorted.
 func Sites(root string) ([]string, error) { return load.Sites(root) }
 
-// Compile loads the site and the request, and returns the plan. The sources'
-// problems come as they are reported by their loader, all together; what the
-// procedure does not allow as a [*RefusedError].
+// Compile loads the site and the request, and returns the plan. If the sources are
+// wrong, its error has all their problems. If the procedure does not allow the
+// request, its error is a [*RefusedError].
 func Compile(r Request) (*plan.Plan, []Warning, error) {
 	p, _, warnings, err := compile(r)
 	return p, warnings, err
 }
 
-// Trace compiles, and returns the plan with where its values come from. Its
-// errors are those of [Compile].
+// Trace compiles like [Compile], and also returns where the plan's values come
+// from.
 func Trace(r Request) (*plan.Plan, *Provenance, error) {
 	p, from, _, err := compile(r)
 	return p, from, err
@@ -102,7 +102,7 @@ func compile(r Request) (*plan.Plan, *Provenance, []Warning, error) {
 		for _, i := range invalid {
 			all = append(all, errors.New(i.String()))
 		}
-		return nil, nil, nil, fmt.Errorf("the compiled plan is not a valid one; it was not written: %w", errors.Join(all...))
+		return nil, nil, nil, fmt.Errorf("the compiled plan is invalid and was not written: %w", errors.Join(all...))
 	}
 	if violations := verify.Check(p); len(violations) > 0 {
 		return nil, nil, nil, &RulesError{violations}
@@ -110,7 +110,7 @@ func compile(r Request) (*plan.Plan, *Provenance, []Warning, error) {
 	return p, newProvenance(site, req, p), warnings(p, req), nil
 }
 
-// FileName is the name of a plan in the folder plans.
+// FileName returns the name of a plan's file in the folder plans.
 func FileName(p *plan.Plan) string {
 	name := fmt.Sprintf("%s-%s-%s", p.Upgrade.Date, p.Site, p.Type)
 	if p.Upgrade.Attempt > 1 {
@@ -119,7 +119,7 @@ func FileName(p *plan.Plan) string {
 	return filepath.Join("plans", name+".json")
 }
 
-// warnings are what is unusual about the plan, at the place of the request.
+// warnings returns what is unusual about the plan, at the request's position.
 func warnings(p *plan.Plan, req *model.Request) []Warning {
 	var out []Warning
 	for _, w := range verify.Warnings(p) {

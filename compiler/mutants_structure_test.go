@@ -167,7 +167,7 @@ func presence(add adder) {
 	add("let a final step undo another step", eachStep(func(s *plan.Step) bool { return s.Undoes != "" }, func(p *plan.Plan, s *plan.Step) { s.Undoes = p.Stages[0].Steps[0].ID }))
 }
 
-// ordered tells whether a is surely done before b, a step of its stage.
+// ordered reports whether a is surely done before b, a step of its stage.
 func ordered(stage *plan.Stage, a, b string) bool {
 	for i := range stage.Steps {
 		if s := &stage.Steps[i]; s.ID == b {
@@ -177,7 +177,7 @@ func ordered(stage *plan.Stage, a, b string) bool {
 	return false
 }
 
-// idle tells whether dropping the k-th need of a step leaves the order as it is,
+// idle reports whether dropping the k-th need of a step leaves the order as it is,
 // since another need implies it.
 func idle(p *plan.Plan, s *plan.Step, k int) bool {
 	i, _ := find(p, s.ID)

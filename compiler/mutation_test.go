@@ -153,7 +153,7 @@ func (s *scores) add(operator string, what int) {
 	s.byOperator[operator][what]++
 }
 
-// excused tells whether the list of harmless mutants has this one, and notes
+// excused reports whether the list of harmless mutants has this one, and notes
 // that its entry is needed.
 func (s *scores) excused(plan, operator, at string) bool {
 	for _, h := range harmlessMutants {

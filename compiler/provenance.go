@@ -9,7 +9,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Provenance says where in the sources the values of a plan are written.
+// Provenance knows where in the sources the values of a plan are written.
 type Provenance struct {
 	site  *model.Site
 	req   *model.Request
@@ -17,18 +17,17 @@ type Provenance struct {
 	prose []prose
 }
 
-// prose is a text of the sources that plans repeat.
+// prose is a text of the sources that plans copy.
 type prose struct {
 	text string
 	pos  model.Pos
 }
 
-// Of returns the places, as file:line:column, that a value of the plan comes
-// from, as far as that is known: the closest fields that a person could change.
-// The subject is "plan", "upgrade", "targets", or csc, host, stage or step with
-// the quoted name, as problems and comparisons have it; the field is a path below
-// it such as "action.commands", and "" for the whole. What the value says helps to
-// find the texts and the CSCs that it repeats.
+// Of returns the known positions, as file:line:column, of the source fields that a
+// value of the plan comes from. The subject is "plan", "upgrade", "targets", or csc,
+// host, stage or step with a quoted name, as in problems and comparisons. The field
+// is a path below it, such as "action.commands", or "" for the whole. The texts of
+// the value, says, help to find the texts and CSCs that it copies.
 func (p *Provenance) Of(subject, field string, says ...string) []string {
 	kind, quoted, _ := strings.Cut(subject, " ")
 	name, err := strconv.Unquote(quoted)
@@ -63,7 +62,7 @@ func (p *Provenance) Of(subject, field string, says ...string) []string {
 	return written(found)
 }
 
-// written returns the known places, each once.
+// written returns the known positions, each once.
 func written(found []model.Pos) []string {
 	var out []string
 	for _, pos := range found {
@@ -74,7 +73,7 @@ func written(found []model.Pos) []string {
 	return out
 }
 
-// at returns the place of a field of the site.
+// at returns the position of a field of the site.
 func (p *Provenance) at(path ...string) model.Pos {
 	return p.site.Places.At(append([]string{"site"}, slices.DeleteFunc(path, func(s string) bool { return s == "" })...)...)
 }
@@ -99,9 +98,9 @@ func (p *Provenance) csc(name, field string) []model.Pos {
 			out = append(out, change.Pos)
 		}
 	}
-	for _, kept := range p.site.States.Keep {
-		if kept.CSC == name && field == "comesUp" {
-			out = append(out, kept.Pos)
+	for _, k := range p.site.States.Keep {
+		if k.CSC == name && field == "comesUp" {
+			out = append(out, k.Pos)
 		}
 	}
 	list := "cscs"
@@ -114,7 +113,7 @@ func (p *Provenance) csc(name, field string) []model.Pos {
 // commandFields are the fields of commands on a host, by those of a step.
 var commandFields = map[string]string{"commands": "run", "timeout": "limit", "byHand": "run", "": ""}
 
-// step returns where the definition of what the step does is.
+// step returns the position of the definition of what the step does.
 func (p *Provenance) step(s *plan.Step, field string) []model.Pos {
 	switch a := s.Action.Parameters.(type) {
 	case *plan.SSH:
@@ -151,8 +150,7 @@ func (p *Provenance) step(s *plan.Step, field string) []model.Pos {
 	return nil
 }
 
-// repeated returns the places of what the values repeat: texts of the sources,
-// and the CSCs that stand in a list.
+// repeated returns the positions of the texts and CSCs that the values copy.
 func (p *Provenance) repeated(says []string) []model.Pos {
 	var out []model.Pos
 	for _, value := range says {

@@ -52,14 +52,11 @@ var pending = []string{
 	"Makefile",
 	"README.md",
 	"cmd/",
-	"compiler/",
 	"executor/*",
 	"executor/campaign/",
 	"executor/internal/action/",
 	"executor/plan/",
 	"executor/rehearsal/",
-	"schema/",
-	"sites/",
 }
 
 // prose are the kinds of files that people read or write.

@@ -390,7 +390,7 @@ func newValve(t *testing.T) (*served, *valve) {
 func TestNotReleased(t *testing.T) {
 	t.Parallel()
 	r, v := newValve(t)
-	m := r.held.at("end/announce", `"message posted"`, "(cycle c0044) is over")
+	m := r.held.at("end/announce", `"message posted"`, "(cycle c0044) is complete")
 	x := r.start(t, "--consent", "all", "--operator", "Ada Operator")
 	x.await(t, m)
 	v.shut()

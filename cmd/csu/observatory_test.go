@@ -197,7 +197,7 @@ func TestNewSite(t *testing.T) {
 			t.Errorf("completion of %q: %q, %v", line, got, err)
 		}
 	}
-	if out := in(csu(t, "plan", "compile", "--site", "roqe", "--type", "full")); !strings.Contains(out, `no site "roqe" below sites (did you mean "roque"?)`) {
+	if out := in(csu(t, "plan", "compile", "--site", "roqe", "--type", "full")); !strings.Contains(out, `no site "roqe" (did you mean "roque"?)`) {
 		t.Errorf("unknown site: %s", out)
 	}
 

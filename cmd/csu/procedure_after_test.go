@@ -81,7 +81,7 @@ func watchEnds(t *testing.T, u *upgrade, p *plan.Plan) {
 func brokenIsReported(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range citing(p, "P40") {
 		s, a := stepAs[*plan.Manual](t, p, id)
-		says(t, u, s.ID, a.Text, "non-working order", p.Targets.Slack.Channel)
+		says(t, u, s.ID, a.Text, "does not work", p.Targets.Slack.Channel)
 	}
 }
 
@@ -129,7 +129,7 @@ func listIsEnabled(t *testing.T, u *upgrade, p *plan.Plan) {
 
 func nubladoIsAnnounced(t *testing.T, u *upgrade, p *plan.Plan) {
 	_, a := stepAs[*plan.Announce](t, p, "end/announce")
-	says(t, u, "end/announce", a.Text, "Nublado can be used again")
+	says(t, u, "end/announce", a.Text, "Nublado is available again")
 	equal(t, u, "the channel", a.Channel, p.Targets.Slack.Channel)
 }
 
@@ -181,7 +181,7 @@ func azar03IsRestarted(t *testing.T, u *upgrade, p *plan.Plan) {
 func azar02IsRebooted(t *testing.T, u *upgrade, p *plan.Plan) {
 	s, a := stepAs[*plan.Reboot](t, p, "reboot/azar02")
 	equal(t, u, "the host", a.Host, "azar02")
-	says(t, u, "the consent", s.Consent, "azar02", "Confirm that this is the machine that is meant")
+	says(t, u, "the consent", s.Consent, "azar02", "Confirm that this is the right machine")
 	if s.Doubt == "" {
 		t.Errorf("%s: which machine is meant is not in doubt", u.name)
 	}

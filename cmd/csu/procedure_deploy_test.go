@@ -91,8 +91,8 @@ func TestIncompatibleIncrementalIsRefused(t *testing.T) {
 func TestUnknownUpdateIsRefused(t *testing.T) {
 	t.Parallel()
 	for request, want := range map[string]string{
-		`hosts: ["dimm"], changed: [{csc: "ESS:404", revision: 7}]`:   `how host "dimm" is updated is not known`,
-		`hosts: ["azar02"], changed: [{csc: "ESS:404", revision: 7}]`: `how host "azar02" is updated is not known`,
+		`hosts: ["dimm"], changed: [{csc: "ESS:404", revision: 7}]`:   `host "dimm" has no update`,
+		`hosts: ["azar02"], changed: [{csc: "ESS:404", revision: 7}]`: `host "azar02" has no update`,
 	} {
 		file := writeRequest(t, "incremental", `date: "2026-11-24", `+request)
 		_, _, err := compiler.Compile(compiler.Request{Root: root, Site: "summit", Type: plan.Incremental, Upgrade: file})
@@ -146,8 +146,8 @@ func criosAreUpdated(t *testing.T, u *upgrade, p *plan.Plan) {
 			says(t, u, id, text, "salgeneratorKafka generate cpp "+component)
 		}
 		says(t, u, id, text, "git checkout main", "make clean && make", "/usr/sbin/")
-		says(t, u, "the consent of "+id, s.Consent, "may be ahead of the interface that is deployed")
-		says(t, u, id+" by hand", s.ByHand, "nohup sh -c '", ") && echo 1 && (", ">csu-update.log 2>&1 </dev/null &", "should the connection drop")
+		says(t, u, "the consent of "+id, s.Consent, "may be ahead of the deployed interface")
+		says(t, u, id+" by hand", s.ByHand, "nohup sh -c '", ") && echo 1 && (", ">csu-update.log 2>&1 </dev/null &", "if the connection drops")
 		if s.Timeout < 3*thirtyMinutes {
 			t.Errorf("%s: %s has only %s, and the SAL generation alone takes an hour", u.name, id, s.Timeout)
 		}
@@ -166,7 +166,7 @@ func platformInOrder(t *testing.T, u *upgrade, p *plan.Plan) {
 func sasquatchIsAskedFor(t *testing.T, u *upgrade, p *plan.Plan) {
 	s, a := stepAs[*plan.Sync](t, p, "platform/sasquatch")
 	equal(t, u, "the application", a.Application, "sasquatch")
-	says(t, u, "the consent of "+s.ID, s.Consent, "only where it is necessary", "out of sync")
+	says(t, u, "the consent of "+s.ID, s.Consent, "only if necessary", "out of sync")
 	chained(t, u, p, "platform/nublado", "platform/sasquatch", "platform/efd-back")
 }
 

@@ -119,13 +119,13 @@ func m2BeforeAll(t *testing.T, u *upgrade, p *plan.Plan) {
 		t.Errorf("%s: it begins with %s", u.name, p.Stages[0].ID)
 	}
 	if u.is("summit/recovery") {
-		says(t, u, s.ID, a.Text, "before IT began")
+		says(t, u, s.ID, a.Text, "before IT started")
 	}
 }
 
 func m2BeforeTheVM(t *testing.T, u *upgrade, p *plan.Plan) {
 	vm, asked := stepAs[*plan.Manual](t, p, "begin/m2-vm")
-	says(t, u, vm.ID, asked.Text, "Hexrot VM", "has been rebooted already", "the M2 principal decides")
+	says(t, u, vm.ID, asked.Text, "Hexrot VM", "they have rebooted it already", "the M2 principal decides")
 	s, a := stepAs[*plan.SetState](t, p, "m2/enabled")
 	equal(t, u, "what goes to ENABLED", a.CSCs, []string{"MTM2:0"})
 	equal(t, u, "the state of "+s.ID, a.State, plan.Enabled)
@@ -412,7 +412,7 @@ func allJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 func sessionsAreEnded(t *testing.T, u *upgrade, p *plan.Plan) {
 	s, a := stepAs[*plan.Delete](t, p, "jobs/nublado")
 	equal(t, u, s.ID, *a, plan.Delete{Objects: plan.Namespaces, Selector: "argocd.argoproj.io/instance=nublado-users"})
-	says(t, u, "the consent of "+s.ID, s.Consent, "ends the Nublado sessions")
+	says(t, u, "the consent of "+s.ID, s.Consent, "ends every open Nublado session")
 }
 
 func clusterIsNamed(t *testing.T, u *upgrade, p *plan.Plan) {
@@ -438,7 +438,7 @@ func concernedJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 		s, a := stepAs[*plan.Delete](t, p, id)
 		equal(t, u, id, fmt.Sprint(a.Objects, " ", a.Namespace, " ", a.Selector), "jobs "+want[id])
 		if strings.HasPrefix(a.Selector, "csc-name=") {
-			says(t, u, "the title of "+id, s.Title, "alone, not of all of class")
+			says(t, u, "the title of "+id, s.Title, "only, not of the whole class")
 		}
 		deleted = append(deleted, a.CSCs...)
 	}

@@ -29,7 +29,7 @@ func TestTerminalColours(t *testing.T) {
 		if coloured := strings.Contains(s.text(), "\x1b["); coloured != x.coloured {
 			t.Errorf("with %q there are colours: %t, want %t", x.env, coloured, x.coloured)
 		}
-		if !strings.Contains(s.text(), "What no step takes back:") {
+		if !strings.Contains(s.text(), "Irreversible:") {
 			t.Errorf("with %q the plan is not shown: %s", x.env, s.text())
 		}
 	}

@@ -27,15 +27,15 @@ func (c *Comparison) JSON(w io.Writer) error {
 	return e.Encode(&out)
 }
 
-// A bundle is changes that are the same but for their subjects.
+// A bundle is changes that differ only in their subjects.
 type bundle struct {
 	Change
 	subjects []string
 	varied   bool // their values are not the same, but the difference is
 }
 
-// bundled puts changes of one weight together. What many subjects share comes
-// last: what stands alone must not drown in it.
+// bundled groups changes of one weight. Those with many subjects come last, so that
+// single ones do not get lost among them.
 func (c *Comparison) bundled(weight Weight) []bundle {
 	var out []bundle
 	at := map[string]int{}
@@ -58,8 +58,8 @@ func (c *Comparison) bundled(weight Weight) []bundle {
 	return out
 }
 
-// difference splits two texts into what they begin with alike, the parts that
-// differ, and what they end with alike, between words.
+// difference splits two texts, between words, into their common beginning, the
+// parts that differ, and their common end.
 func difference(a, b string) (head, was, is, tail string) {
 	x, y := pieces(a), pieces(b)
 	i := 0
@@ -73,7 +73,7 @@ func difference(a, b string) (head, was, is, tail string) {
 	return strings.Join(x[:i], ""), strings.Join(x[i:len(x)-j], ""), strings.Join(y[i:len(y)-j], ""), strings.Join(x[len(x)-j:], "")
 }
 
-// pieces splits a text into words and what stands between them.
+// pieces splits a text into words and what is between them.
 func pieces(s string) []string {
 	isWord := func(r byte) bool {
 		return r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= 0x80
@@ -89,15 +89,15 @@ func pieces(s string) []string {
 	return out
 }
 
-// around is how many letters beside a difference are shown, and whole how many a
-// text may have to be shown as it is.
+// around is how many characters are shown on each side of a difference, and whole
+// is the length up to which a text is shown in full.
 const (
 	around = 40
 	whole  = 120
 )
 
-// excerpts returns the two texts of a change, long ones around where they
-// differ. The difference itself is never cut where it may matter.
+// excerpts returns the two texts of a change; of long ones, only the part around
+// the difference. The difference itself is never cut if it may matter.
 func (b *bundle) excerpts() (was, is string) {
 	if b.varied {
 		_, was, is, _ := difference(b.Old, b.New)
@@ -123,7 +123,7 @@ func (ch *Change) limit(s string) string {
 	return s
 }
 
-// list writes what a list lost or gained.
+// list returns the elements that a list lost or gained.
 func (ch *Change) list(items []string, write func(string) string) string {
 	if strings.HasSuffix(ch.Field, "cscs") {
 		return write(plan.CSCList(items))
@@ -139,14 +139,14 @@ func (ch *Change) list(items []string, write func(string) string) string {
 	return strings.Join(out, ", ")
 }
 
-// heads are what the changes of each weight stand under.
+// heads are the headings of the changes of each weight.
 var heads = map[Weight]string{
-	Danger: "Look at these first",
-	Effect: "Other changes of what is done",
+	Danger: "Review these first",
+	Effect: "Other changes in effect",
 	Minor:  "Words, times and order",
 }
 
-// verdict says in one line how the plans differ.
+// verdict summarizes in one line how the plans differ.
 func (c *Comparison) verdict() string {
 	if c.Same() {
 		return "The plans are the same."
@@ -158,19 +158,19 @@ func (c *Comparison) verdict() string {
 		order = order && ch.What == Reordered && ch.Weight == Minor
 	}
 	if order {
-		return "Same effect, other order."
+		return "Same effect, different order."
 	}
-	return fmt.Sprintf("%s: %d to look at first, %d of what else is done, %d of words, times and order.",
+	return fmt.Sprintf("%s: %d to review first, %d others in effect, %d in words, times and order.",
 		c.Count(), count[Danger], count[Effect], count[Minor])
 }
 
-// effectsOf names the CSCs that are affected in one of the two plans only.
+// effectsOf returns the CSCs that only one of the two plans affects.
 func (c *Comparison) effectsOf() []fact {
 	var out []fact
 	for _, f := range []struct {
 		label string
 		cscs  []string
-	}{{"Goes down now", c.NowDown}, {"Goes down no longer", c.NoLongerDown}, {"Is touched now", c.NowTouched}, {"Is touched no longer", c.NoLongerTouched}} {
+	}{{"Now taken down", c.NowDown}, {"No longer taken down", c.NoLongerDown}, {"Now touched", c.NowTouched}, {"No longer touched", c.NoLongerTouched}} {
 		if len(f.cscs) > 0 {
 			out = append(out, fact{f.label, countedCSCs(f.cscs)})
 		}
@@ -203,7 +203,7 @@ func (c *Comparison) Text(w io.Writer, on Terminal) error {
 	return t.err
 }
 
-// head is the subject, the field and what happened.
+// head returns the subject, the field and what happened.
 func (b *bundle) head(code func(string) string) string {
 	text := subjects(b.subjects, code)
 	if b.Field != "" {
@@ -218,7 +218,7 @@ func (b *bundle) head(code func(string) string) string {
 	return text
 }
 
-// subjects names the subjects of a bundle, which are of one kind.
+// subjects returns the subjects of a bundle, which have the same kind.
 func subjects(all []string, code func(string) string) string {
 	kind, first := subject(all[0])
 	if first == "" || !strings.HasSuffix(all[0], `"`) {
@@ -258,11 +258,11 @@ func (b *bundle) values(t *text) {
 	put("+", green, b.list(b.Come, same))
 }
 
-// Markdown writes the comparison for a pull request, a line for each change,
-// the dangerous ones first.
+// Markdown writes the comparison for a pull request, one line for each change, the
+// dangerous ones first.
 func (c *Comparison) Markdown(w io.Writer) error {
 	m := &markdown{w: w}
-	m.f("# What changes in the plan\n\n")
+	m.f("# Changes in the plan\n\n")
 	m.f("%s (`%.12s` → `%.12s`)\n\n", inMarkdown(titles(c)), c.Old.Digest, c.New.Digest)
 	m.f("**%s**\n\n", c.verdict())
 	for _, f := range c.effectsOf() {
@@ -277,15 +277,15 @@ func (c *Comparison) Markdown(w io.Writer) error {
 			continue
 		}
 		m.f("## %s\n\n", heads[weight])
-		folded := weight == Minor && len(all) > few
-		if folded {
-			m.fold(counted(len(all), "change"))
+		collapsed := weight == Minor && len(all) > few
+		if collapsed {
+			m.openDetails(counted(len(all), "change"))
 		}
 		for _, b := range all {
 			m.f("- %s\n", b.markdown())
 		}
-		if folded {
-			m.end()
+		if collapsed {
+			m.closeDetails()
 		} else {
 			m.f("\n")
 		}

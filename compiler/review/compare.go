@@ -9,35 +9,35 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// A Comparison is what is different between two plans, by meaning. It is its
-// own JSON form.
+// A Comparison is the difference between two plans, by meaning. It is its own JSON
+// form.
 type Comparison struct {
 	Old PlanName `json:"old"`
 	New PlanName `json:"new"`
 	// Changes are sorted by weight, and within one by the plan's order.
 	Changes []Change `json:"changes"`
-	// NowDown and NoLongerDown are CSCs that go down in one of the two only;
-	// NowTouched and NoLongerTouched those that are touched in one only.
+	// NowDown and NoLongerDown are CSCs that only one of the two plans takes
+	// down; NowTouched and NoLongerTouched are those that only one touches.
 	NowDown         []string `json:"nowDown"`
 	NoLongerDown    []string `json:"noLongerDown"`
 	NowTouched      []string `json:"nowTouched"`
 	NoLongerTouched []string `json:"noLongerTouched"`
 }
 
-// A PlanName tells two plans apart.
+// A PlanName identifies a plan.
 type PlanName struct {
 	Title  string `json:"title"`
 	Digest string `json:"digest"`
 }
 
-// Weight is how closely a change must be looked at.
+// Weight is how closely a change must be reviewed.
 type Weight string
 
 // The weights, the heaviest first.
 const (
-	Danger Weight = "danger" // it may let damage happen, or takes a safeguard away
+	Danger Weight = "danger" // it may allow damage, or removes a safeguard
 	Effect Weight = "effect" // it changes what is done
-	Minor  Weight = "minor"  // words, times, and an order that changes nothing
+	Minor  Weight = "minor"  // words, times, and order that has no effect
 )
 
 var weights = []Weight{Danger, Effect, Minor}
@@ -65,7 +65,7 @@ type Change struct {
 	Why  string   `json:"why,omitempty"` // what a reviewer must know about it
 }
 
-// Same tells whether the plans are the same.
+// Same reports whether the plans are the same.
 func (c *Comparison) Same() bool { return len(c.Changes) == 0 }
 
 // Count is the number of changes, with its noun.
@@ -100,8 +100,7 @@ func Compare(old, new *plan.Plan) (*Comparison, error) {
 	return out, nil
 }
 
-// rest is what of a plan is compared as it stands: whatever is not compared by
-// name.
+// rest returns the parts of a plan that are compared as they are, not by name.
 func rest(p *plan.Plan) any {
 	all, _ := tree(p).(map[string]any)
 	for _, k := range []string{"upgrade", "targets", "cscs", "hosts", "stages", "final"} {
@@ -118,7 +117,7 @@ type comparer struct {
 
 func (c *comparer) add(ch Change) { c.Changes = append(c.Changes, ch) }
 
-// effects says what the two plans do to CSCs.
+// effects compares what the two plans do to CSCs.
 func (c *comparer) effects() {
 	a, b := Summarize(c.old), Summarize(c.new)
 	c.NowDown, c.NoLongerDown = without(b.Down, a.Down), without(a.Down, b.Down)
@@ -172,7 +171,7 @@ func names(rows []row) []string {
 	return out
 }
 
-// order reports that what two lists share stands in another order.
+// order reports that the common elements of two lists have a different order.
 func (c *comparer) order(subject, field string, old, new []string) {
 	a, b := common(old, new), common(new, old)
 	if !slices.Equal(a, b) {
@@ -180,7 +179,7 @@ func (c *comparer) order(subject, field string, old, new []string) {
 	}
 }
 
-// common returns what of a is in b as well.
+// common returns the elements of a that are also in b.
 func common(a, b []string) []string {
 	var out []string
 	for _, s := range a {
@@ -206,7 +205,7 @@ func (c *comparer) stages() {
 			a.Steps, b.Steps = nil, nil
 			c.fields(fmt.Sprintf("stage %q", s.ID), "", tree(a), tree(b))
 		} else {
-			c.add(Change{What: Removed, Subject: fmt.Sprintf("stage %q", s.ID), Old: s.Title, Why: "its consent goes with it"})
+			c.add(Change{What: Removed, Subject: fmt.Sprintf("stage %q", s.ID), Old: s.Title, Why: "its consent is removed too"})
 		}
 	}
 	for _, s := range c.new.Stages {
@@ -217,7 +216,7 @@ func (c *comparer) stages() {
 	c.order("plan", "stages", was, ids(c.new.Stages))
 }
 
-// tree is a value as JSON has it.
+// tree returns a value in its JSON form.
 func tree(v any) any {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -270,7 +269,7 @@ func (c *comparer) objects(subject, path string, old, new map[string]any) {
 	slices.Sort(all)
 	for _, k := range all {
 		a, b := old[k], new[k]
-		// An absent list is an empty one.
+		// An absent list equals an empty one.
 		if list, ok := b.([]any); ok && a == nil {
 			a = list[:0]
 		} else if list, ok := a.([]any); ok && b == nil {
@@ -280,8 +279,8 @@ func (c *comparer) objects(subject, path string, old, new map[string]any) {
 	}
 }
 
-// arrays compares lists: what they hold, by the elements' names where they have
-// one, and then its order.
+// arrays compares lists: their elements, by name if they have one, and then their
+// order.
 func (c *comparer) arrays(subject, path string, old, new []any) {
 	a, b := labels(old), labels(new)
 	if len(old) > 0 && len(new) > 0 && byName(old, a) != byName(new, b) { // names that are not unique in one of them
@@ -302,7 +301,7 @@ func (c *comparer) arrays(subject, path string, old, new []any) {
 	}
 }
 
-// written writes the labelled elements of a list out.
+// written returns the labelled elements of a list, written out.
 func written(labels, all []string, list []any) []string {
 	var out []string
 	for _, l := range labels {
@@ -311,8 +310,8 @@ func written(labels, all []string, list []any) []string {
 	return out
 }
 
-// labels names a list's elements: objects by what tells them apart, if all of
-// them have that, and else by all that they hold.
+// labels returns names of a list's elements. Objects are named by a field that
+// identifies them, if all of them have one, or else by all their fields.
 func labels(list []any) []string {
 	var out []string
 	for _, e := range list {
@@ -346,10 +345,10 @@ func inFull(list []any) []string {
 	return out
 }
 
-// byName tells whether labels are names.
+// byName reports whether labels are names.
 func byName(list []any, labels []string) bool { return !slices.Equal(labels, inFull(list)) }
 
-// multisetWithout returns what a holds more often than b.
+// multisetWithout returns the elements that a has more often than b.
 func multisetWithout(a, b []string) []string {
 	left := slices.Clone(b)
 	var out []string
@@ -363,7 +362,7 @@ func multisetWithout(a, b []string) []string {
 	return out
 }
 
-// brief writes a value for people: texts as they are, lists with commas.
+// brief returns a value for people: texts as they are, lists with commas.
 func brief(v any) string {
 	switch t := v.(type) {
 	case nil:

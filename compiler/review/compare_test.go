@@ -27,13 +27,12 @@ func removeStep(p *plan.Plan, id string) {
 	}
 }
 
-// badEdits are prepared as somebody might make them by hand in a plan of the
-// summit.
+// badEdits are edits that a person might make by hand in a plan of the summit.
 var badEdits = []edit{
 	{"a step is removed", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "offline/rest"); removeStep(p, "offline/rest") },
-		[]string{"offline/rest", "removed", "not done any more"}},
+		[]string{"offline/rest", "removed", "no longer done"}},
 	{"the consent of a step is dropped", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "jobs/nublado").Consent = "" },
-		[]string{"jobs/nublado", "consent", "dropped", "Nublado sessions of everybody", "→ nothing"}},
+		[]string{"jobs/nublado", "consent", "dropped", "every open Nublado session", "→ nothing"}},
 	{"a protected CSC is sent to OFFLINE", func(t *testing.T, p *plan.Plan) {
 		a := mustStep(t, p, "offline/rest").Action.Parameters.(*plan.SetState)
 		a.CSCs = append(a.CSCs, "MTM1M3:0")
@@ -55,14 +54,14 @@ var badEdits = []edit{
 		slices.Reverse(mustStep(t, p, "offline/queues").Action.Parameters.(*plan.SetState).CSCs)
 	}, []string{"offline/queues", "action.cscs", "reordered", "in this order", "`ScriptQueue:1, ScriptQueue:2, ScriptQueue:3`"}},
 	{"the final step is removed", func(t *testing.T, p *plan.Plan) { p.Final = nil },
-		[]string{"final/forward", "removed", "stays as it is"}},
+		[]string{"final/forward", "removed", "no longer undone"}},
 	{"a doubt is dropped", func(t *testing.T, p *plan.Plan) {
 		for i := range p.Stages {
 			if p.Stages[i].ID == "services-down" {
 				p.Stages[i].Doubts = p.Stages[i].Doubts[1:]
 			}
 		}
-	}, []string{"services-down", "doubts", "not asked any more", "left running"}},
+	}, []string{"services-down", "doubts", "no longer asked", "keeps running"}},
 	{"a time limit is raised", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "offline/shutdown").Timeout *= 60 },
 		[]string{"offline/shutdown", "timeout", "`20m` → `20h`"}},
 	{"another cluster", func(t *testing.T, p *plan.Plan) { p.Targets.Kubernetes.Context = "manke" },
@@ -87,7 +86,7 @@ func noise(p *plan.Plan) {
 	}
 }
 
-// TestBadEditsAreSeen wants each bad edit in the first 40 lines of what a pull
+// TestBadEditsAreSeen checks that each bad edit is in the first 40 lines of what a pull
 // request shows, alone and amid the changes of a new cycle.
 func TestBadEditsAreSeen(t *testing.T) {
 	for _, e := range badEdits {
@@ -165,7 +164,7 @@ func TestOrderWithoutEffect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Same() || c.verdict() != "Same effect, other order." {
+	if c.Same() || c.verdict() != "Same effect, different order." {
 		t.Errorf("verdict %q, changes %+v", c.verdict(), c.Changes)
 	}
 }

@@ -1,18 +1,17 @@
-// Package review shows plans to people: to the lead who runs one, and to those
-// who review it and were not there when it was made. It reads plans only; what
-// it shows steers nothing.
+// Package review shows plans to operators and reviewers. It only reads plans, and
+// nothing depends on what it shows.
 //
 // The words:
 //
-//   - an estimate is how long a plan takes when nothing goes wrong and nobody is
-//     waited for; a stage's critical steps are those that its end waits for;
-//   - a comparison of two plans is the changes from the old to the new, by
-//     meaning: a step is the same step when its id is, or when it was only moved;
-//   - a change's weight is how closely it must be looked at: it may let damage
-//     happen, it changes what is done, or it changes words, times and order.
+//   - an estimate is how long a plan takes if nothing fails and every question is
+//     answered at once; a stage's critical steps are those on its critical path;
+//   - a comparison of two plans is the changes from the old to the new, by meaning:
+//     two steps are the same if their ids are, or if the step was only moved;
+//   - a change's weight is how closely to review it: it may allow damage, it
+//     changes what is done, or it changes words, times and order.
 //
-// Text in plans is data: no text of a plan ends a cell, opens an element, draws
-// a node or hides itself.
+// Text in plans is data: it cannot end a table cell, open an element, draw a node or
+// hide itself.
 package review
 
 import (
@@ -22,10 +21,10 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Describe says in one sentence what an action does.
+// Describe returns a sentence that says what an action does.
 func Describe(d plan.Parameters) string { return describe(d, plan.CSCList) }
 
-// describe is [Describe] with the way to write a set of CSCs.
+// describe is [Describe] with a function that writes a set of CSCs.
 func describe(d plan.Parameters, list func([]string) string) string {
 	return plan.Visit(d, plan.Visitor[string](describer{list}))
 }
@@ -50,12 +49,12 @@ func (describer) Script(a *plan.Script) string {
 func (d describer) SetState(a *plan.SetState) string {
 	text := fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d", a.Queue)
 	if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
-		text += fmt.Sprintf(", %d to a script", a.GroupSize)
+		text += fmt.Sprintf(", %d per script", a.GroupSize)
 	}
 	if a.MuteAlarms {
 		text += ", with alarms muted"
 	}
-	return text + fmt.Sprintf(", for those that are not %s yet: %s.", a.State, d.list(a.CSCs))
+	return text + fmt.Sprintf(", for CSCs that are not yet %s: %s.", a.State, d.list(a.CSCs))
 }
 
 func (d describer) AwaitState(a *plan.AwaitState) string {
@@ -71,14 +70,14 @@ func (describer) SSH(a *plan.SSH) string {
 }
 
 func (describer) Reboot(a *plan.Reboot) string {
-	return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with another boot id.", a.Host, a.Command, a.User)
+	return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with a different boot id.", a.Host, a.Command, a.User)
 }
 
 func (d describer) Delete(a *plan.Delete) string {
 	if a.Objects == plan.Namespaces {
-		return fmt.Sprintf("Deletes the namespaces that %q selects, and waits until they are gone.", a.Selector)
+		return fmt.Sprintf("Deletes the namespaces with label %q and waits until they are gone.", a.Selector)
 	}
-	return fmt.Sprintf("Deletes the Jobs in namespace %s that %q selects (%s), and waits until they and their pods are gone.", a.Namespace, a.Selector, d.list(a.CSCs))
+	return fmt.Sprintf("Deletes the Jobs in namespace %s with selector %q (%s) and waits until they and their pods are gone.", a.Namespace, a.Selector, d.list(a.CSCs))
 }
 
 func (d describer) Sync(a *plan.Sync) string {
@@ -93,19 +92,18 @@ func (d describer) Sync(a *plan.Sync) string {
 }
 
 func (describer) Compatibility(a *plan.Compatibility) string {
-	return fmt.Sprintf("Sets the schema registry from %s to %s, and reads it back.", a.Expect, a.Set)
+	return fmt.Sprintf("Sets the schema registry from %s to %s and reads it back.", a.Expect, a.Set)
 }
 
-// posts says where a message goes, without its text.
+// posts returns where a message goes, without its text.
 func posts(a *plan.Announce) string {
 	if a.Handover {
-		return fmt.Sprintf("Posts to %s, where somebody waits for it:", a.Channel)
+		return fmt.Sprintf("Posts to %s, where the recipients wait for it:", a.Channel)
 	}
 	return fmt.Sprintf("Posts to %s:", a.Channel)
 }
 
-// conditions says what an ssh action sees to besides its commands, and ends the
-// sentence.
+// conditions describes the conditions of an ssh action, and ends the sentence.
 func conditions(a *plan.SSH) string {
 	text := ""
 	if a.Check != "" {
@@ -117,8 +115,8 @@ func conditions(a *plan.SSH) string {
 	return text + "."
 }
 
-// resources names Jobs, and other objects by their number: they follow from the
-// Jobs' chart.
+// resources names Jobs and counts other objects, since those follow from the Jobs'
+// chart.
 func resources(rs []plan.Resource) string {
 	var jobs, kinds []string
 	others := map[string]int{}
@@ -135,7 +133,7 @@ func resources(rs []plan.Resource) string {
 		parts = append(parts, "the Jobs "+strings.Join(jobs, ", "))
 	}
 	for _, k := range kinds {
-		parts = append(parts, counted(others[k], k)+" of their chart, where they exist")
+		parts = append(parts, counted(others[k], k)+" of their charts, if they exist")
 	}
 	return strings.Join(parts, " and ")
 }

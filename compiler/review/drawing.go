@@ -8,7 +8,7 @@ import (
 )
 
 // A drawing is the graph of a stage's needs: a column for each depth, so that
-// every line leads to the right.
+// every line goes to the right.
 type drawing struct {
 	Width, Height int
 	Boxes         []box
@@ -38,8 +38,8 @@ const (
 	longestTag = 34 // letters of a label
 )
 
-// draw lays the steps of a stage out. Steps that others need stand left of
-// those; in a column they stand beside what they need where that can be.
+// draw lays out the steps of a stage. Steps are to the left of those that need
+// them and, if possible, in the same row as what they need.
 func draw(s *plan.Stage, e StageEstimate) drawing {
 	depth := map[string]int{}
 	byID := map[string]*plan.Step{}
@@ -97,13 +97,13 @@ func draw(s *plan.Stage, e StageEstimate) drawing {
 	return g
 }
 
-// tag is a step's name in its stage, shortened.
+// tag returns a step's name in its stage, shortened.
 func tag(s *plan.Step, stage string) string {
 	return shortened(s.ID[len(stage)+1:], longestTag)
 }
 
-// place gives each step of a column a row: the middle of the rows of what it
-// needs, or the next free one after that.
+// place assigns each step of a column a row: the average row of what it needs, or
+// the next free one.
 func place(column []*plan.Step, rows map[string]int) {
 	want := func(s *plan.Step) int {
 		sum := 0

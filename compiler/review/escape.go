@@ -7,10 +7,9 @@ import (
 	"unicode"
 )
 
-// inMarkdown writes a paragraph of a plan's text: flattened, its code spans
-// kept, and nothing else in it read as markup, a cell's end or a mention of a
-// person. It must not stand at the beginning of a line, where Markdown has more
-// signs.
+// inMarkdown returns a paragraph of a plan's text on one line. Its code spans are
+// kept, but nothing else in it is markup, the end of a cell or a mention. It must
+// not be at the beginning of a line, where Markdown has more markup.
 func inMarkdown(s string) string {
 	var b strings.Builder
 	for _, sp := range spans(oneLine(visible(s))) {
@@ -35,14 +34,14 @@ func escaped(s string) string {
 		case '\\', '`', '*', '[', ']', '<', '|', '~', '$':
 			b.WriteByte('\\')
 		case '_':
-			if !word(i-1) || !word(i+1) { // within a word it is no emphasis
+			if !word(i-1) || !word(i+1) { // within a word it is not emphasis
 				b.WriteByte('\\')
 			}
 		case '&':
 			b.WriteString("&amp;")
 			continue
 		case '@':
-			if !word(i-1) && word(i+1) { // nobody is notified
+			if !word(i-1) && word(i+1) { // avoid a mention
 				b.WriteString("@<!-- -->")
 				continue
 			}
@@ -52,8 +51,8 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// atStart is inMarkdown for a paragraph that begins a line, where a number, a
-// dash and the like would make a list or a heading.
+// atStart is inMarkdown for a paragraph at the beginning of a line, where a number
+// or a dash would start a list or a heading.
 func atStart(s string) string {
 	s = inMarkdown(s)
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
@@ -67,7 +66,7 @@ func atStart(s string) string {
 	return s
 }
 
-// codeSpan stands between more backticks than it holds.
+// codeSpan encloses a text in more backticks than it contains.
 func codeSpan(s string) string {
 	s = strings.ReplaceAll(visible(s), "\n", " ")
 	if strings.TrimSpace(s) == "" {
@@ -83,10 +82,10 @@ func codeSpan(s string) string {
 	return fence + s + fence
 }
 
-// codeCell is codeSpan for a table's cell, where a bar is escaped in code too.
+// codeCell is codeSpan for a table cell, where a bar is escaped in code too.
 func codeCell(s string) string { return strings.ReplaceAll(codeSpan(s), "|", `\|`) }
 
-// inCell is inMarkdown for a table's cell, where a code span can't hold a bar.
+// inCell is inMarkdown for a table cell, where a code span cannot contain a bar.
 func inCell(s string) string {
 	var b strings.Builder
 	for _, sp := range spans(oneLine(visible(s))) {
@@ -99,14 +98,14 @@ func inCell(s string) string {
 	return b.String()
 }
 
-// inHTML is plain text between the tags of HTML in Markdown, where Markdown's
-// own signs count as well.
+// inHTML escapes plain text for HTML in Markdown, where Markdown's own markup
+// applies too.
 func inHTML(s string) string {
 	s = html.EscapeString(oneLine(visible(s)))
 	return strings.NewReplacer("`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "]", "&#93;", "|", "&#124;", "$", "&#36;").Replace(s)
 }
 
-// inMermaid is plain text in a quoted label of Mermaid.
+// inMermaid escapes plain text for a quoted label of Mermaid.
 func inMermaid(s string) string {
 	var b strings.Builder
 	for _, r := range oneLine(visible(s)) {
@@ -119,7 +118,7 @@ func inMermaid(s string) string {
 	return b.String()
 }
 
-// typed writes lines as a block of code that nothing in them ends.
+// typed returns lines as a code block that none of them can end.
 func typed(lines []string) string {
 	if len(lines) <= 3 {
 		return "    " + visible(strings.Join(lines, "\n    ")) + "\n"

@@ -7,10 +7,10 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// An Estimate is how long a plan is expected to take when nothing goes wrong,
-// nobody is waited for, and each step takes its usual time: inside a stage a
-// step starts when what it needs is done and its resource is free, as the
-// executor has it.
+// An Estimate is how long a plan is expected to take if nothing fails, every
+// question is answered at once, and each step takes its usual time. As in the
+// executor, a step starts when the steps that it needs are done and its resource
+// is free.
 type Estimate struct {
 	Takes  plan.Duration // the whole plan, its final steps included
 	Stages []StageEstimate
@@ -20,21 +20,21 @@ type Estimate struct {
 // A StageEstimate is one stage's part.
 type StageEstimate struct {
 	ID     string
-	Begins plan.Duration // since the beginning of the plan
+	Begins plan.Duration // since the start of the plan
 	Takes  plan.Duration
-	// Critical are the steps that the stage's end waits for, in their order:
-	// what shortens none of them shortens nothing.
+	// Critical are the steps on the stage's critical path, in order: only a
+	// shorter critical step shortens the stage.
 	Critical []string
 	Steps    []StepEstimate // in the plan's order
 }
 
-// A StepEstimate is when a step runs, since the beginning of its stage.
+// A StepEstimate is when a step runs, since the start of its stage.
 type StepEstimate struct {
 	ID           string
 	Begins, Ends plan.Duration
 }
 
-// EstimatePlan works an estimate out. The plan must be valid.
+// EstimatePlan returns the estimate of a plan, which must be valid.
 func EstimatePlan(p *plan.Plan) Estimate {
 	var e Estimate
 	for i := range p.Stages {
@@ -56,7 +56,7 @@ type run struct {
 	resource string
 	begins   plan.Duration
 	ends     plan.Duration
-	after    *run // whose end let it start; nil at the stage's beginning
+	after    *run // the step whose end allowed it to start; nil at the stage's start
 	started  bool
 }
 
@@ -68,7 +68,7 @@ func estimateStage(p *plan.Plan, s *plan.Stage) StageEstimate {
 		byID[s.Steps[i].ID] = runs[i]
 	}
 	now := plan.Duration(0)
-	holder := map[string]*run{} // who had a resource last
+	holder := map[string]*run{} // last step that used a resource
 	var last *run
 	for left := len(runs); left > 0; {
 		next := plan.Duration(-1)
@@ -118,8 +118,7 @@ func estimateStage(p *plan.Plan, s *plan.Stage) StageEstimate {
 	return out
 }
 
-// ready tells whether what the step needs has ended, and which of that ended
-// last.
+// ready reports whether the steps that r needs have ended, and which ended last.
 func (r *run) ready(byID map[string]*run, now plan.Duration) (last *run, ready bool) {
 	for _, id := range r.step.Needs {
 		n := byID[id]
@@ -133,8 +132,7 @@ func (r *run) ready(byID map[string]*run, now plan.Duration) (last *run, ready b
 	return last, true
 }
 
-// about writes a duration for people: to the minute where it is an hour or
-// more.
+// about returns a duration for people, rounded to the minute from one hour on.
 func about(d plan.Duration) string {
 	t := time.Duration(d)
 	if t >= time.Hour {

@@ -23,15 +23,15 @@ var pageStyle string
 //go:embed page.js
 var pageScript string
 
-// HTML writes the plan as one page that needs no network: the summary, the
-// stages with their steps and the graph of their needs, the hosts and the CSCs.
-// A step has its id as its fragment: #offline/watcher opens and shows it.
+// HTML writes the plan as a self-contained page: the summary, the stages with their
+// steps and the graph of their needs, the hosts and the CSCs. A step's id is its
+// fragment: #offline/watcher opens and shows the step.
 func HTML(w io.Writer, p *plan.Plan) error {
 	g := newPage(shown(p))
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"at":     at,
 		"blocks": blocks,
-		// Long lists of indices may break behind their commas, and not within a number.
+		// Long lists of indices may break after commas, but not within a number.
 		"breakable": func(s string) []string { return strings.SplitAfter(s, ",") },
 		"spans":     spans,
 		"join":      func(list []string) string { return strings.Join(list, ", ") },
@@ -50,8 +50,8 @@ func HTML(w io.Writer, p *plan.Plan) error {
 	return nil
 }
 
-// A page is what the template shows. Ids of its own begin with an underscore or
-// hold a colon, which no id of a stage or a step does.
+// A page is the template's data. The template's own ids begin with an underscore or
+// contain a colon, unlike the ids of stages and steps.
 type page struct {
 	Title, Reason string
 	Plan          *plan.Plan
@@ -71,7 +71,7 @@ type page struct {
 
 type pageFact struct {
 	Label string
-	Count string // the number of what follows; "" where it is none
+	Count string // the number of elements in Text; "" if it is not a list
 	Text  string
 }
 
@@ -90,12 +90,12 @@ type pageStep struct {
 	Critical  bool
 	Begins    plan.Duration
 	Does      string
-	ByText    string // what a person does, where that is not said by ByHand
+	ByText    string // manual instructions, if ByHand does not have them
 	Resource  string
 	Failure   string
 	Set       []string // CSCs
 	NeededBy  []string
-	Searching string // what a search looks at besides what the step shows
+	Searching string // what a search matches besides the visible text
 }
 
 type pageHost struct {
@@ -121,7 +121,7 @@ func newPage(p *plan.Plan) *page {
 	byCSC, byHost := map[string][]string{}, map[string][]string{}
 	for s := range p.AllSteps() {
 		e := s.Effects(p)
-		for _, c := range concerned(e) {
+		for _, c := range cscsOf(e) {
 			byCSC[c] = append(byCSC[c], s.ID)
 		}
 		if e.Host != "" {
@@ -147,7 +147,7 @@ func newPage(p *plan.Plan) *page {
 	return g
 }
 
-// newFact sets the number that a fact begins with apart.
+// newFact separates the number at the beginning of a fact.
 func newFact(f fact) pageFact {
 	head, rest, ok := strings.Cut(f.text, ": ")
 	if ok && strings.HasSuffix(head, "CSCs") && len(rest) > longList {
@@ -177,7 +177,7 @@ func newPageStage(p *plan.Plan, n int, s *plan.Stage, e Estimate) pageStage {
 
 func newPageStep(p *plan.Plan, number string, s *plan.Step) pageStep {
 	e := s.Effects(p)
-	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Parameters), Resource: e.Resource, Failure: onFailure(s), Set: concerned(e)}
+	out := pageStep{Step: *s, Number: number, Does: Describe(s.Action.Parameters), Resource: e.Resource, Failure: onFailure(s), Set: cscsOf(e)}
 	if a, ok := s.Action.Parameters.(*plan.Manual); ok && oneLine(a.Text) != oneLine(s.ByHand) {
 		out.ByText = a.Text
 	}
@@ -185,8 +185,8 @@ func newPageStep(p *plan.Plan, number string, s *plan.Step) pageStep {
 	return out
 }
 
-// concerned returns the CSCs that a step is about, each once.
-func concerned(e plan.Effects) []string {
+// cscsOf returns the CSCs that a step is about, each once.
+func cscsOf(e plan.Effects) []string {
 	var out []string
 	for _, set := range sets(e) {
 		unique(&out, set...)
@@ -194,24 +194,24 @@ func concerned(e plan.Effects) []string {
 	return out
 }
 
-// hashed names a text in a content security policy.
+// hashed returns the hash of a text for a content security policy.
 func hashed(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// clock writes a duration as hours and minutes since a beginning.
+// clock returns a duration as hours and minutes since a start.
 func clock(d plan.Duration) string {
 	minutes := int64(d) / 60e9
 	return fmt.Sprintf("+%d:%02d", minutes/60, minutes%60)
 }
 
-// at is the address of an element of the page, with its slash as it is.
+// at returns the URL of an element of the page, with its slash unescaped.
 func at(id string) template.URL {
 	return template.URL("#" + (&url.URL{Fragment: id}).EscapedFragment())
 }
 
-// where says where a CSC runs.
+// where returns where a CSC runs.
 func where(c *plan.CSC) string {
 	if c.Job != nil {
 		return c.Job.Namespace + "/" + c.Job.Name

@@ -8,8 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// lists gives long sets of CSCs a name, so that a document writes each of them
-// once.
+// lists names long sets of CSCs, so that a document writes each of them out once.
 type lists struct {
 	byText   map[string]*list
 	order    []*list
@@ -20,7 +19,7 @@ type lists struct {
 type list struct {
 	name  string
 	cscs  []string
-	brief string // written out, or from another list where that is much shorter
+	brief string // written out, or relative to another list if that is much shorter
 }
 
 func newLists(p *plan.Plan) *lists {
@@ -38,10 +37,10 @@ func newLists(p *plan.Plan) *lists {
 	return l
 }
 
-// longList is from how many characters on a set has a name.
+// longList is the length in characters from which a set has a name.
 const longList = 100
 
-// refer writes a set of CSCs in the table's order, or its name.
+// refer returns a set of CSCs in the table's order, or its name.
 func (l *lists) refer(cscs []string) string {
 	sorted := slices.Clone(cscs)
 	slices.SortStableFunc(sorted, func(a, b string) int { return l.rank[a] - l.rank[b] })
@@ -55,7 +54,7 @@ func (l *lists) refer(cscs []string) string {
 	return text
 }
 
-// ordered is refer for sets whose order counts.
+// ordered is refer for sets whose order matters.
 func (l *lists) ordered(cscs []string) string {
 	text := plan.CSCList(cscs)
 	if len(text) >= longList {
@@ -74,8 +73,8 @@ func (l *lists) named(cscs []string, text, brief string) string {
 	return fmt.Sprintf("%d CSCs, %s", len(cscs), known.name)
 }
 
-// brief says a set by its difference from a list that is known already, where
-// that is less than half as long.
+// brief describes a set by its difference from an earlier list, if that is less
+// than half as long.
 func (l *lists) brief(cscs []string, text string) string {
 	best := text
 	for _, other := range l.order {
@@ -93,7 +92,7 @@ func (l *lists) brief(cscs []string, text string) string {
 	return best
 }
 
-// without returns what is in a and not in b.
+// without returns the elements of a that are not in b.
 func without(a, b []string) []string {
 	var out []string
 	for _, s := range a {
@@ -104,8 +103,7 @@ func without(a, b []string) []string {
 	return out
 }
 
-// abridge puts the names of lists into a text about a step where the text writes
-// the lists out.
+// abridge replaces lists that a step's text writes out by their names.
 func (l *lists) abridge(e plan.Effects, text string) string {
 	for _, set := range sets(e) {
 		if written := plan.CSCList(set); len(written) >= longList && strings.Contains(text, written) {

@@ -10,13 +10,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// brevity is from how many characters on a runbook says repeated remarks once:
-// a comment of a pull request holds 65,536, and a comparison stands in it too.
+// brevity is the length in characters from which a runbook has repeated remarks only
+// once. A comment of a pull request may have 65,536, including a comparison.
 const brevity = 56_000
 
 // Markdown writes the plan for a pull request: the summary and the graph of the
-// stages first, then the complete runbook, which a person could follow by hand.
-// Long lists of CSCs stand once, under a name; in a long plan remarks do too.
+// stages, then the complete runbook, which can be followed by hand. Long lists of
+// CSCs are written once, under a name; in a long plan so are repeated remarks.
 func Markdown(w io.Writer, p *plan.Plan) error {
 	p = shown(p)
 	text, err := runbook(p, false)
@@ -30,8 +30,8 @@ func Markdown(w io.Writer, p *plan.Plan) error {
 	return err
 }
 
-// runbook writes the whole document, with remarks said once or where they are
-// made.
+// runbook returns the whole document. If once is true, repeated remarks are written
+// once.
 func runbook(p *plan.Plan, once bool) (string, error) {
 	var b strings.Builder
 	m := &markdown{w: &b, plan: p, lists: newLists(p), estimate: EstimatePlan(p), abridged: once, said: map[string]string{}, notes: map[string]string{}}
@@ -42,7 +42,7 @@ func runbook(p *plan.Plan, once bool) (string, error) {
 		m.stage(i+1, &p.Stages[i], &m.estimate.Stages[i])
 	}
 	if len(p.Final) > 0 {
-		m.f("## At the end, and when the run is aborted\n\nThese undo what earlier steps did. The run is not complete while they are outstanding.\n\n")
+		m.f("## When the run ends or is aborted\n\nThese steps undo what earlier steps did. The run is not complete until they are done.\n\n")
 		for i := range p.Final {
 			m.step("", &p.Final[i])
 		}
@@ -59,9 +59,9 @@ type markdown struct {
 	lists    *lists
 	estimate Estimate
 	said     map[string]string // long texts of steps, and the first step that has them
-	abridged bool              // what several steps say stands once
-	at       string            // id of the step that is written
-	notes    map[string]string // remarks that many steps make, and their names
+	abridged bool              // repeated texts are written once
+	at       string            // id of the current step
+	notes    map[string]string // names of repeated remarks, by text
 }
 
 func (m *markdown) f(format string, args ...any) {
@@ -70,9 +70,11 @@ func (m *markdown) f(format string, args ...any) {
 	}
 }
 
-// fold opens what is shown only when it is asked for; end closes it.
-func (m *markdown) fold(summary string) { m.f("<details><summary>%s</summary>\n\n", inHTML(summary)) }
-func (m *markdown) end()                { m.f("\n</details>\n\n") }
+// openDetails opens a collapsed section; closeDetails closes it.
+func (m *markdown) openDetails(summary string) {
+	m.f("<details><summary>%s</summary>\n\n", inHTML(summary))
+}
+func (m *markdown) closeDetails() { m.f("\n</details>\n\n") }
 
 func (m *markdown) summary() {
 	p, s := m.plan, Summarize(m.plan)
@@ -83,17 +85,17 @@ func (m *markdown) summary() {
 	}
 	m.f("\n")
 	if len(s.Irreversible) > 0 {
-		m.f("**What no step takes back**\n\n")
+		m.f("**Irreversible**\n\n")
 		m.asked(s.Irreversible)
 	}
 	if len(s.Doubts) > 0 {
-		m.f("**What is in doubt**, in full where it is asked\n\n")
+		m.f("**Doubts**, in full where they are asked\n\n")
 		m.asked(s.Doubts)
 	}
 	var own []Asked
 	for _, c := range s.Consents {
 		if strings.Contains(c.Where, "/") {
-			text := "asked of the lead"
+			text := "asked of the operator"
 			if len(c.Principals) > 0 {
 				text = "agreed by " + strings.Join(c.Principals, ", ")
 			}
@@ -101,18 +103,17 @@ func (m *markdown) summary() {
 		}
 	}
 	if len(own) > 0 {
-		m.f("**Steps with a consent of their own**, besides the one for each stage\n\n")
+		m.f("**Steps with their own consent**, besides that of each stage\n\n")
 		m.asked(own)
 	}
 }
 
-// asked lists what is asked, the same in several places once, and folds what is
-// more than a few.
+// asked lists what is asked, each text once, and collapses a long list.
 func (m *markdown) asked(all []Asked) {
 	matters := grouped(all)
-	folded := len(matters) > few
-	if folded {
-		m.fold(fmt.Sprintf("all %d", len(all)))
+	collapsed := len(matters) > few
+	if collapsed {
+		m.openDetails(fmt.Sprintf("all %d", len(all)))
 	}
 	for _, a := range matters {
 		var places []string
@@ -121,14 +122,14 @@ func (m *markdown) asked(all []Asked) {
 		}
 		m.f("- %s: %s\n", inMarkdown(firstSentence(a.Text)), strings.Join(places, ", "))
 	}
-	if folded {
-		m.end()
+	if collapsed {
+		m.closeDetails()
 	} else {
 		m.f("\n")
 	}
 }
 
-// graph draws the stages, and says what each one's end waits for.
+// graph draws the stages and lists the critical path of each.
 func (m *markdown) graph() {
 	m.f("```mermaid\nflowchart TD\n")
 	var chain []string
@@ -149,22 +150,22 @@ func (m *markdown) graph() {
 		}
 	}
 	m.f("```\n\n")
-	m.fold(fmt.Sprintf("Expected time of each stage, %s in all, and the critical path", about(m.estimate.Takes)))
-	m.f("| stage | takes | its end waits for |\n|---|---|---|\n")
+	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total, and the critical path", about(m.estimate.Takes)))
+	m.f("| stage | time | critical path |\n|---|---|---|\n")
 	for i, e := range m.estimate.Stages {
 		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), inCell(criticalNames(e)))
 	}
 	if len(m.plan.Final) > 0 {
 		m.f("| final steps | %s | one after the other |\n", about(m.estimate.Final))
 	}
-	m.f("\nThe times are what the steps usually take. Waiting for consents, answers and people comes on top.\n")
-	m.end()
+	m.f("\nTimes are what the steps usually take, without waiting for consents, answers and people.\n")
+	m.closeDetails()
 }
 
 func (m *markdown) before() {
 	p, t := m.plan, m.plan.Targets
 	m.f("## Before you begin\n\n")
-	m.f("You lead this deployment; nothing is done without your consent (P2). See that you have access to all of these (P1):\n\n")
+	m.f("You lead this deployment: nothing is done without your consent (P2). Check that you have access to all of these (P1):\n\n")
 	m.f("- LOVE: %s, with the right to send commands; its view %s shows the summary states (P13)\n", inMarkdown(t.LOVE.URL), codeSpan(t.LOVE.View))
 	m.f("- Kubernetes: context %s (%s), API server %s. Before any command, `kubectl config current-context` must show %s (P20)\n",
 		codeSpan(t.Kubernetes.Context), inMarkdown(t.Kubernetes.Kubeconfig), inMarkdown(t.Kubernetes.Server), codeSpan(t.Kubernetes.Context))
@@ -176,34 +177,34 @@ func (m *markdown) before() {
 		m.f("- %s: %s\n", inMarkdown(page.Title), inMarkdown(page.URL))
 	}
 	m.f("\nThe Chronograf dashboards Heartbeats and AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor give the overview (P13). " +
-		"LOVE is preferred; when it does not work, Nublado is the fallback (P12).\n\n")
+		"Use LOVE; if it does not work, use Nublado (P12).\n\n")
 	if len(p.Upgrade.Branches) > 0 {
-		m.f("Branches that are deployed:\n\n")
+		m.f("Deployed branches:\n\n")
 		for _, b := range p.Upgrade.Branches {
 			m.f("- %s: %s\n", inMarkdown(b.Repository), codeSpan(b.Branch))
 		}
 		m.f("\n")
 	}
 	if hosts := touchedHosts(p); len(hosts) > 0 {
-		m.fold(fmt.Sprintf("%s that steps log in to", counted(len(hosts), "host")))
+		m.openDetails(fmt.Sprintf("%s that steps log in to", counted(len(hosts), "host")))
 		m.f("|host|address|users|principal|\n|---|---|---|---|\n")
 		for _, h := range hosts {
 			m.f("|%s|%s|%s|%s|\n", inCell(h.Name), inCell(h.Address), inCell(accounts(h)), inCell(h.Principal))
 		}
-		m.end()
+		m.closeDetails()
 	}
 	if len(m.lists.order) > 0 {
-		m.f("Lists of CSCs that have a name, such as list L1, stand at the end.\n\n")
+		m.f("Named lists of CSCs, such as list L1, are at the end.\n\n")
 	}
 	if m.abridged {
 		m.remarks()
 	}
-	m.f("With each step stand its id, its numbers in the procedure, how long it usually takes and its time limit. " +
-		"Steps of a stage run at the same time, unless one says after which others. " +
-		"When a step fails or its time is up, nothing new starts and the operator is asked, unless it says otherwise.\n\n")
+	m.f("Each step has its id, its numbers in the procedure, its usual time and its time limit. " +
+		"Steps of a stage run at the same time, unless one says which others it comes after. " +
+		"When a step fails or exceeds its time limit, nothing new starts and the operator is asked, unless the step says otherwise.\n\n")
 }
 
-// remarks writes the remarks on doing things by hand that many steps make.
+// remarks writes the remarks on doing things by hand that many steps repeat.
 func (m *markdown) remarks() {
 	times := map[string]int{}
 	var order []string
@@ -219,7 +220,7 @@ func (m *markdown) remarks() {
 		}
 	}
 	if len(order) > 0 {
-		m.f("What many steps say about doing them by hand stands here once:\n\n")
+		m.f("Instructions that many steps share:\n\n")
 		defer m.f("\n")
 	}
 	for i, text := range order {
@@ -241,7 +242,7 @@ func touchedHosts(p *plan.Plan) []plan.Host {
 }
 
 func accounts(h plan.Host) string {
-	via := map[string]string{"login": "log in as it", "sudo": "by sudo", "own": "your own"}
+	via := map[string]string{"login": "log in directly", "sudo": "with sudo", "own": "your own"}
 	var users []string
 	for _, u := range h.Users {
 		users = append(users, fmt.Sprintf("%s (%s)", u.Name, via[u.Via]))
@@ -260,18 +261,18 @@ func (m *markdown) named() {
 	}
 }
 
-// table says where each CSC runs and ends. Most Jobs and images have the name
-// of their CSC: only the others are written out.
+// table writes where each CSC runs and its final state. Most Jobs and images are
+// named like their CSC: only the others are written out.
 func (m *markdown) table() {
 	touched := Summarize(m.plan).Touched
 	if len(touched) == 0 {
 		return
 	}
-	m.f("## Where the CSCs run and end\n\n")
-	m.fold(counted(len(touched), "CSC") + " that this plan touches")
-	m.f("Where one state stands, they come up in the state that they end in. Unless it is given, the Job is called like the CSC in small letters with its index, "+
-		"the image like the CSC in small letters, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
-	m.f("|runs|comes up, ends|principal|CSCs|\n|---|---|---|---|\n")
+	m.f("## Where the CSCs run, and their final states\n\n")
+	m.openDetails(counted(len(touched), "CSC") + " that this plan touches")
+	m.f("A single state is both the state in which they come up and their final state. Unless given, the Job's name is the CSC's in lower case with its index, "+
+		"the image's name is the CSC's in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
+	m.f("|runs in|comes up, final state|principal|CSCs|\n|---|---|---|---|\n")
 	var order []string
 	rows := map[string][]string{}
 	for _, name := range touched {
@@ -293,11 +294,11 @@ func (m *markdown) table() {
 	for _, row := range order {
 		m.f("%s%s|\n", row, strings.Join(rows[row], ", "))
 	}
-	m.end()
+	m.closeDetails()
 }
 
-// unusual returns the names of a CSC's Job and image in brackets where they are
-// not those that [markdown.table] says.
+// unusual returns the names of a CSC's Job and image in brackets if they differ
+// from the default that [markdown.table] describes.
 func (m *markdown) unusual(c *plan.CSC) string {
 	if c.Job == nil {
 		return ""

@@ -9,14 +9,14 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// A block of a plan's text is a paragraph, or lines that are typed or read as
-// they stand: those that are indented by four spaces.
+// A block of a plan's text is a paragraph or a code block: lines indented by four
+// spaces.
 type block struct {
 	Lines []string // without the indent
 	Code  bool
 }
 
-// Paragraph is the block as one line.
+// Paragraph returns the block as one line.
 func (b block) Paragraph() string { return strings.Join(b.Lines, " ") }
 
 func blocks(text string) []block {
@@ -46,7 +46,7 @@ func blocks(text string) []block {
 	return out
 }
 
-// A span of a paragraph is plain, or stood between backticks.
+// A span of a paragraph is plain text, or code that was between backticks.
 type span struct {
 	Text string
 	Code bool
@@ -75,8 +75,8 @@ func spans(s string) []span {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// visible writes out whatever does not show, or makes other characters show
-// elsewhere than they stand: what a reviewer sees must be what the plan says.
+// visible escapes characters that are invisible or change the order in which others
+// are shown: what a reviewer sees must be what the plan says.
 func visible(s string) string {
 	hidden := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if strings.IndexFunc(s, hidden) < 0 {

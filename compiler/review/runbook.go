@@ -8,7 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// few is how many steps of a stage are shown without being asked for.
+// few is how many steps of a stage are shown uncollapsed.
 const few = 8
 
 func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
@@ -19,8 +19,8 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 		m.f("**Doubt:** %s\n\n", inMarkdown(d))
 	}
 	if len(s.Steps) > few {
-		m.fold(counted(len(s.Steps), "step"))
-		defer m.end()
+		m.openDetails(counted(len(s.Steps), "step"))
+		defer m.closeDetails()
 	}
 	for i := 0; i < len(s.Steps); {
 		if rows := simple(s.Steps[i:]); rows > 1 {
@@ -33,8 +33,8 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 	}
 }
 
-// simple returns how many steps from the first on are of one kind and ask
-// nothing, so that each fits into the row of a table.
+// simple returns how many of the first steps have the same kind and ask nothing,
+// so that each fits into a table row.
 func simple(steps []plan.Step) int {
 	for i := range steps {
 		s := &steps[i]
@@ -69,9 +69,9 @@ func (m *markdown) rows(stage, first int, steps []plan.Step) {
 	case *plan.SSH:
 		m.f("By csu over SSH, or by hand:\n\n")
 	case *plan.Delete:
-		m.f("csu deletes the Jobs of these CSCs, which the selector must find and no others, and waits until they and their pods are gone. By hand:\n\n")
+		m.f("csu deletes the Jobs of these CSCs and waits until they and their pods are gone. The selector must match these Jobs and no others. By hand:\n\n")
 	case *plan.Sync:
-		m.f("Argo CD syncs the application at %s, and csu waits until the images run that are expected of these CSCs. By hand:\n\n", codeSpan(a.Revision))
+		m.f("Argo CD syncs the application at %s, and csu waits until these CSCs run the expected images. By hand:\n\n", codeSpan(a.Revision))
 	}
 	m.f("|step|id in the stage|time|what|\n|---|---|---|---|\n")
 	for i := 0; i < len(steps); {
@@ -96,9 +96,8 @@ func (m *markdown) rows(stage, first int, steps []plan.Step) {
 	m.f("\n")
 }
 
-// sameLogin returns how many steps from the first on go on where the one before
-// has logged in: the same lines come before their commands, and nothing but the
-// one before is needed.
+// sameLogin returns how many of the first steps can share a login: they have the
+// same lines before their commands, and need only the step before.
 func sameLogin(steps []plan.Step) int {
 	for i := 1; i < len(steps); i++ {
 		needs := steps[i].Needs
@@ -109,8 +108,8 @@ func sameLogin(steps []plan.Step) int {
 	return len(steps)
 }
 
-// loginLines returns what a person types on the way to a simple step's
-// commands; nil where they don't come last.
+// loginLines returns the lines by hand before a simple step's commands, or nil if
+// the commands do not come last.
 func loginLines(s *plan.Step) []string {
 	a, ok := s.Action.Parameters.(*plan.SSH)
 	if !ok {
@@ -124,7 +123,7 @@ func loginLines(s *plan.Step) []string {
 	return lines[:n]
 }
 
-// what is the last cell of a simple step, from logging in on or without that.
+// what returns the last cell of a simple step, with or without the login.
 func (m *markdown) what(s *plan.Step, login bool) string {
 	var parts []string
 	switch a := s.Action.Parameters.(type) {
@@ -154,7 +153,7 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 	return strings.Join(parts, "<br>")
 }
 
-// after names the steps that a step comes after, without the stage's id.
+// after returns the steps that a step needs, without the stage's id.
 func (m *markdown) after(s *plan.Step, sep string) string {
 	if len(s.Needs) == 0 {
 		return ""
@@ -193,17 +192,16 @@ func (m *markdown) step(number string, s *plan.Step) {
 	m.does(s)
 }
 
-// once returns a text, or where the same text stands already.
+// once returns a text, or a reference if the text was already shown.
 func (m *markdown) once(id, text string) string {
 	if at, seen := m.said[text]; seen && m.abridged && len(text) > 100 {
-		return fmt.Sprintf("as at `%s`: %s", at, firstSentence(text))
+		return fmt.Sprintf("as for `%s`: %s", at, firstSentence(text))
 	}
 	m.said[text] = id
 	return text
 }
 
-// does says what the step does and how a person would do it, without saying
-// twice what both say.
+// does writes what the step does and how to do it by hand, without repetition.
 func (m *markdown) does(s *plan.Step) {
 	m.at = s.ID
 	text, own := m.sentence(s)
@@ -216,27 +214,26 @@ func (m *markdown) does(s *plan.Step) {
 	m.blocks(m.abridge(s))
 }
 
-// onceTyped leaves out lines that come after a first one, by which a person logs
-// in, where an earlier step has the same: such as the building of a service on
-// two hosts.
+// onceTyped replaces the lines after the login by a reference if an earlier step
+// has the same lines, such as the build of a service on two hosts.
 func (m *markdown) onceTyped(lines []string) []string {
 	if len(lines) < 6 || !m.abridged {
 		return lines
 	}
 	rest := strings.Join(lines[1:], "\n")
 	if at, seen := m.said[rest]; seen {
-		return []string{lines[0], fmt.Sprintf("# then all that step %s types after its first line", at)}
+		return []string{lines[0], fmt.Sprintf("# then everything after the first line of step %s", at)}
 	}
 	m.said[rest] = m.at
 	return lines
 }
 
-// sentence says what csu does, and whether the text for doing it by hand stands
-// on its own beside that.
+// sentence returns what csu does, and reports whether the instructions for doing it
+// by hand are shown separately.
 func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 	switch a := s.Action.Parameters.(type) {
 	case *plan.Manual:
-		text = "A person does this."
+		text = "Manual step."
 		if len(a.CSCs) > 0 {
 			text += fmt.Sprintf(" csu shows the states of %s.", m.lists.refer(a.CSCs))
 		}
@@ -249,11 +246,11 @@ func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 		return text + " " + oneLine(a.Text), true
 	case *plan.Announce:
 		if strings.Contains(s.ByHand, fmt.Sprintf("%q", a.Text)) {
-			return "csu posts this" + map[bool]string{true: ", and somebody waits for it"}[a.Handover] + ".", true
+			return "csu posts this" + map[bool]string{true: ", and the recipients wait for it"}[a.Handover] + ".", true
 		}
 	case *plan.SSH:
 		if holds(s.ByHand, a.Commands) {
-			return fmt.Sprintf("csu as %s on %s, or a person by hand%s", a.User, a.Host, conditions(a)), false
+			return fmt.Sprintf("By csu as %s on %s, or by hand%s", a.User, a.Host, conditions(a)), false
 		}
 	case *plan.SetState:
 		return describe(a, m.lists.ordered), true
@@ -271,7 +268,7 @@ func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 	return describe(s.Action.Parameters, m.lists.refer), true
 }
 
-// says tells whether a text's code has a line for each set of CSCs and states.
+// says reports whether a text's code has a line for each set of CSCs and states.
 func says(text string, want []plan.Want) bool {
 	var lines []string
 	for _, w := range want {
@@ -280,20 +277,19 @@ func says(text string, want []plan.Want) bool {
 	return holds(text, lines)
 }
 
-// abridge leaves out of a step's text for doing it by hand what stands elsewhere in
-// the document.
+// abridge removes from a step's instructions what is elsewhere in the document.
 func (m *markdown) abridge(s *plan.Step) string {
 	text := strings.ReplaceAll(s.ByHand, "Argo CD ("+m.plan.Targets.ArgoCD.URL+")", "Argo CD")
 	if a, ok := s.Action.Parameters.(*plan.SetState); ok && len(a.CSCs) > long {
 		if data := stateData(a); strings.Contains(text, data) {
-			text = strings.Replace(text, data, fmt.Sprintf("    data:\n    - [CSC, %s]  # a line for each of %s\n", a.State, m.lists.ordered(a.CSCs)), 1)
+			text = strings.Replace(text, data, fmt.Sprintf("    data:\n    - [CSC, %s]  # one line for each of %s\n", a.State, m.lists.ordered(a.CSCs)), 1)
 		}
 	}
 	return m.lists.abridge(s.Effects(m.plan), text)
 }
 
-// stateData is the list in a configuration of set_summary_state.py as a text for
-// doing it by hand has it.
+// stateData returns the list in a configuration of set_summary_state.py as it is in
+// a step's instructions.
 func stateData(a *plan.SetState) string {
 	var b strings.Builder
 	b.WriteString("    data:\n")
@@ -303,7 +299,7 @@ func stateData(a *plan.SetState) string {
 	return b.String()
 }
 
-// holds tells whether the lines stand in a text's code, in their order.
+// holds reports whether a text's code contains the lines, in order.
 func holds(text string, lines []string) bool {
 	for _, b := range blocks(text) {
 		if !b.Code {
@@ -318,20 +314,20 @@ func holds(text string, lines []string) bool {
 	return len(lines) == 0
 }
 
-// long is how many lines of code are shown without being asked for.
+// long is how many lines of code are shown uncollapsed.
 const long = 14
 
-// blocks writes a text whose first paragraph may go on the present line.
+// blocks writes a text whose first paragraph may continue the current line.
 func (m *markdown) blocks(text string) {
 	all := blocks(text)
 	for i, b := range all {
 		paragraph := b.Paragraph()
 		switch note := m.notes[paragraph]; {
 		case !b.Code && note != "" && i+1 < len(all) && all[i+1].Code:
-			m.f("as %s says, with\n\n", note)
+			m.f("see %s, with\n\n", note)
 			continue
 		case !b.Code && note != "":
-			m.f("Besides, %s.\n\n", note)
+			m.f("See also %s.\n\n", note)
 			continue
 		case !b.Code && i > 0:
 			m.f("%s\n\n", atStart(paragraph))
@@ -344,9 +340,9 @@ func (m *markdown) blocks(text string) {
 		}
 		b.Lines = m.onceTyped(b.Lines)
 		if len(b.Lines) > long {
-			m.fold(fmt.Sprintf("%d lines", len(b.Lines)))
+			m.openDetails(fmt.Sprintf("%d lines", len(b.Lines)))
 			m.f("%s", typed(b.Lines))
-			m.end()
+			m.closeDetails()
 		} else {
 			m.f("%s\n", typed(b.Lines))
 		}

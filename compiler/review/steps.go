@@ -8,14 +8,13 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// A placed step is a step and where it stands.
+// A placed step is a step and its stage.
 type placed struct {
 	step  *plan.Step
 	stage string
 }
 
-// steps compares the steps. One that has another id but does the same was
-// moved.
+// steps compares the steps. A step with a different id that does the same was moved.
 func (c *comparer) steps() {
 	olds, news := stepsOf(c.old), stepsOf(c.new)
 	has := func(list []placed, id string) int {
@@ -70,8 +69,8 @@ func stepsOf(p *plan.Plan) []placed {
 	return out
 }
 
-// counterpart finds a step that does the same under another id: the same
-// action, and the same name or title.
+// counterpart returns the index of a step that does the same under a different id:
+// the same action, and the same name or title. It returns -1 if there is none.
 func counterpart(p placed, among []placed) int {
 	name := strings.TrimPrefix(p.step.ID, p.stage+"/")
 	return slices.IndexFunc(among, func(o placed) bool {
@@ -80,8 +79,8 @@ func counterpart(p placed, among []placed) int {
 	})
 }
 
-// step compares two forms of a step. What it needs and undoes is compared by the
-// ids that moved steps have now.
+// step compares two versions of a step. The steps that it needs and undoes are
+// compared by their new ids.
 func (c *comparer) step(old, new *plan.Step) {
 	a, b := *old, *new
 	a.ID = b.ID
@@ -100,7 +99,7 @@ func (c *comparer) now(id string) string {
 	return id
 }
 
-// ids returns the ids that steps have now, of those that stand in the stage.
+// ids returns the new ids of the steps that are in the stage.
 func (c *comparer) ids(steps []plan.Step, stage string) []string {
 	var out []string
 	for _, s := range steps {
@@ -111,9 +110,8 @@ func (c *comparer) ids(steps []plan.Step, stage string) []string {
 	return out
 }
 
-// stepOrder reports steps of a stage that stand in another order. That changes
-// something only for steps that wait for the same resource and not for each
-// other.
+// stepOrder reports reordered steps of a stage. Their order matters only if they
+// use the same resource and do not need each other.
 func (c *comparer) stepOrder(s *plan.Stage) {
 	i := slices.IndexFunc(c.old.Stages, func(o plan.Stage) bool { return o.ID == s.ID })
 	if i < 0 {
@@ -127,15 +125,15 @@ func (c *comparer) stepOrder(s *plan.Stage) {
 	change := Change{What: Reordered, Subject: fmt.Sprintf("stage %q", s.ID), Field: "steps", Old: strings.Join(was, ", "), New: strings.Join(is, ", ")}
 	if shared := contended(c.new, s, was); shared != "" {
 		change.Weight = Effect
-		change.Why = "steps that use " + shared + " run in another order"
+		change.Why = "steps that use " + shared + " run in a different order"
 	} else {
-		change.Why = "same effect, other order"
+		change.Why = "same effect, different order"
 	}
 	c.add(change)
 }
 
-// contended names a resource whose steps stand in another order than before,
-// though none of them needs the other.
+// contended returns a resource whose steps have a different order than before
+// although none of them needs the other.
 func contended(p *plan.Plan, s *plan.Stage, was []string) string {
 	for i := range s.Steps {
 		for j := i + 1; j < len(s.Steps); j++ {
@@ -150,7 +148,7 @@ func contended(p *plan.Plan, s *plan.Stage, was []string) string {
 	return ""
 }
 
-// waitsFor tells whether a step needs another one, directly or not.
+// waitsFor reports whether a step needs another one, directly or not.
 func waitsFor(s *plan.Stage, id, other string) bool {
 	i := slices.IndexFunc(s.Steps, func(x plan.Step) bool { return x.ID == id })
 	if i < 0 {

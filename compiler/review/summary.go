@@ -8,7 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Summary is what a reviewer asks first.
+// Summary is what a reviewer wants to know first.
 type Summary struct {
 	Down         []string // CSCs that go down, in the order of the table
 	Touched      []string // CSCs whose state, Job, image or service a step changes, in the order of the table
@@ -21,18 +21,18 @@ type Summary struct {
 	Scripts      int      // steps that use a ScriptQueue
 	Consents     []Asked  // those of stages and of steps
 	Doubts       []Asked
-	Persons      []Asked // what a person does
-	Irreversible []Asked // what no step of the plan takes back
+	Persons      []Asked // manual steps
+	Irreversible []Asked // what no step of the plan undoes
 }
 
-// Asked is something that a person must know of, with its place.
+// Asked is something that the operator is asked or must know, with its place.
 type Asked struct {
 	Where      string // id of a stage or a step
 	Text       string
 	Principals []string
 }
 
-// Summarize reads a plan for its summary.
+// Summarize returns the summary of a plan.
 func Summarize(p *plan.Plan) Summary {
 	s := summarizer{plan: p, down: map[string]bool{}, touched: map[string]bool{}}
 	for i := range p.Stages {
@@ -102,7 +102,7 @@ func (s *summarizer) touch(down bool, cscs ...string) {
 	}
 }
 
-// unique appends the names that the list lacks, and no empty one.
+// unique appends the names that are not empty and not in the list.
 func unique(list *[]string, names ...string) {
 	for _, n := range names {
 		if n != "" && !slices.Contains(*list, n) {
@@ -111,13 +111,13 @@ func unique(list *[]string, names ...string) {
 	}
 }
 
-// A matter is what is asked or known in several places.
+// A matter is a text that is asked in one or more places.
 type matter struct {
 	Text   string
 	Places []string // ids of stages and steps
 }
 
-// grouped puts what has the same text together.
+// grouped groups what has the same text.
 func grouped(all []Asked) []matter {
 	var out []matter
 	at := map[string]int{}
@@ -149,25 +149,25 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 		}
 	}
 	if len(s.Down) > 0 {
-		add("Goes down", list(s.Down))
+		add("CSCs taken down", list(s.Down))
 	} else {
-		add("Goes down", "nothing")
+		add("CSCs taken down", "none")
 	}
 	var deleted []string
 	if len(s.Jobs) > 0 {
-		deleted = append(deleted, "the Jobs of "+list(s.Jobs))
+		deleted = append(deleted, "Jobs of "+list(s.Jobs))
 	}
 	for _, n := range s.Namespaces {
-		deleted = append(deleted, fmt.Sprintf("the namespaces that %q selects", n))
+		deleted = append(deleted, fmt.Sprintf("namespaces with label %q", n))
 	}
-	add("Is deleted", strings.Join(deleted, "; "))
-	add("Is synced", strings.Join(s.Synced, ", "))
-	add("Logged in to", strings.Join(s.Hosts, ", "))
-	add("Is rebooted", strings.Join(s.Reboots, ", "))
+	add("Deleted", strings.Join(deleted, "; "))
+	add("Applications synced", strings.Join(s.Synced, ", "))
+	add("Hosts", strings.Join(s.Hosts, ", "))
+	add("Hosts rebooted", strings.Join(s.Reboots, ", "))
 	add("Schema registry", strings.Join(s.Levels, ", then "))
-	add("Is asked", s.asked())
+	add("You will be asked", s.asked())
 	if e.Takes > 0 {
-		add("Expected time", about(e.Takes)+", when nothing fails and no answer is waited for")
+		add("Expected time", about(e.Takes)+", if nothing fails and every question is answered at once")
 	}
 	return out
 }
@@ -176,11 +176,11 @@ func (s *Summary) asked() string {
 	return strings.Join([]string{
 		counted(len(s.Consents), "consent"),
 		counted(len(s.Doubts), "doubt"),
-		counted(len(s.Persons), "thing") + " that a person does",
+		counted(len(s.Persons), "manual step"),
 	}, ", ")
 }
 
-// counted writes a number with its noun.
+// counted returns a number with its noun.
 func counted(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -188,13 +188,13 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// countedCSCs names CSCs after their number.
+// countedCSCs returns the number of CSCs, followed by their names.
 func countedCSCs(cscs []string) string {
 	return counted(len(cscs), "CSC") + ": " + plan.CSCList(cscs)
 }
 
-// firstSentence shortens a text to what it begins with; the whole text stands
-// where it is asked.
+// firstSentence returns the first sentence of a text. The whole text is shown where
+// it is asked.
 func firstSentence(s string) string {
 	s = oneLine(s)
 	if i := strings.Index(s, ". "); i >= 0 {
@@ -203,7 +203,7 @@ func firstSentence(s string) string {
 	return shortened(s, 90)
 }
 
-// shortened cuts a text between words, so that it has at most n characters.
+// shortened cuts a text between words to at most n characters.
 func shortened(s string, n int) string {
 	runes := []rune(s)
 	if len(runes) <= n {

@@ -8,15 +8,15 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// A Terminal is what a text is written for.
+// A Terminal has the properties of the terminal to write for.
 type Terminal struct {
 	Width  int // in characters; less than 40 counts as 40
 	Colour bool
 }
 
 // Text writes the plan for a terminal: the summary, then stages and steps with
-// their sources, needs, times, consents and doubts, without the texts for doing
-// them by hand, which [Markdown] has.
+// their sources, needs, times, consents and doubts. It omits the instructions for
+// doing them by hand, which [Markdown] has.
 func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	p = shown(p)
 	t := newText(w, on)
@@ -26,7 +26,7 @@ func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	t.line("", plain, fmt.Sprintf("Cluster %s, %s; scripts run on ScriptQueue:%d", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server, p.Upgrade.Queue))
 	t.gap()
 	for _, f := range summary.facts(estimate, countedCSCs) {
-		t.line("  ", plain, fmt.Sprintf("%-16s %s", f.label+":", f.text))
+		t.line("  ", plain, fmt.Sprintf("%-20s %s", f.label+":", f.text))
 	}
 	t.irreversible(&summary)
 	t.times(p, estimate)
@@ -35,7 +35,7 @@ func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	}
 	if len(p.Final) > 0 {
 		t.gap()
-		t.line("", bold, "At the end, and when the run is aborted:")
+		t.line("", bold, "When the run ends or is aborted:")
 		for i := range p.Final {
 			t.step(&p.Final[i], false)
 		}
@@ -48,7 +48,7 @@ func (t *text) irreversible(s *Summary) {
 		return
 	}
 	t.gap()
-	t.line("", bold, "What no step takes back:")
+	t.line("", bold, "Irreversible:")
 	for _, a := range s.Irreversible {
 		t.line("  ", red, a.Where+": "+a.Text)
 	}
@@ -57,7 +57,7 @@ func (t *text) irreversible(s *Summary) {
 // times writes the expected time of each stage, and the critical path.
 func (t *text) times(p *plan.Plan, e Estimate) {
 	t.gap()
-	t.line("", bold, "Expected times, and what each stage's end waits for:")
+	t.line("", bold, "Expected times, and the critical path of each stage:")
 	for i, s := range e.Stages {
 		t.line("  ", plain, fmt.Sprintf("%2d. %-16s %8s  %s", i+1, p.Stages[i].ID, about(s.Takes), criticalNames(s)))
 	}
@@ -128,12 +128,12 @@ func numbers(source []string) string { return "(" + strings.Join(source, ", ") +
 
 func onFailure(s *plan.Step) string {
 	if s.OnFailure == plan.Report {
-		return "it is told, and the run goes on"
+		return "it is reported; the run continues"
 	}
 	return "the operator is asked"
 }
 
-// A style is how a line is set off where there is colour: an SGR parameter.
+// A style is an SGR parameter for a line, if there is colour.
 type style string
 
 const (
@@ -146,7 +146,8 @@ const (
 	cyan   style = "36"
 )
 
-// text writes wrapped lines until the first error, which it keeps.
+// text writes wrapped lines. After the first error, which it records, it writes
+// nothing.
 type text struct {
 	w      io.Writer
 	width  int
@@ -160,8 +161,8 @@ func newText(w io.Writer, on Terminal) *text {
 
 func (t *text) gap() { t.write("\n") }
 
-// line writes text wrapped to the width, every line behind the indent. Runs of
-// spaces are kept: they align columns.
+// line writes text wrapped to the width, every line indented. Runs of spaces are
+// preserved, since they align columns.
 func (t *text) line(indent string, how style, s string) {
 	for _, paragraph := range strings.Split(s, "\n") {
 		rest, cells, fresh := indent, len(indent), true
@@ -177,8 +178,8 @@ func (t *text) line(indent string, how style, s string) {
 	}
 }
 
-// columns splits behind each run of spaces, which stay with the word before, and
-// behind the commas of long lists of indices.
+// columns splits after each run of spaces, which stay with the word before, and
+// after the commas of long lists of indices.
 func columns(s string) []string {
 	var out []string
 	start := 0

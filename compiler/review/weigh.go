@@ -8,7 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// weigh says how closely a change must be looked at, and why.
+// weigh sets how closely to review a change, and why.
 func (c *comparer) weigh(ch *Change) {
 	if ch.Weight != "" {
 		return
@@ -26,7 +26,7 @@ func (c *comparer) weigh(ch *Change) {
 	case kind == "targets":
 		weighTarget(ch)
 	case kind == "plan" && ch.Field == "doubts":
-		ch.Weight, ch.Why = Danger, "the rules take other facts for doubtful"
+		ch.Weight, ch.Why = Danger, "the rules treat other facts as doubtful"
 	case kind == "plan":
 		ch.Weight, ch.Why = Danger, "this is a plan for something else"
 	default:
@@ -44,7 +44,7 @@ func subject(s string) (kind, name string) {
 }
 
 func (c *comparer) weighOrder(ch *Change, kind, id string) {
-	ch.Weight, ch.Why = Minor, "same effect, other order"
+	ch.Weight, ch.Why = Minor, "same effect, different order"
 	switch {
 	case ch.Subject == "plan" && ch.Field == "stages":
 		ch.Weight, ch.Why = Danger, "stages run in this order, one after the other"
@@ -60,27 +60,27 @@ func (c *comparer) weighOrder(ch *Change, kind, id string) {
 	}
 }
 
-// safeguards are fields of a step that keep damage away, and what their change
-// may mean.
+// safeguards are fields of a step that prevent damage, and what a change of them may
+// mean.
 var safeguards = map[string]string{
 	"consent":           "the operator is asked something else",
-	"principals":        "other people have to agree",
-	"doubt":             "the operator is told something else about what is doubtful",
-	"needs":             "it starts after other steps than before",
-	"onFailure":         "a failure is dealt with in another way",
+	"principals":        "different principals must agree",
+	"doubt":             "the operator is asked about different doubts",
+	"needs":             "it starts after different steps than before",
+	"onFailure":         "failures are handled differently",
 	"undoes":            "it undoes another step",
-	"action.kind":       "it does something else altogether",
+	"action.kind":       "it does something completely different",
 	"action.queue":      "another ScriptQueue runs it",
 	"action.state":      "CSCs are sent to another state",
 	"action.path":       "another script runs",
 	"action.standard":   "the script comes from another place",
-	"action.config":     "the script is told something else",
-	"action.accept":     "other ends of the script count as done",
+	"action.config":     "the script has a different configuration",
+	"action.accept":     "different results of the script count as success",
 	"action.host":       "it runs on another host",
 	"action.user":       "it runs as another user",
 	"action.commands":   "other commands run",
 	"action.command":    "another command runs",
-	"action.check":      "what it has done is checked in another way",
+	"action.check":      "its result is checked differently",
 	"action.silent":     "other CSCs must be silent before it runs",
 	"action.purpose":    "it counts as something else",
 	"action.service":    "it is about another service",
@@ -90,16 +90,16 @@ var safeguards = map[string]string{
 	"action.revision":   "another branch is synced",
 	"action.expect":     "another level is expected before",
 	"action.set":        "another level is set",
-	"action.muteAlarms": "alarms are treated in another way",
+	"action.muteAlarms": "alarms are handled differently",
 }
 
 func (c *comparer) weighStep(ch *Change, id string) {
 	ch.Weight = Effect
 	switch ch.What {
 	case Removed:
-		ch.Weight, ch.Why = Danger, "it is not done any more"
+		ch.Weight, ch.Why = Danger, "it is no longer done"
 		if strings.HasPrefix(id, "final/") {
-			ch.Why = "what it undid stays as it is, also after an abort"
+			ch.Why = "what it undid is no longer undone, not even on abort"
 		}
 		return
 	case Added:
@@ -109,9 +109,9 @@ func (c *comparer) weighStep(ch *Change, id string) {
 		}
 		return
 	case Moved:
-		ch.Weight, ch.Why = Danger, "it runs at another time, under another consent"
+		ch.Weight, ch.Why = Danger, "it runs at a different time, under a different consent"
 		if from, _, _ := strings.Cut(ch.Old, "/"); strings.HasPrefix(id, from+"/") {
-			ch.Weight, ch.Why = Minor, "only its name is another"
+			ch.Weight, ch.Why = Minor, "only its name changes"
 		}
 		return
 	}
@@ -126,19 +126,19 @@ func (c *comparer) weighStep(ch *Change, id string) {
 	case field == "action.cscs" || field == "action.want":
 		ch.Weight, ch.Why = Danger, c.cscWhy(ch, id)
 	case field == "action.resources" || field == "action.application" || field == "action.applications":
-		ch.Weight, ch.Why = Danger, "something else is synced or looked at"
+		ch.Weight, ch.Why = Danger, "something else is synced or checked"
 	case field == "timeout":
-		ch.Why = "the operator is asked sooner or later"
+		ch.Why = "the operator is asked at a different time"
 		ch.Weight = Danger
 	case slices.Contains([]string{"title", "byHand", "source", "takes"}, field):
 		ch.Weight = Minor
 		if field == "byHand" {
-			ch.Why = "what a person does instead"
+			ch.Why = "the instructions for doing it by hand"
 		}
 	}
 }
 
-// does returns the effects of a step of the new plan; none where it has no such
+// does returns the effects of a step of the new plan, or none if there is no such
 // step.
 func (c *comparer) does(id string) plan.Effects {
 	s, ok := c.new.Step(id)
@@ -148,7 +148,7 @@ func (c *comparer) does(id string) plan.Effects {
 	return s.Effects(c.new)
 }
 
-// cscWhy says what it means that a step names other CSCs.
+// cscWhy returns what it means that a step names different CSCs.
 func (c *comparer) cscWhy(ch *Change, id string) string {
 	var guarded []string
 	for _, name := range ch.Come {
@@ -166,11 +166,11 @@ func (c *comparer) cscWhy(ch *Change, id string) string {
 	case e.Jobs != "":
 		return "Jobs of other CSCs are deleted" + of
 	case len(e.Sees) > 0 && e.ReadOnly:
-		return "other CSCs or states are waited for"
+		return "it waits for other CSCs or states"
 	case e.Syncs != "":
-		return "images of other CSCs are waited for"
+		return "it waits for images of other CSCs"
 	}
-	return "other CSCs are concerned"
+	return "it affects other CSCs"
 }
 
 func weighStage(ch *Change) {
@@ -180,11 +180,11 @@ func weighStage(ch *Change) {
 	case ch.Field == "consent":
 		ch.Weight, ch.Why = Danger, "the operator consents to something else"
 	case ch.Field == "principals":
-		ch.Weight, ch.Why = Danger, "other people have to agree"
+		ch.Weight, ch.Why = Danger, "different principals must agree"
 	case ch.Field == "doubts":
-		ch.Weight, ch.Why = Danger, "the operator is told something else about what is doubtful"
+		ch.Weight, ch.Why = Danger, "the operator is asked about different doubts"
 		if len(ch.Gone) > 0 && len(ch.Come) == 0 {
-			ch.Why = "a doubt is not asked any more"
+			ch.Why = "a doubt is no longer asked"
 		}
 	default:
 		ch.Weight = Minor
@@ -195,7 +195,7 @@ func weighRow(ch *Change, kind string) {
 	ch.Weight = Danger
 	switch {
 	case ch.What == Removed:
-		ch.Why = "selectors are not held against it any more"
+		ch.Why = "selectors are no longer compared with it"
 	case ch.What == Added:
 		ch.Weight = Effect
 	case ch.Field == "image":
@@ -205,11 +205,11 @@ func weighRow(ch *Change, kind string) {
 	case ch.Field == "comesUp":
 		ch.Why = "it is expected in another state after its start"
 	case ch.Field == "principal":
-		ch.Why = "somebody else must have agreed"
+		ch.Why = "a different principal must agree"
 	case kind == "host":
-		ch.Why = "commands run elsewhere, or as somebody else"
+		ch.Why = "commands run elsewhere, or as a different user"
 	default:
-		ch.Why = "it is looked for elsewhere"
+		ch.Why = "csu looks for it elsewhere"
 	}
 }
 

@@ -10,16 +10,16 @@ import (
 func consentRules() []Rule {
 	return []Rule{
 		{"consent", []string{"P2"},
-			"Nothing is done without the consent of the person who leads: every stage asks for it and says for what, and every doubt is asked in words.", consent},
+			"Nothing is done without the operator's consent: every stage asks for it and says for what, and every doubt has a text.", consent},
 		{"principals", []string{"P3"},
-			"Whoever answers for a system has agreed before it is touched: the consent of the stage, or of the step itself, names the principal of every CSC and host that is touched.", principals},
+			"The principal of a system agrees before it is touched: the consent of the stage, or of the step itself, names the principal of every CSC and host that is touched.", principals},
 		{"one-stage", []string{"P2", "P5", "P35", "P45", "P46", "P50", "P51", "P55"},
-			"What belongs together stands in one stage, so that the operator consents to the whole and it is not left half done: M2's way back, a hand-over with its answer, " +
-				"the start of a host's service with the look for its CSCs, a telescope's test.", oneStage},
+			"Steps that belong together are in one stage, so that the operator consents to all of them and none is left half done: bringing M2 back, a hand-over with its acknowledgement, " +
+				"starting a host's service and checking its CSCs, a telescope's test.", oneStage},
 	}
 }
 
-// units are the steps that belong together, by what they are about.
+// units returns the steps that belong together, by what they are about.
 func (v *view) units() map[string][]*node {
 	out := map[string][]*node{}
 	m2 := v.Facts.ClosedLoop
@@ -44,8 +44,8 @@ func (v *view) units() map[string][]*node {
 	return out
 }
 
-// isAbout tells whether the step touches the host, or moves or looks at a CSC
-// that runs there.
+// isAbout reports whether the step touches the host, or moves or checks a CSC that
+// runs there.
 func (v *view) isAbout(n *node, host string) bool {
 	return n.touches(host) || slices.ContainsFunc(v.On(host), func(c string) bool {
 		_, sets := n.sent(c)
@@ -60,7 +60,7 @@ func oneStage(v *view, f *findings) {
 		for _, n := range units[what] {
 			count[n.stageAt]++
 		}
-		most := units[what][0] // where most of the unit stands
+		most := units[what][0] // a step in the stage with most of the unit
 		for _, n := range units[what] {
 			if count[n.stageAt] > count[most.stageAt] {
 				most = n
@@ -68,7 +68,7 @@ func oneStage(v *view, f *findings) {
 		}
 		for _, n := range units[what] {
 			if n.stageAt != most.stageAt {
-				f.step(n, "put it into the stage of "+most.ID, "it belongs to %s and stands in another stage than %s", what, most.ID)
+				f.step(n, "move it to the stage of "+most.ID, "it belongs to %s but is in a different stage than %s", what, most.ID)
 			}
 		}
 	}
@@ -78,15 +78,15 @@ func consent(v *view, f *findings) {
 	for i := range v.Stages {
 		s := &v.Stages[i]
 		if s.Consent == "" {
-			f.stage(s, "say in its consent what the operator consents to", "it has no consent, and would begin unasked")
+			f.stage(s, "add a consent that says what the operator agrees to", "it has no consent, so it would start without asking")
 		}
 		if slices.Contains(s.Doubts, "") {
-			f.stage(s, "say what is in doubt, or take the entry out", "one of its doubts is empty: there is nothing to ask")
+			f.stage(s, "say what is in doubt, or remove the entry", "one of its doubts is empty")
 		}
 	}
 	for _, n := range v.steps {
 		if len(n.Principals) > 0 && n.Consent == "" {
-			f.step(n, "give the step a consent", "it names principals (%s), and no consent of its own in which the operator could confirm that they have agreed", list(n.Principals))
+			f.step(n, "add a consent to the step", "it names principals (%s) but has no consent in which the operator confirms that they have agreed", list(n.Principals))
 		}
 	}
 }
@@ -96,13 +96,13 @@ func principals(v *view, f *findings) {
 		for _, p := range v.principalsOf(n) {
 			asked := n.Consent != "" && slices.Contains(n.Principals, p) || n.stage != nil && slices.Contains(n.stage.Principals, p)
 			if !asked {
-				f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it touches what the %s answers for, and nobody confirms that they have agreed", p)
+				f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it touches a system of the %s, but no consent confirms that they have agreed", p)
 			}
 		}
 	}
 }
 
-// principalsOf returns who must have agreed to what the step does.
+// principalsOf returns the principals who must agree to what the step does.
 func (v *view) principalsOf(n *node) []string {
 	var out []string
 	add := func(principal string) {

@@ -9,23 +9,23 @@ import (
 func deployRules() []Rule {
 	return []Rule{
 		{"configuration-first", []string{"P22", "P23", "P32"},
-			"Before Argo CD syncs anything a person has confirmed what it would bring: in an upgrade that the configuration is merged and pushed, in a recovery that nothing comes beyond what ran before.", configurationFirst},
+			"Before Argo CD syncs anything, the operator has confirmed what it would deploy: in an upgrade, that the configuration is merged and pushed; in a recovery, that it deploys only what ran before.", configurationFirst},
 		{"platform-first", []string{"P30", "P31"},
-			"A full upgrade syncs the app of apps, which renders the new image tags into the control system's applications, then nublado, and only then the applications that hold CSCs. " +
-				"Sasquatch is synced only if the request says so, with a consent of its own.", platformFirst},
+			"A full upgrade syncs the app of apps, which renders the new image tags into the control system's applications, then nublado, and only then the applications with CSCs. " +
+				"Sasquatch is synced only if the request says so, with its own consent.", platformFirst},
 		{"small-first", []string{"P32"},
-			"The control system is synced in an order that shows trouble early: control-system-test, then love, so that states can be watched, then the rest. All of it is synced, each application once.", smallFirst},
+			"The control system is synced in an order that reveals trouble early: control-system-test, then love, so that states can be watched, then the rest. Every application is synced exactly once.", smallFirst},
 	}
 }
 
 func configurationFirst(v *view, f *findings) {
-	number, what := "P22", "the configuration is known to be merged and pushed"
+	number, what := "P22", "it is confirmed that the configuration is merged and pushed"
 	if v.Type == plan.Recovery {
-		number, what = "P32", "somebody has looked what Argo CD would bring"
+		number, what = "P32", "it is confirmed what Argo CD would deploy"
 	}
 	asks := v.asking(number)
 	if len(asks) == 0 {
-		f.plan("add a manual step for "+number+" before the first sync", "nothing asks, before the first sync, whether %s", what)
+		f.plan("add a manual step for "+number+" before the first sync", "no manual step makes sure, before the first sync, that %s", what)
 		return
 	}
 	for _, a := range asks {
@@ -34,13 +34,13 @@ func configurationFirst(v *view, f *findings) {
 	for _, n := range v.steps {
 		changes := n.does.Syncs != "" || n.cites("P23") && n.does.Host != ""
 		if changes && !slices.ContainsFunc(asks, func(a *node) bool { return before(a, n) }) {
-			f.step(n, "let it come after "+asks[0].ID, "it may run before %s", what)
+			f.step(n, "run it after "+asks[0].ID, "it may run before %s", what)
 		}
 	}
 }
 
-// checkApplications wants the question to show every application that is going
-// to be synced.
+// checkApplications requires the manual step to show every application that the
+// plan syncs.
 func checkApplications(v *view, f *findings, n *node) {
 	shown := n.does.Refreshes
 	var missing []string
@@ -51,7 +51,7 @@ func checkApplications(v *view, f *findings, n *node) {
 		}
 	}
 	if len(missing) > 0 {
-		f.step(n, "name them among its applications", "it does not show the revision and the differences of %s, which the plan syncs", list(missing))
+		f.step(n, "name them among its applications", "it does not show the revision and differences of %s, which the plan syncs", list(missing))
 	}
 }
 
@@ -59,29 +59,29 @@ func platformFirst(v *view, f *findings) {
 	sas := v.syncs(sasquatch)
 	for _, n := range sas {
 		if !v.Upgrade.SyncSasquatch && !slices.Contains(v.Upgrade.Applications, sasquatch) {
-			f.step(n, "take the step out, or set syncSasquatch in the request", "it syncs sasquatch, which the request does not ask for")
+			f.step(n, "remove the step, or set syncSasquatch in the request", "it syncs sasquatch, but the request does not ask for that")
 		}
 		if n.Consent == "" {
-			f.step(n, "give the step a consent", "it syncs sasquatch without a consent of its own: the EFD and the schema registry may restart")
+			f.step(n, "add a consent to the step", "it syncs sasquatch without its own consent, although the EFD and the schema registry may restart")
 		}
 	}
 	if v.Type != plan.Full {
 		return
 	}
 	if v.Upgrade.SyncSasquatch && len(sas) == 0 {
-		f.plan("add a sync of sasquatch for P31", "the request asks for a sync of sasquatch, and no step does it")
+		f.plan("add a sync of sasquatch for P31", "the request asks for a sync of sasquatch, but no step does it")
 	}
 	for _, n := range sas {
 		back := v.where(func(m *node) bool { return m.does.ByPerson && m.cites("P31") && before(n, m) })
 		if len(back) == 0 {
-			f.step(n, "add a manual step for P31 behind it", "nobody is asked whether sasquatch is back")
+			f.step(n, "add a manual step for P31 after it", "no step asks whether sasquatch is back")
 		}
 		sas = append(sas, back...)
 	}
 	layers := [][]*node{v.syncs(v.Targets.ArgoCD.AppOfApps), v.syncs(nublado), sas}
 	for i, name := range []string{v.Targets.ArgoCD.AppOfApps, nublado} {
 		if len(layers[i]) != 1 {
-			f.plan("let one step sync it, for P30", "%q is synced by %d steps; a full upgrade syncs it once", name, len(layers[i]))
+			f.plan("sync it in one step, for P30", "%q is synced by %d steps; a full upgrade syncs it once", name, len(layers[i]))
 		}
 	}
 	layers = append(layers, v.where(func(n *node) bool {
@@ -91,7 +91,7 @@ func platformFirst(v *view, f *findings) {
 		for _, n := range layer {
 			for _, e := range slices.Concat(layers[:i]...) {
 				if !before(e, n) {
-					f.step(n, "let it come after "+e.ID, "it syncs an application that comes after the one of %s, and may run before that is done", e.ID)
+					f.step(n, "run it after "+e.ID, "it syncs an application that comes after that of %s, but may run before %[1]s is done", e.ID)
 				}
 			}
 		}
@@ -103,7 +103,7 @@ func smallFirst(v *view, f *findings) {
 	for _, n := range v.syncs("") {
 		app := n.does.Syncs
 		if other := synced[app]; other != nil {
-			f.step(n, "sync it once", "it syncs %q, which %s has synced", app, other.ID)
+			f.step(n, "sync it once", "it syncs %q, which %s already syncs", app, other.ID)
 		}
 		synced[app] = n
 	}
@@ -118,7 +118,7 @@ func smallFirst(v *view, f *findings) {
 	}
 	for _, app := range wanted {
 		if synced[app] == nil {
-			f.plan("add a sync of it, for P32", "no step syncs %q, which holds Jobs of the control system", app)
+			f.plan("add a sync of it, for P32", "no step syncs %q, which has Jobs of the control system", app)
 		}
 	}
 	small, lov := synced[controlSystemTest], synced[love]
@@ -128,10 +128,10 @@ func smallFirst(v *view, f *findings) {
 			continue
 		}
 		if small != nil && !before(small, n) {
-			f.step(n, "let it come after "+small.ID, "it may run before control-system-test, the small application that is tried first")
+			f.step(n, "run it after "+small.ID, "it may run before control-system-test, the small application that is tried first")
 		}
 		if app != love && lov != nil && !before(lov, n) {
-			f.step(n, "let it come after "+lov.ID, "it may run before love is synced, in which the CSCs are watched coming up")
+			f.step(n, "run it after "+lov.ID, "it may run before love is synced, in which the CSCs are watched")
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 func doubtRules() []Rule {
 	return []Rule{
 		{"doubts", []string{"P2"},
-			"A doubtful fact is never acted on silently: every doubt of the plan's table is asked, in its own words, by the step that rests on it, by that step's stage, or before; " +
-				"and nothing is asked as a doubt that the table does not have.", doubts},
+			"A plan never acts on a doubtful fact silently. Every doubt in the plan's table is asked, word for word, by the step that rests on it, by its stage, or earlier. " +
+				"Nothing is asked as a doubt that is not in the table.", doubts},
 	}
 }
 
@@ -21,7 +21,7 @@ func doubts(v *view, f *findings) {
 		resting := v.where(func(n *node) bool { return n.Action.Parameters != nil && v.RestsOn(n.Step, d) })
 		for _, n := range resting {
 			if !v.asked(d, n) {
-				f.step(n, "ask it as the step's doubt"+orBefore(d), "it rests on a doubtful fact that is not asked before it starts: %q", brief(d.Text))
+				f.step(n, "add it as the step's doubt"+orBefore(d), "it rests on a doubt that is not asked before it starts: %q", brief(d.Text))
 				break
 			}
 		}
@@ -30,14 +30,14 @@ func doubts(v *view, f *findings) {
 			return ok && strings.Contains(a.Text, d.Text)
 		}
 		if len(resting) == 0 && !v.any(byPerson) {
-			f.plan("add the step that rests on it, or a manual step that asks it", "the table has a doubt that no step rests on and none asks: %q", brief(d.Text))
+			f.plan("add the step that rests on it, or a manual step that asks about it", "the table has a doubt that no step rests on or asks about: %q", brief(d.Text))
 		}
 	}
 	for i := range v.Stages {
 		s := &v.Stages[i]
 		for _, text := range s.Doubts {
 			if !slices.ContainsFunc(v.Doubts, func(d plan.Doubt) bool { return asks(text, &d) }) {
-				f.stage(s, "ask it in the words of the plan's table of doubts", "it asks about a doubt that the table does not have: %q", brief(text))
+				f.stage(s, "use the text in the plan's table of doubts", "it asks about a doubt that is not in the table: %q", brief(text))
 			}
 		}
 	}
@@ -47,15 +47,15 @@ func doubts(v *view, f *findings) {
 			rest = strings.ReplaceAll(rest, v.Doubts[i].Text, "")
 		}
 		if strings.TrimSpace(rest) != "" {
-			f.step(n, "ask it in the words of the plan's table of doubts", "it asks about a doubt that the table does not have: %q", brief(rest))
+			f.step(n, "use the text in the plan's table of doubts", "it asks about a doubt that is not in the table: %q", brief(rest))
 		}
 	}
 }
 
-// asked tells whether the operator is asked about the doubt before the step
-// starts. What is doubtful of a command is asked by the step that runs it, and
-// what is doubtful of a host before it is touched; the rest by the step, its
-// stage, or one before.
+// asked reports whether the operator is asked about the doubt before the step
+// starts. The step that runs a command asks about the command; a host's doubt is
+// asked before the host is touched; the step, its stage, or an earlier one asks
+// about anything else.
 func (v *view) asked(d *plan.Doubt, n *node) bool {
 	if d.Text == "" {
 		return false
@@ -80,8 +80,8 @@ func (v *view) asked(d *plan.Doubt, n *node) bool {
 	return false
 }
 
-// asks tells whether a stage's text asks about the doubt: it ends in the doubt's
-// words, and where those are about CSCs it names them before.
+// asks reports whether a stage's text asks about the doubt: it ends with the
+// doubt's text and, if the doubt is about CSCs, names them before it.
 func asks(text string, d *plan.Doubt) bool {
 	head, ok := strings.CutSuffix(text, d.Text)
 	if !ok || d.Text == "" {
@@ -103,7 +103,7 @@ func orBefore(d *plan.Doubt) string {
 	return ", or before"
 }
 
-// brief is the beginning of a long text, for a message.
+// brief returns the beginning of a long text, for a message.
 func brief(text string) string {
 	const most = 80
 	if r := []rune(text); len(r) > most {

@@ -159,7 +159,7 @@ func (d *draft) of(application string) []string {
 // that keep their state.
 func (d *draft) others() []string {
 	return d.pick(func(c *plan.CSC) bool {
-		_, kept := newView(d.p).kept()[c.CSC]
+		_, kept := newView(d.p).protectedStates()[c.CSC]
 		return c.Speaks() && !isQueue(c.CSC) && !kept
 	})
 }

@@ -10,18 +10,18 @@ import (
 func hostRules() []Rule {
 	return []Rule{
 		{"stopped-is-started", []string{"P15", "P17", "P34", "P36"},
-			"Whatever the plan stops on a host it starts again, once, or a later manual step says who does it and names host and service.", stoppedIsStarted},
+			"What the plan stops on a host it starts again exactly once, or a later manual step that names host and service has it started by hand.", stoppedIsStarted},
 		{"update-while-stopped", []string{"P17", "P23", "P28", "P29"},
-			"What is updated on a host is updated between the stop and the start of what runs there.", updateWhileStopped},
+			"A host is updated between the stop and the start of what runs there.", updateWhileStopped},
 		{"crios-updated", []string{"P29"},
-			"A full upgrade updates the cRIOs that run CSCs, unless the request says that this was done already.", criosUpdated},
+			"A full upgrade updates the cRIOs that run CSCs, unless the request says that they are already updated.", criosUpdated},
 		{"silent-before-start", []string{"P45"},
-			"A daemon that the plan has not stopped itself is started only if its CSCs are silent: a second one must not run beside the first. " +
-				"In a recovery the cRIO services of all CSCs that run on cRIOs are started so.", silentBeforeStart},
+			"A daemon that the plan has not stopped itself is started only if its CSCs are silent, since a second one must not run. " +
+				"A recovery starts the cRIO services of all CSCs on cRIOs in this way.", silentBeforeStart},
 		{"reboot-consent", []string{"P5", "P47"},
-			"A machine is rebooted in a recovery alone, with a consent of its own in which the operator confirms that it is the one that is meant.", rebootConsent},
+			"Only a recovery reboots a machine, with a consent in which the operator confirms that it is the right one.", rebootConsent},
 		{"careful-update", []string{"P29"},
-			"An update that takes whatever a branch holds today may be ahead of the interface that is deployed; the step's own consent says so.", carefulUpdate},
+			"An update to the head of a branch may be ahead of the deployed interface; the step's own consent says so.", carefulUpdate},
 	}
 }
 
@@ -38,21 +38,21 @@ func stoppedIsStarted(v *view, f *findings) {
 	for i, s := range starts {
 		for _, other := range starts[:i] {
 			if sameService(s, other) {
-				f.step(s, "start it once", "it starts what %s has started", other.ID)
+				f.step(s, "start it once", "it starts what %s already starts", other.ID)
 			}
 		}
 	}
 	stops := v.sshSteps(plan.Stop)
 	for _, n := range v.asking("P36") {
 		if !slices.ContainsFunc(stops, func(s *node) bool { return before(s, n) && namesService(n, s) }) {
-			f.step(n, "take the step out, or add the stop", "it has a person start what no step has stopped")
+			f.step(n, "remove the step, or add the stop", "it has the operator start what no step has stopped")
 		}
 	}
 	for i, s := range stops {
 		a := s.Action.Parameters.(*plan.SSH)
 		for _, other := range stops[:i] {
 			if sameService(s, other) {
-				f.step(s, "stop it once", "it stops what %s has stopped", other.ID)
+				f.step(s, "stop it once", "it stops what %s already stops", other.ID)
 			}
 		}
 		started := v.any(func(n *node) bool {
@@ -62,18 +62,18 @@ func stoppedIsStarted(v *view, f *findings) {
 			return namesService(n, s) || slices.Contains(starts, n) && sameService(s, n)
 		})
 		if !started {
-			f.step(s, "add an ssh step that starts it, or a manual step that names both", "it stops %q on %q, and no later step starts that again", a.Service, a.Host)
+			f.step(s, "add an ssh step that starts it, or a manual step that names both", "it stops %q on %q, but no later step starts it again", a.Service, a.Host)
 		}
 	}
 }
 
-// sameService tells whether two ssh steps act on one service.
+// sameService reports whether two ssh steps act on one service.
 func sameService(a, b *node) bool {
 	x, y := a.Action.Parameters.(*plan.SSH), b.Action.Parameters.(*plan.SSH)
 	return x.Host == y.Host && x.Service == y.Service
 }
 
-// namesService tells whether the step is a manual one whose text names the host
+// namesService reports whether the step is a manual one whose text names the host
 // and the service of an ssh step.
 func namesService(n, ssh *node) bool {
 	m, ok := n.Action.Parameters.(*plan.Manual)
@@ -87,18 +87,18 @@ func updateWhileStopped(v *view, f *findings) {
 		host := u.Action.Parameters.(*plan.SSH).Host
 		for _, s := range stops {
 			if s.touches(host) && !before(s, u) {
-				f.step(u, "let it come after "+s.ID, "it updates %q and may run before %s has stopped what runs there", host, s.ID)
+				f.step(u, "run it after "+s.ID, "it updates %q but may run before %s has stopped what runs there", host, s.ID)
 			}
 		}
 		for _, s := range starts {
 			if s.touches(host) && !before(u, s) {
-				f.step(s, "let it come after "+u.ID, "it starts something on %q and may run before %s has updated it", host, u.ID)
+				f.step(s, "run it after "+u.ID, "it starts something on %q but may run before %s has updated it", host, u.ID)
 			}
 		}
 		on := func(n *node) bool { return n.touches(host) }
 		if u.cites("P28") || u.cites("P29") {
 			if !slices.ContainsFunc(stops, on) || !slices.ContainsFunc(starts, on) {
-				f.step(u, "add the stop before and the start after it", "it updates what runs on %q, which is not stopped before and started afterwards", host)
+				f.step(u, "add the stop before and the start after it", "it updates what runs on %q without a stop before and a start after it", host)
 			}
 		}
 	}
@@ -108,15 +108,15 @@ func updateWhileStopped(v *view, f *findings) {
 		switch {
 		case updated:
 		case s.cites("P28"), s.cites("P29"):
-			f.step(s, "add the update, or take stop and start out", "it stops %q on %q for an update that no step does", a.Service, a.Host)
+			f.step(s, "add the update, or remove stop and start", "it stops %q on %q for an update that no step does", a.Service, a.Host)
 		case v.Type == plan.Full && s.cites("P17") && v.shared(a):
 			f.step(s, "add the update of its checkout for P23", "it stops %q on %q, whose checkout no step updates before it starts again", a.Service, a.Host)
 		}
 	}
 }
 
-// shared tells whether the step runs as the T&S systems' common account, from
-// which their services are launched out of a configuration checkout (P23).
+// shared reports whether the step runs as the T&S systems' shared account, which
+// launches their services from a configuration checkout (P23).
 func (v *view) shared(a *plan.SSH) bool {
 	h, ok := v.Host(a.Host)
 	if !ok {
@@ -145,10 +145,10 @@ func criosUpdated(v *view, f *findings) {
 	for _, c := range v.onCRIOs() {
 		updates := slices.DeleteFunc(v.sshSteps(plan.Update), func(n *node) bool { return !n.touches(c.Host) })
 		if len(updates) == 0 && !v.Upgrade.CriosDone {
-			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, and the request does not say that it was", c.Host, c.CSC)
+			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, but the request does not say that it already is", c.Host, c.CSC)
 		}
 		if len(updates) > 0 && v.Upgrade.CriosDone {
-			f.step(updates[0], "take the step out", "it updates the cRIO of %s, which the request says was done already", c.CSC)
+			f.step(updates[0], "remove the step", "it updates the cRIO of %s, but the request says that it is already updated", c.CSC)
 		}
 	}
 }
@@ -159,25 +159,25 @@ func silentBeforeStart(v *view, f *findings) {
 		a := s.Action.Parameters.(*plan.SSH)
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
 		if p := v.principalsOf(s); s.cites("P45") && (s.Consent == "" || slices.ContainsFunc(p, func(p string) bool { return !slices.Contains(s.Principals, p) })) {
-			f.step(s, "give the step a consent and the principals "+list(p), "it starts a daemon without a consent of its own, in which the operator confirms that the %s has agreed", list(p))
+			f.step(s, "add a consent and the principals "+list(p), "it starts a daemon without its own consent, in which the operator confirms that the %s has agreed", list(p))
 		}
 		if !stopped && len(a.Silent) == 0 && len(v.On(a.Host)) == 0 {
-			f.step(s, "stop the service before", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
+			f.step(s, "stop the service first", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
 		}
 		for _, c := range v.On(a.Host) {
 			if !stopped && !slices.Contains(a.Silent, c) {
-				f.step(s, "name it among those that must be silent, or stop the service before", "it starts %q, and %s may be running there", a.Service, c)
+				f.step(s, "add it to silent, or stop the service first", "it starts %q, but %s may be running there", a.Service, c)
 			}
 		}
 		for _, c := range a.Silent {
 			if !slices.Contains(v.On(a.Host), c) {
-				f.step(s, "take it off", "%s must be silent, and does not run on %q", c, a.Host)
+				f.step(s, "remove it", "%s must be silent but does not run on %q", c, a.Host)
 			}
 		}
 	}
 	for _, n := range v.steps {
 		if a, ok := n.Action.Parameters.(*plan.SSH); ok && a.Purpose != plan.Start && len(a.Silent) > 0 {
-			f.step(n, "leave it out", "only a start waits for CSCs to be silent")
+			f.step(n, "remove silent", "only a start requires CSCs to be silent")
 		}
 	}
 	if v.Type != plan.Recovery {
@@ -193,14 +193,14 @@ func silentBeforeStart(v *view, f *findings) {
 func rebootConsent(v *view, f *findings) {
 	for _, n := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		if v.Type != plan.Recovery {
-			f.step(n, "take the step out", "it reboots a machine, which only a recovery does")
+			f.step(n, "remove the step", "it reboots a machine, which only a recovery may do")
 		}
 		if n.Consent == "" {
-			f.step(n, "give the step a consent", "it reboots a machine without a consent of its own")
+			f.step(n, "add a consent to the step", "it reboots a machine without its own consent")
 		}
 		for _, m := range v.steps {
 			if (m.does.Syncs != "" || m.stageAt == n.stageAt && m != n) && !before(m, n) {
-				f.step(n, "let it come after "+m.ID, "it may reboot a machine while %s is running", m.ID)
+				f.step(n, "run it after "+m.ID, "it may reboot a machine while %s is running", m.ID)
 			}
 		}
 	}
@@ -210,7 +210,7 @@ func carefulUpdate(v *view, f *findings) {
 	for _, n := range v.steps {
 		a, ok := n.Action.Parameters.(*plan.SSH)
 		if ok && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
-			f.step(n, "give the step a consent that says so", "it takes what the branch main holds today, without a consent of its own")
+			f.step(n, "add a consent to the step that says so", "it updates to the head of main without its own consent")
 		}
 	}
 }

@@ -11,16 +11,16 @@ import (
 func limitRules() []Rule {
 	return []Rule{
 		{"time-limits", []string{"P27", "P29", "P39"},
-			"Time limits are generous where containers are pulled or code is generated, and nothing that a machine does is waited for without an end.", timeLimits},
+			"Time limits are generous where images are pulled or code is generated, and csu never waits for a machine without a limit.", timeLimits},
 		{"failure-asked", []string{"P2", "P39", "P41"},
-			"A step that fails stops the run and asks, unless nothing hangs on it: a message, a look for what is not OFFLINE yet that a later step sees to, or a group of CSCs that is brought up and looked at later.", failureAsked},
+			"A step that fails stops the run and asks, unless nothing depends on it: a message, a check for CSCs that are not OFFLINE yet and that a later step takes down, or a group of CSCs that a later step brings up or checks.", failureAsked},
 	}
 }
 
-// limits are the least and the most time that a step may be given.
+// limits are the shortest and the longest time limit that a step may have.
 type limits struct{ least, most time.Duration }
 
-// limitsOf has the limits of each kind.
+// limitsOf returns the limits of each kind.
 type limitsOf struct{}
 
 func (limitsOf) Manual(*plan.Manual) limits         { return limits{10 * time.Minute, 24 * time.Hour} }
@@ -45,7 +45,7 @@ func timeLimits(v *view, f *findings) {
 	for _, n := range v.steps {
 		l := plan.Visit(n.Action.Parameters, plan.Visitor[limits](limitsOf{}))
 		if t := time.Duration(n.Timeout); l.most > 0 && (t < l.least || t > l.most) {
-			f.step(n, "choose a limit between these", "its time limit is %s; for what it does it should be %s to %s", n.Timeout, plan.Duration(l.least), plan.Duration(l.most))
+			f.step(n, "choose a limit in this range", "its time limit is %s, want %s to %s", n.Timeout, plan.Duration(l.least), plan.Duration(l.most))
 		}
 	}
 }
@@ -58,33 +58,34 @@ func failureAsked(v *view, f *findings) {
 		switch a := n.Action.Parameters.(type) {
 		case *plan.Announce:
 			if a.Handover {
-				f.step(n, "set onFailure to ask", "somebody waits for this message, and its failure would only be reported")
+				f.step(n, "set onFailure to ask", "its recipients wait for this message, but its failure would only be reported")
 			}
 		case *plan.SetState:
 			if a.State == plan.Offline || n.Consent != "" && len(n.Principals) > 0 {
-				f.step(n, "set onFailure to ask", "if it fails the run would go on, although what follows counts on the CSCs' state")
+				f.step(n, "set onFailure to ask", "if it fails, the run continues although later steps rely on the CSCs' state")
 			} else if c := v.unrepeated(n, a.CSCs, []string{a.State}); c != "" {
-				f.step(n, "set onFailure to ask, or look at the CSCs afterwards", "if it fails the run would go on, and no later step looks whether %s is %s", c, a.State)
+				f.step(n, "set onFailure to ask, or check the CSCs afterwards", "if it fails, the run continues and no later step checks that %s is %s", c, a.State)
 			}
 		case *plan.AwaitState:
 			for _, w := range a.Want {
 				if !slices.Equal(w.States, []string{plan.Offline}) {
-					f.step(n, "set onFailure to ask", "if it fails the run would go on, although %s may not be %s", list(w.CSCs), list(w.States))
+					f.step(n, "set onFailure to ask", "if it fails, the run continues although %s may not be %s", list(w.CSCs), list(w.States))
 					break
 				}
 				if c := v.unrepeated(n, w.CSCs, w.States); c != "" {
-					f.step(n, "set onFailure to ask", "if it fails the run would go on, and no later step looks whether %s is %s", c, list(w.States))
+					f.step(n, "set onFailure to ask", "if it fails, the run continues and no later step checks that %s is %s", c, list(w.States))
 					break
 				}
 			}
 		default:
-			f.step(n, "set onFailure to ask", "if it fails the run would go on as if it had been done")
+			f.step(n, "set onFailure to ask", "if it fails, the run continues as if it had succeeded")
 		}
 	}
 }
 
-// unrepeated returns the first of the CSCs that no later step, whose failure is
-// asked about, brings to or sees in one of the states; "" if there is none.
+// unrepeated returns the first of the CSCs that no later step brings to one of the
+// states or checks there, or "" if there is none. Only steps that ask on failure
+// count.
 func (v *view) unrepeated(n *node, cscs, states []string) string {
 	for _, c := range cscs {
 		again := v.any(func(l *node) bool {

@@ -101,7 +101,7 @@ func mutants(p *plan.Plan) []mutant {
 	return out
 }
 
-// reachedOtherwise tells whether a step's k-th need is also a need of another one
+// reachedOtherwise reports whether a step's k-th need is also a need of another one
 // of its needs.
 func reachedOtherwise(stage []plan.Step, s *plan.Step, k int) bool {
 	reached := map[string]bool{}

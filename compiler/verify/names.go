@@ -13,9 +13,9 @@ import (
 func nameRules() []Rule {
 	return []Rule{
 		{"known-names", []string{"P1", "P20"},
-			"No step names a host, an account, a CSC, a namespace, an application, a channel or a principal that the plan's own tables and targets lack: a misspelled name would do nothing, or something else.", knownNames},
+			"Every host, account, CSC, namespace, application, channel and principal that a step names is in the plan's tables and targets: a misspelled name would do nothing, or something else.", knownNames},
 		{"targets", []string{"P1", "P20"},
-			"The plan says completely which systems of the site it talks to: the cluster by context and API server, the others by address; and in which time zone the site is, and what each host is for.", completeTargets},
+			"The plan has all systems of the site that it talks to: the cluster by context and API server, the others by address. It also has the site's time zone and the role of each host.", completeTargets},
 	}
 }
 
@@ -55,23 +55,23 @@ func knownNames(v *view, f *findings) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		if c.Host != "" && !slices.Contains(known.hosts, c.Host) {
-			f.plan("compile the plan again", "%s runs on the host %q, which does not stand in the plan's table", c.CSC, c.Host)
+			f.plan("recompile the plan", "%s runs on the host %q, which is not in the plan's table", c.CSC, c.Host)
 		}
 		if c.Bridge && c.Host == "" {
-			f.plan("compile the plan again", "%s is a camera bridge without a host", c.CSC)
+			f.plan("recompile the plan", "%s is a camera bridge without a host", c.CSC)
 		}
 	}
 	for i := range v.Hosts {
 		name := v.Hosts[i].Name
 		if len(v.On(name)) == 0 && !v.any(func(n *node) bool { return n.touches(name) }) {
-			f.plan("compile the plan again", "the table has the host %q, which runs no CSC and which no step touches: a step is missing", name)
+			f.plan("recompile the plan", "the table has the host %q, which runs no CSC and which no step touches: a step is missing", name)
 		}
 	}
 	v.requestNames(f, known)
 	for i := range v.Stages {
 		for _, p := range v.Stages[i].Principals {
 			if !slices.Contains(known.principals, p) {
-				f.stage(&v.Stages[i], "name a principal of the tables", "nobody in the plan's tables is the principal %q%s", p, plan.DidYouMean(p, known.principals))
+				f.stage(&v.Stages[i], "use a principal in the tables", "it names the principal %q, which is not in the plan's tables%s", p, plan.DidYouMean(p, known.principals))
 			}
 		}
 	}
@@ -87,7 +87,7 @@ func knownNames(v *view, f *findings) {
 func (v *view) requestNames(f *findings, known names) {
 	check := func(name, what string, list []string) {
 		if !slices.Contains(list, name) {
-			f.plan("correct the request and compile the plan again", "the request names the %s %q, which does not stand in the plan's tables%s", what, name, plan.DidYouMean(name, list))
+			f.plan("correct the request and recompile the plan", "the request names the %s %q, which is not in the plan's tables%s", what, name, plan.DidYouMean(name, list))
 		}
 	}
 	for _, c := range slices.Concat(v.Upgrade.Changed, v.Upgrade.Revisions) {
@@ -97,10 +97,10 @@ func (v *view) requestNames(f *findings, known names) {
 		check(h, "host", known.hosts)
 	}
 	if v.Type != plan.Incremental && len(v.Upgrade.Changed)+len(v.Upgrade.Applications)+len(v.Upgrade.Hosts) > 0 {
-		f.plan("correct the request and compile the plan again", "changed, applications and hosts are for an incremental upgrade; this is one of type %q", v.Type)
+		f.plan("correct the request and recompile the plan", "changed, applications and hosts are for an incremental upgrade; this is one of type %q", v.Type)
 	}
 	if v.Type == plan.Incremental && len(v.Upgrade.Changed) == 0 {
-		f.plan("correct the request and compile the plan again", "an incremental upgrade names what changes, and this one names nothing")
+		f.plan("correct the request and recompile the plan", "an incremental upgrade must name the CSCs that change, but this one names none")
 	}
 }
 
@@ -114,18 +114,18 @@ type nameChecker struct {
 
 func (c *nameChecker) in(name, what string, list []string) {
 	if !slices.Contains(list, name) {
-		c.f.step(c.n, "name one of the plan's tables and targets", "it names the %s %q, which the plan does not know%s", what, name, plan.DidYouMean(name, list))
+		c.f.step(c.n, "use a name in the plan's tables and targets", "it names the %s %q, which is not in the plan%s", what, name, plan.DidYouMean(name, list))
 	}
 }
 
-// cscs checks names of CSCs; spoken ones must be those that the EFD hears.
+// cscs checks names of CSCs; if spoken is true, they must speak SAL.
 func (c *nameChecker) cscs(list []string, spoken bool) {
 	seen := make(map[string]bool, len(list))
 	for _, name := range list {
 		if row, ok := c.v.CSC(name); !ok {
 			c.in(name, "CSC", c.known.cscs)
 		} else if spoken && !row.Speaks() {
-			c.f.step(c.n, "take it off", "%q speaks no SAL: it has no summary state", name)
+			c.f.step(c.n, "remove it", "%q does not speak SAL: it has no summary state", name)
 		}
 		if seen[name] {
 			c.f.step(c.n, "name it once", "it names %s twice", name)
@@ -134,7 +134,7 @@ func (c *nameChecker) cscs(list []string, spoken bool) {
 	}
 }
 
-// components checks names of SAL components, as the shutdown script has them.
+// components checks names of SAL components, as the shutdown script uses them.
 func (c *nameChecker) components(list []string) {
 	var known []string
 	for i := range c.v.CSCs {
@@ -160,7 +160,7 @@ func (c *nameChecker) account(host, user string) {
 			users = append(users, u.Name)
 		}
 		if !slices.Contains(users, user) {
-			c.f.step(c.n, "choose an account of the host", "it runs as %q, which is no account of the host %q%s", user, host, plan.DidYouMean(user, users))
+			c.f.step(c.n, "use an account of the host", "it runs as %q, which is not an account of the host %q%s", user, host, plan.DidYouMean(user, users))
 		}
 	}
 }
@@ -230,14 +230,14 @@ func (c *nameChecker) action() {
 	for _, w := range c.n.does.Sees {
 		for _, name := range w.CSCs {
 			if row, ok := c.v.CSC(name); ok && !row.Bridge && slices.Contains(w.States, plan.OfflineAvailable) {
-				c.f.step(c.n, "await another state", "%s is no camera bridge, and can't be in OFFLINE_AVAILABLE", name)
+				c.f.step(c.n, "await another state", "%s is not a camera bridge and cannot be in OFFLINE_AVAILABLE", name)
 			}
 		}
 	}
 	c.cscs(m.cscs, false)
 	c.cscs(m.spoken, true)
 	if want := c.v.branch(); m.branch != "" && m.branch != want {
-		c.f.step(c.n, "set revision to "+want, "it follows the branch %q, and the request's Phalanx branch is %q", m.branch, want)
+		c.f.step(c.n, "set revision to "+want, "it follows the branch %q, but the request's Phalanx branch is %q", m.branch, want)
 	}
 }
 
@@ -263,7 +263,7 @@ func completeTargets(v *view, f *findings) {
 		{"registry.selector", t.Registry.Selector},
 	} {
 		if strings.TrimSpace(x.value) == "" {
-			f.plan("compile the plan again", "the target %s is empty", x.name)
+			f.plan("recompile the plan", "the target %s is empty", x.name)
 		}
 	}
 	for _, x := range []struct{ name, value string }{
@@ -271,24 +271,24 @@ func completeTargets(v *view, f *findings) {
 	} {
 		u, err := url.Parse(x.value)
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			f.plan("compile the plan again", "the target %s is not an https address without an account", x.name)
+			f.plan("recompile the plan", "the target %s is not an https address without credentials", x.name)
 		}
 	}
 	if _, err := time.LoadLocation(v.Facts.TimeZone); err != nil || v.Facts.TimeZone == "" {
-		f.plan("compile the plan again", "the site's time zone %q is none: its day and hour are not known", v.Facts.TimeZone)
+		f.plan("recompile the plan", "unknown time zone %q", v.Facts.TimeZone)
 	}
 	if !strings.HasPrefix(t.Slack.Channel, "#") {
-		f.plan("compile the plan again", "the target slack.channel is %q, not a channel such as #summit-announce", t.Slack.Channel)
+		f.plan("recompile the plan", "the target slack.channel is %q, not a channel such as #summit-announce", t.Slack.Channel)
 	}
 	if t.EFD.Lag <= 0 {
-		f.plan("compile the plan again", "the target efd.lag is %s: what is younger than nothing would count as absent", t.EFD.Lag)
+		f.plan("recompile the plan", "the target efd.lag is %s, want a positive duration", t.EFD.Lag)
 	}
 	for _, h := range v.Hosts {
 		if h.Role == "" {
-			f.plan("compile the plan again", "the host %q has no role: which instructions apply to it is not known", h.Name)
+			f.plan("recompile the plan", "the host %q has no role", h.Name)
 		}
 		if h.Address == "" || len(h.Users) == 0 {
-			f.plan("compile the plan again", "the host %q has no address or no account", h.Name)
+			f.plan("recompile the plan", "the host %q has no address or no account", h.Name)
 		}
 	}
 }

@@ -10,26 +10,25 @@ import (
 func phaseRules() []Rule {
 	return []Rule{
 		{"procedure-order", []string{"P7", "P15", "P17", "P18", "P22", "P24", "P28", "P30", "P32", "P36", "P37", "P41", "P48", "P55"},
-			"The parts of the procedure follow each other: what is running goes down, what is left is cleaned up, the configuration is updated, hosts, platform and control system are deployed, the services start, " +
-				"the CSCs are watched, enabled and tested.", procedureOrder},
+			"The parts of the procedure run in order: CSCs and services go down, the cluster is cleaned up, the configuration is updated, hosts, platform and control system are deployed, services start, " +
+				"and the CSCs are watched, enabled and tested.", procedureOrder},
 		{"stage-source", []string{"P2"},
-			"The operator consents to a stage by what the stage says of itself: its source holds the numbers of all its steps, and each number that needs a step has one there.", stageSource},
+			"The operator consents to what a stage says about itself: it cites the numbers of all its steps, and each cited number that needs a step has one in the stage.", stageSource},
 		{"once", []string{"P2"},
-			"Nothing is done twice: no two steps have the same action, unless what they look at or set was moved in between.", once},
+			"Nothing is done twice: no two steps have the same action, unless a step between them moves the CSCs that they check or set.", once},
 	}
 }
 
 // phases are the parts of the procedure, in its order.
 var phases = []string{
 	"sending CSCs to OFFLINE", "stopping the camera bridges", "stopping bare-metal services", "cleaning up the cluster",
-	"updating the configuration", "letting incompatible schemas in", "updating hosts", "syncing the platform",
-	"syncing the control system", "starting bare-metal services", "watching it come up", "enabling CSCs", "minimal testing",
-	"enabling all CSCs after maintenance", "telling that Nublado can be used again",
+	"updating the configuration", "allowing incompatible schemas", "updating hosts", "syncing the platform",
+	"syncing the control system", "starting bare-metal services", "watching CSCs come up", "enabling CSCs", "minimal testing",
+	"enabling all CSCs after maintenance", "announcing that Nublado is available",
 }
 
-// phase returns the place of the step's part of the procedure among phases, or
-// -1 where the step belongs to none, or to the unit of a CSC that keeps its
-// state.
+// phase returns the index in phases of the step's part of the procedure, or -1
+// if the step belongs to none, or to the unit of a CSC that keeps its state.
 func (v *view) phase(n *node) int {
 	cites := func(numbers ...string) bool { return slices.ContainsFunc(numbers, n.cites) }
 	switch does := &n.does; {
@@ -83,14 +82,14 @@ func procedureOrder(v *view, f *findings) {
 	for p, later := range byPhase {
 		for _, n := range later {
 			if e, q := unfinished(byPhase[:p], n); e != nil {
-				f.step(n, "let it come after "+e.ID, "it belongs to %s and may run before %s, which belongs to %s", phases[p], e.ID, phases[q])
+				f.step(n, "run it after "+e.ID, "it belongs to %s but may run before %s, which belongs to %s", phases[p], e.ID, phases[q])
 			}
 		}
 	}
 }
 
-// unfinished returns a step of the phases that is not surely done before n, and
-// its phase.
+// unfinished returns a step of the phases that may not be done before n, and its
+// phase.
 func unfinished(earlier [][]*node, n *node) (*node, int) {
 	for q, nodes := range earlier {
 		for _, e := range nodes {
@@ -117,13 +116,13 @@ func stageSource(v *view, f *findings) {
 			for _, number := range n.Source {
 				cited[number] = true
 				if !slices.Contains(s.Source, number) {
-					f.step(n, "move the step to a stage of "+number+", or let the stage cite it", "it carries out %s, which its stage does not speak of: the operator would consent to something else", number)
+					f.step(n, "move the step to a stage that cites "+number+", or cite it in this stage", "it carries out %s, which its stage does not cite: the operator would consent to something else", number)
 				}
 			}
 		}
 		for _, number := range s.Source {
 			if needStep[number] && !cited[number] {
-				f.stage(s, "add the step, or take the number out", "it cites %s, which none of its steps carries out", number)
+				f.stage(s, "add the step, or remove the number", "it cites %s, which none of its steps carries out", number)
 			}
 		}
 	}
@@ -137,12 +136,12 @@ func once(v *view, f *findings) {
 		}
 		action, err := json.Marshal(n.Action)
 		if err != nil {
-			continue // it cannot be frozen either
+			continue // it cannot be encoded in a plan either
 		}
 		key := string(action)
 		for _, e := range same[key] {
 			if !v.movedBetween(e, n) {
-				f.step(n, "take one of them out", "it does what %s does", e.ID)
+				f.step(n, "remove one of them", "it does the same as %s", e.ID)
 				break
 			}
 		}
@@ -150,8 +149,8 @@ func once(v *view, f *findings) {
 	}
 }
 
-// movedBetween tells whether a CSC that both steps set or look at is moved by a
-// step between them.
+// movedBetween reports whether a step between the two moves a CSC that both set or
+// check.
 func (v *view) movedBetween(a, b *node) bool {
 	var cscs []string
 	for _, w := range a.does.Sees {

@@ -11,18 +11,18 @@ import (
 func protectedRules() []Rule {
 	return []Rule{
 		{"protected", []string{"P6", "P45"},
-			"The CSCs that the site keeps in their states, such as MTM1M3TS in ENABLED at the summit, stay there. They are sent nowhere else, the shutdown script ignores them, " +
-				"what runs them is not touched without a consent that names their principal, and their states are looked at before anything goes down and afterwards.", protected},
+			"The CSCs that the site keeps in their states, such as MTM1M3TS in ENABLED at the summit, stay there. No step sends them elsewhere, the shutdown script ignores them, " +
+				"what runs them is touched only with a consent that names their principal, and their states are checked before anything goes down and afterwards.", protected},
 		{"m2-closed-loop", []string{"P4"},
-			"Where the site has a mirror with a closed loop, M2 at the summit, it is in closed-loop control before the control system goes down; a person switches it on the EUI, and the plan asks.", m2ClosedLoop},
+			"A mirror with a closed loop, such as M2 at the summit, is in closed-loop control before the control system goes down. It is switched by hand on the EUI, and the plan asks.", m2ClosedLoop},
 		{"m2-recovery", []string{"P5"},
 			"In a recovery the CSC of such a mirror is ENABLED again, with its principal, and closed loop is confirmed before the machine that runs its EUI may be rebooted.", m2Recovery},
 	}
 }
 
-// kept returns the CSCs that keep their state through an upgrade, and the state
-// (P6).
-func (v *view) kept() map[string]string {
+// protectedStates returns the states of the CSCs that keep theirs through an
+// upgrade, by CSC (P6).
+func (v *view) protectedStates() map[string]string {
 	out := map[string]string{}
 	for i := range v.CSCs {
 		if c := &v.CSCs[i]; c.Keeps != "" {
@@ -32,10 +32,10 @@ func (v *view) kept() map[string]string {
 	return out
 }
 
-// keptNames returns the kept CSCs in a fixed order.
-func (v *view) keptNames() []string {
+// protectedNames returns the CSCs that keep their states, sorted.
+func (v *view) protectedNames() []string {
 	var out []string
-	for c := range v.kept() {
+	for c := range v.protectedStates() {
 		out = append(out, c)
 	}
 	slices.Sort(out)
@@ -43,19 +43,19 @@ func (v *view) keptNames() []string {
 }
 
 func protected(v *view, f *findings) {
-	for _, name := range v.keptNames() {
+	for _, name := range v.protectedNames() {
 		c, ok := v.CSC(name)
 		if !ok {
-			f.plan("compile the plan again", "%s is protected and does not stand in the plan's table, so that nothing can be said about it", name)
+			f.plan("recompile the plan", "%s is protected but is not in the plan's table", name)
 			continue
 		}
-		state := v.kept()[name]
+		state := v.protectedStates()[name]
 		if c.Expect != state {
-			f.plan("compile the plan again", "the table expects %s in %q; it stays %s", name, c.Expect, state)
+			f.plan("recompile the plan", "the table expects %s in %q, but it must stay %s", name, c.Expect, state)
 		}
 		var touching []*node
 		for _, n := range v.steps {
-			keptState(f, n, name, state)
+			noOtherState(f, n, name, state)
 			what := ""
 			if n.touches(c.Host) {
 				touching = append(touching, n)
@@ -64,35 +64,35 @@ func protected(v *view, f *findings) {
 				what = "commands " + name
 			}
 			if what != "" && !agreed(v, n, c) {
-				f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it %s, without a consent of its own that names the principal", what)
+				f.step(n, "add a consent and the principal "+quoted(v.principalOf(c)), "it %s, without its own consent that names the principal", what)
 			}
 		}
-		keptSeen(v, f, name, state, touching)
-		keptUnit(v, f, name, state, touching)
+		protectedSeen(v, f, name, state, touching)
+		protectedUnit(v, f, name, state, touching)
 	}
 }
 
-// keptState refuses what would bring a kept CSC into another state.
-func keptState(f *findings, n *node, name, state string) {
+// noOtherState refuses what would bring a protected CSC to another state.
+func noOtherState(f *findings, n *node, name, state string) {
 	if slices.Contains(n.sends, name) {
-		remedy := "take it off the list"
+		remedy := "remove it from the list"
 		if n.shutdown != nil {
-			remedy = "put it on the script's ignore list"
+			remedy = "add it to the script's ignore list"
 		}
-		f.step(n, remedy, "it sends %s to OFFLINE, which stays %s", name, state)
+		f.step(n, remedy, "it sends %s to OFFLINE, but it must stay %s", name, state)
 	}
 	if to, ok := n.sent(name); ok && to != state && to != plan.Offline {
-		f.step(n, "take it off the list", "it brings %s to %s, which stays %s", name, to, state)
+		f.step(n, "remove it from the list", "it brings %s to %s, but it must stay %s", name, to, state)
 	}
 }
 
-// touches tells whether the step does something on the host.
+// touches reports whether the step acts on the host.
 func (n *node) touches(host string) bool {
 	return host != "" && n.does.Host == host
 }
 
-// principalOf returns who must agree before the CSC is touched: the CSC's
-// principal or else its host's.
+// principalOf returns the principal who must agree before the CSC is touched: the
+// CSC's, or else its host's.
 func (v *view) principalOf(c *plan.CSC) string {
 	if h, ok := v.Host(c.Host); ok && c.Principal == "" {
 		return h.Principal
@@ -100,21 +100,22 @@ func (v *view) principalOf(c *plan.CSC) string {
 	return c.Principal
 }
 
-// agreed tells whether the step's own consent names the CSC's principal.
+// agreed reports whether the step's own consent names the CSC's principal.
 func agreed(v *view, n *node, c *plan.CSC) bool {
 	return n.Consent != "" && slices.Contains(n.Principals, v.principalOf(c))
 }
 
-// keptUnit wants what touches the host of a kept CSC, its way back to its state
-// and the look at that to be one stage, so that it is not left half done.
-func keptUnit(v *view, f *findings, name, state string, touching []*node) {
+// protectedUnit requires the steps that touch the host of a protected CSC, bring it
+// back to its state and check that to be in one stage, so that none is left half
+// done.
+func protectedUnit(v *view, f *findings, name, state string, touching []*node) {
 	if len(touching) == 0 {
 		return
 	}
 	last := touching[len(touching)-1]
 	for _, n := range touching {
 		if n.stageAt != last.stageAt {
-			f.step(n, "put stop, update, start and the way back into one stage", "it touches the host of %s apart from %s", name, last.ID)
+			f.step(n, "put stop, update, start and the return to the state into one stage", "it touches the host of %s in a different stage than %s", name, last.ID)
 		}
 	}
 	after := func(cond func(*node) bool, of ...*node) []*node {
@@ -124,17 +125,17 @@ func keptUnit(v *view, f *findings, name, state string, touching []*node) {
 	}
 	back := after(func(n *node) bool { return n.sets(name, state) }, touching...)
 	if len(back) == 0 {
-		f.step(last, "add a set-state step behind it, in its stage", "no step of its stage brings %s back to %s afterwards", name, state)
+		f.step(last, "add a set-state step after it, in its stage", "no step of its stage brings %s back to %s afterwards", name, state)
 		return
 	}
 	if len(after(func(n *node) bool { return slices.Equal(n.wants(name), []string{state}) }, back...)) == 0 {
-		f.step(back[0], "add an await-state step behind it, in its stage", "no step of its stage looks whether %s is back in %s", name, state)
+		f.step(back[0], "add an await-state step after it, in its stage", "no step of its stage checks that %s is back in %s", name, state)
 	}
 }
 
-// keptSeen wants a look at the CSC before anything goes down, but in a recovery,
-// and one after everything that could have disturbed it.
-func keptSeen(v *view, f *findings, name, state string, touching []*node) {
+// protectedSeen requires a check of the CSC before anything goes down, except in a
+// recovery, and one after everything that could have disturbed it.
+func protectedSeen(v *view, f *findings, name, state string, touching []*node) {
 	looks := v.where(func(n *node) bool {
 		return n.OnFailure == plan.Ask && slices.Equal(n.wants(name), []string{state})
 	})
@@ -144,13 +145,13 @@ func keptSeen(v *view, f *findings, name, state string, touching []*node) {
 			return !slices.ContainsFunc(down, func(d *node) bool { return !before(l, d) })
 		})
 		if !early {
-			f.plan("add an await-state step before the first step that takes something down", "nothing looks whether %s is %s before the control system goes down", name, state)
+			f.plan("add an await-state step before the first step that takes something down", "no step checks that %s is %s before the control system goes down", name, state)
 		}
 	}
 	for _, l := range slices.Concat(v.looking("P41"), v.looking("P43")) {
 		later := slices.ContainsFunc(touching, func(t *node) bool { return !before(t, l) })
 		if !later && !slices.Equal(l.wants(name), []string{state}) {
-			f.step(l, "await it in "+state+" too", "it looks where the CSCs have ended and leaves out %s, which stays %s", name, state)
+			f.step(l, "await it in "+state+" too", "it checks the CSCs' final states but omits %s, which must stay %s", name, state)
 		}
 	}
 	disturbing := append(v.where(func(n *node) bool { return len(n.sends) > 0 }), touching...)
@@ -158,7 +159,7 @@ func keptSeen(v *view, f *findings, name, state string, touching []*node) {
 		return !slices.ContainsFunc(disturbing, func(d *node) bool { return !before(d, l) })
 	})
 	if !late {
-		f.plan("add an await-state step behind them", "nothing looks whether %s is still %s after the steps that send CSCs to OFFLINE or touch its host", name, state)
+		f.plan("add an await-state step after them", "no step checks that %s is still %s after the steps that send CSCs to OFFLINE or touch its host", name, state)
 	}
 }
 
@@ -174,13 +175,13 @@ func m2ClosedLoop(v *view, f *findings) {
 	}
 	asks := v.asking("P4")
 	if len(asks) == 0 {
-		f.plan("add a manual step for P4 before the first step that takes something down", "nobody is asked whether %s is in closed-loop control", m2.Mirror)
+		f.plan("add a manual step for P4 before the first step that takes something down", "no step asks whether %s is in closed-loop control", m2.Mirror)
 		return
 	}
 	m2Agreed(v, f, asks)
 	for _, d := range down {
 		if !slices.ContainsFunc(asks, func(a *node) bool { return before(a, d) }) {
-			f.step(d, "let it come after "+asks[0].ID, "it takes something down and may run before %s is known to be in closed-loop control", m2.Mirror)
+			f.step(d, "run it after "+asks[0].ID, "it takes something down but may run before %s is known to be in closed-loop control", m2.Mirror)
 		}
 	}
 }
@@ -192,25 +193,25 @@ func m2Recovery(v *view, f *findings) {
 	}
 	asked := slices.ContainsFunc(v.asking("P5"), func(n *node) bool { return n.stageAt == 0 })
 	if len(v.Stages) > 0 && !asked {
-		f.stage(&v.Stages[0], "add a manual step for P5 to it", "the first stage does not ask whether the machine of %s's EUI was rebooted already", m2.Mirror)
+		f.stage(&v.Stages[0], "add a manual step for P5 to it", "it does not ask whether the machine of %s's EUI has already been rebooted", m2.Mirror)
 	}
 	enable := v.where(func(n *node) bool { return n.sets(m2.CSC, plan.Enabled) && n.cites("P5") })
 	name := plan.CSCList([]string{m2.CSC})
 	if len(enable) == 0 {
-		f.plan("add a set-state step for P5 behind the syncs", "%s is not brought back to ENABLED", name)
+		f.plan("add a set-state step for P5 after the syncs", "no step brings %s back to ENABLED", name)
 		return
 	}
 	c, ok := v.CSC(m2.CSC)
 	if !ok {
-		return // said by known-names
+		return // reported by known-names
 	}
 	first := enable[0]
 	for _, n := range enable {
 		if n.Consent == "" || !slices.Contains(n.Principals, v.principalOf(c)) {
-			f.step(n, "give the step a consent and the principal "+quoted(v.principalOf(c)), "it brings %s to ENABLED without a consent of its own that names the principal", name)
+			f.step(n, "add a consent and the principal "+quoted(v.principalOf(c)), "it brings %s to ENABLED without its own consent that names the principal", name)
 		}
 		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return s.brings(c) && before(s, n) }) {
-			f.step(n, "let it come after the sync of its application", "%s may not run yet: its Job is not surely synced before", name)
+			f.step(n, "let it come after the sync of its application", "%s may not run yet: its Job may not be synced before", name)
 		}
 	}
 	asks := slices.DeleteFunc(v.asking("P5"), func(n *node) bool { return !before(first, n) })
@@ -218,43 +219,43 @@ func m2Recovery(v *view, f *findings) {
 		return slices.Equal(n.wants(m2.CSC), []string{plan.Enabled}) && n.cites("P5") && before(first, n) &&
 			!slices.ContainsFunc(asks, func(a *node) bool { return !before(n, a) })
 	}) {
-		f.step(first, "add an await-state step for P5 behind it", "nothing looks whether %s is ENABLED before %s is judged", name, m2.Mirror)
+		f.step(first, "add an await-state step for P5 after it", "no step checks that %s is ENABLED before the questions about %s", name, m2.Mirror)
 	}
 	chained := slices.ContainsFunc(asks, func(b *node) bool {
 		return speaks(b, "reboot") && slices.ContainsFunc(asks, func(a *node) bool { return speaks(a, "closed loop", "closed-loop") && before(a, b) })
 	})
 	if !chained {
-		f.step(first, "add two manual steps for P5 behind it, the second one needing the first", "it is not followed by closed loop confirmed on the EUI and then the release of the machine's reboot")
+		f.step(first, "add two manual steps for P5 after it, the second needing the first", "no steps after it confirm closed loop on the EUI and then release the machine for its reboot")
 		return
 	}
 	m2Agreed(v, f, v.asking("P5"))
 	for _, r := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		for _, a := range asks {
 			if !before(a, r) {
-				f.step(r, "let it come after "+a.ID, "it may reboot a machine before %s is settled in %s", m2.Mirror, a.ID)
+				f.step(r, "run it after "+a.ID, "it may reboot a machine before %s is confirmed in %s", m2.Mirror, a.ID)
 			}
 		}
 	}
 }
 
-// speaks tells whether the title or the text of a manual step has one of the
+// speaks reports whether the title or text of a manual step contains one of the
 // words.
 func speaks(n *node, words ...string) bool {
 	text := strings.ToLower(n.Title + " " + n.Action.Parameters.(*plan.Manual).Text)
 	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
 }
 
-// m2Agreed wants the questions about the mirror to be put with its principal.
+// m2Agreed requires the questions about the mirror to name its principal.
 func m2Agreed(v *view, f *findings, asks []*node) {
 	m2 := v.Facts.ClosedLoop
 	c, ok := v.CSC(m2.CSC)
 	if !ok {
-		return // said by known-names
+		return // reported by known-names
 	}
 	for _, n := range asks {
 		p := v.principalOf(c)
 		if p != "" && (n.Consent == "" || !slices.Contains(n.Principals, p)) {
-			f.step(n, "give the step a consent and the principal "+quoted(p), "it is about %s, without a consent of its own in which the operator confirms that the %s has agreed", m2.Mirror, p)
+			f.step(n, "add a consent and the principal "+quoted(p), "it is about %s but has no consent in which the operator confirms that the %s has agreed", m2.Mirror, p)
 		}
 	}
 }

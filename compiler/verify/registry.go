@@ -9,9 +9,9 @@ import (
 func registryRules() []Rule {
 	return []Rule{
 		{"registry-back", []string{"P24", "P25", "P26"},
-			"The schema registry leaves FORWARD only in a full upgrade that breaks compatibility, before anything registers new schemas, and a final step, which an abort runs too, sets it back.", registryBack},
+			"Only a full upgrade that breaks compatibility takes the schema registry out of FORWARD, before anything registers new schemas. A final step, which an abort also runs, sets it back.", registryBack},
 		{"final-undoes", []string{"P25"},
-			"Final steps run without a further consent and on abort: they undo what a step of the plan did to the registry, and do nothing else.", finalUndoes},
+			"Final steps run without asking, also on abort. They undo what a step of the plan did to the registry, and do nothing else.", finalUndoes},
 	}
 }
 
@@ -19,34 +19,34 @@ func registryBack(v *view, f *findings) {
 	releases := v.where(func(n *node) bool { return n.stage != nil && n.does.Level != "" })
 	if v.Upgrade.BreaksSchema {
 		if v.Type != plan.Full {
-			f.plan("ask for a full upgrade", "an upgrade that breaks schema compatibility can't be %s", v.Type)
+			f.plan("request a full upgrade", "an upgrade that breaks schema compatibility cannot be %s", v.Type)
 		} else if len(releases) != 1 {
-			f.plan("add a compatibility step from FORWARD to NONE for P24", "the upgrade breaks schema compatibility, and %d steps set the registry to NONE", len(releases))
+			f.plan("add a compatibility step from FORWARD to NONE for P24", "the upgrade breaks schema compatibility, but %d steps set the registry to NONE, want one", len(releases))
 		}
 	}
 	for _, n := range releases {
 		from, to := n.does.LevelBefore, n.does.Level
 		if from != "FORWARD" || to != "NONE" {
-			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan only goes from FORWARD to NONE, and back in a final step", from, to)
+			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan may only set it from FORWARD to NONE, and back in a final step", from, to)
 		}
 		if v.Type != plan.Full || !v.Upgrade.BreaksSchema {
-			f.step(n, "take the step out, or set breaksSchema in the request of a full upgrade", "it lets incompatible schemas in, and the upgrade is not one that breaks compatibility")
+			f.step(n, "remove the step, or set breaksSchema in the request of a full upgrade", "it allows incompatible schemas, but the upgrade does not break compatibility")
 		}
 		undone := v.any(func(m *node) bool {
 			return m.stage == nil && m.Undoes == n.ID && m.does.LevelBefore == to && m.does.Level == from
 		})
 		if !undone {
-			f.step(n, "add a final step that undoes it, from NONE to FORWARD", "no final step sets the schema registry back")
+			f.step(n, "add a final step that sets it from NONE back to FORWARD", "no final step sets the schema registry back")
 		}
 		for _, m := range v.steps {
 			if v.registersSchemas(m) && !before(n, m) {
-				f.step(m, "let it come after "+n.ID, "it starts CSCs, which register their schemas, and may run before %s lets those in", n.ID)
+				f.step(m, "run it after "+n.ID, "it starts CSCs, which register their schemas, but may run before %s allows those", n.ID)
 			}
 		}
 	}
 }
 
-// registersSchemas tells whether the step starts something that registers its
+// registersSchemas reports whether the step starts something that registers its
 // schemas.
 func (v *view) registersSchemas(n *node) bool {
 	return len(n.does.Starts) > 0 || n.does.Started != ""
@@ -60,7 +60,7 @@ func finalUndoes(v *view, f *findings) {
 		}
 		i := slices.IndexFunc(v.steps, func(m *node) bool { return m.ID == n.Undoes })
 		if n.does.Level == "" || i < 0 || v.steps[i].does.Level == "" {
-			f.step(n, "make it a step of a stage", "it is no undoing of a change to the schema registry")
+			f.step(n, "make it a step of a stage", "it does not undo a change to the schema registry")
 			continue
 		}
 		of := v.steps[i]
@@ -69,10 +69,10 @@ func finalUndoes(v *view, f *findings) {
 			f.step(n, "expect "+b.Level+" and set "+b.LevelBefore, "it goes from %s to %s, which does not undo %q", a.LevelBefore, a.Level, of.ID)
 		}
 		if n.Consent != "" || n.Doubt != "" {
-			f.step(n, "take consent and doubt out", "it would ask somebody; a final step runs without")
+			f.step(n, "remove consent and doubt", "a final step runs without asking")
 		}
 		if undone[of.ID] != "" {
-			f.step(n, "take one of them out", "it undoes %q, which %s does", of.ID, undone[of.ID])
+			f.step(n, "remove one of them", "it undoes %q, which %s already does", of.ID, undone[of.ID])
 		}
 		undone[of.ID] = n.ID
 	}

@@ -9,17 +9,17 @@ import (
 func seenRules() []Rule {
 	return []Rule{
 		{"seen-back", []string{"P37", "P39", "P43"},
-			"Every CSC that the plan takes down, starts or brings to another state is seen, after all of that, in the state in which the upgrade ends.", seenBack},
+			"Every CSC that the plan takes down, starts or brings to another state is seen in its final state after all of that.", seenBack},
 		{"watcher-enabled", []string{"P37", "P41", "P43"},
-			"The Watcher ends ENABLED, or the site has no alarms. Only where CSCs are enabled if necessary, as at the test stands, is that left to others when integration testing follows.", watcherEnabled},
+			"The Watcher ends ENABLED; otherwise the site has no alarms. The exception is a site that enables CSCs only if necessary, such as a test stand, when integration testing follows.", watcherEnabled},
 		{"enabled-list", []string{"P41", "P43"},
-			"The list of CSCs that a site brings to ENABLED holds the Watcher and every ESS: those of them that went down are brought there by a step of that number, unless integration testing follows at a site that enables them only if necessary.", enabledList},
+			"A site's list of CSCs to enable has the Watcher and every ESS. Steps for that number bring those that went down to ENABLED, unless integration testing follows at a site that enables them only if necessary.", enabledList},
 		{"enabled-in-groups", []string{"P41", "P43", "P55"},
-			"set_summary_state.py stops at its first failure: CSCs are brought up in groups, and the Watcher by a script of its own, the last, so that one dead ESS does not keep the others down.", enabledInGroups},
+			"set_summary_state.py stops at its first failure. So CSCs are brought up in groups, and the Watcher last by its own script, so that one dead ESS does not keep the others down.", enabledInGroups},
 		{"enabled-if-necessary", []string{"P41"},
-			"At a site that says so, such as a test stand, CSCs are enabled after a full upgrade or a recovery only if that is necessary: the step asks.", enabledIfNecessary},
+			"At a site that says so, such as a test stand, CSCs are enabled after a full upgrade or a recovery only if necessary: the step asks.", enabledIfNecessary},
 		{"up-before-command", []string{"P37", "P41", "P43", "P45"},
-			"A CSC that was taken down is sent to a state only after it was seen to have come up.", upBeforeCommand},
+			"A CSC that was taken down is commanded only after it was seen to come up.", upBeforeCommand},
 	}
 }
 
@@ -34,7 +34,7 @@ func seenBack(v *view, f *findings) {
 			continue
 		}
 		if c.Expect == "" {
-			f.plan("compile the plan again", "the plan takes %s down or starts it, and its table does not say in which state that ends", c.CSC)
+			f.plan("recompile the plan", "the plan takes %s down or starts it, but its table has no final state for it", c.CSC)
 			continue
 		}
 		brought := c.ComesUp == c.Expect || v.any(func(n *node) bool {
@@ -45,7 +45,7 @@ func seenBack(v *view, f *findings) {
 			return !early
 		})
 		if !brought {
-			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, and no step behind its start brings it there", c.CSC, c.ComesUp, c.Expect)
+			f.step(moving[0], "add a set-state step", "%s comes up in %s and ends in %s, but no step after its start brings it there", c.CSC, c.ComesUp, c.Expect)
 		}
 		seen := v.any(func(n *node) bool {
 			if !n.sets(c.CSC, c.Expect) && !endsIn(n.wants(c.CSC), c.Expect) {
@@ -54,7 +54,7 @@ func seenBack(v *view, f *findings) {
 			return !slices.ContainsFunc(moving, func(m *node) bool { return !before(m, n) })
 		})
 		if !seen {
-			f.step(moving[0], "add an await-state step behind all steps that concern it", "%s is never seen in %s after the steps that take it down or bring it up (%s)", c.CSC, c.Expect, ids(moving))
+			f.step(moving[0], "add an await-state step after all these steps", "%s is never seen in %s after the steps that take it down or bring it up (%s)", c.CSC, c.Expect, ids(moving))
 		}
 	}
 }
@@ -79,14 +79,14 @@ func (v *view) movesOn(n *node, c *plan.CSC) bool {
 	return sets && state != c.Expect || n.down[c.CSC] || n.brings(c)
 }
 
-// startsBridge tells whether the step is a person's start of the bridge. A person
-// starts the bridges that the plan has stopped, and no others.
+// startsBridge reports whether the step starts the bridge by hand. Only bridges
+// that the plan has stopped are started by hand.
 func (v *view) startsBridge(n *node, c *plan.CSC) bool {
 	return n.does.ByPerson && n.cites("P34") && v.any(func(s *node) bool { return s.does.Stopped != "" && s.does.Host == c.Host })
 }
 
-// endsIn tells whether a CSC that is in one of the states is in the expected
-// one, or up and on its way there.
+// endsIn reports whether a CSC that is in one of the states is in the expected
+// one, or up and on its way to it.
 func endsIn(states []string, expect string) bool {
 	if !slices.Contains(states, expect) {
 		return false
@@ -102,9 +102,9 @@ func watcherEnabled(v *view, f *findings) {
 	c, ok := v.CSC(watcher)
 	switch {
 	case !ok:
-		f.plan("compile the plan again", "the Watcher does not stand in the plan's table")
+		f.plan("recompile the plan", "the Watcher is not in the plan's table")
 	case moved && !left && c.Expect != plan.Enabled:
-		f.plan("compile the plan again", "the table lets the Watcher end in %q, not in ENABLED", c.Expect)
+		f.plan("recompile the plan", "in the table the Watcher ends in %q, not in ENABLED", c.Expect)
 	}
 }
 
@@ -127,7 +127,7 @@ func enabledList(v *view, f *findings) {
 		}
 	}
 	if len(missed) > 0 {
-		f.plan("name them in a set-state step for "+number, "%s went down, and no step for %s brings them to ENABLED", list(missed), number)
+		f.plan("name them in a set-state step for "+number, "%s went down, but no step for %s brings them to ENABLED", list(missed), number)
 	}
 }
 
@@ -138,14 +138,14 @@ func enabledInGroups(v *view, f *findings) {
 			continue
 		}
 		if a.GroupSize == 0 || a.GroupSize >= len(a.CSCs) && len(a.CSCs) > 5 || a.GroupSize > 10 {
-			f.step(n, "set groupSize to 5", "one script takes %d CSCs, and the first that fails keeps the others down", groupOf(a))
+			f.step(n, "set groupSize to 5", "one script has %d CSCs, and the first that fails keeps the others down", groupOf(a))
 		}
 	}
 	enabledWatcherLast(v, f)
 }
 
-// enabledWatcherLast wants the Watcher to be enabled when there is something to
-// watch.
+// enabledWatcherLast requires the Watcher to be enabled last, when there is
+// something to watch.
 func enabledWatcherLast(v *view, f *findings) {
 	for _, number := range []string{"P41", "P43"} {
 		setting := v.setting(number)
@@ -154,11 +154,11 @@ func enabledWatcherLast(v *view, f *findings) {
 				continue
 			}
 			if len(w.does.Commands) > 1 {
-				f.step(w, "give the Watcher a step of its own", "it brings up the Watcher together with others")
+				f.step(w, "give the Watcher its own step", "it brings up the Watcher together with others")
 			}
 			for _, n := range setting {
 				if n != w && !before(n, w) {
-					f.step(w, "let it come after "+n.ID, "the Watcher may be ENABLED before %s is done, and raise alarms about what is still coming up", n.ID)
+					f.step(w, "run it after "+n.ID, "the Watcher may be ENABLED before %s is done, and raise alarms about CSCs that are still coming up", n.ID)
 				}
 			}
 		}
@@ -171,7 +171,7 @@ func enabledIfNecessary(v *view, f *findings) {
 	}
 	for _, n := range v.setting("P41") {
 		if n.Consent == "" {
-			f.step(n, "give the step a consent", "it enables CSCs without asking whether that is necessary")
+			f.step(n, "add a consent to the step", "it enables CSCs without asking whether that is necessary")
 		}
 	}
 }
@@ -195,13 +195,13 @@ func upBeforeCommand(v *view, f *findings) {
 			}
 		}
 		if len(unseen) > 0 {
-			f.step(n, "let it come after an await-state step that sees them come up", "%s may not have come up yet, or not again, when the script commands them", list(unseen))
+			f.step(n, "run it after an await-state step that sees them come up", "%s may not be up yet when the script commands them", list(unseen))
 		}
 	}
 }
 
-// upBefore tells whether the CSC is surely up when the step starts: whatever
-// took it down or started it was followed by a look.
+// upBefore reports whether the CSC is certainly up when the step starts: every
+// step that takes it down or starts it is followed by a check.
 func (v *view) upBefore(n *node, c *plan.CSC) bool {
 	for _, m := range v.moving(c) {
 		if before(n, m) {

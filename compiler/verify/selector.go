@@ -23,13 +23,13 @@ var (
 	label    = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`)
 )
 
-// jobLabels are the labels of the CSC chart that the plan's table has.
+// jobLabels returns the labels of the CSC chart that the plan's table has.
 func jobLabels(j *plan.Job) map[string]string {
 	return map[string]string{"csc": j.Label, "csc-name": j.CSCName, "csc-class": j.CSCClass}
 }
 
-// parseSelector reads a Kubernetes label selector. It refuses labels that the
-// plan's table does not have: what they match can't be known beforehand.
+// parseSelector parses a Kubernetes label selector. It refuses labels that the
+// plan's table does not have, since what they match is unknown.
 func parseSelector(selector string) ([]requirement, error) {
 	var out []requirement
 	for _, part := range splitSelector(selector) {
@@ -77,14 +77,14 @@ func parseRequirement(s string) (requirement, error) {
 			r.op = "absent"
 		}
 	} else {
-		return r, fmt.Errorf("%q is no requirement that this rule can read", s)
+		return r, fmt.Errorf("cannot parse requirement %q", s)
 	}
 	if _, ok := jobLabels(&plan.Job{})[r.key]; !ok {
-		return r, fmt.Errorf("the label %q does not stand in the plan's table (csc, csc-name and csc-class do)", r.key)
+		return r, fmt.Errorf("label %q is not in the plan's table (which has csc, csc-name and csc-class)", r.key)
 	}
 	for _, v := range r.values {
 		if !label.MatchString(v) {
-			return r, fmt.Errorf("%q is no label value", v)
+			return r, fmt.Errorf("%q is not a label value", v)
 		}
 	}
 	return r, nil

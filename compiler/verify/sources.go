@@ -12,15 +12,15 @@ import (
 func sourceRules() []Rule {
 	return []Rule{
 		{"sources", allNumbers(),
-			"Every instruction of the procedure that applies to the plan is carried out by a step of the kind that can do it, and that step says so.", sources},
+			"Every instruction of the procedure that applies to the plan is carried out by a step of a suitable kind, which cites it.", sources},
 	}
 }
 
 // lastNumber is the procedure's last number.
 const lastNumber = 55
 
-// An instruction is a number of the procedure, when it applies to a plan, and
-// what can carry it out.
+// An instruction is a number of the procedure, with the plans to which it applies
+// and the kinds of steps that can carry it out.
 type instruction struct {
 	number string
 	types  []plan.Type // empty: all
@@ -30,13 +30,13 @@ type instruction struct {
 
 var fullOnly, incrementalOnly, recoveryOnly = []plan.Type{plan.Full}, []plan.Type{plan.Incremental}, []plan.Type{plan.Recovery}
 
-// instructions are the numbers that are steps, in the procedure's order. P12,
-// P13, P26, P27, P38 and others stand in [withoutStep].
+// instructions are the numbers that steps carry out, in the procedure's order.
+// P12, P13, P26, P27, P38 and others are in [withoutStep].
 var instructions = []instruction{
 	{number: "P3", when: (*view).touchesPrincipals},
 	{number: "P4", when: (*view).asksForM2, kinds: []plan.Kind{plan.KindManual}},
 	{number: "P5", types: recoveryOnly, when: (*view).hasClosedLoop, kinds: []plan.Kind{plan.KindSetState}},
-	{number: "P6", when: func(v *view) bool { return len(v.kept()) > 0 }, kinds: []plan.Kind{plan.KindAwaitState}},
+	{number: "P6", when: func(v *view) bool { return len(v.protectedStates()) > 0 }, kinds: []plan.Kind{plan.KindAwaitState}},
 	{number: "P7", types: fullOnly, kinds: []plan.Kind{plan.KindScript}},
 	{number: "P8", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindScript, plan.KindSetState}},
 	{number: "P9", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindSetState}},
@@ -82,7 +82,7 @@ var instructions = []instruction{
 	{number: "P55", types: recoveryOnly, when: func(v *view) bool { return v.Facts.EnableAll && !v.Upgrade.IntegrationTestingFollows }, kinds: []plan.Kind{plan.KindSetState}},
 }
 
-// withoutStep are the numbers that no step carries, and what keeps them.
+// withoutStep are the numbers that no step carries out, and what enforces them.
 var withoutStep = map[string]string{
 	"P1":  "the preflight before each stage",
 	"P2":  "the consent of every stage (rule consent), and the lock of the executor",
@@ -115,17 +115,17 @@ func sources(v *view, f *findings) {
 	for i := range v.Stages {
 		s := &v.Stages[i]
 		check(s.Source, func(number string) {
-			f.stage(s, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which the procedure does not have", number)
+			f.stage(s, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which is not in the procedure", number)
 		})
 	}
 	for _, n := range v.steps {
 		check(n.Source, func(number string) {
-			f.step(n, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which the procedure does not have", number)
+			f.step(n, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which is not in the procedure", number)
 		})
 	}
 	for _, in := range instructions {
 		if in.applies(v) && !in.carried(v) {
-			f.plan("add the step, or let the one that does it cite the number", "no step%s carries out %s, which applies to this plan", in.of(), in.number)
+			f.plan("add the step, or cite the number in the step that does it", "no step%s carries out %s, which applies to this plan", in.of(), in.number)
 		}
 	}
 }
@@ -178,16 +178,16 @@ func (v *view) hasHost(cond func(*plan.Host) bool) bool {
 // metal or a cRIO (P17, P36).
 func (v *view) stopsServices() bool {
 	return v.hasHost(func(h *plan.Host) bool {
-		return (h.Role == plan.BareMetal || h.Role == plan.CRIO) && slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.kept()[c] == "" })
+		return (h.Role == plan.BareMetal || h.Role == plan.CRIO) && slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.protectedStates()[c] == "" })
 	})
 }
 
 // updatesCheckouts reports whether a host has a checkout that is updated with the
-// configuration, and not with the host's services (P23).
+// configuration rather than with the host's services (P23).
 func (v *view) updatesCheckouts() bool {
 	return v.hasHost(func(h *plan.Host) bool {
-		kept := slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.kept()[c] != "" })
-		return h.Checkout && h.Role != plan.ESS && h.Role != plan.CRIO && !kept
+		protected := slices.ContainsFunc(v.On(h.Name), func(c string) bool { return v.protectedStates()[c] != "" })
+		return h.Checkout && h.Role != plan.ESS && h.Role != plan.CRIO && !protected
 	})
 }
 
@@ -198,21 +198,21 @@ func (v *view) testsSomething() bool {
 
 func (v *view) breaksSchema() bool { return v.Upgrade.BreaksSchema }
 
-// stopsBridges tells whether the camera bridges are concerned: in a full
-// upgrade those of the site, in an incremental one those that it stops.
+// stopsBridges reports whether the upgrade affects camera bridges: in a full upgrade
+// those of the site, in an incremental one those that it stops.
 func (v *view) stopsBridges() bool {
 	hosts := v.bridgeHosts()
 	switch v.Type {
 	case plan.Full:
 		return len(hosts) > 0
 	case plan.Incremental:
-		concerned := v.concernedHosts()
-		return slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(concerned, h) })
+		affected := v.affectedHosts()
+		return slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(affected, h) })
 	}
 	return false
 }
 
-// enables tells whether the site's list is brought to ENABLED (P41).
+// enables reports whether the plan brings the site's list to ENABLED (P41).
 func (v *view) enables() bool {
 	return !v.Facts.EnableIfNecessary || !v.Upgrade.IntegrationTestingFollows
 }

@@ -10,12 +10,12 @@ import (
 func systemRules() []Rule {
 	return []Rule{
 		{"system-down", []string{"P9", "P18", "P31", "P32"},
-			"No step uses a ScriptQueue, LOVE, the EFD or the schema registry between the step that takes it down and the one that sees it back. " +
-				"In between only people, hosts and the cluster are asked for anything.", systemDown},
+			"No step uses a ScriptQueue, LOVE, the EFD or the schema registry between the step that takes it down and the step that sees it back. " +
+				"In between, steps use only people, hosts and the cluster.", systemDown},
 		{"one-queue", []string{"P7", "P9"},
-			"All scripts go through the ScriptQueue that the request names, since the plan takes that one down last; only the scripts of minimal testing have queues of their own.", oneQueue},
+			"All scripts run on the ScriptQueue that the request names, since the plan takes that one down last. Only the scripts of minimal testing have their own queues.", oneQueue},
 		{"alarms", []string{"P9"},
-			"While the Watcher is down it can't be told to mute its alarms: a script that tried would fail.", alarms},
+			"While the Watcher is down, no script may command it to mute its alarms: the script would fail.", alarms},
 	}
 }
 
@@ -23,11 +23,11 @@ func systemRules() []Rule {
 type system struct {
 	name string
 	down func(*node) bool // takes it down
-	up   func(*node) bool // ends only when it is back
+	up   func(*node) bool // finishes only once it is back
 	uses func(*node) bool
 }
 
-// systems returns what the plan may take down under its own feet.
+// systems returns the systems that the plan uses and may take down.
 func (v *view) systems() []system {
 	syncOf := func(application string) func(*node) bool {
 		return func(n *node) bool {
@@ -49,7 +49,7 @@ func (v *view) systems() []system {
 			name: "the EFD",
 			down: syncOf(sasquatch),
 			up:   func(n *node) bool { return reads(n) || n.does.ByPerson && n.cites("P31") },
-			uses: func(n *node) bool { return n.does.EFD && !n.does.ByPerson }, // a person is shown what can be read
+			uses: func(n *node) bool { return n.does.EFD && !n.does.ByPerson }, // the operator is shown what can be read
 		},
 		{
 			name: "the schema registry",
@@ -81,16 +81,16 @@ func systemDown(v *view, f *findings) {
 					continue
 				}
 				if before(d, n) {
-					f.step(n, "let it come before that, or after a step that sees it back", "it uses %s, which %s has taken down and no step between them has seen back", s.name, d.ID)
+					f.step(n, "run it before that, or after a step that sees it back", "it uses %s, which %s takes down and no step between them sees back", s.name, d.ID)
 				} else {
-					f.step(n, "move one of them to another stage, or let one need the other", "it uses %s and may run at the same time as %s, which takes that down", s.name, d.ID)
+					f.step(n, "move one of them to another stage, or make one need the other", "it uses %s but may run at the same time as %s, which takes it down", s.name, d.ID)
 				}
 			}
 		}
 	}
 }
 
-// backBetween tells whether the system is seen back after d and before n, or by
+// backBetween reports whether the system is seen back after d and before n, or by
 // n itself.
 func backBetween(s system, up []*node, d, n *node) bool {
 	if s.up(n) && n != d && before(d, n) {
@@ -106,11 +106,11 @@ func oneQueue(v *view, f *findings) {
 			continue
 		}
 		if !(len(n.does.Commands) == 0 && (n.cites("P50") || n.cites("P51"))) {
-			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, and the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
+			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, but the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
 		}
 	}
 	if q := fmt.Sprintf("%s:%d", scriptQueue, v.Upgrade.Queue); !slices.Contains(v.queues(), q) {
-		f.plan("name a ScriptQueue of the site in the request", "the request names %s, which does not stand in the plan's table", q)
+		f.plan("name a ScriptQueue of the site in the request", "the request names %s, which is not in the plan's table", q)
 	}
 }
 
@@ -127,7 +127,7 @@ func alarms(v *view, f *findings) {
 		for _, d := range down {
 			back := slices.ContainsFunc(up, func(u *node) bool { return before(d, u) && before(u, n) })
 			if !before(n, d) && !back {
-				f.step(n, "set muteAlarms to false", "it is to mute the Watcher's alarms, and %s takes the Watcher down", d.ID)
+				f.step(n, "set muteAlarms to false", "it mutes the Watcher's alarms, but %s takes the Watcher down", d.ID)
 				break
 			}
 		}

@@ -12,20 +12,19 @@ import (
 func testingRules() []Rule {
 	return []Rule{
 		{"minimal-testing", []string{"P48", "P49", "P50", "P51"},
-			"A test stand is tested after a recovery (both telescopes) and after an incremental upgrade (what has changed, and its telescope); each sequence runs its scripts one after the other, in the procedure's order. " +
-				"At another site no test runs unasked.", minimalTesting},
+			"A test stand is tested after a recovery (both telescopes) and after an incremental upgrade (what changed, and its telescope). Each sequence runs its scripts one after the other, in the procedure's order. " +
+				"Other sites are not tested.", minimalTesting},
 		{"tracking-only", []string{"P52"},
-			"Where the telescopes only track, as at the Tucson test stand, no script takes images.", trackingOnly},
+			"If the telescopes only track, as at the Tucson test stand, no script takes images.", trackingOnly},
 		{"enabled-after-maintenance", []string{"P55"},
-			"After a recovery of a site that says so, such as the Tucson test stand, all CSCs of the cluster go back to ENABLED, after the test sequences, which end in standby, and not when integration testing follows.", enabledAfterMaintenance},
+			"After a recovery of a site that says so, such as the Tucson test stand, all CSCs of the cluster go back to ENABLED. They do so after the test sequences, which end in STANDBY, and not if integration testing follows.", enabledAfterMaintenance},
 		{"known-script", []string{"P7", "P50", "P51"},
-			"A plan runs system_wide_shutdown.py and the scripts of minimal testing; states are set by set-state steps, which the rules can read. A script must end DONE.", knownScript},
+			"A plan runs only system_wide_shutdown.py and the scripts of minimal testing. States are set by set-state steps, which the rules understand. A script must end DONE.", knownScript},
 	}
 }
 
-// sequences are the scripts of a telescope's test and what a person does between
-// them, in their order; either of two where a bar stands between them. Where a
-// site only tracks, those of [imaging] are left out.
+// sequences are the scripts and manual steps of a telescope's test, in order. A
+// bar separates alternatives. A site that only tracks omits those in [imaging].
 var sequences = map[string][]string{
 	"P50": {
 		"auxtel/enable_atcs.py", "auxtel/enable_latiss.py", "auxtel_housekeeping.py", "run_command.py", "auxtel/prepare_for/onsky.py", "auxtel/track_target.py",
@@ -45,7 +44,7 @@ var imaging = []string{
 	"maintel/enable_lsstcam.py", "maintel_housekeeping.py", "maintel/take_image_lsstcam.py", "LSSTCam Exposure Table", "RubinTV",
 }
 
-// sequence returns what the test of P50 or P51 consists of at the site.
+// sequence returns the parts of the test of P50 or P51 at the site.
 func (v *view) sequence(number string) []string {
 	var out []string
 	for _, s := range sequences[number] {
@@ -61,12 +60,12 @@ func minimalTesting(v *view, f *findings) {
 		steps := v.where(func(n *node) bool { return n.cites(number) })
 		if !v.Facts.TestStand || v.Type == plan.Full {
 			for _, n := range steps {
-				f.step(n, "take the step out", "it belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
+				f.step(n, "remove the step", "it belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
 			}
 			continue
 		}
 		if v.tests(number) && len(steps) == 0 {
-			f.plan("add the test sequence of "+number, "the telescope of %s has to be tested, and is not", number)
+			f.plan("add the test sequence of "+number, "the telescope of %s must be tested but is not", number)
 		}
 		if len(steps) > 0 {
 			sequence(v, f, number, steps)
@@ -75,8 +74,8 @@ func minimalTesting(v *view, f *findings) {
 	cycled(v, f)
 }
 
-// cycled wants each changed CSC to be brought to ENABLED and back, after the new
-// topics were seen (P49).
+// cycled requires each changed CSC to be brought to ENABLED and back after the new
+// topics are checked (P49).
 func cycled(v *view, f *findings) {
 	if !v.Facts.TestStand || v.Type != plan.Incremental {
 		return
@@ -93,7 +92,7 @@ func cycled(v *view, f *findings) {
 			})
 		})
 		if !back {
-			f.plan("add set-state steps for P49 that bring it to ENABLED and back", "%s has changed and is not cycled through its states", c.CSC)
+			f.plan("add set-state steps for P49 that bring it to ENABLED and back", "%s has changed but is not cycled through its states", c.CSC)
 		}
 	}
 	tests := v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") })
@@ -103,24 +102,24 @@ func cycled(v *view, f *findings) {
 			!slices.ContainsFunc(tests, func(n *node) bool { return !before(m, n) })
 	})
 	if len(setting) > 0 && !last {
-		f.plan("add a manual step for P49 behind them", "nobody looks, after the CSCs were cycled and before the telescopes are tested, whether their topics are populated")
+		f.plan("add a manual step for P49 after them", "no step checks that the CSCs' topics receive data, after the CSCs are cycled and before the telescopes are tested")
 	}
 	for _, n := range setting {
 		if !slices.ContainsFunc(v.asking("P49"), func(m *node) bool { return before(m, n) }) {
-			f.step(n, "let it come after the question whether the new topics exist", "it may cycle CSCs before the new topics are known to exist")
+			f.step(n, "run it after the check for the new topics", "it may cycle CSCs before the new topics are known to exist")
 		}
 		for _, t := range tests {
 			if !before(n, t) {
-				f.step(n, "let it come before "+t.ID, "it cycles CSCs and may run while %s tests their telescope", t.ID)
+				f.step(n, "run it before "+t.ID, "it cycles CSCs but may run while %s tests their telescope", t.ID)
 				break
 			}
 		}
 	}
 }
 
-// tests reports whether the plan has to test the telescope of P50 or P51, if the
-// site has it: after a recovery always, after an incremental upgrade if a part of
-// it has changed.
+// tests reports whether the plan must test the telescope of P50 or P51, if the site
+// has it: always after a recovery, and after an incremental upgrade if a part of it
+// changed.
 func (v *view) tests(number string) bool {
 	i := slices.IndexFunc(v.Facts.Telescopes, func(t plan.Telescope) bool { return testNumbers[t.Name] == number })
 	if i < 0 || v.Type == plan.Recovery {
@@ -143,19 +142,19 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 	for i, n := range steps {
 		for _, e := range steps[:i] {
 			if !before(e, n) {
-				f.step(n, "let it need "+e.ID, "it may run at the same time as %s, on the same telescope", e.ID)
+				f.step(n, "make it need "+e.ID, "it may run at the same time as %s, on the same telescope", e.ID)
 			}
 		}
 		for _, s := range v.steps {
 			if (s.does.Syncs != "" || s.does.Host != "") && !before(s, n) {
-				f.step(n, "let it come after "+s.ID, "it tests a telescope that %s may still be deploying to", s.ID)
+				f.step(n, "run it after "+s.ID, "it tests a telescope while %s may still be deploying to it", s.ID)
 				break
 			}
 		}
 	}
 	for _, n := range steps {
 		if q := n.does.Queue; q != 0 && len(n.does.Commands) == 0 && q != testQueues[number] {
-			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which is another one's", number, scriptQueue, q)
+			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which belongs to another telescope", number, scriptQueue, q)
 		}
 	}
 	last := -1
@@ -166,14 +165,14 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 		case at < 0:
 			f.plan("add it to the sequence", "the test of %s does not run %s", number, strings.Join(either, " or "))
 		case at < last:
-			f.step(steps[at], "put it behind "+steps[last].ID, "%s runs before %s, which the procedure has the other way round", script, steps[last].ID)
+			f.step(steps[at], "move it after "+steps[last].ID, "%s runs before %s, but the procedure has them in the opposite order", script, steps[last].ID)
 		default:
 			last = at
 		}
 	}
 }
 
-// runs tells whether the step runs the script, or has a person run it.
+// runs reports whether the step runs the script, or has the operator run it.
 func (n *node) runs(script string) bool {
 	switch a := n.Action.Parameters.(type) {
 	case *plan.Script:
@@ -190,7 +189,7 @@ func trackingOnly(v *view, f *findings) {
 	}
 	for _, n := range v.steps {
 		if a, ok := n.Action.Parameters.(*plan.Script); ok && strings.HasPrefix(path.Base(a.Path), "take_") {
-			f.step(n, "take the step out", "%s takes images, and the telescopes of this site only track", a.Path)
+			f.step(n, "remove the step", "%s takes images, but the telescopes of this site only track", a.Path)
 		}
 	}
 }
@@ -200,7 +199,7 @@ func enabledAfterMaintenance(v *view, f *findings) {
 	enabling := v.setting("P55")
 	if !applies {
 		for _, n := range enabling {
-			f.step(n, "take the step out", "it enables a whole site, which only a recovery of a site that says so does, when no integration testing follows")
+			f.step(n, "remove the step", "it enables a whole site, which only a recovery of a site that says so may do, without integration testing")
 		}
 		return
 	}
@@ -215,12 +214,12 @@ func enabledAfterMaintenance(v *view, f *findings) {
 		}
 	}
 	if len(missed) > 0 {
-		f.plan("add them to a set-state step for P55", "nothing brings %s back to ENABLED after the maintenance", list(missed))
+		f.plan("add them to a set-state step for P55", "no step brings %s back to ENABLED after the maintenance", list(missed))
 	}
 	for _, n := range enabling {
 		for _, t := range v.where(func(n *node) bool { return n.cites("P50") || n.cites("P51") }) {
 			if !before(t, n) {
-				f.step(n, "let it come after "+t.ID, "%s may run after it, and its sequence ends in standby", t.ID)
+				f.step(n, "run it after "+t.ID, "%s may run after it, but its sequence ends in STANDBY", t.ID)
 			}
 		}
 	}
@@ -234,15 +233,15 @@ func knownScript(v *view, f *findings) {
 		}
 		switch {
 		case path.Base(a.Path) == setStateScript:
-			f.step(n, "use an action of kind set-state", "it sets states by a script, which the rules can't read")
+			f.step(n, "use an action of kind set-state", "it sets states with a script, which the rules do not understand")
 		case !n.cites("P50") && !n.cites("P51"):
-			f.step(n, "take the step out", "%q is no script that the procedure runs, or it does not cite P50 or P51", a.Path)
+			f.step(n, "remove the step", "%q is not a script of the procedure, or the step does not cite P50 or P51", a.Path)
 		}
 		if !a.Standard {
 			f.step(n, "set standard to true", "%q is not a standard script", a.Path)
 		}
 		if !slices.Equal(a.Accept, []string{"DONE"}) {
-			f.step(n, "set accept to DONE", "it accepts %s: a test that did not come to its end is no test", list(a.Accept))
+			f.step(n, "set accept to DONE", "it accepts %s: a test that does not finish is not a test", list(a.Accept))
 		}
 	}
 }

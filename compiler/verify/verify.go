@@ -1,21 +1,21 @@
-// Package verify holds the rules that every plan must keep, whether it was
-// compiled or edited by hand. It reads the plan alone, never its sources.
+// Package verify has the rules that every plan must follow, whether it was
+// compiled or edited by hand. It reads only the plan, never its sources.
 //
 // The words:
 //
-//   - a rule is one demand of the procedure on the order, the presence or the
-//     width of steps, with the numbers it stands for;
-//   - a violation is a place in a plan where a rule does not hold, with the
-//     reason and a remedy;
-//   - a step comes before another one if the plan guarantees it: it stands in an
-//     earlier stage, or the other one needs it. Steps of one stage that do not
-//     need each other run in any order, and a rule counts on neither;
+//   - a rule is one requirement of the procedure on the order, presence or scope
+//     of steps, with the procedure's numbers that it enforces;
+//   - a violation is a place in a plan that breaks a rule, with the reason and a
+//     remedy;
+//   - a step is before another if the plan guarantees it: it is in an earlier
+//     stage, or the other needs it. Steps of one stage that do not need each other
+//     run in any order, and no rule relies on it;
 //   - to take a CSC down is to send it to OFFLINE, to delete its Job, or to stop
-//     or reboot what runs it; it is seen back when a later step waits until it is
+//     or reboot what runs it. It is seen back when a later step waits until it is
 //     in its expected state.
 //
-// What makes a plan unusable as such (ids, needs, empty fields) is found when it
-// is decoded; see [plan.Plan.Validate].
+// What makes a plan unusable as such (ids, needs, empty fields) is reported when
+// the plan is decoded; see [plan.Plan.Validate].
 package verify
 
 import (
@@ -26,15 +26,15 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Rule is a demand on plans.
+// Rule is a requirement on plans.
 type Rule struct {
 	Name    string
 	Numbers []string // of the procedure
-	Explain string   // for the person who leads a deployment
+	Explain string   // for the operator
 	check   func(*view, *findings)
 }
 
-// Check returns where the plan breaks the rule, in the plan's order.
+// Check returns the plan's violations of the rule, in the plan's order.
 func (r Rule) Check(p *plan.Plan) []Violation {
 	return r.run(newView(p))
 }
@@ -45,11 +45,11 @@ func (r Rule) run(v *view) []Violation {
 	return v.sorted(f.list)
 }
 
-// Violation is a place in a plan where a rule does not hold.
+// Violation is a place in a plan that breaks a rule.
 type Violation struct {
 	Rule   string
-	Stage  string // id; "" where it is about the plan as a whole
-	Step   string // id; "" where it is about a stage or the plan
+	Stage  string // id; "" if it is about the whole plan
+	Step   string // id; "" if it is about a stage or the plan
 	Reason string // what is wrong, and why that matters
 	Remedy string // what to change
 }
@@ -66,8 +66,8 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s: %s (rule %s)", place, v.Reason, v.Rule)
 }
 
-// Check returns where the plan breaks rules, in the plan's order: first what is
-// about the plan as a whole, then stage by stage and step by step.
+// Check returns the plan's violations of all rules, in the plan's order: first
+// those about the whole plan, then stage by stage and step by step.
 func Check(p *plan.Plan) []Violation {
 	v := newView(p)
 	var all []Violation
@@ -104,7 +104,7 @@ func (f *findings) plan(remedy, format string, args ...any) {
 	f.list = append(f.list, Violation{f.rule, "", "", fmt.Sprintf(format, args...), remedy})
 }
 
-// sorted brings violations into the plan's order and drops repetitions.
+// sorted sorts violations in the plan's order and drops duplicates.
 func (v *view) sorted(list []Violation) []Violation {
 	if len(list) == 0 {
 		return nil

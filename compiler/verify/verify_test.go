@@ -11,7 +11,7 @@ import (
 )
 
 // TestRulesAreComplete: each rule has a name of its own, numbers of the
-// procedure and an explanation, and each number has a rule or stands in
+// procedure and an explanation, and each number has a rule or is in
 // withoutStep.
 func TestRulesAreComplete(t *testing.T) {
 	word := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
@@ -19,18 +19,18 @@ func TestRulesAreComplete(t *testing.T) {
 	covered := map[string]bool{}
 	for _, r := range Rules() {
 		if !word.MatchString(r.Name) || seen[r.Name] {
-			t.Errorf("rule %q: its name is no word or stands there twice", r.Name)
+			t.Errorf("rule %q: its name is not a word or is used twice", r.Name)
 		}
 		seen[r.Name] = true
 		if len(r.Explain) < 40 || r.Explain[len(r.Explain)-1] != '.' {
 			t.Errorf("rule %q is not explained: %q", r.Name, r.Explain)
 		}
 		if len(r.Numbers) == 0 {
-			t.Errorf("rule %q stands for no number", r.Name)
+			t.Errorf("rule %q has no number", r.Name)
 		}
 		for _, n := range r.Numbers {
 			if !slices.Contains(allNumbers(), n) {
-				t.Errorf("rule %q stands for %s, which the procedure does not have", r.Name, n)
+				t.Errorf("rule %q has %s, which is not in the procedure", r.Name, n)
 			}
 		}
 	}
@@ -39,7 +39,7 @@ func TestRulesAreComplete(t *testing.T) {
 	}
 	for number, why := range withoutStep {
 		if covered[number] || why == "" {
-			t.Errorf("%s stands among the numbers without a step, without a reason or although a step carries it", number)
+			t.Errorf("%s is listed as a number without a step, but has no reason or has a step", number)
 		}
 		covered[number] = true
 	}
@@ -112,7 +112,7 @@ func TestWarnings(t *testing.T) {
 	}{
 		{summit, plan.Full, "2026-11-24", ""},
 		{summit, plan.Full, "2026-11-25", "2026-11-25 is a Wednesday: full deployments at summit begin on a Tuesday at 09:00 summit time"},
-		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at summit are never made on a Friday"},
+		{summit, plan.Incremental, "2026-11-27", "2026-11-27 is a Friday: incremental deployments at summit never begin on a Friday"},
 		{summit, plan.Incremental, "2026-11-26", ""},
 		{summit, plan.Recovery, "2026-11-27", ""},
 		{tts, plan.Full, "2026-11-27", ""},
@@ -128,7 +128,7 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// TestNoPanic throws plans at the rules that nobody would write: empty ones, and
+// TestNoPanic checks the rules on absurd plans: empty ones, and
 // good ones with values torn out, doubled and swapped at random.
 func TestNoPanic(t *testing.T) {
 	Check(&plan.Plan{})

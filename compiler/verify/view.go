@@ -25,18 +25,18 @@ const (
 	controlSystemTest = "control-system-test"
 )
 
-// A view is a plan prepared for the rules: its steps in one list, with the order
-// that is guaranteed between them, and what each of them does to CSCs.
+// A view is a plan prepared for the rules: its steps in one list, with their
+// guaranteed order and what each does to CSCs.
 type view struct {
 	*plan.Plan
 	steps []*node // in the plan's order, the final ones last
 	cscs  map[string]*plan.CSC
 	hosts map[string]*plan.Host
-	// What moving and commanding have found.
+	// Results of the methods moving and commanding.
 	moved, commanded map[*plan.CSC][]*node
 }
 
-// CSC returns the row of the named CSC, the first where there are several.
+// CSC returns the row of the named CSC, the first if there are several.
 func (v *view) CSC(name string) (*plan.CSC, bool) {
 	c, ok := v.cscs[name]
 	return c, ok
@@ -52,7 +52,7 @@ func (v *view) Host(name string) (*plan.Host, bool) {
 type node struct {
 	*plan.Step
 	stage     *plan.Stage // nil for a final step
-	stageAt   int         // of the stage; final steps stand each in one of its own
+	stageAt   int         // index of the stage; each final step has its own
 	at        int         // in view.steps
 	earlier   map[*node]bool
 	sends     []string            // CSCs that it sends to OFFLINE, in this order
@@ -104,8 +104,7 @@ func newView(p *plan.Plan) *view {
 	return v
 }
 
-// order fills in, for each step of a stage, those that are finished before it
-// starts.
+// order sets, for each step of a stage, the steps that finish before it starts.
 func order(stage []*node) {
 	byID := map[string]*node{}
 	for _, n := range stage {
@@ -127,7 +126,7 @@ func order(stage []*node) {
 	}
 }
 
-// before tells whether a is finished before b starts, by the plan's order.
+// before reports whether the plan guarantees that a finishes before b starts.
 func before(a, b *node) bool {
 	return a.stageAt < b.stageAt || a.stageAt == b.stageAt && b.earlier[a]
 }
@@ -142,7 +141,7 @@ func (v *view) firstOf(stage int) int {
 	return 2*len(v.steps) + 1
 }
 
-// act fills in what the step's action does.
+// act sets what the step's action does.
 func (v *view) act(n *node) {
 	if n.Action.Parameters == nil {
 		return
@@ -181,13 +180,13 @@ func set(names []string) map[string]bool {
 	return out
 }
 
-// takesDown reports whether the step may take something of the control system
-// down, whether or not a CSC of the table runs there.
+// takesDown reports whether the step may take part of the control system down,
+// whether or not a CSC of the table runs there.
 func (n *node) takesDown() bool {
 	return len(n.does.Down) > 0 || n.does.Stopped != "" || n.does.Rebooted != "" || n.does.Jobs != ""
 }
 
-// cites tells whether the step names the number of the procedure.
+// cites reports whether the step cites the number of the procedure.
 func (n *node) cites(number string) bool { return slices.Contains(n.Source, number) }
 
 // where returns the steps for which a condition holds.
@@ -201,13 +200,13 @@ func (v *view) where(cond func(*node) bool) []*node {
 	return out
 }
 
-// any tells whether a condition holds for some step.
+// any reports whether a condition holds for some step.
 func (v *view) any(cond func(*node) bool) bool { return slices.ContainsFunc(v.steps, cond) }
 
 // down returns the steps that may take something down.
 func (v *view) down() []*node { return v.where((*node).takesDown) }
 
-// asking returns the steps that a person does for a number of the procedure.
+// asking returns the manual steps for a number of the procedure.
 func (v *view) asking(number string) []*node {
 	return v.where(func(n *node) bool { return n.does.ByPerson && n.cites(number) })
 }
@@ -217,7 +216,7 @@ func (v *view) announcing(number string) []*node {
 	return v.where(func(n *node) bool { return n.does.Posts != "" && n.cites(number) })
 }
 
-// looking returns the looks for CSCs for a number of the procedure.
+// looking returns the checks of CSCs for a number of the procedure.
 func (v *view) looking(number string) []*node {
 	return v.where(func(n *node) bool { return n.looks() && n.cites(number) })
 }
@@ -228,11 +227,11 @@ func (v *view) setting(number string) []*node {
 	return v.where(func(n *node) bool { return n.brought() && n.cites(number) })
 }
 
-// looks reports whether the step only watches CSCs come to their states.
+// looks reports whether the step only waits for CSCs to reach their states.
 func (n *node) looks() bool { return n.does.ReadOnly && len(n.does.Sees) > 0 }
 
-// brought reports whether the step commands CSCs, one by one, to a state and
-// waits until they are there.
+// brought reports whether the step commands CSCs to a state and waits until they
+// reach it.
 func (n *node) brought() bool { return len(n.does.Commands) > 0 && len(n.does.Sees) > 0 }
 
 func (n *node) kind() plan.Kind {
@@ -242,7 +241,7 @@ func (n *node) kind() plan.Kind {
 	return n.Action.Kind()
 }
 
-// syncs returns the syncs of an application, or with "" all of them.
+// syncs returns the syncs of an application, or all syncs if it is "".
 func (v *view) syncs(application string) []*node {
 	return v.where(func(n *node) bool { return n.does.Syncs != "" && (application == "" || n.does.Syncs == application) })
 }
@@ -276,14 +275,14 @@ func (v *view) commanding(c *plan.CSC) []*node {
 	return steps
 }
 
-// goesDown tells whether a step takes the CSC down.
+// goesDown reports whether a step takes the CSC down.
 func (v *view) goesDown(c *plan.CSC) bool {
 	return slices.ContainsFunc(v.moving(c), func(n *node) bool { return n.down[c.CSC] })
 }
 
-// movesBehind tells whether a step may take the CSC down or start it when the
-// given one starts, or later.
-func (v *view) movesBehind(n *node, c *plan.CSC) bool {
+// movesAfter reports whether a step may take the CSC down or start it once n has
+// started.
+func (v *view) movesAfter(n *node, c *plan.CSC) bool {
 	return slices.ContainsFunc(v.moving(c), func(m *node) bool { return !before(m, n) })
 }
 
@@ -296,7 +295,7 @@ func (n *node) sets(csc, state string) bool {
 	return ok && to == state
 }
 
-// seesOffline tells whether the step ends only when the CSC is OFFLINE.
+// seesOffline reports whether the step finishes only once the CSC is OFFLINE.
 func (n *node) seesOffline(csc string) bool {
 	return n.sets(csc, plan.Offline) || slices.Equal(n.wants(csc), []string{plan.Offline})
 }
@@ -336,7 +335,7 @@ func ids(nodes []*node) string {
 	return list(out)
 }
 
-// list joins names for a message, and leaves out the middle of a long list.
+// list joins names for a message, omitting the middle of a long list.
 func list(names []string) string {
 	const most = 6
 	if len(names) > most {

@@ -9,9 +9,9 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
-// The checks below are those that no field can make for itself. Most of them are
-// also in schema/cross.cue, so that the stock cue command finds them; here they
-// say where, and suggest what was meant.
+// These are the checks that no single field can make. Most are also in
+// schema/cross.cue for the stock cue command; here they also give the position and
+// suggest corrections.
 
 // siteCheck is a site with its names.
 type siteCheck struct {
@@ -25,7 +25,7 @@ type siteCheck struct {
 	applications []string
 }
 
-// checkSite reports what is wrong between the parts of a site.
+// checkSite reports inconsistencies between the parts of a site.
 func checkSite(s *source, site *model.Site, folder string) {
 	c := &siteCheck{source: s, site: site, folder: folder}
 	c.outside = s.names(path{"site", "outside"})
@@ -58,20 +58,20 @@ func checkSite(s *source, site *model.Site, folder string) {
 	}
 }
 
-// top checks what stands at the top of the files, where CUE is open.
+// top checks the top-level fields of the files, which CUE does not restrict.
 func (c *siteCheck) top() {
 	for _, name := range c.names(nil) {
 		if name != "site" {
-			c.report(path{name}, name, "there is no such field at the top of a site's files"+suggest(name, []string{"site"}),
-				"put it below site, or into "+requests+" if it is an upgrade")
+			c.report(path{name}, name, "unknown top-level field in a site's files"+suggest(name, []string{"site"}),
+				"move it below site, or to "+requests+" if it is an upgrade")
 		}
 	}
 	at := path{"site", "name"}
 	switch {
 	case !c.lookup(path{"site"}).Exists():
-		c.report(path{"site"}, "site "+c.folder, "none of its files has the field site", "write site: schema.#Site & {...} in one of them")
+		c.report(path{"site"}, "site "+c.folder, "no file has the field site", "add site: schema.#Site & {...} to one of them")
 	case c.site.Name != "" && c.site.Name != c.folder:
-		c.report(at, "name", fmt.Sprintf("is %q in the folder of %q", c.site.Name, c.folder), "give the site the name of its folder")
+		c.report(at, "name", fmt.Sprintf("is %q but the folder is %q", c.site.Name, c.folder), "name the site like its folder")
 	}
 }
 
@@ -95,7 +95,7 @@ func (c *siteCheck) jobs() {
 		}
 		job := namespace + "/" + csc.Job
 		if other, ok := claimed[job]; ok {
-			c.report(at.with("job"), subject, fmt.Sprintf("runs as the Job %s, as CSC %s does (%s)", job, other, c.places.of(path{"site", "cscs", other})),
+			c.report(at.with("job"), subject, fmt.Sprintf("runs as the Job %s, like CSC %s (%s)", job, other, c.places.of(path{"site", "cscs", other})),
 				"give one of them its own Job, or remove it")
 			continue
 		}
@@ -103,7 +103,7 @@ func (c *siteCheck) jobs() {
 	}
 }
 
-// twice finds CSCs that are written twice, which CUE takes for one.
+// twice reports CSCs that are listed twice, which CUE unifies.
 func (c *siteCheck) twice() {
 	for _, list := range []struct{ name, field string }{{"cscs", "job"}, {"outside", "host"}} {
 		for _, name := range c.names(path{"site", list.name}) {
@@ -111,12 +111,12 @@ func (c *siteCheck) twice() {
 			if len(all) < 2 {
 				continue
 			}
-			// That the two entries conflict goes without saying.
+			// Drop the conflicts between the two entries: they follow from this problem.
 			c.cue = slices.DeleteFunc(c.cue, func(p cueProblem) bool { return p.at.below(path{"site", list.name, name}) })
 			for _, again := range all[1:] {
 				c.fromGo = append(c.fromGo, Problem{
 					Pos: c.places.pos(again.label), Subject: "CSC " + name,
-					Text:   fmt.Sprintf("is in the list twice, first at %s", c.places.pos(all[0].label)),
+					Text:   fmt.Sprintf("is listed twice, first at %s", c.places.pos(all[0].label)),
 					Remedy: "remove one of them, or give it its own index",
 				})
 			}
@@ -129,11 +129,11 @@ func (c *siteCheck) twice() {
 	}
 }
 
-// needed checks that what every upgrade uses is there.
+// needed checks that the CSCs that every upgrade needs exist.
 func (c *siteCheck) needed() {
 	for _, name := range everywhere {
 		if !slices.Contains(c.cscs, name) {
-			c.report(path{"site", "cscs"}, "CSC "+name, "is missing, and no upgrade goes without it", "add it to the inventory")
+			c.report(path{"site", "cscs"}, "CSC "+name, "is missing, but every upgrade needs it", "add it to the inventory")
 		}
 	}
 }
@@ -152,16 +152,16 @@ func (c *siteCheck) outsiders() {
 			c.report(at.with("host"), "CSC "+name, fmt.Sprintf("runs on the host %q, which the site does not have%s", csc.Host, suggest(csc.Host, c.hosts)),
 				"correct it, or add it to the site's hosts")
 		case !runs(host, name) && !slices.ContainsFunc(c.site.Hosts, func(h model.Host) bool { return runs(&h, name) }):
-			c.report(at.with("host"), "CSC "+name, fmt.Sprintf("runs on the host %q, none of whose services names it", csc.Host),
-				"name it in the service that runs it")
+			c.report(at.with("host"), "CSC "+name, fmt.Sprintf("runs on the host %q, but no service there names it", csc.Host),
+				"add it to the service that runs it")
 		}
 		if csc.Bridge != (csc.ComesUp == "OFFLINE_AVAILABLE") {
-			c.report(at, "CSC "+name, "only a camera bridge comes up OFFLINE_AVAILABLE, and every one does", "correct bridge or comesUp")
+			c.report(at, "CSC "+name, "camera bridges, and no other CSCs, come up OFFLINE_AVAILABLE", "correct bridge or comesUp")
 		}
 	}
 }
 
-// runs tells whether one of the host's services runs the CSC.
+// runs reports whether one of the host's services runs the CSC.
 func runs(h *model.Host, csc string) bool {
 	return slices.ContainsFunc(h.Services, func(s model.Service) bool { return slices.Contains(s.CSCs, csc) })
 }
@@ -178,13 +178,13 @@ func (c *siteCheck) states() {
 		seen[name] = true
 		c.known(one, "states.enable", name)
 	}
-	for _, kept := range c.site.States.Keep {
-		c.known(at.with("keep", kept.CSC), "states.keep", kept.CSC)
-		if seen[kept.CSC] {
-			c.report(at.with("keep", kept.CSC), "states.keep", fmt.Sprintf("CSC %s is also in states.enable", kept.CSC), "remove it from one of them")
+	for _, k := range c.site.States.Keep {
+		c.known(at.with("keep", k.CSC), "states.keep", k.CSC)
+		if seen[k.CSC] {
+			c.report(at.with("keep", k.CSC), "states.keep", fmt.Sprintf("CSC %s is also in states.enable", k.CSC), "remove it from one of them")
 			continue
 		}
-		c.keep(at.with("keep", kept.CSC), kept.CSC)
+		c.keep(at.with("keep", k.CSC), k.CSC)
 	}
 	for i, name := range c.site.States.Absent {
 		if slices.Contains(c.cscs, name) {
@@ -193,7 +193,7 @@ func (c *siteCheck) states() {
 	}
 }
 
-// known reports a name that is no CSC of the site.
+// known reports a name that is not a CSC of the site.
 func (c *siteCheck) known(at path, subject, name string) {
 	if slices.Contains(c.speaking, name) {
 		return
@@ -225,11 +225,11 @@ func (c *siteCheck) host(h *model.Host) {
 				c.user(below.with(one.what, "user"), subject+": "+one.what, h, one.User)
 			}
 		}
-		if s.Keep != "" && c.keepsKnown() && !slices.ContainsFunc(s.CSCs, c.kept) {
-			c.report(below.with("keep"), subject, "is to be kept up, and none of its CSCs keeps its state", "add the CSC to states.keep, or remove keep")
+		if s.Keep != "" && c.keepsKnown() && !slices.ContainsFunc(s.CSCs, c.keepsState) {
+			c.report(below.with("keep"), subject, "has keep, but none of its CSCs keeps its state", "add the CSC to states.keep, or remove keep")
 		}
 		if s.Keep != "" && (s.Stop == nil || s.Start == nil) {
-			c.report(below, subject, "is kept up, and yet must be stopped and started if its CSC changes; a command for that is missing", "add stop and start")
+			c.report(below, subject, "has keep, but no commands to stop and start it, which it needs if its CSC changes", "add stop and start")
 		}
 	}
 }
@@ -243,11 +243,11 @@ func (c *siteCheck) runsThese(at path, subject string, h *model.Host, s *model.S
 		case !ok || !slices.Contains(c.outside, name):
 			c.report(one, subject, fmt.Sprintf("runs CSC %s, which is not among the CSCs outside the cluster%s", name, suggestCSC(name, c.outside)),
 				"correct it, or add it there with this host")
-		case !slices.Contains(c.hosts, csc.Host): // which is said of the CSC
+		case !slices.Contains(c.hosts, csc.Host): // reported for the CSC
 		case csc.Host != h.Name:
-			c.report(one, subject, fmt.Sprintf("runs CSC %s, whose host is %q (%s)", name, csc.Host, csc.Pos), "correct the one or the other")
+			c.report(one, subject, fmt.Sprintf("runs CSC %s, whose host is %q (%s)", name, csc.Host, csc.Pos), "correct one of them")
 		case csc.Bridge != (h.Role == model.Camera):
-			c.report(one, subject, fmt.Sprintf("runs CSC %s: a camera bridge, and nothing else, runs on a host with the role camera", name),
+			c.report(one, subject, fmt.Sprintf("runs CSC %s, but camera bridges, and no other CSCs, run on hosts with the role camera", name),
 				"correct the host's role, or the CSC's bridge")
 		}
 	}
@@ -262,8 +262,8 @@ func (c *siteCheck) user(at path, subject string, h *model.Host, name string) {
 	for _, u := range h.Users {
 		users = append(users, u.Name)
 	}
-	c.report(at, subject, fmt.Sprintf("is done as user %q, whom the host does not have%s", name, suggest(name, users)),
-		fmt.Sprintf("add the user to the host, or take one of its own (%s)", quoted(users)))
+	c.report(at, subject, fmt.Sprintf("runs as user %q, which the host does not have%s", name, suggest(name, users)),
+		fmt.Sprintf("add the user to the host, or use one of its users (%s)", quoted(users)))
 }
 
 // recovery checks the lists of hosts of a recovery.
@@ -273,14 +273,14 @@ func (c *siteCheck) recovery() {
 		one := at.with("startCRIOs", strconv.Itoa(i))
 		h, ok := c.hostOf(one, "recovery.startCRIOs", name)
 		if ok && (h.Role != model.CRIO || !slices.ContainsFunc(h.Services, func(s model.Service) bool { return s.Start != nil })) {
-			c.report(one, "recovery.startCRIOs", fmt.Sprintf("names %q, which is no cRIO with a service that can be started", name), "correct it, or remove it")
+			c.report(one, "recovery.startCRIOs", fmt.Sprintf("names %q, which is not a cRIO with a service that can be started", name), "correct it, or remove it")
 		}
 	}
 	for i, name := range c.site.Recovery.Restart {
 		one := at.with("restart", strconv.Itoa(i))
 		h, ok := c.hostOf(one, "recovery.restart", name)
 		if ok && !slices.ContainsFunc(h.Services, func(s model.Service) bool { return s.Stop != nil && s.Start != nil }) {
-			c.report(one, "recovery.restart", fmt.Sprintf("names %q, none of whose services can be stopped and started", name), "add the commands, or remove it")
+			c.report(one, "recovery.restart", fmt.Sprintf("names %q, which has no service that can be stopped and started", name), "add the commands, or remove it")
 		}
 	}
 	for _, r := range c.site.Recovery.Reboot {
@@ -320,7 +320,7 @@ func (c *siteCheck) sequence(seq *model.TestSequence) {
 	}
 }
 
-// splitName takes a SAL name apart.
+// splitName splits a SAL name.
 func splitName(name string) (component string, index int, ok bool) {
 	component, digits, ok := strings.Cut(name, ":")
 	if !ok {

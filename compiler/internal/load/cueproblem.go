@@ -12,19 +12,19 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
-// cueProblem is a problem that CUE has found, with the field that it found it in.
+// cueProblem is a problem that CUE found, with its field.
 type cueProblem struct {
 	Problem
 	at path
 }
 
-// addCUE notes CUE's errors, one problem for each field that is wrong.
+// addCUE adds CUE's errors, one problem for each wrong field.
 func (s *source) addCUE(err error) {
 	var order []string
 	groups := map[string][]errors.Error{}
 	for _, e := range errors.Errors(err) {
 		key := path(e.Path()).key()
-		if len(e.Path()) == 0 { // of a file, not of a field: each error for itself
+		if len(e.Path()) == 0 { // about a file, not a field: keep each error separate
 			key = fmt.Sprintf("\x00%d", len(order))
 		}
 		if _, ok := groups[key]; !ok {
@@ -43,13 +43,13 @@ func (s *source) addCUE(err error) {
 	}
 }
 
-// withoutRoot takes the folder of this machine out of a message.
+// withoutRoot removes the project's absolute path from a message.
 func (s *source) withoutRoot(text string) string {
 	root := s.places.naming.root
 	return strings.ReplaceAll(strings.ReplaceAll(text, root+"/", ""), root, ".")
 }
 
-// problem makes one problem of CUE's errors about one field.
+// problem combines CUE's errors about one field into one problem.
 func (s *source) problem(errs []errors.Error) cueProblem {
 	at := path{}
 	for _, label := range errs[0].Path() {
@@ -60,14 +60,14 @@ func (s *source) problem(errs []errors.Error) cueProblem {
 	if len(at) == 0 {
 		one.Subject = s.input
 		one.Text = innermost(errs[0]).Error()
-		one.Remedy = "correct the file; cue vet says the same"
+		one.Remedy = "correct the file; cue vet reports the same"
 		return one
 	}
 	s.explain(&one.Problem, at, errs)
 	return one
 }
 
-// innermost returns the error that the others are about.
+// innermost returns the innermost wrapped error.
 func innermost(err error) error {
 	for {
 		inner := errors.Unwrap(err)
@@ -78,14 +78,14 @@ func innermost(err error) error {
 	}
 }
 
-// position returns where a person has to change something: the field itself, or
-// what it was made of, or the closest field around it.
+// position returns the position to correct: the field itself, what it was made of,
+// or the closest enclosing field.
 func (s *source) position(at path, errs []errors.Error) model.Pos {
 	if one, ok := s.places.exact(at); ok {
 		return one
 	}
 	// What it was made of: a string or a number if there is one, else the first
-	// place that is not only the schema's or that of the site as a whole.
+	// position that is not in the schema or that of the whole site.
 	var made, elsewhere model.Pos
 	for _, e := range errs {
 		for _, pos := range errors.Positions(e) {
@@ -109,8 +109,7 @@ func (s *source) position(at path, errs []errors.Error) model.Pos {
 	return s.fallback
 }
 
-// leaf returns the string or the number that stands at a place, as it is written,
-// or nothing.
+// leaf returns the string or number literal at a position, or "".
 func (s *source) leaf(pos model.Pos) string {
 	if s.leaves == nil {
 		s.leaves = map[model.Pos]string{}
@@ -126,8 +125,8 @@ func (s *source) leaf(pos model.Pos) string {
 	return s.leaves[pos]
 }
 
-// around tells whether the position is only that of a field above the path, as
-// where the site as a whole is unified with its schema.
+// around reports whether the position is that of a field above the path, as when
+// the whole site is unified with its schema.
 func (s *source) around(at path, pos model.Pos) bool {
 	for n := 1; n < min(len(at), 3); n++ {
 		for _, one := range s.places.all(at[:n]) {
@@ -139,7 +138,7 @@ func (s *source) around(at path, pos model.Pos) bool {
 	return false
 }
 
-// What CUE's messages begin with, and contain.
+// Beginnings and parts of CUE's messages.
 const (
 	msgMissing     = "field is required but not present"
 	msgClosed      = "field not allowed"
@@ -147,7 +146,7 @@ const (
 	msgDisjunction = "errors in empty disjunction"
 )
 
-// explain says what is wrong and what can be done.
+// explain sets the problem's text and remedy.
 func (s *source) explain(prob *Problem, at path, errs []errors.Error) {
 	for _, e := range errs {
 		format, args := e.Msg()
@@ -156,7 +155,7 @@ func (s *source) explain(prob *Problem, at path, errs []errors.Error) {
 			explainMissing(prob, at)
 			return
 		case strings.HasPrefix(format, msgClosed):
-			prob.Text = "there is no such field here" + s.suggestField(at)
+			prob.Text = "unknown field" + s.suggestField(at)
 			prob.Remedy = "correct the name, or remove it"
 			return
 		case ownMessage(prob, fmt.Sprintf(format, args...)):
@@ -168,7 +167,7 @@ func (s *source) explain(prob *Problem, at path, errs []errors.Error) {
 	}
 	prob.Text, prob.Remedy = plain(errs)
 	if hint := s.schemaLine(errs); hint != "" && prob.Remedy == "" {
-		prob.Remedy = "correct it; what is allowed stands at " + hint
+		prob.Remedy = "correct it; see " + hint
 	}
 	if prob.Remedy == "" {
 		prob.Remedy = "correct it"
@@ -179,12 +178,12 @@ func (s *source) explain(prob *Problem, at path, errs []errors.Error) {
 func explainMissing(prob *Problem, at path) {
 	prob.Text, prob.Remedy = "is missing", "add it"
 	if at[len(at)-1] == "startByHand" {
-		prob.Text = "is missing, since there is a stop and no start"
-		prob.Remedy = "add the start's commands, or say in startByHand what a person has to do"
+		prob.Text = "is missing: the service has stop but no start"
+		prob.Remedy = "add the start commands, or describe the start in startByHand"
 	}
 }
 
-// ownMessage reads a message of the schema's own: "subject: cause; remedy".
+// ownMessage parses a message of our own schema: "subject: cause; remedy".
 func ownMessage(prob *Problem, text string) bool {
 	cause, remedy, ok := strings.Cut(text, "; ")
 	if !ok {
@@ -200,8 +199,8 @@ func ownMessage(prob *Problem, text string) bool {
 	return true
 }
 
-// alternatives explains a value that is none of those that a field may have. CUE
-// says so with an error for each of them.
+// alternatives explains a value that matches none of a field's alternatives. CUE
+// reports an error for each of them.
 func (s *source) alternatives(prob *Problem, errs []errors.Error) bool {
 	var pairs [][2]string
 	for _, e := range errs {
@@ -232,24 +231,24 @@ func (s *source) alternatives(prob *Problem, errs []errors.Error) bool {
 	prob.Remedy = "correct it"
 	switch {
 	case len(allowed) > 1:
-		prob.Text = fmt.Sprintf("%s is none of %s", value, strings.Join(allowed, ", "))
-		prob.Remedy = "write one of them"
+		prob.Text = fmt.Sprintf("%s is not one of %s", value, strings.Join(allowed, ", "))
+		prob.Remedy = "use one of them"
 		if len(allowed) > 2 {
 			prob.Remedy += suggest(strings.Trim(value, `"`), trimmed(allowed))
 		}
 	case typeName(allowed[0]) != "":
-		prob.Text = fmt.Sprintf("%s is no %s", value, typeName(allowed[0]))
+		prob.Text = fmt.Sprintf("%s is not of type %s", value, typeName(allowed[0]))
 	default:
-		prob.Text = fmt.Sprintf("is %s here, and %s elsewhere", value, allowed[0])
+		prob.Text = fmt.Sprintf("is %s here but %s elsewhere", value, allowed[0])
 		if hint := s.schemaLine(errs); hint != "" {
-			prob.Remedy += "; what is wanted stands at " + hint
+			prob.Remedy += "; see " + hint
 		}
 	}
 	return true
 }
 
-// written returns which value of the pairs is the one that stands in the source:
-// that of the place, or the one that all pairs have.
+// written returns the value of the pairs that is in the source: that at the
+// position, or the one in all pairs.
 func (s *source) written(pos model.Pos, pairs [][2]string) string {
 	in := func(v string) bool {
 		return v != "" && !slices.ContainsFunc(pairs, func(p [2]string) bool { return p[0] != v && p[1] != v })
@@ -265,7 +264,7 @@ func (s *source) written(pos model.Pos, pairs [][2]string) string {
 	return ""
 }
 
-// suggestField returns a question that names the field that was meant.
+// suggestField returns a question with the closest field name.
 func (s *source) suggestField(at path) string {
 	around := s.lookup(at[:len(at)-1])
 	var fit []string
@@ -305,8 +304,8 @@ func (s *source) schemaLine(errs []errors.Error) string {
 	return ""
 }
 
-// plain returns what CUE says, each thing once and without the headings of
-// disjunctions, and a remedy where there is a better one than the schema's line.
+// plain returns CUE's messages, each once and without the headings of
+// disjunctions, and a remedy if there is a better one than the schema's line.
 func plain(errs []errors.Error) (text, remedy string) {
 	var all, conflicts []string
 	for _, e := range errs {
@@ -315,7 +314,7 @@ func plain(errs []errors.Error) (text, remedy string) {
 		switch {
 		case strings.Contains(format, msgDisjunction) || slices.Contains(all, one):
 		case strings.HasPrefix(format, msgConflict):
-			conflicts = append(conflicts, one) // with a default, which is no reason against a value
+			conflicts = append(conflicts, one) // with a default, which does not forbid a value
 		default:
 			all = append(all, one)
 			remedy = hint
@@ -327,8 +326,7 @@ func plain(errs []errors.Error) (text, remedy string) {
 	return strings.Join(all, ", and "), remedy
 }
 
-// reworded says in the project's words what CUE says of a value that its
-// constraint refuses.
+// reworded rewords CUE's message about a value that violates its constraint.
 func reworded(format string, args []any) (text, remedy string) {
 	text = fmt.Sprintf(format, args...)
 	if strings.HasPrefix(text, "incompatible list lengths (0 and") {
@@ -340,16 +338,16 @@ func reworded(format string, args []any) (text, remedy string) {
 	value, constraint := fmt.Sprint(args[0]), fmt.Sprint(args[1])
 	switch {
 	case strings.HasPrefix(constraint, "time.Duration"):
-		return value + " is no duration", `write it as in "90s", "10m" or "2h"`
+		return value + " is not a duration", `use a duration such as "90s", "10m" or "2h"`
 	case strings.HasPrefix(constraint, "time.Format"):
-		return value + " is no day of the calendar", "write it as YYYY-MM-DD"
+		return value + " is not a date", "use the form YYYY-MM-DD"
 	case strings.HasPrefix(constraint, "=~"):
-		return fmt.Sprintf("%s is not of the form %s", value, strings.TrimPrefix(constraint, "=~")), ""
+		return fmt.Sprintf("%s does not match %s", value, strings.TrimPrefix(constraint, "=~")), ""
 	}
 	return text, ""
 }
 
-// subject names what a path is about, in the field's terms.
+// subject returns what a path is about, in the field's terms.
 func (s *source) subject(at path) string {
 	rest := at
 	name := ""
@@ -375,8 +373,7 @@ func (s *source) subject(at path) string {
 	return name + ": " + field
 }
 
-// typeName returns the name of a type as CUE prints it, or nothing for what is
-// a value.
+// typeName returns the name of a type as CUE prints it, or "" for a value.
 func typeName(text string) string {
 	switch text {
 	case "string", "int", "bool", "number":
@@ -400,8 +397,8 @@ func trimmed(all []string) []string {
 	return out
 }
 
-// unquote returns the label without the quotes that CUE prints around one that
-// is no identifier.
+// unquote removes the quotes that CUE prints around a label that is not an
+// identifier.
 func unquote(label string) string {
 	if n := len(label); n >= 2 && label[0] == '"' && label[n-1] == '"' {
 		return label[1 : n-1]

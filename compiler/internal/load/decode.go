@@ -7,8 +7,8 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
-// decodeSite makes a site of what the source has. What is wrong in CUE is left
-// out, except for its name: a list that names it is right.
+// decodeSite returns the source's site. It omits what CUE has refused, except for
+// names, so that lists that refer to them are still correct.
 func decodeSite(s *source) *model.Site {
 	root := path{"site"}
 	f := s.parts(root)
@@ -103,8 +103,7 @@ func (s *source) outsideCSC(at path, name string) model.CSC {
 	return csc
 }
 
-// named returns a CSC of which only the name is known: its SAL name, or that of
-// its Job.
+// named returns a CSC with only its name: its SAL name, or that of its Job.
 func named(name string) model.CSC {
 	component, index, ok := splitName(name)
 	if !ok {
@@ -114,8 +113,8 @@ func named(name string) model.CSC {
 }
 
 func (s *source) host(at path, name string) model.Host {
-	// Part by part: a mistake in a service must not hide the users from the
-	// checks of the others.
+	// Read each part separately: a mistake in a service must not hide the users
+	// from the checks of other services.
 	f := s.parts(at)
 	host := model.Host{
 		Pos: s.places.of(at), Name: name, Address: f.text("address"), Role: model.Role(f.text("role")),
@@ -147,7 +146,7 @@ func (s *source) service(at path, name string) model.Service {
 	}
 }
 
-// commands returns nil where there are none.
+// commands returns nil if there are none.
 func (s *source) commands(at path) *model.Commands {
 	f := s.whole(at)
 	if !f.exists() {
@@ -167,13 +166,13 @@ func (s *source) states(at path) model.States {
 		Absent: f.texts("absent"), Notes: f.texts("notes"),
 	}
 	for i, n := range st.Notes {
-		st.Notes[i] = fold(n)
+		st.Notes[i] = unwrap(n)
 	}
 	for _, name := range s.names(at.with("keep")) {
 		one := at.with("keep", name)
-		kept := s.parts(one)
+		f := s.parts(one)
 		st.Keep = append(st.Keep, model.KeptState{
-			Pos: s.places.of(one), CSC: name, State: kept.text("state"), Doubt: kept.prose("doubt"),
+			Pos: s.places.of(one), CSC: name, State: f.text("state"), Doubt: f.prose("doubt"),
 		})
 	}
 	return st
@@ -221,10 +220,10 @@ func (s *source) durations(at path) map[string]time.Duration {
 	return usual
 }
 
-// fold makes one line of prose: its line breaks are only those of the file.
-func fold(text string) string { return strings.Join(strings.Fields(text), " ") }
+// unwrap joins the lines of prose: their breaks only wrap the text in the file.
+func unwrap(text string) string { return strings.Join(strings.Fields(text), " ") }
 
-// duration returns what the schema has found to be a duration.
+// duration parses a duration that the schema has checked.
 func duration(text string) time.Duration {
 	d, _ := time.ParseDuration(text)
 	return d

@@ -7,11 +7,11 @@ import (
 	"cuelang.org/go/cue"
 )
 
-// fields reads a struct of the source, field by field. A field that is absent is
-// the zero value, and so is one that CUE has refused: its validation has said so.
+// fields reads a struct of the source, field by field. A field that is absent, or
+// that CUE's validation has already reported, is the zero value.
 //
-// Fields are looked up by their names, since CUE sorts a struct's fields whenever
-// it is asked for all of them, which takes longer than everything else here.
+// Fields are looked up by name: iterating over them makes CUE sort them, which
+// takes longer than everything else here.
 type fields struct {
 	source *source
 	at     path
@@ -38,7 +38,7 @@ func (s *source) unit(at, unit path, v cue.Value) fields {
 	return fields{source: s, at: at, value: v, unit: unit}
 }
 
-// exists tells whether there is such a struct.
+// exists reports whether the struct exists.
 func (f fields) exists() bool { return f.value.Exists() }
 
 // in returns the fields of a struct that is part of what is read as one.
@@ -55,15 +55,15 @@ func (f fields) text(name string) string {
 	return text
 }
 
-// prose is text without the file's line breaks.
-func (f fields) prose(name string) string { return fold(f.text(name)) }
+// prose returns a text without the file's line breaks.
+func (f fields) prose(name string) string { return unwrap(f.text(name)) }
 
 func (f fields) flag(name string) bool {
 	flag, _ := read(f, name, cue.Value.Bool)
 	return flag
 }
 
-// number tells too whether the field is there.
+// number also reports whether the field is present.
 func (f fields) number(name string) (int, bool) {
 	n, ok := read(f, name, cue.Value.Int64)
 	return int(n), ok
@@ -102,8 +102,9 @@ func (f fields) structs(name string) []fields {
 	return out
 }
 
-// read reads a field, and tells whether it is there. What CUE takes for right and
-// Go can't hold, such as a number that is too large, is reported.
+// read reads a field, and reports whether it is there. It
+// reports a value that is valid in CUE but does not fit in Go, such as a number
+// that is too large.
 func read[T any](f fields, name string, as func(cue.Value) (T, error)) (T, bool) {
 	var none T
 	v := f.lookup(name)
@@ -122,7 +123,7 @@ func read[T any](f fields, name string, as func(cue.Value) (T, error)) (T, bool)
 		at = f.at.with(name)
 	}
 	if s := f.source; !s.wrong(at) {
-		s.report(at, s.subject(at), "can't be read: "+err.Error(), "compare it with its definition below schema")
+		s.report(at, s.subject(at), "cannot read it: "+err.Error(), "compare it with its definition in schema")
 	}
 	return out, true
 }
@@ -145,7 +146,7 @@ func (s *source) lookup(at path) cue.Value {
 	return v
 }
 
-// wrong tells whether CUE has refused what is at a path, or below it.
+// wrong reports whether CUE has reported a problem at a path or below it.
 func (s *source) wrong(at path) bool {
 	return slices.ContainsFunc(s.cue, func(p cueProblem) bool { return slices.Equal(p.at, at) || p.at.below(at) })
 }

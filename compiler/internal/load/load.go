@@ -1,11 +1,11 @@
 // Package load reads the project's CUE: sites and upgrade requests become values
 // of package model, complete and checked. It is the only package that knows CUE.
 //
-// The words: a problem is something in the sources that a person has to correct;
-// a subject is what it is about, such as a CSC; a remedy is what the person can
-// do. All problems of an input are reported together.
+// The words: a problem is something in the sources that must be corrected; its
+// subject is what it is about, such as a CSC; its remedy is what to do. All problems
+// of an input are reported together.
 //
-// Nothing is ever fetched: a module that is not below the root is a problem.
+// It never fetches anything: a module that is not below the root is a problem.
 package load
 
 import (
@@ -25,25 +25,25 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// requests is the file of a site that holds the upgrades asked for. It is read
-// by itself, so that an upgrade that is wrong does not spoil the site.
+// requests is the file of a site with its upgrade requests. It is read separately,
+// so that a wrong request does not make the site unusable.
 const requests = "upgrade.cue"
 
-// ErrNoRoot is what FindRoot returns where there is no project.
-var ErrNoRoot = exit.Unusable("run csu inside the project, or give its folder with --root", "no cue.mod here or above")
+// ErrNoRoot is returned by FindRoot if there is no project.
+var ErrNoRoot = exit.Unusable("run csu inside the project, or give its folder with --root", "no cue.mod in this folder or above")
 
-// NoSiteError says that there is no such site.
+// NoSiteError reports an unknown site.
 type NoSiteError struct {
 	Name  string
-	Sites []string // those there are
+	Sites []string // all sites of the project
 }
 
 // Error implements error.
 func (e *NoSiteError) Error() string {
-	return fmt.Sprintf("no site %q below sites%s; there are %s", e.Name, suggest(e.Name, e.Sites), quoted(e.Sites))
+	return fmt.Sprintf("no site %q%s; sites are %s", e.Name, suggest(e.Name, e.Sites), quoted(e.Sites))
 }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns the code for unusable input.
 func (e *NoSiteError) ExitCode() exit.Code { return exit.Input }
 
 // FindRoot returns the project's root: dir, or the closest folder above it that
@@ -89,10 +89,9 @@ func Sites(root string) ([]string, error) {
 	return sites, nil
 }
 
-// Upgrade loads sites/<name> below root, and the upgrade of the type that is asked
-// for: in the site's upgrade.cue, or in another file if one is given. It reads the
-// schema once for both. Its error is a [*Problems] with all that is wrong, or a
-// [*NoSiteError].
+// Upgrade loads sites/<name> below root, and the request for the upgrade type from
+// file, or from the site's upgrade.cue if file is "". It reads the schema once for
+// both. Its error is a [*Problems] with all problems, or a [*NoSiteError].
 func Upgrade(root, name, typ, file string) (*model.Site, *model.Request, error) {
 	p := newProject(root, nil)
 	site, err := p.site(name)
@@ -106,19 +105,18 @@ func Upgrade(root, name, typ, file string) (*model.Site, *model.Request, error) 
 	return site, req, nil
 }
 
-// project is the CUE module below a root. It keeps the schema for all that is
-// read through it.
+// project is the CUE module below a root. It caches the schema.
 type project struct {
 	*naming
-	overlay map[string]string // files that stand before those on the disk, by absolute path
+	overlay map[string]string // files that replace those on the disk, by absolute path
 	context *cue.Context
 	schema  *build.Instance // nil until something is read
 }
 
-// naming says how files are called in reports.
+// naming returns the names of files in reports.
 type naming struct {
 	root  string
-	given map[string]string // names of files outside the root, as a person gave them, by absolute path
+	given map[string]string // names of files outside the root as they were given, by absolute path
 }
 
 // newProject returns the project below root. The overlay's paths are relative to
@@ -137,8 +135,8 @@ func newProject(root string, overlay map[string]string) *project {
 	return p
 }
 
-// relative returns the path as it stands in reports: below the root and with
-// slashes, or as it was given where it lies elsewhere.
+// relative returns the path for reports: relative to the root with slashes, or as
+// it was given if it is outside.
 func (n *naming) relative(path string) string {
 	rel, err := filepath.Rel(n.root, path)
 	if err != nil || !filepath.IsLocal(rel) {
@@ -177,7 +175,7 @@ func (p *project) site(name string) (*model.Site, error) {
 	return site, nil
 }
 
-// siteFiles returns the files that make a site, sorted: all but its requests.
+// siteFiles returns the files that define a site, sorted: all except its requests.
 func (p *project) siteFiles(name string) ([]string, error) {
 	dir := filepath.Join(p.root, "sites", name)
 	entries, err := os.ReadDir(dir)
@@ -199,7 +197,7 @@ func (p *project) siteFiles(name string) ([]string, error) {
 	return files, nil
 }
 
-// isCUE tells whether a file of that name belongs to a package, as the cue
+// isCUE reports whether a file of that name belongs to a package, as the cue
 // command sees it.
 func isCUE(name string) bool {
 	return strings.HasSuffix(name, ".cue") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "_") &&

@@ -25,10 +25,10 @@ func TestSites(t *testing.T) {
 
 func TestNoSite(t *testing.T) {
 	for name, want := range map[string]string{
-		"sumit":     `no site "sumit" below sites (did you mean "summit"?); there are "base-teststand", "summit", "tucson-teststand"`,
-		"..":        `no site ".." below sites; there are "base-teststand", "summit", "tucson-teststand"`,
-		"../schema": `no site "../schema" below sites; there are "base-teststand", "summit", "tucson-teststand"`,
-		"":          `no site "" below sites; there are "base-teststand", "summit", "tucson-teststand"`,
+		"sumit":     `no site "sumit" (did you mean "summit"?); sites are "base-teststand", "summit", "tucson-teststand"`,
+		"..":        `no site ".."; sites are "base-teststand", "summit", "tucson-teststand"`,
+		"../schema": `no site "../schema"; sites are "base-teststand", "summit", "tucson-teststand"`,
+		"":          `no site ""; sites are "base-teststand", "summit", "tucson-teststand"`,
 	} {
 		_, err := Site(root, name)
 		var noSite *NoSiteError

@@ -14,12 +14,12 @@ import (
 // path is a field in a value: its labels, list elements by their index.
 type path []string
 
-// with returns the path of something below.
+// with returns the path extended by labels.
 func (p path) with(labels ...string) path {
 	return append(slices.Clip(p), labels...)
 }
 
-// below tells whether the path is that of something in another one's value.
+// below reports whether the path is inside another path's value.
 func (p path) below(other path) bool {
 	return len(p) > len(other) && slices.Equal(p[:len(other)], other)
 }
@@ -34,8 +34,7 @@ type place struct {
 }
 
 // places knows where each field of an instance is written. CUE's own positions
-// lead as often to the schema or to a reference as to the place that a person
-// has to change.
+// often point to the schema or a reference instead of the place to change.
 type places struct {
 	naming *naming
 	names  map[string]string // of the files, by that of the disk
@@ -47,7 +46,7 @@ func newPlaces(n *naming) *places {
 	return &places{naming: n, names: map[string]string{}, files: map[string]bool{}, fields: map[string][]place{}}
 }
 
-// add notes all fields of a file.
+// add records all fields of a file.
 func (p *places) add(f *ast.File) {
 	name := p.naming.relative(f.Filename)
 	p.files[name], p.names[f.Filename] = true, name
@@ -71,7 +70,7 @@ func (p *places) decls(at path, decls []ast.Decl) {
 	}
 }
 
-// expr notes what is written inside a value.
+// expr records the fields inside a value.
 func (p *places) expr(at path, e ast.Expr) {
 	switch e := e.(type) {
 	case *ast.StructLit:
@@ -84,7 +83,7 @@ func (p *places) expr(at path, e ast.Expr) {
 	case *ast.ListLit:
 		for i, elem := range e.Elts {
 			if _, plain := elem.(*ast.Comprehension); plain {
-				return // how many elements it makes is not to be seen
+				return // the number of its elements is unknown here
 			}
 			if _, open := elem.(*ast.Ellipsis); open {
 				return
@@ -106,7 +105,7 @@ func (p *places) note(at path, label token.Pos, value ast.Expr) {
 	p.fields[key] = append(p.fields[key], one)
 }
 
-// pos returns a position with the path that stands in reports.
+// pos returns a position with the path that reports use.
 func (p *places) pos(pos token.Pos) model.Pos {
 	if !pos.IsValid() {
 		return model.Pos{}
@@ -120,8 +119,8 @@ func (p *places) pos(pos token.Pos) model.Pos {
 }
 
 // of returns where a field is written: its value, or its label if the value is
-// larger. For one that is not written itself, since it comes from a reference or
-// a comprehension, it is the closest field around it.
+// not a scalar. If the field comes from a reference or a comprehension, it returns
+// the closest enclosing field.
 func (p *places) of(at path) model.Pos {
 	for n := len(at); n > 0; n-- {
 		if all := p.fields[at[:n].key()]; len(all) > 0 {

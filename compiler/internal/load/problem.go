@@ -10,12 +10,12 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// Problem is something in the sources that a person has to correct.
+// Problem is something in the sources that must be corrected.
 type Problem struct {
 	Pos     model.Pos
 	Subject string // what it is about, such as "CSC ESS:105"
 	Text    string // what is wrong
-	Remedy  string // what can be done about it
+	Remedy  string // what to do about it
 }
 
 // String returns the problem in one line: place, subject, cause and remedy.
@@ -39,7 +39,7 @@ type Problems struct {
 	All   []Problem
 }
 
-// Error returns one line for each problem, after one that counts them.
+// Error returns a line with the number of problems, followed by one line for each.
 func (p *Problems) Error() string {
 	lines := []string{fmt.Sprintf("load %s: %s", p.Input, count(len(p.All), "problem"))}
 	for _, one := range p.All {
@@ -48,7 +48,7 @@ func (p *Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns the code for unusable input.
 func (p *Problems) ExitCode() exit.Code { return exit.Input }
 
 // sorted returns the problems in the order of the files, each once.
@@ -62,7 +62,7 @@ func sorted(all []Problem) []Problem {
 			cmp.Compare(a.Text, b.Text),
 		)
 	})
-	// One mistake in a value that several others use shows in all of them.
+	// A mistake in a value that several others use is reported for all of them.
 	return slices.CompactFunc(all, func(a, b Problem) bool { return a.Pos == b.Pos && a.Text == b.Text })
 }
 
@@ -86,8 +86,7 @@ func quoted(names []string) string {
 	return strings.Join(all, ", ")
 }
 
-// suggest returns a question that names the closest of the names, or nothing
-// where none is close.
+// suggest returns a question with the closest name, or "" if none is close.
 func suggest(name string, names []string) string {
 	best, least := "", 3
 	switch {
@@ -107,8 +106,8 @@ func suggest(name string, names []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
-// suggestCSC is suggest for the name of a CSC. Which other index was meant can't
-// be guessed; it is the component that gets misspelt.
+// suggestCSC is suggest for the name of a CSC. It corrects only the component: a
+// wrong index cannot be guessed.
 func suggestCSC(name string, names []string) string {
 	component, index, _ := strings.Cut(name, ":")
 	var alike []string
@@ -125,9 +124,9 @@ func suggestCSC(name string, names []string) string {
 	return suggest(name, alike)
 }
 
-// distance is the least number of letters to insert, delete, replace or swap
-// with their neighbour that makes b of a. Anything from a hundred letters on is
-// far from everything.
+// distance returns the minimum number of letters to insert, delete, replace or
+// swap with their neighbour to turn a into b. Names of more than a hundred letters
+// are far from everything.
 func distance(a, b string) int {
 	if len(a) > 100 || len(b) > 100 {
 		return 100

@@ -11,13 +11,13 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// types are the upgrade types that can be asked for.
+// types are the upgrade types.
 var types = []string{"full", "incremental", "recovery"}
 
 // request loads and checks one upgrade.
 func (p *project) request(site *model.Site, typ, file string) (*model.Request, error) {
 	if !slices.Contains(types, typ) {
-		return nil, exit.Unusable("", "no upgrade type %q%s; there are %s", typ, suggest(typ, types), quoted(types))
+		return nil, exit.Unusable("", "unknown upgrade type %q%s; types are %s", typ, suggest(typ, types), quoted(types))
 	}
 	if file == "" {
 		file = filepath.Join(p.root, "sites", site.Name, requests)
@@ -47,15 +47,14 @@ func (p *project) request(site *model.Site, typ, file string) (*model.Request, e
 	return req, nil
 }
 
-// only drops what CUE found in the requests of the other types: they are not
-// asked for now.
+// only drops the problems that CUE found in the requests of other types.
 func (s *source) only(typ string) {
 	s.cue = slices.DeleteFunc(s.cue, func(p cueProblem) bool {
 		return len(p.at) > 1 && p.at[0] == "upgrade" && p.at[1] != typ && slices.Contains(types, p.at[1])
 	})
 }
 
-// requestCheck is a request that is being read.
+// requestCheck reads and checks a request.
 type requestCheck struct {
 	*source
 	site    *model.Site
@@ -64,12 +63,12 @@ type requestCheck struct {
 	subject string
 }
 
-// run reads the request and reports what is wrong with it.
+// run reads the request and reports its problems.
 func (c *requestCheck) run() {
 	if !c.lookup(c.at).Exists() {
 		asked := c.names(path{"upgrade"})
-		c.report(path{"upgrade"}, c.subject, fmt.Sprintf("%s is not asked for; what is asked for: %s", c.req.Type, quoted(asked)),
-			fmt.Sprintf("write it below upgrade: %s, or take another --type", c.req.Type))
+		c.report(path{"upgrade"}, c.subject, fmt.Sprintf("no request for type %s; the file has %s", c.req.Type, quoted(asked)),
+			fmt.Sprintf("add upgrade: %s, or use another --type", c.req.Type))
 		return
 	}
 	c.read()
@@ -83,7 +82,7 @@ func (c *requestCheck) run() {
 	}
 }
 
-// read takes the fields over.
+// read reads the fields.
 func (c *requestCheck) read() {
 	f := c.parts(c.at)
 	req := c.req
@@ -106,13 +105,13 @@ func (c *requestCheck) read() {
 	}
 }
 
-// cycle checks the cycle against the one that is deployed.
+// cycle compares the cycle with the deployed one.
 func (c *requestCheck) cycle() {
 	at := c.at.with("cycle")
 	if c.req.Type == "full" {
 		if c.req.Cycle == c.site.Cycle && c.req.Attempt == 1 {
-			c.report(at, c.subject+": cycle", fmt.Sprintf("%s is the cycle that is deployed, so that nothing would change", c.req.Cycle),
-				"ask for an incremental upgrade, name the new cycle, or raise attempt if this repeats an upgrade that was aborted")
+			c.report(at, c.subject+": cycle", fmt.Sprintf("%s is already deployed", c.req.Cycle),
+				"request an incremental upgrade, give the new cycle, or raise attempt if this repeats an aborted upgrade")
 		}
 		return
 	}
@@ -120,8 +119,8 @@ func (c *requestCheck) cycle() {
 		c.req.Cycle = c.site.Cycle
 	}
 	if c.req.Cycle != c.site.Cycle {
-		c.report(at, c.subject+": cycle", fmt.Sprintf("is %s, but %s is deployed, and only a full upgrade brings another cycle", c.req.Cycle, c.site.Cycle),
-			"leave it out, or ask for a full upgrade")
+		c.report(at, c.subject+": cycle", fmt.Sprintf("is %s, but %s is deployed; only a full upgrade changes the cycle", c.req.Cycle, c.site.Cycle),
+			"remove it, or request a full upgrade")
 	}
 }
 
@@ -142,13 +141,13 @@ func (c *requestCheck) revisions() {
 func (c *requestCheck) changed() {
 	subject := c.subject + ": changed"
 	if at := c.at.with("changed"); len(c.req.Changed) == 0 && !c.wrong(at) {
-		c.report(at, subject, "names no CSC, so that there is nothing to upgrade", "name the CSCs that change, each with its revision")
+		c.report(at, subject, "names no CSC", "name the CSCs that change, each with its revision")
 	}
 	seen := map[string]bool{}
 	for i, change := range c.req.Changed {
 		one := c.at.with("changed", strconv.Itoa(i))
 		if change.CSC == "" {
-			continue // CUE has said that it is missing
+			continue // CUE reports that it is missing
 		}
 		if seen[change.CSC] {
 			c.report(one, subject, fmt.Sprintf("names CSC %s twice", change.CSC), "remove one of them")
@@ -168,14 +167,14 @@ func (c *requestCheck) change(at path, subject string, change model.Change, csc 
 	case csc.Application == "" && change.Pinned:
 		c.report(at.with("revision"), subject, fmt.Sprintf("CSC %s runs on host %s and has no image with a revision", name, csc.Host), "remove the revision")
 	case csc.Application != "" && csc.Pinned && !change.Pinned:
-		c.report(at, subject, fmt.Sprintf("CSC %s has revision %d, and no new one is given", name, csc.Revision), fmt.Sprintf("add revision: %d, or whichever it is", csc.Revision+1))
+		c.report(at, subject, fmt.Sprintf("CSC %s has revision %d, but the request gives no new one", name, csc.Revision), fmt.Sprintf("add the new revision, such as revision: %d", csc.Revision+1))
 	case change.Pinned && csc.Pinned && change.Revision <= csc.Revision:
-		c.report(at.with("revision"), subject, fmt.Sprintf("revision %d of CSC %s is not above revision %d, which is deployed (%s)", change.Revision, name, csc.Revision, csc.Pos),
-			"raise it, or bring the inventory up to date")
+		c.report(at.with("revision"), subject, fmt.Sprintf("revision %d of CSC %s is not above the deployed revision %d (%s)", change.Revision, name, csc.Revision, csc.Pos),
+			"raise it, or update the inventory")
 	}
 }
 
-// lists checks what an incremental upgrade names beside the CSCs.
+// lists checks what an incremental upgrade names besides CSCs.
 func (c *requestCheck) lists() {
 	var applications, hosts []string
 	for _, a := range c.site.Applications {
@@ -197,7 +196,7 @@ func (c *requestCheck) lists() {
 			case !slices.Contains(list.known, name):
 				meant, remedy := suggest(name, list.known), "correct it, or remove it"
 				if meant == "" {
-					remedy = "take one of " + quoted(list.known)
+					remedy = "use one of " + quoted(list.known)
 				}
 				c.report(at, c.subject+": "+list.name, fmt.Sprintf("names the %s %q, which the site does not have%s", list.noun, name, meant), remedy)
 			case slices.Contains(list.asked[:i], name):

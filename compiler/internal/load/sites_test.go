@@ -340,7 +340,7 @@ func TestDoubts(t *testing.T) {
 		"M1M3 init script, start":  {service("m1m3-crio-ss").Start.Doubt, "ts-M1M3supportd"},
 		"thermal init script":      {service("m1m3-crio-ts").Start.Doubt, "ts-m1m3thermal"},
 		"VMS start":                {service("m1m3-crio-vms").Start.Doubt, "only at the end of the cRIO update"},
-		"VMS data logger":          {service("vms-data").StartByHand, "never started"},
+		"VMS data logger":          {service("vms-data").StartByHand, "never starts it"},
 		"M1M3 is kept":             {service("m1m3-crio-ss").Keep, "DISABLED"},
 		"M1M3TS is kept":           {service("m1m3-crio-ts").Keep, "ENABLED"},
 		"kept states":              {site.States.Keep[0].Doubt, "OFFLINE"},

@@ -20,8 +20,8 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/model"
 )
 
-// Limits on a CUE file. The recursion of a parser ends in a crash that can't be
-// caught, so that what is absurdly large or deep is refused before.
+// Limits on a CUE file. A stack overflow in the parser cannot be recovered, so
+// files that are absurdly large or deep are refused first.
 const (
 	maxSize  = 1 << 20 // bytes
 	maxDepth = 300     // brackets, labels and operands inside each other
@@ -37,17 +37,17 @@ type source struct {
 	files   []*ast.File
 	schema  []*ast.File
 	leaves  map[model.Pos]string // strings and numbers, as the files have them; nil until one is asked for
-	// usable: it could be parsed and built, so that its parts can be looked at
-	// even if some of them are wrong.
+	// usable: it was parsed and built, so its parts can be checked even if some of
+	// them are wrong.
 	usable   bool
 	valid    bool      // CUE has found nothing wrong
-	fallback model.Pos // for what CUE says without a place
+	fallback model.Pos // for CUE's errors without a position
 	fromGo   []Problem // found by checks in Go
 	cue      []cueProblem
-	cross    []Problem // found by #Cross in CUE, which the checks in Go find too
+	cross    []Problem // found by #Cross in CUE; the checks in Go find them too
 }
 
-// kind is what files hold: a field, and its definition in the schema.
+// kind is what files contain: a field, and its definition in the schema.
 type kind struct{ field, definition string }
 
 var (
@@ -55,27 +55,26 @@ var (
 	upgrades = kind{"upgrade", "#Upgrades"}
 )
 
-// marker is what the definitions of the kinds carry.
+// marker is a field of the definitions of all kinds.
 var marker = cue.ParsePath("#follows")
 
-// read builds the files as one instance, which holds what is named, and
-// validates it. What is wrong stands in the source.
+// read builds the files as one instance of the kind and validates it. The source
+// has the problems.
 func (p *project) read(input string, what kind, files []string) *source {
 	src := &source{input: input, found: map[string]cue.Value{}, ordered: map[string][]string{}, places: newPlaces(p.naming)}
 	src.guard(func() { p.build(src, what, files) })
 	return src
 }
 
-// guard runs what evaluates CUE. CUE is a large evaluator fed with what people
-// write: if it fails on some input, that is a problem with this input, not the end
-// of csu.
+// guard runs an evaluation of CUE. CUE is a large evaluator: if it panics on some
+// input, that is a problem with the input and must not crash csu.
 func (s *source) guard(evaluate func()) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.usable = false
 			s.fromGo = append(s.fromGo, Problem{
 				Pos: s.fallback, Subject: s.input,
-				Text:   fmt.Sprintf("CUE failed to evaluate it: %v", r),
+				Text:   fmt.Sprintf("CUE cannot evaluate it: %v", r),
 				Remedy: "undo the last change to its files",
 			})
 		}
@@ -86,7 +85,7 @@ func (s *source) guard(evaluate func()) {
 // build fills the source from the files.
 func (p *project) build(src *source, what kind, files []string) {
 	if len(files) == 0 {
-		src.fromGo = append(src.fromGo, Problem{Subject: src.input, Text: "there are no files", Remedy: "add them"})
+		src.fromGo = append(src.fromGo, Problem{Subject: src.input, Text: "no files", Remedy: "add them"})
 		return
 	}
 	src.fallback = model.Pos{File: p.relative(files[0]), Line: 1, Column: 1}
@@ -115,8 +114,8 @@ func (p *project) build(src *source, what kind, files []string) {
 	p.schema = schema
 	src.schema = schema.Files
 	src.value = p.context.BuildInstance(inst)
-	// The files say themselves that they follow the schema, so that the stock cue
-	// command checks them. Where they do not, they follow it all the same.
+	// The files refer to the schema themselves, so that the stock cue command
+	// checks them. If they do not, apply it here.
 	field := cue.ParsePath(what.field)
 	if v := src.value.LookupPath(field); v.Exists() && !v.LookupPath(marker).Exists() {
 		src.value = src.value.FillPath(field, p.context.BuildInstance(schema).LookupPath(cue.ParsePath(what.definition)))
@@ -126,17 +125,17 @@ func (p *project) build(src *source, what kind, files []string) {
 	src.valid = err == nil
 	if err != nil {
 		src.addCUE(err)
-		// Where a reference leads nowhere, CUE builds nothing at all.
+		// If a reference is unresolved, CUE builds nothing at all.
 		src.usable = src.value.LookupPath(field).Exists()
 	}
 }
 
-// schemaPackage is the folder of the schema, which is the last element of its
-// import path too.
+// schemaPackage is the folder of the schema, and the last element of its import
+// path.
 const schemaPackage = "schema"
 
-// schemaOf returns the schema's package: the one that the instance imports, or
-// one loaded before, or now, for an instance that imports none.
+// schemaOf returns the schema's package: the one that the instance imports or, if
+// it imports none, the cached one or a newly loaded one.
 func (p *project) schemaOf(inst *build.Instance) *build.Instance {
 	for _, imported := range inst.Imports {
 		if imported.Dir == filepath.Join(p.root, schemaPackage) {
@@ -149,8 +148,8 @@ func (p *project) schemaOf(inst *build.Instance) *build.Instance {
 	return p.load([]string{"./" + schemaPackage}, true)
 }
 
-// instance loads the files as one package. If they import the schema and nothing
-// else, that is not loaded again.
+// instance loads the files as one package. If they import only the schema, it uses
+// the cached one.
 func (p *project) instance(files []string) *build.Instance {
 	if p.schema != nil {
 		inst := p.load(files, false)
@@ -162,8 +161,7 @@ func (p *project) instance(files []string) *build.Instance {
 	return p.load(files, true)
 }
 
-// load loads the files, or a folder, as one package, with or without what it
-// imports.
+// load loads the files, or a folder, as one package, with or without its imports.
 func (p *project) load(files []string, imports bool) *build.Instance {
 	overlay := make(map[string]load.Source, len(p.overlay))
 	for path, text := range p.overlay {
@@ -180,27 +178,27 @@ func (p *project) load(files []string, imports bool) *build.Instance {
 	return insts[0] // arguments that are files give one instance
 }
 
-// tooLarge reports a file that is not for CUE's parser.
+// tooLarge reports a file that must not reach CUE's parser.
 func (p *project) tooLarge(file string) (Problem, bool) {
 	prob := Problem{Pos: model.Pos{File: p.relative(file), Line: 1, Column: 1}, Subject: filepath.Base(file)}
 	text, err := p.text(file)
 	switch {
 	case err != nil:
 		if inner := new(fs.PathError); errors.As(err, &inner) {
-			err = inner.Err // the place says which file
+			err = inner.Err // the position names the file
 		}
-		prob.Text, prob.Remedy = fmt.Sprintf("can't be read: %v", err), "name a CUE file that can be read"
+		prob.Text, prob.Remedy = fmt.Sprintf("cannot read it: %v", err), "use a CUE file that can be read"
 	case len(text) > maxSize:
-		prob.Text, prob.Remedy = fmt.Sprintf("is larger than %d bytes", maxSize), "divide it into several files"
+		prob.Text, prob.Remedy = fmt.Sprintf("is larger than %d bytes", maxSize), "split it into several files"
 	case depth(text) > maxDepth:
-		prob.Text, prob.Remedy = fmt.Sprintf("has more than %d brackets, labels or operands inside each other", maxDepth), "look for brackets that are never closed, or write it flatter"
+		prob.Text, prob.Remedy = fmt.Sprintf("is nested more than %d levels deep", maxDepth), "close open brackets, or reduce the nesting"
 	default:
 		return Problem{}, false
 	}
 	return prob, true
 }
 
-// text returns a file's content, which an overlay may hold.
+// text returns a file's content, from the overlay if it is there.
 func (p *project) text(file string) ([]byte, error) {
 	if text, ok := p.overlay[file]; ok {
 		return []byte(text), nil
@@ -213,19 +211,19 @@ func (p *project) text(file string) ([]byte, error) {
 		return nil, fmt.Errorf("%s is not a regular file", filepath.Base(file))
 	}
 	if info.Size() > maxSize {
-		return make([]byte, maxSize+1), nil // its size is all that matters
+		return make([]byte, maxSize+1), nil // only its size matters
 	}
 	return os.ReadFile(file)
 }
 
-// depth is how deep a parser would descend at most: into brackets, and along
-// labels and operands that follow each other without an end. It takes strings and
-// comments for code, which makes it too large rather than too small; a file of
-// this project comes to a tenth of the limit.
+// depth returns an upper bound on how deep a parser descends: into brackets, and
+// along chains of labels and operands. It treats strings and comments as code, so
+// it may be too large but never too small. The files of this project reach a tenth
+// of the limit.
 func depth(text []byte) int {
 	var open []int // depth at each bracket that is open
 	run, most := 0, 0
-	var before byte // last sign that is no space
+	var before byte // last character that is not a space
 	for _, c := range text {
 		switch c {
 		case ' ', '\t', '\r':
@@ -257,14 +255,14 @@ func depth(text []byte) int {
 	return most
 }
 
-// problems returns what is wrong with the source, or nil.
+// problems returns the problems of the source, or nil.
 func (s *source) problems() error {
 	all := slices.Clone(s.fromGo)
 	for _, one := range s.cue {
 		all = append(all, one.Problem)
 	}
 	if len(all) == 0 {
-		all = s.cross // whatever CUE's own cross-checks found that those in Go did not
+		all = s.cross // what only CUE's own cross-checks found
 	}
 	if len(all) == 0 {
 		return nil
@@ -272,7 +270,7 @@ func (s *source) problems() error {
 	return &Problems{Input: s.input, All: sorted(all)}
 }
 
-// report adds a problem at the place of a path.
+// report adds a problem at the position of a path.
 func (s *source) report(at path, subject, text, remedy string) {
 	pos := s.places.of(at)
 	if pos.File == "" {
@@ -281,7 +279,7 @@ func (s *source) report(at path, subject, text, remedy string) {
 	s.fromGo = append(s.fromGo, Problem{Pos: pos, Subject: subject, Text: text, Remedy: remedy})
 }
 
-// offline is a registry that has nothing.
+// offline is an empty registry.
 type offline struct{}
 
 var errOffline = errors.New("csu fetches no modules; put the package below the project's root")

@@ -1,6 +1,6 @@
-// Package model is a site and an upgrade request as Go values: what the CUE
-// definitions say, complete and checked by their schema, with the positions
-// they come from. Package load makes it, package procedure reads it.
+// Package model has a site and an upgrade request as Go values: complete, checked
+// by their schema, and with their positions in the CUE definitions. Package load
+// creates them, package procedure reads them.
 package model
 
 import (
@@ -24,11 +24,11 @@ func (p Pos) String() string {
 	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Column)
 }
 
-// Places says where the fields of a source are written.
+// Places knows where the fields of a source are written.
 type Places interface {
-	// At returns where the field with a path from the top of the file is written.
-	// For one that is not written itself, since it comes from a reference or a
-	// default, it is the closest field around it.
+	// At returns the position of the field at a path from the top of the file. If
+	// the field comes from a reference or a default, it returns the position of
+	// the closest enclosing field.
 	At(path ...string) Pos
 }
 
@@ -43,10 +43,10 @@ type Site struct {
 	Begins        map[string]Begins // by upgrade type: when deployments begin (P54)
 	ClosedLoop    *ClosedLoop
 	Environment   string // of Phalanx
-	Cycle         string // image tag that is deployed today
-	ImageRegistry string // host name before an image's name
+	Cycle         string // deployed image tag
+	ImageRegistry string // host name in front of an image's name
 	Targets       Targets
-	Applications  []Application // those that hold CSCs, and love; in the order of the inventory
+	Applications  []Application // those with CSCs, and love; in the order of the inventory
 	CSCs          []CSC         // inventory's order, then those outside the cluster
 	Hosts         []Host
 	States        States
@@ -55,7 +55,7 @@ type Site struct {
 	Durations     map[string]time.Duration // by action kind: how long one usually takes
 }
 
-// Begins is when deployments of a type begin. Without days it is any day.
+// Begins is when deployments of a type begin. Without days, any day will do.
 type Begins struct {
 	At          string   // local time, such as 09:00
 	Only, Never []string // days of the week
@@ -67,8 +67,8 @@ type ClosedLoop struct {
 	Pos     Pos
 	CSC     string
 	Mirror  string // such as M2
-	Machine string // that runs its EUI
-	Help    string // channel where help with it is asked for; "" for none
+	Machine string // runs its EUI
+	Help    string // channel in which to ask for help with it; "" for none
 }
 
 // Targets are the systems that an upgrade of the site talks to.
@@ -90,7 +90,7 @@ type Targets struct {
 	Pages                       []Page
 }
 
-// Page is an address for people.
+// Page is an address for the operator.
 type Page struct{ Title, URL string }
 
 // Application is an Argo CD application of the control system.
@@ -100,8 +100,8 @@ type Application struct {
 	Namespace string
 }
 
-// CSC is a Commandable SAL Component, or a Job of the CSC chart that speaks no
-// SAL (love-commander: Component is empty).
+// CSC is a Commandable SAL Component, or a Job of the CSC chart that does not
+// speak SAL (love-commander: Component is empty).
 type CSC struct {
 	Pos       Pos
 	Component string
@@ -126,7 +126,7 @@ type CSC struct {
 }
 
 // Name returns the SAL name with its index, such as "MTMount:0", or the Job's
-// name where there is no SAL component.
+// name if it has no SAL component.
 func (c *CSC) Name() string {
 	if c.Component == "" {
 		return c.Job
@@ -134,7 +134,7 @@ func (c *CSC) Name() string {
 	return c.Component + ":" + strconv.Itoa(c.Index)
 }
 
-// Role is what a host is for; the procedure treats each role at its own place.
+// Role is what a host is for. Each role has its own part of the procedure.
 type Role string
 
 // The roles.
@@ -143,7 +143,7 @@ const (
 	BareMetal Role = "bare-metal" // T&S services (P17, P23, P36)
 	ESS       Role = "ess"        // ESS controller (P28)
 	CRIO      Role = "crio"       // cRIO (P29, P45)
-	Machine   Role = "machine"    // only ever rebooted or looked at (P47)
+	Machine   Role = "machine"    // only rebooted or checked (P47)
 )
 
 // Host is a machine outside the cluster.
@@ -163,7 +163,7 @@ type Host struct {
 	Note   string // for the runbook
 }
 
-// User is an account and the way to it: "login", "sudo" or "own".
+// User is an account and how csu uses it: "login", "sudo" or "own".
 type User struct{ Name, Via string }
 
 // Service is something on a host that is stopped, updated and started.
@@ -171,26 +171,26 @@ type Service struct {
 	Pos  Pos
 	Name string
 	CSCs []string // that it runs
-	// Keep: it stays up through an upgrade although a page lists it among what
-	// is stopped (P6). Doubt of the contradiction.
+	// Keep is why the service keeps running through an upgrade although a page
+	// lists it among those to stop (P6); "" if it does not.
 	Keep string
-	// Each is nil where it is not documented.
+	// Each is nil if it is not documented.
 	Stop, Update, Start *Commands
-	// StartByHand is what a person is asked where nothing is documented for
-	// starting what Stop stopped (P36).
+	// StartByHand has instructions for the operator if it is not documented how
+	// to start what Stop stops (P36).
 	StartByHand string
 }
 
-// Commands are what is run on a host for one purpose.
+// Commands are run on a host for one purpose.
 type Commands struct {
 	Pos     Pos
 	User    string
 	Run     []string // POSIX sh, in order
-	Check   string   // must come to exit 0 afterwards; "" for none
+	Check   string   // must eventually exit with 0 afterwards; "" for none
 	Doubt   string   // why they are doubtful; "" if they are not
-	Consent string   // asked beside the doubt, such as for "git checkout main" (P29)
+	Consent string   // asked besides the doubt, such as for "git checkout main" (P29)
 	Limit   time.Duration
-	Takes   time.Duration // usually; 0: as the site's durations say
+	Takes   time.Duration // usual time; 0 for the site's duration
 }
 
 // Checkout is a configuration checkout on a host.
@@ -206,18 +206,18 @@ type Checkout struct {
 type States struct {
 	// Enable is brought to ENABLED with set_summary_state.py (P41).
 	Enable []string
-	// IfNecessary: only if necessary and not when integration testing follows.
+	// IfNecessary: only if necessary, and not if integration testing follows.
 	IfNecessary bool
 	// Keep are the CSCs that keep their state through an upgrade (P6).
 	Keep []KeptState
 	// EnableAll: at the end of a recovery all CSCs go back to ENABLED (P55).
 	EnableAll bool
-	// Absent CSCs are heard nowhere though LOVE lists them: for people.
+	// Absent are CSCs that LOVE lists although nothing runs them.
 	Absent []string
-	Notes  []string // what people should know about these lists
+	Notes  []string // what the operator should know about these lists
 }
 
-// KeptState is a CSC that keeps its state, and why that is contested.
+// KeptState is a CSC that keeps its state, and why that is doubtful.
 type KeptState struct {
 	Pos   Pos
 	CSC   string
@@ -230,12 +230,12 @@ type TestSequence struct {
 	Pos       Pos
 	Name      string // auxtel or maintel
 	Title     string
-	Note      string   // said with the stage's consent
-	Telescope []string // applications and CSCs whose change calls for it
+	Note      string   // shown with the stage's consent
+	Telescope []string // applications and CSCs whose change requires it
 	Steps     []TestStep
 }
 
-// TestStep is a script to run, or something that a person does.
+// TestStep is a script to run, or a manual step.
 type TestStep struct {
 	Pos    Pos
 	ID     string
@@ -243,20 +243,21 @@ type TestStep struct {
 	Queue  int
 	Script string // path of a standard script, or "" for a manual step
 	Config string // YAML
-	Text   string // manual: what is done; script: what to know
+	Text   string // manual: instructions; script: what to know
 	Doubt  string
-	Images bool // takes or checks images: left out where a site only tracks (P52)
+	Images bool // takes or checks images: omitted if a site only tracks (P52)
 	Limit  time.Duration
 }
 
-// Recovery is what the site's recovery does beside Jobs and sync.
+// Recovery is what the site's recovery does besides Jobs and syncs.
 type Recovery struct {
-	StartCRIOs []string // hosts whose service is started where its CSC is silent (P45)
+	StartCRIOs []string // hosts whose service is started if its CSC is silent (P45)
 	Restart    []string // hosts whose services are restarted (P46)
 	Reboot     []Reboot // hosts that are rebooted (P47)
 }
 
-// Reboot is a host to reboot and why a person must say that it is meant.
+// Reboot is a host to reboot, and why the operator must confirm that it is the right
+// one.
 type Reboot struct {
 	Pos     Pos
 	Host    string
@@ -265,7 +266,7 @@ type Reboot struct {
 	Doubt   string
 }
 
-// Request is an upgrade that is asked for.
+// Request is a request for an upgrade.
 type Request struct {
 	Pos     Pos
 	Places  Places // of its file, below "upgrade"
@@ -295,7 +296,7 @@ type Change struct {
 	Pos      Pos
 	CSC      string
 	Revision int
-	// Pinned: a revision is given. A CSC on a host has none, nor has one whose
+	// Pinned: a revision is given. A CSC on a host has none, nor does one whose
 	// image is the bare cycle's, as at the test stands.
 	Pinned bool
 }

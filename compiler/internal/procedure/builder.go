@@ -10,14 +10,14 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// The time limits of steps that the site definition gives none for. They are
-// generous, since containers are pulled slowly (P27), and never endless.
+// The time limits of steps for which the site definition gives none. They are
+// generous, since containers are pulled slowly (P27), but every step has one.
 const (
 	limitPost     = 2 * time.Minute  // a Slack message
-	limitLook     = 5 * time.Minute  // states that ought to be there already
+	limitLook     = 5 * time.Minute  // states that CSCs should be in already
 	limitScript   = 3 * time.Minute  // one run of set_summary_state.py
 	limitShutdown = 20 * time.Minute // system_wide_shutdown.py over about 100 CSCs
-	limitRest     = time.Hour        // the few CSCs that it left, one by one (P10)
+	limitRest     = time.Hour        // the few CSCs that the shutdown left, one by one (P10)
 	limitHost     = 10 * time.Minute // stopping, starting or updating a service
 	limitDelete   = 15 * time.Minute // until Jobs and pods are gone
 	limitSync     = 60 * time.Minute // until the images are pulled and run
@@ -27,7 +27,7 @@ const (
 	limitTest     = 30 * time.Minute
 )
 
-// builder collects a plan.
+// builder builds a plan.
 type builder struct {
 	site     *model.Site
 	req      *model.Request
@@ -36,9 +36,9 @@ type builder struct {
 	problems []Problem
 
 	down     []string          // CSCs that this upgrade takes down, in the site's order
-	hosts    []*model.Host     // hosts that it is concerned with, in the site's order
-	expect   map[string]string // where the end state is not what the site gives
-	revision map[string]int    // revisions that the request gives
+	hosts    []*model.Host     // hosts that it affects, in the site's order
+	expect   map[string]string // final states that differ from the site's
+	revision map[string]int    // revisions in the request
 }
 
 func (b *builder) subject() string { return fmt.Sprintf("upgrade %q", b.req.Type) }
@@ -75,7 +75,7 @@ func (b *builder) stage(id, title string, source ...string) *stage {
 	return &stage{b, plan.Stage{ID: id, Title: title, Source: source}}
 }
 
-// add appends a step, completes its id and returns that.
+// add appends a step, completes its id and returns the id.
 func (s *stage) add(step plan.Step) string {
 	step.ID = s.ID + "/" + step.ID
 	if step.OnFailure == "" {
@@ -88,7 +88,7 @@ func (s *stage) add(step plan.Step) string {
 	return step.ID
 }
 
-// takes is how long an action usually takes at the site.
+// takes returns how long an action usually takes at the site.
 func (b *builder) takes(d plan.Parameters) plan.Duration {
 	usual := b.site.Durations[string(d.Kind())]
 	if a, ok := d.(*plan.SetState); ok && a.GroupSize > 0 {
@@ -97,7 +97,7 @@ func (b *builder) takes(d plan.Parameters) plan.Duration {
 	return plan.Duration(usual)
 }
 
-// after makes a step need others.
+// after returns the step with others added to its needs.
 func after(step plan.Step, needs ...string) plan.Step {
 	for _, n := range needs {
 		if n != "" && !slices.Contains(step.Needs, n) {
@@ -107,9 +107,9 @@ func after(step plan.Step, needs ...string) plan.Step {
 	return step
 }
 
-// close puts the stage into the plan, unless nothing is to be done in it. Its
-// consent is the given text; whoever must agree to what its steps touch is
-// found from the tables (P2, P3).
+// close adds the stage to the plan, unless it has no steps. Its consent is the
+// given text; the principals of what its steps touch are found in the tables
+// (P2, P3).
 func (s *stage) close(consent string) {
 	if len(s.Steps) == 0 {
 		return
@@ -133,7 +133,7 @@ func (s *stage) close(consent string) {
 	s.b.plan.Stages = append(s.b.plan.Stages, s.Stage)
 }
 
-// cited returns the stage's own numbers and then those of its steps.
+// cited returns the stage's own numbers, followed by those of its steps.
 func (s *stage) cited() []string {
 	out := slices.Clone(s.Source)
 	for _, step := range s.Steps {
@@ -142,7 +142,7 @@ func (s *stage) cited() []string {
 	return out
 }
 
-// union appends those of b that a lacks.
+// union appends to a the elements of b that it lacks.
 func union(a, b []string) []string {
 	for _, s := range b {
 		if s != "" && !slices.Contains(a, s) {
@@ -191,7 +191,7 @@ func (b *builder) principalsOf(d plan.Parameters) []string {
 	return out
 }
 
-// slug makes a name fit into a step's id.
+// slug converts a name to the form of a step's id.
 func slug(name string) string {
 	var out strings.Builder
 	for _, r := range strings.ToLower(name) {
@@ -204,7 +204,8 @@ func slug(name string) string {
 	return strings.Trim(out.String(), "-")
 }
 
-// branch returns the branch of a repository: what the request says, or else.
+// branch returns the branch that the request gives for a repository, or
+// otherwise.
 func (b *builder) branch(repository, otherwise string) string {
 	for _, br := range b.req.Branches {
 		if br.Repository == repository {

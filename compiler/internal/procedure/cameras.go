@@ -8,7 +8,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// bridges visits the camera OCS bridges that the upgrade is concerned with.
+// bridges visits the camera OCS bridges that the upgrade affects.
 func (b *builder) bridges(visit func(h *model.Host, s *model.Service)) {
 	for _, h := range b.hosts {
 		if h.Role != model.Camera {
@@ -38,48 +38,48 @@ func (b *builder) camerasDown() {
 	if len(stopped) == 0 {
 		return
 	}
-	told := s.add(after(b.announce("stage-1", "Tell the camera team that stage 1 may begin",
+	posted := s.add(after(b.announce("stage-1", "Tell the camera team that stage 1 may begin",
 		fmt.Sprintf("%s: the bridges of %s are stopped. Camera team: stage 1 may begin.", b.site.Name, plan.CSCList(b.bridged())), true, "P16"), stopped...))
-	s.add(after(manual("stage-1-heard", "The camera team has heard that stage 1 may begin",
-		"Confirm that the camera team has heard. They install the release and restart their subsystems, but not the bridges.", nil, nil, "P16"), told))
-	s.close(fmt.Sprintf("The OCS bridges of %s are stopped. Then the camera team is told on %s that stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
+	s.add(after(manual("stage-1-heard", "Camera team acknowledges stage 1",
+		"Confirm that the camera team knows that stage 1 may begin. They install the release and restart their subsystems, but not the bridges.", nil, nil, "P16"), posted))
+	s.close(fmt.Sprintf("csu stops the OCS bridges of %s, then tells the camera team on %s that stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
 }
 
 // camerasUp adds the stage of the cameras' stage 2 (P35), in which the bridges
-// are started (P34): by the camera team, unless the request has csu do it.
+// are started (P34), by the camera team unless the request asks csu to do it.
 func (b *builder) camerasUp() {
 	cscs := b.bridged()
 	if len(cscs) == 0 {
 		return
 	}
 	s := b.stage("cameras-up", "Start the camera bridges")
-	done := s.add(manual("stage-1-done", "The camera team has reported stage 1 done",
-		"Wait until the camera team has reported that stage 1 is done.", nil, nil, "P35"))
-	told := s.add(after(b.announce("stage-2", "Tell the camera team that stage 2 may begin",
+	done := s.add(manual("stage-1-done", "Camera team reports stage 1 done",
+		"Wait until the camera team reports that stage 1 is done.", nil, nil, "P35"))
+	posted := s.add(after(b.announce("stage-2", "Tell the camera team that stage 2 may begin",
 		fmt.Sprintf("%s: camera team: stage 2 (restart of the bridges of %s) may begin.", b.site.Name, plan.CSCList(cscs)), true, "P35"), done))
-	heard := s.add(after(manual("stage-2-heard", "The camera team has heard that stage 2 may begin",
-		"Confirm that the camera team has heard.", nil, nil, "P35"), told))
+	acknowledged := s.add(after(manual("stage-2-heard", "Camera team acknowledges stage 2",
+		"Confirm that the camera team knows that stage 2 may begin.", nil, nil, "P35"), posted))
 	var started []string
 	if b.req.StartBridges {
 		b.bridges(func(h *model.Host, svc *model.Service) {
 			if svc.Start != nil {
-				started = append(started, s.add(after(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P34"), heard)))
+				started = append(started, s.add(after(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P34"), acknowledged)))
 			}
 		})
 	} else {
-		started = append(started, s.add(after(manual("bridges", "The bridges are started", b.startBridgesText(), nil, nil, "P34"), heard)))
+		started = append(started, s.add(after(manual("bridges", "Start the bridges (camera team)", b.startBridgesText(), nil, nil, "P34"), acknowledged)))
 	}
-	put := manual("available", "The bridges are put into OFFLINE_AVAILABLE", b.availableText(), cscs, nil, "P34")
+	put := manual("available", "Put the bridges into OFFLINE_AVAILABLE", b.availableText(), cscs, nil, "P34")
 	b.bridges(func(h *model.Host, _ *model.Service) { put.Doubt = joinDoubts(put.Doubt, without(h.Doubt, put.Doubt)) })
 	available := s.add(after(put, started...))
-	s.add(after(b.awaitStates("seen", "The bridges are seen running, in OFFLINE_AVAILABLE", cscs, func(string) []string {
+	s.add(after(b.awaitStates("seen", "Check that the bridges are in OFFLINE_AVAILABLE", cscs, func(string) []string {
 		return []string{plan.OfflineAvailable}
 	}, limitComeUp, "P34", "P37"), available))
 	who := "The camera team starts the bridges."
 	if b.req.StartBridges {
 		who = "csu starts the bridges."
 	}
-	s.close(fmt.Sprintf("When the camera team has reported stage 1 done, they are told on %s that stage 2 may begin. %s Each is then put into OFFLINE_AVAILABLE.", b.site.Targets.SlackChannel, who))
+	s.close(fmt.Sprintf("When the camera team reports stage 1 done, csu tells them on %s that stage 2 may begin. %s You then put each bridge into OFFLINE_AVAILABLE with them.", b.site.Targets.SlackChannel, who))
 }
 
 func (b *builder) startBridgesText() string {
@@ -89,7 +89,7 @@ func (b *builder) startBridgesText() string {
 			lines = append(lines, logIn(h, svc.Start.User, append(append([]string{}, svc.Start.Run...), "systemctl status "+svc.Name)))
 		}
 	})
-	return "The camera team starts the bridges, which this plan stopped, and sees them running:\n\n" + strings.Join(lines, "\n\n")
+	return "The camera team starts the bridges, which this plan stopped, and checks that they are running:\n\n" + strings.Join(lines, "\n\n")
 }
 
 func (b *builder) availableText() string {
@@ -101,7 +101,7 @@ func (b *builder) availableText() string {
 		indent(strings.Join(lines, "\n"))
 }
 
-// without returns a doubt unless the others say it already.
+// without returns doubt, or "" if the others already contain it.
 func without(doubt, others string) string {
 	if strings.Contains(others, doubt) {
 		return ""

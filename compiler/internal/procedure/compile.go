@@ -3,8 +3,8 @@
 //
 // The numbers in its comments and in the steps' sources, P1 to P55, are those of
 // the deployment procedure; ARCHITECTURE.md says what each asks for. There is
-// one file per upgrade type, which reads like the procedure; what the types
-// share stands in files of its own, by subject.
+// one file per upgrade type, which reads like the procedure. What the types
+// share is in one file per subject.
 package procedure
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Problem is why a request can't be compiled.
+// Problem is a reason why a request cannot be compiled.
 type Problem struct {
 	Pos     model.Pos
 	Subject string // what it is about, such as `upgrade "incremental"`
@@ -20,9 +20,8 @@ type Problem struct {
 	Remedy  string // what to do
 }
 
-// Compile returns the plan for the request at the site. It returns problems
-// instead where the request asks for what the procedure does not allow, all of
-// them together.
+// Compile returns the plan for the request at the site. If the request asks for
+// something that the procedure does not allow, it returns all problems instead.
 func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 	b := &builder{site: site, req: req, cscs: map[string]*model.CSC{}, plan: &plan.Plan{
 		Format:  plan.Format,

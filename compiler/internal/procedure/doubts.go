@@ -8,9 +8,9 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// doubts fills the plan's table of doubts: those of the sources on which a step
-// rests, and those that a person is asked about although no step does. Where
-// they are asked is said where the steps are made.
+// doubts fills the plan's table of doubts: those on which a step rests, and
+// those that the operator is asked about although no step rests on them. The
+// functions that make the steps decide which step asks them.
 func (b *builder) doubts() {
 	b.doubt(plan.Doubt{Text: b.site.Targets.ServerDoubt})
 	b.doubtsOfCSCs()
@@ -22,7 +22,7 @@ func (b *builder) doubts() {
 			b.plan.Doubts = append(b.plan.Doubts, plan.Doubt{Text: sentence(h.Doubt), Host: h.Name})
 		}
 		for i := range h.Services {
-			if s := &h.Services[i]; b.kept(s) {
+			if s := &h.Services[i]; b.runsProtected(s) {
 				b.doubt(plan.Doubt{Text: s.Keep, Source: []string{"P17"}})
 			}
 		}
@@ -42,7 +42,7 @@ func (b *builder) doubts() {
 	}
 }
 
-// doubt enters a doubt into the table if a step rests on it.
+// doubt adds a doubt to the table if a step rests on it.
 func (b *builder) doubt(d plan.Doubt) {
 	if d.Text == "" || slices.ContainsFunc(b.plan.Doubts, func(x plan.Doubt) bool { return reflect.DeepEqual(x, d) }) {
 		return
@@ -55,8 +55,8 @@ func (b *builder) doubt(d plan.Doubt) {
 	}
 }
 
-// doubtsOfCSCs enters what is doubtful of CSCs themselves, those of one text
-// together, and of the states that some keep.
+// doubtsOfCSCs adds the doubts about the CSCs themselves, with CSCs of one text
+// in one row, and about the states that some CSCs keep.
 func (b *builder) doubtsOfCSCs() {
 	for _, k := range b.site.States.Keep {
 		b.doubt(plan.Doubt{Text: k.Doubt, CSCs: []string{k.CSC}, State: k.State})

@@ -25,7 +25,7 @@ func (b *builder) full() {
 	b.servicesUp()                                                     // P36
 	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
 	b.camerasUp()                                                      // P34, P35
-	b.keptUnits()                                                      // P6, P29; before the Watcher watches
+	b.updateProtected()                                                // P6, P29; before the Watcher watches
 	b.enable(b.toEnable(), "P41")                                      // P41
 	b.end()                                                            // P40, P42
 }
@@ -37,23 +37,23 @@ func (b *builder) shutdownAll() {
 	cscs := b.shutdownCSCs()
 	s.Doubts = b.doubtsAbout(b.down)
 	sent := s.add(b.shutdown())
-	settle := b.awaitStates("settled", "See which CSCs are OFFLINE", cscs, offline, limitLook, "P11")
-	settle.OnFailure = plan.Report // the next step sees to those that are not
+	settle := b.awaitStates("settled", "Check which CSCs are OFFLINE", cscs, offline, limitLook, "P11")
+	settle.OnFailure = plan.Report // the next step takes down the others
 	settled := s.add(after(settle, sent))
-	// One to a script: those that are left are the difficult ones, and a script
-	// stops at its first failure.
-	rest := b.setState("rest", "CSCs that are not OFFLINE yet, one by one", plan.Offline, cscs, 1, "P10", "P11")
+	// One CSC per script: those that are left are the difficult ones, and a
+	// script stops at its first failure.
+	rest := b.setState("rest", "Remaining CSCs to OFFLINE, one by one", plan.Offline, cscs, 1, "P10", "P11")
 	rest.Timeout = plan.Duration(limitRest)
-	rest.Takes = 5 * b.takes(&plan.SetState{}) // only a few are left as a rule
+	rest.Takes = 5 * b.takes(&plan.SetState{}) // usually only a few are left
 	stragglers := s.add(after(rest, settled))
 	s.add(after(b.queuesDown("P9"), stragglers))
-	var kept []string
+	var unchanged []string
 	for _, k := range b.site.States.Keep {
-		kept = append(kept, fmt.Sprintf("%s stays %s", k.CSC, k.State))
+		unchanged = append(unchanged, fmt.Sprintf("%s stays %s", k.CSC, k.State))
 	}
-	text := fmt.Sprintf("The whole control system of %s goes down now: %d CSCs, the Watcher first, and at last the three ScriptQueues.", b.site.Name, len(cscs))
-	if len(kept) > 0 {
-		text += " " + sentence(strings.Join(kept, ", ")) + "."
+	text := fmt.Sprintf("The whole control system of %s goes down now: %d CSCs, the Watcher first, then the three ScriptQueues.", b.site.Name, len(cscs))
+	if len(unchanged) > 0 {
+		text += " " + sentence(strings.Join(unchanged, ", ")) + "."
 	}
 	s.close(text + fmt.Sprintf(" Watch it in LOVE's view %q and on the Chronograf dashboard Heartbeats.", b.site.Targets.LOVEView))
 }
@@ -65,19 +65,19 @@ func (b *builder) cleanUp() {
 	s := b.stage("jobs", "Clean up the cluster")
 	b.deleteAllJobs(s)
 	s.add(b.deleteNublado())
-	s.close(fmt.Sprintf("In cluster %s (%s) every CSC Job is deleted but love-commander's, which goes right before love is synced; other Jobs are left alone. "+
-		"The user namespaces of Nublado follow, with a consent of their own.", b.site.Targets.Context, b.site.Targets.Server))
+	s.close(fmt.Sprintf("csu deletes every CSC Job in cluster %s (%s) except love-commander's, which is deleted just before love is synced. Other Jobs are left alone. "+
+		"Then it deletes the Nublado user namespaces, after asking you separately.", b.site.Targets.Context, b.site.Targets.Server))
 }
 
-// releaseSchema adds the stage that lets incompatible schemas in (P24), and the
-// final step that ends it (P25).
+// releaseSchema adds the stage that allows incompatible schemas (P24), and the
+// final step that forbids them again (P25).
 func (b *builder) releaseSchema() {
 	if !b.req.BreaksSchema {
 		return
 	}
-	s := b.stage("schema", "Let incompatible schemas into the registry")
+	s := b.stage("schema", "Allow incompatible schemas in the registry")
 	id := s.add(b.compatibility("none", "Schema registry from FORWARD to NONE", "FORWARD", "NONE", "P24"))
-	s.close("This upgrade breaks schema compatibility: the registry's level goes from FORWARD to NONE. It goes back to FORWARD at the end of the run, or when the run is aborted; until then the run is not complete.")
+	s.close("This upgrade breaks schema compatibility, so csu sets the registry's level from FORWARD to NONE. csu sets it back to FORWARD when the run ends or is aborted; until then the run is not complete.")
 	back := b.compatibility("forward", "Schema registry back to FORWARD", "NONE", "FORWARD", "P25")
 	back.ID = "final/" + back.ID
 	back.OnFailure = plan.Ask
@@ -95,12 +95,12 @@ func (b *builder) compatibility(id, title, expect, set string, source ...string)
 		ByHand: fmt.Sprintf("In a schema-registry pod (kubectl --context %s exec -it -n %s <pod> -- bash; pods: -l %s):\n\n"+
 			"    curl $SCHEMA_REGISTRY_LISTENERS/config\n"+
 			"    curl -s -X PUT -H 'Content-Type: application/vnd.schemaregistry.v1+json' --data '{\"compatibility\": \"%s\"}' $SCHEMA_REGISTRY_LISTENERS/config\n\n"+
-			"The first must show %s before, and %s afterwards.", t.Context, t.RegistryNamespace, t.RegistrySelector, set, expect, set),
+			"The first command must show %s before the second, and %s after it.", t.Context, t.RegistryNamespace, t.RegistrySelector, set, expect, set),
 	}
 }
 
-// clusterAndServices are the CSCs that come up by themselves after the sync and
-// the start of the services: all but those of the camera bridges.
+// clusterAndServices returns the CSCs that come up by themselves after the sync
+// and the start of the services: all except the camera bridges.
 func (b *builder) clusterAndServices() []string {
 	var out []string
 	for _, name := range b.speaking(b.down) {
@@ -111,7 +111,7 @@ func (b *builder) clusterAndServices() []string {
 	return out
 }
 
-// toEnable are the CSCs that the plan brings to ENABLED: those of the site's
+// toEnable returns the CSCs that the plan brings to ENABLED: those of the site's
 // list that went down (P41, P43).
 func (b *builder) toEnable() []string {
 	if !b.enables() {
@@ -127,7 +127,7 @@ func (b *builder) toEnable() []string {
 	return out
 }
 
-// byNameAndIndex orders CSCs as people count them.
+// byNameAndIndex compares CSCs by name, then numerically by index.
 func byNameAndIndex(a, b string) int {
 	nameA, indexA, _ := strings.Cut(a, ":")
 	nameB, indexB, _ := strings.Cut(b, ":")

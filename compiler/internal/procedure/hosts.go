@@ -30,28 +30,29 @@ func (b *builder) ssh(id, title string, h *model.Host, service string, purpose p
 	}
 }
 
-// long is how long commands may take that a person runs in the foreground of a
-// session: longer than that no connection is relied on (P29).
+// long is the longest time for which commands run by hand may depend on an SSH
+// connection; longer ones are detached from it (P29).
 const long = 20 * time.Minute
 
-// onHost says how a person does what csu runs on a host.
+// onHost describes how to run by hand what csu runs on a host.
 func onHost(h *model.Host, c *model.Commands) string {
 	if c.Takes < long {
 		return logIn(h, c.User, c.Run)
 	}
 	return logIn(h, c.User, detached(c.Run)) + "\n\n" +
-		"This goes on should the connection drop: log in again and look at " + detachedLog + ". It is done when that ends with \"finished\". " +
-		"A command that fails ends it: the one after the last number in the log."
+		"This keeps running if the connection drops: log in again and read " + detachedLog + ". It is done when the log ends with \"finished\". " +
+		"It stops at the first command that fails: the one after the last number in the log."
 }
 
 const detachedLog = "csu-update.log"
 
-// detached makes a shell's command of several: it survives the session, and ends
-// with the first of them that fails. It needs no more than a POSIX sh and
-// busybox's nohup: a cRIO has neither setsid nor systemd nor screen. Each has a
-// subshell of its own, as when csu runs it, where cd and variables end with it; sh
-// -e would not do, which passes over a cd that fails before an &&. What was done
-// is numbered; sh -x would write the secrets of the files that are read in.
+// detached joins commands into one shell command that survives the session and
+// stops at the first failure. It needs only a POSIX sh and busybox's nohup: a
+// cRIO has neither setsid nor systemd nor screen. Each command has a subshell of
+// its own, as when csu runs it, so that its directory and variables do not leak
+// into the next. sh -e would not do, since it ignores a cd that fails before an
+// &&. The log numbers the commands that are done; sh -x would log the secrets of
+// the files that are sourced.
 func detached(commands []string) []string {
 	lines := []string{"nohup sh -c '("}
 	for i, c := range commands {
@@ -65,8 +66,8 @@ func detached(commands []string) []string {
 
 func joinDoubts(doubts ...string) string { return strings.Join(union(nil, doubts), " ") }
 
-// hostDoubt is what is asked with every command on a host. What is doubtful of a
-// camera's host is how its bridge is made available, which is asked there.
+// hostDoubt returns the doubt that every command on a host asks. A camera
+// host's doubt is about making its bridge available, and that step asks it.
 func hostDoubt(h *model.Host) string {
 	if h.Role == model.Camera {
 		return ""
@@ -74,7 +75,7 @@ func hostDoubt(h *model.Host) string {
 	return h.Doubt
 }
 
-// logIn says how a person runs commands on a host.
+// logIn describes how to log in to a host and run commands there.
 func logIn(h *model.Host, user string, commands []string) string {
 	var lines []string
 	via := ""
@@ -108,44 +109,44 @@ func (b *builder) updateCheckout(h *model.Host, source ...string) plan.Step {
 	}, source...)
 }
 
-// stopped are the services that the plan stops on bare metal before the
+// stopped visits the services that the plan stops on bare metal before the
 // configuration is updated, and starts afterwards: T&S services, and the cRIO
-// services that are not kept (P6, P17, P36).
+// services that run no protected CSC (P6, P17, P36).
 func (b *builder) stopped(visit func(h *model.Host, s *model.Service)) {
 	for _, h := range b.hosts {
 		if h.Role != model.BareMetal && h.Role != model.CRIO {
 			continue
 		}
 		for i := range h.Services {
-			if s := &h.Services[i]; s.Stop != nil && !b.kept(s) {
+			if s := &h.Services[i]; s.Stop != nil && !b.runsProtected(s) {
 				visit(h, s)
 			}
 		}
 	}
 }
 
-// kept tells whether a service runs a CSC that keeps its state (P6).
-func (b *builder) kept(s *model.Service) bool {
+// runsProtected reports whether a service runs a CSC that keeps its state (P6).
+func (b *builder) runsProtected(s *model.Service) bool {
 	return slices.ContainsFunc(s.CSCs, func(c string) bool { _, ok := b.protected(c); return ok })
 }
 
-// keptHost reports whether the host runs a CSC that keeps its state. Then it is
-// touched in the unit of that CSC alone.
-func (b *builder) keptHost(h *model.Host) bool {
+// hostsProtected reports whether a host runs a CSC that keeps its state. Such a
+// host is touched only in the unit of that CSC.
+func (b *builder) hostsProtected(h *model.Host) bool {
 	return slices.ContainsFunc(cscsOn(h), func(c string) bool { _, ok := b.protected(c); return ok })
 }
 
-// ownUnit tells whether a CSC that keeps its state is stopped, updated, started
-// and brought back in a stage of its own: if it is changed itself, or its host is
-// to be updated (P6).
-func (b *builder) ownUnit(csc string) bool {
+// updatesProtected reports whether the plan stops, updates and starts a CSC that
+// keeps its state, and brings it back, in the stage for such CSCs. It does if
+// the CSC changes or its host is updated (P6).
+func (b *builder) updatesProtected(csc string) bool {
 	found := false
-	b.units(func(_ *model.Host, s *model.Service) { found = found || slices.Contains(s.CSCs, csc) })
+	b.protectedUnits(func(_ *model.Host, s *model.Service) { found = found || slices.Contains(s.CSCs, csc) })
 	return found
 }
 
-// units visits the kept services that the plan updates.
-func (b *builder) units(visit func(h *model.Host, s *model.Service)) {
+// protectedUnits visits the services of protected CSCs that the plan updates.
+func (b *builder) protectedUnits(visit func(h *model.Host, s *model.Service)) {
 	t := plan.Type(b.req.Type)
 	if t == plan.Recovery {
 		return
@@ -155,7 +156,7 @@ func (b *builder) units(visit func(h *model.Host, s *model.Service)) {
 			continue
 		}
 		for i := range h.Services {
-			if s := &h.Services[i]; b.kept(s) && (s.Update != nil || h.Checkout != nil) {
+			if s := &h.Services[i]; b.runsProtected(s) && (s.Update != nil || h.Checkout != nil) {
 				visit(h, s)
 			}
 		}
@@ -170,21 +171,21 @@ func (b *builder) servicesDown() {
 	})
 	for _, h := range b.hosts {
 		for i := range h.Services {
-			if svc := &h.Services[i]; b.kept(svc) && svc.Keep != "" {
-				s.Doubts = append(s.Doubts, fmt.Sprintf("%s on %s is left running now: %s", svc.Name, h.Name, svc.Keep))
+			if svc := &h.Services[i]; b.runsProtected(svc) && svc.Keep != "" {
+				s.Doubts = append(s.Doubts, fmt.Sprintf("%s on %s keeps running for now: %s", svc.Name, h.Name, svc.Keep))
 			}
 		}
 	}
-	s.close("The services below are stopped on their hosts. What is stopped here is started again by this plan.")
+	s.close("csu stops the services below on their hosts. This plan starts them again later.")
 }
 
 // updateHosts adds the stage that updates ESS controllers (P28) and cRIOs
-// (P29), and asks about hosts of which nobody knows whether they need it.
+// (P29), and asks about hosts that may need an update.
 func (b *builder) updateHosts() {
 	s := b.stage("hosts", "Update ESS controllers and cRIOs")
 	for _, h := range b.hosts {
 		switch {
-		case b.keptHost(h):
+		case b.hostsProtected(h):
 		case h.Role == model.ESS:
 			b.updateController(s, h)
 		case h.Role == model.CRIO && !b.req.CriosDone:
@@ -199,14 +200,14 @@ func (b *builder) updateHosts() {
 	}
 	lost := "An ESS loses its sensors while its controller is down."
 	if served := b.served(); len(served) > 0 {
-		lost = fmt.Sprintf("While their controllers are down these lose their sensors, and may go to FAULT: %s.", plan.CSCList(served))
+		lost = fmt.Sprintf("While their controllers are down, these CSCs lose their sensors and may go to FAULT: %s.", plan.CSCList(served))
 	}
-	s.close("The ESS controllers and cRIOs below are updated. " + lost + " " +
-		"The SAL generation on a cRIO takes about an hour and goes on without csu, should the connection drop.")
+	s.close("csu updates the ESS controllers and cRIOs below. " + lost + " " +
+		"SAL generation on a cRIO takes about an hour, and continues if the connection drops.")
 }
 
-// served are the CSCs in the cluster that talk to the ESS controllers that are
-// updated: they are looked at in the end although they were not sent down.
+// served returns the CSCs in the cluster that talk to the ESS controllers that
+// are updated. They are checked at the end although they were not taken down.
 func (b *builder) served() []string {
 	var out []string
 	for _, h := range b.hosts {
@@ -223,7 +224,7 @@ func (b *builder) updateController(s *stage, h *model.Host) {
 	step := func(what string, st plan.Step) {
 		st.ID = slug(h.Name + " " + what)
 		if last != "" {
-			// What is doubtful of the host is asked once, before it is touched.
+			// The host's doubt is asked once, before the host is touched.
 			st.Doubt = strings.TrimSpace(strings.TrimPrefix(st.Doubt, h.Doubt))
 		}
 		last = s.add(after(st, last))
@@ -243,8 +244,8 @@ func (b *builder) updateController(s *stage, h *model.Host) {
 	}
 }
 
-// asksAbout tells whether a person is asked about a machine that no step touches
-// (P28).
+// asksAbout reports whether the operator is asked about a machine that csu does
+// not touch (P28).
 func (b *builder) asksAbout(h *model.Host) bool {
 	return plan.Type(b.req.Type) != plan.Recovery && h.Role == model.Machine && h.Doubt != "" && !b.reboots(h.Name)
 }
@@ -253,8 +254,8 @@ func (b *builder) reboots(host string) bool {
 	return slices.ContainsFunc(b.site.Recovery.Reboot, func(r model.Reboot) bool { return r.Host == host })
 }
 
-// servicesUp adds the stage that starts again what was stopped (P36). A service
-// that nobody has described the start of is started by a person.
+// servicesUp adds the stage that starts the stopped services (P36). A service
+// with no start commands is started by hand.
 func (b *builder) servicesUp() {
 	s := b.stage("services-up", "Start the services on bare metal")
 	b.stopped(func(h *model.Host, svc *model.Service) {
@@ -265,16 +266,16 @@ func (b *builder) servicesUp() {
 		s.add(manual(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name),
 			fmt.Sprintf("This plan stopped %s on %s. %s", svc.Name, h.Name, svc.StartByHand), nil, nil, "P36"))
 	})
-	s.close("What was stopped on bare metal is started again.")
+	s.close("csu starts the services on bare metal that it stopped.")
 }
 
-// keptUnits adds the stage for CSCs that keep their state but have to be
-// updated: stop, update, start and the way back, one unit with the principal's
-// agreement (P6, P29). It comes when the ScriptQueues are back.
-func (b *builder) keptUnits() {
+// updateProtected adds the stage for CSCs that keep their state but must be
+// updated. Stop, update, start and the return to the state are one unit, with
+// the principal's agreement (P6, P29). It comes once the ScriptQueues are back.
+func (b *builder) updateProtected() {
 	s := b.stage("kept", "Update the CSCs that keep their states")
-	var asked []string
-	b.units(func(h *model.Host, svc *model.Service) {
+	var updated []string
+	b.protectedUnits(func(h *model.Host, svc *model.Service) {
 		last, who := "", b.principal(svc.CSCs[0])
 		source := []string{"P6"}
 		if h.Role == model.CRIO {
@@ -282,7 +283,7 @@ func (b *builder) keptUnits() {
 		}
 		touch := func(id, what string, step plan.Step) {
 			step.ID = slug(h.Name + " " + id)
-			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that %s on %s is touched: %s. %s", who, svc.Name, h.Name, what, step.Consent))
+			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that csu now touches %s on %s: %s. %s", who, svc.Name, h.Name, what, step.Consent))
 			last = s.add(after(step, last))
 		}
 		commands := func(purpose plan.Purpose, c *model.Commands) {
@@ -308,11 +309,11 @@ func (b *builder) keptUnits() {
 				return []string{comesUp(c), k.State}
 			}, limitComeUp, "P6", "P37"), last))
 			back := s.add(after(step, up))
-			s.add(after(b.awaitStates(slug(csc+" seen"), csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6"), back))
-			asked = append(asked, csc)
+			s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6"), back))
+			updated = append(updated, csc)
 		}
 	})
-	s.close(fmt.Sprintf("%s, so far left alone, are stopped, updated, started and brought back to their states. Each step has a consent of its own with their principal.", plan.CSCList(asked)))
+	s.close(fmt.Sprintf("csu stops, updates and starts %s, which were left alone so far, and brings them back to their states. Each step asks for the consent of their principal.", plan.CSCList(updated)))
 }
 
 // restart makes the steps that stop and start a host's services (P46).
@@ -320,8 +321,8 @@ func (b *builder) restart(s *stage, h *model.Host, source ...string) (last strin
 	for i := range h.Services {
 		svc := &h.Services[i]
 		if svc.Stop == nil || svc.Start == nil {
-			b.refuse(h.Pos, "give the service a stop and a start, or take the host out of recovery.restart",
-				"host %q is to be restarted, but how %s is stopped and started is not known", h.Name, svc.Name)
+			b.refuse(h.Pos, "give the service stop and start commands, or remove the host from recovery.restart",
+				"host %q cannot be restarted: no commands to stop and start %s", h.Name, svc.Name)
 			continue
 		}
 		stop := s.add(b.ssh(slug(h.Name+" stop"), fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, source...))
@@ -334,10 +335,10 @@ func (b *builder) restart(s *stage, h *model.Host, source ...string) (last strin
 func (b *builder) reboot(r model.Reboot, h *model.Host, source ...string) plan.Step {
 	return plan.Step{
 		ID: slug(h.Name), Title: "Reboot " + h.Name, Source: source,
-		Consent: fmt.Sprintf("%s (%s) is rebooted now. Confirm that this is the machine that is meant.", h.Name, h.Address),
+		Consent: fmt.Sprintf("csu reboots %s (%s) now. Confirm that this is the right machine.", h.Name, h.Address),
 		Doubt:   joinDoubts(r.Doubt, h.Doubt),
 		Action:  plan.Action{Parameters: &plan.Reboot{Host: h.Name, User: r.User, Command: r.Command}},
 		Timeout: plan.Duration(limitReboot),
-		ByHand:  logIn(h, r.User, []string{"cat /proc/sys/kernel/random/boot_id", r.Command}) + "\n\nIt is done when the machine answers again and shows another boot id.",
+		ByHand:  logIn(h, r.User, []string{"cat /proc/sys/kernel/random/boot_id", r.Command}) + "\n\nThe reboot is done when the machine answers again and shows a different boot id.",
 	}
 }

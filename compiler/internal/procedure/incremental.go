@@ -7,8 +7,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// incremental is the upgrade of a few CSCs within a cycle: like a full one, but
-// only what is concerned.
+// incremental is the upgrade of a few CSCs within a cycle: like a full one,
+// limited to what changes.
 func (b *builder) incremental() {
 	b.begin()        // P4, P6, P53
 	b.sendOffline()  // P8, P9, P14
@@ -18,18 +18,18 @@ func (b *builder) incremental() {
 
 	b.configuration()                                                  // P22, P23
 	b.updateHosts()                                                    // P28, P29
-	b.deployConcerned()                                                // P33
+	b.deployAffected()                                                 // P33
 	b.servicesUp()                                                     // P36
 	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
 	b.camerasUp()                                                      // P34, P35
-	b.keptUnits()                                                      // P6
+	b.updateProtected()                                                // P6
 	b.enable(b.toEnable(), "P43")                                      // P43
 	b.testChanged()                                                    // P49 to P52
 	b.end()                                                            // P40
 }
 
-// sendOffline adds the stage that sends the CSCs concerned to OFFLINE: the
-// Watcher first, the ScriptQueues last.
+// sendOffline adds the stage that sends the affected CSCs to OFFLINE, the
+// Watcher first and the ScriptQueues last.
 func (b *builder) sendOffline() {
 	s := b.stage("offline", "Send the affected CSCs to OFFLINE", "P11", "P12", "P13")
 	first := s.add(b.setState("watcher", "Watcher to OFFLINE", plan.Offline, []string{watcher}, 0, "P8", "P11", "P14"))
@@ -50,12 +50,13 @@ func (b *builder) sendOffline() {
 		text = "The Watcher and the ScriptQueues go down now, in this order."
 	}
 	if other := b.notAskedFor(cscs); len(other) > 0 {
-		text += fmt.Sprintf(" %s go down because they run on the hosts of what changes.", plan.CSCList(other))
+		text += fmt.Sprintf(" Also going down, since they share a host with a changed CSC: %s.", plan.CSCList(other))
 	}
-	s.close(text + fmt.Sprintf(" All other CSCs stay as they are. Watch it in LOVE's view %q.", b.site.Targets.LOVEView))
+	s.close(text + fmt.Sprintf(" All other CSCs are left alone. Watch it in LOVE's view %q.", b.site.Targets.LOVEView))
 }
 
-// notAskedFor are the CSCs that go down although the request does not name them.
+// notAskedFor returns the CSCs that go down although the request does not name
+// them.
 func (b *builder) notAskedFor(cscs []string) []string {
 	var out []string
 	for _, csc := range cscs {
@@ -70,15 +71,15 @@ func (b *builder) notAskedFor(cscs []string) []string {
 	return out
 }
 
-// deleteJobsOf adds the stage that deletes the Jobs of the CSCs concerned.
+// deleteJobsOf adds the stage that deletes the Jobs of the affected CSCs.
 func (b *builder) deleteJobsOf() {
 	s := b.stage("jobs", "Delete the Jobs of the affected CSCs")
-	b.deleteConcerned(s)
+	b.deleteAffectedJobs(s)
 	var names []string
 	for _, csc := range b.down {
 		if c, ok := b.csc(csc); ok && c.Job != "" {
 			names = append(names, csc)
 		}
 	}
-	s.close(fmt.Sprintf("In cluster %s (%s) the Jobs of %s are deleted, and no others.", b.site.Targets.Context, b.site.Targets.Server, strings.TrimSpace(plan.CSCList(names))))
+	s.close(fmt.Sprintf("csu deletes the Jobs of %[3]s in cluster %[1]s (%[2]s), and no others.", b.site.Targets.Context, b.site.Targets.Server, strings.TrimSpace(plan.CSCList(names))))
 }

@@ -25,14 +25,14 @@ func (b *builder) deleteJobs(id, title, namespace, selector string, cscs []strin
 	}
 }
 
-// deleteAllJobs adds the steps that delete every CSC Job, per namespace; uws
-// loses only its OCPS Jobs, and love-commander goes later, right before love is
-// synced, since LOVE is needed until then (P18).
+// deleteAllJobs adds the steps that delete every CSC Job, one per namespace. In
+// uws they delete only the OCPS Jobs. love-commander's Job is deleted later, just
+// before love is synced, since LOVE is needed until then (P18).
 func (b *builder) deleteAllJobs(s *stage) {
 	first := ""
 	if plan.Type(b.req.Type) == plan.Recovery {
 		if c, ok := b.csc(watcher); ok && c.Job != "" {
-			first = s.add(b.deleteJobs("watcher", "Delete the Watcher's Job, before all others", b.namespace(c), "csc-name="+c.CSCName, []string{watcher}, "P18", "P44"))
+			first = s.add(b.deleteJobs("watcher", "Delete the Watcher's Job first", b.namespace(c), "csc-name="+c.CSCName, []string{watcher}, "P18", "P44"))
 		}
 	}
 	for _, app := range b.site.Applications {
@@ -65,7 +65,7 @@ func (b *builder) runsIn(csc, application string) bool {
 	return ok && c.Application == application
 }
 
-// classes selects the CSCs by their classes.
+// classes returns a selector of the CSCs' classes.
 func (b *builder) classes(cscs []string) string {
 	var classes []string
 	for _, name := range cscs {
@@ -76,10 +76,10 @@ func (b *builder) classes(cscs []string) string {
 	return fmt.Sprintf("csc-class in (%s)", strings.Join(classes, ","))
 }
 
-// deleteConcerned adds the steps that delete the Jobs of the CSCs concerned,
-// class by class; where only some indices of a class are concerned, only those
+// deleteAffectedJobs adds the steps that delete the Jobs of the affected CSCs, class
+// by class. If only some indices of a class are affected, it deletes only those
 // (P21).
-func (b *builder) deleteConcerned(s *stage) {
+func (b *builder) deleteAffectedJobs(s *stage) {
 	done := map[string]bool{}
 	for _, name := range b.down {
 		c, _ := b.csc(name)
@@ -95,9 +95,9 @@ func (b *builder) deleteConcerned(s *stage) {
 	}
 }
 
-// narrowest returns a selector that finds the CSC's Job and none of a CSC that
-// stays up: by class where the whole class goes down, else by name, and where
-// several share the name, by the label of the chart.
+// narrowest returns a selector that matches the CSC's Job but no Job of a CSC
+// that stays up. It selects by class if the whole class goes down, otherwise by
+// name, and by the label of the chart if several CSCs share the name.
 func (b *builder) narrowest(c *model.CSC) (selector string, cscs []string, note string) {
 	same := func(equal func(x *model.CSC) bool) []*model.CSC {
 		var out []*model.CSC
@@ -123,7 +123,7 @@ func (b *builder) narrowest(c *model.CSC) (selector string, cscs []string, note 
 	if allDown(class) {
 		return "csc-class=" + c.CSCClass, names(class), ""
 	}
-	note = fmt.Sprintf(" alone, not of all of class %s", c.CSCClass)
+	note = fmt.Sprintf(" only, not of the whole class %s", c.CSCClass)
 	byName := same(func(x *model.CSC) bool { return x.CSCName == c.CSCName })
 	if allDown(byName) {
 		return "csc-name=" + c.CSCName, names(byName), note
@@ -136,12 +136,12 @@ func selectorID(selector string) string {
 	return value
 }
 
-// deleteNublado makes the step that ends people's Nublado sessions (P19).
+// deleteNublado makes the step that ends all Nublado sessions (P19).
 func (b *builder) deleteNublado() plan.Step {
 	selector := b.site.Targets.NubladoSelector
 	return plan.Step{
 		ID: "nublado", Title: "Delete the Nublado user namespaces", Source: []string{"P19"},
-		Consent: "This ends the Nublado sessions of everybody who has one now; what they have not saved is lost.",
+		Consent: "This ends every open Nublado session. Unsaved work is lost.",
 		Action:  plan.Action{Parameters: &plan.Delete{Objects: plan.Namespaces, Selector: selector}},
 		Timeout: plan.Duration(limitDelete),
 		ByHand:  fmt.Sprintf("kubectl --context %s delete namespace -l '%s'", b.site.Targets.Context, selector),
@@ -157,7 +157,7 @@ func (b *builder) deleteCommander() (plan.Step, bool) {
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
 		if c.Component == "" && c.Application == loveApplication {
-			return b.deleteJobs("love-commander", "Delete love-commander's Job; from here until love is synced LOVE takes no commands",
+			return b.deleteJobs("love-commander", "Delete love-commander's Job; LOVE accepts no commands until love is synced",
 				b.namespace(c), "csc-name="+c.CSCName, []string{c.Name()}, source...), true
 		}
 	}

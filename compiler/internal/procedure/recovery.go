@@ -25,32 +25,32 @@ func (b *builder) recovery() {
 	b.end()                                                   // P40
 }
 
-// cleanJobs adds the stage that deletes what is left of the Jobs.
+// cleanJobs adds the stage that deletes the remaining Jobs.
 func (b *builder) cleanJobs() {
 	s := b.stage("jobs", "Clean up the cluster")
 	s.Doubts = b.doubtsAbout(b.down)
 	b.deleteAllJobs(s)
-	s.close(fmt.Sprintf("In cluster %s (%s) every CSC Job is deleted, the Watcher's first, and love-commander's later, right before love is synced. CSCs that still run end with their Jobs.",
+	s.close(fmt.Sprintf("csu deletes every CSC Job in cluster %s (%s), the Watcher's first. love-commander's follows later, just before love is synced. Deleting a Job stops its CSC if it still runs.",
 		b.site.Targets.Context, b.site.Targets.Server))
 }
 
-// compare adds the stage in which it is shown whether Argo CD would bring more
-// than what ran before.
+// compare adds the stage in which the operator checks that Argo CD would deploy
+// only what ran before.
 func (b *builder) compare() {
-	s := b.stage("compare", "See what Argo CD would bring")
-	s.add(manual("look", "Argo CD brings nothing but what ran before",
-		"A recovery brings back what ran before. Look at what is out of sync: the deleted Jobs are expected. If anything else is, decide whether you want it now, and if not, stop here and have it taken back.",
+	s := b.stage("compare", "Check what Argo CD would deploy")
+	s.add(manual("look", "Argo CD deploys only what ran before",
+		"A recovery brings back what ran before. Check what is out of sync: the deleted Jobs are expected. If anything else is out of sync, decide whether you want it deployed now; if not, stop here and have it reverted.",
 		nil, b.syncedApplications(), "P32"))
-	s.close("csu refreshes the applications in Argo CD and shows what is out of sync. Nothing is changed in this stage.")
+	s.close("csu refreshes the applications in Argo CD and shows what is out of sync. Nothing changes in this stage.")
 }
 
-// inCluster are the CSCs that come back with the sync.
+// inCluster returns the CSCs that come back with the sync.
 func (b *builder) inCluster() []string {
 	return b.selectDown(func(c *model.CSC) bool { return c.Job != "" && c.Component != "" })
 }
 
 // m2Back adds the stage that brings the mirror's CSC back before the machine of
-// its EUI is rebooted (P5): at the summit MTM2, M2 and the Hexrot VM.
+// its EUI is rebooted (P5). At the summit these are MTM2, M2 and the Hexrot VM.
 func (b *builder) m2Back() {
 	m2 := b.site.ClosedLoop
 	if m2 == nil {
@@ -62,32 +62,32 @@ func (b *builder) m2Back() {
 	enabled.Consent = fmt.Sprintf("The %s agrees that %s goes to ENABLED now.", who, csc)
 	enabled.Principals = []string{who}
 	id := s.add(enabled)
-	id = s.add(after(b.awaitStates("seen", csc+" is ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
+	id = s.add(after(b.awaitStates("seen", "Check that "+csc+" is ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
 	id = s.add(after(b.m2Step(manual("closed-loop", m2.Mirror+" is in closed loop",
-		fmt.Sprintf("See on %s's EUI that %s is in closed-loop control. If it is not, the %s decides.", m2.Mirror, m2.Mirror, who), cscs, nil, "P5")), id))
+		fmt.Sprintf("Check on %s's EUI that %s is in closed-loop control. If it is not, the %s decides what to do.", m2.Mirror, m2.Mirror, who), cscs, nil, "P5")), id))
 	s.add(after(b.m2Step(manual("vm", fmt.Sprintf("The %s may be rebooted", m2.Machine),
-		fmt.Sprintf("Tell IT that the %s may be rebooted now, if that is still to be done. %s stays ENABLED meanwhile.", m2.Machine, csc), cscs, nil, "P5")), id))
-	s.close(fmt.Sprintf("%s goes to ENABLED and %s's closed loop is confirmed. Only then is the %s released for its reboot.", csc, m2.Mirror, m2.Machine))
+		fmt.Sprintf("Tell IT that they may reboot the %s now, if they still need to. %s stays ENABLED meanwhile.", m2.Machine, csc), cscs, nil, "P5")), id))
+	s.close(fmt.Sprintf("csu brings %s to ENABLED and asks you to confirm that %s is in closed loop. Only then may the %s be rebooted.", csc, m2.Mirror, m2.Machine))
 }
 
 // startCRIOs adds the stage that starts the cRIO services whose CSC is silent,
-// and brings back those that keep their states (P45, P6).
+// and brings CSCs that keep their states back to them (P45, P6).
 func (b *builder) startCRIOs() {
 	s := b.stage("crios", "Start the cRIO services")
 	var all []string
 	for _, name := range b.site.Recovery.StartCRIOs {
 		h, ok := b.site.Host(name)
 		if !ok {
-			continue // the schema has said so
+			continue // reported by the schema
 		}
 		for i := range h.Services {
 			svc := &h.Services[i]
 			if svc.Start == nil {
 				continue
 			}
-			start := b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s where it is silent", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P45")
+			start := b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s if it is silent", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P45")
 			start.Action.Parameters.(*plan.SSH).Silent = svc.CSCs
-			start.Consent = fmt.Sprintf("The %s agrees that %s is started on %s. csu starts it only if %s is silent: a second daemon must not run.", h.Principal, svc.Name, h.Name, plan.CSCList(svc.CSCs))
+			start.Consent = fmt.Sprintf("The %s agrees that csu starts %s on %s. csu starts it only if %s is silent, since a second daemon must not run.", h.Principal, svc.Name, h.Name, plan.CSCList(svc.CSCs))
 			last := s.add(start)
 			for _, csc := range svc.CSCs {
 				all = append(all, csc)
@@ -102,11 +102,11 @@ func (b *builder) startCRIOs() {
 				back := b.setState(slug(csc+" back"), fmt.Sprintf("%s to %s", csc, k.State), k.State, []string{csc}, 0, "P6", "P45")
 				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), csc, k.State)
 				last = s.add(after(back, last))
-				s.add(after(b.awaitStates(slug(csc+" seen"), csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
+				s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
 			}
 		}
 	}
-	s.close(fmt.Sprintf("The cRIO services of %s are started where the CSC is silent.", plan.CSCList(all)))
+	s.close(fmt.Sprintf("csu starts the cRIO services of %s, each only if its CSC is silent.", plan.CSCList(all)))
 }
 
 // restartHosts adds the stage that restarts CSCs on bare metal (P46).
@@ -115,7 +115,7 @@ func (b *builder) restartHosts() {
 	for _, name := range b.site.Recovery.Restart {
 		h, ok := b.site.Host(name)
 		if !ok {
-			continue // the schema has said so
+			continue // reported by the schema
 		}
 		last := b.restart(s, h, "P46")
 		cscs := cscsOn(h)
@@ -124,11 +124,11 @@ func (b *builder) restartHosts() {
 			return []string{comesUp(c)}
 		}, limitComeUp, "P37", "P46"), last))
 	}
-	s.close("The CSCs on the hosts below are stopped and started again.")
+	s.close("csu stops and starts the CSCs on the hosts below.")
 }
 
-// rebootHosts adds the stage that reboots machines (P47), after M2 has been
-// seen to (P5).
+// rebootHosts adds the stage that reboots machines (P47), once M2 is back in
+// closed loop (P5).
 func (b *builder) rebootHosts() {
 	s := b.stage("reboot", "Reboot machines")
 	for _, r := range b.site.Recovery.Reboot {
@@ -136,7 +136,7 @@ func (b *builder) rebootHosts() {
 			s.add(b.reboot(r, h, "P47"))
 		}
 	}
-	s.close("Machines are rebooted, each with a consent of its own.")
+	s.close("csu reboots the machines below and asks you before each.")
 }
 
 // enableAll adds the stage that brings a whole test stand back to ENABLED
@@ -147,9 +147,9 @@ func (b *builder) enableAll() {
 	}
 	s := b.stage("enable-all", "All CSCs back to ENABLED")
 	cscs := b.inCluster()
-	set := b.setState("enabled", "All CSCs to ENABLED, five to a script", plan.Enabled, cscs, 5, "P55")
-	set.OnFailure = plan.Report // the next step looks who is there
+	set := b.setState("enabled", "All CSCs to ENABLED, five per script", plan.Enabled, cscs, 5, "P55")
+	set.OnFailure = plan.Report // the next step checks their states
 	id := s.add(set)
-	s.add(after(b.awaitStates("seen", "All CSCs are ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P55"), id))
-	s.close("The test sequences end in STANDBY; after maintenance all CSCs of this test stand go back to ENABLED. The cameras are left as they are.")
+	s.add(after(b.awaitStates("seen", "Check that all CSCs are ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P55"), id))
+	s.close("The test sequences end in STANDBY, but after maintenance all CSCs of this test stand go back to ENABLED. The cameras are left alone.")
 }

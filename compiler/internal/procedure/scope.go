@@ -14,8 +14,8 @@ const (
 	scriptQueue = "ScriptQueue"
 )
 
-// scope finds what the upgrade is concerned with: the CSCs that go down and the
-// hosts, and refuses requests that the procedure does not allow.
+// scope finds what the upgrade affects, the CSCs that go down and the hosts, and
+// refuses requests that the procedure does not allow.
 func (b *builder) scope() {
 	b.expect = map[string]string{}
 	b.revision = map[string]int{}
@@ -27,23 +27,23 @@ func (b *builder) scope() {
 	case plan.Recovery:
 		b.scopeRecovery()
 	default:
-		b.refuse(b.req.Pos, "ask for full, incremental or recovery", "there is no upgrade type %q", b.req.Type)
+		b.refuse(b.req.Pos, "use full, incremental or recovery", "unknown upgrade type %q", b.req.Type)
 	}
 	b.afterEnabling()
 }
 
-// scopeFull: everything goes down but what is kept (P6, P7).
+// scopeFull takes everything down except protected CSCs (P6, P7).
 func (b *builder) scopeFull() {
 	if b.req.Cycle == b.site.Cycle {
-		b.refuse(b.req.Pos, "give the new cycle; to raise revisions within a cycle ask for an incremental upgrade",
-			"the site is at cycle %s already", b.site.Cycle)
+		b.refuse(b.req.Pos, "give the new cycle; to raise revisions within a cycle, request an incremental upgrade",
+			"the site is already at cycle %s", b.site.Cycle)
 	}
 	for _, r := range b.req.Revisions {
 		b.revise(r)
 	}
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
-		if _, kept := b.protected(c.Name()); !kept {
+		if _, protected := b.protected(c.Name()); !protected {
 			b.down = append(b.down, c.Name())
 		}
 	}
@@ -52,14 +52,14 @@ func (b *builder) scopeFull() {
 	}
 }
 
-// scopeRecovery: IT has taken everything down; what runs in the cluster is
-// brought back, and the hosts that the site names (P44 to P47).
+// scopeRecovery brings back what runs in the cluster, and the hosts that the
+// site names, after IT has taken everything down (P44 to P47).
 func (b *builder) scopeRecovery() {
 	b.sameCycle()
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
-		_, kept := b.protected(c.Name())
-		if c.Job != "" && !kept || slices.Contains(b.site.Recovery.Restart, c.Host) {
+		_, protected := b.protected(c.Name())
+		if c.Job != "" && !protected || slices.Contains(b.site.Recovery.Restart, c.Host) {
 			b.down = append(b.down, c.Name())
 		}
 	}
@@ -76,20 +76,20 @@ func (b *builder) scopeRecovery() {
 	}
 }
 
-// scopeIncremental: the changed CSCs, whatever else is stopped with them, the
-// Watcher and the ScriptQueues (P14).
+// scopeIncremental takes down the changed CSCs, those that are stopped with them,
+// the Watcher and the ScriptQueues (P14).
 func (b *builder) scopeIncremental() {
 	b.sameCycle()
 	if b.req.BreaksSchema {
-		b.refuse(b.req.Pos, "ask for a full upgrade, which sets the schema registry to NONE and back",
-			"an upgrade that breaks schema compatibility can't be incremental (P26)")
+		b.refuse(b.req.Pos, "request a full upgrade, which sets the schema registry to NONE and back",
+			"an upgrade that breaks schema compatibility cannot be incremental (P26)")
 	}
 	if len(b.req.Changed) == 0 {
-		b.refuse(b.req.Pos, `name what changes, such as changed: [{csc: "MTMount:0", revision: 7}]`,
-			"it names no CSC that changes")
+		b.refuse(b.req.Pos, `name the CSCs that change, such as changed: [{csc: "MTMount:0", revision: 7}]`,
+			"no changed CSCs")
 		return
 	}
-	concerned := map[string]bool{watcher: true}
+	affected := map[string]bool{watcher: true}
 	hosts := map[string]bool{}
 	for _, change := range b.req.Changed {
 		c, ok := b.csc(change.CSC)
@@ -99,7 +99,7 @@ func (b *builder) scopeIncremental() {
 		}
 		b.revise(change)
 		if c.Host == "" {
-			concerned[c.Name()] = true
+			affected[c.Name()] = true
 			continue
 		}
 		hosts[c.Host] = true
@@ -109,11 +109,11 @@ func (b *builder) scopeIncremental() {
 		h, ok := b.site.Host(name)
 		switch {
 		case !ok:
-			b.refuse(b.req.Pos, "give the name of a host of the site, as in sites/"+b.site.Name+"/hosts.cue",
-				"host %q is not a host of the site", name)
+			b.refuse(b.req.Pos, "use the name of a host in sites/"+b.site.Name+"/hosts.cue",
+				"the site has no host %q", name)
 		case len(h.Services) == 0 && h.Checkout == nil:
-			b.refuse(b.req.Pos, fmt.Sprintf("describe in sites/%s/hosts.cue what is updated there, or leave the host to its owner and out of this request", b.site.Name),
-				"how host %q is updated is not known", name)
+			b.refuse(b.req.Pos, fmt.Sprintf("describe its update in sites/%s/hosts.cue, or remove the host from this request and leave it to its owner", b.site.Name),
+				"host %q has no update", name)
 		}
 		hosts[name] = true
 	}
@@ -125,14 +125,14 @@ func (b *builder) scopeIncremental() {
 		b.hosts = append(b.hosts, h)
 		for _, s := range h.Services {
 			for _, csc := range s.CSCs {
-				concerned[csc] = true
+				affected[csc] = true
 			}
 		}
 	}
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
-		_, kept := b.protected(c.Name())
-		if !kept && (concerned[c.Name()] || c.Component == scriptQueue) {
+		_, protected := b.protected(c.Name())
+		if !protected && (affected[c.Name()] || c.Component == scriptQueue) {
 			b.down = append(b.down, c.Name())
 		}
 	}
@@ -140,20 +140,20 @@ func (b *builder) scopeIncremental() {
 
 func (b *builder) sameCycle() {
 	if b.req.Cycle != b.site.Cycle {
-		b.refuse(b.req.Pos, fmt.Sprintf("give cycle %q, ask for a full upgrade, or, if the site has been upgraded since, put its cycle into sites/%s", b.site.Cycle, b.site.Name),
-			"it gives cycle %s, but the site is at %s: only a full upgrade changes the cycle", b.req.Cycle, b.site.Cycle)
+		b.refuse(b.req.Pos, fmt.Sprintf("give cycle %q or request a full upgrade; if the site has been upgraded since, update its cycle in sites/%s", b.site.Cycle, b.site.Name),
+			"cycle %s, but the site is at %s: only a full upgrade changes the cycle", b.req.Cycle, b.site.Cycle)
 	}
 }
 
-// revise notes the revision of a CSC in the cluster.
+// revise records the revision of a CSC in the cluster.
 func (b *builder) revise(change model.Change) {
 	c, ok := b.csc(change.CSC)
 	switch {
 	case !ok:
 		b.unknownCSC(change)
 	case c.Job == "" && change.Revision != 0:
-		b.refuse(change.Pos, "leave the revision out: what is deployed on a host is its branch",
-			"%s runs on host %q and has no image that a revision could be of", change.CSC, c.Host)
+		b.refuse(change.Pos, "remove the revision: a host deploys a branch",
+			"%s runs on host %q and has no image, so it cannot have a revision", change.CSC, c.Host)
 	case c.Job == "":
 	case change.Pinned:
 		b.revision[change.CSC] = change.Revision
@@ -165,15 +165,15 @@ func (b *builder) unknownCSC(change model.Change) {
 	for i := range b.site.CSCs {
 		names = append(names, b.site.CSCs[i].Name())
 	}
-	b.refuse(change.Pos, "give a CSC as the site's inventory names it, with its index, such as MTMount:0",
-		"%q is no CSC of %s%s", change.CSC, b.site.Name, plan.DidYouMean(change.CSC, names))
+	b.refuse(change.Pos, "use the CSC's name in the site's inventory, with its index, such as MTMount:0",
+		"%[2]s has no CSC %[1]q%[3]s", change.CSC, b.site.Name, plan.DidYouMean(change.CSC, names))
 }
 
-// updatable refuses a changed CSC on a host whose update nobody has described.
+// updatable refuses a changed CSC on a host whose update is not described.
 func (b *builder) updatable(change model.Change, c *model.CSC) {
 	h, ok := b.site.Host(c.Host)
 	if !ok {
-		return // the schema has said so
+		return // reported by the schema
 	}
 	if h.Role == model.Camera || h.Checkout != nil {
 		return
@@ -183,12 +183,12 @@ func (b *builder) updatable(change model.Change, c *model.CSC) {
 			return
 		}
 	}
-	b.refuse(change.Pos, fmt.Sprintf("describe how host %q is updated in sites/%s/hosts.cue (update of the service, or checkout), or leave the CSC to its principal and out of this request", h.Name, b.site.Name),
-		"%s runs on host %q, and how that host is updated is not known", c.Name(), h.Name)
+	b.refuse(change.Pos, fmt.Sprintf("describe the update of host %q in sites/%s/hosts.cue (the service's update, or a checkout), or remove the CSC from this request and leave it to its principal", h.Name, b.site.Name),
+		"%s runs on host %q, which has no update", c.Name(), h.Name)
 }
 
-// afterEnabling notes which CSCs end ENABLED because the site's list says so
-// (P41, P43) or because a whole test stand is enabled again (P55).
+// afterEnabling records which CSCs end ENABLED, because they are on the site's
+// list (P41, P43) or because a whole test stand is enabled again (P55).
 func (b *builder) afterEnabling() {
 	if b.enables() {
 		for _, csc := range b.site.States.Enable {
@@ -204,9 +204,9 @@ func (b *builder) afterEnabling() {
 	}
 }
 
-// enables tells whether the plan brings the enabled-CSC list to ENABLED: at a
-// test stand not when integration testing follows a full upgrade or a recovery
-// (P41); in an incremental upgrade always, for what went down (P43).
+// enables reports whether the plan brings the CSCs of the site's list to ENABLED.
+// A test stand does not when integration testing follows a full upgrade or a
+// recovery (P41). An incremental upgrade always does, for what went down (P43).
 func (b *builder) enables() bool {
 	return plan.Type(b.req.Type) == plan.Incremental || !b.site.States.IfNecessary || !b.req.IntegrationTestingFollows
 }
@@ -215,8 +215,8 @@ func (b *builder) enablesAll() bool {
 	return plan.Type(b.req.Type) == plan.Recovery && b.site.States.EnableAll && !b.req.IntegrationTestingFollows
 }
 
-// queues returns the ScriptQueues in the order in which they go down: the one
-// that runs the script last (P9).
+// queues returns the ScriptQueues in the order in which they go down. The one
+// that runs the script is last (P9).
 func (b *builder) queues() []string {
 	var out []string
 	last := fmt.Sprintf("%s:%d", scriptQueue, b.req.Queue)
@@ -230,18 +230,18 @@ func (b *builder) queues() []string {
 	return append(out, last)
 }
 
-// select returns those of the CSCs that go down for which keep says so.
-func (b *builder) selectDown(keep func(*model.CSC) bool) []string {
+// selectDown returns the CSCs that go down and match.
+func (b *builder) selectDown(match func(*model.CSC) bool) []string {
 	var out []string
 	for _, name := range b.down {
-		if c, ok := b.csc(name); ok && keep(c) {
+		if c, ok := b.csc(name); ok && match(c) {
 			out = append(out, name)
 		}
 	}
 	return out
 }
 
-// doubtsAbout returns what is doubtful of the CSCs themselves, each text once.
+// doubtsAbout returns the doubts about the CSCs themselves, each text once.
 func (b *builder) doubtsAbout(cscs []string) []string {
 	var texts []string
 	about := map[string][]string{}

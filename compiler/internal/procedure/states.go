@@ -14,7 +14,7 @@ const (
 	stateScript    = "set_summary_state.py"
 )
 
-// queueNames are the names by which LOVE shows the ScriptQueues.
+// queueNames are the ScriptQueues' names in LOVE.
 var queueNames = map[int]string{1: "MTQueue", 2: "ATQueue", 3: "OCSQueue"}
 
 func queueName(queue int) string {
@@ -29,18 +29,18 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 	}
 	groups := ""
 	if groupSize > 0 {
-		groups = fmt.Sprintf(", only for those that are not there yet and at most %d to a script, since a script stops at its first failure and leaves the queue paused: then resume the queue and go on with the next ones", groupSize)
+		groups = fmt.Sprintf(", only for those not yet in the state and at most %d per script. A script stops at its first failure and leaves the queue paused: resume the queue and continue with the next ones. Run it", groupSize)
 	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
 		Action: plan.Action{Parameters: &plan.SetState{
 			Queue: b.req.Queue, State: state, CSCs: cscs, GroupSize: groupSize,
-			// The default would command the Watcher to mute its alarms, and it
-			// is down, or about to be.
+			// The default would command the Watcher to mute its alarms, but it is
+			// down, or about to be.
 			MuteAlarms: false,
 		}},
 		Timeout: plan.Duration(time.Duration(scripts)*limitScript + limitLook),
-		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s%s with:\n\n%s\nWithout LOVE: for each of them, in this order, in a Nublado notebook, "+
+		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s%s with:\n\n%s\nWithout LOVE: in a Nublado notebook, for each of them in this order, "+
 			"`await salobj.set_summary_state(remote, salobj.State.%s)` with a salobj.Remote of the CSC.",
 			queueName(b.req.Queue), stateScript, groups, indent(stateConfig(cscs, state)), state),
 	}
@@ -57,8 +57,8 @@ func stateConfig(cscs []string, state string) string {
 	return out.String()
 }
 
-// awaitStates makes a step that watches CSCs until each is in the state that
-// want gives it, in the order of the states' first CSCs.
+// awaitStates makes a step that waits until each CSC is in one of the states
+// that want returns for it. The groups are in the order of their first CSCs.
 func (b *builder) awaitStates(id, title string, cscs []string, want func(string) []string, limit time.Duration, source ...string) plan.Step {
 	var groups []plan.Want
 	for _, c := range cscs {
@@ -78,8 +78,8 @@ func (b *builder) awaitStates(id, title string, cscs []string, want func(string)
 		ID: id, Title: title, Source: source,
 		Action:  plan.Action{Parameters: &plan.AwaitState{Want: groups}},
 		Timeout: plan.Duration(limit),
-		ByHand: fmt.Sprintf("Look at %q in LOVE, and at the dashboards Heartbeats and … Summary State Monitor in Chronograf, until:\n\n%s\n\n"+
-			"A CSC that is OFFLINE may still show STANDBY: what counts is that its heartbeats have ended.",
+		ByHand: fmt.Sprintf("Watch %q in LOVE, and the dashboards Heartbeats and … Summary State Monitor in Chronograf, until:\n\n%s\n\n"+
+			"A CSC that is OFFLINE may still show STANDBY: it is OFFLINE once its heartbeats have stopped.",
 			b.site.Targets.LOVEView, indent(strings.Join(lines, "\n"))),
 	}
 }
@@ -94,9 +94,9 @@ func indent(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// shutdownCSCs are those that system_wide_shutdown.py takes down: all that
-// speak but the ScriptQueues and what its ignore list names. The Watcher is the
-// first of them (P8), also where the script has failed before it did anything.
+// shutdownCSCs returns the CSCs that system_wide_shutdown.py takes down: all that
+// speak SAL except the ScriptQueues and its ignore list. The Watcher is first
+// (P8), so that it is also first if the script fails before doing anything.
 func (b *builder) shutdownCSCs() []string {
 	out := []string{watcher}
 	for _, name := range b.speaking(b.down) {
@@ -107,7 +107,7 @@ func (b *builder) shutdownCSCs() []string {
 	return out
 }
 
-// shutdown makes the step that sends everything OFFLINE (P7).
+// shutdown makes the step that sends everything to OFFLINE (P7).
 func (b *builder) shutdown() plan.Step {
 	config := plan.Shutdown{User: "csu", Reason: b.req.Reason, StartWith: []string{plan.Component(watcher)}}
 	for _, k := range b.site.States.Keep {
@@ -115,21 +115,21 @@ func (b *builder) shutdown() plan.Step {
 	}
 	text := config.Encode()
 	return plan.Step{
-		ID: "shutdown", Title: "All CSCs but the ScriptQueues to OFFLINE, the Watcher first", Source: append(b.keepNumbers(), "P7", "P8"),
+		ID: "shutdown", Title: "All CSCs except the ScriptQueues to OFFLINE, the Watcher first", Source: append(b.keepNumbers(), "P7", "P8"),
 		Action: plan.Action{Parameters: &plan.Script{
 			Queue: b.req.Queue, Path: shutdownScript, Standard: true, Config: text,
-			// It ends FAILED whenever one CSC did not get there; what counts is
-			// where the CSCs are, which the next steps look at.
+			// It ends FAILED whenever one CSC did not reach OFFLINE. The next steps
+			// check the CSCs' states, which is what counts.
 			Accept: []string{"DONE", "FAILED"},
 		}},
 		Timeout: plan.Duration(limitShutdown),
 		ByHand: scriptByHand(b.req.Queue, shutdownScript, text) +
-			"\n\nIt ends FAILED when one CSC did not get to OFFLINE; the next steps see to those.",
+			"\n\nThe script ends FAILED if a CSC does not reach OFFLINE; the next steps take down the remaining ones.",
 	}
 }
 
-// scriptByHand says how a person runs a standard script: in LOVE, or without it
-// by the ScriptQueue's own command (P12).
+// scriptByHand describes how to run a standard script by hand, in LOVE or with
+// the ScriptQueue's own command (P12).
 func scriptByHand(queue int, path, config string) string {
 	with, same := " without a configuration.", "\"\""
 	if config != "" {
@@ -140,29 +140,29 @@ func scriptByHand(queue int, path, config string) string {
 		queueName(queue), path, with, scriptQueue, queue, path, same)
 }
 
-// queuesDown makes the step that sends the ScriptQueues OFFLINE, the running
-// one at the very end (P9).
+// queuesDown makes the step that sends the ScriptQueues to OFFLINE, the one that
+// runs the script last (P9).
 func (b *builder) queuesDown(source ...string) plan.Step {
-	return b.setState("queues", fmt.Sprintf("ScriptQueues to OFFLINE, the one that runs the script, %s, last", queueNames[b.req.Queue]),
+	return b.setState("queues", fmt.Sprintf("ScriptQueues to OFFLINE; %s, which runs the script, last", queueNames[b.req.Queue]),
 		plan.Offline, b.queues(), 0, source...)
 }
 
-// watch adds the steps that see the CSCs come up (P37 to P40).
+// watch adds the stage that waits for the CSCs to come up (P37 to P40).
 func (b *builder) watch(id, title string, cscs []string) {
 	s := b.stage(id, title, "P13", "P38")
-	up := s.add(b.awaitStates("up", "Every CSC comes up in its state", cscs, func(name string) []string {
+	up := s.add(b.awaitStates("up", "Wait for every CSC to come up in its state", cscs, func(name string) []string {
 		c, _ := b.csc(name)
 		return []string{comesUp(c)}
 	}, limitComeUp, "P37", "P39"))
 	s.add(after(b.report(cscs), up))
-	s.close(fmt.Sprintf("csu watches for up to %s until %d CSCs have come up: most in STANDBY, some in a state of their own. Watch with it in LOVE's view %q and on the Chronograf dashboards. "+
-		"Report trouble to the principals of the systems. The stage ends when all are there, or when you decide that what is broken can't be mended now.",
+	s.close(fmt.Sprintf("csu waits up to %s for %d CSCs to come up, most in STANDBY, some in another state. Watch LOVE's view %q and the Chronograf dashboards too. "+
+		"Report trouble to the principals of the systems. The stage ends when all are up, or when you decide that the rest cannot be fixed now.",
 		plan.Duration(limitComeUp), len(cscs), b.site.Targets.LOVEView))
 }
 
-// report is the step by which what is left broken is reported (P40).
+// report makes the step that reports CSCs that do not work (P40).
 func (b *builder) report(cscs []string) plan.Step {
-	text := fmt.Sprintf("If CSCs are left in non-working order, say which on %s, and tell their principals. If all is well, there is nothing to do.", b.site.Targets.SlackChannel)
+	text := fmt.Sprintf("If any CSC does not work, report it on %s and tell its principal. If all work, there is nothing to do.", b.site.Targets.SlackChannel)
 	var principals []string
 	for _, principal := range b.principalsOf(&plan.SetState{CSCs: cscs}) {
 		principals = append(principals, fmt.Sprintf("%s: %s", principal, plan.CSCList(b.ofPrincipal(principal, cscs))))
@@ -170,10 +170,10 @@ func (b *builder) report(cscs []string) plan.Step {
 	if len(principals) > 0 {
 		text += "\n\nPrincipals:\n\n" + indent(strings.Join(principals, "\n"))
 	}
-	return manual("report", "Report what is left in non-working order", text, cscs, nil, "P38", "P40")
+	return manual("report", "Report CSCs that do not work", text, cscs, nil, "P38", "P40")
 }
 
-// ofPrincipal returns those of the CSCs that a principal answers for.
+// ofPrincipal returns the CSCs whose principal is the given one.
 func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 	return slices.DeleteFunc(slices.Clone(cscs), func(name string) bool {
 		c, ok := b.csc(name)
@@ -181,17 +181,17 @@ func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 	})
 }
 
-// enable adds the steps that bring CSCs to ENABLED: the ESS in groups, so that
-// one that is dead does not keep the others down, the rest one by one, the
-// Watcher last, when there is something to watch (P41, P43). Where none is to be
-// enabled, they are only looked at (P37).
+// enable adds the steps that bring CSCs to ENABLED (P41, P43). The ESS go in
+// groups, so that a dead one does not keep the others down; the rest go one by
+// one; the Watcher goes last, when there is something to watch. If there is none
+// to enable, the stage only checks their states (P37).
 func (b *builder) enable(cscs []string, source string) {
-	s := b.stage("enable", "Bring CSCs to the state that they end in")
+	s := b.stage("enable", "Bring CSCs to their final states")
 	if len(cscs) == 0 {
 		if plan.Type(b.req.Type) == plan.Recovery {
-			return // they were seen as they came up, and nothing has moved them since
+			return // their states were checked as they came up; nothing has changed them since
 		}
-		s.Title, source = "See that every CSC is in the state that it ends in", "P37"
+		s.Title, source = "Check that every CSC is in its final state", "P37"
 	}
 	var ess, others []string
 	for _, c := range cscs {
@@ -205,14 +205,14 @@ func (b *builder) enable(cscs []string, source string) {
 	var before []string
 	add := func(step plan.Step) {
 		if b.site.States.IfNecessary && plan.Type(b.req.Type) != plan.Incremental {
-			step.Consent = "At this site CSCs are enabled only if it is necessary. Is it, for these?"
+			step.Consent = "At this site CSCs are enabled only if necessary. Is it necessary for these?"
 		}
-		// Those that are not there are seen by the last step of this stage.
+		// The last step of this stage finds those that are not ENABLED.
 		step.OnFailure = plan.Report
 		before = append(before, s.add(step))
 	}
 	if len(ess) > 0 {
-		add(b.setState("ess", "ESS to ENABLED, five to a script", plan.Enabled, ess, 5, source))
+		add(b.setState("ess", "ESS to ENABLED, five per script", plan.Enabled, ess, 5, source))
 	}
 	for _, c := range others {
 		add(b.setState(slug(c), c+" to ENABLED", plan.Enabled, []string{c}, 0, source))
@@ -226,7 +226,7 @@ func (b *builder) enable(cscs []string, source string) {
 	if len(cscs) > 0 && plan.Type(b.req.Type) != plan.Incremental {
 		s.Doubts = append(s.Doubts, b.site.States.Notes...)
 	}
-	step := b.awaitStates("seen", "Every CSC is in the state that it ends in", seen, func(name string) []string {
+	step := b.awaitStates("seen", "Check that every CSC is in its final state", seen, func(name string) []string {
 		c, _ := b.csc(name)
 		if b.enablesAll() && !slices.Contains(cscs, name) {
 			return []string{comesUp(c)} // the others follow after the testing (P55)
@@ -234,7 +234,7 @@ func (b *builder) enable(cscs []string, source string) {
 		return []string{b.expected(c)}
 	}, limitLook, union([]string{source}, b.keepNumbers())...)
 	s.add(after(step, before...))
-	text := fmt.Sprintf("csu looks whether the %d CSCs concerned are in the state that the site definition gives.", len(seen))
+	text := fmt.Sprintf("csu checks that the %d affected CSCs are in the states that the site definition gives.", len(seen))
 	if len(cscs) > 0 {
 		all := others
 		if len(ess) > 0 {
@@ -243,12 +243,12 @@ func (b *builder) enable(cscs []string, source string) {
 		if slices.Contains(cscs, watcher) {
 			all = union(all, []string{"the Watcher"})
 		}
-		text = fmt.Sprintf("To ENABLED go: %s; in groups, so that one that is dead does not keep the others down. ", strings.Join(all, ", ")) + text
+		text = fmt.Sprintf("csu brings these CSCs to ENABLED: %s. They go in groups, so that a dead one does not keep the others down. Then ", strings.Join(all, ", ")) + text
 	}
 	s.close(text)
 }
 
-// keepNumbers cites P6 where the site keeps CSCs in their states.
+// keepNumbers returns P6 if the site has CSCs that keep their states.
 func (b *builder) keepNumbers() []string {
 	if len(b.site.States.Keep) > 0 {
 		return []string{"P6"}
@@ -256,8 +256,8 @@ func (b *builder) keepNumbers() []string {
 	return nil
 }
 
-// seenAgain are the CSCs that went down and have to be seen in their expected
-// state, and those that were to keep theirs or have been brought back to it.
+// seenAgain returns the CSCs whose states are checked at the end: those that went
+// down, and those that keep their states or are brought back to them.
 func (b *builder) seenAgain() []string {
 	out := union(b.speaking(b.down), b.served())
 	for _, k := range b.site.States.Keep {
@@ -268,7 +268,7 @@ func (b *builder) seenAgain() []string {
 	return out
 }
 
-// speaking returns those that the EFD hears.
+// speaking returns the CSCs that speak SAL, and so are in the EFD.
 func (b *builder) speaking(cscs []string) []string {
 	var out []string
 	for _, name := range cscs {

@@ -26,11 +26,11 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 		for _, r := range resources {
 			names = append(names, r.Kind+" "+r.Name)
 		}
-		hand += " with only these resources ticked, where they exist: " + strings.Join(names, ", ")
+		hand += " with only these resources selected, if they exist: " + strings.Join(names, ", ")
 	}
 	hand += "."
 	if len(cscs) > 0 {
-		hand += fmt.Sprintf(" Wait until the pods of %s run the images that the plan expects.", plan.CSCList(cscs))
+		hand += fmt.Sprintf(" Wait until the pods of %s run the expected images.", plan.CSCList(cscs))
 	}
 	return plan.Step{
 		ID: slug(application), Title: "Sync " + application, Source: source,
@@ -40,8 +40,8 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 	}
 }
 
-// configuration adds the stage in which the new configuration is put in place
-// (P22, P23). A person merges; csu shows what Argo CD sees of it.
+// configuration adds the stage that puts the new configuration in place (P22,
+// P23). The operator merges it; csu shows what Argo CD sees.
 func (b *builder) configuration() {
 	s := b.stage("configuration", "Update the configuration")
 	apps := b.syncedApplications()
@@ -49,26 +49,26 @@ func (b *builder) configuration() {
 	for _, br := range b.req.Branches {
 		branches = append(branches, fmt.Sprintf("%s: %s", br.Repository, br.Branch))
 	}
-	text := fmt.Sprintf("Merge the Phalanx branch with all that this upgrade needs into %s; see that the other configuration repositories have their commits on pushed branches", b.branch(phalanx, "main"))
+	text := fmt.Sprintf("Merge the Phalanx branch with everything this upgrade needs into %s. Check that the other configuration repositories have their commits on pushed branches", b.branch(phalanx, "main"))
 	if len(branches) > 0 {
 		text += " (" + strings.Join(branches, ", ") + ")"
 	}
-	text += ". Then compare what Argo CD shows: the revision is the merged one, and what is out of sync is what this plan means to sync."
+	text += ". Then check Argo CD: the revision must be the merged one, and only what this plan syncs may be out of sync."
 	if plan.Type(b.req.Type) == plan.Full {
-		text += " The new image tags show in the control system's applications only after the app of apps has been synced."
+		text += " The control system's applications show the new image tags only after the app of apps is synced."
 	}
-	merged := s.add(manual("merged", "Phalanx is merged, and Argo CD sees it", text, nil, apps, "P22"))
+	merged := s.add(manual("merged", "Phalanx is merged and Argo CD sees it", text, nil, apps, "P22"))
 	for _, h := range b.hosts {
-		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO || b.keptHost(h) {
+		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO || b.hostsProtected(h) {
 			continue // updated with their services
 		}
 		s.add(after(b.updateCheckout(h, "P23"), merged))
 	}
-	s.close("The configuration is put in place: Phalanx is merged by you, and the checkouts on the hosts below are updated. Nothing is started yet. " +
-		"Only the listed T&S systems are handled here; the others are coordinated with their principals.")
+	s.close("You merge Phalanx, and csu updates the checkouts on the hosts below. Nothing is started yet. " +
+		"This covers only the listed T&S systems; coordinate the others with their principals.")
 }
 
-// syncedApplications are those that the plan is going to sync, in its order.
+// syncedApplications returns the applications that the plan syncs, in order.
 func (b *builder) syncedApplications() []string {
 	var out []string
 	if plan.Type(b.req.Type) == plan.Full {
@@ -86,7 +86,7 @@ func (b *builder) syncedApplications() []string {
 	return union(out, b.req.Applications)
 }
 
-// platform adds the stage that syncs what the control system rests on (P30,
+// platform adds the stage that syncs what the control system depends on (P30,
 // P31).
 func (b *builder) platform() {
 	s := b.stage("platform", "Sync the platform")
@@ -95,18 +95,17 @@ func (b *builder) platform() {
 	text := fmt.Sprintf("Argo CD syncs %s, which renders the new image tags into the control system's applications, and then %s.", b.site.Targets.AppOfApps, nublado)
 	if b.req.SyncSasquatch {
 		step := b.sync(sasquatch, nil, nil, "P31")
-		step.Consent = "Sasquatch is synced only where it is necessary: look at what is out of sync, and whether that is wanted now. Kafka, the schema registry and the EFD may restart."
+		step.Consent = "Sync Sasquatch only if necessary: check what is out of sync and whether you want that deployed now. Kafka, the schema registry and the EFD may restart."
 		done := s.add(after(step, nub))
 		s.add(after(manual("efd-back", "Sasquatch is back",
-			"Open Chronograf and see that the EFD answers queries; see in Argo CD that the pods of sasquatch are ready. From here on csu relies on the EFD again.", nil, nil, "P31"), done))
-		text += " Sasquatch follows, with a consent of its own."
+			"Check in Chronograf that the EFD answers queries, and in Argo CD that the pods of sasquatch are ready. From now on csu relies on the EFD again.", nil, nil, "P31"), done))
+		text += " Sasquatch follows, after asking you separately."
 	}
 	s.close(text)
 }
 
-// deploy adds the stage that syncs every application of the control system: a
-// small one first, then love, so that states can be watched, then the rest
-// (P32).
+// deploy adds the stage that syncs every application of the control system (P32):
+// a small one first, then love, so that states can be watched, then the rest.
 func (b *builder) deploy() {
 	s := b.stage("deploy", "Deploy the control system", "P27")
 	source := []string{"P32"}
@@ -131,8 +130,8 @@ func (b *builder) deploy() {
 		}
 		s.add(after(b.sync(a.Name, nil, b.jobsOf(a.Name), source...), last))
 	}
-	s.close("Argo CD syncs the control system: control-system-test first, then love, for which love-commander's Job is deleted, then the rest at once. " +
-		"Containers are pulled slowly: be patient. Only the applications that hold CSCs, and love, are synced.")
+	s.close("Argo CD syncs the control system: first control-system-test, then love, after love-commander's Job is deleted, then all others at once. " +
+		"Pulling images is slow: be patient. Only applications with CSCs, and love, are synced.")
 }
 
 // jobsOf returns the CSCs of an application that go down.
@@ -140,10 +139,10 @@ func (b *builder) jobsOf(application string) []string {
 	return b.selectDown(func(c *model.CSC) bool { return c.Application == application })
 }
 
-// deployConcerned adds the stage that syncs only what was taken down, and the
-// applications that the request names (P33).
-func (b *builder) deployConcerned() {
-	s := b.stage("deploy", "Deploy what has changed", "P27")
+// deployAffected adds the stage that syncs only the Jobs that were deleted, and
+// the applications that the request names (P33).
+func (b *builder) deployAffected() {
+	s := b.stage("deploy", "Deploy the changes", "P27")
 	for _, a := range b.site.Applications {
 		cscs := b.jobsOf(a.Name)
 		whole := slices.Contains(b.req.Applications, a.Name)
@@ -159,15 +158,15 @@ func (b *builder) deployConcerned() {
 			s.add(b.sync(name, nil, nil, "P33"))
 		}
 	}
-	text := "Argo CD syncs the Jobs that were deleted, with the ConfigMaps of their chart, and nothing else of their applications."
+	text := "Argo CD syncs the deleted Jobs and the ConfigMaps of their charts, and nothing else in their applications."
 	if len(b.req.Applications) > 0 {
-		text = fmt.Sprintf("Argo CD syncs the Jobs that were deleted, with the ConfigMaps of their chart, and the whole of %s.", strings.Join(b.req.Applications, ", "))
+		text = fmt.Sprintf("Argo CD syncs the deleted Jobs, the ConfigMaps of their charts, and the whole of %s.", strings.Join(b.req.Applications, ", "))
 	}
-	s.close(text + " Containers are pulled slowly: be patient.")
+	s.close(text + " Pulling images is slow: be patient.")
 }
 
-// resources are the Jobs of the CSCs and the ConfigMaps that their chart may
-// make beside them.
+// resources returns the Jobs of the CSCs and the ConfigMaps that their charts may
+// create.
 func (b *builder) resources(cscs []string) []plan.Resource {
 	var out []plan.Resource
 	for _, name := range cscs {

@@ -42,8 +42,8 @@ func facts(s *model.Site, typ string) plan.Facts {
 }
 
 // tables fills the plan's tables: every CSC of the site, and the hosts that steps
-// name, that CSCs run on, or that an upgrade of the type treats. A host of these
-// that no step touches is found by the rules.
+// name, that CSCs run on, or that this type of upgrade covers. The rules report a
+// host that the plan should touch but does not.
 func (b *builder) tables() {
 	hosts := map[string]bool{}
 	for i := range b.site.CSCs {
@@ -83,8 +83,8 @@ func (b *builder) row(c *model.CSC) plan.CSC {
 		}
 		row.Image = b.image(c)
 	}
-	if kept, ok := b.protected(c.Name()); ok {
-		row.Keeps = kept.State
+	if k, ok := b.protected(c.Name()); ok {
+		row.Keeps = k.State
 	}
 	if c.Component != "" {
 		row.ComesUp = comesUp(c)
@@ -93,8 +93,8 @@ func (b *builder) row(c *model.CSC) plan.CSC {
 	return row
 }
 
-// comesUp is the state after a start (P37). A bridge comes up in OFFLINE,
-// available to be taken on (P34).
+// comesUp returns a CSC's state after a start (P37). A bridge comes up in
+// OFFLINE_AVAILABLE (P34).
 func comesUp(c *model.CSC) string {
 	if c.Bridge {
 		return plan.OfflineAvailable
@@ -102,10 +102,10 @@ func comesUp(c *model.CSC) string {
 	return c.ComesUp
 }
 
-// expected is the state at the end of the upgrade.
+// expected returns a CSC's state at the end of the upgrade.
 func (b *builder) expected(c *model.CSC) string {
-	if kept, ok := b.protected(c.Name()); ok {
-		return kept.State
+	if k, ok := b.protected(c.Name()); ok {
+		return k.State
 	}
 	if state := b.expect[c.Name()]; state != "" {
 		return state
@@ -120,16 +120,15 @@ func (b *builder) namespace(c *model.CSC) string {
 	return c.Application
 }
 
-// image is the image that the CSC runs after the upgrade. A new cycle starts
-// without the old one's revisions.
+// image returns the image that the CSC runs after the upgrade. A new cycle does
+// not inherit the revisions of the old one.
 func (b *builder) image(c *model.CSC) string {
 	repository := b.site.ImageRegistry + "/" + c.Image
 	revision, given := b.revision[c.Name()]
 	if !given && b.req.Cycle == b.site.Cycle && c.Pinned {
 		revision, given = c.Revision, true
 	}
-	// Without a revision it is the bare tag, which is what the test stands
-	// deploy.
+	// Without a revision the tag is the bare cycle, as the test stands deploy it.
 	if given {
 		return fmt.Sprintf("%s:%s.%03d", repository, b.req.Cycle, revision)
 	}

@@ -15,9 +15,9 @@ func (b *builder) testChanged() {
 	if !b.site.TestStand {
 		return
 	}
-	s := b.stage("testing", "Minimal testing of what has changed")
+	s := b.stage("testing", "Minimal testing of the changes")
 	topics := s.add(manual("topics", "All new topics exist",
-		"See in Kafdrop, or in the log of the schema-registry pod in namespace "+b.site.Targets.RegistryNamespace+", that all new topics were created.", nil, nil, "P49"))
+		"Check in Kafdrop, or in the log of the schema-registry pod in namespace "+b.site.Targets.RegistryNamespace+", that all new topics exist.", nil, nil, "P49"))
 	var cycled []string
 	for _, change := range b.req.Changed {
 		c, _ := b.csc(change.CSC)
@@ -37,10 +37,10 @@ func (b *builder) testChanged() {
 		}
 	}
 	if len(cycled) > 0 {
-		s.add(after(manual("populated", "The topics of the CSCs are populated",
-			fmt.Sprintf("See in Chronograf that the topics of %s get populated.", plan.CSCList(cycled)), cycled, nil, "P49"), last))
+		s.add(after(manual("populated", "The topics of the CSCs receive data",
+			fmt.Sprintf("Check in Chronograf that the topics of %s receive data.", plan.CSCList(cycled)), cycled, nil, "P49"), last))
 	}
-	s.close("The test stand requires minimal testing. The CSCs that have changed are cycled through their states.")
+	s.close("The test stand requires minimal testing. csu cycles the changed CSCs through their states.")
 	for _, seq := range b.site.Testing {
 		if b.affects(seq) {
 			b.testSequence(seq, "P49")
@@ -48,7 +48,7 @@ func (b *builder) testChanged() {
 	}
 }
 
-// affects tells whether the upgrade changed a component of the telescope.
+// affects reports whether the upgrade changed a component of the telescope.
 func (b *builder) affects(seq model.TestSequence) bool {
 	return slices.ContainsFunc(b.req.Changed, func(change model.Change) bool {
 		c, ok := b.csc(change.CSC)
@@ -70,8 +70,9 @@ func (b *builder) testTelescopes() {
 // testNumbers are the numbers of the sequences (P50, P51).
 var testNumbers = map[string]string{"auxtel": "P50", "maintel": "P51"}
 
-// testSequence adds one telescope's sequence, a script after the other. The
-// definition of a site that only tracks has left out what takes images (P52).
+// testSequence adds one telescope's sequence, whose scripts run one after the
+// other. At a site that only tracks, the site definition leaves out the steps
+// that take images (P52).
 func (b *builder) testSequence(seq model.TestSequence, why string) {
 	source := []string{why, testNumbers[seq.Name]}
 	if b.site.TrackingOnly {
@@ -101,7 +102,7 @@ func (b *builder) testSequence(seq model.TestSequence, why string) {
 			ByHand:  hand,
 		}, last))
 	}
-	text := fmt.Sprintf("%s: the scripts are run one after the other. If one fails, look at the telescope before you go on.", seq.Title)
+	text := fmt.Sprintf("%s: csu runs the scripts one after the other. If one fails, check the telescope before you continue.", seq.Title)
 	if seq.Note != "" {
 		text += " " + seq.Note
 	}
