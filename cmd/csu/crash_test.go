@@ -82,7 +82,7 @@ func TestInterruptedOnce(t *testing.T) {
 	x := r.start(t, "--consent", "all")
 	x.await(t, m)
 	x.interrupt(t)
-	x.awaitSaid(t, "Nothing new is started")
+	x.awaitSaid(t, "No new steps start")
 	r.held.release()
 	x.wantExit(t, exitInterrupted)
 	s := r.state(t)
@@ -92,7 +92,7 @@ func TestInterruptedOnce(t *testing.T) {
 	if p := s.Steps["offline/queues"].Phase; p != state.Pending {
 		t.Errorf("the next step is %s, want it not begun", p)
 	}
-	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Not seen back: Watcher"} {
+	for _, text := range []string{"No new steps start", "error: interrupted", "--resume", "Not seen back up: Watcher"} {
 		if !strings.Contains(x.said(), text) {
 			t.Errorf("csu did not say %q:\n%s", text, x.said())
 		}
@@ -120,7 +120,7 @@ func TestInterruptedTwice(t *testing.T) {
 	if err != nil {
 		t.Errorf("status: %v", err)
 	}
-	if !bytes.Contains(out, []byte("In doubt (begun, and no csu runs this plan now):\n  offline/cscs")) {
+	if !bytes.Contains(out, []byte("In doubt (started, and no csu is running this plan now):\n  offline/cscs")) {
 		t.Errorf("status does not tell the doubt:\n%s", out)
 	}
 	r.resume(t)

@@ -55,4 +55,4 @@ func carriedOut(file, digest string) (string, error) {
 	return "", unreadable
 }
 
-var errOtherPlan = errors.New("it is of another plan")
+var errOtherPlan = errors.New("it belongs to another plan")

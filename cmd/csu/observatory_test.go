@@ -100,7 +100,7 @@ func TestObservatory(t *testing.T) {
 			defer cancel()
 			cmd := csu(t, "rehearse", "--consent", "all", file)
 			out, err := runWithin(ctx, cmd)
-			if err != nil || !strings.Contains(out, "every one of the 6 CSCs is in its expected state at the end") {
+			if err != nil || !strings.Contains(out, "all 6 CSCs are in their expected state") {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})
