@@ -25,7 +25,7 @@ const incremental = "../../plans/2026-11-24-summit-incremental.json"
 const servedSpeed = 600
 
 // TestKilled kills the executor with SIGKILL in the middle of steps of different
-// stages while the site lives on, and takes the run up again each time. What the
+// stages while the site lives on, and resumes the run each time. What the
 // site has recorded in the end is what it records of a run that nobody killed.
 func TestKilled(t *testing.T) {
 	t.Parallel()
@@ -101,7 +101,7 @@ func TestInterruptedOnce(t *testing.T) {
 }
 
 // TestInterruptedTwice leaves at once: what ran is in doubt, and is looked into
-// when the run is taken up.
+// when the run is resumed.
 func TestInterruptedTwice(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
@@ -248,7 +248,7 @@ func (r *served) state(t *testing.T) *state.State {
 	return s
 }
 
-// resume takes the run up and brings it to its end.
+// resume resumes the run and completes it.
 func (r *served) resume(t *testing.T) {
 	t.Helper()
 	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)

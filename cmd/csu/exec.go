@@ -99,7 +99,7 @@ type loaded struct {
 
 // load reads a plan and what is given beforehand, and applies the guards that need
 // nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
-// them then, and must be able to go on or be given up even with a csu that has
+// them then, and must be able to continue or be aborted even with a csu that has
 // learned new rules since; that its plan is still the same one its journal says.
 func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
@@ -227,7 +227,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	return c.ending(l, result, err)
 }
 
-// heading tells what is about to be carried out, where and by whom.
+// heading prints what is about to be carried out, where and by whom.
 func (c *console) heading(l *loaded, name, banner string) {
 	p := l.plan
 	c.paragraph("%s: %s upgrade of %s, cycle %s, digest %.12s…", l.file, p.Type, p.Site, p.Upgrade.Cycle, l.digest)
@@ -242,7 +242,7 @@ func (c *console) heading(l *loaded, name, banner string) {
 	c.paragraph("Operator: %s\nJournal: %s\nTimes are in UTC. Press Ctrl-C to stop when the running steps have finished; you can resume later.", name, shown(l.journal))
 }
 
-// signals stops a run at the first Ctrl-C, which it tells the operator, and leaves
+// signals stops a run at the first Ctrl-C, which it reports, and exits
 // at the second.
 func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-chan struct{} {
 	stop := make(chan struct{})
@@ -258,7 +258,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 	return stop
 }
 
-// ending prints what a run came to and returns the error for its exit code.
+// ending prints how a run ended and returns the error for its exit code.
 func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if r.Text != "" {
 		c.paragraph("\n%s", r.Text)

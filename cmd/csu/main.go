@@ -96,7 +96,7 @@ func run(args []string) int {
 	if err != nil {
 		return c.report(err) // a mistake in the definitions above
 	}
-	// Asked by a shell for completions, it answers and exits.
+	// Answers a shell that asks for completions, and exits.
 	kongcompletion.Register(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
 		"plan": complete.PredictFiles("*.json"), "file": complete.PredictFiles("*"), "dir": complete.PredictDirs("*"),
 		"site": complete.PredictFunc(func(a complete.Args) []string { return siteNames(a.All) }),

@@ -47,7 +47,7 @@ func rewrite(t *testing.T, file, old, new string) {
 
 // TestObservatory: the standing rules hold at another observatory by its
 // definition alone. Each of its plans is compiled, which checks the rules, cites
-// what applies there, has no word of ours, and is rehearsed to its end.
+// what applies there, uses none of our terms, and is rehearsed to its end.
 func TestObservatory(t *testing.T) {
 	t.Parallel()
 	root := observatory(t)

@@ -16,7 +16,7 @@ import (
 )
 
 // questionText is a question as it is printed, wrapped to the width. Without
-// choices it is only told.
+// choices it is only shown.
 func questionText(q operator.Question, width int) string {
 	at := fmt.Sprintf("stage %q", q.Stage)
 	switch {
@@ -51,7 +51,7 @@ func questionText(q operator.Question, width int) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// wrapAround wraps a reading, but for its commands, which stand behind spaces: a
+// wrapAround wraps a reading, except its commands, which are indented: a
 // command that is copied from two lines is another one.
 func wrapAround(reading string, width int) string {
 	const indent = "    "
@@ -96,7 +96,7 @@ var evidence = map[operator.Topic]string{
 	operator.Unlocking:   "Progress",
 }
 
-// meaning says what a choice does, so that nobody has to know it at night.
+// meaning says what a choice does, so that the operator need not remember it at night.
 func meaning(t operator.Topic, c operator.Choice) string {
 	asks := "csu then asks how to continue"
 	switch c {

@@ -12,7 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// TestWhatAnAbortLeavesIsNoError: after a run that was given up, CSCs are not in
+// TestWhatAnAbortLeavesIsNoError: after a run that was aborted, CSCs are not in
 // their expected state, as they should; after one that is complete that is wrong.
 func TestWhatAnAbortLeavesIsNoError(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "record.jsonl")

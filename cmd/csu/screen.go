@@ -295,7 +295,7 @@ func (s *screen) say(format string, args ...any) {
 var errNoAnswer = errors.New("no answer: the terminal was closed")
 
 // readLine returns the next line that is typed behind the prompt, or ctx's
-// error. What was typed before, when nothing was asked, is no answer: somebody
+// error. What was typed before, when nothing was asked, is no answer: an operator
 // who presses a key twice must not consent to what comes next.
 func (s *screen) readLine(ctx context.Context, prompt string) (string, error) {
 	s.listen()

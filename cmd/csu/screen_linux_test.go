@@ -62,7 +62,7 @@ func event(at string, kind operator.EventKind, step string) operator.Event {
 
 // TestScreenFailureAmongOthers: while one failure is asked about, another step
 // fails and others end. None of that comes between what is typed: ? shows it and
-// puts the question again. What stands at the prompt is the step that the answer is
+// puts the question again. The prompt names the step that the answer is
 // for, and what still runs is named.
 func TestScreenFailureAmongOthers(t *testing.T) {
 	t.Parallel()
@@ -200,7 +200,7 @@ func TestPromptFits(t *testing.T) {
 	}
 }
 
-// TestPromptMeaning: whoever ends csu or gives up while steps run is told that
+// TestPromptMeaning: an operator who stops csu or aborts while steps run is told that
 // these finish first.
 func TestPromptMeaning(t *testing.T) {
 	t.Parallel()

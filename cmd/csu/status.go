@@ -298,7 +298,7 @@ func (cmd *statusCommand) handover() string {
 	return fmt.Sprintf("csu handover %s%s --to NAME", cmd.Plan, cmd.flags())
 }
 
-// next says what can be done.
+// next returns what the operator can do next.
 func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 	flags := cmd.flags()
 	switch {
