@@ -32,10 +32,10 @@ check: lint ## the fast inner loop: lint and the unit tests
 test: servers lint ## every test, none skipped, against real servers, which are installed first if they are missing
 	go tool gotestsum --format standard-quiet $(RERUN) --packages ./... --post-run-command 'sh -c "test $$TESTS_SKIPPED = 0"' -- -timeout 45m
 
-servers: ## install and build the real servers that the tests start, once, or say which packages are missing
+servers: ## install and build the real servers that the tests start, once, or list the missing packages
 	go run ./executor/ground/cmd/ground prepare
 
-ground: servers ## start the proving ground for a person, for PLAN=plans/x.json, until Ctrl-C
+ground: servers ## start the proving ground for interactive use, for PLAN=plans/x.json, until Ctrl-C
 	go run ./executor/ground/cmd/ground serve $(PLAN)
 
 campaign: servers ## kill csu at every boundary, fail its disk, damage its journals, fuzz what it reads, and every plan on the real servers; 20 to 30 minutes

@@ -8,12 +8,12 @@ import (
 
 type abortCommand struct {
 	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Yes  bool   `help:"Give the run up without asking."`
+	Yes  bool   `help:"Abort the run without asking."`
 	runFlags
 }
 
 func (abortCommand) Help() string {
-	return `Gives the run up, after showing you what that does and asking: carries out the final steps whose counterpart was begun, such as setting the schema registry back to FORWARD, names the CSCs that are down, and closes the journal. It does not bring CSCs back. If a final step fails, the journal stays open and abort can be repeated. An upgrade that is tried again after an abort gets the next attempt in upgrade.cue.
+	return `Shows what an abort does and asks. Then it runs the final steps that undo what was started, such as setting the schema registry back to FORWARD, names the CSCs that are down, and closes the journal. It does not bring CSCs back up. If a final step fails, the journal stays open and you can run abort again. To repeat an upgrade after an abort, raise attempt in upgrade.cue.
 
 Examples:
 

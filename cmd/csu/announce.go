@@ -14,14 +14,14 @@ import (
 
 type announceCommand struct {
 	Plan       string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	DayBefore  bool   `xor:"when" required:"" help:"Say that the deployment is tomorrow."`
-	HourBefore bool   `xor:"when" required:"" help:"Say that the deployment begins in an hour."`
+	DayBefore  bool   `xor:"when" required:"" help:"Announce that the deployment is tomorrow."`
+	HourBefore bool   `xor:"when" required:"" help:"Announce that the deployment begins in an hour."`
 	Yes        bool   `help:"Post without asking."`
 	SiteMap    string `help:"Post to the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
 func (announceCommand) Help() string {
-	return `Posts to the plan's Slack channel, after showing you what (P53). The announcement that the deployment begins is the plan's own first step.
+	return `Shows the announcement, asks, and posts it to the plan's Slack channel (P53). The plan's own first step announces that the deployment begins.
 
 Examples:
 
@@ -50,7 +50,7 @@ func (cmd *announceCommand) Run(c *console) error {
 			return fail(exitRefused, "give --yes, or run csu in a terminal", "post the announcement: no terminal to ask on")
 		}
 		a, err := newScreen(c, "", "", time.Now).Ask(ctx, operator.Question{
-			Title: "Shall this be posted?", Choices: []operator.Choice{operator.Yes, operator.No},
+			Title: "Post this announcement?", Choices: []operator.Choice{operator.Yes, operator.No},
 		})
 		if err != nil {
 			return fail(exitFailed, "", "nothing was posted: %w", err)
@@ -71,7 +71,7 @@ func (cmd *announceCommand) Run(c *console) error {
 		return err
 	}
 	if err := clients.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
-		return fail(exitFailed, fmt.Sprintf("post it yourself; csu posts with %s or %s", systems.SlackToken, systems.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
+		return fail(exitFailed, fmt.Sprintf("post it by hand, or check %s or %s", systems.SlackToken, systems.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")
 	return err

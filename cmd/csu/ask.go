@@ -66,12 +66,12 @@ func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
 	return answers, nil
 }
 
-// asker answers from what was given beforehand, and else asks at the terminal,
-// where there is one.
+// asker gives the answers that were prepared, and otherwise asks at the terminal, if
+// there is one.
 type asker struct {
 	name     string   // the operator's
 	consents []string // stages, or "all"
-	yes      bool     // --yes: the run may be given up, the site taken from it
+	yes      bool     // --yes: abort the run, or release its site, without asking
 	file     string
 	answers  []prepared
 	screen   *screen
@@ -79,7 +79,7 @@ type asker struct {
 }
 
 // Ask implements [operator.Operator]. What was answered beforehand is shown
-// nevertheless: who reads along sees what was agreed to, and with whom.
+// nevertheless: the operator sees what was agreed to, and with whom.
 func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	if ans, ok := a.beforehand(q); ok {
 		a.screen.show(q, fmt.Sprintf("Answered %s: %s.", ans.Via, ans.Choice))

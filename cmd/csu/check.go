@@ -14,11 +14,11 @@ import (
 
 type checkCommand struct {
 	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Rules bool   `help:"Ask only whether the plan keeps the rules, not whether the sources still give it: for plans of past upgrades."`
+	Rules bool   `help:"Check only the rules, not the sources: for plans of past upgrades."`
 }
 
 func (checkCommand) Help() string {
-	return `Checks that the plan keeps every rule for plans and, without --rules, that the sources give these bytes now. Where they give another plan, it shows the difference as csu plan diff does, and where in the sources each value that differs is written. Needs no network. Exits with 1 where it does not hold.
+	return `Checks that the plan follows every rule for plans and, without --rules, that the sources still compile to exactly these bytes. If they do not, it shows the differences as csu plan diff does, and where each value that differs is written in the sources. Needs no network. Exits with 1 if a check fails.
 
 Examples:
 
@@ -38,7 +38,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
 	}
 	if cmd.Rules {
-		_, err := fmt.Fprintf(c.out, "%s: keeps the rules\n", cmd.Plan)
+		_, err := fmt.Fprintf(c.out, "%s: follows the rules\n", cmd.Plan)
 		return err
 	}
 	root, err := c.findRoot()
@@ -47,14 +47,14 @@ func (cmd *checkCommand) Run(c *console) error {
 	}
 	now, from, err := compiler.Trace(compiler.Request{Root: root, Site: p.Site, Type: p.Type})
 	if err != nil {
-		return fmt.Errorf("compile the sources to compare with: %w", err)
+		return fmt.Errorf("compile the sources: %w", err)
 	}
 	want, err := plan.Encode(now)
 	if err != nil {
 		return err
 	}
 	if bytes.Equal(want, data) {
-		_, err = fmt.Fprintf(c.out, "%s: keeps the rules, and the sources give it\n", cmd.Plan)
+		_, err = fmt.Fprintf(c.out, "%s: follows the rules, and the sources compile to it\n", cmd.Plan)
 		return err
 	}
 	comparison, err := review.Compare(p, now)
@@ -68,7 +68,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
 	return fail(exitFailed, "compile it again and review the changes; check a plan of a past upgrade with --rules",
-		"plan %q: the sources now give another plan: %s", cmd.Plan, comparison.Count())
+		"plan %q: the sources now compile to a different plan: %s", cmd.Plan, comparison.Count())
 }
 
 // writeOrigins says where in the sources the values that differ are written, each

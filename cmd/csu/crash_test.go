@@ -25,7 +25,7 @@ const incremental = "../../plans/2026-11-24-summit-incremental.json"
 const servedSpeed = 600
 
 // TestKilled kills the executor with SIGKILL in the middle of steps of different
-// stages while the site lives on, and takes the run up again each time. What the
+// stages while the site lives on, and resumes the run each time. What the
 // site has recorded in the end is what it records of a run that nobody killed.
 func TestKilled(t *testing.T) {
 	t.Parallel()
@@ -82,7 +82,7 @@ func TestInterruptedOnce(t *testing.T) {
 	x := r.start(t, "--consent", "all")
 	x.await(t, m)
 	x.interrupt(t)
-	x.awaitSaid(t, "Nothing new is started")
+	x.awaitSaid(t, "No new steps start")
 	r.held.release()
 	x.wantExit(t, exitInterrupted)
 	s := r.state(t)
@@ -92,7 +92,7 @@ func TestInterruptedOnce(t *testing.T) {
 	if p := s.Steps["offline/queues"].Phase; p != state.Pending {
 		t.Errorf("the next step is %s, want it not begun", p)
 	}
-	for _, text := range []string{"Nothing new is started", "error: interrupted", "--resume", "Not seen back: Watcher"} {
+	for _, text := range []string{"No new steps start", "error: interrupted", "--resume", "Not seen back up: Watcher"} {
 		if !strings.Contains(x.said(), text) {
 			t.Errorf("csu did not say %q:\n%s", text, x.said())
 		}
@@ -101,7 +101,7 @@ func TestInterruptedOnce(t *testing.T) {
 }
 
 // TestInterruptedTwice leaves at once: what ran is in doubt, and is looked into
-// when the run is taken up.
+// when the run is resumed.
 func TestInterruptedTwice(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
@@ -120,7 +120,7 @@ func TestInterruptedTwice(t *testing.T) {
 	if err != nil {
 		t.Errorf("status: %v", err)
 	}
-	if !bytes.Contains(out, []byte("In doubt (begun, and no csu runs this plan now):\n  offline/cscs")) {
+	if !bytes.Contains(out, []byte("In doubt (started, and no csu is running this plan now):\n  offline/cscs")) {
 		t.Errorf("status does not tell the doubt:\n%s", out)
 	}
 	r.resume(t)
@@ -248,7 +248,7 @@ func (r *served) state(t *testing.T) *state.State {
 	return s
 }
 
-// resume takes the run up and brings it to its end.
+// resume resumes the run and completes it.
 func (r *served) resume(t *testing.T) {
 	t.Helper()
 	r.start(t, "--consent", "all", "--resume").wantExit(t, exitComplete)

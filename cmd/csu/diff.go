@@ -15,13 +15,13 @@ import (
 )
 
 type diffCommand struct {
-	Plans   []string `arg:"" help:"The two plans' files, the old one first; with --against the new one alone." placeholder:"PLAN"`
+	Plans   []string `arg:"" help:"The old plan and the new one; with --against, only the new one." placeholder:"PLAN"`
 	Against string   `help:"Compare with the same file at this Git revision, such as origin/main." placeholder:"REV"`
 	Format  string   `enum:"text,markdown,json" default:"text" help:"text for the terminal, markdown for a pull request, json for programs."`
 }
 
 func (diffCommand) Help() string {
-	return `Compares by meaning: steps, consents, doubts, CSCs, targets and tables, what may be dangerous first. Exits with 1 where the plans differ, and with 0 where they are the same.
+	return `Compares steps, consents, doubts, CSCs, targets and tables by meaning and shows dangerous changes first. Exits with 1 if the plans differ and with 0 if they are the same.
 
 Examples:
 

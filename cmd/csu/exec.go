@@ -31,27 +31,27 @@ import (
 
 // runFlags are those of the commands that carry a plan out.
 type runFlags struct {
-	Operator    string   `help:"Your name, for the journal. By default that of your account." placeholder:"NAME"`
-	Consent     []string `help:"Consent beforehand to these stages. all answers every consent, doubt and manual step, and works only against a simulated site." placeholder:"STAGE"`
-	Answers     string   `help:"Take answers to consents of steps, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
-	SiteMap     string   `help:"Talk to the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
-	Uncommitted bool     `help:"Run the plan although its bytes are not those of HEAD."`
+	Operator    string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
+	Consent     []string `help:"Consent to these stages in advance. On a simulated site, all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers     string   `help:"Read answers to step consents, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap     string   `help:"Use the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
+	Uncommitted bool     `help:"Run the plan even if it differs from HEAD."`
 	yes         bool     // --yes of the commands that have it
 }
 
 type execCommand struct {
 	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Resume        bool   `help:"Take up the run whose journal is beside the plan."`
-	Until         string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
-	SkipPreflight string `help:"Do not look beforehand whether everything is there, for this reason, which the journal keeps." placeholder:"REASON"`
-	DryRun        bool   `help:"Print what would run, and touch nothing."`
+	Resume        bool   `help:"Resume the run whose journal is next to the plan."`
+	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
+	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
+	DryRun        bool   `help:"Print what would run, without running anything."`
 	runFlags
 }
 
 func (execCommand) Help() string {
-	return `Carries out exactly this plan, stage by stage. Before each stage it asks for your consent. Every step is in the journal, PLAN.journal, before it touches anything, and its outcome after. Ctrl-C once: nothing new is started, what runs is let finish. Twice: csu leaves at once. Either way, and after any crash, --resume goes on.
+	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records every step before it touches anything, and its outcome afterwards. Press Ctrl-C once to stop when the running steps have finished, twice to exit at once. After either, or after a crash, continue with --resume.
 
-Secrets come from the environment, or from files named there: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK, each also with _FILE; SSH_AUTH_SOCK and KUBECONFIG as usual.
+Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
 Examples:
 
@@ -99,7 +99,7 @@ type loaded struct {
 
 // load reads a plan and what is given beforehand, and applies the guards that need
 // nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
-// them then, and must be able to go on or be given up even with a csu that has
+// them then, and must be able to continue or be aborted even with a csu that has
 // learned new rules since; that its plan is still the same one its journal says.
 func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
@@ -171,10 +171,10 @@ func committed(file string, data []byte) error {
 	git.Stderr = &stderr
 	head, err := git.Output()
 	if err != nil {
-		return fail(exitRefused, hint, "plan %q: cannot compare its bytes with those of HEAD: %w: %s", file, err, firstLine(stderr.String()))
+		return fail(exitRefused, hint, "plan %q: cannot compare it with HEAD: %w: %s", file, err, firstLine(stderr.String()))
 	}
 	if !bytes.Equal(head, data) {
-		return fail(exitRefused, hint, "plan %q: its bytes are not those of HEAD: it was changed or compiled again after the commit", file)
+		return fail(exitRefused, hint, "plan %q differs from HEAD: it was changed or compiled again after the commit", file)
 	}
 	return nil
 }
@@ -227,7 +227,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	return c.ending(l, result, err)
 }
 
-// heading tells what is about to be carried out, where and by whom.
+// heading prints what is about to be carried out, where and by whom.
 func (c *console) heading(l *loaded, name, banner string) {
 	p := l.plan
 	c.paragraph("%s: %s upgrade of %s, cycle %s, digest %.12s…", l.file, p.Type, p.Site, p.Upgrade.Cycle, l.digest)
@@ -236,13 +236,13 @@ func (c *console) heading(l *loaded, name, banner string) {
 	} else {
 		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
 		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
-			c.paragraph("NOTE: this plan is for %s, and today is %s.", p.Upgrade.Date, today)
+			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
 		}
 	}
-	c.paragraph("Led by: %s\nJournal: %s\nTimes are in UTC. Ctrl-C lets finish what runs; the run can be resumed.", name, shown(l.journal))
+	c.paragraph("Operator: %s\nJournal: %s\nTimes are in UTC. Press Ctrl-C to stop when the running steps have finished; you can resume later.", name, shown(l.journal))
 }
 
-// signals stops a run at the first Ctrl-C, which it tells the operator, and leaves
+// signals stops a run at the first Ctrl-C, which it reports, and exits
 // at the second.
 func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-chan struct{} {
 	stop := make(chan struct{})
@@ -250,7 +250,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-caught
-		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "Nothing new is started; what runs is let finish. Ctrl-C once more leaves at once."})
+		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits when the running steps have finished. Press Ctrl-C again to exit at once."})
 		close(stop)
 		<-caught
 		leave()
@@ -258,7 +258,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 	return stop
 }
 
-// ending prints what a run came to and returns the error for its exit code.
+// ending prints how a run ended and returns the error for its exit code.
 func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if r.Text != "" {
 		c.paragraph("\n%s", r.Text)
@@ -269,22 +269,22 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 			for i, st := range open {
 				ids[i] = st.Step.ID
 			}
-			c.paragraph("In doubt, and looked into by a resume: %s", strings.Join(ids, ", "))
+			c.paragraph("In doubt, checked when you resume: %s", strings.Join(ids, ", "))
 		}
 		if text := report.Doubts(r.State); text != "" {
 			c.paragraph("%s", text)
 		}
 	}
 	if len(r.Down) > 0 {
-		c.paragraph("Not seen back: %s", plan.CSCList(r.Down))
+		c.paragraph("Not seen back up: %s", plan.CSCList(r.Down))
 	}
 	for _, s := range r.Owed {
-		c.paragraph("Still owed: %s, %s", s.Step.ID, s.Step.Title)
+		c.paragraph("Still to run: %s, %s", s.Step.ID, s.Step.Title)
 	}
 	resume := "resume with csu exec " + l.file + " --resume"
 	switch {
 	case l.siteEnds:
-		resume = "the simulated site has ended with this command; to practise a resume, keep one up with csu rehearse --serve " + l.file
+		resume = "the simulated site ended with this command; to practise resuming, start one with csu rehearse --serve " + l.file
 	case l.mapFile != "":
 		resume += onSite(l.mapFile)
 	}
@@ -296,7 +296,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		if r.End == executor.GivenUp {
 			what = "aborted"
 		}
-		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but not yet released; the site still counts as taken: %w", what, r.Unreleased)
+		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but its site is not yet released: %w", what, r.Unreleased)
 	}
 	switch r.End {
 	case executor.Completed:
@@ -306,7 +306,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		}
 		return nil
 	case executor.GivenUp:
-		fmt.Fprintln(c.out, "\nThe upgrade was given up, and its journal is closed.")
+		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")
 		return nil
 	case executor.Reached:
 		return nil
@@ -316,9 +316,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		return fail(exitInterrupted, resume, "interrupted")
 	case executor.HandedOver:
 		if !r.State.Begun() {
-			return fail(exitFailed, "the operator it was handed over to begins with csu exec PLAN", "this run was stopped to be handed over; nothing of the plan had been begun, so the site is free")
+			return fail(exitFailed, "ask the operator who takes over to start with csu exec PLAN", "the run was stopped for a handover; nothing of the plan had started, so the site is free")
 		}
-		return fail(exitFailed, "resume it with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "this run was stopped to be handed over")
+		return fail(exitFailed, "resume it with csu takeover "+l.file+onSite(l.mapFile)+" --reason TEXT", "the run was stopped for a handover")
 	}
 	return fail(exitFailed, resume, "the run is not complete")
 }
@@ -358,7 +358,7 @@ func knownStages(p *plan.Plan, flag string, stages ...string) error {
 			continue
 		}
 		if !slices.Contains(ids, s) {
-			return fail(exitInput, "give one of its stages: "+strings.Join(ids, ", "), "%s %s: the plan has no such stage%s", flag, s, plan.DidYouMean(s, ids))
+			return fail(exitInput, "use one of its stages: "+strings.Join(ids, ", "), "%s %s: the plan has no such stage%s", flag, s, plan.DidYouMean(s, ids))
 		}
 	}
 	return nil

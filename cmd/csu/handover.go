@@ -15,8 +15,8 @@ import (
 // siteFlags are those of the commands that look at a site's ledger, or change it,
 // and carry nothing out.
 type siteFlags struct {
-	Operator string `help:"Your name. By default that of your account." placeholder:"NAME"`
-	SiteMap  string `help:"Look at the simulated site of this map." placeholder:"FILE" predictor:"file"`
+	Operator string `help:"Your name (default: your account's)." placeholder:"NAME"`
+	SiteMap  string `help:"Use the simulated site of this map." placeholder:"FILE" predictor:"file"`
 }
 
 // onSite is the flag that names a simulated site, for commands that are shown.
@@ -50,12 +50,12 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 
 type handoverCommand struct {
 	Plan string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	To   string `required:"" help:"Who resumes the run." placeholder:"NAME"`
+	To   string `required:"" help:"The operator who resumes the run." placeholder:"NAME"`
 	siteFlags
 }
 
 func (handoverCommand) Help() string {
-	return `Asks the csu that is at work on the plan's run to stop, on whatever machine it is: running steps finish, nothing new is started, and the run keeps the site. That csu sees the request within a minute; this command waits until it has stopped. Your colleague then resumes the run with csu takeover.
+	return `Asks the csu that runs this plan, on any machine, to stop: running steps finish, nothing new starts, and the run keeps the site. That csu sees the request within a minute; this command waits until it has stopped. Your colleague then resumes the run with csu takeover.
 
 Example:
 
@@ -73,11 +73,11 @@ func (cmd *handoverCommand) Run(c *console) error {
 	leader := o.Name
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
 		leader = h.Operator
-		c.paragraph("Asked the csu of %s on %s to hand over. It sees this within a minute and stops when its running steps have finished. csu waits for that.", h.Operator, h.Host)
+		c.paragraph("Asked the csu of %s on %s to hand over. It sees the request within a minute and stops when its running steps have finished. Waiting until it has stopped.", h.Operator, h.Host)
 	})
 	command := cmd.Plan + onSite(cmd.SiteMap)
 	if errors.Is(err, executor.ErrNothingBegun) {
-		c.paragraph("Nothing of the plan had been begun, so the site is free. %s begins with:", cmd.To)
+		c.paragraph("Nothing of the plan had started, so the site is free. %s starts with:", cmd.To)
 		_, err = fmt.Fprintf(c.out, "  csu exec %s\n", command)
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
-// carriedOut looks in the repository's whole history, all branches, for a journal
+// carriedOut searches the repository's whole history, all branches, for a journal
 // of the plan whose run is over, and names it.
 func carriedOut(file, digest string) (string, error) {
 	abs, err := filepath.Abs(file)
@@ -55,4 +55,4 @@ func carriedOut(file, digest string) (string, error) {
 	return "", unreadable
 }
 
-var errOtherPlan = errors.New("it is of another plan")
+var errOtherPlan = errors.New("it belongs to another plan")

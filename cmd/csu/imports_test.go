@@ -21,7 +21,7 @@ type importRule struct {
 
 var importRules = []importRule{
 	{"cuelang.org/go/", []string{"compiler/internal/load"},
-		"CUE is the compiler's input; whoever else knew it would let sources steer what a frozen plan says"},
+		"CUE is the compiler's input; another importer would let the sources steer what a frozen plan says"},
 	{"k8s.io/", []string{"executor/internal/cluster", "executor/internal/cluster/", "executor/internal/argocd", "executor/internal/registry", "executor/rehearsal", "executor/ground", "executor/ground/"},
 		"one package per system spoken to: the cluster's API is spoken in these alone"},
 	{"golang.org/x/crypto/ssh", []string{"executor/internal/remote", "executor/rehearsal", "executor/ground", "executor/ground/"},
@@ -91,7 +91,7 @@ func TestImportsGoDownOnly(t *testing.T) {
 	}
 }
 
-// matches tells whether an import path is the named one, or below it where the
+// matches reports whether an import path is the named one, or below it where the
 // name ends with a slash.
 func matches(path, what string) bool {
 	return path == what || strings.HasSuffix(what, "/") && strings.HasPrefix(path, what)

@@ -19,7 +19,7 @@ func TestInterrupted(t *testing.T) {
 		if err := x.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		x.awaitSaid(t, "Nothing new is started")
+		x.awaitSaid(t, "No new steps start")
 		r.held.release()
 		x.wantExit(t, exitInterrupted)
 		prints(t, x.said(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")

@@ -16,7 +16,7 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-const yesNo = "1 yes, 2 no, ? news >"
+const yesNo = "1 yes, 2 no, ? refresh >"
 
 // elsewhere is another machine with the same plan and site: a folder of its own,
 // where the journal would be.
@@ -64,14 +64,14 @@ func (r *served) wantWhole(t *testing.T) {
 func (r *served) takesOver(t *testing.T, former bool, shows []string, flags ...string) *session {
 	t.Helper()
 	s := atTerminal(t, csu(t, append([]string{"takeover", r.plan, "--site-map", r.siteMap, "--operator", "Bob Operator", "--consent", "all", "--reason", "a test"}, flags...)...))
-	s.reads(t, append([]string{"Take this run over?", "Led by Ada Operator on", "1 yes take it over and resume it here", "2 no leave the run as it is; csu ends", yesNo}, shows...)...)
+	s.reads(t, append([]string{"Take this run over?", "Led by Ada Operator on", "1 yes take over the run and resume it here", "2 no leave the run as it is and stop csu", yesNo}, shows...)...)
 	s.types(t, "yes\n")
 	if former {
 		title := []string{"Is the other csu stopped?", "Confirm that the csu of Ada Operator on"}
 		if slices.Contains(flags, "--force") {
 			title = []string{"Take the run from a csu that may be at work?", "The csu of Ada Operator on"}
 		}
-		s.reads(t, append(title, "1 yes that is so: resume the run here", "2 no end csu; nothing was started", yesNo)...)
+		s.reads(t, append(title, "1 yes confirmed: resume the run here", "2 no stop csu; nothing was started", yesNo)...)
 		s.types(t, "yes\n")
 	}
 	s.reads(t, "Has another csu worked without the cluster?", "1 yes it may have, or I do not know", "2 no no csu has worked on it without the cluster", yesNo)
@@ -89,7 +89,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 	for !strings.Contains(bob.run(t, exitComplete, "status"), ": 2 of 27 steps") { // outcomes go with the next renewal
 	}
 	prints(t, bob.run(t, exitComplete, "status"),
-		"^There is no journal ", `^Says the site's ledger: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is at work, or did not stop properly; last heard at`,
+		"^Journal .* does not exist or is empty", `^The site's ledger says: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is running, or did not stop properly; last heard from at`,
 		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, `^Next: csu exec .* where its journal is, or, here, csu takeover .*: have it stopped first with csu handover \S+ --site-map \S+ --to NAME$`)
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all"),
 		`^error: this plan is already being carried out: run [0-9a-f]+ of "Ada Operator" on \S+ has reached record [0-9]+, stage "offline"`, "^hint: ask .*csu takeover")
@@ -103,7 +103,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 		t.Error("what was refused has left a journal")
 	}
 	bob.copyJournal(t, ada.journal)
-	prints(t, bob.run(t, exitComplete, "status"), `^The csu of Ada Operator on \S+ may be at work on it, with another copy of this journal`, "^Next: ask Ada Operator")
+	prints(t, bob.run(t, exitComplete, "status"), `^The csu of Ada Operator on \S+ may be running it, with another copy of this journal`, "^Next: ask Ada Operator")
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), `^error: another csu is at work on this run: that of "Ada Operator"`)
 	prints(t, bob.run(t, exitRefused, "abort", "--yes"), "^error: another csu is at work on this run")
 	if n := ada.count(t, rehearsal.LedgerClaimed); n != 1 {
@@ -190,7 +190,7 @@ func TestHandover(t *testing.T) {
 	prints(t, bob.run(t, exitComplete, "handover", "--to", "Bob Operator", "--operator", "Ada Operator"),
 		`^Asked the csu of Ada Operator on \S+ to hand over\.`, "^The run is handed over. Bob Operator resumes it with:", `^  csu takeover .* --site-map .* --reason "handed over by Ada Operator"$`)
 	first.wantExit(t, exitFailed)
-	first.reads(t, "handed over to Bob Operator at the request of Ada Operator", "error: this run was stopped to be handed over", "hint: resume it with csu takeover")
+	first.reads(t, "handed over to Bob Operator at the request of Ada Operator", "error: the run was stopped for a handover", "hint: resume it with csu takeover")
 	prints(t, ada.run(t, exitRefused, "exec", "--resume", "--consent", "all"), `^error: this run was handed over to "Bob Operator"$`)
 	second := bob.takesOver(t, false, []string{"It was handed over to Bob Operator."})
 	second.types(t, "no\n")
@@ -418,10 +418,10 @@ func TestOutage(t *testing.T) {
 	t.Parallel()
 	r, v := newValve(t)
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--answers", doubtsAnswered(t)))
-	s.reads(t, `Your consent is asked to stage "begin"`, at)
+	s.reads(t, `Consent needed for stage "begin"`, at)
 	v.shut()
 	s.types(t, "yes\n")
-	const prompt = "1 yes, 2 stop, ? news >"
+	const prompt = "1 yes, 2 stop, ? refresh >"
 	s.reads(t, "The cluster does not answer", "Continue without the site's ledger?", "Answer yes only if you know that no other csu is at work.",
 		"What csu sees:", "1 yes continue without the site's ledger until the cluster answers", "2 stop end csu", prompt)
 	s.types(t, "stop\n")
@@ -437,7 +437,7 @@ func TestOutage(t *testing.T) {
 	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
 	s.reads(t, "The cluster does not answer", prompt)
 	s.types(t, "yes\n")
-	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	s.reads(t, `Consent needed for stage "offline"`, at)
 	for saw := false; !saw; {
 		s.types(t, "?\n")
 		s.reads(t, at)

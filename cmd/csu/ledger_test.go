@@ -8,8 +8,8 @@ import (
 	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
-// once are the effects that a run has no more than once at its site, whoever
-// carries it on.
+// once are the effects that a run has no more than once at its site, whichever
+// csu continues it.
 var once = []string{
 	rehearsal.ScriptAdded, rehearsal.StateChanged, rehearsal.CommandRun, rehearsal.ServiceStop, rehearsal.ServiceStart, rehearsal.Rebooted,
 	rehearsal.JobCreated, rehearsal.JobDeleted, rehearsal.SyncStarted, rehearsal.MessagePosted,

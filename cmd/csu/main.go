@@ -30,27 +30,27 @@ const (
 )
 
 type commands struct {
-	Root string `help:"The project's folder: the one with cue.mod. By default the working directory or the closest one above it." placeholder:"DIR" predictor:"dir"`
+	Root string `help:"The project's folder, which has cue.mod (default: the working directory or its closest such parent)." placeholder:"DIR" predictor:"dir"`
 
-	Plan       planCommands              `cmd:"" help:"Compile, check and show plans."`
-	Preflight  preflightCommand          `cmd:"" help:"Look whether everything that a plan needs is there. Only reads."`
-	Exec       execCommand               `cmd:"" help:"Carry out a plan, stage by stage, with a journal beside it."`
-	Abort      abortCommand              `cmd:"" help:"Give up a run: carry out its final steps and close the journal."`
-	Takeover   takeoverCommand           `cmd:"" help:"Resume a run that was begun elsewhere, from the cluster's copy of its journal."`
-	Handover   handoverCommand           `cmd:"" help:"Stop the csu that is at work on a run, so that a colleague can take it over."`
-	Unlock     unlockCommand             `cmd:"" help:"Take the site from a run that will never be resumed."`
-	Status     statusCommand             `cmd:"" help:"Tell where a run stands, what is in doubt and what to do next."`
+	Plan       planCommands              `cmd:"" help:"Compile, check, show and compare plans."`
+	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
+	Exec       execCommand               `cmd:"" help:"Carry out a plan stage by stage and keep a journal next to it."`
+	Abort      abortCommand              `cmd:"" help:"Abort a run: carry out its final steps and close the journal."`
+	Takeover   takeoverCommand           `cmd:"" help:"Resume a run that started elsewhere, from the cluster's copy of its journal."`
+	Handover   handoverCommand           `cmd:"" help:"Stop a running csu so that a colleague can take over its run."`
+	Unlock     unlockCommand             `cmd:"" help:"Release a site from a run that will never be resumed."`
+	Status     statusCommand             `cmd:"" help:"Show the progress of a run, what is in doubt and what to do next."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
 	Version    versionCommand            `cmd:"" help:"Print csu's version."`
-	Completion kongcompletion.Completion `cmd:"" help:"Print how tab completion is set up in bash, zsh or fish."`
+	Completion kongcompletion.Completion `cmd:"" help:"Show how to set up tab completion in bash, zsh or fish."`
 }
 
 type planCommands struct {
 	Compile compileCommand `cmd:"" help:"Compile a site's upgrade request into a plan."`
-	Check   checkCommand   `cmd:"" help:"Check that a plan keeps the rules, and that the sources still give it."`
+	Check   checkCommand   `cmd:"" help:"Check that a plan follows the rules and that the sources still compile to it."`
 	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
-	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, what may be dangerous first."`
+	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, dangerous changes first."`
 }
 
 // console is what a command prints on and reads from.
@@ -96,7 +96,7 @@ func run(args []string) int {
 	if err != nil {
 		return c.report(err) // a mistake in the definitions above
 	}
-	// Asked by a shell for completions, it answers and exits.
+	// Answers a shell that asks for completions, and exits.
 	kongcompletion.Register(parser, kongcompletion.WithPredictors(map[string]complete.Predictor{
 		"plan": complete.PredictFiles("*.json"), "file": complete.PredictFiles("*"), "dir": complete.PredictDirs("*"),
 		"site": complete.PredictFunc(func(a complete.Args) []string { return siteNames(a.All) }),

@@ -47,7 +47,7 @@ func rewrite(t *testing.T, file, old, new string) {
 
 // TestObservatory: the standing rules hold at another observatory by its
 // definition alone. Each of its plans is compiled, which checks the rules, cites
-// what applies there, has no word of ours, and is rehearsed to its end.
+// what applies there, uses none of our terms, and is rehearsed to its end.
 func TestObservatory(t *testing.T) {
 	t.Parallel()
 	root := observatory(t)
@@ -100,7 +100,7 @@ func TestObservatory(t *testing.T) {
 			defer cancel()
 			cmd := csu(t, "rehearse", "--consent", "all", file)
 			out, err := runWithin(ctx, cmd)
-			if err != nil || !strings.Contains(out, "every one of the 6 CSCs is in its expected state at the end") {
+			if err != nil || !strings.Contains(out, "all 6 CSCs are in their expected state") {
 				t.Errorf("%v\n%s", err, out)
 			}
 		})

@@ -17,12 +17,12 @@ import (
 type compileCommand struct {
 	Site    string `required:"" help:"The site: ${sites}." predictor:"site"`
 	Type    string `required:"" help:"The upgrade type: full, incremental or recovery."`
-	Upgrade string `help:"Take the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE" predictor:"file"`
-	Output  string `short:"o" help:"Write the plan to this file; - is standard output. By default plans/DATE-SITE-TYPE.json in the project." placeholder:"FILE" predictor:"file"`
+	Upgrade string `help:"Read the request from this file instead of sites/SITE/upgrade.cue." placeholder:"FILE" predictor:"file"`
+	Output  string `short:"o" help:"Write the plan to this file, or to standard output with - (default: plans/DATE-SITE-TYPE.json in the project)." placeholder:"FILE" predictor:"file"`
 }
 
 func (compileCommand) Help() string {
-	return `Reads the definition of the site and the upgrade that sites/SITE/upgrade.cue asks for, and writes the plan. It needs no network and no credential; the same sources give the same bytes.
+	return `Reads the site definition and the request in sites/SITE/upgrade.cue, and writes the plan. Needs neither network nor credentials. The same sources always give the same bytes.
 
 Examples:
 
@@ -114,7 +114,7 @@ func shown(path string) string {
 
 type showCommand struct {
 	Plan   string `arg:"" help:"The plan's file." placeholder:"PLAN"`
-	Format string `enum:"text,markdown,html" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, for a pull request; html: one page with everything, to look around in."`
+	Format string `enum:"text,markdown,html" default:"text" help:"text: an overview for the terminal; markdown: the complete runbook, for a pull request; html: a single page to browse."`
 }
 
 func (showCommand) Help() string {

@@ -115,7 +115,7 @@ func TestProcedure(t *testing.T) {
 	}
 }
 
-// check tells whether the row holds.
+// check reports whether the row holds.
 func (n *number) check(t *testing.T) {
 	if len(n.carried) == 0 && n.guard == "" || n.asks == "" {
 		t.Fatal("the row says too little")

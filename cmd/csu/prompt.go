@@ -16,7 +16,7 @@ import (
 )
 
 // questionText is a question as it is printed, wrapped to the width. Without
-// choices it is only told.
+// choices it is only shown.
 func questionText(q operator.Question, width int) string {
 	at := fmt.Sprintf("stage %q", q.Stage)
 	switch {
@@ -34,10 +34,10 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, wrap("  ", text, width))
 	}
 	if len(q.Principals) > 0 {
-		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
+		parts = append(parts, wrap("  ", fmt.Sprintf("Yes confirms that these principals have agreed: %s.", strings.Join(q.Principals, ", ")), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
-		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "What csu sees")+":\n"+wrapAround(reading, width))
+		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "Current state")+":\n"+wrapAround(reading, width))
 	}
 	var choices []string
 	for i, c := range q.Choices {
@@ -51,7 +51,7 @@ func questionText(q operator.Question, width int) string {
 	return strings.Join(parts, "\n\n")
 }
 
-// wrapAround wraps a reading, but for its commands, which stand behind spaces: a
+// wrapAround wraps a reading, except its commands, which are indented: a
 // command that is copied from two lines is another one.
 func wrapAround(reading string, width int) string {
 	const indent = "    "
@@ -68,85 +68,85 @@ func wrapAround(reading string, width int) string {
 
 // heading begins a question, by its topic.
 var heading = map[operator.Topic]string{
-	operator.StageConsent: "Your consent is asked to",
-	operator.StepConsent:  "Your consent is asked to",
-	operator.Doubt:        "A fact is doubtful:",
-	operator.Manual:       "A person does this:",
-	operator.Handover:     "Somebody waits for a message:",
-	operator.QueuePaused:  "A ScriptQueue is paused:",
+	operator.StageConsent: "Consent needed for",
+	operator.StepConsent:  "Consent needed for",
+	operator.Doubt:        "Doubtful fact:",
+	operator.Manual:       "To be done by hand:",
+	operator.Handover:     "Message not posted:",
+	operator.QueuePaused:  "ScriptQueue paused:",
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
-	operator.GivingUp:     "The upgrade is about to be given up for good.",
-	operator.Unexpected:   "Jobs that were not there when the run began:",
+	operator.GivingUp:     "You are about to abort the upgrade for good.",
+	operator.Unexpected:   "Jobs that did not exist when the run began:",
 }
 
 // evidence names what a question's reading is, by its topic.
 var evidence = map[operator.Topic]string{
-	operator.StepConsent: "As csu sees it now",
-	operator.Doubt:       "As csu sees it now",
-	operator.Manual:      "As csu sees it now",
+	operator.StepConsent: "Current state",
+	operator.Doubt:       "Current state",
+	operator.Manual:      "Current state",
 	operator.Handover:    "Why it could not be posted",
-	operator.QueuePaused: "What is in the queue now",
-	operator.Failed:      "What a person would do",
-	operator.InDoubt:     "What csu could find out",
-	operator.GivingUp:    "What that does",
-	operator.Unexpected:  "The Jobs",
+	operator.QueuePaused: "In the queue now",
+	operator.Failed:      "How to do it by hand",
+	operator.InDoubt:     "What csu found",
+	operator.GivingUp:    "What an abort does",
+	operator.Unexpected:  "Jobs",
 	operator.Alone:       "Why csu asks",
-	operator.TakingOver:  "How far it has come",
-	operator.Unlocking:   "How far it has come",
+	operator.TakingOver:  "Progress",
+	operator.Unlocking:   "Progress",
 }
 
-// meaning says what a choice does, so that nobody has to know it at night.
+// meaning says what a choice does, so that the operator need not remember it at night.
 func meaning(t operator.Topic, c operator.Choice) string {
-	asks := "csu asks then how to go on"
+	asks := "csu then asks how to continue"
 	switch c {
 	case operator.Yes:
 		return map[operator.Topic]string{
-			operator.StageConsent: "begin this stage",
+			operator.StageConsent: "start this stage",
 			operator.StepConsent:  "do this step",
-			operator.Doubt:        "it was looked into: go on",
+			operator.Doubt:        "the fact was checked: continue",
 			operator.Manual:       "it is done",
 			operator.Handover:     "they have been told",
 			operator.QueuePaused:  "resume the queue",
 			operator.Unexpected:   "delete them",
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
-			operator.Alone:        "it was not carried out, and no other csu is at work on it",
-			operator.TakingOver:   "take it over and resume it here",
-			operator.Unlocking:    "take the site from it",
-			operator.Former:       "that is so: resume the run here",
+			operator.Alone:        "the plan was not carried out, and no other csu is running it",
+			operator.TakingOver:   "take over the run and resume it here",
+			operator.Unlocking:    "release the site from the run",
+			operator.Former:       "confirmed: resume the run here",
 			operator.FormerOutage: "it may have, or I do not know",
 		}[t]
 	case operator.No:
 		return map[operator.Topic]string{
-			operator.StageConsent: "end csu here: nothing of this stage is begun, and the run can be resumed",
-			operator.StepConsent:  "end csu: this step is not begun, what runs is let finish, and the run can be resumed",
-			operator.Doubt:        "end csu: nothing new is begun, what runs is let finish, and the run can be resumed",
+			operator.StageConsent: "stop csu: nothing of this stage starts; you can resume later",
+			operator.StepConsent:  "stop csu: this step is not started; running steps finish; you can resume later",
+			operator.Doubt:        "stop csu: nothing new starts; running steps finish; you can resume later",
 			operator.Manual:       "it is not done; " + asks,
 			operator.Handover:     "they have not been told; " + asks,
 			operator.QueuePaused:  "leave it paused; " + asks,
-			operator.GivingUp:     "leave the run as it is; it can be resumed",
+			operator.GivingUp:     "leave the run as it is; you can resume later",
 			operator.Unexpected:   "leave them; " + asks,
-			operator.Alone:        "end csu; nothing was started",
-			operator.TakingOver:   "leave the run as it is; csu ends",
-			operator.Unlocking:    "leave the run as it is; csu ends",
-			operator.Former:       "end csu; nothing was started",
+			operator.Alone:        "stop csu; nothing was started",
+			operator.TakingOver:   "leave the run as it is and stop csu",
+			operator.Unlocking:    "leave the run as it is and stop csu",
+			operator.Former:       "stop csu; nothing was started",
 			operator.FormerOutage: "no csu has worked on it without the cluster",
 		}[t]
 	case operator.Retry:
 		return "do this step again"
 	case operator.ByHand:
-		return "a person has done it: take it as done"
+		return "it was done by hand: count it as done"
 	case operator.Skip:
-		return "leave it undone and go on; csu asks for the reason"
+		return "leave it undone and continue; csu asks for the reason"
 	case operator.Stop:
-		return "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"
+		return "stop csu: nothing new starts; running steps finish; you can resume later"
 	case operator.Abort:
 		if t == operator.StageConsent || t == operator.GivingUp { // nothing runs
-			return "give the upgrade up for good: only the final steps still run"
+			return "abort the upgrade for good: only the final steps still run"
 		}
-		return "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"
+		return "abort the upgrade for good: running steps finish first, then only the final steps run"
 	case operator.KeepWaiting:
-		return "look again, for as long as the step's time limit"
+		return "check again, for as long as the step's time limit"
 	case operator.Happened:
 		return "I have seen that it is done"
 	case operator.NotHappened:
@@ -166,7 +166,7 @@ func promptText(q operator.Question, width int) string {
 	for i, c := range q.Choices {
 		parts = append(parts, fmt.Sprintf("%d %s", i+1, c))
 	}
-	parts = append(parts, again+" news")
+	parts = append(parts, again+" refresh")
 	return promptAbout(q, strings.Join(parts, ", ")+" >", width)
 }
 

@@ -56,7 +56,7 @@ func (a *agreeable) Ask(_ context.Context, q operator.Question) (operator.Answer
 		choice = a.failed[q.Step]
 	}
 	if !slices.Contains(q.Choices, choice) {
-		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "nothing: the rehearsal should come to its end without it"}
+		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: "nothing: the rehearsal should end without it"}
 	}
 	return operator.Answer{Choice: choice, Reason: "a test", By: "test", Via: "test"}, nil
 }

@@ -44,7 +44,7 @@ var observations = []observation{
 	{"P48 P49 P50 P51 P52", "*/*", testScriptsWereRun},
 }
 
-// TestRehearsals: every plan comes to its end at the simulated site, and the
+// TestRehearsals: every plan is completed at the simulated site, and the
 // site's own record shows what the procedure asks for.
 func TestRehearsals(t *testing.T) {
 	t.Parallel()

@@ -21,23 +21,23 @@ import (
 
 type rehearseCommand struct {
 	Plan  string   `arg:"" optional:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Serve bool     `help:"Only keep the simulated site up, until Ctrl-C, and say how to run csu exec against it."`
-	Dir   string   `help:"Folder for the site's files, its record of effects and the run's journal. By default a temporary one, which is removed after a run that came to its end." placeholder:"DIR" predictor:"dir"`
-	Speed float64  `default:"3600" help:"How many seconds of the site pass in a second."`
-	Seed  int64    `default:"1" help:"Seed of what the simulated site chooses by chance."`
-	Fault []string `help:"Have something go wrong at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
+	Serve bool     `help:"Only run the simulated site, until Ctrl-C, and print how to run csu exec against it."`
+	Dir   string   `help:"Folder for the site's files, its record of effects and the run's journal (default: a temporary folder, removed when the run ends without an error)." placeholder:"DIR" predictor:"dir"`
+	Speed float64  `default:"3600" help:"Seconds of site time per second of real time."`
+	Seed  int64    `default:"1" help:"Seed of the simulated site's random choices."`
+	Fault []string `help:"Inject a fault at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	// ListFaults needs no plan.
-	ListFaults bool     `help:"List the faults, and do nothing else."`
-	Operator   string   `help:"Your name, for the journal." placeholder:"NAME"`
-	Consent    []string `help:"Consent beforehand to these stages; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers    string   `help:"Take answers from this file." placeholder:"FILE" predictor:"file"`
+	ListFaults bool     `help:"List the faults and exit."`
+	Operator   string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
+	Consent    []string `help:"Consent to these stages in advance; all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers    string   `help:"Read answers from this file." placeholder:"FILE" predictor:"file"`
 	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
-	return `Starts a simulated site, made from the plan's own tables, in a process of its own and carries the plan out against it: the real executor, with time running fast. At the end it tells what the site's own record of effects shows.
+	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast. At the end it summarizes the site's own record of effects.
 
-A fault befalls what it is given, as in host-hangs=azar03, or else what the plan comes to first. Several can be given together.
+A fault affects what you name, as in host-hangs=azar03, or else the first candidate in the plan. You can give several.
 
 Faults:
 
@@ -77,10 +77,10 @@ func (cmd *rehearseCommand) Run(c *console) error {
 		return err
 	}
 	if cmd.Speed < 1 || cmd.Speed > 3600 {
-		return fail(exitInput, "", "--speed %g: the site's clock runs 1 to 3600 times as fast as the real one", cmd.Speed)
+		return fail(exitInput, "", "--speed %g: want 1 to 3600", cmd.Speed)
 	}
 	if err := rehearsal.CheckFaults(p, cmd.Fault); err != nil {
-		return fail(exitInput, "csu rehearse --list-faults lists the faults", "--fault: %w", err)
+		return fail(exitInput, "run csu rehearse --list-faults for the faults", "--fault: %w", err)
 	}
 	if cmd.Dir != "" && !cmd.Child {
 		if err := cmd.fresh(); err != nil {
@@ -135,7 +135,7 @@ func (cmd *rehearseCommand) fresh() error {
 	name := filepath.Join(cmd.Dir, filepath.Base(cmd.Plan)+".journal")
 	if _, err := os.Stat(name); err == nil {
 		return fail(exitRefused, "give another folder, or remove this one",
-			"%q tells of an earlier rehearsal of this plan, whose simulated site is gone", shown(name))
+			"rehearse the plan: %q is of an earlier rehearsal, whose simulated site is gone", shown(name))
 	}
 	return nil
 }
@@ -189,9 +189,9 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 		return err
 	}
 	if !cmd.Child {
-		c.paragraph("The simulated site of %s is up, %g times as fast as the real one. In another terminal:", cmd.Plan, cmd.Speed)
+		c.paragraph("The simulated site of %s is running, %g times as fast as the real one. In another terminal, run:", cmd.Plan, cmd.Speed)
 		fmt.Fprintf(c.out, "\n  csu exec %s --site-map %s\n\n", cmd.Plan, filepath.Join(dir, rehearsal.MapFile)) // one line, to be copied
-		c.paragraph("Its record of effects: %s\nCtrl-C ends it.", filepath.Join(dir, rehearsal.RecordFile))
+		c.paragraph("Record of effects: %s\nPress Ctrl-C to stop the site.", filepath.Join(dir, rehearsal.RecordFile))
 	}
 	<-ctx.Done()
 	return site.Close()
@@ -255,10 +255,10 @@ func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 		select {
 		case err := <-ch.done:
 			ch.ended = true
-			return nil, fail(exitFailed, "", "the simulated site did not start: %w\n%s", err, ch.err.String())
+			return nil, fail(exitFailed, "", "start the simulated site: %w\n%s", err, ch.err.String())
 		case <-limit:
 			_ = ch.end()
-			return nil, fail(exitFailed, "", "the simulated site was not up after %s\n%s", siteLimit, ch.err.String())
+			return nil, fail(exitFailed, "", "start the simulated site: not ready after %s\n%s", siteLimit, ch.err.String())
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
@@ -279,7 +279,7 @@ func (ch *child) end() error {
 		return nil
 	case <-time.After(siteLimit):
 		ch.cmd.Process.Kill()
-		return fail(exitFailed, "", "the simulated site did not end by itself\n%s", ch.err.String())
+		return fail(exitFailed, "", "stop the simulated site: still running after %s\n%s", siteLimit, ch.err.String())
 	}
 }
 
@@ -292,7 +292,7 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 	s := rehearsal.Summarize(p, effects)
 	fmt.Fprintf(c.out, "\nThe simulated site's own record (%d effects, in %s):\n", len(effects), took.Round(100*time.Millisecond))
 	if len(s.Down) > 0 {
-		c.paragraph("  went down, in this order: %s", strings.Join(abridged(s.Down, 12), ", "))
+		c.paragraph("  CSCs taken down, in this order: %s", strings.Join(abridged(s.Down, 12), ", "))
 	}
 	c.paragraph("  Jobs deleted: %s", plan.CSCList(s.JobsDeleted))
 	fmt.Fprintf(c.out, "  scripts run: %d, commands on hosts: %d, syncs: %d\n", s.Scripts, s.Commands, s.Syncs)
@@ -301,11 +301,11 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 		return err
 	}
 	if len(s.Astray) == 0 {
-		_, err = fmt.Fprintf(c.out, "  every one of the %d CSCs is in its expected state at the end\n", s.Seen)
+		_, err = fmt.Fprintf(c.out, "  all %d CSCs are in their expected state\n", s.Seen)
 		return err
 	}
 	slices.Sort(s.Astray)
-	return fail(exitFailed, "", "CSCs that are not in their expected state at the end: %s", strings.Join(s.Astray, ", "))
+	return fail(exitFailed, "", "CSCs not in their expected state at the end: %s", strings.Join(s.Astray, ", "))
 }
 
 // abridged leaves out the middle of a long list.

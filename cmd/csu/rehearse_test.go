@@ -12,7 +12,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// TestWhatAnAbortLeavesIsNoError: after a run that was given up, CSCs are not in
+// TestWhatAnAbortLeavesIsNoError: after a run that was aborted, CSCs are not in
 // their expected state, as they should; after one that is complete that is wrong.
 func TestWhatAnAbortLeavesIsNoError(t *testing.T) {
 	record := filepath.Join(t.TempDir(), "record.jsonl")
@@ -22,7 +22,7 @@ func TestWhatAnAbortLeavesIsNoError(t *testing.T) {
 	p := &plan.Plan{CSCs: []plan.CSC{{CSC: "MTMount:0", Expect: plan.Standby}}}
 	for end, says := range map[executor.End]string{
 		executor.GivenUp:   "1 of the 1 CSCs are not in their expected state, as the abort left them",
-		executor.Completed: "CSCs that are not in their expected state at the end: MTMount:0 (OFFLINE, not STANDBY)",
+		executor.Completed: "CSCs not in their expected state at the end: MTMount:0 (OFFLINE, not STANDBY)",
 	} {
 		var out bytes.Buffer
 		err := (&console{out: &out}).recorded(p, record, time.Second, end)

@@ -215,7 +215,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		}
 		choice, ok := choose(line, q.Choices)
 		if !ok {
-			s.say("%q is none of these; type a number or a word.", line)
+			s.say("%q is not one of the choices; type a number or a word.", line)
 			continue
 		}
 		a := operator.Answer{Choice: choice, By: s.name, Via: "terminal"}
@@ -225,19 +225,19 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 				return operator.Answer{}, err
 			}
 			if a.Reason == "" {
-				s.say("Nothing was left out.")
+				s.say("Nothing was skipped.")
 				continue
 			}
 		case operator.Abort:
 			if q.GivingUp != "" {
 				s.say("%s", q.GivingUp)
 			}
-			line, err := s.readLine(ctx, "This can't be taken back. Type abort once more to confirm: ")
+			line, err := s.readLine(ctx, "This cannot be undone. Type abort again to confirm: ")
 			if err != nil {
 				return operator.Answer{}, err
 			}
 			if strings.TrimSpace(line) != string(operator.Abort) {
-				s.say("Nothing was given up.")
+				s.say("Nothing was aborted.")
 				continue
 			}
 		}
@@ -263,11 +263,11 @@ func (s *screen) put(q operator.Question) {
 // returns "" where that is all there is to say.
 func (s *screen) readReason(ctx context.Context, q operator.Question) (string, error) {
 	for asked := false; ; asked = true {
-		line, err := s.readLine(ctx, promptAbout(q, "why is it left out?", s.width))
+		line, err := s.readLine(ctx, promptAbout(q, "why is it skipped?", s.width))
 		if line = strings.TrimSpace(line); line != "" || asked || err != nil {
 			return line, err
 		}
-		s.say("The journal keeps the reason: whoever looks at this run later can't tell otherwise whether the step was not needed or was forgotten. An empty line once more leads back to the choices.")
+		s.say("The journal records the reason, so that later readers know whether the step was unnecessary or forgotten. Enter an empty line again to return to the choices.")
 	}
 }
 
@@ -295,7 +295,7 @@ func (s *screen) say(format string, args ...any) {
 var errNoAnswer = errors.New("no answer: the terminal was closed")
 
 // readLine returns the next line that is typed behind the prompt, or ctx's
-// error. What was typed before, when nothing was asked, is no answer: somebody
+// error. What was typed before, when nothing was asked, is no answer: an operator
 // who presses a key twice must not consent to what comes next.
 func (s *screen) readLine(ctx context.Context, prompt string) (string, error) {
 	s.listen()
@@ -342,7 +342,7 @@ func (s *screen) read() {
 		} else {
 			s.shown++ // the terminal has shown what was typed, and the line's end
 			s.hide()
-			fmt.Fprintf(s.out, "(Nothing is asked now: %q was not taken for an answer.)\n", in.Text())
+			fmt.Fprintf(s.out, "(No question is open: ignored %q.)\n", in.Text())
 			s.draw()
 		}
 		s.mu.Unlock()

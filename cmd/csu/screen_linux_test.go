@@ -62,11 +62,11 @@ func event(at string, kind operator.EventKind, step string) operator.Event {
 
 // TestScreenFailureAmongOthers: while one failure is asked about, another step
 // fails and others end. None of that comes between what is typed: ? shows it and
-// puts the question again. What stands at the prompt is the step that the answer is
+// puts the question again. The prompt names the step that the answer is
 // for, and what still runs is named.
 func TestScreenFailureAmongOthers(t *testing.T) {
 	t.Parallel()
-	const prompt = "hosts/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >"
+	const prompt = "hosts/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? refresh >"
 	view, s := screenAtTerminal(t)
 	view.usual = map[string]plan.Duration{"hosts/m1m3-crio-vms": plan.Duration(75 * time.Minute)}
 	for _, step := range []string{"hosts/azar03", "hosts/m1m3-crio-vms", "hosts/azar01"} {
@@ -88,7 +88,7 @@ func TestScreenFailureAmongOthers(t *testing.T) {
 	news := []string{"03:14:00 failed hosts/azar01"}
 	for _, key := range []string{"?\n", "\n"} {
 		s.types(t, key)
-		s.reads(t, append(news, `Not done: step "hosts/azar03"`, "What a person would do", "1 retry", "Still running: hosts/m1m3-crio-vms since 03:12:05", prompt)...)
+		s.reads(t, append(news, `Not done: step "hosts/azar03"`, "How to do it by hand", "1 retry", "Still running: hosts/m1m3-crio-vms since 03:12:05", prompt)...)
 		news = nil // it is told once
 	}
 	view.Tell(event("03:15:00", operator.StepDone, "hosts/m1m3-crio-vms"))
@@ -101,7 +101,7 @@ func TestScreenFailureAmongOthers(t *testing.T) {
 		t.Errorf("nothing runs any more, and the terminal shows:\n%s", last)
 	}
 	s.types(t, "3\n")
-	s.reads(t, "hosts/azar03: why is it left out?")
+	s.reads(t, "hosts/azar03: why is it skipped?")
 	view.Tell(event("03:16:00", operator.StepFailed, "hosts/azar02"))
 	s.types(t, "not needed\n")
 	s.reads(t, "03:16:00 failed hosts/azar02")
@@ -116,7 +116,7 @@ func TestScreenRepeatedNotice(t *testing.T) {
 	t.Parallel()
 	view, s := screenAtTerminal(t)
 	answers := put(t, view, failureOf("hosts/azar03"))
-	s.reads(t, "? news >")
+	s.reads(t, "? refresh >")
 	notice := func(at, text string) {
 		e := event(at, operator.Notice, "")
 		e.Stage, e.Title, e.Text = "", "", text
@@ -145,7 +145,7 @@ func TestScreenPromptOnTwoLines(t *testing.T) {
 		_, err := view.Ask(ctx, failureOf("configuration/auxtel-ill-control-docker-compose-ops"))
 		ended <- err
 	}()
-	s.reads(t, "configuration/auxtel-ill-control-docker-compose-ops: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >")
+	s.reads(t, "configuration/auxtel-ill-control-docker-compose-ops: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? refresh >")
 	view.Tell(event("03:14:00", operator.StepFailed, "hosts/azar01"))
 	end()
 	s.reads(t, "\x1b[1A \x1b[J03:14:00 failed hosts/azar01")
@@ -165,7 +165,7 @@ func TestScreenEndedQuestion(t *testing.T) {
 		_, err := view.Ask(ctx, failureOf("hosts/azar03"))
 		ended <- err
 	}()
-	s.reads(t, "? news >")
+	s.reads(t, "? refresh >")
 	end()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("Ask = %v, want %v", err, context.Canceled)
@@ -173,7 +173,7 @@ func TestScreenEndedQuestion(t *testing.T) {
 	view.Tell(event("03:14:00", operator.StepDone, "hosts/azar01"))
 	s.reads(t, "\x1b[J03:14:00 done hosts/azar01")
 	s.types(t, "1\n")
-	s.reads(t, `(Nothing is asked now: "1" was not taken for an answer.)`)
+	s.reads(t, `(No question is open: ignored "1".)`)
 }
 
 // TestPromptFits keeps the prompt and a word typed behind it within the width.
@@ -195,12 +195,12 @@ func TestPromptFits(t *testing.T) {
 			}
 		}
 	}
-	if got := promptText(operator.Question{Stage: "begin", Choices: []operator.Choice{operator.Yes}}, 80); got != "begin: 1 yes, ? news > " {
+	if got := promptText(operator.Question{Stage: "begin", Choices: []operator.Choice{operator.Yes}}, 80); got != "begin: 1 yes, ? refresh > " {
 		t.Errorf("the prompt of a stage's question is %q", got)
 	}
 }
 
-// TestPromptMeaning: whoever ends csu or gives up while steps run is told that
+// TestPromptMeaning: an operator who stops csu or aborts while steps run is told that
 // these finish first.
 func TestPromptMeaning(t *testing.T) {
 	t.Parallel()
@@ -209,12 +209,12 @@ func TestPromptMeaning(t *testing.T) {
 		choice operator.Choice
 		want   string
 	}{
-		{operator.Failed, operator.Stop, "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"},
-		{operator.InDoubt, operator.Stop, "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"},
-		{operator.Failed, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
-		{operator.InDoubt, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
-		{operator.StageConsent, operator.Abort, "give the upgrade up for good: only the final steps still run"},
-		{operator.GivingUp, operator.Abort, "give the upgrade up for good: only the final steps still run"},
+		{operator.Failed, operator.Stop, "stop csu: nothing new starts; running steps finish; you can resume later"},
+		{operator.InDoubt, operator.Stop, "stop csu: nothing new starts; running steps finish; you can resume later"},
+		{operator.Failed, operator.Abort, "abort the upgrade for good: running steps finish first, then only the final steps run"},
+		{operator.InDoubt, operator.Abort, "abort the upgrade for good: running steps finish first, then only the final steps run"},
+		{operator.StageConsent, operator.Abort, "abort the upgrade for good: only the final steps still run"},
+		{operator.GivingUp, operator.Abort, "abort the upgrade for good: only the final steps still run"},
 	} {
 		if got := meaning(x.topic, x.choice); got != x.want {
 			t.Errorf("meaning(%q, %q) = %q, want %q", x.topic, x.choice, got, x.want)

@@ -16,7 +16,7 @@ import (
 func (r *served) atWork(t *testing.T) *session {
 	t.Helper()
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin", "--answers", doubtsAnswered(t)))
-	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	s.reads(t, `Consent needed for stage "offline"`, at)
 	return s
 }
 
@@ -58,7 +58,7 @@ func TestSecond(t *testing.T) {
 		"hint: wait until that csu has ended, or see how far it has come with csu status")
 	prints(t, r.run(t, exitRefused, "abort"), "is running this plan")
 	prints(t, r.run(t, exitComplete, "status"),
-		"led by Ada Operator", "^  done +begin", "^Next: a csu is at work on it")
+		"led by Ada Operator", "^  done +begin", "^Next: csu is running the plan")
 	if err := first.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

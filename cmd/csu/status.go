@@ -28,7 +28,7 @@ type statusCommand struct {
 }
 
 func (statusCommand) Help() string {
-	return `Reads the journal beside the plan, also while csu writes it, and shows on one screen how far the run has come, what is in doubt and what to do next. Without a journal it shows what the site's ledger knows of the run, and who leads it. A journal that is out of date is named as such. It changes nothing.
+	return `Reads the journal next to the plan, even while csu writes it, and shows how far the run has come, what is in doubt and what to do next. Without a journal it shows what the site's ledger knows of the run and who leads it. It says if the journal is out of date. It changes nothing.
 
 Example:
 
@@ -77,7 +77,7 @@ func (cmd *statusCommand) Run(c *console) error {
 func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *state.State) (said, next string) {
 	l, err := cmd.ledger(p)
 	if err != nil {
-		return fmt.Sprintf("The site's ledger cannot be read, so that this run may have gone on elsewhere: %v", err), ""
+		return fmt.Sprintf("Cannot read the site's ledger; this run may have continued elsewhere: %v", err), ""
 	}
 	claim := ledger.Claim{
 		Run: s.Run.ID, Digest: digest, Seq: s.Records, Begun: s.Begun(), Has: func(h journal.Head) bool {
@@ -98,12 +98,12 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 	h, ended := l.Holder, l.Ended(claim.Digest)
 	other := "" // the csu that is at work with another journal
 	if h != nil && h.Process != "" && h.Journal != here {
-		other = fmt.Sprintf("The csu of %s on %s may be at work on it, with another copy of this journal; last heard at %s by its clock.", h.Operator, h.Host, utc(h.Renewed))
+		other = fmt.Sprintf("The csu of %s on %s may be running it, with another copy of this journal; last heard from at %s by its clock.", h.Operator, h.Host, utc(h.Renewed))
 	}
 	var behind *ledger.BehindError
 	err := claim.Check(l)
 	if err != nil {
-		said = "Says the site's ledger: " + err.Error() + "."
+		said = "The site's ledger says: " + err.Error() + "."
 		if !over {
 			next = naming(exit.HintOf(err), cmd.Plan+cmd.flags())
 		}
@@ -111,7 +111,7 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 			said += "\n" + other
 		}
 		if errors.As(err, &behind) && other != "" && !over {
-			next += "; a takeover is refused while that csu is at work: have it stopped first with " + cmd.handover()
+			next += "; a takeover is refused while that csu is running: stop it first with " + cmd.handover()
 		}
 		return said, next
 	}
@@ -119,9 +119,9 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 	case h != nil && h.To != "":
 		return fmt.Sprintf("It was handed over to %s.", h.To), fmt.Sprintf("%s resumes it with %s", h.To, cmd.takeover())
 	case other != "":
-		return other, fmt.Sprintf("ask %s; csu exec %s --resume%s goes on only if that csu has ended", h.Operator, cmd.Plan, cmd.flags())
+		return other, fmt.Sprintf("ask %s; csu exec %s --resume%s continues only if that csu has stopped", h.Operator, cmd.Plan, cmd.flags())
 	case h == nil && ended != nil:
-		return fmt.Sprintf("%s; a resume takes it again.", ended.Text()), ""
+		return fmt.Sprintf("%s; resuming the run takes the site again.", ended.Text()), ""
 	}
 	return "", ""
 }
@@ -132,7 +132,7 @@ func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 // what can be done because of it, where that is not "".
 func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, next string) {
 	p := c.paragraph
-	p("Run %s of %s, led by %s, begun %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
+	p("Run %s of %s, led by %s, started %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
 		p("This is a rehearsal against the simulated site of %s.", s.Run.SiteMap)
 	}
@@ -146,23 +146,23 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 	p("%d of %d steps are finished.", finished, all)
 	for i := range s.Stages {
 		st := &s.Stages[i]
-		mark := "not begun"
+		mark := "not started"
 		switch {
 		case st.Done:
 			mark = "done"
 		case st.Begun:
 			mark = "under way"
 		}
-		p("  %-10s %s  %s", mark, st.Stage.ID, st.Stage.Title)
+		p("  %-12s %s  %s", mark, st.Stage.ID, st.Stage.Title)
 	}
 	for _, group := range []struct {
 		title  string
 		phases []state.Phase
 	}{
-		{"Under way", []state.Phase{state.Started}},
+		{"Running", []state.Phase{state.Started}},
 		{"In doubt", []state.Phase{state.InDoubt, state.LeftInDoubt}},
 		{"Failed", []state.Phase{state.Failed, state.NotDone, state.Reported}},
-		{"To be tried again", []state.Phase{state.Pending}},
+		{"To be retried", []state.Phase{state.Pending}},
 		{"Skipped, or perhaps sent", []state.Phase{state.Skipped, state.PerhapsSent}},
 	} {
 		// Of those that wait, the ones that were begun before; those that another csu
@@ -171,8 +171,8 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 			return st.Phase == state.Pending && st.Attempt == 0 || st.Phase.Open() && st.Suspected
 		})
 		title := group.title
-		if title == "Under way" && !held {
-			title = "In doubt (begun, and no csu runs this plan now)"
+		if title == "Running" && !held {
+			title = "In doubt (started, and no csu is running this plan now)"
 		}
 		if len(steps) > 0 {
 			p("%s:", title)
@@ -193,7 +193,7 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 		p("%s.", text)
 	}
 	for _, o := range s.Owed() {
-		p("Still owed at the end or by an abort: %s  %s", o.Step.ID, o.Step.Title)
+		p("Still to run, at the end or on abort: %s  %s", o.Step.ID, o.Step.Title)
 	}
 	if said != "" {
 		p("%s", said)
@@ -205,10 +205,10 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 // here.
 func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, journalFile string) error {
 	say := c.paragraph
-	say("There is no journal %s, or nothing in it.", shown(journalFile))
+	say("Journal %s does not exist or is empty.", shown(journalFile))
 	l, err := cmd.ledger(p)
 	if err != nil {
-		say("The site's ledger cannot be read, so that a run may be under way elsewhere: %v", err)
+		say("Cannot read the site's ledger; a run may be under way elsewhere: %v", err)
 		say("Next: check that the cluster is reachable; for a plan that was never carried out, csu exec %s%s", cmd.Plan, cmd.flags())
 		return nil
 	}
@@ -216,28 +216,28 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 	ended, h := l.Ended(digest), l.Holder
 	switch {
 	case ended != nil && ended.Outcome != ledger.Unlocked:
-		say("Says the site's ledger: run %s of this plan is %s (%s, %s).", ended.Run, ended.Outcome, ended.Operator, at(ended.Time))
-		say("Next: nothing; its journal is where it was carried out. To do the upgrade again, raise attempt in upgrade.cue and compile a new plan.")
+		say("The site's ledger says: run %s of this plan is %s (%s, %s).", ended.Run, ended.Outcome, ended.Operator, at(ended.Time))
+		say("Next: nothing; its journal is where the plan was carried out. To repeat the upgrade, raise attempt in upgrade.cue and compile a new plan.")
 		return nil
 	case h != nil && h.Digest != digest:
 		say("%s is taken by run %s of plan %q (digest %.12s…), led by %s on %s since %s.", p.Site, h.Run, h.Plan, h.Digest, h.Operator, h.Host, at(h.Since))
 		say("Next: wait until that run has ended, or ask %s.", h.Operator)
 		return nil
 	case h == nil && ended == nil:
-		say("%s has not been run, and no run has %s.\nNext: csu exec %s%s", cmd.Plan, p.Site, cmd.Plan, cmd.flags())
+		say("%s has not been run, and %s is free.\nNext: csu exec %s%s", cmd.Plan, p.Site, cmd.Plan, cmd.flags())
 		return nil
 	}
 	if h != nil {
-		work := "Its csu is at work, or did not stop properly"
+		work := "Its csu is running, or did not stop properly"
 		switch {
 		case h.To != "":
 			work = "It was handed over to " + h.To
 		case h.Process == "":
 			work = "Its csu has stopped"
 		}
-		say("Says the site's ledger: run %s of this plan is led by %s on %s. %s; last heard at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
+		say("The site's ledger says: run %s of this plan is led by %s on %s. %s; last heard from at %s by its clock.", h.Run, h.Operator, h.Host, work, at(h.Renewed))
 	} else {
-		say("Says the site's ledger: this plan was begun; %s.", ended.Text())
+		say("The site's ledger says: this plan was started; %s.", ended.Text())
 	}
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
 		if state, err := state.Of(p, digest, lines); err == nil {
@@ -251,7 +251,7 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 	case h != nil && h.To != "":
 		say("Next: %s resumes it with %s", h.To, cmd.takeover())
 	case h != nil && h.Process != "":
-		say("Next: csu exec %s --resume where its journal is, or, here, %s; a takeover is refused while its csu is at work: have it stopped first with %s", cmd.Plan, cmd.takeover(), cmd.handover())
+		say("Next: csu exec %s --resume where its journal is, or, here, %s; a takeover is refused while its csu is running: stop it first with %s", cmd.Plan, cmd.takeover(), cmd.handover())
 	default:
 		say("Next: csu exec %s --resume where its journal is, or, here, %s", cmd.Plan, cmd.takeover())
 	}
@@ -298,29 +298,29 @@ func (cmd *statusCommand) handover() string {
 	return fmt.Sprintf("csu handover %s%s --to NAME", cmd.Plan, cmd.flags())
 }
 
-// next says what can be done.
+// next returns what the operator can do next.
 func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 	flags := cmd.flags()
 	switch {
 	case s.Ended != "" && !s.Released && systems.UsesCluster(s.Plan):
-		return fmt.Sprintf("csu exec %s --resume%s: the run is over, but not yet released, so that the site still counts as taken", cmd.Plan, flags)
+		return fmt.Sprintf("csu exec %s --resume%s: the run has ended, but its site is not yet released", cmd.Plan, flags)
 	case s.Ended == journal.Complete:
 		return "nothing; the run is complete. Commit its journal."
 	case s.Ended == journal.Aborted:
-		return "the run was given up. To try again, raise attempt in upgrade.cue and compile a new plan."
+		return "the run was aborted. To try again, raise attempt in upgrade.cue and compile a new plan."
 	case held:
 		if failed := s.In(state.Failed, state.NotDone); len(failed) > 0 {
-			return fmt.Sprintf("a csu is at work on it, and waits at its terminal for an answer about %s; this display disturbs nothing.", failed[0].Step.ID)
+			return fmt.Sprintf("csu is running the plan and waits at its terminal for an answer about %s; this command does not disturb it.", failed[0].Step.ID)
 		}
 		begun, _ := s.Open()
 		stage := s.Stage()
 		switch {
 		case stage == nil || stage.Begun || len(begun) > 0 || s.Aborting:
-			return "a csu is at work on it; this display disturbs nothing."
+			return "csu is running the plan; this command does not disturb it."
 		case stage.Consent == nil:
-			return fmt.Sprintf("a csu is at work on it; it may be waiting at its terminal for the consent to stage %q; this display disturbs nothing.", stage.Stage.ID)
+			return fmt.Sprintf("csu is running the plan and may be waiting at its terminal for consent to stage %q; this command does not disturb it.", stage.Stage.ID)
 		}
-		return fmt.Sprintf("a csu is at work on it; it may be waiting at its terminal for an answer about stage %q; this display disturbs nothing.", stage.Stage.ID)
+		return fmt.Sprintf("csu is running the plan and may be waiting at its terminal for an answer about stage %q; this command does not disturb it.", stage.Stage.ID)
 	case s.Aborting:
 		return fmt.Sprintf("csu abort %s%s", cmd.Plan, flags)
 	}

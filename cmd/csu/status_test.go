@@ -21,12 +21,12 @@ func TestStatusOfFailures(t *testing.T) {
 	again.Phase, again.Attempt, again.Text = state.Pending, 1, "exit status 1"
 	failed.Phase, failed.Attempt, failed.Text = state.Failed, 1, "exit status 2"
 	for held, next := range map[bool]string{
-		true:  "Next: a csu is at work on it, and waits at its terminal for an answer about hosts/azar03; ",
+		true:  "Next: csu is running the plan and waits at its terminal for an answer about hosts/azar03; ",
 		false: "Next: csu exec plan.json --resume, or csu abort plan.json",
 	} {
 		got := statusText(s, held)
 		for _, want := range []string{
-			"Failed:\n  hosts/azar03  failed (attempt 1, ", "To be tried again:\n  hosts/ess01  pending (attempt 1, ", "      exit status 1\n", next,
+			"Failed:\n  hosts/azar03  failed (attempt 1, ", "To be retried:\n  hosts/ess01  pending (attempt 1, ", "      exit status 1\n", next,
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("held %t: status does not say %q:\n%s", held, want, got)
@@ -48,7 +48,7 @@ func TestStatusOfSuspected(t *testing.T) {
 	s.Steps["hosts/love01"].Phase = state.Started
 	got := statusText(s, false)
 	for _, want := range []string{
-		"In doubt (begun, and no csu runs this plan now):\n  hosts/love01  started",
+		"In doubt (started, and no csu is running this plan now):\n  hosts/love01  started",
 		"\n2 unfinished steps are looked into before their stages go on, because another csu may have worked without the cluster.\n",
 	} {
 		if !strings.Contains(got, want) {
@@ -64,14 +64,14 @@ func TestStatusOfSuspected(t *testing.T) {
 
 // TestStatusOfConsent: who looks on learns that a csu may be waiting for a consent.
 func TestStatusOfConsent(t *testing.T) {
-	const only = "Next: a csu is at work on it; this display disturbs nothing."
+	const only = "Next: csu is running the plan; this command does not disturb it."
 	for name, c := range map[string]struct {
 		change func(s *state.State)
 		want   string
 	}{
-		"next": {func(s *state.State) {}, `Next: a csu is at work on it; it may be waiting at its terminal for the consent to stage "hosts"; `},
+		"next": {func(s *state.State) {}, `Next: csu is running the plan and may be waiting at its terminal for consent to stage "hosts"; `},
 		"with doubts": {func(s *state.State) { s.Stages[1].Consent = &journal.Answer{} },
-			`Next: a csu is at work on it; it may be waiting at its terminal for an answer about stage "hosts"; `},
+			`Next: csu is running the plan and may be waiting at its terminal for an answer about stage "hosts"; `},
 		"suspected": {func(s *state.State) {
 			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = state.InDoubt, true
 		}, `the consent to stage "hosts"; `},
@@ -95,7 +95,7 @@ func TestStatusElsewhere(t *testing.T) {
 	cmd := &statusCommand{Plan: "plans/p.json", SiteMap: "site/map.json"}
 	takeover, handover := "csu takeover plans/p.json --site-map site/map.json --reason TEXT", "csu handover plans/p.json --site-map site/map.json --to NAME"
 	here, there := journal.Place{Path: "here"}, journal.Place{Path: "there"}
-	const atWork = "The csu of Bob on b1 may be at work on it, with another copy of this journal; last heard at 2026-11-24 03:00:00 UTC by its clock."
+	const atWork = "The csu of Bob on b1 may be running it, with another copy of this journal; last heard from at 2026-11-24 03:00:00 UTC by its clock."
 	for name, c := range map[string]struct {
 		has, over  bool
 		change     func(h *ledger.Holder)
@@ -103,11 +103,11 @@ func TestStatusElsewhere(t *testing.T) {
 		not        string // in neither
 	}{
 		"the same process": {true, false, func(h *ledger.Holder) { h.Journal = here }, nil, nil, "Bob"},
-		"at work":          {true, false, nil, []string{atWork}, []string{"ask Bob; csu exec plans/p.json --resume --site-map site/map.json goes on only if that csu has ended"}, "out of date"},
+		"at work":          {true, false, nil, []string{atWork}, []string{"ask Bob; csu exec plans/p.json --resume --site-map site/map.json continues only if that csu has stopped"}, "out of date"},
 		"handed over":      {true, false, func(h *ledger.Holder) { h.Process, h.To = "", "Cleo" }, []string{"It was handed over to Cleo."}, []string{"Cleo resumes it with " + takeover}, "at work"},
 		"out of date":      {false, false, func(h *ledger.Holder) { h.Process = "" }, []string{"this journal is out of date: it ends at record 5, "}, []string{"with " + takeover + "; "}, "at work"},
 		"out of date, and at work": {false, false, nil, []string{"this journal is out of date: it ends at record 5, ", "\n" + atWork},
-			[]string{"with " + takeover + "; ", "; a takeover is refused while that csu is at work: have it stopped first with " + handover}, "PLAN"},
+			[]string{"with " + takeover + "; ", "; a takeover is refused while that csu is running: stop it first with " + handover}, "PLAN"},
 		"over, and behind": {false, true, nil, []string{"this journal is out of date: it ends at record 5, ", "\n" + atWork}, nil, "handover"},
 		"another run":      {true, false, func(h *ledger.Holder) { h.Run = "r2" }, []string{"the site belongs to run r2"}, []string{`ask "Bob"`}, "may be at work"},
 	} {

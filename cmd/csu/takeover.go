@@ -9,27 +9,27 @@ import (
 
 type takeoverCommand struct {
 	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	Reason        string `required:"" help:"Why you take the run over; the journal keeps it." placeholder:"TEXT"`
-	Force         bool   `help:"Do not check whether another csu is at work: take the run from it, after a second question."`
-	Until         string `help:"End, to be resumed, when this stage is done." placeholder:"STAGE"`
-	SkipPreflight string `help:"Do not look beforehand whether everything is there, for this reason, which the journal keeps." placeholder:"REASON"`
+	Reason        string `required:"" help:"Why you take over the run; recorded in the journal." placeholder:"TEXT"`
+	Force         bool   `help:"Take over the run even if another csu is running it, after a second question."`
+	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
+	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
 	runFlags
 }
 
 func (takeoverCommand) Help() string {
-	return `Resumes a run on this machine from the copy of its journal that the site's cluster keeps. csu shows who led the run, when it was last heard and how far it has come, and asks. If the csu that led it did not stop properly, csu first waits three minutes for a sign of it. A run whose csu is at work is refused; --force takes it all the same.
+	return `Resumes a run on this machine from the copy of its journal in the site's cluster. csu shows who led the run, when it was last heard from and how far it has come, and asks. If the csu that led it did not stop properly, csu first waits three minutes for a sign of it. A run whose csu is running is refused unless you give --force.
 
-csu finds out what the other csu had begun before it starts anything. From the takeover on, the other csu starts nothing more, and its journal can no longer be resumed. A journal of the run that is already here is kept under another name.
+Before it starts anything, csu finds out what the other csu had started. From the takeover on, the other csu starts nothing more, and its journal can no longer be resumed. If this machine already has a journal of the run, it is kept under another name.
 
 Examples:
 
   csu takeover plans/2026-12-15-summit-full.json --reason "shift change"
-  csu takeover plans/2026-12-15-summit-full.json --reason "the laptop of Ana hangs" --force`
+  csu takeover plans/2026-12-15-summit-full.json --reason "Ana's laptop hangs" --force`
 }
 
 func (cmd *takeoverCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
-		return fail(exitInput, "say why you take the run over", "--reason is empty")
+		return fail(exitInput, "say why you take over the run", "--reason is empty")
 	}
 	l, err := c.load(cmd.Plan, cmd.runFlags, true)
 	if err != nil {

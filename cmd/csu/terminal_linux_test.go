@@ -12,7 +12,7 @@ import (
 )
 
 // at is the prompt at which the answer to a stage's consent or doubt is typed.
-const at = "1 yes, 2 no, 3 abort, ? news >"
+const at = "1 yes, 2 no, 3 abort, ? refresh >"
 
 // TestTerminalConsent leads a run at a terminal: the consent is shown with what
 // can be answered, the stage runs and shows what is under way, and a no at the
@@ -23,23 +23,23 @@ func TestTerminalConsent(t *testing.T) {
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator"))
 	s.reads(t,
 		"REHEARSAL: a simulated site, nothing real is touched",
-		"Led by: Ada Operator",
-		`Your consent is asked to stage "begin": Before anything goes down`,
+		"Operator: Ada Operator",
+		`Consent needed for stage "begin": Before anything goes down`,
 		"Nothing goes down in this stage.",
 		"1 yes begin this stage",
-		"2 no end csu here: nothing of this stage is begun, and the run can be resumed",
-		"3 abort give the upgrade up for good", at)
+		"2 no stop csu: nothing of this stage starts; you can resume later",
+		"3 abort abort the upgrade for good", at)
 	s.types(t, "perhaps\n")
-	s.reads(t, `"perhaps" is none of these`, at)
+	s.reads(t, `"perhaps"is not one of the choices`, at)
 	s.types(t, "4\n")
-	s.reads(t, `"4" is none of these`, at)
+	s.reads(t, `"4"is not one of the choices`, at)
 	s.types(t, "yes\n")
 	for range doubts(t, r) {
-		s.reads(t, `A fact is doubtful: stage "begin"`, "1 yes it was looked into: go on", at)
+		s.reads(t, `Doubtful fact: stage "begin"`, "1 yes the fact was checked: continue", at)
 		s.types(t, "1\n")
 	}
 	s.reads(t, "stage begin Before anything goes down", "start begin/kept", "… begin/kept", "done begin/kept", "stage done begin",
-		`Your consent is asked to stage "offline"`, at)
+		`Consent needed for stage "offline"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
 	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: resume with csu exec "+r.plan+" --resume")
@@ -61,21 +61,21 @@ func TestTerminalFailure(t *testing.T) {
 	r := newServed(t, "--fault", "host-command-fails=azar03")
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator",
 		"--consent", "begin,offline,services-down", "--answers", doubtsAnswered(t)))
-	const prompt = "services-down/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? news >"
-	s.reads(t, "failed services-down/azar03", `Not done: step "services-down/azar03"`, "What a person would do", "./shutdown_gc",
-		"3 skip leave it undone and go on; csu asks for the reason", prompt)
+	const prompt = "services-down/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? refresh >"
+	s.reads(t, "failed services-down/azar03", `Not done: step "services-down/azar03"`, "How to do it by hand", "./shutdown_gc",
+		"3 skip leave it undone and continue; csu asks for the reason", prompt)
 	s.types(t, "skip\n")
-	s.reads(t, "services-down/azar03: why is it left out?")
+	s.reads(t, "services-down/azar03: why is it skipped?")
 	s.types(t, " \n")
-	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it left out?")
+	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it skipped?")
 	s.types(t, "\n")
-	s.reads(t, "Nothing was left out. "+prompt)
+	s.reads(t, "Nothing was skipped. "+prompt)
 	s.types(t, "sk\n")
-	s.reads(t, "services-down/azar03: why is it left out?")
+	s.reads(t, "services-down/azar03: why is it skipped?")
 	s.types(t, "\n")
-	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it left out?")
+	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it skipped?")
 	s.types(t, "stopped at the rack\n")
-	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Your consent is asked to stage "jobs"`, at)
+	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Consent needed for stage "jobs"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
 	if st := r.state(t).Steps["services-down/azar03"]; st.Phase != state.Skipped || st.Reason != "stopped at the rack" {
@@ -92,9 +92,9 @@ func TestTerminalTypedAhead(t *testing.T) {
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin,offline", "--answers", doubtsAnswered(t)))
 	s.reads(t, "start offline/watcher")
 	s.types(t, "yes\n")
-	s.reads(t, `(Nothing is asked now: "yes" was not taken for an answer.)`)
+	s.reads(t, `(No question is open: ignored "yes".)`)
 	r.held.release()
-	s.reads(t, `Your consent is asked to stage "services-down"`, at)
+	s.reads(t, `Consent needed for stage "services-down"`, at)
 
 	// A closed terminal is no answer either.
 	s.types(t, "\x04")
@@ -110,16 +110,16 @@ func TestTerminalAbort(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
-	s.reads(t, `Your consent is asked to stage "offline"`, at)
+	s.reads(t, `Consent needed for stage "offline"`, at)
 	s.types(t, "3\n")
-	s.reads(t, "No final step has to run.", "csu posts nothing of it: tell those in #summit-announce", "This can't be taken back. Type abort once more to confirm:")
+	s.reads(t, "No final step has to run.", "csu posts nothing of it: tell those in #summit-announce", "This cannot be undone. Type abort again to confirm:")
 	s.types(t, "3\n")
-	s.reads(t, "Nothing was given up.", at)
+	s.reads(t, "Nothing was aborted.", at)
 	s.types(t, "a\n")
-	s.reads(t, "Type abort once more to confirm:")
+	s.reads(t, "Type abort again to confirm:")
 	s.types(t, "abort\n")
 	s.wantExit(t, exitComplete)
-	s.reads(t, "The upgrade was given up, and its journal is closed.")
+	s.reads(t, "The upgrade was aborted and its journal is closed.")
 	if got := r.state(t).Ended; got != journal.Aborted {
 		t.Errorf("the run has ended as %q", got)
 	}
@@ -138,14 +138,14 @@ func TestTerminalAbortCommand(t *testing.T) {
 	}{
 		{"2\n", "Nothing was given up, and nothing was changed.", exitFailed},
 		{"\x03", "nothing was given up, and nothing was changed.", exitInterrupted},
-		{"1\n", "The upgrade was given up, and its journal is closed.", exitComplete},
+		{"1\n", "The upgrade was aborted and its journal is closed.", exitComplete},
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
-		s.reads(t, "The upgrade is about to be given up for good.", "What that does: No final step has to run.",
-			"1 abort give the upgrade up for good", "2 no leave the run as it is; it can be resumed", "1 abort, 2 no, ? news >")
+		s.reads(t, "You are about to abort the upgrade for good.", "What that does: No final step has to run.",
+			"1 abort abort the upgrade for good", "2 no leave the run as it is; you can resume later", "1 abort, 2 no, ? refresh >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {
-			s.reads(t, "Type abort once more to confirm:")
+			s.reads(t, "Type abort again to confirm:")
 			s.types(t, "abort\n")
 		}
 		s.wantExit(t, x.code)
@@ -164,10 +164,10 @@ func TestTerminalInterrupt(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap))
-	s.reads(t, `Your consent is asked to stage "begin"`, at)
+	s.reads(t, `Consent needed for stage "begin"`, at)
 	s.types(t, "\x03")
 	s.wantExit(t, exitInterrupted)
-	s.reads(t, "Nothing new is started", "error: interrupted", "hint: resume with csu exec")
+	s.reads(t, "No new steps start", "error: interrupted", "hint: resume with csu exec")
 }
 
 // TestTerminalAnnounce asks before it posts.
@@ -179,7 +179,7 @@ func TestTerminalAnnounce(t *testing.T) {
 		code         int
 	}{{"no", "nothing was posted", exitFailed}, {"yes", "posted", exitComplete}} {
 		s := atTerminal(t, csu(t, "announce", r.plan, "--hour-before", "--site-map", r.siteMap))
-		s.reads(t, "To #summit-announce: In one hour", "Shall this be posted?", "1 yes, 2 no, ? news >")
+		s.reads(t, "To #summit-announce: In one hour", "Post this announcement?", "1 yes, 2 no, ? refresh >")
 		s.types(t, x.answer+"\n")
 		s.wantExit(t, x.code)
 		s.reads(t, x.says)

@@ -9,23 +9,23 @@ import (
 )
 
 type unlockCommand struct {
-	Plan   string `arg:"" help:"The plan's file, or that of any plan of the site." placeholder:"PLAN" predictor:"plan"`
-	Reason string `required:"" help:"Why the site may be taken from its run." placeholder:"TEXT"`
-	Yes    bool   `help:"Do not ask: you have seen how far the run has come."`
+	Plan   string `arg:"" help:"The plan's file, or the file of any plan for the site." placeholder:"PLAN" predictor:"plan"`
+	Reason string `required:"" help:"Why the site may be released." placeholder:"TEXT"`
+	Yes    bool   `help:"Release the site without asking."`
 	siteFlags
 }
 
 func (unlockCommand) Help() string {
-	return `A run keeps its site from its first step to its end, also while it is interrupted, so that no other run begins. This takes the site from a run that will never be resumed; a run whose csu is at work is refused. csu shows how far the run has come, and asks. First ask the operator who leads the run. To resume a run you need no unlock: use csu exec --resume or csu takeover.
+	return `A run holds its site from its first step to its end, even while it is interrupted, so that no other run can start. This command releases the site from a run that will never be resumed. A run whose csu is running is refused. csu shows how far the run has come, and asks. Ask the operator who leads the run first. To resume a run, you do not need to unlock the site: use csu exec --resume or csu takeover.
 
 Example:
 
-  csu unlock plans/2026-11-24-summit-incremental.json --reason "given up on the phone by Ana; all CSCs were seen to be up"`
+  csu unlock plans/2026-11-24-summit-incremental.json --reason "abandoned by Ana by phone; all CSCs are up"`
 }
 
 func (cmd *unlockCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
-		return fail(exitInput, "say why the site may be taken from its run", "--reason is empty")
+		return fail(exitInput, "say why the site may be released", "--reason is empty")
 	}
 	l, o, err := cmd.options(c, cmd.Plan)
 	if err != nil {
@@ -37,10 +37,10 @@ func (cmd *unlockCommand) Run(c *console) error {
 		return err
 	}
 	if holder == nil {
-		c.paragraph("No run has %s: there is nothing to unlock.", l.plan.Site)
+		c.paragraph("No run holds %s; there is nothing to unlock.", l.plan.Site)
 		return nil
 	}
-	c.paragraph("Unlocked %s: it was taken from run %s of %s, last resumed or begun at %s UTC, of plan %q (digest %.12s…).",
+	c.paragraph("Unlocked %s: released from run %s of %s, last started or resumed at %s UTC, of plan %q (digest %.12s…).",
 		l.plan.Site, holder.Run, holder.Operator, holder.Since.UTC().Format(time.DateTime), holder.Plan, holder.Digest)
 	return nil
 }

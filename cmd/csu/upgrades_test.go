@@ -101,7 +101,7 @@ func (u *upgrade) kind() string {
 	return kind
 }
 
-// is tells whether one of the patterns, separated by blanks, is the upgrade's
+// is reports whether one of the patterns, separated by blanks, is the upgrade's
 // name, and none that begins with an exclamation mark is.
 func (u *upgrade) is(patterns string) bool {
 	found := false
