@@ -15,7 +15,7 @@ import (
 // journal stays open and Abort can be repeated. With [Options.Confirm] the
 // operator is shown [State.AbortText] first and asked; unless they choose to
 // abort, nothing is done, and nothing recorded but that the journal's last line
-// was cut off, if it was; the result is [Kept]. The errors are those of [Run].
+// was cut off, if it was; the result is [NotAborted]. The errors are those of [Run].
 func Abort(ctx context.Context, o Options) (Result, error) {
 	o.Resume, o.Until = true, ""
 	r, err := newRun(ctx, o)
@@ -32,8 +32,8 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 	if r.torn != "" {
 		changed += " but the journal: " + r.torn
 	}
-	switch kept := (Result{RunID: r.state.Run.ID, State: r.state, End: Kept}); {
-	case errors.Is(err, errKept):
+	switch kept := (Result{RunID: r.state.Run.ID, State: r.state, End: NotAborted}); {
+	case errors.Is(err, errNotAborted):
 		kept.Text = "Nothing was given up, and " + changed + "."
 		return kept, nil
 	case errors.Is(err, errEnding):
@@ -45,8 +45,8 @@ func Abort(ctx context.Context, o Options) (Result, error) {
 	return r.finish(r.drive())
 }
 
-// errKept says that the operator did not want the run to be given up after all.
-var errKept = errors.New("the run is not given up")
+// errNotAborted says that the operator did not want the run to be given up after all.
+var errNotAborted = errors.New("the run is not given up")
 
 // agree has the operator see what an abort will do, and agree to it. The
 // journal is locked meanwhile, so that it stays as they see it, but the answer is
@@ -57,7 +57,7 @@ func (r *run) agree(seen *sighting) error {
 		reading = fmt.Sprintf("The run was handed over to %s, who was told to resume it.\n", seen.ledger.Holder.To) + reading
 	}
 	q := operator.Question{
-		Topic: operator.GivingUp,
+		Topic: operator.Aborting,
 		Text: fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.",
 			r.state.Run.ID, r.o.Plan.Type, r.o.Plan.Site, r.state.Begin.UTC().Format("2006-01-02 15:04")),
 		Reading: reading,
@@ -68,7 +68,7 @@ func (r *run) agree(seen *sighting) error {
 	case err != nil:
 		return err
 	case a.Choice != operator.Abort:
-		return errKept
+		return errNotAborted
 	}
 	return nil
 }

@@ -38,12 +38,12 @@ func (b *bench) content() string {
 func TestAbortAsks(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })
-	b.person.answer = choose(operator.GivingUp, operator.Abort)
+	b.person.answer = choose(operator.Aborting, operator.Abort)
 	res, err := Abort(t.Context(), b.confirming())
-	if err != nil || res.End != GivenUp {
+	if err != nil || res.End != Aborted {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
-	asked := b.person.questions(operator.GivingUp)
+	asked := b.person.questions(operator.Aborting)
 	if len(asked) != 1 || !slices.Equal(asked[0].Choices, []operator.Choice{operator.Abort, operator.No}) {
 		t.Fatalf("asked: %+v", asked)
 	}
@@ -64,16 +64,16 @@ func TestAbortNotConfirmed(t *testing.T) {
 	b.must(Reached, func(o *Options) { o.Until = "two" })
 	before, effects, writes := b.content(), len(b.world.steps()), b.ledger.Writes()
 
-	b.person.answer = choose(operator.GivingUp, operator.No)
-	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != Kept || !strings.Contains(res.Text, "nothing was changed") {
+	b.person.answer = choose(operator.Aborting, operator.No)
+	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != NotAborted || !strings.Contains(res.Text, "nothing was changed") {
 		t.Errorf("no: abort = %q (%s), %v", res.End, res.Text, err)
 	}
 	b.person.answer = nil // nobody is there
 	var unattended *operator.UnattendedError
-	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &unattended) || unattended.Question.Topic != operator.GivingUp {
+	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &unattended) || unattended.Question.Topic != operator.Aborting {
 		t.Errorf("nobody: abort = %v", err)
 	}
-	b.person.answer = choose(operator.GivingUp, operator.Yes)
+	b.person.answer = choose(operator.Aborting, operator.Yes)
 	var wrong *AnswerError
 	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &wrong) {
 		t.Errorf("an answer that is none: abort = %v", err)
@@ -94,7 +94,7 @@ func TestAbortNotConfirmed(t *testing.T) {
 // TestAbortNotConfirmedAfterATornLine: that the journal has lost its last line is
 // told before the question, and recorded whatever the answer is.
 func TestAbortNotConfirmedAfterATornLine(t *testing.T) {
-	for _, end := range []End{Kept, Interrupted, NotRun} {
+	for _, end := range []End{NotAborted, Interrupted, NotRun} {
 		b := schema(t)
 		b.must(Reached, func(o *Options) { o.Until = "two" })
 		b.disk.Put("j", []byte(b.content()+`{"seq":99,"ti`))

@@ -220,7 +220,7 @@ func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
 	return ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
 		Claim: claim, Now: r.o.Clock.Now,
 		Holder: ledger.Holder{
-			Run: claim.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.Name, Host: r.host, Process: r.process,
+			Run: claim.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.OperatorName, Host: r.host, Process: r.process,
 		},
 		Stage:     r.stageNow,
 		Away:      r.stillAway,
@@ -388,7 +388,7 @@ func (r *run) stopDisplaced(d *ledger.DisplacedError) {
 	case d.Holder != nil && d.Holder.Digest != r.o.Digest:
 		hint = (&ledger.HeldError{Holder: *d.Holder}).Hint()
 	case d.Err == nil && d.Holder != nil:
-		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
+		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.OperatorName)
 	}
 	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Remedy: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
 }
@@ -455,7 +455,7 @@ func (r *run) giveBack() error {
 func (r *run) releaseLater() error {
 	s, head := r.state, r.journal.Head()
 	f := ledger.Finished{
-		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.Name,
+		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.OperatorName,
 		Time: r.o.Clock.Now().UTC().Round(0), Head: head,
 	}
 	if s.Ended == journal.Aborted {

@@ -77,7 +77,8 @@ func (r *run) lastWord() func(ctx context.Context) error {
 	case !r.state.Begun():
 		return r.keeper.Forget // so that nobody need be kept away
 	case r.ctx.Err() == nil:
-		return func(ctx context.Context) error { return r.keeper.Stop(ctx, r.halt.to) }
+		to := r.halt.to
+		return func(ctx context.Context) error { return r.keeper.Stop(ctx, to) }
 	case sent: // what was under way may still take effect
 		return r.keeper.Leave
 	}

@@ -137,7 +137,7 @@ func TestTwoFailures(t *testing.T) {
 // TestStopWhileOthersRun: what runs when the operator stops is let finish, and
 // what has failed stays so.
 func TestStopWhileOthersRun(t *testing.T) {
-	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: GivenUp} {
+	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: Aborted} {
 		b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
 		stopped, begun := make(chan struct{}), make(chan struct{})
 		b.waiting("one/bad", action.Failed, nil, begun)
@@ -180,7 +180,7 @@ func TestChoicesAfterFailure(t *testing.T) {
 		{operator.ByHand, Completed, state.ByHand, 1, true},
 		{operator.Skip, Completed, state.Skipped, 1, true},
 		{operator.Stop, Halted, state.Failed, 1, false},
-		{operator.Abort, GivenUp, state.Failed, 1, false},
+		{operator.Abort, Aborted, state.Failed, 1, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2"), "a")))

@@ -151,7 +151,7 @@ func (r *run) mayGoOn(seen *sighting) error {
 func (r *run) resumed() journal.Record {
 	text := r.torn
 	if t := r.o.Takeover; t != nil {
-		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.Name, t.Reason, text))
+		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.OperatorName, t.Reason, text))
 	}
 	return journal.Record{Event: journal.Resumed, Run: r.self(r.state.Run.ID), Text: text}
 }
@@ -212,7 +212,7 @@ func (r *run) begin() error {
 func (r *run) self(id string) *journal.Run {
 	return &journal.Run{
 		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
-		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
+		Operator: r.o.OperatorName, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
 		Host: r.host, Process: r.process, Settle: r.settle, Doubted: r.doubted,
 	}
 }

@@ -268,7 +268,7 @@ func TestAbortWhileAway(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || res.End != GivenUp || res.Unreleased == nil || !slices.Contains(got, "final/f") {
+		if err != nil || res.End != Aborted || res.Unreleased == nil || !slices.Contains(got, "final/f") {
 			t.Errorf("agreed: %q, %v, unreleased %v, effects %v", res.End, err, res.Unreleased, got)
 		}
 		if l := b.ledger.Now(); l.Holder == nil {
@@ -279,7 +279,7 @@ func TestAbortWhileAway(t *testing.T) {
 			t.Error("released without the cluster")
 		}
 		b.away(false)
-		b.must(GivenUp, resumed)
+		b.must(Aborted, resumed)
 		if l := b.ledger.Now(); l.Holder != nil || l.Ended(b.options().Digest).Outcome != ledger.Aborted {
 			t.Errorf("the ledger: %+v", l)
 		}

@@ -96,8 +96,8 @@ func (r *run) turn(ctx context.Context) (late bool, err error) {
 // put asks the operator, and makes sure that the answer is one of the question's. It
 // is called beside the owner.
 func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	if q.Topic != operator.GivingUp && slices.Contains(q.Choices, operator.Abort) {
-		r.do(func() { q.GivingUp = report.Abort(r.state) })
+	if q.Topic != operator.Aborting && slices.Contains(q.Choices, operator.Abort) {
+		r.do(func() { q.AbortText = report.Abort(r.state) })
 	}
 	a, err := r.o.Operator.Ask(ctx, q)
 	if err != nil {
@@ -107,7 +107,7 @@ func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, er
 		return operator.Answer{}, err
 	}
 	if a.By == "" {
-		a.By = r.o.Name
+		a.By = r.o.OperatorName
 	}
 	return a, nil
 }

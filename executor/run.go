@@ -46,8 +46,9 @@ type Options struct {
 	SiteMap  string
 	Systems  *systems.Clients
 	Operator operator.Operator
-	Name     string // the operator's name
-	Version  string // of csu
+	// OperatorName is the name of the operator, for the journal and the ledger.
+	OperatorName string
+	Version      string // of csu
 	// Until is the id of a stage: the run ends, resumable, when it is done.
 	Until string
 	// Resume takes up the run in the journal. Without it a journal in which
@@ -89,11 +90,11 @@ type End string
 // The ends.
 const (
 	Completed   End = End(journal.Complete) // every stage and final step is finished, the journal is closed
-	GivenUp     End = End(journal.Aborted)  // given up: the final steps are finished, the journal is closed
+	Aborted     End = End(journal.Aborted)  // given up: the final steps are finished, the journal is closed
 	Reached     End = "until reached"       // the stage of Options.Until is done
 	Halted      End = "stopped"             // the operator stopped, or something failed for good; to be resumed
 	Interrupted End = "interrupted"         // by Stop or by the context; to be resumed
-	Kept        End = "not given up"        // the operator did not want an abort after all; to be resumed
+	NotAborted  End = "not given up"        // the operator did not want an abort after all; to be resumed
 	HandedOver  End = "handed over"         // to somebody else, who takes it over
 	NotRun      End = ""                    // refused, or the journal failed; see the error
 )
@@ -201,7 +202,7 @@ func (r *run) drive() error {
 		}
 	}
 	if r.o.SkipPreflight != "" {
-		text := fmt.Sprintf("%s went on without preflight: %s", r.o.Name, r.o.SkipPreflight)
+		text := fmt.Sprintf("%s went on without preflight: %s", r.o.OperatorName, r.o.SkipPreflight)
 		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
@@ -215,7 +216,7 @@ func (r *run) drive() error {
 		}
 	}
 	if r.abort && !repeated {
-		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.Name)}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.OperatorName)}); err != nil {
 			return err
 		}
 	}

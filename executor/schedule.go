@@ -246,6 +246,9 @@ func (s *schedule) queue(t *task) {
 	if t.unmet > 0 || t.working || t.undecided || t.state.Phase.Open() || t.state.Phase.Finished() {
 		return
 	}
+	if s.final && !s.r.state.Needed(t.step) {
+		return // sort finishes it
+	}
 	i, queued := slices.BinarySearchFunc(s.ready, t, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
 	if !queued {
 		s.ready = slices.Insert(s.ready, i, t)

@@ -43,6 +43,9 @@ func (r *run) consented(s *state.Stage) bool {
 		var err error
 		check := r.o.Preflight(s.Stage, r.state)
 		r.beside(func() { err = check(r.ctx) })
+		if r.halted() {
+			return false // an interrupt may be all that the check failed of
+		}
 		if err != nil {
 			refused := &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}
 			var hinted *RefusedError

@@ -190,7 +190,7 @@ func TestStepConsentRefused(t *testing.T) {
 		{operator.ByHand, Completed, state.ByHand, true},
 		{operator.Skip, Completed, state.Skipped, true},
 		{operator.No, Halted, state.Pending, false},
-		{operator.Abort, GivenUp, state.Pending, false},
+		{operator.Abort, Aborted, state.Pending, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			a := step("a", host("h1"))

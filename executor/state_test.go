@@ -100,7 +100,7 @@ func chain(b testing.TB, n int) Options {
 	}
 	p := &plan.Plan{Stages: []plan.Stage{stage("one", steps...)}}
 	return Options{
-		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, Name: "Ana",
+		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, OperatorName: "Ana",
 		Performer: idle,
 	}
 }

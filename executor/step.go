@@ -82,7 +82,7 @@ func (w *work) tell(kind operator.EventKind, format string, args ...any) {
 // new makes what a performer is given for the step's attempt n.
 func (w *work) new(n int) *action.Attempt {
 	a := &action.Attempt{
-		Plan: w.r.o.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.o.Name,
+		Plan: w.r.o.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.o.OperatorName,
 		Identity: identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
 	}
 	a.Note = func(v any) error {

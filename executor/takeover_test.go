@@ -29,7 +29,7 @@ func (b *bench) colleague() *bench {
 
 func takingOver(force bool) func(*Options) {
 	return func(o *Options) {
-		o.Resume, o.Name, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
+		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
 	}
 }
 

@@ -43,7 +43,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 		return holder, r.shut(err)
 	}
 	if r.journal != nil && r.state.Run.ID == holder.Run && r.state.Ended == "" {
-		text := fmt.Sprintf("%s takes the site from this run: %s", o.Name, reason)
+		text := fmt.Sprintf("%s takes the site from this run: %s", o.OperatorName, reason)
 		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return holder, r.shut(err)
 		}
@@ -54,7 +54,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 			return refuse("look at it with csu status PLAN, then run the command again", changed)
 		}
 		l.End(ledger.Finished{
-			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
+			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.OperatorName,
 			Time: r.o.Clock.Now().UTC().Round(0), Reason: reason, Head: l.Head.Head,
 		})
 		return nil
@@ -113,7 +113,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 			return nil // it has stopped meanwhile
 		}
 		holder := *l.Holder
-		holder.Asked = &ledger.Handover{To: to, By: o.Name}
+		holder.Asked = &ledger.Handover{To: to, By: o.OperatorName}
 		l.Holder = &holder
 		return nil
 	})
@@ -179,7 +179,7 @@ func (r *run) handOverIdle(to string) error {
 			return refuse("look at the site with csu status PLAN", "the site was taken from the run meanwhile")
 		}
 		if r.handed == "" { // else the ledger was written meanwhile
-			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)
+			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.OperatorName)
 			if _, err := r.recordBeside(journal.Record{Event: journal.Stopped, Text: r.handed}); err != nil {
 				return err
 			}

@@ -39,7 +39,7 @@ func TestUnlock(t *testing.T) {
 				return yes(q)
 			}
 			o := bob.options()
-			o.Name = "Bob"
+			o.OperatorName = "Bob"
 			holder, err := Unlock(t.Context(), o, "Ana is ill")
 			var refused *RefusedError
 			if holder == nil || (err == nil) != c.done || err != nil && !errors.As(err, &refused) {
@@ -226,11 +226,11 @@ func TestAbortOfARunThatWasHandedOver(t *testing.T) {
 	}
 	o := b.options()
 	o.Confirm = true
-	b.person.answer = choose(operator.GivingUp, operator.No)
-	if res, err := Abort(t.Context(), o); err != nil || res.End != Kept {
+	b.person.answer = choose(operator.Aborting, operator.No)
+	if res, err := Abort(t.Context(), o); err != nil || res.End != NotAborted {
 		t.Fatalf("Abort = %q, %v", res.End, err)
 	}
-	if q := b.person.questions(operator.GivingUp); len(q) != 1 || !strings.Contains(q[0].Reading, "handed over to Cleo") {
+	if q := b.person.questions(operator.Aborting); len(q) != 1 || !strings.Contains(q[0].Reading, "handed over to Cleo") {
 		t.Errorf("shown: %+v", q)
 	}
 }

@@ -275,7 +275,7 @@ func newBench(t *testing.T, stages ...plan.Stage) *bench {
 func (b *bench) options() Options {
 	return Options{
 		Plan: b.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: "j", FS: b.disk,
-		Operator: b.person, Name: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer,
+		Operator: b.person, OperatorName: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer,
 		Ledger: b.ledger, Timing: b.time.Hurried(),
 	}
 }

@@ -76,7 +76,7 @@ var heading = map[operator.Topic]string{
 	operator.QueuePaused:  "A ScriptQueue is paused:",
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
-	operator.GivingUp:     "The upgrade is about to be given up for good.",
+	operator.Aborting:     "The upgrade is about to be given up for good.",
 	operator.Unexpected:   "Jobs that were not there when the run began:",
 }
 
@@ -89,7 +89,7 @@ var evidence = map[operator.Topic]string{
 	operator.QueuePaused: "What is in the queue now",
 	operator.Failed:      "What a person would do",
 	operator.InDoubt:     "What csu could find out",
-	operator.GivingUp:    "What that does",
+	operator.Aborting:    "What that does",
 	operator.Unexpected:  "The Jobs",
 	operator.Alone:       "Why csu asks",
 	operator.TakingOver:  "How far it has come",
@@ -124,7 +124,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Manual:       "it is not done; " + asks,
 			operator.Handover:     "they have not been told; " + asks,
 			operator.QueuePaused:  "leave it paused; " + asks,
-			operator.GivingUp:     "leave the run as it is; it can be resumed",
+			operator.Aborting:     "leave the run as it is; it can be resumed",
 			operator.Unexpected:   "leave them; " + asks,
 			operator.Alone:        "end csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is; csu ends",
@@ -141,7 +141,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	case operator.Stop:
 		return "end csu: nothing new is begun, what runs is let finish first, and the run can be resumed"
 	case operator.Abort:
-		if t == operator.StageConsent || t == operator.GivingUp { // nothing runs
+		if t == operator.StageConsent || t == operator.Aborting { // nothing runs
 			return "give the upgrade up for good: only the final steps still run"
 		}
 		return "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"

@@ -214,7 +214,7 @@ func TestPromptMeaning(t *testing.T) {
 		{operator.Failed, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
 		{operator.InDoubt, operator.Abort, "give the upgrade up for good: what runs is let finish first, and after that only the final steps run"},
 		{operator.StageConsent, operator.Abort, "give the upgrade up for good: only the final steps still run"},
-		{operator.GivingUp, operator.Abort, "give the upgrade up for good: only the final steps still run"},
+		{operator.Aborting, operator.Abort, "give the upgrade up for good: only the final steps still run"},
 	} {
 		if got := meaning(x.topic, x.choice); got != x.want {
 			t.Errorf("meaning(%q, %q) = %q, want %q", x.topic, x.choice, got, x.want)

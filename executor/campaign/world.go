@@ -100,7 +100,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	defer systems.Remote.Close()
 	o := executor.Options{
 		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
-		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
+		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, OperatorName: personName, Version: "campaign",
 		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
 	}
 	if w.adjust != nil {

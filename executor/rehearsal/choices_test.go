@@ -49,7 +49,7 @@ func TestChoices(t *testing.T) {
 			},
 			runstate.Done, []string{"failed: stop", "failed: retry"}, 2},
 		{"abort", hostCommandFails, "clean/vms",
-			[]part{{[]reply{failed("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
+			[]part{{[]reply{failed("clean/vms", operator.Abort, nil)}, executor.Aborted}},
 			runstate.Failed, []string{"failed: abort"}, 1},
 		{"happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{doubted("clean/vms", operator.Happened, all(killCommand, stopByHand))}, executor.Completed}},
@@ -70,7 +70,7 @@ func TestChoices(t *testing.T) {
 			},
 			runstate.Done, []string{"in doubt: stop", "in doubt: keep waiting", "failed: retry"}, 2},
 		{"abort in doubt", hostCommandHangs, "clean/vms",
-			[]part{{[]reply{doubted("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
+			[]part{{[]reply{doubted("clean/vms", operator.Abort, nil)}, executor.Aborted}},
 			runstate.LeftInDoubt, []string{"in doubt: abort"}, 1},
 		{"no to a paused queue", queuePaused, "down/watcher",
 			[]part{{[]reply{
