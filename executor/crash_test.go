@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
@@ -302,8 +303,7 @@ func TestJournalGuards(t *testing.T) {
 	refused := func(what, want string, change ...func(*Options)) {
 		t.Helper()
 		_, err := b.run(change...)
-		var r *RefusedError
-		if !errors.As(err, &r) || !strings.Contains(err.Error(), want) {
+		if exit.CodeOf(err) != exit.Refused || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // open creates the journal, or opens the one that is there, and claims the site's
@@ -32,7 +33,7 @@ func (r *run) open() error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
 		return r.openNew(seen)
 	case err != nil:
-		return classify(err)
+		return unwrapped(err)
 	}
 	r.journal = j
 	if torn != "" {
@@ -156,11 +157,12 @@ func (r *run) resumed() journal.Record {
 	return journal.Record{Event: journal.Resumed, Run: r.self(r.state.Run.ID), Text: text}
 }
 
-// classify finds the errors of ours within those that name the journal's line.
-func classify(err error) error {
-	var refused *RefusedError
-	if errors.As(err, &refused) {
-		return refused
+// unwrapped is the error of a journal that cannot be read; that it belongs to another
+// plan is no damage of the line that says so.
+func unwrapped(err error) error {
+	var other *state.OtherPlanError
+	if errors.As(err, &other) {
+		return other
 	}
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -86,8 +87,8 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 func TestReadStateOfAnotherPlan(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1"))))
 	b.must(Completed)
-	var refused *RefusedError
-	if _, err := state.Read(b.disk, "j", b.plan, "other"); !errors.As(err, &refused) || refused.Hint() == "" {
+	var other *state.OtherPlanError
+	if _, err := state.Read(b.disk, "j", b.plan, "other"); !errors.As(err, &other) || exit.CodeOf(err) != exit.Refused || exit.HintOf(err) == "" {
 		t.Errorf("ReadState = %v", err)
 	}
 }

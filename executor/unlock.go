@@ -225,7 +225,7 @@ func (r *run) openOwn() error {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, journal.ErrEmpty):
 		return nil // it is in another clone, or lost
 	case err != nil:
-		return classify(err)
+		return unwrapped(err)
 	}
 	r.journal = j
 	return nil

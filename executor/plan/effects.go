@@ -110,8 +110,13 @@ func (e *Effects) Touches() []string {
 }
 
 // Effects returns what the step does. p is the plan whose tables its action refers
-// to.
-func (s *Step) Effects(p *Plan) Effects { return s.Action.Effects(p) }
+// to. A step without an action, which no plan that was decoded has, does nothing.
+func (s *Step) Effects(p *Plan) Effects {
+	if s.Action.Parameters == nil {
+		return Effects{}
+	}
+	return s.Action.Effects(p)
+}
 
 // down lists CSCs that are taken down by the same means.
 func down(by Means, cscs []string) []Down {
