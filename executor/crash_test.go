@@ -307,7 +307,7 @@ func TestJournalGuards(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	refused("resume without a journal", "no run to take up", resumed)
+	refused("resume without a journal", "no run to resume", resumed)
 	b.must(Reached, func(o *Options) { o.Until = "one" })
 	refused("no --resume", "not finished")
 	refused("another digest", "another plan", resumed, func(o *Options) { o.Digest = strings.Repeat("cd", 32) })

@@ -98,7 +98,7 @@ func TestLostAnswerOfWhatGoesOn(t *testing.T) {
 	b.world.script["one/a"] = script
 	b.person.answer = choose(operator.InDoubt, operator.KeepWaiting, operator.KeepWaiting)
 	b.must(Completed)
-	if q := b.person.questions(operator.InDoubt); len(q) != 2 || !strings.Contains(q[0].Text, "goes on after its time limit") {
+	if q := b.person.questions(operator.InDoubt); len(q) != 2 || !strings.Contains(q[0].Text, "is still running after its time limit") {
 		t.Errorf("asked %+v", q)
 	}
 }

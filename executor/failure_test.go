@@ -128,7 +128,7 @@ func TestTwoFailures(t *testing.T) {
 			t.Errorf("%s: asked %+v", choice, q)
 		}
 		b.phases(map[string]state.Phase{"one/next": state.Done})
-		if got, want := b.person.heard(operator.Notice, "is tried again once"), choice == operator.Retry; got != want {
+		if got, want := b.person.heard(operator.Notice, "is retried once"), choice == operator.Retry; got != want {
 			t.Errorf("%s: told that a retry waits for the other decision: %t", choice, got)
 		}
 	}

@@ -139,7 +139,7 @@ func TestTakeoverRefused(t *testing.T) {
 		"no copy":                  {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = nil }) }, nil, "too large"},
 		"a damaged copy":           {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = []byte("x") }) }, nil, "copy of the journal"},
 		"a copy of another time":   {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Head.Seq++ }) }, nil, "as the ledger says"},
-		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "take over: read the site's ledger: "},
+		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "take over run: read the site's ledger: "},
 		"not wanted":               {nil, choose(operator.TakingOver, operator.No), "not taken over"},
 		"the other is not stopped": {nil, choose(operator.Former, operator.No), "must be stopped first"},
 		"nobody to ask": {nil, func(q operator.Question) (operator.Answer, error) {

@@ -57,14 +57,14 @@ func TestChoices(t *testing.T) {
 		{"not happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{
 				doubted("clean/vms", operator.NotHappened, killCommand),
-				failed("clean/vms", operator.Retry, nil, "Ana has seen that nothing of it happened"),
+				failed("clean/vms", operator.Retry, nil, "Ana confirmed that nothing of it happened"),
 			}, executor.Completed}},
 			runstate.Done, []string{"in doubt: not happened", "failed: retry"}, 2},
 		{"stop in doubt", hostCommandHangs, "clean/vms",
 			[]part{
 				{[]reply{doubted("clean/vms", operator.Stop, nil)}, executor.Halted},
 				{[]reply{
-					doubted("clean/vms", operator.KeepWaiting, killCommand, "goes on after its time limit"),
+					doubted("clean/vms", operator.KeepWaiting, killCommand, "is still running after its time limit"),
 					failed("clean/vms", operator.Retry, nil, "exit status 137"),
 				}, executor.Completed},
 			},

@@ -220,7 +220,7 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 func (r *practice) Tell(e operator.Event) {
 	switch e.Kind {
 	case operator.StepFailed, operator.StepInDoubt, operator.StepSkipped, operator.Notice:
-		if strings.Contains(e.Text, "went on without preflight") {
+		if strings.Contains(e.Text, "continued without preflight") {
 			return
 		}
 		r.mu.Lock()
