@@ -58,7 +58,7 @@ func TestAbortAsks(t *testing.T) {
 }
 
 // TestAbortNotConfirmed: without the operator's word nothing is done, and not a
-// byte is written; the run can be taken up.
+// byte is written; the run can be resumed.
 func TestAbortNotConfirmed(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })

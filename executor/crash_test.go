@@ -102,7 +102,7 @@ func (b *bench) truthful(q operator.Question) (operator.Answer, error) {
 	return yes(q)
 }
 
-// judge checks the world after a run that has come to its end, over however many
+// judge checks the world after a run that is over, over however many
 // executors.
 func (b *bench) judge(what string) {
 	b.t.Helper()

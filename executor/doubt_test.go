@@ -234,8 +234,7 @@ func TestTimeLimitIsAsked(t *testing.T) {
 	}
 }
 
-// TestNothingStartsWhileInDoubt: other steps are let finish, new ones wait for
-// the answer.
+// TestNothingStartsWhileInDoubt: running steps finish, new ones wait for the answer.
 func TestNothingStartsWhileInDoubt(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "b")))
 	asked, begun := make(chan struct{}), make(chan struct{})

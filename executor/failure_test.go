@@ -46,8 +46,8 @@ func (b *bench) waiting(id string, v action.Verdict, begun chan<- struct{}, unti
 	}}
 }
 
-// TestFailureSuspends: the operator is asked at once; what runs is let finish
-// meanwhile, and nothing new starts before the answer.
+// TestFailureSuspends: the operator is asked at once. Running steps finish meanwhile, and
+// nothing new starts before the answer.
 func TestFailureSuspends(t *testing.T) {
 	b := newBench(t, stage("one",
 		step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow"), step("after", host("h4"), "bad")))
@@ -134,8 +134,8 @@ func TestTwoFailures(t *testing.T) {
 	}
 }
 
-// TestStopWhileOthersRun: what runs when the operator stops is let finish, and
-// what has failed stays so.
+// TestStopWhileOthersRun: when the operator stops the run, running steps finish, and
+// failed steps stay failed.
 func TestStopWhileOthersRun(t *testing.T) {
 	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: Aborted} {
 		b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
@@ -197,7 +197,7 @@ func TestChoicesAfterFailure(t *testing.T) {
 			if c.end != Halted {
 				return
 			}
-			// Taken up, what failed is asked about again, and runs only after the answer.
+			// The resumed run asks about the failed step again, and runs it only after the answer.
 			b.person.answer = choose(operator.Failed, operator.Retry)
 			b.must(Completed, resumed)
 			if n := len(b.person.questions(operator.Failed)); n != 2 {
@@ -289,8 +289,8 @@ func cutShort(t *testing.T) *bench {
 	return b
 }
 
-// TestInterruptAtAFailure: the question is given up; what runs is let finish, or,
-// where the context ends, is in doubt, and nothing is done twice.
+// TestInterruptAtAFailure: the question is withdrawn. Running steps finish, or are in doubt
+// if the context ends, and nothing is done twice.
 func TestInterruptAtAFailure(t *testing.T) {
 	b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
 	begun, stop, hungUp := make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -175,8 +175,8 @@ func TestRecoveryTakenUpWhileAway(t *testing.T) {
 	}
 }
 
-// TestCarriedOutInHistory: a plan whose finished journal is in the repository is not
-// begun again, whatever the cluster says.
+// TestCarriedOutInHistory: a plan cannot begin again if its finished journal is in the
+// repository, whatever the cluster says.
 func TestCarriedOutInHistory(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		b := twoStages(t)
@@ -453,7 +453,7 @@ func TestBackAtTheVeryEnd(t *testing.T) {
 }
 
 // TestDoubtOfAFinalStep: what never has to be undone is not suspected either, so that
-// a run of which everything is doubted can come to its end.
+// a run of which everything is doubted can finish.
 func TestDoubtOfAFinalStep(t *testing.T) {
 	b := twoStages(t)
 	b.person.answer = choose(operator.Failed, operator.Skip)

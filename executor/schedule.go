@@ -25,7 +25,7 @@ type task struct {
 	state    *state.Step
 	index    int // in the schedule
 	resource string
-	unmet    int     // needs that are not finished
+	unmet    int // needs that are not finished
 	neededBy []*task
 
 	working   bool // a goroutine is working on it

@@ -351,7 +351,7 @@ func TestEndedBeforeItBegan(t *testing.T) {
 	b.must(Completed)
 }
 
-// TestLongChain is a plan of 5,000 steps, one after the other, taken up before
+// TestLongChain is a plan of 5,000 steps, one after the other, resumed before
 // its last.
 func TestLongChain(t *testing.T) {
 	const n = 5000

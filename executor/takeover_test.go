@@ -457,7 +457,7 @@ func TestTakeoverKeepsWhatIsHere(t *testing.T) {
 }
 
 // TestDoubtOutlivesACrash: wherever a takeover ends that finds another branch of the
-// journal, its steps are in doubt for whoever goes on.
+// journal, its steps are in doubt for the next csu.
 func TestDoubtOutlivesACrash(t *testing.T) {
 	b := twoStages(t)
 	b.died("one/b")

@@ -14,8 +14,8 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// TestUnlock: the site is taken from a run by somebody who has seen how far it has
-// come, and only if they agree.
+// TestUnlock: an operator sees how far the run has come, and takes the site from it only
+// if they agree.
 func TestUnlock(t *testing.T) {
 	for name, c := range map[string]struct {
 		died   bool
@@ -182,8 +182,8 @@ func (f thinking) Ask(ctx context.Context, _ operator.Question) (operator.Answer
 
 func (thinking) Tell(operator.Event) {}
 
-// TestDisplacedAfterAnOutage: whoever went on without the ledger, and is displaced,
-// is told what only their journal has.
+// TestDisplacedAfterAnOutage: an operator who continued without the ledger, and is
+// displaced, learns what only their journal records.
 func TestDisplacedAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := twoStages(t)

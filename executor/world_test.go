@@ -202,7 +202,7 @@ func (p *person) Tell(e operator.Event) {
 }
 
 // questions returns the questions of a topic.
-// heard tells whether the operator was told something of a kind with such a text.
+// heard reports whether the operator was told something of a kind with such a text.
 func (p *person) heard(kind operator.EventKind, text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -247,7 +247,7 @@ func choose(topic operator.Topic, choices ...operator.Choice) func(operator.Ques
 	}
 }
 
-// bench is a run on a disk of its own, which tests can repeat and take up.
+// bench is a run on a disk of its own, which tests can repeat and resume.
 type bench struct {
 	t      *testing.T
 	plan   *plan.Plan

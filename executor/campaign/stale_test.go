@@ -16,7 +16,7 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// TestStaleJournals: copies of the journal that were made at every record, taken up
+// TestStaleJournals: copies of the journal that were made at every record, resumed
 // when the run has gone one, five or all stages further, are refused and change
 // nothing at the site; neither does a clone without a journal.
 func TestStaleJournals(t *testing.T) {
