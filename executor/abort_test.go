@@ -38,12 +38,12 @@ func (b *bench) content() string {
 func TestAbortAsks(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })
-	b.person.answer = choose(operator.GivingUp, operator.Abort)
+	b.person.answer = choose(operator.Aborting, operator.Abort)
 	res, err := Abort(t.Context(), b.confirming())
-	if err != nil || res.End != GivenUp {
+	if err != nil || res.End != Aborted {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
-	asked := b.person.questions(operator.GivingUp)
+	asked := b.person.questions(operator.Aborting)
 	if len(asked) != 1 || !slices.Equal(asked[0].Choices, []operator.Choice{operator.Abort, operator.No}) {
 		t.Fatalf("asked: %+v", asked)
 	}
@@ -58,22 +58,22 @@ func TestAbortAsks(t *testing.T) {
 }
 
 // TestAbortNotConfirmed: without the operator's word nothing is done, and not a
-// byte is written; the run can be taken up.
+// byte is written; the run can be resumed.
 func TestAbortNotConfirmed(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })
 	before, effects, writes := b.content(), len(b.world.steps()), b.ledger.Writes()
 
-	b.person.answer = choose(operator.GivingUp, operator.No)
-	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != Kept || !strings.Contains(res.Text, "nothing was changed") {
+	b.person.answer = choose(operator.Aborting, operator.No)
+	if res, err := Abort(t.Context(), b.confirming()); err != nil || res.End != NotAborted || !strings.Contains(res.Text, "nothing was changed") {
 		t.Errorf("no: abort = %q (%s), %v", res.End, res.Text, err)
 	}
 	b.person.answer = nil // nobody is there
 	var unattended *operator.UnattendedError
-	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &unattended) || unattended.Question.Topic != operator.GivingUp {
+	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &unattended) || unattended.Question.Topic != operator.Aborting {
 		t.Errorf("nobody: abort = %v", err)
 	}
-	b.person.answer = choose(operator.GivingUp, operator.Yes)
+	b.person.answer = choose(operator.Aborting, operator.Yes)
 	var wrong *AnswerError
 	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &wrong) {
 		t.Errorf("an answer that is none: abort = %v", err)
@@ -94,7 +94,7 @@ func TestAbortNotConfirmed(t *testing.T) {
 // TestAbortNotConfirmedAfterATornLine: that the journal has lost its last line is
 // told before the question, and recorded whatever the answer is.
 func TestAbortNotConfirmedAfterATornLine(t *testing.T) {
-	for _, end := range []End{Kept, Interrupted, NotRun} {
+	for _, end := range []End{NotAborted, Interrupted, NotRun} {
 		b := schema(t)
 		b.must(Reached, func(o *Options) { o.Until = "two" })
 		b.disk.Put("j", []byte(b.content()+`{"seq":99,"ti`))
@@ -112,7 +112,7 @@ func TestAbortNotConfirmedAfterATornLine(t *testing.T) {
 			o.Stop, o.Operator = stop, interrupting{b.person, stop}
 		}
 		res, err := Abort(t.Context(), o)
-		if res.End != end || (err != nil) != (end == NotRun) || end != NotRun && !strings.Contains(res.Text, "nothing was changed but the journal: the last line") {
+		if res.End != end || (err != nil) != (end == NotRun) || end != NotRun && !strings.Contains(res.Text, "nothing was changed except the journal: the last line") {
 			t.Errorf("%q: abort = %q (%s), %v", end, res.End, res.Text, err)
 		}
 		if end != Interrupted && !told {
@@ -154,8 +154,8 @@ func TestAbortText(t *testing.T) {
 		stage("two", step("sync", sync()), step("h1", update("h1"), "sync"), step("h2", update("h2"), "h1"), step("never", update("h3"), "h2")))
 	b.plan.CSCs = []plan.CSC{{CSC: "MTMount:0", Host: "h"}, {CSC: "love-commander", Host: "h"}}
 	b.plan.Final = []plan.Step{undoing("forward", "one/none"), undoing("other", "two/never")}
-	if got := report.Abort(state.New(b.plan)); got != "No final step has to run.\n"+
-		"Nothing else is touched. The journal is closed, and this plan can't be run again." {
+	if got := report.Abort(state.New(b.plan)); got != "No final steps have to run.\n"+
+		"Nothing else is touched. The journal is closed, and this plan cannot be run again." {
 		t.Errorf("before the run:\n%s", got)
 	}
 	b.lost("two/h2", true, action.Unknown)
@@ -163,12 +163,12 @@ func TestAbortText(t *testing.T) {
 	b.must(Halted)
 	want := `These final steps run now:
   final/forward: Do final/forward; one/none, which it undoes, is done
-These steps are in doubt and are left so; look by hand what became of them:
+These steps stay in doubt; check by hand what became of them:
   two/h2: Do h2
 These stay down: MTMount.
 These stay updated: application simonyitel, the daemon on h1.
-These may be updated in part and stay so: the daemon on h2.
-Nothing else is touched. The journal is closed, and this plan can't be run again.`
+These may stay partly updated: the daemon on h2.
+Nothing else is touched. The journal is closed, and this plan cannot be run again.`
 	if diff := cmp.Diff(want, report.Abort(b.state())); diff != "" {
 		t.Error(diff)
 	}
@@ -193,7 +193,7 @@ func TestWhatAnAbortLeavesStopped(t *testing.T) {
 		}
 		return report.Abort(s)
 	}
-	const stopped, tell = "These services stay stopped until somebody starts them: ", "csu posts nothing of it: tell those in #summit-announce, who were told that the upgrade began."
+	const stopped, tell = "These services stay stopped until they are started by hand: ", "csu does not announce the abort. Announce it yourself in #summit-announce, where the upgrade was announced."
 	for want, list := range map[string]map[string]state.Phase{
 		"":                     {"one/begins": state.Done, "one/stop1": state.Done, "one/start1": state.Done, "one/stop2": state.ByHand, "one/start2": state.ByHand, "two/over": state.Done},
 		"ess-controller on h1": {"one/begins": state.Done, "one/stop1": state.Done, "one/stop2": state.Skipped, "two/once": state.Done, "two/over": state.Done},
@@ -250,7 +250,7 @@ func TestUpdatedInPart(t *testing.T) {
 		}
 		b.must(Halted)
 		text := report.Abort(b.state())
-		if strings.Contains(text, "These stay updated") || strings.Contains(text, "may be updated in part") != c.parts {
+		if strings.Contains(text, "These stay updated") || strings.Contains(text, "may stay partly updated") != c.parts {
 			t.Errorf("%v: %s", c.attempts, text)
 		}
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// NewLedger returns the store of the site's ledger in its cluster, or nil where
-// the plan talks to no cluster.
+// NewLedger returns the store of the site's ledger in its cluster, or nil if the plan
+// uses no cluster.
 func NewLedger(p *plan.Plan, s *action.Systems) ledger.Store {
 	if s.Cluster == nil {
 		return nil
@@ -25,17 +25,17 @@ func NewLedger(p *plan.Plan, s *action.Systems) ledger.Store {
 	return ledger.In(s.Cluster, p.LedgerName())
 }
 
-// sighting is the site's ledger as it was read before the run goes on.
+// sighting is the site's ledger as it was read before the run continues.
 type sighting struct {
 	ledger  ledger.Ledger
 	version ledger.Version
-	away    error // why it could not be read; nil where it was
-	// former is the process that was at work and did not end by itself; nil where
-	// none was, or where it is known to be dead by the lock on its journal.
+	away    error // why it could not be read; nil if it was read
+	// former is the process that was at work and did not stop properly; nil if there
+	// was none, or if the lock on its journal shows that it is dead.
 	former *ledger.Holder
 }
 
-// look reads the site's ledger; nil where there is none.
+// look reads the site's ledger; it returns nil if there is none.
 func (r *run) look() (*sighting, error) {
 	if r.o.Ledger == nil {
 		return nil, nil
@@ -55,8 +55,8 @@ func (r *run) look() (*sighting, error) {
 	return &sighting{away: err}, nil
 }
 
-// claim is what this process has that wants the ledger; without a journal, what it
-// has to begin a run.
+// claim returns what entitles this process to the ledger; without a journal, what
+// entitles it to begin a run.
 func (r *run) claim() ledger.Claim {
 	c := ledger.Claim{Run: r.state.Run.ID, Plan: r.o.PlanFile, Digest: r.o.Digest, Begun: r.state.Begun(), Alone: r.alone}
 	if r.journal != nil {
@@ -65,8 +65,8 @@ func (r *run) claim() ledger.Claim {
 	return c
 }
 
-// admitted refuses a run that the ledger does not let go on. Where the ledger has
-// nothing of a run that was begun, the operator is asked.
+// admitted refuses a run that the ledger does not let continue. If the ledger knows
+// nothing of a run that was begun, it asks the operator.
 func (r *run) admitted(s *sighting) error {
 	if s == nil || s.away != nil {
 		return nil
@@ -83,7 +83,8 @@ func (r *run) admitted(s *sighting) error {
 	return nil
 }
 
-// confirmAlone has the operator confirm what no journal and no ledger can tell.
+// confirmAlone asks the operator to confirm that this is the plan's only run, which
+// neither a journal nor a ledger shows.
 func (r *run) confirmAlone(why string) error {
 	q := operator.Question{
 		Topic: operator.Alone, Title: "Is this the only run of this plan?",
@@ -95,24 +96,24 @@ func (r *run) confirmAlone(why string) error {
 	case err != nil:
 		return err
 	case a.Choice != operator.Yes:
-		return refuse("find out with csu status and in the site's channel whether this plan was carried out", "%s did not confirm that this is the only run of the plan", a.By)
+		return refuse("check with csu status and in the site's channel whether this plan was carried out", "%s did not confirm that this is the only run of the plan", a.By)
 	}
 	r.alone = true
 	return nil
 }
 
-// unheld finds out that no other process is at work on the run, which may take
-// some minutes; with force it does not wait.
+// unheld makes sure that no other process is at work on the run. This may take some
+// minutes, which force skips.
 func (r *run) unheld(s *sighting, force bool) error {
 	if s == nil || s.away != nil || s.ledger.Holder == nil || s.ledger.Holder.Process == "" {
 		return nil
 	}
 	h := *s.ledger.Holder
 	if r.journal != nil && h.Journal == r.journal.Place() {
-		return nil // its lock on this very file was free
+		return nil // the lock on this very file was free
 	}
 	if !force {
-		r.notice("the csu of %q on %s may still be at work on this run; csu waits up to %s for a sign of it",
+		r.notice("the csu of %q on %s may still be at work on this run; csu watches the ledger for up to %s for a sign of it",
 			h.Operator, h.Host, r.o.Timing.Dead)
 		var l ledger.Ledger
 		var v ledger.Version
@@ -135,8 +136,8 @@ func (r *run) unheld(s *sighting, force bool) error {
 	return nil
 }
 
-// keepLedger makes the keeper of the ledger and claims it, as it was sighted. Where
-// the cluster is away the claim is left to the first effect.
+// keepLedger makes the keeper of the ledger, and claims the ledger as it was sighted. If
+// the cluster does not answer, the first effect claims it.
 func (r *run) keepLedger(s *sighting) error {
 	if s == nil {
 		return nil
@@ -146,7 +147,7 @@ func (r *run) keepLedger(s *sighting) error {
 		return nil
 	}
 	claim := r.claim()
-	claim.Alone = true // it has been asked, if it had to be
+	claim.Alone = true // the operator has confirmed it if necessary
 	r.keeper = r.newKeeper(claim)
 	r.keeperUses(r.journal.Place())
 	if s.away != nil {
@@ -191,12 +192,12 @@ func (r *run) claimOver(s *sighting) (err error) {
 	return err
 }
 
-// keeperUses has the keeper keep this run's journal, which is at the place.
+// keeperUses makes the keeper copy this run's journal, which is at the place.
 func (r *run) keeperUses(at journal.Place) {
 	r.beside(func() { r.keeper.Use(r.journal, at) })
 }
 
-// renew has the ledger renewed until endRenewal.
+// renew starts to renew the ledger, until endRenewal.
 func (r *run) renew() {
 	ctx, cancel := context.WithCancel(r.ctx)
 	r.endRenew, r.renewing = cancel, make(chan struct{})
@@ -206,7 +207,7 @@ func (r *run) renew() {
 	}()
 }
 
-// endRenewal has the ledger written no more but by what follows.
+// endRenewal stops the renewal, and returns when it has stopped.
 func (r *run) endRenewal() {
 	if r.renewing != nil {
 		r.endRenew()
@@ -215,12 +216,12 @@ func (r *run) endRenewal() {
 	}
 }
 
-// newKeeper returns the keeper of a ledger that is to be claimed.
+// newKeeper returns the keeper of a ledger that is about to be claimed.
 func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
 	return ledger.NewKeeper(r.o.Ledger, r.o.Timing, ledger.Options{
 		Claim: claim, Now: r.o.Clock.Now,
 		Holder: ledger.Holder{
-			Run: claim.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.Name, Host: r.host, Process: r.process,
+			Run: claim.Run, Plan: r.o.PlanFile, Digest: r.o.Digest, Operator: r.o.OperatorName, Host: r.host, Process: r.process,
 		},
 		Stage:     r.stageNow,
 		Away:      r.stillAway,
@@ -234,7 +235,7 @@ func (r *run) newKeeper(claim ledger.Claim) *ledger.Keeper {
 	})
 }
 
-// stageNow is the stage that the run is in, for people who read the ledger.
+// stageNow returns the run's current stage, for people who read the ledger.
 func (r *run) stageNow() string {
 	id := ""
 	r.do(func() {
@@ -248,8 +249,8 @@ func (r *run) stageNow() string {
 // pass is the gate of every effect.
 func (r *run) pass(ctx context.Context) error { return r.keep(ctx, 0) }
 
-// keep returns when the journal up to the record seq is in the ledger and effects
-// may be sent, or when the operator has agreed to go on while the cluster is away.
+// keep returns when the ledger has the journal up to record seq and effects may be sent,
+// or when the operator has agreed to continue without the ledger.
 func (r *run) keep(ctx context.Context, seq int) error {
 	if r.keeper == nil {
 		return nil
@@ -269,15 +270,15 @@ func (r *run) keep(ctx context.Context, seq int) error {
 	}
 }
 
-// without asks, once for each time that the cluster is away, whether the run may go
-// on without the ledger. A recovery has consented to it beforehand: the cluster may
-// be what is being recovered. It is not agreed where the cluster has come back.
+// without asks, once in each outage, whether the run may continue without the ledger. A
+// recovery may without being asked, since the cluster may be what is being recovered. It
+// returns false if the cluster answers again.
 func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	away, n := r.keeper.Outage()
 	if away == nil {
 		return false, nil
 	}
-	// A journal that was resumed may be out of date: nothing but the ledger shows it.
+	// A resumed journal may be out of date, which only the ledger shows.
 	newest := r.keeper.Epoch() > 0 || r.begun
 	text := fmt.Sprintf("the run continues without the site's ledger, as a recovery may: make sure that no other csu is at work on the site. %v", away)
 	recovery := false
@@ -303,7 +304,7 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	text = "Continue without the site's ledger? Until the cluster answers again, nothing keeps another csu from working on the site, and a colleague who takes over cannot see what was done." +
 		" Answer yes only if you know that no other csu is at work"
 	if !newest {
-		text += ", and that nobody has continued this run from another copy of its journal"
+		text += ", and that no other csu has continued this run from another copy of its journal"
 	}
 	a, err := r.askIf(ctx, func(context.Context, bool) (operator.Question, bool) {
 		now, again := r.keeper.Outage()
@@ -326,7 +327,7 @@ func (r *run) without(ctx context.Context) (agreed bool, err error) {
 	return r.do(func() { r.continueWithout(n) }), nil
 }
 
-// continueWithout has the run continue in the outage without the ledger.
+// continueWithout lets the run continue without the ledger in this outage.
 func (r *run) continueWithout(outage int) {
 	r.outage.agreed = outage
 	if away, _ := r.keeper.Outage(); away != nil && r.outage.withheld.IsZero() {
@@ -334,17 +335,17 @@ func (r *run) continueWithout(outage int) {
 	}
 }
 
-// stillAway tells the operator with the first renewal that fails what the outage means
-// for the run, and with each later one that it goes on.
+// stillAway explains the outage to the operator when the first renewal fails, and reports
+// at each later one that it continues.
 func (r *run) stillAway(away *ledger.AwayError) {
 	_, n := r.keeper.Outage()
-	var agreed, told bool
+	var agreed, explained bool
 	r.do(func() {
-		agreed, told = r.outage.agreed == n, r.outage.told == n
-		r.outage.told = n
+		agreed, explained = r.outage.agreed == n, r.outage.explained == n
+		r.outage.explained = n
 	})
 	since := away.Since.UTC().Format("15:04:05")
-	if told {
+	if explained {
 		how := ""
 		if agreed {
 			how = "; the run continues WITHOUT THE SITE'S LEDGER"
@@ -363,37 +364,37 @@ func (r *run) back(epoch int) {
 	text := fmt.Sprintf("the cluster answers again, and the site's ledger is still this run's (epoch %d)", epoch)
 	r.notice("%s", text)
 	r.do(func() {
-		r.outage.withheld = time.Time{} // all of it is in the ledger now
+		r.outage.withheld = time.Time{} // the ledger has everything now
 		if r.state.Ended == "" {
 			_, _ = r.record(journal.Record{Event: journal.Guarded, Text: text}) // a journal that fails stops the run by itself
 		}
 	})
 }
 
-// displaced ends a run that another process has taken over: at once, since nothing
-// that it would still do is wanted.
+// displaced ends a run that another process has taken over. It does not wait for running
+// steps, since nothing more may be done here.
 func (r *run) displaced(d *ledger.DisplacedError) {
 	r.do(func() { r.stopDisplaced(d) })
 	r.cancel(d)
 }
 
 func (r *run) stopDisplaced(d *ledger.DisplacedError) {
-	hint, who := exit.HintOf(d), "those in the site's channel"
+	hint, who := exit.HintOf(d), "the people in the site's channel"
 	if d.Holder != nil {
 		who = fmt.Sprintf("%q", d.Holder.Operator)
 	}
 	switch did := r.didAlone(); {
 	case did != "":
-		hint = fmt.Sprintf("tell %s what this csu did without the ledger: %s; keep this journal, which alone has that", who, did)
+		hint = fmt.Sprintf("tell %s what this csu did without the ledger: %s; keep this journal, the only one that records it", who, did)
 	case d.Holder != nil && d.Holder.Digest != r.o.Digest:
 		hint = (&ledger.HeldError{Holder: *d.Holder}).Hint()
 	case d.Err == nil && d.Holder != nil:
-		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.Name)
+		hint = fmt.Sprintf("ask %s; to have the run handed back: csu handover PLAN --to %q, then csu takeover PLAN --reason TEXT", who, r.o.OperatorName)
 	}
-	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Remedy: cmp.Or(hint, "ask in the site's channel who did, then resume with csu exec PLAN --resume")}})
+	r.stop(halt{end: Halted, err: &RefusedError{Err: d, Remedy: cmp.Or(hint, "ask in the site's channel who did this, then resume with csu exec PLAN --resume")}})
 }
 
-// didAlone names the steps that this csu has begun or ended since the run goes on
+// didAlone names the steps that this csu has begun or finished while the run continued
 // without the ledger; "" for none.
 func (r *run) didAlone() string {
 	if r.outage.withheld.IsZero() {
@@ -411,8 +412,8 @@ func (r *run) didAlone() string {
 	return fmt.Sprintf("since %s UTC %s", r.outage.withheld.UTC().Format(time.TimeOnly), strings.Join(did, ", "))
 }
 
-// suspect has every step that is not finished looked into, after another csu may
-// have gone on without the cluster: what it did then is in no journal here.
+// suspect puts every unfinished step in doubt, because another csu may have continued the
+// run without the cluster: no journal here records what it did.
 func (r *run) suspect() error {
 	for step := range r.o.Plan.AllSteps() {
 		st := r.state.Steps[step.ID]
@@ -425,7 +426,7 @@ func (r *run) suspect() error {
 		}
 		rec := journal.Record{
 			Event: journal.Suspected, Stage: stageOf(step), Step: step.ID, Attempt: n,
-			Identity: identity(r.state.Run.ID, step, n), Text: "another csu may have gone on with this while the cluster was away",
+			Identity: identity(r.state.Run.ID, step, n), Text: "another csu may have continued with this while the cluster did not answer",
 		}
 		if _, err := r.record(rec); err != nil {
 			return err
@@ -434,9 +435,9 @@ func (r *run) suspect() error {
 	return nil
 }
 
-// giveBack gives the site back at the end of the run. Until that has succeeded the
-// run is complete, but not released.
-func (r *run) giveBack() error {
+// releaseSite releases the site at the end of the run. Until that succeeds, the run is
+// over, but not released.
+func (r *run) releaseSite() error {
 	if r.keeper == nil {
 		return nil
 	}
@@ -451,11 +452,11 @@ func (r *run) giveBack() error {
 	return err
 }
 
-// releaseLater is giveBack for a run that ended before, in another process.
+// releaseLater releases the site of a run that ended in another process.
 func (r *run) releaseLater() error {
 	s, head := r.state, r.journal.Head()
 	f := ledger.Finished{
-		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.Name,
+		Digest: r.o.Digest, Run: s.Run.ID, Plan: r.o.PlanFile, Outcome: ledger.Complete, Operator: r.o.OperatorName,
 		Time: r.o.Clock.Now().UTC().Round(0), Head: head,
 	}
 	if s.Ended == journal.Aborted {
@@ -467,7 +468,7 @@ func (r *run) releaseLater() error {
 		err := claim.Check(l)
 		var ended *ledger.EndedError
 		if errors.As(err, &ended) && ended.Finished.Run == f.Run && ended.Finished.Outcome == f.Outcome {
-			err = nil // it was released, and csu ended before it could write that down
+			err = nil // it was released, and csu crashed before it could record that
 		}
 		if err == nil {
 			l.End(f)

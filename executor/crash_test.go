@@ -102,7 +102,7 @@ func (b *bench) truthful(q operator.Question) (operator.Answer, error) {
 	return yes(q)
 }
 
-// judge checks the world after a run that has come to its end, over however many
+// judge checks the world after a run that is over, over however many
 // executors.
 func (b *bench) judge(what string) {
 	b.t.Helper()
@@ -307,7 +307,7 @@ func TestJournalGuards(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	refused("resume without a journal", "no run to take up", resumed)
+	refused("resume without a journal", "no run to resume", resumed)
 	b.must(Reached, func(o *Options) { o.Until = "one" })
 	refused("no --resume", "not finished")
 	refused("another digest", "another plan", resumed, func(o *Options) { o.Digest = strings.Repeat("cd", 32) })

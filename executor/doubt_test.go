@@ -98,7 +98,7 @@ func TestLostAnswerOfWhatGoesOn(t *testing.T) {
 	b.world.script["one/a"] = script
 	b.person.answer = choose(operator.InDoubt, operator.KeepWaiting, operator.KeepWaiting)
 	b.must(Completed)
-	if q := b.person.questions(operator.InDoubt); len(q) != 2 || !strings.Contains(q[0].Text, "goes on after its time limit") {
+	if q := b.person.questions(operator.InDoubt); len(q) != 2 || !strings.Contains(q[0].Text, "is still running after its time limit") {
 		t.Errorf("asked %+v", q)
 	}
 }
@@ -234,8 +234,7 @@ func TestTimeLimitIsAsked(t *testing.T) {
 	}
 }
 
-// TestNothingStartsWhileInDoubt: other steps are let finish, new ones wait for
-// the answer.
+// TestNothingStartsWhileInDoubt: running steps finish, new ones wait for the answer.
 func TestNothingStartsWhileInDoubt(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2")), step("c", host("h3"), "b")))
 	asked, begun := make(chan struct{}), make(chan struct{})

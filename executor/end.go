@@ -12,11 +12,12 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// shut closes the journal of a run that does not go on.
+// shut closes the journal of a run that cannot start.
 func (r *run) shut(err error) error {
 	r.endRenewal()
-	// What the next csu has to doubt, or to wait for, may be written down nowhere: then
-	// the ledger says, as after a crash, that this one did not end properly.
+	// What the next csu has to doubt or wait for may not be recorded anywhere yet. In
+	// that case the ledger keeps saying, as after a crash, that this csu did not stop
+	// properly.
 	if r.keeper != nil && !r.settle && !r.doubted {
 		var displaced *ledger.DisplacedError
 		keeping := r.lastly(true, func(ctx context.Context) error { return r.keeper.Stop(ctx, "") })
@@ -30,8 +31,8 @@ func (r *run) shut(err error) error {
 	return errors.Join(err, r.journal.Close())
 }
 
-// lastly makes this process's last write to the ledger, of a run that is in a hurry
-// only for a moment.
+// lastly makes this process's last write to the ledger. In a hurry it tries only for
+// the length of patience.
 func (r *run) lastly(hurry bool, write func(context.Context) error) (err error) {
 	ctx := context.WithoutCancel(r.ctx)
 	if hurry {
@@ -43,7 +44,7 @@ func (r *run) lastly(hurry bool, write func(context.Context) error) (err error) 
 	return err
 }
 
-// notKept is the error of a run that cannot start since its ledger is not kept.
+// notKept returns the error of a run that cannot start because its ledger is not maintained.
 func (r *run) notKept(err error) error {
 	if r.ctx.Err() != nil || r.halted() {
 		return nil // drive sees that
@@ -51,15 +52,15 @@ func (r *run) notKept(err error) error {
 	return &RefusedError{Err: err, Remedy: "check that the cluster is reachable, then run the command again"}
 }
 
-// finish writes how the executor ended and closes the journal.
+// finish records how the executor ended, and closes the journal.
 func (r *run) finish(err error) (Result, error) {
 	r.endRenewal()
 	res, err := r.concluded(err)
 	res.Unreleased = r.unreleased
 	err = errors.Join(err, r.rescue())
-	var displaced *ledger.DisplacedError // it says itself that the ledger is another's
-	if keeping := r.lastly(r.ctx.Err() != nil, r.lastWord()); keeping != nil && !errors.As(keeping, &displaced) {
-		r.notice("the site's ledger lacks the last records of this run: resume it here, where its journal is: %v", keeping)
+	var displaced *ledger.DisplacedError // its own message says that another process has the ledger
+	if keeping := r.lastly(r.ctx.Err() != nil, r.lastWrite()); keeping != nil && !errors.As(keeping, &displaced) {
+		r.notice("the site's ledger lacks the last records of this run, so resume it here, where its journal is: %v", keeping)
 	}
 	if closing := r.journal.Close(); closing != nil {
 		err = errors.Join(err, closing)
@@ -67,24 +68,25 @@ func (r *run) finish(err error) (Result, error) {
 	return res, err
 }
 
-// lastWord returns the last write to the ledger of a run that can be resumed.
-func (r *run) lastWord() func(ctx context.Context) error {
+// lastWrite returns the last write to the ledger of a run that can be resumed.
+func (r *run) lastWrite() func(ctx context.Context) error {
 	if r.keeper == nil || r.state.Ended != "" {
 		return func(context.Context) error { return nil }
 	}
 	sent := slices.ContainsFunc(r.state.In(state.Started), func(st *state.Step) bool { return !st.Step.Effects(r.o.Plan).ReadOnly })
 	switch {
 	case !r.state.Begun():
-		return r.keeper.Forget // so that nobody need be kept away
+		return r.keeper.Forget // nothing was begun, so the site is free
 	case r.ctx.Err() == nil:
-		return func(ctx context.Context) error { return r.keeper.Stop(ctx, r.halt.to) }
-	case sent: // what was under way may still take effect
+		to := r.halt.to
+		return func(ctx context.Context) error { return r.keeper.Stop(ctx, to) }
+	case sent: // requests may still take effect
 		return r.keeper.Leave
 	}
 	return func(ctx context.Context) error { return r.keeper.Stop(ctx, "") }
 }
 
-// rescue writes a journal that was lost under the run to a file again.
+// rescue saves the journal to a new file if its own was lost during the run.
 func (r *run) rescue() error {
 	var lost *journal.LostFileError
 	if r.halt == nil || !errors.As(r.halt.err, &lost) {
@@ -94,19 +96,19 @@ func (r *run) rescue() error {
 	if err != nil {
 		return fmt.Errorf("restore the journal: %w", err)
 	}
-	r.notice("the journal was written anew as %q, from memory; what was answered last is not in it and is asked again", name)
-	if r.keeper != nil { // so that a resume knows this csu by its lock
+	r.notice("the journal was restored from memory as %q; the last answer is missing in it and will be asked for again", name)
+	if r.keeper != nil { // so that a resume recognizes this csu by its lock
 		at, err := journal.PlaceOf(r.o.FS, name)
 		if err != nil {
 			return err
 		}
-		at.Path = r.journal.Place().Path // to which it is moved back
+		at.Path = r.journal.Place().Path // the operator moves the file back there
 		r.keeperUses(at)
 	}
 	return nil
 }
 
-// concluded writes down how the executor ended.
+// concluded records how the executor ended.
 func (r *run) concluded(err error) (Result, error) {
 	res := Result{RunID: r.state.Run.ID, State: r.state}
 	switch {
@@ -116,7 +118,7 @@ func (r *run) concluded(err error) (Result, error) {
 		r.halt = &halt{end: Interrupted}
 	}
 	if r.halt != nil && r.halt.end == Interrupted && r.ctx.Err() != nil {
-		r.halt.text = "interrupted at once by the operator: steps that were running are in doubt; --resume checks what became of them"
+		r.halt.text = "interrupted by the operator without waiting for running steps, which are now in doubt; --resume checks what became of them"
 	}
 	if h := r.halt; h != nil {
 		res.End, res.Text, err = h.end, h.text, h.err

@@ -7,8 +7,7 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// RefusedError says that a guard does not let the run begin or go on. Nothing
-// was started because of it.
+// RefusedError reports that a guard does not let the run begin or continue.
 type RefusedError struct {
 	Reason string
 	Remedy string // "" leaves it to the cause
@@ -28,7 +27,7 @@ func (e *RefusedError) Error() string {
 // Unwrap returns the cause.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// ExitCode says that a guard refused.
+// ExitCode returns [exit.Refused].
 func (e *RefusedError) ExitCode() exit.Code { return exit.Refused }
 
 // Hint returns the remedy, or that of the cause.
@@ -38,12 +37,12 @@ func refuse(remedy, format string, args ...any) *RefusedError {
 	return &RefusedError{Reason: fmt.Sprintf(format, args...), Remedy: remedy}
 }
 
-// refusedBy is a refusal for the reason, and with the remedy, that an error carries.
+// refusedBy returns a refusal with the reason and the remedy of err.
 func refusedBy(err error) *RefusedError { return &RefusedError{Err: err} }
 
-// withoutLedger is the error of a command that needs the site's ledger, which was not
-// read or written because of the cause. It keeps the cause's class and remedy; a
-// cause that has neither is taken for a cluster that does not answer.
+// withoutLedger returns the error of a command that could not read or write the site's
+// ledger. It keeps the exit code and the remedy of the cause. Without a remedy, the
+// cause is most likely a cluster that does not answer.
 func withoutLedger(what string, cause error) error {
 	return &exit.Error{
 		Class:  exit.CodeOf(cause),
@@ -52,8 +51,7 @@ func withoutLedger(what string, cause error) error {
 	}
 }
 
-// InputError says that what csu was given is unusable: an unknown stage, a
-// missing credential.
+// InputError reports unusable input, such as an unknown stage or a missing credential.
 type InputError struct {
 	Reason string
 	Remedy string // may be empty
@@ -61,13 +59,13 @@ type InputError struct {
 
 func (e *InputError) Error() string { return e.Reason }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns [exit.Input].
 func (e *InputError) ExitCode() exit.Code { return exit.Input }
 
 // Hint returns the remedy.
 func (e *InputError) Hint() string { return e.Remedy }
 
-// AnswerError says that the question does not allow the answer.
+// AnswerError reports an answer that the question does not allow.
 type AnswerError struct {
 	Stage, Step string
 	Topic       string
@@ -86,5 +84,5 @@ func (e *AnswerError) Error() string {
 	return fmt.Sprintf("answer to %q%s: the answer %q %s", e.Topic, at, e.Choice, e.Reason)
 }
 
-// ExitCode says that the input, such as a file of answers, is unusable.
+// ExitCode returns [exit.Input]: the answer may come from a file of answers.
 func (e *AnswerError) ExitCode() exit.Code { return exit.Input }

@@ -46,8 +46,8 @@ func (b *bench) waiting(id string, v action.Verdict, begun chan<- struct{}, unti
 	}}
 }
 
-// TestFailureSuspends: the operator is asked at once; what runs is let finish
-// meanwhile, and nothing new starts before the answer.
+// TestFailureSuspends: the operator is asked at once. Running steps finish meanwhile, and
+// nothing new starts before the answer.
 func TestFailureSuspends(t *testing.T) {
 	b := newBench(t, stage("one",
 		step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow"), step("after", host("h4"), "bad")))
@@ -128,16 +128,16 @@ func TestTwoFailures(t *testing.T) {
 			t.Errorf("%s: asked %+v", choice, q)
 		}
 		b.phases(map[string]state.Phase{"one/next": state.Done})
-		if got, want := b.person.heard(operator.Notice, "is tried again once"), choice == operator.Retry; got != want {
+		if got, want := b.person.heard(operator.Notice, "is retried once"), choice == operator.Retry; got != want {
 			t.Errorf("%s: told that a retry waits for the other decision: %t", choice, got)
 		}
 	}
 }
 
-// TestStopWhileOthersRun: what runs when the operator stops is let finish, and
-// what has failed stays so.
+// TestStopWhileOthersRun: when the operator stops the run, running steps finish, and
+// failed steps stay failed.
 func TestStopWhileOthersRun(t *testing.T) {
-	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: GivenUp} {
+	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: Aborted} {
 		b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
 		stopped, begun := make(chan struct{}), make(chan struct{})
 		b.waiting("one/bad", action.Failed, nil, begun)
@@ -180,7 +180,7 @@ func TestChoicesAfterFailure(t *testing.T) {
 		{operator.ByHand, Completed, state.ByHand, 1, true},
 		{operator.Skip, Completed, state.Skipped, 1, true},
 		{operator.Stop, Halted, state.Failed, 1, false},
-		{operator.Abort, GivenUp, state.Failed, 1, false},
+		{operator.Abort, Aborted, state.Failed, 1, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h2"), "a")))
@@ -197,7 +197,7 @@ func TestChoicesAfterFailure(t *testing.T) {
 			if c.end != Halted {
 				return
 			}
-			// Taken up, what failed is asked about again, and runs only after the answer.
+			// The resumed run asks about the failed step again, and runs it only after the answer.
 			b.person.answer = choose(operator.Failed, operator.Retry)
 			b.must(Completed, resumed)
 			if n := len(b.person.questions(operator.Failed)); n != 2 {
@@ -289,8 +289,8 @@ func cutShort(t *testing.T) *bench {
 	return b
 }
 
-// TestInterruptAtAFailure: the question is given up; what runs is let finish, or,
-// where the context ends, is in doubt, and nothing is done twice.
+// TestInterruptAtAFailure: the question is withdrawn. Running steps finish, or are in doubt
+// if the context ends, and nothing is done twice.
 func TestInterruptAtAFailure(t *testing.T) {
 	b := newBench(t, stage("one", step("bad", host("h1")), step("slow", host("h2")), step("next", host("h3"), "slow")))
 	begun, stop, hungUp := make(chan struct{}), make(chan struct{}), make(chan struct{})

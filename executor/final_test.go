@@ -60,7 +60,7 @@ func TestAbortAtEveryStep(t *testing.T) {
 					}
 					return yes(q)
 				}
-				res := b.must(GivenUp)
+				res := b.must(Aborted)
 				want := map[string]state.Phase{"final/forward": c.forward, "final/other": c.other}
 				if verdict == action.Unknown {
 					want[c.at] = state.LeftInDoubt
@@ -78,7 +78,7 @@ func TestAbortCommand(t *testing.T) {
 	b := schema(t)
 	b.must(Reached, func(o *Options) { o.Until = "two" })
 	res, err := Abort(t.Context(), b.options())
-	if err != nil || res.End != GivenUp {
+	if err != nil || res.End != Aborted {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
 	b.phases(map[string]state.Phase{"three/y": state.Pending, "final/forward": state.Done, "final/other": state.NotNeeded})
@@ -119,7 +119,7 @@ func TestAbortOfAnothersSite(t *testing.T) {
 		t.Errorf("abort = %v, aborting %v", err, b.state().Aborting)
 	}
 	b.ledger.Edit(func(l *ledger.Ledger) { *l = before })
-	if res, err := Abort(t.Context(), b.options()); err != nil || res.End != GivenUp {
+	if res, err := Abort(t.Context(), b.options()); err != nil || res.End != Aborted {
 		t.Errorf("abort = %q, %v", res.End, err)
 	}
 }
@@ -136,7 +136,7 @@ func TestAbortAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	res, err := Abort(t.Context(), b.options())
-	if err != nil || res.End != GivenUp {
+	if err != nil || res.End != Aborted {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
 	b.phases(map[string]state.Phase{"two/none": state.LeftInDoubt, "final/forward": state.Done})
@@ -157,7 +157,7 @@ func TestFinalStepFails(t *testing.T) {
 		again := func(end End) {
 			t.Helper()
 			if repeat == "resume" {
-				b.must(map[End]End{Halted: Halted, GivenUp: Completed}[end], resumed)
+				b.must(map[End]End{Halted: Halted, Aborted: Completed}[end], resumed)
 				return
 			}
 			if res, err := Abort(t.Context(), b.options()); err != nil || res.End != end {
@@ -165,7 +165,7 @@ func TestFinalStepFails(t *testing.T) {
 			}
 		}
 		again(Halted)
-		again(GivenUp)
+		again(Aborted)
 		b.phases(map[string]state.Phase{"final/forward": state.Done, "final/other": state.Done})
 		if n := b.state().Steps["final/forward"].Attempt; n != 3 {
 			t.Errorf("%d attempts", n)
@@ -232,7 +232,7 @@ func TestAbortIsResumed(t *testing.T) {
 		t.Fatalf("run = %q, %v", res.End, err)
 	}
 	delete(b.world.script, "final/forward")
-	b.must(GivenUp, resumed)
+	b.must(Aborted, resumed)
 	if got := b.world.steps(); !slices.Equal(got, []string{"one/x", "two/none", "final/forward"}) {
 		t.Errorf("effects: %v", got)
 	}
@@ -291,7 +291,7 @@ func TestDownAfterShutdown(t *testing.T) {
 	}
 	b.failing("one/all", 1, action.Failed)
 	b.person.answer = choose(operator.Failed, operator.Abort)
-	res := b.must(GivenUp)
+	res := b.must(Aborted)
 	if !slices.Equal(res.Down, []string{"Watcher:0", "ATDome:0"}) {
 		t.Errorf("down: %v", res.Down)
 	}

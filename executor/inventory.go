@@ -9,11 +9,11 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// inventory records, when the run begins, which Jobs its deletions may take, by
-// their UIDs. A journal that is out of date, or a plan that is carried out twice,
-// would find Jobs that were made since; of those the operator is asked. Where the
-// cluster does not answer, the inventory is made when it does. A run that was resumed
-// without one makes none: its journal may be old, and the Jobs new.
+// inventory records, when the run begins, which Jobs its deletions may delete, by their
+// UIDs. With an outdated journal, or a plan that is carried out twice, the deletions
+// would find newer Jobs; the operator is asked before those are deleted. If the cluster
+// does not answer, a later call makes the inventory. A run that was resumed without
+// one gets none: its journal may be old, and the Jobs new.
 func (r *run) inventory() error {
 	if r.state.Inventory != nil || !r.begun || r.state.Aborting || r.o.Systems == nil || r.o.Systems.Cluster == nil {
 		return nil

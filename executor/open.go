@@ -16,8 +16,8 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// open creates the journal, or opens the one that is there, and claims the site's
-// ledger for this process. Where it refuses, nothing was written.
+// open creates the journal or opens the existing one, and claims the site's ledger for
+// this process. If a guard refuses, nothing has been written.
 func (r *run) open() error {
 	seen, err := r.look()
 	if err != nil {
@@ -37,21 +37,21 @@ func (r *run) open() error {
 	}
 	r.journal = j
 	if torn != "" {
-		r.torn = fmt.Sprintf("the last line of the journal was cut off while it was written; it is kept in %q, and nothing was done on it", torn)
+		r.torn = fmt.Sprintf("the last line of the journal was incomplete, so nothing had been done because of it; it is saved in %q", torn)
 		r.notice("%s", r.torn)
 	}
 	if err := r.resumable(); err != nil {
 		return cmp.Or(r.elsewhere(seen), err)
 	}
 	if r.state.Ended != "" {
-		return nil // it is only to be released
+		return nil // only its release is missing
 	}
-	if err := r.mayGoOn(seen); err != nil {
+	if err := r.mayResume(seen); err != nil {
 		return err
 	}
 	if r.abort && r.o.Confirm {
-		if err := r.agree(seen); err != nil {
-			return r.kept(err)
+		if err := r.confirmAbort(seen); err != nil {
+			return r.notAborted(err)
 		}
 	}
 	if _, err := r.record(r.resumed()); err != nil {
@@ -60,8 +60,8 @@ func (r *run) open() error {
 	return r.keepLedger(seen)
 }
 
-// elsewhere is why a run cannot be taken up with the journal that is here, as far as
-// the ledger knows.
+// elsewhere returns why, according to the ledger, the run cannot be resumed with the
+// local journal.
 func (r *run) elsewhere(seen *sighting) error {
 	if seen == nil || seen.away != nil || r.state.Ended != "" {
 		return nil
@@ -75,13 +75,13 @@ func (r *run) elsewhere(seen *sighting) error {
 	return nil
 }
 
-// openNew begins a run that has no journal here.
+// openNew begins a run that has no local journal.
 func (r *run) openNew(seen *sighting) error {
 	err := r.admitted(seen)
 	if err == nil && r.o.Resume {
-		hint, what := "begin it with csu exec PLAN", "take up"
+		hint, what := "begin it with csu exec PLAN", "resume"
 		if r.abort {
-			hint, what = "look at the site with csu status PLAN", "give up"
+			hint, what = "look at the site with csu status PLAN", "abort"
 		}
 		return refuse(hint, "there is no run to %s: the journal %q does not exist or has no record", what, r.o.Journal)
 	}
@@ -97,8 +97,8 @@ func (r *run) openNew(seen *sighting) error {
 	return r.keepLedger(seen)
 }
 
-// neverRun refuses a plan whose run is over according to what is kept of past
-// runs. Where neither that nor the ledger can tell, the operator is asked.
+// neverRun refuses a plan whose run is over according to the record of past runs. If
+// neither that record nor the ledger is available, it asks the operator.
 func (r *run) neverRun(seen *sighting) error {
 	found, err := "", error(ErrNoHistory)
 	if r.o.CarriedOut != nil {
@@ -121,12 +121,12 @@ func (r *run) neverRun(seen *sighting) error {
 	return r.confirmAlone(why)
 }
 
-// ErrNoHistory says that there is nothing from which past runs could be told.
-var ErrNoHistory = errors.New("past runs are not kept here")
+// ErrNoHistory reports that there is no record of past runs.
+var ErrNoHistory = errors.New("there is no record of past runs here")
 
-// mayGoOn refuses a run that another process carries on, or has carried on from
+// mayResume refuses a run that another process is working on, or has continued from
 // another copy of the journal.
-func (r *run) mayGoOn(seen *sighting) error {
+func (r *run) mayResume(seen *sighting) error {
 	if err := r.admitted(seen); err != nil {
 		return err
 	}
@@ -134,25 +134,25 @@ func (r *run) mayGoOn(seen *sighting) error {
 		return nil
 	}
 	if h := seen.ledger.Holder; h != nil && h.To != "" && r.o.Takeover == nil && !r.abort {
-		return refuse(fmt.Sprintf("%q resumes it with csu takeover PLAN --reason TEXT; so can you, to take it back", h.To), "this run was handed over to %q", h.To)
+		return refuse(fmt.Sprintf("%q resumes it with csu takeover PLAN --reason TEXT; you can do the same to take it back", h.To), "this run was handed over to %q", h.To)
 	}
 	if r.o.Takeover != nil {
-		return nil // it was found out already
+		return nil // takeOver has checked it
 	}
 	if err := r.unheld(seen, false); err != nil {
 		return err
 	}
-	if err := r.admitted(seen); err != nil { // the other process may have written while it was watched
+	if err := r.admitted(seen); err != nil { // the other process may have written during the watch
 		return err
 	}
 	return r.succeed(seen)
 }
 
-// resumed is the record with which a run is resumed.
+// resumed returns the record that resumes a run.
 func (r *run) resumed() journal.Record {
 	text := r.torn
 	if t := r.o.Takeover; t != nil {
-		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.Name, t.Reason, text))
+		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.o.OperatorName, t.Reason, text))
 	}
 	return journal.Record{Event: journal.Resumed, Run: r.self(r.state.Run.ID), Text: text}
 }
@@ -172,13 +172,13 @@ func (r *run) resumable() error {
 	rehearsed := s.Run.SiteMap != ""
 	switch {
 	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
-		return nil // but for that it is over
+		return nil // it is over, but not released
 	case s.Ended == journal.Complete:
-		return refuse("an upgrade is done again with another plan: raise the request's attempt and compile", "this plan's run %s is complete: it can't be run again", s.Run.ID)
+		return refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s is complete: it cannot be run again", s.Run.ID)
 	case s.Ended == journal.Aborted:
-		return refuse("raise the request's attempt and compile a new plan", "this plan's run %s was aborted: it can't be run again", s.Run.ID)
+		return refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s was aborted: it cannot be run again", s.Run.ID)
 	case rehearsed != (r.o.SiteMap != ""):
-		return refuse("a rehearsal's journal is kept in the folder of its site map", "the run in this journal is %s, this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
+		return refuse("keep a rehearsal's journal in the folder of its site map", "the run in this journal is %s, but this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
 	case !r.o.Resume && s.Begun():
 		return refuse("resume it with csu exec PLAN --resume, or look at it with csu status PLAN", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
 	}
@@ -214,7 +214,7 @@ func (r *run) begin() error {
 func (r *run) self(id string) *journal.Run {
 	return &journal.Run{
 		Format: journal.Format, ID: id, Digest: r.o.Digest, Plan: r.o.PlanFile,
-		Operator: r.o.Name, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
+		Operator: r.o.OperatorName, Version: r.o.Version, PID: os.Getpid(), SiteMap: r.o.SiteMap,
 		Host: r.host, Process: r.process, Settle: r.settle, Doubted: r.doubted,
 	}
 }

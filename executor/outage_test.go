@@ -175,8 +175,8 @@ func TestRecoveryTakenUpWhileAway(t *testing.T) {
 	}
 }
 
-// TestCarriedOutInHistory: a plan whose finished journal is in the repository is not
-// begun again, whatever the cluster says.
+// TestCarriedOutInHistory: a plan cannot begin again if its finished journal is in the
+// repository, whatever the cluster says.
 func TestCarriedOutInHistory(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		b := twoStages(t)
@@ -268,7 +268,7 @@ func TestAbortWhileAway(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || res.End != GivenUp || res.Unreleased == nil || !slices.Contains(got, "final/f") {
+		if err != nil || res.End != Aborted || res.Unreleased == nil || !slices.Contains(got, "final/f") {
 			t.Errorf("agreed: %q, %v, unreleased %v, effects %v", res.End, err, res.Unreleased, got)
 		}
 		if l := b.ledger.Now(); l.Holder == nil {
@@ -279,7 +279,7 @@ func TestAbortWhileAway(t *testing.T) {
 			t.Error("released without the cluster")
 		}
 		b.away(false)
-		b.must(GivenUp, resumed)
+		b.must(Aborted, resumed)
 		if l := b.ledger.Now(); l.Holder != nil || l.Ended(b.options().Digest).Outcome != ledger.Aborted {
 			t.Errorf("the ledger: %+v", l)
 		}
@@ -453,7 +453,7 @@ func TestBackAtTheVeryEnd(t *testing.T) {
 }
 
 // TestDoubtOfAFinalStep: what never has to be undone is not suspected either, so that
-// a run of which everything is doubted can come to its end.
+// a run of which everything is doubted can finish.
 func TestDoubtOfAFinalStep(t *testing.T) {
 	b := twoStages(t)
 	b.person.answer = choose(operator.Failed, operator.Skip)

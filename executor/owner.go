@@ -13,58 +13,59 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// run is one executor at work. One goroutine owns it, the one that called [Run],
-// and it alone touches state and journal. Everything that takes time (steps,
-// questions, the ledger) runs in goroutines beside the owner and sends it what
-// happened, with do. So nothing here needs a lock, and what the owner has looked at
-// stays as it is until it has acted on it.
+// run is one executor at work. One goroutine owns it, the one that called [Run]. Only
+// the owner touches the state and the journal. Everything that takes time (steps,
+// questions, the ledger) runs in goroutines beside the owner and reports to it with do.
+// So nothing here needs a lock, and what the owner reads cannot change before it acts.
 type run struct {
 	o        Options
-	ctx      context.Context // of everything that is under way
+	ctx      context.Context // of all work of the run
 	cancel   context.CancelCauseFunc
 	requests chan func()     // for the owner; see do
 	over     chan struct{}   // closed when the owner takes no more requests
-	stopping <-chan struct{} // Options.Stop until it was seen; then nil
-	leaving  <-chan struct{} // the end of ctx until it was seen; then nil
+	stopping <-chan struct{} // Options.Stop; nil once it was seen
+	leaving  <-chan struct{} // ctx.Done(); nil once it was seen
 
 	host    string // this machine's name
 	process string // random, of this executor
 	stages  map[string]*plan.Stage
 	journal *journal.Journal
 	state   *state.State
-	halt    *halt // why nothing starts any more; nil while steps may start
-	begun   bool  // the run was begun by this executor, not resumed
-	torn    string
-	given   []*journal.Answer // before there was a journal to record them in
+	halt    *halt             // why nothing may start any more; nil while steps may start
+	begun   bool              // this executor has begun the run, not resumed it
+	torn    string            // message about the journal's incomplete last line; "" if there was none
+	given   []*journal.Answer // given before there was a journal to record them in
 
-	// Questions: their context ends when nothing may start any more, since a run that
-	// is ending must not wait for an answer. asking holds a token while one is open.
+	// The context of questions ends when nothing may start any more, because a run that
+	// is ending must not wait for an answer. asking holds a token while a question is
+	// open.
 	questions    context.Context
 	endQuestions context.CancelFunc
 	asking       chan struct{}
 
 	abort bool // this is csu abort
 
-	keeper     *ledger.Keeper // of the site's ledger; nil where there is none
-	renewing   chan struct{}  // closed when the ledger is not renewed any more
+	keeper     *ledger.Keeper // of the site's ledger; nil if there is none
+	renewing   chan struct{}  // closed when the ledger is no longer renewed
 	endRenew   context.CancelFunc
 	alone      bool   // the operator has confirmed that this is the plan's only run
 	doubted    bool   // another csu may have continued the run without the cluster
 	settle     bool   // another csu may have requests under way
-	handed     string // that the run was handed over without a csu at work
-	unreleased error  // why the site was not given back at the run's end
+	handed     string // text of the record that handed over an idle run
+	unreleased error  // why the site was not released at the end of the run
 	outage     outage
 }
 
-// outage is how the run stands to the ledger while the cluster does not answer.
+// outage is what the operator has decided about the ledger while the cluster does not
+// answer. Outages are numbered as by [ledger.Keeper.Outage].
 type outage struct {
-	closed   bool      // the operator did not let the run continue without the ledger
-	told     int       // the outage that the operator was told of in full
-	agreed   int       // the outage in which the run continues without the ledger; 0 for none
-	withheld time.Time // since when the ledger lacks what was done; zero where it has all of it
+	closed    bool      // the operator did not let the run continue without the ledger
+	explained int       // the outage that was explained to the operator
+	agreed    int       // the outage in which the run continues without the ledger; 0 for none
+	withheld  time.Time // since when the ledger lacks what was done; zero if it has everything
 }
 
-// halt is why nothing is started any more.
+// halt is why nothing may start any more.
 type halt struct {
 	end  End
 	text string
@@ -72,8 +73,9 @@ type halt struct {
 	to   string // whom the run is handed over to
 }
 
-// do has the owner call f, and returns when it has; false means that the run is over
-// and f was not called. It is for goroutines beside the owner, never for the owner.
+// do makes the owner call f, and returns when f has returned. It returns false, without
+// a call of f, if the run is over. Only goroutines beside the owner may call do: the
+// owner would wait for itself.
 func (r *run) do(f func()) bool {
 	done := make(chan struct{})
 	select {
@@ -85,8 +87,7 @@ func (r *run) do(f func()) bool {
 	}
 }
 
-// beside calls f in another goroutine; the owner does what others ask for until f
-// returns.
+// beside calls f in another goroutine. Until f returns, the owner serves requests.
 func (r *run) beside(f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -97,8 +98,7 @@ func (r *run) beside(f func()) {
 	}
 }
 
-// wait does the next thing that is asked of the owner; true means that done was
-// closed first.
+// wait serves the next request to the owner. It returns true if done was closed first.
 func (r *run) wait(done <-chan struct{}) bool {
 	select {
 	case f := <-r.requests:
@@ -113,7 +113,7 @@ func (r *run) wait(done <-chan struct{}) bool {
 	return false
 }
 
-// noticeStop has the run end where it was asked to, without waiting for that.
+// noticeStop stops the run if Options.Stop or its context asks for it. It does not block.
 func (r *run) noticeStop() {
 	select {
 	case <-r.stopping:
@@ -133,7 +133,7 @@ func (r *run) halted() bool {
 	return r.halt != nil
 }
 
-// stop has nothing start any more. The first reason counts.
+// stop lets nothing start any more. The first reason counts.
 func (r *run) stop(h halt) {
 	if r.halt == nil && r.state.Ended == "" {
 		r.halt = &h
@@ -141,8 +141,8 @@ func (r *run) stop(h halt) {
 	r.endQuestions()
 }
 
-// record writes a record and takes it into the state. After an error nothing is
-// started any more, and running steps are left at once.
+// record writes a record and applies it to the state. After an error nothing starts
+// any more, and running steps are cancelled.
 func (r *run) record(rec journal.Record) (*journal.Record, error) {
 	rec.Time = r.o.Clock.Now()
 	err := r.state.Check(&rec)
@@ -160,7 +160,7 @@ func (r *run) record(rec journal.Record) (*journal.Record, error) {
 	return written, nil
 }
 
-// release ends everything beside the owner, and what they ask for.
+// release cancels everything beside the owner, and lets do return false from now on.
 func (r *run) release() {
 	r.cancel(nil)
 	select {
@@ -170,7 +170,7 @@ func (r *run) release() {
 	}
 }
 
-// tell tells the operator something.
+// tell reports an event to the operator.
 func (r *run) tell(kind operator.EventKind, stage, step, format string, args ...any) {
 	e := operator.Event{Time: r.o.Clock.Now(), Kind: kind, Stage: stage, Step: step, Text: fmt.Sprintf(format, args...)}
 	if st, ok := r.o.Plan.Step(step); ok {
@@ -187,7 +187,7 @@ func (r *run) tellStep(kind operator.EventKind, step *plan.Step, format string, 
 	r.tell(kind, stageOf(step), step.ID, format, args...)
 }
 
-// A PanicError reports a defect of csu in a step, which is in doubt.
+// A PanicError reports a defect of csu in a step, which is now in doubt.
 type PanicError struct {
 	Step  string
 	Value any
@@ -195,13 +195,13 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("csu failed at step %q: %v", e.Step, e.Value)
+	return fmt.Sprintf("step %q: csu panicked: %v", e.Step, e.Value)
 }
 
-// Hint returns what can be done.
+// Hint returns the remedy.
 func (e *PanicError) Hint() string {
-	return "resume with csu exec PLAN --resume: csu then checks what became of the step; report the defect with its stack"
+	return "report the defect with its stack, and resume with csu exec PLAN --resume, which checks what became of the step"
 }
 
-// errOver reports that the run is over for what is still at work beside it.
+// errOver reports to goroutines beside the owner that the run is over.
 var errOver = errors.New("the run is over")

@@ -15,19 +15,19 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// errEnding reports that a question was not put, or not answered, since the run is
+// errEnding reports that a question was not asked, or not answered, because the run is
 // ending.
-var errEnding = errors.New("the run is ending: no questions are asked any more")
+var errEnding = errors.New("the run is ending: no more questions are asked")
 
-// errUnwanted reports that a question was not put, since when it was its turn nothing
-// was left to be asked.
-var errUnwanted = errors.New("the question is not wanted any more")
+// errUnwanted reports that a question was not asked because there was nothing left to
+// decide when its turn came.
+var errUnwanted = errors.New("the question is no longer needed")
 
-// openQuestions lets questions be asked.
+// openQuestions allows questions.
 func (r *run) openQuestions() { r.questions, r.endQuestions = context.WithCancel(r.ctx) }
 
-// ask puts a question to the operator and records the answer. Questions are put one
-// at a time; other steps keep running. The owner calls it.
+// ask asks the operator a question and records the answer. Questions are asked one at a
+// time; running steps continue. The owner calls it.
 func (r *run) ask(q operator.Question) (a operator.Answer, err error) {
 	r.beside(func() {
 		a, err = r.askIf(r.ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
@@ -35,10 +35,10 @@ func (r *run) ask(q operator.Question) (a operator.Answer, err error) {
 	return a, err
 }
 
-// askIf asks when it is its turn. The question is made at that moment, so that what it
-// shows is new; late reports that another one was before it, so that what was known
-// when askIf was called may be old. Where it is not wanted any more, the error is
-// errUnwanted. It is called beside the owner, as the question is.
+// askIf waits for its turn, and asks. The question is made at that moment, so that it
+// shows the present state; late reports that it had to wait for another question, so
+// that what the caller knows may be outdated. If the question is no longer wanted, the
+// error is errUnwanted. Both askIf and question are called beside the owner.
 func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late bool) (q operator.Question, wanted bool)) (a operator.Answer, err error) {
 	var open context.Context
 	if !r.do(func() { open = r.questions }) {
@@ -47,7 +47,7 @@ func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(open, cancel)()
-	// That open has ended is not yet seen in ctx: AfterFunc cancels it in a goroutine.
+	// When open has ended, ctx may not have: AfterFunc cancels it in a goroutine.
 	ended := func() bool { return open.Err() != nil || ctx.Err() != nil }
 	late, err := r.turn(ctx)
 	if err != nil {
@@ -78,7 +78,7 @@ func (r *run) askIf(ctx context.Context, question func(ctx context.Context, late
 	return a, err
 }
 
-// turn waits until no other question is open; late reports that one was.
+// turn waits until no other question is open; late reports whether one was.
 func (r *run) turn(ctx context.Context) (late bool, err error) {
 	select {
 	case r.asking <- struct{}{}:
@@ -93,11 +93,11 @@ func (r *run) turn(ctx context.Context) (late bool, err error) {
 	}
 }
 
-// put asks the operator, and makes sure that the answer is one of the question's. It
-// is called beside the owner.
+// put asks the operator, and checks that the question allows the answer. It is called
+// beside the owner.
 func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	if q.Topic != operator.GivingUp && slices.Contains(q.Choices, operator.Abort) {
-		r.do(func() { q.GivingUp = report.Abort(r.state) })
+	if q.Topic != operator.Aborting && slices.Contains(q.Choices, operator.Abort) {
+		r.do(func() { q.AbortText = report.Abort(r.state) })
 	}
 	a, err := r.o.Operator.Ask(ctx, q)
 	if err != nil {
@@ -107,12 +107,12 @@ func (r *run) put(ctx context.Context, q operator.Question) (operator.Answer, er
 		return operator.Answer{}, err
 	}
 	if a.By == "" {
-		a.By = r.o.Name
+		a.By = r.o.OperatorName
 	}
 	return a, nil
 }
 
-// askNow asks before there is a journal to record the answer in; the record is made
+// askNow asks before there is a journal to record the answer in. The answer is recorded
 // when the run begins. The owner calls it.
 func (r *run) askNow(q operator.Question) (a operator.Answer, err error) {
 	open := r.questions
@@ -135,7 +135,7 @@ func allowed(q operator.Question, a operator.Answer) error {
 		for _, c := range q.Choices {
 			names = append(names, string(c))
 		}
-		return wrong("is none of: " + strings.Join(names, ", "))
+		return wrong("is not one of " + strings.Join(names, ", "))
 	}
 	if a.Choice == operator.Skip && strings.TrimSpace(a.Reason) == "" {
 		return wrong("needs a reason")
@@ -143,9 +143,9 @@ func allowed(q operator.Question, a operator.Answer) error {
 	return nil
 }
 
-// answerTo is an answer as the journal keeps it: with what was asked, and what
-// was shown or, where it was answered beforehand, stood to be shown: csu's
-// reading, and whose agreement a yes confirms.
+// answerTo returns an answer for the journal, with the question and what was shown with
+// it, or would have been if it was answered beforehand: csu's reading, and whose
+// agreement a yes confirms.
 func answerTo(q operator.Question, a operator.Answer) *journal.Answer {
 	shown := q.Reading
 	if len(q.Principals) > 0 {
@@ -157,7 +157,7 @@ func answerTo(q operator.Question, a operator.Answer) *journal.Answer {
 	}
 }
 
-// answered records an answer and has it take effect. The owner calls it.
+// answered records an answer and acts on it. The owner calls it.
 func (r *run) answered(q operator.Question, a operator.Answer) error {
 	_, err := r.record(journal.Record{Event: journal.Answered, Stage: q.Stage, Step: q.Step, Answer: answerTo(q, a)})
 	if err != nil {
@@ -184,9 +184,9 @@ func (r *run) answered(q operator.Question, a operator.Answer) error {
 	return nil
 }
 
-// permit asks a step's doubt and its own consent. False means that the step does not
-// start now: it was skipped or done by hand, something else has failed meanwhile, or
-// the run is ending.
+// permit asks about a step's doubt and for its own consent. It returns false if the step
+// does not start now: it was skipped or done by hand, another step has failed meanwhile,
+// or the run is ending.
 func (w *work) permit() bool {
 	permitted, step := final(w.step), w.step
 	w.r.do(func() { permitted = permitted || w.t.permitted })
@@ -220,7 +220,7 @@ func (w *work) permit() bool {
 	return w.r.do(func() { w.t.permitted = true })
 }
 
-// reading is what csu reads at this moment of what the step is about to touch.
+// reading returns the present state of what the step is about to touch.
 func (w *work) reading(ctx context.Context) string {
 	text, err := w.do.Reading(ctx, w.new(w.last.Attempt+1))
 	if err != nil {
@@ -232,7 +232,7 @@ func (w *work) reading(ctx context.Context) string {
 func (w *work) tellDecision(a operator.Answer) {
 	switch a.Choice {
 	case operator.ByHand:
-		w.tell(operator.StepDone, "done by hand, says %s", a.By)
+		w.tell(operator.StepDone, "done by hand, according to %s", a.By)
 	case operator.Skip:
 		w.tell(operator.StepSkipped, "skipped by %s: %s", a.By, a.Reason)
 	case operator.Retry:
@@ -241,14 +241,14 @@ func (w *work) tellDecision(a operator.Answer) {
 			others = slices.ContainsFunc(w.s.tasks, func(t *task) bool { return t != w.t && t.undecided })
 		})
 		if others {
-			w.tell(operator.Notice, "it is tried again once the other failed steps are decided")
+			w.tell(operator.Notice, "it is retried once the other failed steps are decided")
 		}
 	case operator.Stop, operator.Abort:
 		w.tellRunning(a.Choice)
 	}
 }
 
-// tellRunning says what csu waits for before it ends: that may take an hour.
+// tellRunning reports which steps csu waits for before it ends: that may take an hour.
 func (w *work) tellRunning(choice operator.Choice) {
 	var ids []string
 	w.r.do(func() {
@@ -267,7 +267,7 @@ func (w *work) tellRunning(choice operator.Choice) {
 	if choice == operator.Abort {
 		then = "the final steps run when these steps have finished"
 	}
-	w.r.notice("nothing new is started, and %s: %s", then, strings.Join(ids, ", "))
+	w.r.notice("nothing new is started; %s: %s", then, strings.Join(ids, ", "))
 }
 
 // decide asks how to continue after a failure.
@@ -276,7 +276,7 @@ func (w *work) decide() {
 	what := "it failed"
 	switch {
 	case st.Phase == state.NotDone && st.By != "":
-		what = fmt.Sprintf("%s has seen that nothing of it happened; csu had found", st.By)
+		what = fmt.Sprintf("%s confirmed that nothing of it happened; csu had found", st.By)
 	case st.Phase == state.NotDone:
 		what = "nothing of it happened"
 	}
@@ -286,7 +286,7 @@ func (w *work) decide() {
 		Reading: byHand(step),
 		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
 	}
-	if final(step) { // it is owed: it cannot be skipped, and an abort would run it as well
+	if final(step) { // it must be done: it cannot be skipped, and an abort would run it as well
 		q.Choices = []operator.Choice{operator.Retry, operator.ByHand, operator.Stop}
 	}
 	a, err := w.r.askIf(w.r.ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
@@ -299,7 +299,7 @@ func (w *work) decide() {
 	}
 }
 
-// byHand says how a person does a step; commands, which are indented, begin on a line
+// byHand returns how to do a step by hand. Commands, which are indented, begin on a line
 // of their own.
 func byHand(step *plan.Step) string {
 	if strings.HasPrefix(step.ByHand, " ") {
@@ -309,16 +309,16 @@ func byHand(step *plan.Step) string {
 }
 
 // askInDoubt asks what became of an attempt that its probe cannot judge. Nothing new
-// starts until that is answered. Where another question was before it, it probes
-// again at its turn, and returns what it sees now: minutes may have passed, and
-// nobody must decide on what was seen then. It is errUnwanted if that needs no
-// decision; waited is as in conclude.
+// starts until that is answered. If it had to wait for another question, it probes again
+// at its turn and returns the new finding: minutes may have passed, and the operator must
+// not decide by an outdated one. If the new finding needs no decision, the error is
+// errUnwanted. waited is as in conclude.
 func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
 	w.r.do(func() { w.t.unsure = true })
 	answer, err := w.r.askIf(w.r.ctx, func(_ context.Context, late bool) (operator.Question, bool) {
 		if late {
-			// Not with the context of the question: a probe that is cut short because
-			// the run begins to end would not tell the truth.
+			// Not with the context of the question: if the run begins to end, it would
+			// cut the probe short, and the finding would be wrong.
 			f = w.do.Probe(w.r.ctx, w.a)
 		}
 		return w.inDoubt(f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
@@ -338,7 +338,7 @@ func (w *work) inDoubt(f action.Finding) operator.Question {
 		Choices: []operator.Choice{operator.KeepWaiting, operator.Happened, operator.NotHappened, operator.Stop, operator.Abort},
 	}
 	if f.Verdict == action.Running {
-		q.Text = fmt.Sprintf("It was started, and goes on after its time limit of %s.", w.step.Timeout)
+		q.Text = fmt.Sprintf("It was started, and is still running after its time limit of %s.", w.step.Timeout)
 	}
 	if final(w.step) {
 		q.Choices = q.Choices[:4]

@@ -94,7 +94,7 @@ func TestActionAsks(t *testing.T) {
 // TestNothingIsAskedAtTheEnd: what runs when the operator ends the run is not let
 // ask any more.
 func TestNothingIsAskedAtTheEnd(t *testing.T) {
-	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: GivenUp} {
+	for choice, end := range map[operator.Choice]End{operator.Stop: Halted, operator.Abort: Aborted} {
 		b := newBench(t, stage("one", step("bad", host("h1")), step("man", &plan.Manual{Text: "switch M2"})))
 		begun := make(chan struct{})
 		b.waiting("one/bad", action.Failed, nil, begun)

@@ -1,5 +1,5 @@
 // Package executor replays a plan: exactly its steps, in its order, with a
-// journal, and takes a run up again where it ended.
+// journal. It resumes a run where it ended.
 //
 // The words:
 //
@@ -8,12 +8,12 @@
 //   - an attempt is one try of a step; it is started when its started record is
 //     on the disk, and only then touches anything;
 //   - a step whose attempt has started and whose outcome is not recorded is in
-//     doubt: its probe decides, and where that can't, the operator;
+//     doubt: its probe decides, or the operator if the probe cannot;
 //   - a step is finished when steps that need it may start: it is done, done by
-//     hand, skipped, or failed in a way that the plan lets pass.
+//     hand, skipped, or failed in a way that the plan accepts.
 //
-// [Run] decides nothing: what may start follows from the plan and the [State],
-// which is the fold of the journal, and what is to be decided is asked.
+// [Run] makes no decisions. What may start follows from the plan and the
+// [state.State], which is the fold of the journal. The operator decides the rest.
 package executor
 
 import (
@@ -35,51 +35,53 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// Options are what a run is made of.
+// Options configure a run.
 type Options struct {
 	Plan     *plan.Plan
 	Digest   string // of the plan's bytes
-	PlanFile string // its name, for people
+	PlanFile string // its name, as shown to people
 	Journal  string // the journal's path
 	FS       journal.FS
-	// SiteMap is the path of the site map where the run is a rehearsal.
+	// SiteMap is the path of the site map; "" unless the run is a rehearsal.
 	SiteMap  string
 	Systems  *systems.Clients
 	Operator operator.Operator
-	Name     string // the operator's name
-	Version  string // of csu
-	// Until is the id of a stage: the run ends, resumable, when it is done.
+	// OperatorName is the name of the operator, for the journal and the ledger.
+	OperatorName string
+	Version      string // of csu
+	// Until is the id of a stage: the run stops, resumable, when the stage is done.
 	Until string
-	// Resume takes up the run in the journal. Without it a journal in which
+	// Resume resumes the run in the journal. Without it, a journal in which
 	// anything was begun is refused.
 	Resume bool
 	Clock  *clock.Clock
-	// Confirm has [Abort] show what it is about to do, and ask, before it does or
-	// records anything. Without it whoever calls has asked.
+	// Confirm makes [Abort] show what it is about to do, and ask, before it does or
+	// records anything. Without it, the caller has asked.
 	Confirm bool
-	// Stop, when it is closed, has the run start nothing more, let finish what
-	// runs, and end resumable. The end of the context leaves at once.
+	// Stop stops the run when it is closed: nothing more starts, running steps
+	// finish, and the run can be resumed. When the context ends, the run does not
+	// wait for running steps.
 	Stop <-chan struct{}
-	// Ledger says in the site's cluster which run may go on; nil where the plan
-	// talks to no cluster.
+	// Ledger says in the site's cluster which run may continue; nil if the plan
+	// uses no cluster.
 	Ledger ledger.Store
-	// Timing is that of the ledger; the zero value is [ledger.Real].
+	// Timing is the ledger's timing; the zero value means [ledger.Real].
 	Timing ledger.Timing
-	// Takeover has [Run] continue from the ledger's copy of the journal a run that
-	// was begun elsewhere; nil for any other run.
+	// Takeover makes [Run] continue a run that was begun elsewhere, from the
+	// ledger's copy of its journal; nil for any other run.
 	Takeover *Takeover
-	// CarriedOut looks for the end of a run of this plan in what is kept of past
-	// runs, and names it; "" where there is none. It is asked before a run begins.
-	// nil, or [ErrNoHistory], means that nobody can tell.
+	// CarriedOut finds the end of a run of this plan in the record of past runs,
+	// and returns a description of it, or "" if there is none. It is called before a
+	// run begins. If it is nil, or returns [ErrNoHistory], there is no such record.
 	CarriedOut func() (string, error)
-	// Preflight returns what checks, before the consent of each stage, that what the
-	// stage uses is there. It reads the state at once; the check changes nothing, and
-	// its error ends the run, resumable.
+	// Preflight returns a check that everything the stage uses is reachable and
+	// permitted; it runs before the stage's consent. Preflight itself reads the state;
+	// the check does not. The check is read-only. Its error stops the run, resumable.
 	Preflight func(stage *plan.Stage, s *state.State) (check func(context.Context) error)
-	// SkipPreflight is why there is no preflight, for the journal; "" where there
-	// is one.
+	// SkipPreflight is the reason to record for running without preflight; "" with
+	// preflight.
 	SkipPreflight string
-	// Performer returns what carries out an action; nil is [action.Of].
+	// Performer returns the performer of an action; nil means [action.Of].
 	Performer func(plan.Parameters) action.Performer
 }
 
@@ -89,34 +91,34 @@ type End string
 // The ends.
 const (
 	Completed   End = End(journal.Complete) // every stage and final step is finished, the journal is closed
-	GivenUp     End = End(journal.Aborted)  // given up: the final steps are finished, the journal is closed
+	Aborted     End = End(journal.Aborted)  // aborted: the final steps are finished, the journal is closed
 	Reached     End = "until reached"       // the stage of Options.Until is done
-	Halted      End = "stopped"             // the operator stopped, or something failed for good; to be resumed
-	Interrupted End = "interrupted"         // by Stop or by the context; to be resumed
-	Kept        End = "not given up"        // the operator did not want an abort after all; to be resumed
-	HandedOver  End = "handed over"         // to somebody else, who takes it over
+	Halted      End = "stopped"             // by the operator or by a failure; can be resumed
+	Interrupted End = "interrupted"         // by Stop or by the context; can be resumed
+	NotAborted  End = "not given up"        // the operator decided against the abort; can be resumed
+	HandedOver  End = "handed over"         // to another operator, who takes it over
 	NotRun      End = ""                    // refused, or the journal failed; see the error
 )
 
-// Result is what a call came to.
+// Result is the result of a call.
 type Result struct {
 	End   End
-	Text  string // why, and what can be done
+	Text  string // why, and what to do
 	RunID string
 	State *state.State
-	Down  []string      // CSCs that the run took down and has not seen back; see [State.Down]
+	Down  []string      // CSCs that the run took down and has not seen up again; see [report.Down]
 	Owed  []*state.Step // final steps that still have to run
-	// Unreleased is why the site's ledger does not have the finished run yet; nil
-	// where it has, or there is none. Until then the run can be resumed for that.
+	// Unreleased is why the site was not released although the run is over; nil if it
+	// was, or if there is no ledger. Resuming the run releases it.
 	Unreleased error
 }
 
-// Run carries the plan out, from where its journal ends.
+// Run carries out the plan from where its journal ends.
 //
-// Its errors: [*RefusedError] and [*journal.LockedError], a guard did not let it
-// begin; [*operator.UnattendedError], there was no operator to ask; [*AnswerError];
-// [*InputError]; [*journal.DamageError]; [*journal.FailedError], after which nothing
-// was started; [*PanicError]. Whatever the error, a run that was begun can be resumed.
+// Its errors are [*RefusedError] and [*journal.LockedError] if a guard did not let it
+// begin, [*operator.UnattendedError] if there was no operator to ask, [*AnswerError],
+// [*InputError], [*journal.DamageError], [*journal.FailedError], after which nothing was
+// started, and [*PanicError]. After any of them, a run that was begun can be resumed.
 func Run(ctx context.Context, o Options) (Result, error) {
 	r, err := newRun(ctx, o)
 	if err != nil {
@@ -145,7 +147,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	if o.Performer == nil {
 		o.Performer = action.Of
 		if o.Systems == nil {
-			return nil, &InputError{Reason: "run: there are no systems to talk to"}
+			return nil, &InputError{Reason: "run plan: there are no clients for its systems"}
 		}
 	}
 	if o.Timing.Now == nil {
@@ -186,8 +188,8 @@ func (r *run) guard() error {
 	return systems.Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
 }
 
-// drive goes through the stages and the final steps. What stops it on its way is
-// in r.halt when it returns.
+// drive carries out the stages and the final steps. If something stops it, r.halt says
+// what.
 func (r *run) drive() error {
 	if r.state.Ended != "" {
 		return r.releaseLater()
@@ -201,21 +203,21 @@ func (r *run) drive() error {
 		}
 	}
 	if r.o.SkipPreflight != "" {
-		text := fmt.Sprintf("%s went on without preflight: %s", r.o.Name, r.o.SkipPreflight)
+		text := fmt.Sprintf("%s continued without preflight: %s", r.o.OperatorName, r.o.SkipPreflight)
 		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
 		r.notice("%s", text)
 	}
 	repeated := r.state.Aborting
-	// The reason comes first: it alone has the run aborted, should csu end right after it.
+	// The answer comes first: it alone aborts the run, should csu crash right after it.
 	for _, a := range r.given {
 		if _, err := r.record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
 			return err
 		}
 	}
 	if r.abort && !repeated {
-		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.Name)}); err != nil {
+		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.OperatorName)}); err != nil {
 			return err
 		}
 	}
@@ -224,7 +226,7 @@ func (r *run) drive() error {
 			break
 		}
 		if r.stage(&r.state.Stages[i]); !r.state.Stages[i].Done {
-			break // the next one must not even be asked about
+			break // the operator must not even be asked about the next one
 		}
 		if r.o.Until == r.state.Stages[i].Stage.ID && !r.state.Aborting {
 			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as requested; resume with --resume", r.o.Until)})
@@ -234,9 +236,9 @@ func (r *run) drive() error {
 	return nil
 }
 
-// startUp brings the run to where its first stage may begin: the site's ledger is
-// this process's, or the operator goes on without it, and what the run may delete
-// is written down.
+// startUp does what must precede the first stage: it makes sure that this process has
+// the site's ledger, or that the operator continues without it, and records which Jobs
+// the run may delete.
 func (r *run) startUp() error {
 	if r.keeper == nil {
 		return r.inventory()
@@ -255,7 +257,7 @@ func (r *run) startUp() error {
 	}
 	if r.state.Settle {
 		wait := r.o.Timing.Fresh + r.o.Timing.Request
-		r.notice("csu waits %s, until what the other csu has sent must have arrived", wait)
+		r.notice("csu waits %s, so that all requests of the other csu have arrived", wait)
 		if r.beside(func() { err = r.o.Timing.Sleep(r.ctx, wait) }); err != nil {
 			return nil // interrupted; drive sees that
 		}

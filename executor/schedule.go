@@ -16,8 +16,7 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// patience is how long an interrupted run waits, in real time, for its steps to
-// notice; those that do not are in doubt like the others.
+// patience is how long an interrupted run waits, in real time, for its steps to return.
 const patience = 3 * time.Second
 
 // task is a step of the schedule.
@@ -26,16 +25,16 @@ type task struct {
 	state    *state.Step
 	index    int // in the schedule
 	resource string
-	unmet    int     // needs that are not finished
-	wanted   []*task // those that need it
+	unmet    int // needs that are not finished
+	neededBy []*task
 
-	working   bool // a goroutine is at work on it
+	working   bool // a goroutine is working on it
 	unsure    bool // it is in doubt and being checked: nothing starts meanwhile
-	undecided bool // it has failed: nothing starts until the operator has decided
+	undecided bool // it has failed: nothing starts until the operator has decided about it
 	permitted bool // it was consented to in this process
 	tried     bool // it was started in this process
-	// fresh: what the last executor had left open is known not to have happened, so
-	// that the step is simply started.
+	// fresh: the attempt that the last executor had left open is known to have had no
+	// effect, so the step is simply started again.
 	fresh bool
 }
 
@@ -45,15 +44,15 @@ type schedule struct {
 	final   bool
 	tasks   []*task
 	ready   []*task        // in the plan's order
-	failed  []*task        // those that wait for the operator's decision
-	asked   *task          // the one of them that the operator is asked about; nil for none
+	failed  []*task        // waiting for the operator's decision
+	asked   *task          // the operator is being asked about it; nil for none
 	left    int            // tasks not finished
 	running int            // goroutines, of steps and of the question
 	inUse   map[string]int // goroutines, by resource
 }
 
-// newSchedule makes the schedule of a stage's steps. Final steps run one after the
-// other.
+// newSchedule returns the schedule of a stage's steps, or of the final steps, which run
+// one after the other.
 func newSchedule(r *run, steps []plan.Step, final bool) *schedule {
 	s := &schedule{r: r, final: final, inUse: map[string]int{}}
 	byID := make(map[string]*task, len(steps))
@@ -71,14 +70,14 @@ func newSchedule(r *run, steps []plan.Step, final bool) *schedule {
 		for _, need := range needs {
 			if n := byID[need]; !n.state.Phase.Finished() {
 				t.unmet++
-				n.wanted = append(n.wanted, t)
+				n.neededBy = append(n.neededBy, t)
 			}
 		}
 	}
 	return s
 }
 
-// run returns whether every step is finished; if not, the run is ending.
+// run runs the steps and reports whether all are finished; if not, the run is ending.
 func (s *schedule) run() bool {
 	s.sort()
 	for s.left > 0 {
@@ -98,26 +97,26 @@ func (s *schedule) run() bool {
 		case ending:
 			return false
 		case s.left > 0:
-			s.r.stop(halt{end: Halted, err: fmt.Errorf("schedule of step %q: %d steps are left, and none can start", s.tasks[0].step.ID, s.left)})
+			s.r.stop(halt{end: Halted, err: fmt.Errorf("schedule of step %q: %d steps are left, but none can start", s.tasks[0].step.ID, s.left)})
 			return false
 		}
 	}
 	return true
 }
 
-// ending reports whether none of the steps may start any more.
+// ending reports whether no step may start any more.
 func (s *schedule) ending() bool { return s.r.halted() || s.r.state.Aborting && !s.final }
 
-// suspended reports whether nothing may start for the moment.
+// suspended reports whether no step may start at the moment.
 func (s *schedule) suspended() bool {
 	return slices.ContainsFunc(s.tasks, func(t *task) bool { return t.unsure || t.undecided })
 }
 
-// mayStart reports whether a step may start at this moment.
+// mayStart reports whether a step may start now.
 func (s *schedule) mayStart() bool { return !s.ending() && !s.suspended() }
 
-// sort sorts the steps by their phases. What is in doubt is checked before anything
-// new starts.
+// sort sorts the steps by their phases. Steps in doubt are checked before anything new
+// starts.
 func (s *schedule) sort() {
 	var open []*task
 	for _, t := range s.tasks {
@@ -133,7 +132,7 @@ func (s *schedule) sort() {
 			s.notNeeded(t)
 		case phase.Open():
 			open = append(open, t)
-		case phase == state.Failed && !s.final: // what failed before an abort is simply tried again
+		case phase == state.Failed && !s.final: // a final step that failed in an earlier csu is simply retried
 			s.fail(t)
 		default:
 			s.queue(t)
@@ -147,7 +146,7 @@ func (s *schedule) sort() {
 
 // notNeeded finishes a final step that has nothing to undo.
 func (s *schedule) notNeeded(t *task) {
-	text := fmt.Sprintf("step %q was never begun", t.step.Undoes)
+	text := fmt.Sprintf("step %q was never started", t.step.Undoes)
 	if _, err := s.r.record(journal.Record{Event: journal.NotNeeded, Step: t.step.ID, Text: text}); err == nil {
 		s.r.tellStep(operator.StepSkipped, t.step, "not needed: %s", text)
 		s.finish(t)
@@ -168,8 +167,8 @@ func (s *schedule) start() {
 	s.ready = rest
 }
 
-// launch has a goroutine work on a step. A panic in it leaves the step in doubt and
-// ends the run, resumable.
+// launch starts a goroutine that works on a step. A panic in it leaves the step in doubt
+// and stops the run, resumable.
 func (s *schedule) launch(t *task, f func(*work)) {
 	t.working = true
 	s.running++
@@ -209,7 +208,7 @@ func (s *schedule) panicked(t *task, err *PanicError) {
 	s.r.stop(halt{end: Halted, err: err})
 }
 
-// settle takes in the phase of a step whose goroutine has ended.
+// settle decides how to continue with a step whose goroutine has ended.
 func (s *schedule) settle(t *task) {
 	t.working, t.unsure = false, false
 	s.running--
@@ -233,18 +232,21 @@ func (s *schedule) settle(t *task) {
 
 func (s *schedule) finish(t *task) {
 	s.left--
-	for _, w := range t.wanted {
+	for _, w := range t.neededBy {
 		w.unmet--
 		s.queue(w)
 	}
 }
 
-// queue puts a step among the ready ones, at its place in the plan, if it can start.
-// A step that another csu may have begun is checked before its needs are met, and
-// waits for them after that.
+// queue inserts a step into the ready ones, in the plan's order, if it can start. A step
+// that another csu may have begun is checked before its needs are met; only after that
+// does it wait for them.
 func (s *schedule) queue(t *task) {
 	if t.unmet > 0 || t.working || t.undecided || t.state.Phase.Open() || t.state.Phase.Finished() {
 		return
+	}
+	if s.final && !s.r.state.Needed(t.step) {
+		return // sort finishes it without starting it
 	}
 	i, queued := slices.BinarySearchFunc(s.ready, t, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
 	if !queued {
@@ -257,9 +259,9 @@ func (s *schedule) fail(t *task) {
 	s.failed = append(s.failed, t)
 }
 
-// decide has the operator say how to continue after a failure, the first one in the
-// plan's order. Running steps go on meanwhile, so that a decision need not wait for
-// an hour of compiling elsewhere; nothing new starts before all are decided.
+// decide asks the operator how to continue after a failure, the first one in the plan's
+// order. Running steps continue, since the decision must not wait for an hour of
+// compiling on another host. Nothing new starts until every failure is decided.
 func (s *schedule) decide() {
 	first := slices.MinFunc(s.failed, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
 	s.failed = slices.DeleteFunc(s.failed, func(t *task) bool { return t == first })
@@ -267,7 +269,7 @@ func (s *schedule) decide() {
 	s.launch(first, (*work).decide)
 }
 
-// leave gives the steps a moment to see that the run was interrupted.
+// leave gives the steps of an interrupted run a moment to return.
 func (s *schedule) leave() {
 	gone := make(chan struct{})
 	timer := time.AfterFunc(patience, func() { close(gone) })
@@ -276,13 +278,13 @@ func (s *schedule) leave() {
 	}
 }
 
-// final runs the final steps and closes the run, when every stage is done or the
-// run is aborted.
+// final runs the final steps and closes the run if every stage is done or the run is
+// being aborted.
 func (r *run) final() {
 	if r.halted() || !r.state.Aborting && r.state.Stage() != nil {
 		return
 	}
-	r.openQuestions() // an abort has ended them
+	r.openQuestions() // an abort has closed them
 	if r.state.Aborting && !r.leaveOpen() {
 		return
 	}
@@ -305,9 +307,9 @@ func (r *run) final() {
 	if _, err := r.record(last); err != nil {
 		return
 	}
-	r.halt = nil // an interrupt that comes now comes too late
+	r.halt = nil // an interrupt is too late now
 	r.endRenewal()
-	r.unreleased = r.giveBack()
+	r.unreleased = r.releaseSite()
 }
 
 // leaveOpen records which steps an abort leaves in doubt.
@@ -320,12 +322,12 @@ func (r *run) leaveOpen() bool {
 		if err != nil {
 			return false
 		}
-		r.tellStep(operator.StepInDoubt, st.Step, "it is left in doubt by the abort: check by hand what became of attempt %d", st.Attempt)
+		r.tellStep(operator.StepInDoubt, st.Step, "the abort leaves it in doubt: check by hand what became of attempt %d", st.Attempt)
 	}
 	return true
 }
 
-// owe says what is left to be done when a final step has not finished.
+// owe reports that a final step is not done, and what to do.
 func (r *run) owe(step *plan.Step) {
 	h := halt{end: Halted}
 	if r.halt != nil {

@@ -9,8 +9,7 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// stage carries out a stage, or what is left of it. It returns early when the run is
-// ending.
+// stage carries out a stage, or the rest of it. It returns early when the run is ending.
 func (r *run) stage(s *state.Stage) {
 	if s.Done {
 		return
@@ -32,17 +31,20 @@ func (r *run) stage(s *state.Stage) {
 		return
 	}
 	if _, err := r.record(journal.Record{Event: journal.StageDone, Stage: id}); err == nil {
-		r.tell(operator.StageFinished, id, "", "every step is finished")
+		r.tell(operator.StageFinished, id, "", "all steps are finished")
 	}
 }
 
-// consented has the operator agree to the stage and answer its doubts. What was
-// answered before a crash stays answered.
+// consented asks the operator for their consent to the stage and about its doubts.
+// Answers given before a crash still count.
 func (r *run) consented(s *state.Stage) bool {
 	if r.o.Preflight != nil {
 		var err error
 		check := r.o.Preflight(s.Stage, r.state)
 		r.beside(func() { err = check(r.ctx) })
+		if r.halted() {
+			return false // the check may have failed only because of the interrupt
+		}
 		if err != nil {
 			refused := &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}
 			var hinted *RefusedError

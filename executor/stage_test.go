@@ -190,7 +190,7 @@ func TestStepConsentRefused(t *testing.T) {
 		{operator.ByHand, Completed, state.ByHand, true},
 		{operator.Skip, Completed, state.Skipped, true},
 		{operator.No, Halted, state.Pending, false},
-		{operator.Abort, GivenUp, state.Pending, false},
+		{operator.Abort, Aborted, state.Pending, false},
 	} {
 		t.Run(string(c.choice), func(t *testing.T) {
 			a := step("a", host("h1"))
@@ -351,7 +351,7 @@ func TestEndedBeforeItBegan(t *testing.T) {
 	b.must(Completed)
 }
 
-// TestLongChain is a plan of 5,000 steps, one after the other, taken up before
+// TestLongChain is a plan of 5,000 steps, one after the other, resumed before
 // its last.
 func TestLongChain(t *testing.T) {
 	const n = 5000

@@ -63,7 +63,7 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 		"an unknown step":          {[]journal.Record{{Event: journal.Started, Step: "one/b"}}, `no step "one/b"`},
 		"an unknown stage":         {[]journal.Record{{Event: journal.StageDone, Stage: "two"}}, `no stage "two"`},
 		"no step":                  {[]journal.Record{{Event: journal.Outcome}}, "names no step"},
-		"after the end":            {[]journal.Record{{Event: journal.Complete}, started(1)}, "behind the end"},
+		"after the end":            {[]journal.Record{{Event: journal.Complete}, started(1)}, "follows the end"},
 		"another run resumes":      {[]journal.Record{{Event: journal.Resumed, Run: &journal.Run{ID: "other"}}}, `has the id "other"`},
 		"not needed once begun":    {[]journal.Record{{Event: journal.Started, Step: "final/f", Attempt: 1}, {Event: journal.NotNeeded, Step: "final/f"}}, "does not fit"},
 	} {
@@ -101,7 +101,7 @@ func chain(b testing.TB, n int) Options {
 	}
 	p := &plan.Plan{Stages: []plan.Stage{stage("one", steps...)}}
 	return Options{
-		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, Name: "Ana",
+		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, OperatorName: "Ana",
 		Performer: idle,
 	}
 }
@@ -109,14 +109,14 @@ func chain(b testing.TB, n int) Options {
 // TestProgressText: the steps that another csu may have carried out are counted, and
 // not named as under way.
 func TestProgressText(t *testing.T) {
-	many := " 3 unfinished steps are looked into before their stages go on, because another csu may have worked without the cluster."
+	many := " 3 unfinished steps are checked before their stages continue, because another csu may have worked without the cluster."
 	for name, c := range map[string]struct {
 		begun, suspected []string
 		want             string
 	}{
 		"nothing":       {nil, nil, `0 of 5 steps are finished; its next stage is "one".`},
 		"under way":     {[]string{"one/a"}, nil, `0 of 5 steps are finished; its next stage is "one"; under way or in doubt: one/a.`},
-		"one suspected": {nil, []string{"two/c"}, `0 of 5 steps are finished; its next stage is "one". 1 unfinished step is looked into before its stage goes on, because another csu may have worked without the cluster.`},
+		"one suspected": {nil, []string{"two/c"}, `0 of 5 steps are finished; its next stage is "one". 1 unfinished step is checked before its stage continues, because another csu may have worked without the cluster.`},
 		"both":          {[]string{"one/a"}, []string{"one/b", "two/c", "two/d"}, `0 of 5 steps are finished; its next stage is "one"; under way or in doubt: one/a.` + many},
 	} {
 		s := state.New(twoStages(t).plan)

@@ -16,14 +16,14 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// The ways in which an outcome was learned, as the journal names them.
+// How an outcome was learned, as the journal records it.
 const (
 	viaPerform = "perform"
 	viaProbe   = "probe"
 	viaAwait   = "await"
 )
 
-// final reports whether a step is one of the plan's final ones.
+// final reports whether a step is one of the plan's final steps.
 func final(step *plan.Step) bool { return step.Undoes != "" }
 
 func stageOf(step *plan.Step) string {
@@ -34,17 +34,17 @@ func stageOf(step *plan.Step) string {
 	return stage
 }
 
-// reports reports whether the run continues after a failure of the step, which is
-// only reported. What a final step undoes must be undone: there it does not count.
-func reports(step *plan.Step) bool { return step.OnFailure == plan.Report && !final(step) }
+// onlyReported reports whether a failure of the step is only reported, and the run
+// continues. A final step must succeed, so its failure never is.
+func onlyReported(step *plan.Step) bool { return step.OnFailure == plan.Report && !final(step) }
 
-// identity is by what an attempt is found again wherever it has its effects.
+// identity returns the name by which an attempt can be found wherever it has effects.
 func identity(run string, step *plan.Step, attempt int) string {
 	return fmt.Sprintf("csu-%s/%s/%d", run, step.ID, attempt)
 }
 
 // work is a goroutine's work on a step: an attempt, the check of an earlier one, or
-// the decision after a failure. It runs beside the owner and reaches the run's state
+// the decision after a failure. It runs beside the owner, and accesses the run's state
 // and the task only with do.
 type work struct {
 	r         *run
@@ -52,7 +52,7 @@ type work struct {
 	t         *task
 	step      *plan.Step
 	do        action.Performer
-	last      state.Step // as the work began
+	last      state.Step // when the work began
 	run       string     // id
 	begin     time.Time  // of the run
 	inventory json.RawMessage
@@ -62,7 +62,7 @@ type work struct {
 	resumed bool // an earlier executor has started it
 }
 
-// record is [run.record] for goroutines beside the owner.
+// recordBeside is record for goroutines beside the owner.
 func (r *run) recordBeside(rec journal.Record) (written *journal.Record, err error) {
 	if !r.do(func() { written, err = r.record(rec) }) {
 		err = errOver
@@ -70,7 +70,7 @@ func (r *run) recordBeside(rec journal.Record) (written *journal.Record, err err
 	return written, err
 }
 
-// event is a record about the step's attempt.
+// event returns a record about the step's attempt.
 func (w *work) event(event journal.Event, text string) journal.Record {
 	return journal.Record{Event: event, Stage: stageOf(w.step), Step: w.step.ID, Attempt: w.number, Text: text}
 }
@@ -79,10 +79,10 @@ func (w *work) tell(kind operator.EventKind, format string, args ...any) {
 	w.r.tellStep(kind, w.step, format, args...)
 }
 
-// new makes what a performer is given for the step's attempt n.
+// new returns the step's attempt n for a performer.
 func (w *work) new(n int) *action.Attempt {
 	a := &action.Attempt{
-		Plan: w.r.o.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.o.Name,
+		Plan: w.r.o.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.o.OperatorName,
 		Identity: identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
 	}
 	a.Note = func(v any) error {
@@ -115,20 +115,20 @@ func (w *work) new(n int) *action.Attempt {
 	return a
 }
 
-// reopen takes up the last attempt of the journal.
+// reopen continues with the last attempt in the journal.
 func (w *work) reopen() {
 	st := w.last
 	a := w.new(st.Attempt)
 	a.Identity, a.Started, a.Evidence, a.Notes = st.Identity, st.Began, st.Evidence, slices.Clone(st.Notes)
 	if a.Suspected = st.Suspected; a.Suspected && len(a.Evidence) == 0 {
 		a.Started = w.begin      // the other csu may have begun it at any time
-		a.Evidence = a.Inventory // of a deletion: what it would have taken
+		a.Evidence = a.Inventory // of a deletion: what it would have deleted
 	}
 	w.a, w.number = a, st.Attempt
 }
 
-// attempt starts the step and carries it to where it is finished, or where the
-// operator must decide, or the run ends.
+// attempt starts the step and works on it until it is finished, the operator must
+// decide, or the run ends.
 func (w *work) attempt() {
 	if !w.permit() {
 		return
@@ -164,8 +164,9 @@ func (w *work) attempt() {
 	w.conclude(w.do.Perform(r.ctx, w.a), viaPerform)
 }
 
-// start records that an attempt is about to touch something; nil where that is not
-// wanted any more. The owner calls it: the decision and the record are one.
+// start records that an attempt is about to touch something, and returns the record;
+// nil if the step may no longer start. The owner calls it, so nothing can change between
+// the decision and the record.
 func (w *work) start() *journal.Record {
 	if !w.s.mayStart() {
 		return nil
@@ -176,36 +177,36 @@ func (w *work) start() *journal.Record {
 	if err != nil {
 		return nil
 	}
-	w.t.tried, w.t.fresh = true, false // what the check of the attempt before allowed is used up
+	w.t.tried, w.t.fresh = true, false // the check of the last attempt allowed only this start
 	w.a.Started = written.Time
 	return written
 }
 
-// notBegun records that an attempt could not begin.
+// notBegun records that an attempt could not start.
 func (w *work) notBegun(cause error) {
 	rec := w.event(journal.NotBegun, cause.Error())
-	rec.Reported = reports(w.step)
+	rec.Reported = onlyReported(w.step)
 	w.r.do(func() {
 		_, err := w.r.record(rec)
 		w.t.undecided = err == nil && !rec.Reported
 		w.t.tried, w.t.fresh = true, false
 	})
-	w.tell(operator.StepFailed, "it was not begun: %s", rec.Text)
+	w.tell(operator.StepFailed, "not started: %s", rec.Text)
 }
 
-// known says that the attempt is waited for, or has its outcome.
+// known lets other steps start: the attempt is under way, or its outcome is known.
 func (w *work) known() { w.r.do(func() { w.t.unsure = false }) }
 
-// conclude brings an attempt to its outcome: by what was found, by its probe, or by
-// the operator's word. It leaves the attempt open where the run is interrupted.
+// conclude determines the outcome of an attempt: from the finding, by its probe, or by
+// asking the operator. It leaves the attempt open if the run is interrupted.
 func (w *work) conclude(f action.Finding, via string) {
 	ctx := w.r.ctx
-	// waited: it was waited for until its time limit, so that waiting longer is the
-	// operator's decision.
+	// waited: csu has waited until the time limit; waiting longer is the operator's
+	// decision.
 	waited := f.Verdict == action.Running && via != viaProbe
 	for {
 		if ctx.Err() != nil && f.Verdict != action.Done {
-			return // what was cut short cannot be told from what failed
+			return // it may only have been cut short
 		}
 		switch f.Verdict {
 		case action.Done, action.Failed, action.NotDone, action.CutShort:
@@ -213,7 +214,7 @@ func (w *work) conclude(f action.Finding, via string) {
 			return
 		}
 		if f.Verdict == action.Running && !waited {
-			// Its answer was lost, and it goes on.
+			// Its answer was lost, and it is still running.
 			waited = true
 			w.known()
 			f, via = w.do.Await(ctx, w.a), viaAwait
@@ -230,14 +231,14 @@ func (w *work) conclude(f action.Finding, via string) {
 		f = now
 		switch {
 		case errors.Is(err, errUnwanted):
-			// It has become known, or is seen going on.
+			// The outcome has become known, or the attempt is running.
 		case err != nil, answer.Choice == operator.Stop, answer.Choice == operator.Abort:
 			return
 		case answer.Choice == operator.Happened:
-			w.tell(operator.StepDone, "%s has seen that it happened", answer.By)
+			w.tell(operator.StepDone, "%s confirmed that it happened", answer.By)
 			return
 		case answer.Choice == operator.NotHappened:
-			w.tell(operator.StepFailed, "%s has seen that it did not happen", answer.By)
+			w.tell(operator.StepFailed, "%s confirmed that it did not happen", answer.By)
 			return
 		case f.Verdict == action.Running:
 			w.known()
@@ -250,16 +251,16 @@ func (w *work) conclude(f action.Finding, via string) {
 
 // outcome records the result of an attempt.
 func (w *work) outcome(f action.Finding, via string) {
-	// That nothing happened before a crash, or nothing but what should, is no failure
-	// of the step: it is simply started again.
+	// If an attempt before a crash had no effect, or only intended ones, the step has
+	// not failed: it is simply started again.
 	fresh := w.resumed && (f.Verdict == action.NotDone && via == viaProbe || f.Verdict == action.CutShort)
 	rec := w.event(journal.Outcome, f.Text)
 	rec.Verdict, rec.Via = string(f.Verdict), via
 	var phase state.Phase
 	recorded := false
 	w.r.do(func() {
-		// That the gate was closed is no failure of the step: a resume tries it again.
-		rec.Reported = f.Verdict != action.Done && !fresh && reports(w.step) && !w.r.outage.closed
+		// If the gate was closed, the step has not failed: a resume tries it again.
+		rec.Reported = f.Verdict != action.Done && !fresh && onlyReported(w.step) && !w.r.outage.closed
 		_, err := w.r.record(rec)
 		recorded, phase = err == nil, w.t.state.Phase
 		w.t.fresh = fresh
@@ -268,7 +269,7 @@ func (w *work) outcome(f action.Finding, via string) {
 	switch {
 	case !recorded:
 	case fresh && phase == state.NotDone:
-		w.tell(operator.Notice, "it is started again for what is left: %s", f.Text)
+		w.tell(operator.Notice, "started again for the rest: %s", f.Text)
 	case phase == state.Done:
 		w.tell(operator.StepDone, "%s", f.Text)
 	default:
@@ -276,9 +277,9 @@ func (w *work) outcome(f action.Finding, via string) {
 	}
 }
 
-// doubtful records that an attempt's outcome is not known, and reports whether it is
-// left at that: a message is never repeated, and a look that did not end has done
-// nothing.
+// doubtful records that an attempt's outcome is not known, and reports whether the step
+// is finished with that: a message is never repeated, and an observation that did not
+// end has changed nothing.
 func (w *work) doubtful(f action.Finding, via string) bool {
 	traits := w.do.Traits()
 	rec := w.event(journal.Doubtful, f.Text)
@@ -287,7 +288,7 @@ func (w *work) doubtful(f action.Finding, via string) bool {
 	finished := true
 	w.r.do(func() {
 		before = w.t.state.Text
-		rec.Reported = reports(w.step) && (traits.Unrepeatable && !w.t.state.Suspected || traits.Observes && via != viaProbe)
+		rec.Reported = onlyReported(w.step) && (traits.Unrepeatable && !w.t.state.Suspected || traits.Observes && via != viaProbe)
 		_, err := w.r.record(rec)
 		finished = err != nil || w.t.state.Phase.Finished()
 	})
@@ -295,14 +296,14 @@ func (w *work) doubtful(f action.Finding, via string) bool {
 	if rec.Reported && traits.Observes {
 		kind = operator.StepFailed
 	}
-	if f.Text != before { // the probe may see no more than the action did
+	if f.Text != before { // the probe may have found no more than the action did
 		w.tell(kind, "%s", f.Text)
 	}
 	return finished
 }
 
 // resume finds out what became of the attempt that the last executor left open, and
-// carries it on. Nothing new starts before that is known.
+// continues it. Nothing new starts before that is known.
 func (w *work) resume() {
 	w.reopen()
 	w.resumed = true
@@ -317,18 +318,18 @@ func (w *work) resume() {
 	}
 	if f.Verdict == action.Running && w.r.ctx.Err() == nil {
 		w.known()
-		w.tell(operator.StepStarted, "it goes on: %s", f.Text)
+		w.tell(operator.StepStarted, "still running: %s", f.Text)
 		f, via = w.do.Await(w.r.ctx, w.a), viaAwait
 	}
 	w.conclude(f, via)
 }
 
-// mostLater is how many further attempts of another csu are looked for.
+// mostLater is how many later attempts of another csu are searched for.
 const mostLater = 4
 
-// laterAttempts looks for the last attempt of a suspected step that another csu has
-// made, from the one that was probed first on, and returns what became of it. The
-// next attempt is numbered beyond all that were looked for.
+// laterAttempts searches for the last attempt that another csu has made of a suspected
+// step, starting after the one whose finding is given, and returns what became of it.
+// The next attempt gets a number above all that were searched for.
 func (w *work) laterAttempts(f action.Finding) action.Finding {
 	found, chosen := f, w.a
 	for n := w.number + 1; n <= w.number+mostLater && found.Verdict != action.Done; n++ {
@@ -352,17 +353,17 @@ func (w *work) laterAttempts(f action.Finding) action.Finding {
 	return found
 }
 
-// confirm checks whether what a person has done is seen, where a probe can tell.
+// confirm checks a step that was done by hand, if its probe can.
 func (w *work) confirm() {
 	traits := w.do.Traits()
 	if !traits.ConfirmsByHand {
-		return // it is found by csu's own identity, which a person's doing does not have
+		return // the probe finds only attempts with csu's own identity
 	}
 	w.reopen()
 	if w.number == 0 && !final(w.step) || traits.NeedsEvidence && len(w.a.Evidence) == 0 {
-		return // there is no evidence of how it was before
+		return // there is no evidence of the state before
 	}
-	w.a.Suspected = false // what a person did has no identity either
+	w.a.Suspected = false // what was done by hand has no identity either
 	f := w.do.Probe(w.r.ctx, w.a)
 	if w.r.ctx.Err() != nil {
 		return

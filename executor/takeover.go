@@ -22,26 +22,26 @@ import (
 // Takeover is how a run that was begun elsewhere is continued here.
 type Takeover struct {
 	Reason string
-	// Force takes the run also from a csu that is still at work.
+	// Force takes the run even from a csu that is still at work.
 	Force bool
 }
 
-// takeOver brings the ledger's copy of the journal here, when the operator has
-// agreed to take the run over. It refuses a run of which another csu is at work.
+// takeOver asks the operator whether to take the run over, claims the ledger, and stores
+// its copy of the journal here. It refuses a run that another csu is working on.
 func (r *run) takeOver(seen *sighting) error {
 	switch {
 	case seen == nil:
-		return &InputError{Reason: "take over: the plan uses no cluster, so there is no copy of its journal", Remedy: "resume with csu exec --resume where the journal is"}
+		return &InputError{Reason: "take over run: the plan uses no cluster, so there is no copy of its journal", Remedy: "resume with csu exec --resume where the journal is"}
 	case seen.away != nil:
-		return withoutLedger("take over: read the site's ledger", seen.away)
+		return withoutLedger("take over run: read the site's ledger", seen.away)
 	}
-	if err := r.toTakeOver(&seen.ledger); err != nil {
+	if err := r.mayTakeOver(&seen.ledger); err != nil {
 		return err
 	}
 	if err := r.unheld(seen, r.o.Takeover.Force); err != nil {
 		return err
 	}
-	if err := r.toTakeOver(&seen.ledger); err != nil { // the other csu may have written while it was watched
+	if err := r.mayTakeOver(&seen.ledger); err != nil { // the other csu may have written during the watch
 		return err
 	}
 	lines, err := r.copyOf(&seen.ledger)
@@ -52,7 +52,7 @@ func (r *run) takeOver(seen *sighting) error {
 	if err != nil {
 		return err
 	}
-	if err := r.agreeToTakeOver(seen, state); err != nil {
+	if err := r.confirmTakeover(seen, state); err != nil {
 		return err
 	}
 	if err := r.succeed(seen); err != nil {
@@ -70,12 +70,12 @@ func (r *run) takeOver(seen *sighting) error {
 	return r.place(lines, seen.ledger.Head)
 }
 
-// ownLockFree refuses to take a run from a csu that writes the journal that is here:
-// it is to be ended on this machine.
+// ownLockFree refuses to take a run from a csu that is using the local journal: the
+// operator can end that csu on this machine.
 func (r *run) ownLockFree() error {
 	f, err := r.o.FS.OpenFile(r.o.Journal, os.O_RDWR, 0)
 	if err != nil {
-		return nil // there is none, or place says what is wrong with it
+		return nil // there is none, or place reports what is wrong with it
 	}
 	err = f.Lock()
 	if closing := f.Close(); !errors.Is(err, journal.ErrLocked) {
@@ -84,9 +84,8 @@ func (r *run) ownLockFree() error {
 	return &journal.LockedError{Name: r.o.Journal}
 }
 
-// claimTakenOver makes the ledger this process's, before anything is changed here.
-// Where the csu that the operator takes the run from by force has gone on since, its
-// run is taken as it is now.
+// claimTakenOver claims the ledger, before anything is changed here. If the run is taken
+// by force from a csu that has continued meanwhile, it is taken as it is now.
 func (r *run) claimTakenOver(seen *sighting) error {
 	agreed := seen.ledger.Head.Head
 	for {
@@ -97,7 +96,7 @@ func (r *run) claimTakenOver(seen *sighting) error {
 		err := r.claimOver(seen)
 		if !errors.Is(err, ledger.ErrConflict) {
 			if now := seen.ledger.Head; err == nil && now.Head != agreed {
-				r.notice("the other csu has gone on meanwhile, to record %d, stage %q; the run is taken over from there", now.Seq, now.Stage)
+				r.notice("the other csu has continued meanwhile, to record %d, stage %q; the run is taken over from there", now.Seq, now.Stage)
 			}
 			return r.unclaimed(err)
 		}
@@ -108,7 +107,7 @@ func (r *run) claimTakenOver(seen *sighting) error {
 		if now.away != nil {
 			return r.unclaimed(now.away)
 		}
-		if err := r.toTakeOver(&now.ledger); err != nil {
+		if err := r.mayTakeOver(&now.ledger); err != nil {
 			return err
 		}
 		if h, was := now.ledger.Holder, seen.former; h != nil && h.Process != "" && (was == nil || h.Process != was.Process || !r.o.Takeover.Force) {
@@ -118,7 +117,7 @@ func (r *run) claimTakenOver(seen *sighting) error {
 	}
 }
 
-// unclaimed is the error of a run that could not claim the ledger.
+// unclaimed returns the error of a run that could not claim the ledger.
 func (r *run) unclaimed(err error) error {
 	var displaced *ledger.DisplacedError
 	switch {
@@ -130,8 +129,8 @@ func (r *run) unclaimed(err error) error {
 	return refusedBy(err)
 }
 
-// copyOf returns the journal that the ledger has. Where it has grown too large for a
-// copy, or the copy is damaged, a journal that is here will do, if it goes as far.
+// copyOf returns the ledger's copy of the journal. If the journal is too large for a
+// copy, or the copy is damaged, a local journal will do if it goes as far.
 func (r *run) copyOf(l *ledger.Ledger) ([]byte, error) {
 	var damaged error
 	if len(l.Copy) > 0 {
@@ -140,7 +139,7 @@ func (r *run) copyOf(l *ledger.Ledger) ([]byte, error) {
 		case err == nil && head == l.Head.Head:
 			return lines, nil
 		case err == nil:
-			return nil, fmt.Errorf("take over: the ledger's copy of the journal ends at record %d, and not at %d as the ledger says", head.Seq, l.Head.Seq)
+			return nil, fmt.Errorf("take over run: the ledger's copy of the journal ends at record %d, not at %d as the ledger says", head.Seq, l.Head.Seq)
 		}
 		damaged = err
 	}
@@ -148,13 +147,13 @@ func (r *run) copyOf(l *ledger.Ledger) ([]byte, error) {
 		return here, nil
 	}
 	if damaged != nil {
-		return nil, fmt.Errorf("take over: the ledger's copy of the journal: %w", damaged)
+		return nil, fmt.Errorf("take over run: the ledger's copy of the journal: %w", damaged)
 	}
-	return nil, refuse("bring the journal here, then run csu takeover again", "the journal of run %s has grown too large for a copy in the cluster", l.Head.Run)
+	return nil, refuse("copy the journal here, then run csu takeover again", "the journal of run %s is too large for a copy in the cluster", l.Head.Run)
 }
 
-// toTakeOver refuses what is no unfinished run of the plan with a copy of its journal.
-func (r *run) toTakeOver(l *ledger.Ledger) error {
+// mayTakeOver refuses unless the ledger has an unfinished run of the plan.
+func (r *run) mayTakeOver(l *ledger.Ledger) error {
 	ended, h := l.Ended(r.o.Digest), l.Holder
 	var err error
 	switch {
@@ -163,16 +162,16 @@ func (r *run) toTakeOver(l *ledger.Ledger) error {
 	case h != nil && h.Digest != r.o.Digest:
 		err = &ledger.HeldError{Holder: *h}
 	case l.Head.Digest != r.o.Digest:
-		return refuse("begin it with csu exec", "there is no run of this plan to take over")
+		return refuse("begin it with csu exec PLAN", "there is no run of this plan to take over")
 	default:
 		return nil
 	}
 	return refusedBy(err)
 }
 
-// agreeToTakeOver shows whose run it is and how far it came, and asks.
-func (r *run) agreeToTakeOver(seen *sighting, s *state.State) error {
-	return r.askBefore(operator.Question{
+// confirmTakeover shows whose run it is and how far it has come, and asks.
+func (r *run) confirmTakeover(seen *sighting, s *state.State) error {
+	return r.requireYes(operator.Question{
 		Topic: operator.TakingOver, Title: "Take this run over?",
 		Text:    fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.", s.Run.ID, r.o.Plan.Type, r.o.Plan.Site, s.Begin.UTC().Format("2006-01-02 15:04")),
 		Reading: strings.Join(append(r.leader(seen), progress(seen, s)...), "\n"),
@@ -180,7 +179,7 @@ func (r *run) agreeToTakeOver(seen *sighting, s *state.State) error {
 	}, "the run was not taken over")
 }
 
-// leader says in lines who has led a run, and whether a csu may be at work on it.
+// leader returns lines that say who has led the run, and whether a csu may be at work on it.
 func (r *run) leader(seen *sighting) []string {
 	h := seen.ledger.Holder
 	if h == nil {
@@ -193,16 +192,17 @@ func (r *run) leader(seen *sighting) []string {
 	case h.Process == "":
 		return append(lines, "No csu is at work on it: the last one stopped properly.")
 	case r.o.Takeover != nil && r.o.Takeover.Force:
-		return append(lines, "Its csu may still be at work on it: with --force that is not checked.")
+		return append(lines, "Its csu may still be at work on it: --force skips the check.")
 	}
-	return append(lines, fmt.Sprintf("There was no sign of its csu for %s. It may have died or hang, or be at work without the cluster: call %s.", plan.Duration(r.o.Timing.Dead), h.Operator))
+	return append(lines, fmt.Sprintf("There was no sign of its csu for %s. It may have crashed, hang, or be at work without the cluster: call %s.", plan.Duration(r.o.Timing.Dead), h.Operator))
 }
 
-// progress says in lines how far a run has come by the ledger's copy of its journal.
+// progress returns lines that say how far the run has come, according to the ledger's
+// copy of its journal.
 func progress(seen *sighting, s *state.State) []string {
 	head, holder := seen.ledger.Head, seen.ledger.Holder
 	reached := fmt.Sprintf("The ledger has record %d, since %s UTC", head.Seq, head.Time.UTC().Format(time.DateTime))
-	if holder != nil && holder.Process != "" { // it has not written its last word
+	if holder != nil && holder.Process != "" { // it has not made its last write
 		reached += "; the last minute may be missing"
 	}
 	lines := []string{reached + ".", report.Progress(s)}
@@ -212,8 +212,9 @@ func progress(seen *sighting, s *state.State) []string {
 	return lines
 }
 
-// askBefore asks what must be yes before there is a journal to record it in.
-func (r *run) askBefore(q operator.Question, refused string) error {
+// requireYes asks a question before there is a journal to record the answer in, and
+// refuses unless the answer is yes.
+func (r *run) requireYes(q operator.Question, refused string) error {
 	a, err := r.askNow(q)
 	switch {
 	case err != nil:
@@ -224,9 +225,8 @@ func (r *run) askBefore(q operator.Question, refused string) error {
 	return nil
 }
 
-// succeed has the operator say what nothing here can show: that the csu that was at
-// work is stopped, where it did not end by itself, and whether one has gone on
-// without the cluster.
+// succeed asks the operator what nothing here shows: that the former csu is stopped, if
+// it did not stop properly, and whether a csu has continued without the cluster.
 func (r *run) succeed(seen *sighting) error {
 	if seen.former != nil {
 		r.settle = true
@@ -239,7 +239,7 @@ func (r *run) succeed(seen *sighting) error {
 	}
 	q := operator.Question{
 		Topic: operator.FormerOutage, Title: "Has another csu worked without the cluster?",
-		Text:    "Has another csu carried out steps of this run while the cluster did not answer? If you do not know, answer yes: csu then finds out about every unfinished step before it starts anything.",
+		Text:    "Has another csu carried out steps of this run while the cluster did not answer? If you do not know, answer yes: csu then checks what became of every unfinished step before it starts anything.",
 		Choices: []operator.Choice{operator.Yes, operator.No},
 	}
 	a, err := r.askNow(q)
@@ -250,8 +250,8 @@ func (r *run) succeed(seen *sighting) error {
 	return nil
 }
 
-// formerStopped has the operator confirm that a csu is stopped of which there was no
-// sign, or that it reaches the ledger, which displaces it.
+// formerStopped asks the operator to confirm that a csu without a sign of life is
+// stopped, or that it reaches the ledger and so learns that it was displaced.
 func (r *run) formerStopped(h *ledger.Holder) error {
 	q := operator.Question{
 		Topic: operator.Former, Title: "Is the other csu stopped?",
@@ -262,19 +262,19 @@ func (r *run) formerStopped(h *ledger.Holder) error {
 	if r.o.Takeover != nil && r.o.Takeover.Force {
 		q.Title = "Take the run from a csu that may be at work?"
 		q.Text = fmt.Sprintf("The csu of %s on %s starts nothing more as soon as the ledger is yours, but it may still be sending something at this moment."+
-			" csu waits until that has ended. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
+			" csu waits until that has arrived. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
 	}
 	var refused *RefusedError
-	err := r.askBefore(q, "the other csu must be stopped first")
+	err := r.requireYes(q, "the other csu must be stopped first")
 	if errors.As(err, &refused) {
 		refused.Remedy = fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator)
 	}
 	return err
 }
 
-// place puts the copy of the journal where the run's journal belongs. A journal
-// that is there and has all of the copy is used as it is; any other one is kept
-// under another name. What it has beside the copy was perhaps done all the same.
+// place stores the copy of the journal where the run's journal belongs. An existing
+// journal that contains the whole copy is used as it is; any other one is renamed. What
+// it records beyond the copy may have been done all the same.
 func (r *run) place(lines []byte, head ledger.Head) error {
 	ours := map[int]string{} // hashes, by number
 	err := journal.Lines("the cluster's copy", bytes.NewReader(lines), func(rec *journal.Record) error {
@@ -284,7 +284,7 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 	if err != nil {
 		return err
 	}
-	beside := false // it has intents that the run does not have
+	beside := false // it has intents that the copy does not have
 	there := state.New(r.o.Plan).Take(r.o.Digest)
 	j, torn, err := journal.Open(r.o.FS, r.o.Journal, func(rec *journal.Record) error {
 		switch rec.Event {
@@ -305,7 +305,7 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 			return err
 		}
 		if torn != "" {
-			r.notice("the last line of the journal that was here was cut off; it is kept in %q", torn)
+			r.notice("the last line of the local journal was incomplete; it is saved in %q", torn)
 		}
 		if has {
 			return nil
@@ -313,12 +313,12 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 	case !errors.Is(err, journal.ErrEmpty):
 		beside = true // it cannot be read
 	}
-	// The copy is whole on the disk before what was here goes.
+	// The whole copy is on the disk before the local journal is moved.
 	fresh := r.o.Journal + ".takeover-" + r.process
 	if err := journal.Restore(r.o.FS, fresh, lines); err != nil {
 		return err
 	}
-	if beside { // and what follows from that, too
+	if beside { // and so are its consequences
 		r.doubted = true
 		if err := r.doubtAll(fresh, head.Run); err != nil {
 			return err
@@ -329,23 +329,23 @@ func (r *run) place(lines []byte, head ledger.Head) error {
 		return err
 	}
 	if err := r.o.FS.Rename(fresh, r.o.Journal); err != nil {
-		return fmt.Errorf("take over: %w; the journal is in %q", err, fresh)
+		return fmt.Errorf("take over run: %w; the journal is in %q", err, fresh)
 	}
 	how := "is out of date"
 	if beside {
-		how = "cannot be read, or has steps that the run's does not have, so that every step that is not finished is looked for"
+		how = "cannot be read, or has steps that the run's journal does not have, so csu checks every unfinished step"
 	}
-	r.notice("the journal that was here %s; it is kept as %q", how, aside)
+	r.notice("the local journal %s; it was renamed to %q", how, aside)
 	return r.o.FS.SyncDir(filepath.Dir(r.o.Journal))
 }
 
-// doubtAll writes into a journal that its run is taken up in doubt, so that a csu that
-// ends before it has recorded that it goes on leaves the doubt behind.
+// doubtAll records in a journal that its run is resumed with every unfinished step in
+// doubt. So the doubt survives if csu crashes before it records its own resume.
 func (r *run) doubtAll(name, run string) error {
 	j, _, err := journal.Open(r.o.FS, name, func(*journal.Record) error { return nil })
 	if err != nil {
 		return err
 	}
-	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.self(run), Text: "the journal that was here differs from the run's"})
+	_, err = j.Append(journal.Record{Event: journal.Resumed, Time: r.o.Clock.Now(), Run: r.self(run), Text: "the local journal differed from the run's"})
 	return errors.Join(err, j.Close())
 }

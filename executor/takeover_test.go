@@ -29,7 +29,7 @@ func (b *bench) colleague() *bench {
 
 func takingOver(force bool) func(*Options) {
 	return func(o *Options) {
-		o.Resume, o.Name, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
+		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
 	}
 }
 
@@ -139,7 +139,7 @@ func TestTakeoverRefused(t *testing.T) {
 		"no copy":                  {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = nil }) }, nil, "too large"},
 		"a damaged copy":           {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Copy = []byte("x") }) }, nil, "copy of the journal"},
 		"a copy of another time":   {func(b *bench) { b.ledger.Edit(func(l *ledger.Ledger) { l.Head.Seq++ }) }, nil, "as the ledger says"},
-		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "take over: read the site's ledger: "},
+		"the cluster is away":      {func(b *bench) { b.away(true) }, nil, "take over run: read the site's ledger: "},
 		"not wanted":               {nil, choose(operator.TakingOver, operator.No), "not taken over"},
 		"the other is not stopped": {nil, choose(operator.Former, operator.No), "must be stopped first"},
 		"nobody to ask": {nil, func(q operator.Question) (operator.Answer, error) {
@@ -457,7 +457,7 @@ func TestTakeoverKeepsWhatIsHere(t *testing.T) {
 }
 
 // TestDoubtOutlivesACrash: wherever a takeover ends that finds another branch of the
-// journal, its steps are in doubt for whoever goes on.
+// journal, its steps are in doubt for the next csu.
 func TestDoubtOutlivesACrash(t *testing.T) {
 	b := twoStages(t)
 	b.died("one/b")

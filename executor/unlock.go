@@ -15,10 +15,10 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// Unlock takes the site from the run that has it, and returns who that was; nil
-// where no run had it. The operator sees first how far that run has come, and
-// agrees. A run that somebody is at work on is refused. Where the run's journal is at
-// hand, the reason is recorded there first.
+// Unlock takes the site from the run that has it, and returns that run's holder; nil if
+// no run had the site. It first shows the operator how far the run has come, and asks.
+// It refuses if a csu is at work on the run. If the run's journal is here, it records
+// the reason there first.
 func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, error) {
 	r, seen, err := commanding(ctx, o)
 	if err != nil {
@@ -39,11 +39,11 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	if holder = seen.ledger.Holder; holder == nil {
 		return nil, r.shut(refuse("look at it with csu status PLAN, then run the command again", changed))
 	}
-	if err := r.agreeToUnlock(seen); err != nil {
+	if err := r.confirmUnlock(seen); err != nil {
 		return holder, r.shut(err)
 	}
 	if r.journal != nil && r.state.Run.ID == holder.Run && r.state.Ended == "" {
-		text := fmt.Sprintf("%s takes the site from this run: %s", o.Name, reason)
+		text := fmt.Sprintf("%s takes the site from this run: %s", o.OperatorName, reason)
 		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return holder, r.shut(err)
 		}
@@ -54,7 +54,7 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 			return refuse("look at it with csu status PLAN, then run the command again", changed)
 		}
 		l.End(ledger.Finished{
-			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.Name,
+			Digest: h.Digest, Run: h.Run, Plan: h.Plan, Outcome: ledger.Unlocked, Operator: o.OperatorName,
 			Time: r.o.Clock.Now().UTC().Round(0), Reason: reason, Head: l.Head.Head,
 		})
 		return nil
@@ -62,8 +62,8 @@ func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, erro
 	return holder, r.shut(err)
 }
 
-// agreeToUnlock shows whose run it is and what it leaves as it is, and asks.
-func (r *run) agreeToUnlock(seen *sighting) error {
+// confirmUnlock shows whose run it is and what stays undone, and asks.
+func (r *run) confirmUnlock(seen *sighting) error {
 	h, head := seen.ledger.Holder, seen.ledger.Head
 	lines := r.leader(seen)
 	var s *state.State
@@ -76,13 +76,13 @@ func (r *run) agreeToUnlock(seen *sighting) error {
 	} else {
 		lines = append(lines, progress(seen, s)...)
 		for _, st := range s.Owed() {
-			lines = append(lines, fmt.Sprintf("Still owed: %s: %s.", st.Step.ID, st.Step.Title))
+			lines = append(lines, fmt.Sprintf("Still to be run: %s: %s.", st.Step.ID, st.Step.Title))
 		}
 	}
-	lines = append(lines, "All of that stays as it is. What a csu may have done without the cluster is not in it.")
-	err = r.askBefore(operator.Question{
+	lines = append(lines, "All of that stays as it is. It does not include what a csu may have done without the cluster.")
+	err = r.requireYes(operator.Question{
 		Topic: operator.Unlocking, Title: fmt.Sprintf("Take %s from its run?", r.o.Plan.Site),
-		Text:    fmt.Sprintf("Run %s of plan %q. Unlock a site only if its run will never be resumed: csu abort gives a run up properly.", h.Run, h.Plan),
+		Text:    fmt.Sprintf("Run %s of plan %q. Unlock a site only if its run will never be resumed: csu abort aborts a run properly.", h.Run, h.Plan),
 		Reading: strings.Join(lines, "\n"), Choices: []operator.Choice{operator.Yes, operator.No},
 	}, "the site was not unlocked")
 	if err != nil || seen.former == nil {
@@ -91,10 +91,10 @@ func (r *run) agreeToUnlock(seen *sighting) error {
 	return r.formerStopped(seen.former)
 }
 
-// HandOver has the csu that is at work on the plan's run stop, when what runs has
-// finished, for somebody else to take the run over. It returns when that csu has
-// stopped, or at once where none is at work. [ErrNothingBegun] means that the plan is
-// to be begun by whoever it was to be handed over to.
+// HandOver asks the csu that is at work on the plan's run to stop when its running steps
+// have finished, so that another operator can take the run over. It returns when that
+// csu has stopped, or at once if none is at work. [ErrNothingBegun] means that the other
+// operator begins the plan instead.
 func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Holder)) error {
 	r, seen, err := commanding(ctx, o)
 	if err != nil {
@@ -113,7 +113,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 			return nil // it has stopped meanwhile
 		}
 		holder := *l.Holder
-		holder.Asked = &ledger.Handover{To: to, By: o.Name}
+		holder.Asked = &ledger.Handover{To: to, By: o.OperatorName}
 		l.Holder = &holder
 		return nil
 	})
@@ -121,8 +121,8 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 		return err
 	}
 	waiting(*h)
-	// It sees the request with its next write, and then lets finish what runs; until
-	// then it renews.
+	// That csu sees the request with its next write. Until its running steps have
+	// finished, it keeps renewing.
 	renewed, heard := h.Renewed, r.o.Timing.Now()
 	for {
 		if err := r.o.Timing.Sleep(ctx, min(r.o.Timing.Renew/6, 5*time.Second)); err != nil {
@@ -140,12 +140,12 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 			renewed, heard = now.ledger.Holder.Renewed, r.o.Timing.Now()
 		case r.o.Timing.Now()-heard > r.o.Timing.Dead:
 			return refuse(fmt.Sprintf("call %s; %s can continue the run with csu takeover PLAN --reason TEXT", h.Operator, to),
-				"there was no sign of the csu of %q on %s for %s: it may have died or hang, or be at work without the cluster", h.Operator, h.Host, plan.Duration(r.o.Timing.Dead))
+				"there was no sign of the csu of %q on %s for %s: it may have crashed, hang, or be at work without the cluster", h.Operator, h.Host, plan.Duration(r.o.Timing.Dead))
 		}
 	}
 }
 
-// handedOver tells what became of a run whose csu has stopped.
+// handedOver returns nil if a run whose csu has stopped was handed over, or else why not.
 func (r *run) handedOver(l ledger.Ledger, to string) error {
 	switch ended := l.Ended(r.o.Digest); {
 	case l.Holder == nil && ended != nil:
@@ -158,11 +158,11 @@ func (r *run) handedOver(l ledger.Ledger, to string) error {
 	return nil
 }
 
-// ErrNothingBegun says that the run was to be handed over before anything of its plan
-// was begun: its site is free instead.
+// ErrNothingBegun reports that nothing was handed over, since no part of the plan had
+// been begun. The site is free.
 var ErrNothingBegun = errors.New("nothing of the plan had been begun")
 
-// handOverIdle hands over a run that nobody is at work on.
+// handOverIdle hands over a run that no csu is working on.
 func (r *run) handOverIdle(to string) error {
 	if err := r.openOwn(); err != nil {
 		return r.shut(err)
@@ -176,10 +176,10 @@ func (r *run) handOverIdle(to string) error {
 			return refusedBy(err)
 		}
 		if l.Holder == nil {
-			return refuse("look at the site with csu status PLAN", "the site was taken from the run meanwhile")
+			return refuse("look at the site with csu status PLAN", "the site was taken from the run in the meantime")
 		}
-		if r.handed == "" { // else the ledger was written meanwhile
-			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.Name)
+		if r.handed == "" { // else this is a retry after a conflict
+			r.handed = fmt.Sprintf("handed over to %s by %s", to, r.o.OperatorName)
 			if _, err := r.recordBeside(journal.Record{Event: journal.Stopped, Text: r.handed}); err != nil {
 				return err
 			}
@@ -193,8 +193,8 @@ func (r *run) handOverIdle(to string) error {
 	return r.shut(err)
 }
 
-// commanding makes what a command needs that reads and writes the site's ledger
-// and carries nothing out.
+// commanding returns a run for a command that only reads and writes the site's ledger,
+// and the ledger as it is now.
 func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 	if o.Ledger == nil {
 		return nil, nil, &InputError{Reason: "the plan uses no cluster, so its site has no ledger"}
@@ -218,7 +218,7 @@ func commanding(ctx context.Context, o Options) (*run, *sighting, error) {
 	return r, seen, nil
 }
 
-// openOwn opens the journal that is here, if one is.
+// openOwn opens the local journal, if there is one.
 func (r *run) openOwn() error {
 	j, _, err := journal.Open(r.o.FS, r.o.Journal, r.state.Take(r.o.Digest))
 	switch {

@@ -14,8 +14,8 @@ import (
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
-// TestUnlock: the site is taken from a run by somebody who has seen how far it has
-// come, and only if they agree.
+// TestUnlock: an operator sees how far the run has come, and takes the site from it only
+// if they agree.
 func TestUnlock(t *testing.T) {
 	for name, c := range map[string]struct {
 		died   bool
@@ -39,7 +39,7 @@ func TestUnlock(t *testing.T) {
 				return yes(q)
 			}
 			o := bob.options()
-			o.Name = "Bob"
+			o.OperatorName = "Bob"
 			holder, err := Unlock(t.Context(), o, "Ana is ill")
 			var refused *RefusedError
 			if holder == nil || (err == nil) != c.done || err != nil && !errors.As(err, &refused) {
@@ -53,7 +53,7 @@ func TestUnlock(t *testing.T) {
 				t.Errorf("asked %v, want %v", asked, c.asked)
 			}
 			reading := bob.person.asked[0].Reading
-			for _, want := range []string{"Led by Ana", "2 of 5 steps are finished", "Still owed: final/f"} {
+			for _, want := range []string{"Led by Ana", "2 of 5 steps are finished", "Still to be run: final/f"} {
 				if !strings.Contains(reading, want) {
 					t.Errorf("shown: %s\nwithout %q", reading, want)
 				}
@@ -182,8 +182,8 @@ func (f thinking) Ask(ctx context.Context, _ operator.Question) (operator.Answer
 
 func (thinking) Tell(operator.Event) {}
 
-// TestDisplacedAfterAnOutage: whoever went on without the ledger, and is displaced,
-// is told what only their journal has.
+// TestDisplacedAfterAnOutage: an operator who continued without the ledger, and is
+// displaced, learns what only their journal records.
 func TestDisplacedAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := twoStages(t)
@@ -226,11 +226,11 @@ func TestAbortOfARunThatWasHandedOver(t *testing.T) {
 	}
 	o := b.options()
 	o.Confirm = true
-	b.person.answer = choose(operator.GivingUp, operator.No)
-	if res, err := Abort(t.Context(), o); err != nil || res.End != Kept {
+	b.person.answer = choose(operator.Aborting, operator.No)
+	if res, err := Abort(t.Context(), o); err != nil || res.End != NotAborted {
 		t.Fatalf("Abort = %q, %v", res.End, err)
 	}
-	if q := b.person.questions(operator.GivingUp); len(q) != 1 || !strings.Contains(q[0].Reading, "handed over to Cleo") {
+	if q := b.person.questions(operator.Aborting); len(q) != 1 || !strings.Contains(q[0].Reading, "handed over to Cleo") {
 		t.Errorf("shown: %+v", q)
 	}
 }

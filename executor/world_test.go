@@ -202,7 +202,7 @@ func (p *person) Tell(e operator.Event) {
 }
 
 // questions returns the questions of a topic.
-// heard tells whether the operator was told something of a kind with such a text.
+// heard reports whether the operator was told something of a kind with such a text.
 func (p *person) heard(kind operator.EventKind, text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -247,7 +247,7 @@ func choose(topic operator.Topic, choices ...operator.Choice) func(operator.Ques
 	}
 }
 
-// bench is a run on a disk of its own, which tests can repeat and take up.
+// bench is a run on a disk of its own, which tests can repeat and resume.
 type bench struct {
 	t      *testing.T
 	plan   *plan.Plan
@@ -275,7 +275,7 @@ func newBench(t *testing.T, stages ...plan.Stage) *bench {
 func (b *bench) options() Options {
 	return Options{
 		Plan: b.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: "j", FS: b.disk,
-		Operator: b.person, Name: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer,
+		Operator: b.person, OperatorName: "Ana", Version: "v1", Clock: b.clock, Performer: b.world.performer,
 		Ledger: b.ledger, Timing: b.time.Hurried(),
 	}
 }

@@ -108,7 +108,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: "beforehand, by " + by}, true
 	}
 	switch {
-	case q.Topic == operator.GivingUp:
+	case q.Topic == operator.Aborting:
 		if a.yes {
 			return given(operator.Abort, "", "--yes")
 		}
@@ -137,7 +137,7 @@ func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
 		return fmt.Sprintf("give --consent %s, or run csu in a terminal", q.Stage)
-	case operator.GivingUp, operator.Unlocking:
+	case operator.Aborting, operator.Unlocking:
 		return "give --yes, or run csu in a terminal"
 	}
 	if slices.Contains(looks, q.Topic) {

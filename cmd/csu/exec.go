@@ -209,7 +209,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	defer cancel()
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
-		Systems: systems, Clock: systems.Clock, Name: name, Version: version(),
+		Systems: systems, Clock: systems.Clock, OperatorName: name, Version: version(),
 		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
 		Stop:     signals(view, systems.Clock.Now, cancel),
 		Ledger:   executor.NewLedger(l.plan, systems),
@@ -293,7 +293,7 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	}
 	if r.Unreleased != nil {
 		what := "complete"
-		if r.End == executor.GivenUp {
+		if r.End == executor.Aborted {
 			what = "aborted"
 		}
 		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but its site is not yet released: %w", what, r.Unreleased)
@@ -305,12 +305,12 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 			c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		}
 		return nil
-	case executor.GivenUp:
+	case executor.Aborted:
 		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")
 		return nil
 	case executor.Reached:
 		return nil
-	case executor.Kept:
+	case executor.NotAborted:
 		return fail(exitFailed, resume, "the upgrade was not aborted")
 	case executor.Interrupted:
 		return fail(exitInterrupted, resume, "interrupted")

@@ -44,7 +44,7 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 	return l, executor.Options{
 		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile,
 		Operator: &asker{name: name, screen: newScreen(c, name, "", systems.Clock.Now), attended: c.terminal},
-		Systems:  systems, Clock: systems.Clock, Name: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
+		Systems:  systems, Clock: systems.Clock, OperatorName: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
 	}, nil
 }
 
@@ -70,7 +70,7 @@ func (cmd *handoverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	leader := o.Name
+	leader := o.OperatorName
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
 		leader = h.Operator
 		c.paragraph("Asked the csu of %s on %s to hand over. It sees the request within a minute and stops when its running steps have finished. Waiting until it has stopped.", h.Operator, h.Host)

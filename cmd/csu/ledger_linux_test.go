@@ -98,7 +98,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 		`^error: another csu is at work on this run: that of "Ada Operator" on \S+, last heard from at .*; it has reached record [0-9]+, stage "offline"`,
 		`^hint: ask "Ada Operator" to stop it, or have it stopped with csu handover \S+ --site-map \S+ --to NAME; csu takeover \S+ --site-map \S+ --reason TEXT --force`)
 	prints(t, bob.run(t, exitRefused, "takeover", "--reason", "impatience", "--consent", "all"),
-		`the csu of "Ada Operator" on \S+ may still be at work on this run; csu waits up to 20s for a sign of it`, "^error: another csu is at work on this run")
+		`the csu of "Ada Operator" on \S+ may still be at work on this run; csu watches the ledger for up to 20s for a sign of it`, "^error: another csu is at work on this run")
 	if _, err := os.Stat(bob.journal); err == nil {
 		t.Error("what was refused has left a journal")
 	}
@@ -138,7 +138,7 @@ func TestTakeoverForced(t *testing.T) {
 		t.Error("what was refused has left a journal")
 	}
 
-	second := bob.takesOver(t, true, []string{"Its csu may still be at work on it: with --force that is not checked."}, "--force", "--until", "jobs")
+	second := bob.takesOver(t, true, []string{"Its csu may still be at work on it: --force skips the check."}, "--force", "--until", "jobs")
 	second.types(t, "no\n")
 	second.wantExit(t, exitComplete)
 	first.wantExit(t, exitRefused)
@@ -171,7 +171,7 @@ func TestTakeoverOfDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	bob := ada.elsewhere(t)
-	second := bob.takesOver(t, true, []string{"There was no sign of its csu for 20s. It may have died or hang, or be at work", "call Ada Operator", "under way or in doubt: offline/cscs"})
+	second := bob.takesOver(t, true, []string{"There was no sign of its csu for 20s. It may have crashed, hang, or be at work", "call Ada Operator", "under way or in doubt: offline/cscs"})
 	second.types(t, "no\n")
 	second.wantExit(t, exitComplete)
 	if s := bob.state(t); s.Ended != journal.Complete {
@@ -403,7 +403,7 @@ func TestNotReleased(t *testing.T) {
 	v.open(t)
 	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
 	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
-	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it can't be run again")
+	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it cannot be run again")
 	prints(t, r.run(t, exitComplete, "status"), "^Next: nothing; the run is complete")
 	if n := r.count(t, rehearsal.LedgerReleased); n != 1 {
 		t.Errorf("the site was released %d times, want once", n)

@@ -76,7 +76,7 @@ var heading = map[operator.Topic]string{
 	operator.QueuePaused:  "ScriptQueue paused:",
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
-	operator.GivingUp:     "You are about to abort the upgrade for good.",
+	operator.Aborting:     "You are about to abort the upgrade for good.",
 	operator.Unexpected:   "Jobs that did not exist when the run began:",
 }
 
@@ -89,7 +89,7 @@ var evidence = map[operator.Topic]string{
 	operator.QueuePaused: "In the queue now",
 	operator.Failed:      "How to do it by hand",
 	operator.InDoubt:     "What csu found",
-	operator.GivingUp:    "What an abort does",
+	operator.Aborting:    "What an abort does",
 	operator.Unexpected:  "Jobs",
 	operator.Alone:       "Why csu asks",
 	operator.TakingOver:  "Progress",
@@ -124,7 +124,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Manual:       "it is not done; " + asks,
 			operator.Handover:     "they have not been told; " + asks,
 			operator.QueuePaused:  "leave it paused; " + asks,
-			operator.GivingUp:     "leave the run as it is; you can resume later",
+			operator.Aborting:     "leave the run as it is; you can resume later",
 			operator.Unexpected:   "leave them; " + asks,
 			operator.Alone:        "stop csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is and stop csu",
@@ -141,7 +141,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	case operator.Stop:
 		return "stop csu: nothing new starts; running steps finish; you can resume later"
 	case operator.Abort:
-		if t == operator.StageConsent || t == operator.GivingUp { // nothing runs
+		if t == operator.StageConsent || t == operator.Aborting { // nothing runs
 			return "abort the upgrade for good: only the final steps still run"
 		}
 		return "abort the upgrade for good: running steps finish first, then only the final steps run"

@@ -296,7 +296,7 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 	}
 	c.paragraph("  Jobs deleted: %s", plan.CSCList(s.JobsDeleted))
 	fmt.Fprintf(c.out, "  scripts run: %d, commands on hosts: %d, syncs: %d\n", s.Scripts, s.Commands, s.Syncs)
-	if end == executor.GivenUp {
+	if end == executor.Aborted {
 		_, err = fmt.Fprintf(c.out, "  %d of the %d CSCs are not in their expected state, as the abort left them\n", len(s.Astray), s.Seen)
 		return err
 	}

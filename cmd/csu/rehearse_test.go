@@ -21,7 +21,7 @@ func TestWhatAnAbortLeavesIsNoError(t *testing.T) {
 	}
 	p := &plan.Plan{CSCs: []plan.CSC{{CSC: "MTMount:0", Expect: plan.Standby}}}
 	for end, says := range map[executor.End]string{
-		executor.GivenUp:   "1 of the 1 CSCs are not in their expected state, as the abort left them",
+		executor.Aborted:   "1 of the 1 CSCs are not in their expected state, as the abort left them",
 		executor.Completed: "CSCs not in their expected state at the end: MTMount:0 (OFFLINE, not STANDBY)",
 	} {
 		var out bytes.Buffer

@@ -229,8 +229,8 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 				continue
 			}
 		case operator.Abort:
-			if q.GivingUp != "" {
-				s.say("%s", q.GivingUp)
+			if q.AbortText != "" {
+				s.say("%s", q.AbortText)
 			}
 			line, err := s.readLine(ctx, "This cannot be undone. Type abort again to confirm: ")
 			if err != nil {

@@ -214,7 +214,7 @@ func TestPromptMeaning(t *testing.T) {
 		{operator.Failed, operator.Abort, "abort the upgrade for good: running steps finish first, then only the final steps run"},
 		{operator.InDoubt, operator.Abort, "abort the upgrade for good: running steps finish first, then only the final steps run"},
 		{operator.StageConsent, operator.Abort, "abort the upgrade for good: only the final steps still run"},
-		{operator.GivingUp, operator.Abort, "abort the upgrade for good: only the final steps still run"},
+		{operator.Aborting, operator.Abort, "abort the upgrade for good: only the final steps still run"},
 	} {
 		if got := meaning(x.topic, x.choice); got != x.want {
 			t.Errorf("meaning(%q, %q) = %q, want %q", x.topic, x.choice, got, x.want)

@@ -43,13 +43,13 @@ func TestStatusOfFailures(t *testing.T) {
 func TestStatusOfSuspected(t *testing.T) {
 	s := atHosts()
 	for _, id := range []string{"hosts/ess01", "hosts/azar03"} {
-		s.Steps[id].Phase, s.Steps[id].Suspected, s.Steps[id].Text = state.InDoubt, true, "another csu may have gone on with this"
+		s.Steps[id].Phase, s.Steps[id].Suspected, s.Steps[id].Text = state.InDoubt, true, "another csu may have continued with this"
 	}
 	s.Steps["hosts/love01"].Phase = state.Started
 	got := statusText(s, false)
 	for _, want := range []string{
 		"In doubt (started, and no csu is running this plan now):\n  hosts/love01  started",
-		"\n2 unfinished steps are looked into before their stages go on, because another csu may have worked without the cluster.\n",
+		"\n2 unfinished steps are checked before their stages continue, because another csu may have worked without the cluster.\n",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("status does not say %q:\n%s", want, got)

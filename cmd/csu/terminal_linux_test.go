@@ -112,7 +112,7 @@ func TestTerminalAbort(t *testing.T) {
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "begin", "--answers", doubtsAnswered(t)))
 	s.reads(t, `Consent needed for stage "offline"`, at)
 	s.types(t, "3\n")
-	s.reads(t, "No final step has to run.", "csu posts nothing of it: tell those in #summit-announce", "This cannot be undone. Type abort again to confirm:")
+	s.reads(t, "No final steps have to run.", "csu does not announce the abort. Announce it yourself in #summit-announce", "This cannot be undone. Type abort again to confirm:")
 	s.types(t, "3\n")
 	s.reads(t, "Nothing was aborted.", at)
 	s.types(t, "a\n")
@@ -136,12 +136,12 @@ func TestTerminalAbortCommand(t *testing.T) {
 		keys, says string
 		code       int
 	}{
-		{"2\n", "Nothing was given up, and nothing was changed.", exitFailed},
-		{"\x03", "nothing was given up, and nothing was changed.", exitInterrupted},
+		{"2\n", "The run was not aborted, and nothing was changed.", exitFailed},
+		{"\x03", "the run was not aborted, and nothing was changed.", exitInterrupted},
 		{"1\n", "The upgrade was aborted and its journal is closed.", exitComplete},
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
-		s.reads(t, "You are about to abort the upgrade for good.", "What that does: No final step has to run.",
+		s.reads(t, "You are about to abort the upgrade for good.", "What that does: No final steps have to run.",
 			"1 abort abort the upgrade for good", "2 no leave the run as it is; you can resume later", "1 abort, 2 no, ? refresh >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {

@@ -17,8 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
-// Case says what becomes of a run: what its lives die of, and what that does to
-// the disk.
+// Case says what its lives die of, and what that does to the disk.
 type Case struct {
 	How  Crash
 	Dies []Trigger // of each life; the life after the last one dies of nothing
@@ -99,12 +98,12 @@ func anywhere(d *rand.Rand, how Crash) Trigger {
 // Life is how a life of a case went.
 type Life struct {
 	Trigger Trigger // zero for a life that was to die of nothing
-	// Reached says that the trigger fired; a life that does not come to its
-	// trigger comes to the run's end instead.
+	// Reached says that the trigger fired; otherwise the life reached the end of the
+	// run.
 	Reached bool
 }
 
-// Verdict is what a case came to.
+// Verdict is the result of a case.
 type Verdict struct {
 	Lives    []Life
 	Asked    int      // questions about what was in doubt
@@ -119,8 +118,8 @@ type Bench struct {
 	Program string
 }
 
-// Run carries a case out and judges it. That csu did wrong is a problem of the
-// verdict; an error is that the case could not be carried out.
+// Run runs a case and judges it. A mistake of csu is a problem in the verdict; an error
+// means that the case could not be run.
 func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err error) {
 	w, err := newWorld(ctx, r.Setting, b.Dir)
 	if err != nil {
@@ -171,8 +170,8 @@ func (c Case) Run(ctx context.Context, r *Reference, b Bench) (v Verdict, err er
 	return v, nil
 }
 
-// live runs a life and returns whether its trigger fired, whether the run has
-// come to its end, and what is wrong with how the life ended.
+// live runs a life and returns whether its trigger fired, whether the run is over, and
+// what is wrong with how the life ended.
 func (c Case) live(ctx context.Context, w *world, t Trigger, mortal bool, program string) (reached, ended bool, wrong error) {
 	if c.How == Process && mortal {
 		reached, err := w.spawn(ctx, t, program)

@@ -14,8 +14,8 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// TestDiskFaults has each operation on the disk fail in each way, and takes the
-// run up on what the disk kept.
+// TestDiskFaults makes each operation on the disk fail in each way, and resumes the run
+// with what the disk kept.
 func TestDiskFaults(t *testing.T) {
 	c := newCampaign(t)
 	r := rand.New(rand.NewPCG(uint64(*seed), 5))
@@ -127,8 +127,7 @@ func (d *damaged) cut(n int) {
 	}
 }
 
-// refused: such a journal is not read, its line is named, and no run is taken up
-// on it.
+// refused: such a journal is refused with its line, and no run is resumed with it.
 func (d *damaged) refused(what, where string, data []byte) {
 	d.total[what]++
 	_, err := d.read(data)

@@ -13,13 +13,13 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// Finished is a run that came to its end, as it is judged.
+// Finished is a run that is over, for a judge.
 type Finished struct {
 	Records []journal.Record
 	State   *state.State
 	Effects []rehearsal.Effect // the site's
 	Hands   []Hand
-	// Trusting says that nobody noted what was done by hand.
+	// Trusting says that what was done by hand was not noted.
 	Trusting bool
 }
 
@@ -30,10 +30,9 @@ type Hand struct {
 	At   int
 }
 
-// Judge holds a run that came to its end against its reference, and returns what
-// is wrong: an effect that was had twice or not at all, or too early, or without
-// a record of the intent before it; an identity that was used twice; a doubt
-// that nobody resolved; another final state.
+// Judge compares a run that is over with its reference, and returns what is wrong: an
+// effect that happened twice, not at all, too early, or before its intent was recorded;
+// an identity that was used twice; an unresolved doubt; a different final state.
 func (r *Reference) Judge(f Finished) []string {
 	j := &judge{Reference: r, over: f}
 	j.counts()

@@ -101,7 +101,7 @@ func (l *life) dieLocked() {
 	}
 }
 
-// fired tells whether the trigger did what it was for.
+// fired reports whether the trigger has fired.
 func (l *life) fired() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

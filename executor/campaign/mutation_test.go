@@ -14,7 +14,7 @@ import (
 type mutation struct {
 	name  string
 	file  string // in the executor's folder
-	right string // must stand there once
+	right string // must occur there once
 	wrong string
 	finds string // what the campaign says of it
 	test  string // that finds it; "" is TestSlice
@@ -103,7 +103,7 @@ func TestMutations(t *testing.T) {
 			}
 		}
 		if n := strings.Count(texts[name], m.right); n != 1 {
-			t.Fatalf("%s: what it changes stands in %s %d times, not once", m.name, m.file, n)
+			t.Fatalf("%s: the text to change occurs in %s %d times, want once", m.name, m.file, n)
 		}
 		texts[name] = strings.Replace(texts[name], m.right, m.wrong, 1)
 	}

@@ -154,8 +154,7 @@ func (p *person) truth(id string) (operator.Choice, error) {
 	return operator.KeepWaiting, nil
 }
 
-// script tells whether a script of the attempt was added, and whether one has
-// come to its end.
+// script reports whether a script of the attempt was added, and whether one has ended.
 func (p *person) script(record []rehearsal.Effect, identity string) (begun, over bool) {
 	for _, e := range record {
 		if strings.HasPrefix(e.Identity+"/", identity+"/") {

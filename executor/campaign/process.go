@@ -34,9 +34,9 @@ func (w *world) onDisk() error {
 	return os.WriteFile(filepath.Join(dir, "plan.json"), data, 0o644)
 }
 
-// spawn runs one life as a process, and returns whether it was killed. A life
-// that would have to ask somebody ends by itself; the last one is no process,
-// and is led by the simulated operator.
+// spawn runs one life as a process, and returns whether it was killed. A life that would
+// have to ask ends by itself. The last life is not a process, and asks the simulated
+// operator.
 func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bool, err error) {
 	w.lives++
 	dir := filepath.Dir(w.name)
@@ -104,8 +104,8 @@ func (w *world) written() (int, error) {
 	return bytes.LastIndexByte(data, '\n') + 1, nil
 }
 
-// watch fires or arms a trigger by what stands in the journal's file behind what
-// was there before, which is some time after it was written.
+// watch fires or arms a trigger according to the records that were added to the journal's
+// file, which it sees some time after they were written.
 func (l *life) watch(ctx context.Context, name string, before int) {
 	for l.trigger.On == OnRecord || l.trigger.On == OnRequest || l.trigger.On == OnAnswer {
 		count := 0

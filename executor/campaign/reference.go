@@ -26,7 +26,7 @@ func key(e rehearsal.Effect) string {
 }
 
 // direct are the effects that csu has by itself, and that each step may have
-// once: they are held against needs and stages as well.
+// once. Their order is compared with needs and stages, too.
 var direct = map[string]bool{
 	rehearsal.ScriptAdded: true, rehearsal.CommandRun: true, rehearsal.Rebooted: true, rehearsal.JobDeleted: true,
 	rehearsal.NamespaceGone: true, rehearsal.SyncStarted: true, rehearsal.LevelChanged: true, rehearsal.MessagePosted: true,
@@ -146,7 +146,7 @@ func NewReference(s Setting, f Finished) (*Reference, error) {
 	return r, nil
 }
 
-// had tells whether an effect is one that a step has.
+// had reports whether an effect is one of the step's.
 func (r *Reference) had(id string, e rehearsal.Effect) bool {
 	for st := range r.Plan.AllSteps() {
 		if st.ID != id {

@@ -181,7 +181,7 @@ func (m *machine) start(how string, force bool) {
 	now := time.Unix(0, 0).Add(m.r.clock.Now())
 	o := executor.Options{
 		Plan: m.r.plan, Digest: strings.Repeat("ab", 32), PlanFile: "plan.json", Journal: journalName, FS: m.disk,
-		SiteMap: "the campaign's", Operator: (*rivalPerson)(l), Name: m.name, Version: "campaign",
+		SiteMap: "the campaign's", Operator: (*rivalPerson)(l), OperatorName: m.name, Version: "campaign",
 		Clock: clock.Fast(now, time.Now(), 1), Ledger: view{m, ctx}, Timing: l.timing(ctx), Resume: how != "exec",
 		Performer: func(d plan.Parameters) action.Performer { return modelled{action.Of(d), l} },
 	}

@@ -265,7 +265,7 @@ func (r *rivals) finish() {
 			return
 		}
 	}
-	r.wrong("the run does not come to its end")
+	r.wrong("the run does not end")
 }
 
 // judge: each effect was had; a message may be missing where csu could not know.

@@ -213,7 +213,7 @@ func TestResumeOfALongRun(t *testing.T) {
 		first := instant{nil, t, make(chan time.Duration, 1)}
 		began, wall := processorTime(t), time.Now()
 		res, err := executor.Run(t.Context(), executor.Options{
-			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), Name: "Ana", Version: "test", Resume: true,
+			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: name, Operator: newPerson(nil), OperatorName: "Ana", Version: "test", Resume: true,
 			Performer: func(d plan.Parameters) action.Performer { first.Performer = action.Of(d); return first },
 		})
 		if err != nil || res.End != executor.Completed {

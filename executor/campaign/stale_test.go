@@ -16,7 +16,7 @@ import (
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
-// TestStaleJournals: copies of the journal that were made at every record, taken up
+// TestStaleJournals: copies of the journal that were made at every record, resumed
 // when the run has gone one, five or all stages further, are refused and change
 // nothing at the site; neither does a clone without a journal.
 func TestStaleJournals(t *testing.T) {
@@ -74,7 +74,7 @@ func stale(t *testing.T, name string) {
 		tried++
 		_, err := executor.Run(t.Context(), executor.Options{
 			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: journalName, FS: disk, SiteMap: "elsewhere",
-			Systems: systems, Operator: w.person, Name: personName, Version: "campaign", Clock: systems.Clock,
+			Systems: systems, Operator: w.person, OperatorName: personName, Version: "campaign", Clock: systems.Clock,
 			Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(w.Speed), Resume: lines != nil,
 		})
 		var guard *executor.RefusedError

@@ -193,7 +193,7 @@ var diskFaults = map[string]diskFault{
 	"EIO truncate": {journaltest.Truncate, syscall.EIO, false},
 }
 
-// ofDisk tells whether an error is one of the disk faults.
+// ofDisk reports whether an error is one of the disk faults.
 func ofDisk(err error) bool {
 	return errors.Is(err, io.ErrShortWrite) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO)
 }

@@ -100,7 +100,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	defer systems.Remote.Close()
 	o := executor.Options{
 		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
-		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, Name: personName, Version: "campaign",
+		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, OperatorName: personName, Version: "campaign",
 		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
 	}
 	if w.adjust != nil {
@@ -122,7 +122,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	return res, l.fired(), err
 }
 
-// begun tells whether the disk has a journal with a record.
+// begun reports whether the disk has a journal with a record.
 func (w *world) begun() bool {
 	found := false
 	err := journal.Read(w.fs, w.name, func(*journal.Record) error { found = true; return nil })
@@ -141,7 +141,7 @@ func (w *world) records() (records []journal.Record, err error) {
 	return records, err
 }
 
-// over returns the run that came to its end, for the judge.
+// over returns the finished run for the judge.
 func (w *world) over() (f Finished, err error) {
 	f = Finished{Effects: w.site.Record(), Trusting: w.person.trusting, Hands: w.person.hands}
 	if f.Records, err = w.records(); err == nil {

@@ -1,9 +1,8 @@
-// Package exit says what csu's exit codes mean, and how an error names its own.
+// Package exit defines csu's exit codes, and how an error chooses its own.
 //
-// An error that knows its class has a method ExitCode, one that knows a remedy has
-// a method Hint. [CodeOf] and [HintOf] find them in a chain of errors. An error that
-// has neither needs nothing from here: it counts as [Failed] and is printed without
-// a hint.
+// An error with an exit code of its own has a method ExitCode, and an error with a
+// remedy has a method Hint. [CodeOf] and [HintOf] find them in a chain of errors. An
+// error without them counts as [Failed] and is printed without a hint.
 package exit
 
 import (
@@ -18,14 +17,14 @@ type Code int
 // The exit codes, as in README.md.
 const (
 	Complete    Code = 0
-	Failed      Code = 1 // failed, stopped or different
+	Failed      Code = 1 // failed, stopped, or not as expected
 	Input       Code = 2 // unusable input
 	Refused     Code = 3 // refused by a guard
 	Interrupted Code = 130
 )
 
-// CodeOf returns the exit code for an error: [Complete] for nil, else that of the
-// outermost error that knows its class, else [Failed].
+// CodeOf returns the exit code for an error: [Complete] for nil, otherwise that of the
+// outermost error that has one, otherwise [Failed].
 func CodeOf(err error) Code {
 	var classed interface{ ExitCode() Code }
 	switch {
@@ -37,9 +36,8 @@ func CodeOf(err error) Code {
 	return Failed
 }
 
-// HintOf returns the remedy of the outermost error that knows one, in the
-// imperative; "" where none does. An error with a method Hint may return "" to leave
-// the remedy to its cause.
+// HintOf returns the remedy of the outermost error that has one, in the imperative; ""
+// if none has. A method Hint may return "" to leave the remedy to the cause.
 func HintOf(err error) string {
 	var hinted interface {
 		error
@@ -54,11 +52,11 @@ func HintOf(err error) string {
 	return ""
 }
 
-// Error gives a cause a class and, where there is one, a remedy, for what has no
-// error type of its own.
+// Error gives a cause an exit code and perhaps a remedy, if there is no error type for
+// it.
 type Error struct {
 	Class  Code
-	Remedy string // "" leaves it to the cause
+	Remedy string // "" leaves the remedy to the cause
 	Err    error
 }
 
@@ -73,13 +71,12 @@ func (e *Error) ExitCode() Code { return e.Class }
 // Hint returns the remedy.
 func (e *Error) Hint() string { return e.Remedy }
 
-// Unusable is the error of an input that cannot be used, for a reason as
-// [fmt.Errorf] makes it.
+// Unusable returns an error about unusable input. The format is that of [fmt.Errorf].
 func Unusable(hint, format string, args ...any) error {
 	return &Error{Input, hint, fmt.Errorf(format, args...)}
 }
 
-// Refuse is the error of a guard that refuses, for a reason as [fmt.Errorf] makes it.
+// Refuse returns the error of a guard that refuses. The format is that of [fmt.Errorf].
 func Refuse(hint, format string, args ...any) error {
 	return &Error{Refused, hint, fmt.Errorf(format, args...)}
 }

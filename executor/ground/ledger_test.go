@@ -132,7 +132,7 @@ func (c *clone) options(change ...func(*executor.Options)) executor.Options {
 	}
 	o := executor.Options{
 		Plan: c.plan, Digest: digest, PlanFile: "plan.json", Journal: c.journal, FS: journal.Disk, SiteMap: "site-map.json",
-		Systems: systems, Clock: systems.Clock, Name: c.name, Version: "test", SkipPreflight: "a test of the ledger",
+		Systems: systems, Clock: systems.Clock, OperatorName: c.name, Version: "test", SkipPreflight: "a test of the ledger",
 		Operator: c.person, Ledger: executor.NewLedger(c.plan, systems), Timing: quick(),
 		Performer: func(d plan.Parameters) action.Performer { return standIn{action.Of(d), c} },
 	}

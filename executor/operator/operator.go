@@ -24,7 +24,7 @@ const (
 	QueuePaused  Topic = "queue paused"  // may the paused ScriptQueue be resumed, with what is in it
 	Failed       Topic = "failed"        // a step failed; how to continue
 	InDoubt      Topic = "in doubt"      // it is unknown whether a step happened
-	GivingUp     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
+	Aborting     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
 	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
 	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
 	Alone        Topic = "only run"      // is this the plan's only run, which csu cannot determine
@@ -61,7 +61,7 @@ type Question struct {
 	Principals []string // whose agreement a yes confirms (P3)
 	Reading    string   // what csu reads at this moment, or the evidence; may have several lines
 	Choices    []Choice // in the order offered
-	GivingUp   string   // what an abort would do, if it is one of the choices; may have several lines
+	AbortText  string   // what an abort would do, if it is one of the choices; may have several lines
 }
 
 // Answer is a decision, who made it, and how it reached csu.

@@ -32,8 +32,8 @@ type Parameters interface {
 	Effects(*Plan) Effects
 }
 
-// A Visitor has one method for each kind. Whatever has an answer for every kind is
-// one, so that the Go compiler names the places to extend for a new kind.
+// A Visitor has one method for each kind. Code that must handle every kind is a Visitor,
+// so that the Go compiler finds the places to extend for a new kind.
 type Visitor[T any] interface {
 	Manual(*Manual) T
 	Announce(*Announce) T
@@ -48,7 +48,7 @@ type Visitor[T any] interface {
 }
 
 // Visit calls the visitor's method for the action's kind and returns its result;
-// the zero value where there is none.
+// the zero value if there are no parameters.
 func Visit[T any](of Parameters, v Visitor[T]) (result T) {
 	switch p := of.(type) {
 	case *Manual:

@@ -12,8 +12,8 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
-// NotAPlanError says that the input is no plan at all: not JSON, or JSON with
-// another format.
+// NotAPlanError reports that the input is not a plan: not JSON, or JSON with another
+// format.
 type NotAPlanError struct {
 	Name   string // of the file
 	Reason string
@@ -23,10 +23,10 @@ func (e *NotAPlanError) Error() string {
 	return fmt.Sprintf("read plan %q: %s", e.Name, e.Reason)
 }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns [exit.Input].
 func (e *NotAPlanError) ExitCode() exit.Code { return exit.Input }
 
-// Problem is one thing that makes a plan unusable, with its place.
+// Problem is one reason why a plan is unusable, with its line.
 type Problem struct {
 	Line    int    // in the file, from 1; 0 where it is about the plan as a whole
 	Subject string // such as `step "offline/watcher"`
@@ -41,8 +41,7 @@ func (p Problem) String() string {
 	return p.Subject + ": " + p.Text
 }
 
-// InvalidError says that the input is a plan that can't be used, and why: all
-// its problems together.
+// InvalidError reports an unusable plan, with all its problems.
 type InvalidError struct {
 	Name     string
 	Problems []Problem
@@ -63,7 +62,7 @@ func (e *InvalidError) Error() string {
 	return b.String()
 }
 
-// ExitCode says that the input is unusable.
+// ExitCode returns [exit.Input].
 func (e *InvalidError) ExitCode() exit.Code { return exit.Input }
 
 // ReadFile reads and decodes the plan in a file. It also returns the bytes,
@@ -77,8 +76,8 @@ func ReadFile(name string) (*Plan, []byte, error) {
 	return p, data, err
 }
 
-// Decode reads a plan strictly: what it does not know it refuses by name and
-// place, and it accepts canonical bytes only. Its errors are [*NotAPlanError]
+// Decode reads a plan strictly: it reports every unknown field with its line, and accepts
+// only canonical bytes. Its errors are [*NotAPlanError]
 // and [*InvalidError]; name is what they call the input.
 func Decode(name string, data []byte) (*Plan, error) {
 	var head struct {
@@ -156,8 +155,7 @@ func lineAt(data []byte, offset int64) int {
 	return 1 + bytes.Count(data[:min(int(offset), len(data))], []byte("\n"))
 }
 
-// locate gives problems that name a step, a stage or a row of a table the line
-// where it stands.
+// locate adds the lines of problems that name a step, a stage or a row of a table.
 func locate(tree *node, problems []Problem) {
 	lines := map[string]int{} // by subject
 	note := func(word string, n *node, name string) {

@@ -2,25 +2,25 @@ package plan
 
 import "slices"
 
-// Doubt is a doubtful fact of the sources, and what of the plan rests on it: the
-// steps for which all that it names is true. One that names nothing is about
-// every step. It is asked in words by the step itself, by its stage, or before.
+// Doubt is a doubtful fact of the sources, and the steps that depend on it: those that
+// match every field that is set. Without any, it concerns every step. The operator is
+// asked about it by the step, by its stage, or before the run.
 type Doubt struct {
 	Text string `json:"text"`
-	// CSCs: what moves one of them or looks at it. With State only what brings
-	// them there or awaits them there.
+	// CSCs matches steps that move or watch one of them; with State only steps that
+	// bring them to that state or await it.
 	CSCs  []string `json:"cscs,omitempty"`
 	State string   `json:"state,omitempty"`
-	// Host: what runs something there. With Service and Purpose only that. A
-	// host outside the table is one that no step touches; a person is asked.
+	// Host matches steps that run something there; with Service and Purpose only
+	// steps for these. No step matches a host outside the table.
 	Host    string   `json:"host,omitempty"`
 	Service string   `json:"service,omitempty"`
 	Purpose Purpose  `json:"purpose,omitempty"`
-	Source  []string `json:"source,omitempty"` // what carries out one of these numbers
-	Step    string   `json:"step,omitempty"`   // this step alone
+	Source  []string `json:"source,omitempty"` // matches steps that carry out one of these numbers
+	Step    string   `json:"step,omitempty"`   // matches this step only
 }
 
-// RestsOn tells whether the step rests on the doubtful fact.
+// RestsOn reports whether the step rests on the doubtful fact.
 func (p *Plan) RestsOn(s *Step, d *Doubt) bool {
 	switch {
 	case d.Step != "" && d.Step != s.ID:
@@ -45,8 +45,8 @@ func runsOn(doer Parameters, d *Doubt) bool {
 	return false
 }
 
-// concerns tells whether an action moves the CSC or looks at it; with a state,
-// whether it brings it there or awaits it there.
+// concerns reports whether an action moves or watches the CSC; with a state, whether it
+// brings the CSC to that state or awaits it.
 func (p *Plan) concerns(doer Parameters, csc, state string) bool {
 	switch a := doer.(type) {
 	case *SetState:

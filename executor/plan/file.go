@@ -6,12 +6,12 @@ import (
 	"path/filepath"
 )
 
-// WriteFile writes a whole file or nothing: into a temporary file beside it,
-// which is synced and renamed, and then the folder is synced. What is there and
-// is no regular file, such as a device, is refused: it would be replaced.
+// WriteFile writes a whole file or nothing: it writes a temporary file in the same
+// folder, syncs it, renames it, and syncs the folder. It refuses to replace anything but
+// a regular file.
 func WriteFile(name string, data []byte) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("write %q: it is no regular file, and would be replaced by one", name)
+		return fmt.Errorf("write %q: it is not a regular file", name)
 	}
 	dir := filepath.Dir(name)
 	tmp, err := os.CreateTemp(dir, "."+filepath.Base(name)+".*")

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Manual is done by a person; csu shows the text and asks.
+// Manual is done by hand: csu shows the text and waits for the operator's confirmation.
 type Manual struct {
 	Text string `json:"text"`
 	// CSCs are shown with their present states beside the text.
@@ -31,8 +31,8 @@ func (a *Manual) Effects(p *Plan) Effects {
 type Announce struct {
 	Channel string `json:"channel"`
 	Text    string `json:"text"`
-	// Handover: somebody waits for this message, so that the operator is asked
-	// to tell them where it can't be posted.
+	// Handover says that others wait for this message. If it cannot be posted, the
+	// operator is asked to tell them.
 	Handover bool `json:"handover,omitempty"`
 }
 
@@ -143,7 +143,7 @@ type SSH struct {
 	Purpose  Purpose  `json:"purpose"`
 	Service  string   `json:"service"`  // what is stopped, updated or started, for people and for pairing
 	Commands []string `json:"commands"` // run in order by a POSIX sh, ended by the first that fails
-	// Check is run afterwards, and must come to exit with 0.
+	// Check is run afterwards, until it exits with 0.
 	Check string `json:"check,omitempty"`
 	// Silent are CSCs that must be silent before anything is run: a second
 	// daemon must not start beside one that runs (P45). If all of them speak,

@@ -11,7 +11,7 @@
 //   - a final step undoes what another step did, at the end of the run or when
 //     it is aborted;
 //   - targets are the systems that the plan talks to; cscs and hosts are the
-//     plan's own tables of the site: whatever a step names stands there;
+//     plan's own tables of the site, with everything that a step names;
 //   - a doubt is a doubtful fact of the sources, with what rests on it. Stages
 //     and steps ask about it.
 //
@@ -165,7 +165,7 @@ type LOVE struct {
 type EFD struct {
 	URL      string   `json:"url"`
 	Database string   `json:"database"`
-	Lag      Duration `json:"lag"` // what is younger may not be there yet
+	Lag      Duration `json:"lag"` // how late records may arrive
 }
 
 // Registry is the schema registry, reached by exec into one of its pods.
@@ -175,7 +175,7 @@ type Registry struct {
 	Container string `json:"container,omitempty"`
 }
 
-// Slack is where the site is told what happens.
+// Slack is where the upgrade is announced.
 type Slack struct {
 	Channel string `json:"channel"`
 }
@@ -186,12 +186,11 @@ type Page struct {
 	URL   string `json:"url"`
 }
 
-// CSC is a row of the table of CSCs. All of the site's stand there, the
-// untouched ones too: they are what selectors must not reach and what a
-// rehearsal must find unharmed.
+// CSC is a row of the table of CSCs. The table has all CSCs of the site. Selectors must
+// not match the untouched ones, and a rehearsal checks that they are unharmed.
 type CSC struct {
 	// CSC is the SAL name with its index, such as "MTMount:0". A job of the CSC
-	// chart that speaks no SAL stands under its Job's name, without a colon.
+	// chart that speaks no SAL has its Job's name, without a colon.
 	CSC     string `json:"csc"`
 	Job     *Job   `json:"job,omitempty"`  // where it runs in the cluster,
 	Host    string `json:"host,omitempty"` // or the host that runs it
@@ -199,7 +198,7 @@ type CSC struct {
 	ComesUp string `json:"comesUp,omitempty"` // summary state after a start
 	Expect  string `json:"expect,omitempty"`  // summary state at the end of the upgrade
 	Keeps   string `json:"keeps,omitempty"`   // the summary state that it keeps through every upgrade (P6)
-	Bridge  bool   `json:"bridge,omitempty"`  // a camera OCS bridge, which goes on speaking when OFFLINE (P11)
+	Bridge  bool   `json:"bridge,omitempty"`  // a camera OCS bridge, which still sends events when OFFLINE (P11)
 	// Principal is the role that must have agreed before it is touched (P3).
 	Principal string `json:"principal,omitempty"`
 }
@@ -263,10 +262,10 @@ type Stage struct {
 // OnFailure is what happens when a step fails.
 type OnFailure string
 
-// The ways to go on after a failure.
+// What follows a failure.
 const (
 	Ask    OnFailure = "ask"    // nothing new starts; the operator chooses
-	Report OnFailure = "report" // it is told, and the run goes on
+	Report OnFailure = "report" // the failure is reported; the run continues
 )
 
 // Step is one action.
@@ -289,7 +288,7 @@ type Step struct {
 }
 
 // LedgerName is the name of the ConfigMap in the site's cluster that says which run
-// may go on.
+// may continue.
 func (p *Plan) LedgerName() string { return "csu-" + p.Site }
 
 // Step returns the step with the id, final steps included.
@@ -350,7 +349,7 @@ func (h *Host) User(name string) (User, bool) {
 	return User{}, false
 }
 
-// Speaks tells whether the CSC has a SAL component, so that the EFD hears it.
+// Speaks reports whether the CSC has a SAL component, and so is recorded in the EFD.
 func (c *CSC) Speaks() bool {
 	for _, r := range c.CSC {
 		if r == ':' {

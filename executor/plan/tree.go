@@ -8,10 +8,9 @@ import (
 	"strings"
 )
 
-// A node is a JSON value with its place. encoding/json says of an unknown field
-// neither where it stands nor that others are wrong too, and it takes a
-// duplicate field silently; so a plan is first held as a tree against its Go
-// types.
+// A node is a JSON value with its line. encoding/json reports only the first unknown
+// field, without its line, and silently accepts a duplicate field. So a plan is first
+// parsed into a tree, which is compared with the Go types.
 type node struct {
 	line   int
 	value  any // string, json.Number, bool, nil, or one of:
@@ -109,7 +108,7 @@ func (p *parser) next(depth int) (*node, error) {
 	return n, err
 }
 
-// A checker holds a tree against Go types and collects what does not fit.
+// A checker compares a tree with Go types and collects what does not match.
 type checker struct {
 	problems []Problem
 }
@@ -212,7 +211,7 @@ func (c *checker) object(n *node, t reflect.Type, subject string) {
 	}
 }
 
-// subject names the stage, step, CSC or host that an object stands for.
+// subject returns the name of the stage, step, CSC or host that an object describes.
 func (c *checker) subject(n *node, t reflect.Type, outer string) string {
 	for _, s := range []struct {
 		t           reflect.Type
@@ -244,7 +243,7 @@ func (c *checker) fields(n *node, known map[string]reflect.Type, names []string,
 		case !ok:
 			c.add(f.line, subject, "unknown field %q%s", f.name, DidYouMean(f.name, names))
 		case seen[f.name]:
-			c.add(f.line, subject, "the field %q stands here twice", f.name)
+			c.add(f.line, subject, "duplicate field %q", f.name)
 		case t != nil:
 			c.value(f.node, t, subject)
 		}

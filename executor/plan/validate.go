@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Validate returns what makes the plan unusable as such: ids that are twice or
-// dangle, needs that form a circle, parameters that no executor could carry
-// out. Whether the plan is a good one is the question of compiler/verify.
+// Validate returns what makes the plan unusable: duplicate or dangling ids, needs that
+// form a circle, parameters that no executor could carry out. Whether the plan is a good
+// one is for compiler/verify to decide.
 func (p *Plan) Validate() []Problem {
 	v := validator{plan: p, steps: map[string]bool{}}
 	v.head()
@@ -45,7 +45,7 @@ var (
 
 var weekdays = []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"}
 
-// ValidCSC tells whether s is a SAL name with an index, such as "MTMount:0".
+// ValidCSC reports whether s is a SAL name with an index, such as "MTMount:0".
 func ValidCSC(s string) bool { return cscPattern.MatchString(s) }
 
 func (v *validator) head() {
@@ -78,7 +78,7 @@ func (v *validator) head() {
 		v.add("", "the upgrade's attempt is %d: it counts from 1", p.Upgrade.Attempt)
 	}
 	if len(p.Stages) == 0 {
-		v.add("", "the plan has no stage: an empty plan is no success")
+		v.add("", "the plan has no stages")
 	}
 }
 
@@ -90,7 +90,7 @@ func (v *validator) tables() {
 			v.add(subject, "this is not a SAL name with its index, such as \"MTMount:0\"")
 		}
 		if seen[c.CSC] {
-			v.add(subject, "it stands in the table twice")
+			v.add(subject, "it is in the table twice")
 		}
 		seen[c.CSC] = true
 		for _, state := range []string{c.ComesUp, c.Expect, c.Keeps} {
@@ -106,7 +106,7 @@ func (v *validator) tables() {
 	for _, h := range v.plan.Hosts {
 		subject := fmt.Sprintf("host %q", h.Name)
 		if hosts[h.Name] {
-			v.add(subject, "it stands in the table twice")
+			v.add(subject, "it is in the table twice")
 		}
 		hosts[h.Name] = true
 		if h.Role != "" && !slices.Contains(Roles, h.Role) {
@@ -124,7 +124,7 @@ func (v *validator) doubts() {
 	for _, d := range v.plan.Doubts {
 		switch {
 		case d.Text == "":
-			v.add("", "one of the doubts has no text: there is nothing to ask")
+			v.add("", "one of the doubts has no text")
 		case d.Host == "" && (d.Service != "" || d.Purpose != ""), len(d.CSCs) == 0 && d.State != "":
 			v.add("", "the doubt %q names a service or a purpose without a host, or a state without CSCs", d.Text)
 		case d.Step != "" && !v.steps[d.Step]:
@@ -144,7 +144,7 @@ func (v *validator) stage(s *Stage, seen map[string]bool) {
 		v.add(subject, "a stage's id is a word of small letters, digits and hyphens, and not \"final\"")
 	}
 	if seen[s.ID] {
-		v.add(subject, "there are two stages of this id")
+		v.add(subject, "two stages have this id")
 	}
 	seen[s.ID] = true
 	v.source(subject, s.Source, true)
@@ -215,7 +215,7 @@ func (v *validator) step(s *Step, stage string) {
 		v.add(subject, "a step's id is its stage's, a slash, and a word of small letters, digits, dots and hyphens: %q", stage+"/…")
 	}
 	if v.steps[s.ID] {
-		v.add(subject, "there are two steps of this id")
+		v.add(subject, "two steps have this id")
 	}
 	v.steps[s.ID] = true
 	v.source(subject, s.Source, true)
@@ -268,7 +268,7 @@ func (v *validator) undoes() {
 	}
 }
 
-// Ends are the ends that a script can come to.
+// Ends are the final states of a script.
 var Ends = []string{"DONE", "FAILED", "STOPPED", "TERMINATED", "LOADFAILED", "CONFIGURE_FAILED"}
 
 // States are the summary states that plans name.

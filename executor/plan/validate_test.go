@@ -27,13 +27,13 @@ func TestValidate(t *testing.T) {
 		{"date", func(p *Plan) { p.Upgrade.Date = "24.11.2026" }, []string{`the upgrade's date "24.11.2026" is not of the form 2026-11-24`}},
 		{"a day that is none", func(p *Plan) { p.Upgrade.Date = "2026-02-30" }, []string{`the upgrade's date "2026-02-30" is not of the form 2026-11-24`}},
 		{"attempt", func(p *Plan) { p.Upgrade.Attempt = 0 }, []string{"the upgrade's attempt is 0: it counts from 1"}},
-		{"no stage", func(p *Plan) { p.Stages, p.Final, p.Doubts = nil, nil, nil }, []string{"the plan has no stage: an empty plan is no success"}},
+		{"no stage", func(p *Plan) { p.Stages, p.Final, p.Doubts = nil, nil, nil }, []string{"the plan has no stages"}},
 		{"no step", func(p *Plan) { p.Stages[0].Steps = nil }, []string{`stage "offline": it has no step`}},
 		{"stage id", func(p *Plan) { p.Stages[0] = Stage{ID: "final", Title: "Final", Source: []string{"P1"}} }, []string{
 			`stage "final": a stage's id is a word of small letters, digits and hyphens, and not "final"`, `stage "final": it has no step`}},
 
 		{"a CSC without a name", func(p *Plan) { p.CSCs[1].CSC = "" }, []string{`csc "": this is not a SAL name with its index, such as "MTMount:0"`}},
-		{"a CSC twice", func(p *Plan) { p.CSCs[1].CSC = "Watcher:0" }, []string{`csc "Watcher:0": it stands in the table twice`}},
+		{"a CSC twice", func(p *Plan) { p.CSCs[1].CSC = "Watcher:0" }, []string{`csc "Watcher:0": it is in the table twice`}},
 		{"a CSC on both", func(p *Plan) { p.CSCs[0].Host = "azar03" }, []string{`csc "Watcher:0": it must run either as a job or on a host`}},
 		{"a CSC on neither", func(p *Plan) { p.CSCs[1].Host = "" }, []string{`csc "GenericCamera:101": it must run either as a job or on a host`}},
 		{"a way to log in", func(p *Plan) { p.Hosts[0].Users[0].Via = "telnet" }, []string{`host "azar03": user "dco": unknown way "telnet" (login, sudo or own)`}},
@@ -44,7 +44,7 @@ func TestValidate(t *testing.T) {
 		{"a state that a CSC keeps", func(p *Plan) { p.CSCs[1].Keeps = "ON" }, []string{`csc "GenericCamera:101": unknown summary state "ON"`}},
 		{"a state of a CSC", func(p *Plan) { p.CSCs[0].ComesUp = "STANBY" }, []string{`csc "Watcher:0": unknown summary state "STANBY" (did you mean "STANDBY"?)`}},
 
-		{"a doubt without a text", func(p *Plan) { p.Doubts[0].Text = "" }, []string{"one of the doubts has no text: there is nothing to ask"}},
+		{"a doubt without a text", func(p *Plan) { p.Doubts[0].Text = "" }, []string{"one of the doubts has no text"}},
 		{"a doubt about the purpose of nothing", func(p *Plan) { p.Doubts[1].Host = "" }, []string{`the doubt "It may not be." names a service or a purpose without a host, or a state without CSCs`}},
 		{"a doubt about no step", func(p *Plan) { p.Doubts[1].Step = "deploy/asks" }, []string{`the doubt "It may not be." is about "deploy/asks", which is no step`}},
 		{"a doubt about a state", func(p *Plan) { p.Doubts[1].State = "OFLINE" }, []string{`the doubt "It may not be.": unknown summary state "OFLINE" (did you mean "OFFLINE"?)`}},

@@ -111,7 +111,7 @@ func TestAbortOfAFullUpgrade(t *testing.T) {
 				return immediate{action.Of(d), action.Found(action.Done, "done")}
 			}
 			got, err := executor.Run(t.Context(), o)
-			if err != nil || got.End != executor.GivenUp {
+			if err != nil || got.End != executor.Aborted {
 				t.Fatalf("Run ended %q, %v: %s", got.End, err, got.Text)
 			}
 			final := got.State.Steps[p.Final[0].ID].Phase
@@ -187,7 +187,7 @@ func TestAbortAgain(t *testing.T) {
 	o := r.options()
 	o.Resume = true
 	got, err := executor.Abort(t.Context(), o)
-	if err != nil || got.End != executor.GivenUp || len(got.Owed) != 0 {
+	if err != nil || got.End != executor.Aborted || len(got.Owed) != 0 {
 		t.Fatalf("the second abort ended %q, %v: %s", got.End, err, got.Text)
 	}
 	times(1, LevelChanged, "global", "FORWARD -> NONE")(r)

@@ -49,7 +49,7 @@ func TestChoices(t *testing.T) {
 			},
 			runstate.Done, []string{"failed: stop", "failed: retry"}, 2},
 		{"abort", hostCommandFails, "clean/vms",
-			[]part{{[]reply{failed("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
+			[]part{{[]reply{failed("clean/vms", operator.Abort, nil)}, executor.Aborted}},
 			runstate.Failed, []string{"failed: abort"}, 1},
 		{"happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{doubted("clean/vms", operator.Happened, all(killCommand, stopByHand))}, executor.Completed}},
@@ -57,20 +57,20 @@ func TestChoices(t *testing.T) {
 		{"not happened", hostCommandHangs, "clean/vms",
 			[]part{{[]reply{
 				doubted("clean/vms", operator.NotHappened, killCommand),
-				failed("clean/vms", operator.Retry, nil, "Ana has seen that nothing of it happened"),
+				failed("clean/vms", operator.Retry, nil, "Ana confirmed that nothing of it happened"),
 			}, executor.Completed}},
 			runstate.Done, []string{"in doubt: not happened", "failed: retry"}, 2},
 		{"stop in doubt", hostCommandHangs, "clean/vms",
 			[]part{
 				{[]reply{doubted("clean/vms", operator.Stop, nil)}, executor.Halted},
 				{[]reply{
-					doubted("clean/vms", operator.KeepWaiting, killCommand, "goes on after its time limit"),
+					doubted("clean/vms", operator.KeepWaiting, killCommand, "is still running after its time limit"),
 					failed("clean/vms", operator.Retry, nil, "exit status 137"),
 				}, executor.Completed},
 			},
 			runstate.Done, []string{"in doubt: stop", "in doubt: keep waiting", "failed: retry"}, 2},
 		{"abort in doubt", hostCommandHangs, "clean/vms",
-			[]part{{[]reply{doubted("clean/vms", operator.Abort, nil)}, executor.GivenUp}},
+			[]part{{[]reply{doubted("clean/vms", operator.Abort, nil)}, executor.Aborted}},
 			runstate.LeftInDoubt, []string{"in doubt: abort"}, 1},
 		{"no to a paused queue", queuePaused, "down/watcher",
 			[]part{{[]reply{

@@ -235,8 +235,8 @@ var faultedRuns = []faulted{
 		failed("clean/vms", operator.Retry, mend(hostCommandFails), "exit status 1"),
 	}, holds: times(2, CommandRun, "m1m3-crio-vms", vmsStop)},
 	{fault: hostCommandHangs, replies: []reply{
-		doubted("clean/vms", operator.KeepWaiting, nil, "goes on after its time limit of 10m"),
-		doubted("clean/vms", operator.KeepWaiting, killCommand, "goes on after its time limit of 10m"),
+		doubted("clean/vms", operator.KeepWaiting, nil, "is still running after its time limit of 10m"),
+		doubted("clean/vms", operator.KeepWaiting, killCommand, "is still running after its time limit of 10m"),
 		failed("clean/vms", operator.Retry, nil, "exit status 137"),
 	}, holds: times(2, CommandRun, "m1m3-crio-vms", vmsStop)},
 
@@ -265,7 +265,7 @@ var faultedRuns = []faulted{
 
 	{fault: syncFails, replies: []reply{failed("new/simonyitel", operator.Retry, nil, "etcdserver: request timed out")},
 		holds: times(2, SyncStarted, "simonyitel", "")},
-	{fault: syncBlocked, replies: []reply{doubted("new/simonyitel", operator.KeepWaiting, mend(syncBlocked), "goes on after its time limit", "blocked by sync window")},
+	{fault: syncBlocked, replies: []reply{doubted("new/simonyitel", operator.KeepWaiting, mend(syncBlocked), "is still running after its time limit", "blocked by sync window")},
 		holds: times(1, SyncStarted, "simonyitel", "")},
 	{fault: syncTakenOver, replies: []reply{
 		doubted("new/simonyitel", operator.NotHappened, func(r *practice) {

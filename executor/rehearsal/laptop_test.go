@@ -78,7 +78,7 @@ func execute(dir string) error {
 	}
 	got, err := executor.Run(context.Background(), executor.Options{
 		Plan: p, Digest: digest, PlanFile: "plan.json", Journal: filepath.Join(dir, "journal"), SiteMap: filepath.Join(dir, MapFile),
-		Systems: systems, Operator: willing{}, Name: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
+		Systems: systems, Operator: willing{}, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 		SkipPreflight: "a test",
 	})
 	if err == nil && got.End != executor.Completed {

@@ -106,7 +106,7 @@ func (r *practice) options() executor.Options {
 	}
 	return executor.Options{
 		Plan: r.plan, Digest: m.Digest, PlanFile: "plan.json", Journal: r.journal, SiteMap: filepath.Join(m.Dir, MapFile),
-		Systems: systems, Operator: r, Name: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(r.plan, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
+		Systems: systems, Operator: r, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(r.plan, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 		SkipPreflight: "a test",
 	}
 }
@@ -220,7 +220,7 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 func (r *practice) Tell(e operator.Event) {
 	switch e.Kind {
 	case operator.StepFailed, operator.StepInDoubt, operator.StepSkipped, operator.Notice:
-		if strings.Contains(e.Text, "went on without preflight") {
+		if strings.Contains(e.Text, "continued without preflight") {
 			return
 		}
 		r.mu.Lock()

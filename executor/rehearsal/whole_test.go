@@ -113,7 +113,7 @@ var wholes = []whole{
 		asked(failed(ownStop, operator.Retry, mend(hostCommandFails), "exit status 1")),
 	}},
 	{fault: hostCommandHangs, struck: unfinished(ownStop), answers: []response{
-		asked(doubted(ownStop, operator.KeepWaiting, mend(hostCommandHangs), "goes on after its time limit of 10m")),
+		asked(doubted(ownStop, operator.KeepWaiting, mend(hostCommandHangs), "is still running after its time limit of 10m")),
 		anyTime(doubted(ownStop, operator.NotHappened, nil)), anyTime(failed(ownStop, operator.Retry, nil)),
 	}},
 

@@ -10,14 +10,14 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// Abort says what an abort would do now, and what it would leave as it is;
-// in lines.
+// Abort returns lines that say what an abort would do now, and what it would leave as
+// it is.
 func Abort(s *state.State) string {
 	var lines []string
 	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	owed := s.Owed()
 	if len(owed) == 0 {
-		say("No final step has to run.")
+		say("No final steps have to run.")
 	} else {
 		say("These final steps run now:")
 	}
@@ -25,7 +25,7 @@ func Abort(s *state.State) string {
 		say("  %s: %s; %s", st.Step.ID, st.Step.Title, because(s, st.Step))
 	}
 	if open := slices.DeleteFunc(s.In(state.Started, state.InDoubt), func(st *state.Step) bool { return st.Step.Undoes != "" }); len(open) > 0 {
-		say("These steps are in doubt and are left so; look by hand what became of them:")
+		say("These steps stay in doubt; check by hand what became of them:")
 		for _, st := range open {
 			say("  %s: %s", st.Step.ID, st.Step.Title)
 		}
@@ -34,23 +34,23 @@ func Abort(s *state.State) string {
 		say("These stay down: %s.", plan.CSCList(down))
 	}
 	if stopped := stopped(s); len(stopped) > 0 {
-		say("These services stay stopped until somebody starts them: %s.", strings.Join(stopped, ", "))
+		say("These services stay stopped until they are started by hand: %s.", strings.Join(stopped, ", "))
 	}
 	whole, parts := updated(s)
 	if len(whole) > 0 {
 		say("These stay updated: %s.", strings.Join(whole, ", "))
 	}
 	if len(parts) > 0 {
-		say("These may be updated in part and stay so: %s.", strings.Join(parts, ", "))
+		say("These may stay partly updated: %s.", strings.Join(parts, ", "))
 	}
-	if channels := told(s); len(channels) > 0 {
-		say("csu posts nothing of it: tell those in %s, who were told that the upgrade began.", strings.Join(channels, ", "))
+	if channels := announced(s); len(channels) > 0 {
+		say("csu does not announce the abort. Announce it yourself in %s, where the upgrade was announced.", strings.Join(channels, ", "))
 	}
-	say("Nothing else is touched. The journal is closed, and this plan can't be run again.")
+	say("Nothing else is touched. The journal is closed, and this plan cannot be run again.")
 	return strings.Join(lines, "\n")
 }
 
-// because says why a final step has to run.
+// because returns why a final step has to run.
 func because(s *state.State, final *plan.Step) string {
 	undone := s.Steps[final.Undoes]
 	switch {
@@ -62,8 +62,8 @@ func because(s *state.State, final *plan.Step) string {
 	return fmt.Sprintf("%s, which it undoes, was begun and is %s", final.Undoes, undone.Phase)
 }
 
-// stopped returns the services on hosts that the run has stopped, or has begun to,
-// and has not seen started again.
+// stopped returns the services on hosts that the run has stopped or begun to stop, and
+// has not started again.
 func stopped(s *state.State) []string {
 	var names []string
 	for step := range s.Plan.AllSteps() {
@@ -79,10 +79,10 @@ func stopped(s *state.State) []string {
 	return slices.Compact(names)
 }
 
-// told returns the channels in which the run has posted something, and of whose
-// messages it has not posted the last.
-func told(s *state.State) []string {
-	some, last := map[string]bool{}, map[string]bool{}
+// announced returns the channels in which the run has posted a message, but not the
+// last one.
+func announced(s *state.State) []string {
+	some, last := map[string]bool{}, map[string]bool{} // by channel
 	for step := range s.Plan.AllSteps() {
 		if channel := step.Effects(s.Plan).Posts; channel != "" {
 			posted := s.Steps[step.ID].Phase.Happened()
@@ -94,9 +94,9 @@ func told(s *state.State) []string {
 	return slices.Sorted(maps.Keys(some))
 }
 
-// updated returns the applications that were synced and the services that were
-// updated on hosts: those that were seen to be done, and those that were only begun.
-// Those of which nothing happened are neither.
+// updated returns the applications that were synced and the services on hosts that were
+// updated: those that are known to be done, and those that were only begun. If an
+// attempt had no effect, the application or service is in neither list.
 func updated(s *state.State) (whole, parts []string) {
 	add := func(names *[]string, name string) {
 		if !slices.Contains(*names, name) {
@@ -113,8 +113,8 @@ func updated(s *state.State) (whole, parts []string) {
 			add(&parts, e.Updated)
 		}
 	}
-	// An application of which one sync is done and another was begun is only
-	// known to be updated in part.
+	// If one sync of an application is done and another one was begun, it is only known
+	// to be updated in part.
 	whole = slices.DeleteFunc(whole, func(name string) bool { return slices.Contains(parts, name) })
 	return whole, parts
 }

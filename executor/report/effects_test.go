@@ -37,7 +37,7 @@ func TestEffectsSteerTheReport(t *testing.T) {
 		"delete jobs":           "ESS:105 ESS:106",
 	}
 	left := map[string]string{
-		"ssh stop":    "These services stay stopped until somebody starts them: ts-VMS on m1m3-crio-vms.",
+		"ssh stop":    "These services stay stopped until they are started by hand: ts-VMS on m1m3-crio-vms.",
 		"ssh update":  "These stay updated: ts-VMS on m1m3-crio-vms.",
 		"sync":        "These stay updated: application love.",
 		"sync of one": "These stay updated: application envsys.",

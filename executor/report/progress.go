@@ -1,5 +1,5 @@
-// Package report says in sentences where a run is: what is down, what is in doubt,
-// what an abort would do. Its functions read a state and change nothing.
+// Package report describes a run in sentences: what is down, what is in doubt, what an
+// abort would do. Its functions read a state and change nothing.
 package report
 
 import (
@@ -9,38 +9,38 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// Explain returns what the phase means, in a sentence for the operator.
+// Explain explains a phase to the operator.
 func Explain(p state.Phase) string {
 	switch p {
 	case state.Pending:
-		return "Not begun: it waits for its stage, for the steps that it needs, or for a consent."
+		return "Not started: it is waiting for its stage, for steps that it needs, or for consent."
 	case state.Started:
-		return "Begun, and its outcome is not recorded: it is under way, or, where no csu runs this plan, in doubt; a resume looks what became of it."
+		return "Started, but no outcome is recorded. If a csu is running this plan, the step is under way; otherwise it is in doubt, and a resume checks what became of it."
 	case state.InDoubt:
-		return "It is not known whether it happened; a resume looks again, and asks where that does not tell."
+		return "It is not known whether it happened. A resume checks again, and asks you if it still cannot tell."
 	case state.Failed:
-		return "The last attempt is over and did not come to its end; parts of it may have happened. The operator decides how to go on."
+		return "The last attempt failed partway; some of it may have taken effect. The operator decides how to continue."
 	case state.NotDone:
-		return "The last attempt is known to have had no effect, or none but what it should; what is left can be started again."
+		return "The last attempt is known to have had no effect, or only intended ones. The rest can be started again."
 	case state.Done:
-		return "It happened, and what it is for has been seen."
+		return "It happened, and csu or the operator has confirmed the result."
 	case state.Reported:
-		return "It failed, which was told; the plan lets the run go on."
+		return "It failed. The failure was reported, and the plan lets the run continue."
 	case state.PerhapsSent:
-		return "The message may have been posted or not; it is never repeated."
+		return "The message may or may not have been posted; it is never repeated."
 	case state.ByHand:
-		return "A person has done it."
+		return "It was done by hand."
 	case state.Skipped:
 		return "The operator left it undone, with a reason."
 	case state.NotNeeded:
-		return "What it would undo was never begun."
+		return "The step that it would undo was never started."
 	case state.LeftInDoubt:
-		return "The run was given up without knowing whether it happened."
+		return "The run was aborted without knowing whether it happened."
 	}
 	return ""
 }
 
-// Progress says how far the run has come, and what is in doubt.
+// Progress returns sentences about how far the run has come and what is in doubt.
 func Progress(s *state.State) string {
 	finished := 0
 	for _, st := range s.Steps {
@@ -71,16 +71,16 @@ func Progress(s *state.State) string {
 	return strings.TrimSpace(text + ". " + Doubts(s))
 }
 
-// Doubts says in a sentence how many steps another csu may have carried out
-// without the cluster; "" where there is none.
+// Doubts returns a sentence about the steps that another csu may have carried out
+// without the cluster; "" if there are none.
 func Doubts(s *state.State) string {
-	const why = "looked into before its stage goes on, because another csu may have worked without the cluster."
+	const why = "because another csu may have worked without the cluster."
 	switch _, suspected := s.Open(); len(suspected) {
 	case 0:
 		return ""
 	case 1:
-		return "1 unfinished step is " + why
+		return "1 unfinished step is checked before its stage continues, " + why
 	default:
-		return fmt.Sprintf("%d unfinished steps are %s", len(suspected), strings.Replace(why, "its stage goes", "their stages go", 1))
+		return fmt.Sprintf("%d unfinished steps are checked before their stages continue, %s", len(suspected), why)
 	}
 }

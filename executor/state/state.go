@@ -1,6 +1,6 @@
-// Package state is what a journal says of its run: the phase of each step, the
-// consents, what is owed and what is in doubt. A [State] comes from the records of
-// the journal and from nothing else.
+// Package state is what a journal says about its run: the phase of each step, the
+// consents, which final steps must still run, and what is in doubt. A [State] depends
+// only on the plan and the records of the journal.
 package state
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// Phase is where a step stands.
+// Phase is how far a step has come.
 type Phase string
 
 // The phases of a step.
@@ -36,7 +36,7 @@ const (
 	LeftInDoubt Phase = "left in doubt"
 )
 
-// Finished tells whether steps that need this one may start.
+// Finished reports whether steps that need this one may start.
 func (p Phase) Finished() bool {
 	switch p {
 	case Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftInDoubt:
@@ -45,14 +45,14 @@ func (p Phase) Finished() bool {
 	return false
 }
 
-// Happened tells whether the step's effect is there: csu has seen it, or a person
-// says so.
+// Happened reports whether the step has had its effect, as seen by csu or according to
+// the operator.
 func (p Phase) Happened() bool { return p == Done || p == ByHand }
 
-// Open reports whether an attempt has begun whose outcome is not known.
+// Open reports whether the step has an attempt whose outcome is not known.
 func (p Phase) Open() bool { return p == Started || p == InDoubt }
 
-// Step is what the journal knows of a step.
+// Step is what the journal says about a step.
 type Step struct {
 	Step  *plan.Step
 	Phase Phase
@@ -63,34 +63,33 @@ type Step struct {
 	Began     time.Time // when started was recorded
 	Evidence  json.RawMessage
 	Notes     []json.RawMessage
-	Text      string    // what is known, for people
+	Text      string    // what is known about the attempt, for people
 	Since     time.Time // of the phase
-	By, Via   string    // where the operator's word made the phase: who, and how it was given
+	By, Via   string    // if an answer led to the phase: whose answer, and how it was given
 	Reason    string    // of a skip
 	Confirmed string    // what a probe saw of a step done by hand
 
-	// Suspected says that the last attempt is one that another csu may have made
-	// while the cluster was away: this journal has no started record of it.
+	// Suspected says that another csu may have made the last attempt while the cluster
+	// did not answer: this journal has no started record of it.
 	Suspected bool
 
-	// touched: an attempt has had an effect, or may have had a part of one;
-	// earlier is the same of the attempts before the last.
+	// touched: an attempt has had an effect, or may have had part of it;
+	// earlier is the same for the attempts before the last one.
 	touched, earlier bool
 }
 
-// Stage is what the journal knows of a stage.
+// Stage is what the journal says about a stage.
 type Stage struct {
 	Stage *plan.Stage
 	// Consent is the answer that let the stage begin; nil before.
 	Consent *journal.Answer
-	// Doubts are those of the stage's doubts that were answered with yes.
+	// Doubts are the stage's doubts that were answered with yes.
 	Doubts map[string]journal.Answer
 	Begun  bool
 	Done   bool
 }
 
-// State is where a run stands: the fold of its journal over its plan. It has no
-// other source.
+// State is how far a run has come: the fold of its journal over its plan.
 type State struct {
 	Plan  *plan.Plan
 	Run   journal.Run // of the last run or resume record
@@ -100,19 +99,19 @@ type State struct {
 	Records int
 	Stages  []Stage
 	Steps   map[string]*Step
-	// Aborting says that the run is being given up.
+	// Aborting says that the run is being aborted.
 	Aborting bool
 	// Ended is [journal.Complete] or [journal.Aborted], or "" for a run that is open.
 	Ended journal.Event
-	// Settle and Doubted are those of the last executors, until one of them has gone
-	// on with the run; see [journal.Run].
+	// Settle and Doubted are those of the last executors, until one of them has
+	// continued the run; see [journal.Run].
 	Settle, Doubted bool
-	// Released says that the site's ledger has the finished run.
+	// Released says that the site's ledger records the end of the run.
 	Released bool
-	// Inventory are the Jobs that the run's deletions may take, by step; nil where
-	// they were not recorded.
+	// Inventory has the Jobs that the run's deletions may delete, by step; nil if they
+	// were not recorded.
 	Inventory map[string]json.RawMessage
-	// Halt is the text of the last stopped record, "" if the run went on since.
+	// Halt is the text of the last stopped record; "" if the run was resumed since.
 	Halt string
 
 	stages map[string]*Stage
@@ -157,14 +156,15 @@ func (s *State) Take(digest string) func(*journal.Record) error {
 	}
 }
 
-// OtherPlanError reports a journal that belongs to another plan, by their digests.
+// OtherPlanError reports a journal that belongs to another plan. Its fields are the
+// digests.
 type OtherPlanError struct{ Journal, Plan string }
 
 func (e *OtherPlanError) Error() string {
 	return "this journal belongs to another plan, or the plan was edited after the run had begun: the plan has the digest " + short(e.Plan)
 }
 
-// ExitCode says that a guard refused.
+// ExitCode returns [exit.Refused].
 func (e *OtherPlanError) ExitCode() exit.Code { return exit.Refused }
 
 // Hint returns the remedy.
@@ -179,8 +179,8 @@ func short(digest string) string {
 	return digest
 }
 
-// Begun tells whether anything of the plan was begun, or may have been: a stage, a
-// step, an abort.
+// Begun reports whether any part of the plan was begun, or may have been: a stage, a
+// step, or an abort.
 func (s *State) Begun() bool {
 	for _, st := range s.Steps {
 		if st.Phase != Pending || st.Attempt > 0 {
@@ -190,10 +190,10 @@ func (s *State) Begun() bool {
 	return s.Aborting || s.Doubted || slices.ContainsFunc(s.Stages, func(st Stage) bool { return st.Begun })
 }
 
-// Touched reports whether an attempt has had an effect, or may have had a part of one.
+// Touched reports whether an attempt has had an effect, or may have had part of it.
 func (st *Step) Touched() bool { return st.touched }
 
-// Stage returns the stage that the run is in, or nil when all are done.
+// Stage returns the first stage that is not done, or nil if all are.
 func (s *State) Stage() *Stage {
 	for i := range s.Stages {
 		if !s.Stages[i].Done {
@@ -203,7 +203,7 @@ func (s *State) Stage() *Stage {
 	return nil
 }
 
-// In returns the steps in a phase, in the plan's order.
+// In returns the steps in one of the phases, in the plan's order.
 func (s *State) In(phases ...Phase) []*Step {
 	var in []*Step
 	for st := range s.Plan.AllSteps() {
@@ -227,8 +227,8 @@ func (s *State) Owed() []*Step {
 	return owed
 }
 
-// Needed reports whether what a final step undoes was begun, be it in doubt or by
-// hand.
+// Needed reports whether the step that a final step undoes was begun, even if it is in
+// doubt or was done by hand.
 func (s *State) Needed(final *plan.Step) bool {
 	undone := s.Steps[final.Undoes]
 	return undone != nil && (undone.Attempt > 0 || undone.Phase == ByHand)
@@ -238,10 +238,10 @@ func (s *State) Needed(final *plan.Step) bool {
 // well as the reading.
 func (s *State) Check(r *journal.Record) error {
 	if s.Ended != "" && (r.Event != journal.Released || s.Released) {
-		return fmt.Errorf("record %q stands behind the end of the run", r.Event)
+		return fmt.Errorf("record %q follows the end of the run", r.Event)
 	}
 	if (s.Records == 0) != (r.Event == journal.RunBegun) {
-		return fmt.Errorf("record %q can't stand here", r.Event)
+		return fmt.Errorf("record %q is not allowed here", r.Event)
 	}
 	if r.Event == journal.Resumed && r.Run.ID != s.Run.ID {
 		return fmt.Errorf("the resumed run has the id %q, not %q", r.Run.ID, s.Run.ID)
@@ -283,11 +283,11 @@ func (st *Step) check(r *journal.Record) error {
 	fits := true
 	switch r.Event {
 	case journal.Started:
-		// The promise in one line: nothing is started that is open or finished.
+		// The promise in one line: no open or finished step is started.
 		fits = (st.Phase == Pending || st.Phase == NotDone || st.Phase == Failed) && r.Attempt == st.Attempt+1
 	case journal.NotBegun:
 		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
-	case journal.Suspected: // of an open attempt, and of later ones, which the other csu may have made
+	case journal.Suspected: // an open attempt, or a later one that the other csu may have made
 		fits = !st.Phase.Finished() && (r.Attempt > st.Attempt || r.Attempt == st.Attempt && st.Phase.Open())
 	case journal.Noted, journal.Outcome, journal.Doubtful:
 		fits = st.Phase.Open() && r.Attempt == st.Attempt
@@ -304,8 +304,8 @@ func (st *Step) check(r *journal.Record) error {
 	return nil
 }
 
-// checkAnswer keeps a step that is in doubt from being started again, and one
-// that is under way, in doubt or finished from being taken for something else.
+// checkAnswer checks that an answer fits the step's phase: a step in doubt must not be
+// retried, and a step that is open or finished must not be skipped or done by hand.
 func (st *Step) checkAnswer(r *journal.Record) error {
 	fits := true
 	choice := operator.Choice(r.Answer.Choice)
@@ -323,7 +323,7 @@ func (st *Step) checkAnswer(r *journal.Record) error {
 	return nil
 }
 
-// Apply takes in a record that has passed Check.
+// Apply applies a record that has passed Check.
 func (s *State) Apply(r *journal.Record) {
 	s.Records++
 	s.Last = r.Time
@@ -354,7 +354,7 @@ func (s *State) Apply(r *journal.Record) {
 		s.Released = true
 	case journal.Inventoried:
 		if err := json.Unmarshal(r.Evidence, &s.Inventory); err != nil {
-			s.Inventory = nil // check has looked
+			s.Inventory = nil // Check has excluded this
 		}
 	case journal.Complete:
 		s.Ended = journal.Complete
@@ -438,7 +438,7 @@ func (st *Step) apply(r *journal.Record) {
 		st.Confirmed = r.Text
 		verdict := action.Verdict(r.Verdict)
 		if st.Step.Undoes != "" && verdict != action.Done {
-			// What a final step undoes must be undone for sure.
+			// It must be certain that the other step is undone.
 			st.Text = r.Text
 			st.enter(Failed, r)
 		}
@@ -449,9 +449,9 @@ func (st *Step) apply(r *journal.Record) {
 	}
 }
 
-// begin takes in the last attempt.
+// begin makes the record's attempt the last one.
 func (st *Step) begin(r *journal.Record) {
-	if !st.Suspected || !st.Phase.Open() { // else the attempt before was none
+	if !st.Suspected || !st.Phase.Open() { // else the attempt before was never made
 		st.earlier = st.touched
 	}
 	st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
@@ -459,7 +459,7 @@ func (st *Step) begin(r *journal.Record) {
 	st.touched = true
 }
 
-// conclude takes in what an attempt came to.
+// conclude applies the outcome of an attempt.
 func (st *Step) conclude(r *journal.Record) {
 	verdict := action.Verdict(r.Verdict)
 	st.Text = r.Text
@@ -482,9 +482,9 @@ func (st *Step) conclude(r *journal.Record) {
 	}
 }
 
-// Open returns the steps that have an attempt whose outcome is not known, in the
-// plan's order: those that this journal has as begun, and those that another csu may
-// have carried out without the cluster.
+// Open returns the steps with an attempt whose outcome is not known, in the plan's
+// order: those that this journal records as begun, and those that another csu may have
+// carried out without the cluster.
 func (s *State) Open() (begun, suspected []*Step) {
 	for _, st := range s.In(Started, InDoubt) {
 		if st.Suspected {

@@ -1,5 +1,5 @@
-// Package systems connects to what a plan talks to: the real site, or the one of a
-// site map.
+// Package systems connects to the systems that a plan talks to: those of the real site,
+// or those of a site map.
 package systems
 
 import (
@@ -25,8 +25,8 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
-// The names of the environment variables that hold csu's secrets. Each may be
-// given with _FILE appended instead, as the path of a file that holds it.
+// The environment variables that hold csu's secrets. Instead of a variable, the one
+// with _FILE appended may give the path of a file that holds the secret.
 const (
 	LOVEUsername = "CSU_LOVE_USERNAME"
 	LOVEPassword = "CSU_LOVE_PASSWORD"
@@ -36,22 +36,22 @@ const (
 	SlackWebhook = "CSU_SLACK_WEBHOOK"
 )
 
-// Environment returns what looks up a secret by its variable's name, in an
-// environment such as [os.LookupEnv] and in the files that it names. A variable
-// that is not set gives "". Its errors hold no secret.
+// Environment returns a function that looks up a secret by its variable's name, in an
+// environment such as [os.LookupEnv] or in the file that it names. It returns "" for a
+// variable that is not set. Its errors contain no secrets.
 func Environment(lookup func(string) (string, bool)) func(name string) (string, error) {
 	return func(name string) (string, error) {
 		value, given := lookup(name)
 		file, inFile := lookup(name + "_FILE")
 		switch {
 		case given && value != "" && inFile && file != "":
-			return "", exit.Unusable("unset the one that is not meant", "%s and %s_FILE are both set", name, name)
+			return "", exit.Unusable("unset one of them", "%s and %s_FILE are both set", name, name)
 		case !inFile || file == "":
 			return value, nil
 		}
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return "", fmt.Errorf("%s_FILE: %w", name, err)
+			return "", fmt.Errorf("read the file named by %s_FILE: %w", name, err)
 		}
 		return strings.TrimRight(string(data), "\r\n"), nil
 	}
@@ -72,15 +72,15 @@ func usesOf(p *plan.Plan) uses {
 // UsesCluster reports whether the plan talks to a cluster, and so has a ledger.
 func UsesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 
-// Clients are the clients of everything that a run talks to.
+// Clients are the clients of all systems that a run talks to.
 type Clients = action.Systems
 
-// Connect makes the clients of everything that the plan talks to; it makes no
-// request. With a site map they are the map's, on the loopback interface only,
-// with the map's credentials and clock; else the plan's targets, with what
-// credentials returns. Without credentials for Slack messages can't be posted,
-// which keeps no upgrade from running. Its errors: [exit.Input] for
-// missing credentials, all of them together, and those of the kubeconfig.
+// Connect returns the clients of all systems that the plan talks to. It makes no
+// request. With a site map, the clients use the map's addresses, credentials and clock,
+// and only the loopback interface. Otherwise they use the plan's targets and what
+// credentials returns. Slack needs no credentials: without them, messages cannot be
+// posted, but the upgrade can run. All other missing credentials are reported together,
+// in an error with the code [exit.Input].
 func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*Clients, error) {
 	used := usesOf(p)
 	c := connection{
@@ -110,8 +110,8 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	return s, c.cluster(p, s)
 }
 
-// ConnectCluster is Connect for the cluster alone; it needs no credential but
-// the kubeconfig's.
+// ConnectCluster is Connect for the cluster alone. It needs only the kubeconfig's
+// credentials.
 func ConnectCluster(p *plan.Plan, m *sitemap.Map) (*Clients, error) {
 	c := connection{clock: clock.Real()}
 	if m != nil {
@@ -131,10 +131,10 @@ func (c *connection) cluster(p *plan.Plan, s *Clients) (err error) {
 	return nil
 }
 
-// connection is what Connect chooses between the real site and a stand-in.
+// connection is what differs between the real site and a rehearsed one.
 type connection struct {
 	love, efd, slack string
-	kubeconfig       string // "": that of the operator's environment
+	kubeconfig       string // "" means that of the operator's environment
 	lookup           func(name string) (string, error)
 	clock            *clock.Clock
 	http             *http.Client
@@ -149,8 +149,8 @@ func (c *connection) rehearsed(m *sitemap.Map) {
 	c.remote = remote.Config{SSHConfigFile: m.SSHConfig, Dial: dialLoopback}
 }
 
-// dialLoopback connects to the loopback interface and to nothing else: a
-// rehearsal must not be able to reach the real site.
+// dialLoopback connects only to the loopback interface: a rehearsal must not be able to
+// reach the real site.
 func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := sitemap.Loopback(address); err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func dialLoopback(ctx context.Context, network, address string) (net.Conn, error
 	return new(net.Dialer).DialContext(ctx, network, address)
 }
 
-// secrets looks up what is needed. A stand-in may ask for none.
+// secrets looks up the secrets that are needed; a rehearsed site may need none.
 func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, error) {
 	found := map[string]string{}
 	var missing []string
@@ -180,21 +180,21 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 		found[s.name] = value
 	}
 	if len(missing) > 0 {
-		return nil, exit.Unusable("set these environment variables, or each with _FILE appended to the path of a file that holds the value",
-			"credentials are missing: %s", strings.Join(missing, ", "))
+		return nil, exit.Unusable("set these environment variables, or append _FILE to their names and set them to the paths of files with the values",
+			"missing credentials: %s", strings.Join(missing, ", "))
 	}
 	return found, nil
 }
 
-// Guard refuses to run a plan against another cluster than its own (P20). A
-// rehearsal's context bears the same name, and its API server is on the loopback
-// interface.
+// Guard refuses to run a plan on any cluster but its own (P20). For a rehearsal, the
+// kubeconfig's context must have the same name as the plan's, and the API server must be
+// on the loopback interface.
 func Guard(p *plan.Plan, s *Clients, rehearsed bool) error {
 	if !UsesCluster(p) {
 		return nil
 	}
 	if s.Cluster == nil {
-		return exit.Refuse("", "the plan needs a cluster, and there is no connection to one")
+		return exit.Refuse("", "the plan needs a cluster, but csu has no connection to one")
 	}
 	want := p.Targets.Kubernetes
 	if !rehearsed {
@@ -204,7 +204,7 @@ func Guard(p *plan.Plan, s *Clients, rehearsed bool) error {
 		return nil
 	}
 	if s.Cluster.Context() != want.Context {
-		return exit.Refuse("", "the site map's kubeconfig has the context %q, the plan %q", s.Cluster.Context(), want.Context)
+		return exit.Refuse("", "the site map's kubeconfig has the context %q, but the plan has %q", s.Cluster.Context(), want.Context)
 	}
 	if err := sitemap.Loopback(s.Cluster.Server()); err != nil {
 		return exit.Refuse("", "the site map's kubeconfig: %w", err)

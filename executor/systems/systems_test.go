@@ -76,7 +76,7 @@ func summit() *plan.Plan {
 func TestMissingCredentialsAreNamedTogether(t *testing.T) {
 	t.Setenv("KUBECONFIG", kubeconfig(t, "yagan", "https://k8s.summit.example:6443"))
 	_, err := Connect(summit(), nil, environment(map[string]string{EFDPassword: "hidden"}))
-	if exit.CodeOf(err) != exit.Input || err.Error() != "credentials are missing: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME" || strings.Contains(err.Error()+exit.HintOf(err), "hidden") {
+	if exit.CodeOf(err) != exit.Input || err.Error() != "missing credentials: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME" || strings.Contains(err.Error()+exit.HintOf(err), "hidden") {
 		t.Errorf("Connect = %v", err)
 	}
 	only := summit()
