@@ -423,7 +423,7 @@ func TestOutage(t *testing.T) {
 	s.types(t, "yes\n")
 	const prompt = "1 yes, 2 stop, ? refresh >"
 	s.reads(t, "The cluster does not answer", "Continue without the site's ledger?", "Answer yes only if you know that no other csu is at work.",
-		"What csu sees:", "1 yes continue without the site's ledger until the cluster answers", "2 stop end csu", prompt)
+		"Current state:", "1 yes continue without the site's ledger until the cluster answers", "2 stop stop csu", prompt)
 	s.types(t, "stop\n")
 	s.wantExit(t, exitFailed)
 	s.reads(t, "Ada Operator stopped the run while the cluster did not answer; resume with --resume")

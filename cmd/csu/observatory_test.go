@@ -215,7 +215,7 @@ func TestNewSite(t *testing.T) {
 	}
 
 	rewrite(t, filepath.Join(root, "sites", "roque", "site.cue"), `"roque"`, `"rock"`)
-	if out := in(csu(t, "plan", "compile", "--site", "roque", "--type", "full")); !strings.Contains(out, `sites/roque/site.cue:8:15: name: is "rock" in the folder of "roque"; give the site the name of its folder`) {
+	if out := in(csu(t, "plan", "compile", "--site", "roque", "--type", "full")); !strings.Contains(out, `sites/roque/site.cue:8:15: name: is "rock" but the folder is "roque"; name the site like its folder`) {
 		t.Errorf("another name than its folder's: %s", out)
 	}
 }

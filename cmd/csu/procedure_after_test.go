@@ -65,7 +65,7 @@ func allAreSeenUp(t *testing.T, u *upgrade, p *plan.Plan) {
 
 func principalsAreTold(t *testing.T, u *upgrade, p *plan.Plan) {
 	s, a := stepAs[*plan.Manual](t, p, "watch/report")
-	says(t, u, s.ID, a.Text, "principals")
+	says(t, u, s.ID, a.Text, "tell its principal")
 	for _, name := range a.CSCs {
 		c, _ := p.CSC(name)
 		says(t, u, s.ID, a.Text, c.Principal)

@@ -32,7 +32,7 @@ func syncsAreShownBefore(t *testing.T, u *upgrade, p *plan.Plan) {
 	s, a := stepAs[*plan.Manual](t, p, "configuration/merged")
 	shown, synced := slices.Sorted(slices.Values(a.Applications)), slices.Sorted(slices.Values(syncs(p)))
 	equal(t, u, "what Argo CD is asked about in "+s.ID, shown, synced)
-	says(t, u, s.ID, a.Text, "Merge the Phalanx branch", "what is out of sync")
+	says(t, u, s.ID, a.Text, "Merge the Phalanx branch", "may be out of sync")
 	inOrder(t, u, p, "jobs", "configuration", "deploy")
 }
 

@@ -87,7 +87,7 @@ func TestUnlockAtWork(t *testing.T) {
 	prints(t, r.run(t, exitComplete, "preflight"), "^ok +ledger: the site is this run's$")
 	prints(t, r.run(t, exitRefused, "unlock", "--reason", "her laptop is broken"), `^Take summit from its run\?$`, "give --yes, or run csu in a terminal")
 	prints(t, r.run(t, exitComplete, "unlock", "--reason", "her laptop is broken", "--operator", "Bob Operator", "--yes"),
-		"^Unlocked summit: it was taken from run [0-9a-f]+ of Ada Operator")
+		"^Unlocked summit: released from run [0-9a-f]+ of Ada Operator")
 	taken := &search{file: r.journal, words: []string{"Bob Operator takes the site from this run: her laptop is broken"}}
 	if !taken.look() {
 		t.Error("the journal does not say who took the site, and why")

@@ -74,7 +74,7 @@ func TestStatusOfConsent(t *testing.T) {
 			`Next: csu is running the plan and may be waiting at its terminal for an answer about stage "hosts"; `},
 		"suspected": {func(s *state.State) {
 			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = state.InDoubt, true
-		}, `the consent to stage "hosts"; `},
+		}, `for consent to stage "hosts"; `},
 		"begun":     {func(s *state.State) { s.Stages[1].Begun = true }, only},
 		"under way": {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Started }, only},
 		"failed":    {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Failed }, "for an answer about hosts/ess01; "},

@@ -26,13 +26,13 @@ func TestTerminalConsent(t *testing.T) {
 		"Operator: Ada Operator",
 		`Consent needed for stage "begin": Before anything goes down`,
 		"Nothing goes down in this stage.",
-		"1 yes begin this stage",
+		"1 yes start this stage",
 		"2 no stop csu: nothing of this stage starts; you can resume later",
 		"3 abort abort the upgrade for good", at)
 	s.types(t, "perhaps\n")
-	s.reads(t, `"perhaps"is not one of the choices`, at)
+	s.reads(t, `"perhaps" is not one of the choices`, at)
 	s.types(t, "4\n")
-	s.reads(t, `"4"is not one of the choices`, at)
+	s.reads(t, `"4" is not one of the choices`, at)
 	s.types(t, "yes\n")
 	for range doubts(t, r) {
 		s.reads(t, `Doubtful fact: stage "begin"`, "1 yes the fact was checked: continue", at)
@@ -67,13 +67,13 @@ func TestTerminalFailure(t *testing.T) {
 	s.types(t, "skip\n")
 	s.reads(t, "services-down/azar03: why is it skipped?")
 	s.types(t, " \n")
-	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it skipped?")
+	s.reads(t, "The journal records the reason", "services-down/azar03: why is it skipped?")
 	s.types(t, "\n")
 	s.reads(t, "Nothing was skipped. "+prompt)
 	s.types(t, "sk\n")
 	s.reads(t, "services-down/azar03: why is it skipped?")
 	s.types(t, "\n")
-	s.reads(t, "The journal keeps the reason", "services-down/azar03: why is it skipped?")
+	s.reads(t, "The journal records the reason", "services-down/azar03: why is it skipped?")
 	s.types(t, "stopped at the rack\n")
 	s.reads(t, "skipped services-down/azar03", "skipped by Ada Operator: stopped at the rack", `Consent needed for stage "jobs"`, at)
 	s.types(t, "no\n")
@@ -141,7 +141,7 @@ func TestTerminalAbortCommand(t *testing.T) {
 		{"1\n", "The upgrade was aborted and its journal is closed.", exitComplete},
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
-		s.reads(t, "You are about to abort the upgrade for good.", "What that does: No final steps have to run.",
+		s.reads(t, "You are about to abort the upgrade for good.", "What an abort does: No final steps have to run.",
 			"1 abort abort the upgrade for good", "2 no leave the run as it is; you can resume later", "1 abort, 2 no, ? refresh >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {

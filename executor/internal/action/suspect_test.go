@@ -339,7 +339,7 @@ func TestSuspectedSetState(t *testing.T) {
 	expect(t, y.probe(t), Done)
 }
 
-// Without data from the ScriptQueues csu cannot tell whether a script was added.
+// Without data from the ScriptQueues csu cannot know whether a script was added.
 func TestSuspectedSetStateWithoutTheScriptQueues(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
