@@ -90,7 +90,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 	}
 	prints(t, bob.run(t, exitComplete, "status"),
 		"^Journal .* does not exist or is empty", `^The site's ledger says: run [0-9a-f]+ of this plan is led by Ada Operator on \S+\. Its csu is running, or did not stop properly; last heard from at`,
-		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, `^Next: csu exec .* where its journal is, or, here, csu takeover .*: have it stopped first with csu handover \S+ --site-map \S+ --to NAME$`)
+		`^As of record [0-9]+, .* 2 of [0-9]+ steps are finished; its next stage is "offline"\.$`, `^Next: csu exec .* where its journal is, or, here, csu takeover .*: stop it first with csu handover \S+ --site-map \S+ --to NAME$`)
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all"),
 		`^error: this plan is already being carried out: run [0-9a-f]+ of "Ada Operator" on \S+ has reached record [0-9]+, stage "offline"`, "^hint: ask .*csu takeover")
 	prints(t, bob.run(t, exitRefused, "exec", "--consent", "all", "--resume"), "has reached record [0-9]+", "csu takeover")
@@ -396,12 +396,12 @@ func TestNotReleased(t *testing.T) {
 	v.shut()
 	r.held.release()
 	x.wantExit(t, exitFailed)
-	prints(t, x.said(), "^error: the upgrade is complete, but not yet released; the site still counts as taken: ",
+	prints(t, x.said(), "^error: the upgrade is complete, but its site is not yet released: ",
 		"^hint: check that the cluster is reachable, then resume with csu exec .* --resume --site-map ")
-	prints(t, r.run(t, exitComplete, "status"), "^The site's ledger cannot be read", "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
+	prints(t, r.run(t, exitComplete, "status"), "^Cannot read the site's ledger", "^Next: csu exec .* --resume --site-map .*: the run has ended, but its site is not yet released")
 	prints(t, r.run(t, exitFailed, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet", "^hint: check that the cluster is reachable, then run the command again$")
 	v.open(t)
-	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run is over, but not yet released")
+	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run has ended, but its site is not yet released")
 	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
 	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it cannot be run again")
 	prints(t, r.run(t, exitComplete, "status"), "^Next: nothing; the run is complete")

@@ -34,7 +34,7 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, wrap("  ", text, width))
 	}
 	if len(q.Principals) > 0 {
-		parts = append(parts, wrap("  ", fmt.Sprintf("Yes confirms that these principals have agreed: %s.", strings.Join(q.Principals, ", ")), width))
+		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
 		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "Current state")+":\n"+wrapAround(reading, width))
