@@ -109,7 +109,7 @@ func TestInterruptedTwice(t *testing.T) {
 	x := r.start(t, "--consent", "all")
 	x.await(t, m)
 	x.interrupt(t)
-	x.awaitSaid(t, "once more")
+	x.awaitSaid(t, "Press Ctrl-C again")
 	x.interrupt(t)
 	x.wantExit(t, exitInterrupted)
 	r.held.release()
