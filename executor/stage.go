@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/lsst-ts/csu/executor/journal"
@@ -46,12 +45,7 @@ func (r *run) consented(s *state.Stage) bool {
 			return false // the check may have failed only because of the interrupt
 		}
 		if err != nil {
-			refused := &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}
-			var hinted *RefusedError
-			if errors.As(err, &hinted) {
-				refused.Remedy = hinted.Remedy
-			}
-			r.stop(halt{end: Halted, err: refused})
+			r.stop(halt{end: Halted, err: &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}})
 			return false
 		}
 	}
