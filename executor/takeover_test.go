@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/gate"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -29,7 +31,7 @@ func (b *bench) colleague() *bench {
 
 func takingOver(force bool) func(*Options) {
 	return func(o *Options) {
-		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
+		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &custody.Takeover{Reason: "her laptop is lost", Force: force}
 	}
 }
 
@@ -165,8 +167,7 @@ func TestTakeoverRefused(t *testing.T) {
 		})
 	}
 	b := twoStages(t)
-	var input *InputError
-	if _, err := b.run(takingOver(false), func(o *Options) { o.Ledger = nil }); !errors.As(err, &input) {
+	if _, err := b.run(takingOver(false), func(o *Options) { o.Ledger = nil }); exit.CodeOf(err) != exit.Input {
 		t.Errorf("without a cluster: %v", err)
 	}
 }
@@ -226,8 +227,7 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 				close(gone)
 				err := <-first
 				var displaced *ledger.DisplacedError
-				var refused *RefusedError
-				if !errors.As(err, &refused) || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(refused.Hint(), "takeover") {
+				if exit.CodeOf(err) != exit.Refused || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(exit.HintOf(err), "takeover") {
 					t.Errorf("the first run: %v", err)
 				}
 				c.world.mu.Lock()
@@ -523,8 +523,7 @@ func TestStaleJournals(t *testing.T) {
 	for n := 1; n < len(b.records())-1; n++ { // with the last two records the run is over here, too
 		c := b.colleague()
 		c.disk.Put("j", []byte(strings.Join(whole[:n], "")))
-		var refused *RefusedError
-		if _, err := c.run(resumed); !errors.As(err, &refused) {
+		if _, err := c.run(resumed); exit.CodeOf(err) != exit.Refused {
 			t.Errorf("resumed at record %d: %v", n, err)
 		}
 	}
