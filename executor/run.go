@@ -165,7 +165,7 @@ func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Hol
 		return err
 	}
 	defer r.Release()
-	return r.custody.HandOver(ctx, to, waiting)
+	return r.custody.HandOver(to, waiting)
 }
 
 // newRun returns a run whose journal is not open yet. It refuses the wrong cluster (P20).

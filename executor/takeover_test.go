@@ -246,6 +246,52 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 	}
 }
 
+// TestInterruptWhileWatching: one interrupt ends every wait for another csu, and nothing
+// is changed.
+func TestInterruptWhileWatching(t *testing.T) {
+	for what, wait := range map[string]func(c *bench, change ...func(*Options)) error{
+		"a resume on another machine": func(c *bench, change ...func(*Options)) error {
+			res, err := c.run(append(change, takingOver(false))...)
+			if err == nil && res.End != Interrupted {
+				t.Errorf("the run ended %q, want %q", res.End, Interrupted)
+			}
+			return err
+		},
+		"a handover": func(c *bench, change ...func(*Options)) error {
+			o := c.options()
+			for _, f := range change {
+				f(&o)
+			}
+			return HandOver(t.Context(), o, "Bob", func(ledger.Holder) {})
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := twoStages(t)
+			b.died("one/b")
+			c := b.colleague()
+			stop := make(chan struct{})
+			err := wait(c, func(o *Options) {
+				o.Stop = stop
+				o.Timing.Sleep = func(ctx context.Context, _ time.Duration) error {
+					select {
+					case <-stop:
+					default:
+						close(stop)
+					}
+					<-ctx.Done()
+					return ctx.Err()
+				}
+			})
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("err = %v", err)
+			}
+			if now := c.ledger.Now(); now.Holder == nil || now.Holder.Operator != "Ana" || now.Holder.To != "" {
+				t.Errorf("the ledger's holder is %+v, want it as it was", now.Holder)
+			}
+		})
+	}
+}
+
 // TestTakeoverOfARunThatGoesOn: what the csu from which a run is taken by force does
 // while the operator reads and answers is taken over too. Where another csu has come
 // meanwhile, nobody has agreed to that, and nothing is changed here.

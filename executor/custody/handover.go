@@ -17,7 +17,7 @@ import (
 // have finished, so that another operator can take the run over. It returns when that
 // csu has stopped, or at once if none is at work. [ErrNothingBegun] means that the other
 // operator begins the plan instead.
-func (c *Custodian) HandOver(ctx context.Context, to string, waiting func(ledger.Holder)) error {
+func (c *Custodian) HandOver(to string, waiting func(ledger.Holder)) error {
 	if err := c.mustLook(); err != nil {
 		return err
 	}
@@ -45,7 +45,10 @@ func (c *Custodian) HandOver(ctx context.Context, to string, waiting func(ledger
 	// finished, it keeps renewing.
 	renewed, heard := h.Renewed, c.o.Timing.Now()
 	for {
-		if err := c.o.Timing.Sleep(ctx, min(c.o.Timing.Renew/6, 5*time.Second)); err != nil {
+		c.run.BesideUntilEnding(func(ctx context.Context) {
+			err = c.o.Timing.Sleep(ctx, min(c.o.Timing.Renew/6, 5*time.Second))
+		})
+		if err != nil {
 			return err
 		}
 		now, err := c.look()

@@ -93,7 +93,8 @@ func (c *Custodian) Start() error {
 	if c.run.State.Settle {
 		wait := c.o.Timing.Fresh + c.o.Timing.Request
 		c.run.Notice("csu waits %s, so that all requests of the other csu have arrived", wait)
-		if c.run.Beside(func() { err = c.o.Timing.Sleep(c.run.Ctx, wait) }); err != nil {
+		c.run.BesideUntilEnding(func(ctx context.Context) { err = c.o.Timing.Sleep(ctx, wait) })
+		if err != nil {
 			return nil // an interrupt is seen later
 		}
 	}

@@ -1,6 +1,7 @@
 package custody
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -122,9 +123,11 @@ func (c *Custodian) unheld(force bool) error {
 		var now ledger.Ledger
 		var v ledger.Version
 		var err error
-		c.run.Beside(func() { now, v, err = ledger.Watch(c.run.Ctx, c.o.Ledger, c.o.Timing, *l, c.seen.version) })
+		c.run.BesideUntilEnding(func(ctx context.Context) {
+			now, v, err = ledger.Watch(ctx, c.o.Ledger, c.o.Timing, *l, c.seen.version)
+		})
 		switch {
-		case c.run.Ctx.Err() != nil:
+		case c.run.Halted():
 			return owner.ErrEnding
 		case err != nil && h.Digest != c.o.Digest:
 			return exit.RefuseBy((&ledger.HeldError{Holder: h}).Hint(), err)

@@ -122,6 +122,12 @@ func (r *Run) Beside(f func()) {
 	}
 }
 
+// BesideUntilEnding is Beside with a context that ends when the run is ending.
+func (r *Run) BesideUntilEnding(f func(ctx context.Context)) {
+	open := r.questions
+	r.Beside(func() { f(open) })
+}
+
 // Wait serves the next request to the owner. It returns true if done was closed first.
 func (r *Run) Wait(done <-chan struct{}) bool {
 	select {
