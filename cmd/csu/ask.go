@@ -97,7 +97,7 @@ func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
 // looks are the topics that an operator must look at before answering.
 var looks = []operator.Topic{
-	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,
+	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.Outage, operator.Alone,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
 

@@ -276,6 +276,11 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 			c.paragraph("%s", text)
 		}
 	}
+	if r.State != nil {
+		for _, line := range report.Accepted(r.State) {
+			c.paragraph("Not seen done: %s", line)
+		}
+	}
 	if len(r.Down) > 0 {
 		c.paragraph("Not seen back up: %s", plan.CSCList(r.Down))
 	}

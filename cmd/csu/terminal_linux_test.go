@@ -136,13 +136,13 @@ func TestTerminalAbortCommand(t *testing.T) {
 		keys, says string
 		code       int
 	}{
-		{"2\n", "The run was not aborted, and nothing was changed.", exitFailed},
+		{"1\n", "The run was not aborted, and nothing was changed.", exitFailed},
 		{"\x03", "the run was not aborted, and nothing was changed.", exitInterrupted},
-		{"1\n", "The upgrade was aborted and its journal is closed.", exitComplete},
+		{"2\n", "The upgrade was aborted and its journal is closed.", exitComplete},
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
 		s.reads(t, "You are about to abort the upgrade for good.", "What an abort does: No final steps have to run.",
-			"1 abort abort the upgrade for good", "2 no leave the run as it is; you can resume later", "1 abort, 2 no, ? refresh >")
+			"1 no leave the run as it is; you can resume later", "2 abort abort the upgrade for good", "1 no, 2 abort, ? refresh >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {
 			s.reads(t, "Type abort again to confirm:")
@@ -266,20 +266,23 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestChoose takes numbers, words and what they begin with, and nothing else.
+// TestChoose takes numbers, words and what they begin with, and nothing else. A remark
+// may follow a number.
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	choices := []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop}
-	for line, want := range map[string]operator.Choice{
-		"1": operator.Retry, " 4 ": operator.Stop, "by hand": operator.ByHand, "B": operator.ByHand, "sk": operator.Skip, "STOP": operator.Stop,
+	for line, want := range map[string]operator.Answer{
+		"1": {Choice: operator.Retry}, " 4 ": {Choice: operator.Stop}, "by hand": {Choice: operator.ByHand}, "B": {Choice: operator.ByHand},
+		"sk": {Choice: operator.Skip}, "STOP": {Choice: operator.Stop},
+		"2  agreed with the M1M3 principal, 555-1234 ": {Choice: operator.ByHand, Reason: "agreed with the M1M3 principal, 555-1234"},
 	} {
-		if got, ok := choose(line, choices); !ok || got != want {
-			t.Errorf("choose(%q) = %q, %t, want %q", line, got, ok, want)
+		if got, remark, ok := answerFrom(line, choices); !ok || got != want.Choice || remark != want.Reason {
+			t.Errorf("answerFrom(%q) = %q, %q, %t, want %q, %q", line, got, remark, ok, want.Choice, want.Reason)
 		}
 	}
-	for _, line := range []string{"", " ", "0", "5", "-1", "s", "yes", "1 2"} {
-		if got, ok := choose(line, choices); ok {
-			t.Errorf("choose(%q) = %q, want none", line, got)
+	for _, line := range []string{"", " ", "0", "5", "-1", "s", "yes", "1 2", "5 that one", "retry it"} {
+		if got, _, ok := answerFrom(line, choices); ok {
+			t.Errorf("answerFrom(%q) = %q, want none", line, got)
 		}
 	}
 }

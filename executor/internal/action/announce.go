@@ -59,6 +59,11 @@ func (s announce) Probe(context.Context, *Attempt) Finding {
 
 func (s announce) Await(ctx context.Context, a *Attempt) Finding { return s.Probe(ctx, a) }
 
+// Look implements [Performer].
+func (announce) Look(context.Context, *Attempt) Finding {
+	return Found(Unknown, "csu cannot see messages that others have posted")
+}
+
 // Reading returns the channel and the message.
 func (s announce) Reading(context.Context, *Attempt) (string, error) {
 	return fmt.Sprintf("to %s: %s", s.d.Channel, s.d.Text), nil

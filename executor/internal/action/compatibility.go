@@ -24,7 +24,7 @@ const (
 type compatibility struct{ d *plan.Compatibility }
 
 // Traits implements [Performer].
-func (compatibility) Traits() Traits { return Traits{ConfirmsByHand: true} }
+func (compatibility) Traits() Traits { return Traits{} }
 
 // levelBefore is the evidence: the level before csu set it.
 type levelBefore struct {
@@ -93,15 +93,8 @@ func (c compatibility) readBack(ctx context.Context, a *Attempt, before string, 
 }
 
 func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
-	if len(a.Evidence) == 0 { // csu has not tried, so if it is set, it was set by hand
-		level, err := a.Systems.Registry.Level(ctx)
-		switch {
-		case err != nil:
-			return Found(Unknown, "cannot read the level: %v", err)
-		case level != c.d.Set:
-			return Found(NotDone, "the level is %s, not %s", level, c.d.Set)
-		}
-		return Found(Done, "the level is %s", level)
+	if len(a.Evidence) == 0 { // nothing tells whether another csu has tried
+		return c.Look(ctx, a)
 	}
 	before, err := c.before(a)
 	if err != nil {
@@ -112,6 +105,18 @@ func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
 
 // Await only probes again, since setting the level never takes long.
 func (c compatibility) Await(ctx context.Context, a *Attempt) Finding { return c.Probe(ctx, a) }
+
+// Look implements [Performer].
+func (c compatibility) Look(ctx context.Context, a *Attempt) Finding {
+	level, err := a.Systems.Registry.Level(ctx)
+	switch {
+	case err != nil:
+		return Found(Unknown, "cannot read the level: %v", err)
+	case level != c.d.Set:
+		return Found(NotDone, "the level is %s, not %s", level, c.d.Set)
+	}
+	return Found(Done, "the level is %s", level)
+}
 
 // Reading returns the current level.
 func (c compatibility) Reading(ctx context.Context, a *Attempt) (string, error) {

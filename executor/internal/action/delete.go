@@ -21,7 +21,7 @@ const deletePause = 3 * time.Second
 type deletion struct{ d *plan.Delete }
 
 // Traits implements [Performer].
-func (deletion) Traits() Traits { return Traits{ConfirmsByHand: true} }
+func (deletion) Traits() Traits { return Traits{} }
 
 // recorded is a [cluster.Object] in the journal.
 type recorded struct {
@@ -343,6 +343,21 @@ func (d deletion) Await(ctx context.Context, a *Attempt) Finding {
 		return Found(Unknown, "%v", err)
 	}
 	return d.wait(ctx, a, objects, len(a.Notes) > 0)
+}
+
+// Look implements [Performer].
+func (d deletion) Look(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) > 0 {
+		return d.Probe(ctx, a)
+	}
+	found, err := d.find(ctx, a)
+	switch {
+	case err != nil:
+		return Found(Unknown, "cannot determine whether the %s are gone: %v", d.d.Objects, err)
+	case len(found) > 0:
+		return Found(NotDone, "%d %s match %q: %s", len(found), d.d.Objects, d.d.Selector, names(found))
+	}
+	return d.unrecorded(ctx, a)
 }
 
 // Reading lists what would be deleted now.

@@ -20,7 +20,7 @@ type reboot struct{ d *plan.Reboot }
 
 // Traits implements [Performer].
 func (reboot) Traits() Traits {
-	return Traits{Identified: true, ConfirmsByHand: true, NeedsEvidence: true}
+	return Traits{Identified: true}
 }
 
 // boot is the evidence: the host's boot id before anything was run on it.
@@ -149,6 +149,14 @@ func (r reboot) inspect(ctx context.Context, a *Attempt, begun bool) Finding {
 		return Found(Failed, "%s was not rebooted within %s: the command %q was killed there", t.Host, rebootGrace, r.d.Command)
 	}
 	return Found(Failed, "%s was not rebooted within %s: the command %q ended with exit status %d; %s", t.Host, rebootGrace, r.d.Command, status.ExitStatus, lastLines(status.Output))
+}
+
+// Look implements [Performer].
+func (r reboot) Look(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) == 0 {
+		return Found(Unknown, "csu has not recorded the boot that %s was in before", r.d.Host)
+	}
+	return r.inspect(ctx, a, false)
 }
 
 // Reading returns the host's name and uptime, so that the operator sees which

@@ -89,6 +89,9 @@ func (s script) Await(ctx context.Context, a *Attempt) Finding {
 	return s.follow(ctx, q, n)
 }
 
+// Look implements [Performer].
+func (s script) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
+
 // Reading returns the content of the queue.
 func (s script) Reading(ctx context.Context, a *Attempt) (string, error) {
 	q := s.queueing(a)

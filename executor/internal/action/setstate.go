@@ -23,7 +23,7 @@ const setStateScript = "set_summary_state.py"
 type setState struct{ d *plan.SetState }
 
 // Traits implements [Performer].
-func (setState) Traits() Traits { return Traits{Identified: true, ConfirmsByHand: true} }
+func (setState) Traits() Traits { return Traits{Identified: true} }
 
 // setStateEvidence is the state of the CSCs before, and how the rest is divided
 // among scripts.
@@ -333,6 +333,9 @@ func (s setState) Await(ctx context.Context, a *Attempt) Finding {
 	}
 	return s.Probe(ctx, a)
 }
+
+// Look implements [Performer].
+func (s setState) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
 
 // Reading returns the states of the CSCs.
 func (s setState) Reading(ctx context.Context, a *Attempt) (string, error) {

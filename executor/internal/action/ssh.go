@@ -231,6 +231,9 @@ func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
 	return s.wait(ctx, a, t, len(a.Notes) > 0)
 }
 
+// Look implements [Performer].
+func (s sshCommand) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
+
 // Reading returns the commands, and whether the check passes now.
 func (s sshCommand) Reading(ctx context.Context, a *Attempt) (string, error) {
 	t, err := target(a, s.d.Host, s.d.User)

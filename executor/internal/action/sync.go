@@ -361,6 +361,28 @@ func (s sync) Probe(ctx context.Context, a *Attempt) Finding {
 
 func (s sync) Await(ctx context.Context, a *Attempt) Finding { return s.wait(ctx, a) }
 
+// Look implements [Performer].
+func (s sync) Look(ctx context.Context, a *Attempt) Finding {
+	app, err := refreshed(ctx, a, s.d.Application)
+	if err != nil {
+		return Found(Unknown, "cannot determine whether %q is synced: %v", s.d.Application, err)
+	}
+	var left []string
+	for _, r := range app.OutOfSync {
+		if len(s.d.Resources) == 0 || slices.Contains(s.d.Resources, plan.Resource(r)) {
+			left = append(left, r.String())
+		}
+	}
+	if len(left) > 0 {
+		return Found(NotDone, "application %q, at %s: still out of sync: %s", app.Name, app.Revision, strings.Join(left, ", "))
+	}
+	f := s.images(ctx, a)
+	if f.Verdict == Running {
+		f.Verdict = NotDone
+	}
+	return f
+}
+
 // Reading describes the application, and what is out of sync.
 func (s sync) Reading(ctx context.Context, a *Attempt) (string, error) {
 	app, err := refreshed(ctx, a, s.d.Application)
