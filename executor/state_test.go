@@ -59,6 +59,7 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 		"skipped after done":       {[]journal.Record{started(1), outcome(1, "done"), answer(operator.Skip)}, "does not fit"},
 		"an outcome after a word":  {[]journal.Record{started(1), answer(operator.Happened), outcome(1, "done")}, "does not fit"},
 		"an outcome after by hand": {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.ByHand), outcome(1, "done")}, "does not fit"},
+		"accepted unsaid":          {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.Accept)}, "does not fit"},
 		"two outcomes":             {[]journal.Record{started(1), outcome(1, "failed"), outcome(1, "done")}, "does not fit"},
 		"an unknown step":          {[]journal.Record{{Event: journal.Started, Step: "one/b"}}, `no step "one/b"`},
 		"an unknown stage":         {[]journal.Record{{Event: journal.StageDone, Stage: "two"}}, `no stage "two"`},

@@ -12,7 +12,8 @@ import (
 // waits for them a little.
 func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	e := a.Step.Effects(a.Plan)
-	w := wantAll(e.DownBy(plan.ByService), plan.Offline)
+	stopped := e.DownBy(plan.ByService)
+	w := wantAll(stopped, plan.Offline)
 	for _, sees := range e.Sees {
 		if len(sees.States) == 0 {
 			continue // it only has to run
@@ -32,6 +33,8 @@ func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	switch {
 	case err != nil:
 		return Found(Unknown, "csu cannot determine the states of the CSCs: %v", err)
+	case len(missing) == 0 && len(w.names) == len(stopped):
+		return Found(Unknown, "%s are silent, but they may have been before their service was stopped", plan.CSCList(stopped))
 	case len(missing) == 0:
 		return Found(Done, "%s", w.count(nil))
 	case slices.ContainsFunc(missing, observation.known):
