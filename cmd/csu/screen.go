@@ -227,7 +227,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 				}
 			}
 			if a.Reason == "" {
-				s.say("Nothing was recorded.")
+				s.say("Nothing was %s.", map[operator.Choice]string{operator.Skip: "skipped", operator.Accept: "accepted"}[choice])
 				continue
 			}
 		case operator.Abort:

@@ -148,8 +148,8 @@ type Performer interface {
 	Probe(ctx context.Context, a *Attempt) Finding
 	// Await continues to wait for an attempt that Probe found running.
 	Await(ctx context.Context, a *Attempt) Finding
-	// Look determines whether the result of the step is there, whoever has brought it
-	// about: Done, NotDone, or Unknown if csu cannot see it. It changes nothing.
+	// Look determines whether the result of the step is there, even if csu has not
+	// brought it about: Done, NotDone, or Unknown if csu cannot see it. It changes nothing.
 	Look(ctx context.Context, a *Attempt) Finding
 	// Reading returns what the operator sees when asked for consent to the step,
 	// such as the number of namespaces or what is out of sync. It is "" if there

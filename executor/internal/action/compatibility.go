@@ -93,7 +93,7 @@ func (c compatibility) readBack(ctx context.Context, a *Attempt, before string, 
 }
 
 func (c compatibility) Probe(ctx context.Context, a *Attempt) Finding {
-	if len(a.Evidence) == 0 { // nothing tells whether another csu has tried
+	if len(a.Evidence) == 0 { // another csu may have tried, or a person
 		return c.Look(ctx, a)
 	}
 	before, err := c.before(a)
