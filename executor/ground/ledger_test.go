@@ -197,7 +197,17 @@ func (s *started) reaches(t *testing.T, what string, happens <-chan struct{}) {
 	select {
 	case <-happens: // just before
 	default:
+		s.mustRun(t, what)
+	}
+}
+
+// mustRun fails the test, which waits for something that the run does, if the run has ended.
+func (s *started) mustRun(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case <-s.ended:
 		t.Fatalf("not before the end of the run, %q (%s), %v: %s", s.result.End, s.result.Text, s.err, what)
+	default:
 	}
 }
 
@@ -684,7 +694,9 @@ func TestARunIsHandedOver(t *testing.T) {
 		t.Fatal("HandOver does not wait for ann's csu")
 	}
 	asked := all.now().Holder.Renewed
-	all.ground.Until(t, ground.Limit, "ann's csu has seen the request", func(context.Context) (bool, error) {
+	const seen = "ann's csu has seen the request"
+	all.ground.Until(t, ground.Limit, seen, func(context.Context) (bool, error) {
+		first.mustRun(t, seen)
 		h := all.now().Holder
 		return h.Asked != nil && h.Renewed.After(asked), nil
 	})
@@ -880,7 +892,9 @@ func TestTheLedgerIsBack(t *testing.T) {
 	first := ann.start()
 	first.reaches(t, "the final step has begun", at)
 	ann.relay.set(passing)
-	ann.ground.Until(t, ground.Limit, "the operator is told that the ledger has the steps from without it", func(context.Context) (bool, error) {
+	const back = "the operator is told that the ledger has the steps from without it"
+	ann.ground.Until(t, ground.Limit, back, func(context.Context) (bool, error) {
+		first.mustRun(t, back)
 		heard := ann.person.heard()
 		return strings.Contains(heard, "the cluster answers again, and the site's ledger is still this run's"), fmt.Errorf("the operator was told:\n%s", heard)
 	})
