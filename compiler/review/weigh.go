@@ -132,7 +132,7 @@ func (c *comparer) weighStep(ch *Change, id string) {
 		ch.Weight, ch.Why = Danger, "a person is asked to do something else"
 	case field == "byHand":
 		ch.Weight, ch.Why = Minor, "the instructions for doing it by hand"
-		if c.typedOtherwise(ch, id) {
+		if c.typedOtherwise(id) {
 			ch.Weight, ch.Why = Danger, "other commands are given for doing it by hand"
 		}
 	case field == "timeout":
@@ -163,47 +163,20 @@ func (c *comparer) posted(channel string) bool {
 	return false
 }
 
-// typedOtherwise reports whether a change of instructions changes commands that
-// people type in a shell, other than those of the step's action: a change of the
-// action is reported as such.
-func (c *comparer) typedOtherwise(ch *Change, id string) bool {
+// typedOtherwise reports whether a change of a step's instructions changes commands
+// that its action does not have. A change of the action is reported as such.
+func (c *comparer) typedOtherwise(id string) bool {
 	now, ok := c.new.Step(id)
-	if !ok || !slices.Contains([]plan.Kind{plan.KindSSH, plan.KindReboot, plan.KindDelete, plan.KindCompatibility}, now.Action.Kind()) {
+	if !ok {
 		return false
 	}
-	before := now
+	var before []string
 	for s := range c.old.AllSteps() {
 		if c.now(s.ID) == id {
-			before = s
+			before = typedBeside(s)
 		}
 	}
-	typed := func(lines []string, s *plan.Step) bool {
-		own := leaves(tree(s.Action))
-		return slices.ContainsFunc(lines, func(l string) bool {
-			code := strings.HasPrefix(l, "    ") || strings.Contains(l, "`") || strings.HasPrefix(l, "kubectl ")
-			return code && !slices.Contains(own, strings.TrimSpace(l))
-		})
-	}
-	was, is := strings.Split(ch.Old, "\n"), strings.Split(ch.New, "\n")
-	return typed(append(multisetWithout(was, is), ch.Gone...), before) || typed(append(multisetWithout(is, was), ch.Come...), now)
-}
-
-// leaves returns the texts in a tree.
-func leaves(v any) []string {
-	var out []string
-	switch t := v.(type) {
-	case string:
-		out = append(out, t)
-	case []any:
-		for _, e := range t {
-			out = append(out, leaves(e)...)
-		}
-	case map[string]any:
-		for _, e := range t {
-			out = append(out, leaves(e)...)
-		}
-	}
-	return out
+	return !slices.Equal(before, typedBeside(now))
 }
 
 // cscWhy returns what it means that a step names different CSCs.
