@@ -152,7 +152,7 @@ func (r *reviewer) plans() ([]review.ChangedPlan, error) {
 func (r *reviewer) check(name string) string {
 	var said bytes.Buffer
 	c := &console{out: &said, err: &said, width: r.width, root: string(r.worktree)}
-	err := (&checkCommand{Plan: r.path(name)}).Run(c)
+	err := (&checkCommand{Plan: shown(r.path(name))}).Run(c)
 	if err == nil {
 		return ""
 	}

@@ -57,6 +57,7 @@ func traits(p *plan.Plan) []trait {
 	out := fields("targets", tree(p.Targets))
 	for _, h := range p.Hosts {
 		out = append(out, fields(fmt.Sprintf("host %q", h.Name), tree(h))...)
+		out = append(out, unguarded(fmt.Sprintf("host %q", h.Name), h.Principal, "principal")...)
 	}
 	for _, c := range p.CSCs {
 		// Revisions and states are those of the cycle and of the night.
@@ -65,6 +66,8 @@ func traits(p *plan.Plan) []trait {
 			c.Image = c.Image[:i]
 		}
 		out = append(out, fields(fmt.Sprintf("csc %q", c.CSC), tree(c))...)
+		out = append(out, unguarded(fmt.Sprintf("csc %q", c.CSC), c.Principal, "principal")...)
+		out = append(out, unguarded(fmt.Sprintf("csc %q", c.CSC), c.Keeps, "state that it keeps")...)
 	}
 	for s := range p.AllSteps() {
 		for _, text := range append(plan.Visit(s.Action.Parameters, plan.Visitor[[]string](doer{})), typedBeside(s)...) {
@@ -72,6 +75,14 @@ func traits(p *plan.Plan) []trait {
 		}
 	}
 	return out
+}
+
+// unguarded returns the lack of a safeguard as a trait.
+func unguarded(subject, safeguard, what string) []trait {
+	if safeguard != "" {
+		return nil
+	}
+	return []trait{{subject, "no " + what}}
 }
 
 // fields returns the fields of a tree as traits of a subject. The place in a list does

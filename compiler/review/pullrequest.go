@@ -86,7 +86,7 @@ func (r *PullRequest) Markdown() (comment string, reasons []string) {
 	if len(first) == 0 {
 		top = strings.Join(verdicts, "\n")
 	}
-	comment = "# Review of the plans\n\n" + d.headline() + "\n\n" + top + "\n\n" + strings.Join(d.sections, "")
+	comment = fmt.Sprintf("# Review of the plans, compared with %s\n\n", codeSpan(shortened(r.Base, screenWidth/2))) + d.headline() + "\n\n" + top + "\n\n" + strings.Join(d.sections, "")
 	return strings.TrimSpace(comment) + "\n", d.reasons
 }
 
@@ -217,13 +217,22 @@ type danger struct {
 // first returns the dangerous changes that fit into the lines, and fails if some do
 // not.
 func (d *discussion) first(room int) []string {
-	var out []string
-	var hidden []int
-	for _, x := range d.dangers() {
+	out, hidden := fit(d.dangers(false), room)
+	if len(hidden) > 0 {
+		out, hidden = fit(d.dangers(true), room)
+	}
+	d.fail(hidden, "dangerous changes of", fmt.Sprintf("do not fit into the first %d lines", screenLines), "read all changes below")
+	return out
+}
+
+// fit returns a line for each dangerous change that fits into the room, and the numbers
+// of the plans with one that does not.
+func fit(dangers []danger, room int) (lines []string, hidden []int) {
+	for _, x := range dangers {
 		line := "- " + numbered(x.plans) + ": " + x.text
 		if h := height([]string{line}); h <= room {
 			room -= h
-			out = append(out, line)
+			lines = append(lines, line)
 			continue
 		}
 		for _, n := range x.plans {
@@ -233,22 +242,20 @@ func (d *discussion) first(room int) []string {
 		}
 	}
 	slices.Sort(hidden)
-	d.fail(hidden, "dangerous changes of", fmt.Sprintf("do not fit into the first %d lines", screenLines), "read all changes below")
-	return out
+	return lines, hidden
 }
 
 // dangers returns the dangerous changes of all plans, each once. Those of what csu
-// talks to and of what it does there come first.
-func (d *discussion) dangers() []danger {
+// talks to and of what it does there come first. A new plan may differ from every other
+// in nearly all that it does: then only its novelties are to be seen first.
+func (d *discussion) dangers(novel bool) []danger {
 	var out []danger
 	at := map[string]int{}
 	for i, c := range d.comparisons {
 		if c == nil {
 			continue
 		}
-		// A new plan differs from others in what it is for. Only what should be in none is
-		// to be seen first.
-		if p := &d.Plans[i]; p.Added {
+		if p := &d.Plans[i]; p.Added && novel {
 			c = &Comparison{Changes: novelties(p.New, slices.Collect(maps.Values(p.Old)))}
 		}
 		for _, b := range c.bundled(Danger) {
@@ -313,7 +320,7 @@ func height(lines []string) int {
 func (d *discussion) headline() string {
 	switch {
 	case len(d.said) > 0:
-		return "**The check fails:** " + shortened(strings.Join(d.said, "; "), 5*screenWidth)+"."
+		return "**The check fails:** " + shortened(strings.Join(d.said, "; "), 5*screenWidth) + "."
 	case len(d.Plans) == 0:
 		return "No plan is changed."
 	}

@@ -206,7 +206,7 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("no reason %q in %q", want, reasons)
 		}
 	}
-	if comment, reasons := (&PullRequest{}).Markdown(); comment != "# Review of the plans\n\nNo plan is changed.\n" || reasons != nil {
+	if comment, reasons := (&PullRequest{Base: "main"}).Markdown(); comment != "# Review of the plans, compared with `main`\n\nNo plan is changed.\n" || reasons != nil {
 		t.Errorf("without a change: %q, %q", comment, reasons)
 	}
 }
@@ -226,6 +226,14 @@ func TestNovelties(t *testing.T) {
 		{"a registry", func(p *plan.Plan) { p.CSCs[0].Image = "localhost:5000/x:c0045.001" }, fmt.Sprintf("csc %q: image localhost:5000/x", read(t, summitFull).CSCs[0].CSC)},
 		{"a revision", func(p *plan.Plan) { p.CSCs[0].Image += "9" }, ""},
 		{"a state", func(p *plan.Plan) { p.CSCs[0].Expect = "FAULT" }, ""},
+		{"a principal", func(p *plan.Plan) {
+			i := slices.IndexFunc(p.Hosts, func(h plan.Host) bool { return h.Name == "auxtel-ill-control" })
+			p.Hosts[i].Principal = ""
+		}, `host "auxtel-ill-control": no principal`},
+		{"a state that is kept", func(p *plan.Plan) {
+			c, _ := p.CSC("MTM1M3:0")
+			c.Keeps = ""
+		}, `csc "MTM1M3:0": no state that it keeps`},
 		{"a command", launch("x"), `step "` + love + `": on love01 as dco: x`},
 		{"a check", func(p *plan.Plan) { mustStep(t, p, love).Action.Parameters.(*plan.SSH).Check = "x" }, `step "` + love + `": on love01 as dco, check: x`},
 		{"a command by hand", func(p *plan.Plan) { mustStep(t, p, love).ByHand += "\n\nOr `x`." }, "step \"" + love + "\": by hand: Or `x`."},
