@@ -83,7 +83,7 @@ func TestOrderOfViolations(t *testing.T) {
 			places = append(places, place)
 		}
 	}
-	want := []string{" ", "begin ", "begin begin/announce", p.Stages[3].ID + " ", "end end/look"}
+	want := []string{" ", "begin ", "begin begin/announce", p.Stages[3].ID + " ", p.Stages[3].ID + " " + p.Stages[3].Steps[0].ID, "end end/look"}
 	if !slices.Equal(places, want) {
 		t.Errorf("got %q, want %q", places, want)
 	}
