@@ -37,11 +37,11 @@ type place struct {
 	change func(*plan.Plan)
 }
 
-// most is how many places of one operator in one plan are tried; of more than
-// these a sample is taken, the same in each run.
-const most = 24
+// most is how many places of a structural operator in one plan are tried, and
+// mostValues of another; of more than these a sample is taken, the same in each run.
+const most, mostValues = 24, 12
 
-func sample(name string, all []place) []place {
+func sample(name string, most int, all []place) []place {
 	if len(all) <= most {
 		return all
 	}
@@ -101,7 +101,11 @@ func mutate(t *testing.T, p *plan.Plan, catalogue []operator, score *scores) {
 		t.Fatal(err)
 	}
 	for _, op := range catalogue {
-		for _, pl := range sample(name+op.name, op.places(p)) {
+		tried := mostValues
+		if op.structural {
+			tried = most
+		}
+		for _, pl := range sample(name+op.name, tried, op.places(p)) {
 			m := copyOf(p)
 			pl.change(m)
 			switch {

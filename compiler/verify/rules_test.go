@@ -237,7 +237,9 @@ func protectedBreaches() []breach {
 func clusterBreaches() []breach {
 	return []breach{
 		{"selector-width", "too wide", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class=ess" }},
-		{"selector-width", "too narrow", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,csc-name=ess105" }},
+		{"selector-width", "too narrow", sumInc, func(p *plan.Plan) {
+			act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,csc-name=ess105"
+		}},
 		{"selector-width", "an inequality", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,csc-class!=ess" }},
 		{"selector-width", "a set", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class in (mtmount)" }},
 		{"selector-width", "the absence of a label", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,!ess" }},
