@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -492,24 +491,4 @@ func (d *draft) sequence(why, number string) {
 		steps = append(steps, s)
 	}
 	d.stage("testing-"+strings.ToLower(number), steps...)
-}
-
-func TestGoodPlansKeepTheRules(t *testing.T) {
-	for name, p := range goodPlans() {
-		t.Run(name, func(t *testing.T) {
-			for _, problem := range p.Validate() {
-				t.Errorf("not a plan: %s", problem)
-			}
-			for _, v := range Check(p) {
-				t.Errorf("%s", v)
-			}
-			data, err := plan.Encode(p)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := plan.Decode(name, data); err != nil {
-				t.Errorf("it does not decode: %v", err)
-			}
-		})
-	}
 }
