@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -239,8 +237,8 @@ func knownScript(v *view, f *findings) {
 		case !n.cites("P50") && !n.cites("P51"):
 			f.step(n, "remove the step", "%q is not a script of the procedure, or the step does not cite P50 or P51", a.Path)
 		}
-		if err := yaml.UnmarshalStrict([]byte(a.Config), &map[string]any{}); err != nil {
-			f.step(n, "write each key once, in YAML", "the configuration of %s cannot be read: %s", a.Path, strings.Join(strings.Fields(err.Error()), " "))
+		if err := a.CheckConfig(); err != nil {
+			f.step(n, "write each key once, in YAML", "%v", err)
 		}
 		if !a.Standard {
 			f.step(n, "set standard to true", "%q is not a standard script", a.Path)
