@@ -17,7 +17,7 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 	}})
 	s := start(t, p)
 	detached(t, s, "all/stop-bridge")
-	c, err := slack.New(s.Map.Credentials["CSU_SLACK_TOKEN"], "", s.Map.Slack, nil)
+	c, err := slack.New(s.Map.Credentials["CSU_SLACK_TOKEN"], "", s.Map.Slack, nil, s.Clock())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 
 func TestSlackRefusesAWrongToken(t *testing.T) {
 	s := start(t, smallPlan())
-	c, err := slack.New("xoxb-wrong", "", s.Map.Slack, nil)
+	c, err := slack.New("xoxb-wrong", "", s.Map.Slack, nil, s.Clock())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,7 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	}
 	c.remote.Clock = c.clock
 	s.Remote = remote.New(c.remote)
-	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http); err != nil {
+	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http, c.clock); err != nil {
 		return nil, err
 	}
 	if !used.cluster {
