@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/slack"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -24,7 +25,7 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 	if err := c.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Post(t.Context(), "#summit-announce", text); err != nil {
+	if err := c.Post(t.Context(), "#summit-announce", text, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "the bridge is heard again", func() bool { return s.csc("MTCamera:0").lives() })
@@ -47,7 +48,7 @@ func TestSlackRefusesAWrongToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Post(t.Context(), "#summit-announce", "x"); err == nil {
+	if err := c.Post(t.Context(), "#summit-announce", "x", time.Minute); err == nil {
 		t.Error("Post with a wrong token succeeded")
 	}
 	if got := s.seen(MessagePosted); len(got) > 0 {

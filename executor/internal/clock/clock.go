@@ -78,6 +78,13 @@ func (c *Clock) now() time.Time {
 	return now
 }
 
+// Rate returns the present rate, and a channel that is closed when it changes.
+func (c *Clock) Rate() (Rate, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rate, c.changed
+}
+
 // Since returns the time of the run elapsed since t.
 func (c *Clock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
 
