@@ -1,13 +1,17 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/sitemap"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -29,6 +33,7 @@ func TestTerminalConsent(t *testing.T) {
 		"1 yes start this stage",
 		"2 no stop csu: nothing of this stage starts; you can resume later",
 		"3 abort abort the upgrade for good", at)
+	r.wantSpeed(t, 1) // so that no fault heals while one reads
 	s.types(t, "perhaps\n")
 	s.reads(t, `"perhaps" is not one of the choices`, at)
 	s.types(t, "4\n")
@@ -44,6 +49,7 @@ func TestTerminalConsent(t *testing.T) {
 	s.wantExit(t, exitFailed)
 	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: resume with csu exec "+r.plan+" --resume")
 
+	r.wantSpeed(t, servedSpeed)
 	state := r.state(t)
 	a := state.Stages[0].Consent
 	if a == nil || a.By != "Ada Operator" || a.Via != "terminal" || a.Choice != string(operator.Yes) {
@@ -51,6 +57,27 @@ func TestTerminalConsent(t *testing.T) {
 	}
 	if state.Stages[1].Begun {
 		t.Error("the stage has begun that was not consented to")
+	}
+}
+
+// wantSpeed waits until the site's clock runs at a speed.
+func (r *served) wantSpeed(t *testing.T, speed float64) {
+	t.Helper()
+	m, err := sitemap.Read(r.siteMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(m.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	defer time.AfterFunc(patience, func() { resp.Body.Close() }).Stop()
+	var rate struct{ Speed float64 }
+	for rates := json.NewDecoder(resp.Body); rate.Speed != speed; {
+		if err := rates.Decode(&rate); err != nil {
+			t.Fatalf("the site's clock runs at %v, want %v: %v", rate.Speed, speed, err)
+		}
 	}
 }
 

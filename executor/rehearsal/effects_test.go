@@ -164,7 +164,7 @@ func (r *practice) only(all *action.Systems, e plan.Effects, used *counts) *acti
 	}
 	if e.Posts != "" {
 		var err error
-		if some.Slack, err = slackapi.New(m.Credentials["CSU_SLACK_TOKEN"], "", m.Slack, client(&used.slack)); err != nil {
+		if some.Slack, err = slackapi.New(m.Credentials["CSU_SLACK_TOKEN"], "", m.Slack, client(&used.slack), all.Clock); err != nil {
 			r.t.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ func (announce) Traits() Traits { return Traits{Unrepeatable: true} }
 func (s announce) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (s announce) Perform(ctx context.Context, a *Attempt) Finding {
-	err := a.Systems.Slack.Post(ctx, s.d.Channel, s.d.Text)
+	err := a.Systems.Slack.Post(ctx, s.d.Channel, s.d.Text, a.Limit)
 	var lost *slack.LostError
 	switch {
 	case err == nil:

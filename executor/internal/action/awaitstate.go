@@ -29,7 +29,7 @@ func (s awaitState) Prepare(context.Context, *Attempt) (any, error) { return nil
 
 func (s awaitState) Perform(ctx context.Context, a *Attempt) Finding {
 	w := s.want()
-	missing, err := w.await(ctx, a, a.budget(), a.Limit)
+	missing, err := w.await(ctx, a, a.limit(), a.Limit)
 	switch {
 	case ctx.Err() != nil:
 		return s.Probe(ctx, a)
