@@ -28,8 +28,8 @@ func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	if len(w.names) == 0 || a.Systems.EFD == nil {
 		return Found(Unknown, "csu has no means of seeing it")
 	}
-	limit := 4 * a.Systems.EFD.Lag()
-	missing, err := w.await(ctx, a, a.budget(), limit)
+	most := 4 * a.Systems.EFD.Lag()
+	missing, err := w.await(ctx, a, a.Systems.Clock.Limit(most), most)
 	switch {
 	case err != nil:
 		return Found(Unknown, "csu cannot determine the states of the CSCs: %v", err)
