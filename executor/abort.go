@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/report"
@@ -18,29 +19,25 @@ import (
 // the journal. The errors are those of [Run].
 func Abort(ctx context.Context, o Options) (Result, error) {
 	o.Resume, o.Until = true, ""
-	r, err := newRun(ctx, o)
+	r, err := newRun(ctx, o, true)
 	if err != nil {
 		return Result{}, err
 	}
-	defer r.release()
-	r.abort = true
-	if err := r.guard(); err != nil {
-		return Result{}, err
-	}
+	defer r.Release()
 	err = r.open()
 	changed := "nothing was changed"
 	if r.torn != "" {
 		changed += " except the journal: " + r.torn
 	}
-	switch result := (Result{RunID: r.state.Run.ID, State: r.state, End: NotAborted}); {
+	switch result := (Result{RunID: r.State.Run.ID, State: r.State, End: NotAborted}); {
 	case errors.Is(err, errNotAborted):
 		result.Text = "The run was not aborted, and " + changed + "."
 		return result, nil
-	case errors.Is(err, errEnding):
+	case errors.Is(err, owner.ErrEnding):
 		result.End, result.Text = Interrupted, "Interrupted: the run was not aborted, and "+changed+"."
 		return result, nil
 	case err != nil:
-		return Result{}, r.shut(err)
+		return Result{}, r.custody.Shut(err)
 	}
 	return r.finish(r.drive())
 }
@@ -51,19 +48,19 @@ var errNotAborted = errors.New("the run was not aborted")
 // confirmAbort shows the operator what the abort will do, and asks. The journal is
 // locked meanwhile, so it stays as they see it. The answer is recorded only when the
 // abort begins, so an abort that is not confirmed leaves no trace.
-func (r *run) confirmAbort(seen *sighting) error {
-	reading := report.Abort(r.state)
-	if seen != nil && seen.ledger.Holder != nil && seen.ledger.Holder.To != "" {
-		reading = fmt.Sprintf("The run was handed over to %s, who was asked to resume it.\n", seen.ledger.Holder.To) + reading
+func (r *run) confirmAbort() error {
+	reading := report.Abort(r.State)
+	if to := r.custody.HandedTo(); to != "" {
+		reading = fmt.Sprintf("The run was handed over to %s, who was asked to resume it.\n", to) + reading
 	}
 	q := operator.Question{
 		Topic: operator.Aborting,
 		Text: fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.",
-			r.state.Run.ID, r.o.Plan.Type, r.o.Plan.Site, r.state.Begin.UTC().Format("2006-01-02 15:04")),
+			r.State.Run.ID, r.Plan.Type, r.Plan.Site, r.State.Begin.UTC().Format("2006-01-02 15:04")),
 		Reading: reading,
 		Choices: []operator.Choice{operator.Abort, operator.No},
 	}
-	a, err := r.askNow(q)
+	a, err := r.AskNow(q)
 	switch {
 	case err != nil:
 		return err
@@ -79,11 +76,11 @@ func (r *run) confirmAbort(seen *sighting) error {
 func (r *run) notAborted(why error) error {
 	var failed error
 	if r.torn != "" {
-		if _, failed = r.record(r.resumed()); failed == nil {
-			_, failed = r.record(journal.Record{Event: journal.Stopped, Text: "an abort was requested but not confirmed: " + why.Error()})
+		if _, failed = r.Record(r.resumed()); failed == nil {
+			_, failed = r.Record(journal.Record{Event: journal.Stopped, Text: "an abort was requested but not confirmed: " + why.Error()})
 		}
 	}
-	if failed = errors.Join(failed, r.journal.Close()); failed != nil {
+	if failed = errors.Join(failed, r.Journal.Close()); failed != nil {
 		return fmt.Errorf("%v; %w", why, failed)
 	}
 	return why

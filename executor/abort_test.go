@@ -74,7 +74,7 @@ func TestAbortNotConfirmed(t *testing.T) {
 		t.Errorf("nobody: abort = %v", err)
 	}
 	b.person.answer = choose(operator.Aborting, operator.Yes)
-	var wrong *AnswerError
+	var wrong *operator.AnswerError
 	if _, err := Abort(t.Context(), b.confirming()); !errors.As(err, &wrong) {
 		t.Errorf("an answer that is none: abort = %v", err)
 	}

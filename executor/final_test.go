@@ -2,11 +2,11 @@ package executor
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -90,8 +90,7 @@ func TestAbortCommand(t *testing.T) {
 		"resume": func() error { _, err := b.run(resumed); return err },
 		"run":    func() error { _, err := b.run(); return err },
 	} {
-		var refused *RefusedError
-		if err := again(); !errors.As(err, &refused) || !strings.Contains(err.Error(), "aborted") {
+		if err := again(); exit.CodeOf(err) != exit.Refused || !strings.Contains(err.Error(), "aborted") {
 			t.Errorf("%s afterwards: %v", name, err)
 		}
 	}
@@ -99,8 +98,7 @@ func TestAbortCommand(t *testing.T) {
 
 func TestAbortWithoutARun(t *testing.T) {
 	b := schema(t)
-	var refused *RefusedError
-	if _, err := Abort(t.Context(), b.options()); !errors.As(err, &refused) {
+	if _, err := Abort(t.Context(), b.options()); exit.CodeOf(err) != exit.Refused {
 		t.Errorf("abort = %v", err)
 	}
 	if _, there := b.disk.Content("j"); there {
@@ -114,8 +112,7 @@ func TestAbortOfAnothersSite(t *testing.T) {
 	b.must(Reached, func(o *Options) { o.Until = "two" })
 	before := b.ledger.Now()
 	b.ledger.Edit(anothers)
-	var refused *RefusedError
-	if _, err := Abort(t.Context(), b.options()); !errors.As(err, &refused) || b.state().Aborting {
+	if _, err := Abort(t.Context(), b.options()); exit.CodeOf(err) != exit.Refused || b.state().Aborting {
 		t.Errorf("abort = %v, aborting %v", err, b.state().Aborting)
 	}
 	b.ledger.Edit(func(l *ledger.Ledger) { *l = before })

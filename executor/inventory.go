@@ -15,23 +15,23 @@ import (
 // does not answer, a later call makes the inventory. A run that was resumed without
 // one gets none: its journal may be old, and the Jobs new.
 func (r *run) inventory() error {
-	if r.state.Inventory != nil || !r.begun || r.state.Aborting || r.o.Systems == nil || r.o.Systems.Cluster == nil {
+	if r.State.Inventory != nil || !r.First || r.State.Aborting || r.o.Systems == nil || r.o.Systems.Cluster == nil {
 		return nil
 	}
 	found := map[string]action.Inventory{}
-	for step := range r.o.Plan.AllSteps() {
+	for step := range r.Plan.AllSteps() {
 		d, ok := step.Action.Parameters.(*plan.Delete)
 		if !ok || d.Objects != plan.Jobs {
 			continue
 		}
 		var jobs action.Inventory
 		var err error
-		r.beside(func() { jobs, err = action.TakeInventory(r.ctx, r.o.Systems, d) })
-		if r.ctx.Err() != nil {
+		r.Beside(func() { jobs, err = action.TakeInventory(r.Ctx, r.o.Systems, d) })
+		if r.Ctx.Err() != nil {
 			return nil // interrupted; drive sees that
 		}
 		if err != nil {
-			r.notice("cannot record yet which Jobs the run may delete: %v", err)
+			r.Notice("cannot record yet which Jobs the run may delete: %v", err)
 			return nil
 		}
 		found[step.ID] = jobs
@@ -43,6 +43,6 @@ func (r *run) inventory() error {
 	if err != nil {
 		return fmt.Errorf("record which Jobs the run may delete: %w", err)
 	}
-	_, err = r.record(journal.Record{Event: journal.Inventoried, Evidence: evidence})
+	_, err = r.Record(journal.Record{Event: journal.Inventoried, Evidence: evidence})
 	return err
 }

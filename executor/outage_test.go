@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/gate"
@@ -121,7 +122,7 @@ func TestClusterAwayUnattended(t *testing.T) {
 // TestClusterAwayAtTheBegin: nothing is started before somebody has said that this is
 // the only run, and that it may go on without the ledger.
 func TestClusterAwayAtTheBegin(t *testing.T) {
-	for _, history := range []error{ErrNoHistory, nil} {
+	for _, history := range []error{custody.ErrNoHistory, nil} {
 		b := twoStages(t)
 		b.away(true)
 		known := func(o *Options) { o.CarriedOut = func() (string, error) { return "", history } }
@@ -145,8 +146,7 @@ func TestClusterAwayAtTheBegin(t *testing.T) {
 	b := twoStages(t)
 	b.away(true)
 	b.person.answer = choose(operator.Alone, operator.No)
-	var refused *RefusedError
-	if _, err := b.run(); !errors.As(err, &refused) {
+	if _, err := b.run(); exit.CodeOf(err) != exit.Refused {
 		t.Errorf("not the only run: %v", err)
 	}
 	if _, made := b.disk.Content("j"); made {
@@ -181,9 +181,8 @@ func TestCarriedOutInHistory(t *testing.T) {
 	for _, away := range []bool{false, true} {
 		b := twoStages(t)
 		b.away(away)
-		var refused *RefusedError
 		_, err := b.run(func(o *Options) { o.CarriedOut = func() (string, error) { return "commit 1234 has its journal", nil } })
-		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "commit 1234") {
+		if exit.CodeOf(err) != exit.Refused || !strings.Contains(err.Error(), "commit 1234") {
 			t.Errorf("run = %v", err)
 		}
 		broken := errors.New("git is broken")
@@ -283,8 +282,7 @@ func TestAbortWhileAway(t *testing.T) {
 		if l := b.ledger.Now(); l.Holder != nil || l.Ended(b.options().Digest).Outcome != ledger.Aborted {
 			t.Errorf("the ledger: %+v", l)
 		}
-		var refused *RefusedError
-		if _, err := b.run(resumed); !errors.As(err, &refused) {
+		if _, err := b.run(resumed); exit.CodeOf(err) != exit.Refused {
 			t.Errorf("once more: %v", err)
 		}
 	}
@@ -306,8 +304,7 @@ func TestReleasedLate(t *testing.T) {
 	b.away(false)
 	// Nobody else begins meanwhile.
 	c := b.colleague()
-	var refused *RefusedError
-	if _, err := c.run(); !errors.As(err, &refused) {
+	if _, err := c.run(); exit.CodeOf(err) != exit.Refused {
 		t.Errorf("a fresh clone: %v", err)
 	}
 	if res := b.must(Completed, resumed); res.Unreleased != nil || len(b.world.steps()) != effects {
@@ -415,8 +412,7 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("the holder: %+v", h)
 	}
 	clear(b.world.script)
-	var refused *RefusedError
-	if _, err := b.run(resumed); !errors.As(err, &refused) || !strings.Contains(err.Error(), "Bob") {
+	if _, err := b.run(resumed); exit.CodeOf(err) != exit.Refused || !strings.Contains(err.Error(), "Bob") {
 		t.Errorf("a resume after the hand-over = %v", err)
 	}
 	c := b.colleague()

@@ -37,7 +37,7 @@ func TestInterruptDuringPreflight(t *testing.T) {
 		o.Preflight = func(*plan.Stage, *state.State) func(context.Context) error {
 			return func(ctx context.Context) error {
 				busy := make(chan struct{})
-				go r.do(func() { // the owner hears of the interrupt and of the check's end at once
+				go r.Do(func() { // the owner hears of the interrupt and of the check's end at once
 					close(busy)
 					cancel()
 					time.Sleep(5 * time.Millisecond)
@@ -48,14 +48,14 @@ func TestInterruptDuringPreflight(t *testing.T) {
 			}
 		}
 		var err error
-		if r, err = newRun(ctx, o); err != nil {
+		if r, err = newRun(ctx, o, false); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.open(); err != nil {
 			t.Fatal(err)
 		}
 		res, err := r.finish(r.drive())
-		r.release()
+		r.Release()
 		if err != nil || res.End != Interrupted {
 			t.Fatalf("the run ended %q, %v, want %q", res.End, err, Interrupted)
 		}

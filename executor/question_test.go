@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -41,7 +42,7 @@ func TestWrongAnswers(t *testing.T) {
 			}
 			return yes(q)
 		}
-		var answer *AnswerError
+		var answer *operator.AnswerError
 		if _, err := b.run(); !errors.As(err, &answer) || answer.Step != "one/a" {
 			t.Errorf("%+v: %v", wrong, err)
 		}
@@ -104,7 +105,7 @@ func TestNothingIsAskedAtTheEnd(t *testing.T) {
 				return slices.ContainsFunc(b.records(), func(r journal.Record) bool { return r.Answer != nil && r.Answer.Choice == string(choice) })
 			})
 			_, err := a.Ask(ctx, manually("switch M2"))
-			if !errors.Is(err, errEnding) {
+			if !errors.Is(err, owner.ErrEnding) {
 				t.Errorf("%s: ask = %v", choice, err)
 			}
 			return action.Found(action.NotDone, "nobody said that it is done")

@@ -18,15 +18,16 @@ package executor
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/gate"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -69,10 +70,10 @@ type Options struct {
 	Timing ledger.Timing
 	// Takeover makes [Run] continue a run that was begun elsewhere, from the
 	// ledger's copy of its journal; nil for any other run.
-	Takeover *Takeover
+	Takeover *custody.Takeover
 	// CarriedOut finds the end of a run of this plan in the record of past runs,
 	// and returns a description of it, or "" if there is none. It is called before a
-	// run begins. If it is nil, or returns [ErrNoHistory], there is no such record.
+	// run begins. If it is nil, or returns [custody.ErrNoHistory], there is no such record.
 	CarriedOut func() (string, error)
 	// Preflight returns a check that everything the stage uses is reachable and
 	// permitted; it runs before the stage's consent. Preflight itself reads the state;
@@ -86,18 +87,18 @@ type Options struct {
 }
 
 // End is how a call of [Run] or [Abort] ended.
-type End string
+type End = owner.End
 
 // The ends.
 const (
-	Completed   End = End(journal.Complete) // every stage and final step is finished, the journal is closed
-	Aborted     End = End(journal.Aborted)  // aborted: the final steps are finished, the journal is closed
-	Reached     End = "until reached"       // the stage of Options.Until is done
-	Halted      End = "stopped"             // by the operator or by a failure; can be resumed
-	Interrupted End = "interrupted"         // by Stop or by the context; can be resumed
-	NotAborted  End = "not given up"        // the operator decided against the abort; can be resumed
-	HandedOver  End = "handed over"         // to another operator, who takes it over
-	NotRun      End = ""                    // refused, or the journal failed; see the error
+	Completed   = owner.Completed
+	Aborted     = owner.Aborted
+	Reached     = owner.Reached
+	Halted      = owner.Halted
+	Interrupted = owner.Interrupted
+	NotAborted  = owner.NotAborted
+	HandedOver  = owner.HandedOver
+	NotRun      = owner.NotRun
 )
 
 // Result is the result of a call.
@@ -113,31 +114,62 @@ type Result struct {
 	Unreleased error
 }
 
+// run is one executor at work on a run. The goroutine that called [Run] owns it.
+type run struct {
+	*owner.Run
+	o          Options
+	custody    *custody.Custodian
+	stages     map[string]*plan.Stage
+	abort      bool   // this is csu abort
+	torn       string // message about the journal's incomplete last line; "" if there was none
+	unreleased error  // why the site was not released at the end of the run
+}
+
 // Run carries out the plan from where its journal ends.
 //
-// Its errors are [*RefusedError] and [*journal.LockedError] if a guard did not let it
-// begin, [*operator.UnattendedError] if there was no operator to ask, [*AnswerError],
-// [*InputError], [*journal.DamageError], [*journal.FailedError], after which nothing was
-// started, and [*PanicError]. After any of them, a run that was begun can be resumed.
+// Its errors are those of guards that did not let it begin, with the code
+// [exit.Refused], [*journal.LockedError], [*operator.UnattendedError] if there was no
+// operator to ask, [*operator.AnswerError], unusable options with the code [exit.Input],
+// [*journal.DamageError], [*journal.FailedError], after which nothing was started, and
+// [*PanicError]. After any of them, a run that was begun can be resumed.
 func Run(ctx context.Context, o Options) (Result, error) {
-	r, err := newRun(ctx, o)
+	r, err := newRun(ctx, o, false)
 	if err != nil {
 		return Result{}, err
 	}
-	defer r.release()
-	if err := r.guard(); err != nil {
-		return Result{}, err
-	}
+	defer r.Release()
 	if err := r.open(); err != nil {
-		if err = r.shut(err); errors.Is(err, errEnding) {
-			return Result{End: Interrupted, State: r.state, Text: "interrupted: nothing was started"}, nil
+		if err = r.custody.Shut(err); errors.Is(err, owner.ErrEnding) {
+			return Result{End: Interrupted, State: r.State, Text: "interrupted: nothing was started"}, nil
 		}
 		return Result{}, err
 	}
 	return r.finish(r.drive())
 }
 
-func newRun(ctx context.Context, o Options) (*run, error) {
+// Unlock takes the site from the run that has it; see [custody.Custodian.Unlock].
+func Unlock(ctx context.Context, o Options, reason string) (*ledger.Holder, error) {
+	r, err := newRun(ctx, o, false)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Release()
+	return r.custody.Unlock(reason)
+}
+
+// HandOver hands the plan's run over to another operator; see
+// [custody.Custodian.HandOver].
+func HandOver(ctx context.Context, o Options, to string, waiting func(ledger.Holder)) error {
+	r, err := newRun(ctx, o, false)
+	if err != nil {
+		return err
+	}
+	defer r.Release()
+	return r.custody.HandOver(to, waiting)
+}
+
+// newRun returns a run whose journal is not open yet. It refuses the wrong cluster (P20).
+func newRun(ctx context.Context, o Options, abort bool) (*run, error) {
 	if o.Clock == nil {
 		o.Clock = clock.Real()
 	}
@@ -147,125 +179,88 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	if o.Performer == nil {
 		o.Performer = action.Of
 		if o.Systems == nil {
-			return nil, &InputError{Reason: "run plan: there are no clients for its systems"}
+			return nil, exit.Unusable("", "run plan: there are no clients for its systems")
 		}
 	}
 	if o.Timing.Now == nil {
 		o.Timing = ledger.Real()
 	}
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("read this machine's name: %w", err)
-	}
-	r := &run{
-		o: o, host: host, process: rand.Text(), state: state.New(o.Plan), stages: map[string]*plan.Stage{},
-		requests: make(chan func()), over: make(chan struct{}), asking: make(chan struct{}, 1), stopping: o.Stop,
-	}
+	r := &run{o: o, abort: abort, stages: map[string]*plan.Stage{}}
+	var ids []string
 	for i := range o.Plan.Stages {
-		r.stages[o.Plan.Stages[i].ID] = &o.Plan.Stages[i]
+		s := &o.Plan.Stages[i]
+		r.stages[s.ID] = s
+		ids = append(ids, s.ID)
 	}
 	if o.Until != "" && r.stages[o.Until] == nil {
-		var ids []string
-		for i := range o.Plan.Stages {
-			ids = append(ids, o.Plan.Stages[i].ID)
-		}
-		return nil, &InputError{
-			Reason: fmt.Sprintf("run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids)),
-			Remedy: "its stages are " + strings.Join(ids, ", "),
+		return nil, exit.Unusable("its stages are "+strings.Join(ids, ", "), "run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids))
+	}
+	if o.Systems != nil {
+		if err := systems.Guard(o.Plan, o.Systems, o.SiteMap != ""); err != nil {
+			return nil, err
 		}
 	}
-	r.ctx, r.cancel = context.WithCancelCause(gate.With(ctx, r.pass))
-	r.leaving = r.ctx.Done()
-	r.openQuestions()
+	ctx = gate.With(ctx, func(ctx context.Context) error { return r.custody.Pass(ctx) })
+	r.Run = owner.New(ctx, owner.Config{Plan: o.Plan, Clock: o.Clock, Operator: o.Operator, OperatorName: o.OperatorName, Stop: o.Stop})
+	var err error
+	r.custody, err = custody.New(r.Run, custody.Options{
+		Digest: o.Digest, PlanFile: o.PlanFile, Journal: o.Journal, FS: o.FS, SiteMap: o.SiteMap, Version: o.Version,
+		Ledger: o.Ledger, Timing: o.Timing, Takeover: o.Takeover, Abort: abort, CarriedOut: o.CarriedOut,
+	})
+	if err != nil {
+		r.Release()
+		return nil, err
+	}
 	return r, nil
 }
 
-// guard refuses the wrong cluster (P20).
-func (r *run) guard() error {
-	if r.o.Systems == nil {
-		return nil
-	}
-	return systems.Guard(r.o.Plan, r.o.Systems, r.o.SiteMap != "")
-}
-
-// drive carries out the stages and the final steps. If something stops it, r.halt says
+// drive carries out the stages and the final steps. If something stops it, r.Halt says
 // what.
 func (r *run) drive() error {
-	if r.state.Ended != "" {
-		return r.releaseLater()
+	if r.State.Ended != "" {
+		return r.custody.Release()
 	}
-	if err := r.startUp(); err != nil || r.halted() {
+	if err := r.custody.Start(); err != nil || r.Halted() {
 		return err
 	}
-	if r.o.Systems != nil && systems.UsesCluster(r.o.Plan) {
-		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.o.Plan.Targets.Kubernetes.Context}); err != nil {
+	if err := r.inventory(); err != nil || r.Halted() {
+		return err
+	}
+	if r.o.Systems != nil && systems.UsesCluster(r.Plan) {
+		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.Plan.Targets.Kubernetes.Context}); err != nil {
 			return err
 		}
 	}
 	if r.o.SkipPreflight != "" {
-		text := fmt.Sprintf("%s continued without preflight: %s", r.o.OperatorName, r.o.SkipPreflight)
-		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+		text := fmt.Sprintf("%s continued without preflight: %s", r.OperatorName, r.o.SkipPreflight)
+		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
-		r.notice("%s", text)
+		r.Notice("%s", text)
 	}
-	repeated := r.state.Aborting
+	repeated := r.State.Aborting
 	// The answer comes first: it alone aborts the run, should csu crash right after it.
-	for _, a := range r.given {
-		if _, err := r.record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
+	for _, a := range r.Given {
+		if _, err := r.Record(journal.Record{Event: journal.Answered, Answer: a}); err != nil {
 			return err
 		}
 	}
 	if r.abort && !repeated {
-		if _, err := r.record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.o.OperatorName)}); err != nil {
+		if _, err := r.Record(journal.Record{Event: journal.Aborting, Text: fmt.Sprintf("aborted by %s", r.OperatorName)}); err != nil {
 			return err
 		}
 	}
-	for i := range r.state.Stages {
-		if r.halted() || r.state.Aborting {
+	for i := range r.State.Stages {
+		if r.Halted() || r.State.Aborting {
 			break
 		}
-		if r.stage(&r.state.Stages[i]); !r.state.Stages[i].Done {
+		if r.stage(&r.State.Stages[i]); !r.State.Stages[i].Done {
 			break // the operator must not even be asked about the next one
 		}
-		if r.o.Until == r.state.Stages[i].Stage.ID && !r.state.Aborting {
-			r.stop(halt{end: Reached, text: fmt.Sprintf("stage %q is done, as requested; resume with --resume", r.o.Until)})
+		if r.o.Until == r.State.Stages[i].Stage.ID && !r.State.Aborting {
+			r.Stop(owner.Halt{End: Reached, Text: fmt.Sprintf("stage %q is done, as requested; resume with --resume", r.o.Until)})
 		}
 	}
 	r.final()
 	return nil
-}
-
-// startUp does what must precede the first stage: it makes sure that this process has
-// the site's ledger, or that the operator continues without it, and records which Jobs
-// the run may delete.
-func (r *run) startUp() error {
-	if r.keeper == nil {
-		return r.inventory()
-	}
-	r.renew()
-	var err error
-	head := r.journal.Head().Seq
-	if r.beside(func() { err = r.keep(r.ctx, head) }); err != nil {
-		return r.notKept(err)
-	}
-	if epoch := r.keeper.Epoch(); epoch > 0 {
-		text := fmt.Sprintf("the site's ledger is this run's, epoch %d", epoch)
-		if _, err := r.record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
-			return err
-		}
-	}
-	if r.state.Settle {
-		wait := r.o.Timing.Fresh + r.o.Timing.Request
-		r.notice("csu waits %s, so that all requests of the other csu have arrived", wait)
-		if r.beside(func() { err = r.o.Timing.Sleep(r.ctx, wait) }); err != nil {
-			return nil // interrupted; drive sees that
-		}
-	}
-	if r.state.Doubted {
-		if err := r.suspect(); err != nil {
-			return err
-		}
-	}
-	return r.inventory()
 }

@@ -9,15 +9,13 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
 )
-
-// patience is how long an interrupted run waits, in real time, for its steps to return.
-const patience = 3 * time.Second
 
 // task is a step of the schedule.
 type task struct {
@@ -58,7 +56,7 @@ func newSchedule(r *run, steps []plan.Step, final bool) *schedule {
 	byID := make(map[string]*task, len(steps))
 	for i := range steps {
 		step := &steps[i]
-		t := &task{step: step, state: r.state.Steps[step.ID], index: i, resource: step.Effects(r.o.Plan).Resource}
+		t := &task{step: step, state: r.State.Steps[step.ID], index: i, resource: step.Effects(r.Plan).Resource}
 		s.tasks = append(s.tasks, t)
 		byID[step.ID] = t
 	}
@@ -89,15 +87,15 @@ func (s *schedule) run() bool {
 			s.decide()
 		}
 		switch {
-		case s.r.ctx.Err() != nil:
+		case s.r.Ctx.Err() != nil:
 			s.leave()
 			return false
 		case s.running > 0:
-			s.r.wait(nil)
+			s.r.Wait(nil)
 		case ending:
 			return false
 		case s.left > 0:
-			s.r.stop(halt{end: Halted, err: fmt.Errorf("schedule of step %q: %d steps are left, but none can start", s.tasks[0].step.ID, s.left)})
+			s.r.Stop(owner.Halt{End: Halted, Err: fmt.Errorf("schedule of step %q: %d steps are left, but none can start", s.tasks[0].step.ID, s.left)})
 			return false
 		}
 	}
@@ -105,7 +103,7 @@ func (s *schedule) run() bool {
 }
 
 // ending reports whether no step may start any more.
-func (s *schedule) ending() bool { return s.r.halted() || s.r.state.Aborting && !s.final }
+func (s *schedule) ending() bool { return s.r.Halted() || s.r.State.Aborting && !s.final }
 
 // suspended reports whether no step may start at the moment.
 func (s *schedule) suspended() bool {
@@ -128,7 +126,7 @@ func (s *schedule) sort() {
 		phase := t.state.Phase
 		switch {
 		case phase.Finished():
-		case s.final && !s.r.state.Needed(t.step):
+		case s.final && !s.r.State.Needed(t.step):
 			s.notNeeded(t)
 		case phase.Open():
 			open = append(open, t)
@@ -147,8 +145,8 @@ func (s *schedule) sort() {
 // notNeeded finishes a final step that has nothing to undo.
 func (s *schedule) notNeeded(t *task) {
 	text := fmt.Sprintf("step %q was never started", t.step.Undoes)
-	if _, err := s.r.record(journal.Record{Event: journal.NotNeeded, Step: t.step.ID, Text: text}); err == nil {
-		s.r.tellStep(operator.StepSkipped, t.step, "not needed: %s", text)
+	if _, err := s.r.Record(journal.Record{Event: journal.NotNeeded, Step: t.step.ID, Text: text}); err == nil {
+		s.r.TellStep(operator.StepSkipped, t.step, "not needed: %s", text)
 		s.finish(t)
 	}
 }
@@ -175,7 +173,7 @@ func (s *schedule) launch(t *task, f func(*work)) {
 	s.inUse[t.resource]++
 	w := &work{
 		r: s.r, s: s, t: t, step: t.step, last: *t.state, do: s.r.o.Performer(t.step.Action.Parameters),
-		run: s.r.state.Run.ID, begin: s.r.state.Begin, inventory: s.r.state.Inventory[t.step.ID],
+		run: s.r.State.Run.ID, begin: s.r.State.Begin, inventory: s.r.State.Inventory[t.step.ID],
 	}
 	go func() {
 		defer func() {
@@ -183,7 +181,7 @@ func (s *schedule) launch(t *task, f func(*work)) {
 			if p != nil {
 				stack = debug.Stack()
 			}
-			s.r.do(func() {
+			s.r.Do(func() {
 				if p != nil {
 					s.panicked(t, &PanicError{Step: t.step.ID, Value: p, Stack: stack})
 				}
@@ -196,16 +194,16 @@ func (s *schedule) launch(t *task, f func(*work)) {
 
 func (s *schedule) panicked(t *task, err *PanicError) {
 	if t.state.Phase.Open() {
-		_, failed := s.r.record(journal.Record{
-			Event: journal.Doubtful, Stage: stageOf(t.step), Step: t.step.ID, Attempt: t.state.Attempt,
+		_, failed := s.r.Record(journal.Record{
+			Event: journal.Doubtful, Stage: t.step.Stage(), Step: t.step.ID, Attempt: t.state.Attempt,
 			Verdict: string(action.Unknown), Via: viaPerform, Text: err.Error(),
 		})
 		if failed != nil {
 			return
 		}
 	}
-	s.r.tellStep(operator.StepInDoubt, t.step, "%v", err)
-	s.r.stop(halt{end: Halted, err: err})
+	s.r.TellStep(operator.StepInDoubt, t.step, "%v", err)
+	s.r.Stop(owner.Halt{End: Halted, Err: err})
 }
 
 // settle decides how to continue with a step whose goroutine has ended.
@@ -245,7 +243,7 @@ func (s *schedule) queue(t *task) {
 	if t.unmet > 0 || t.working || t.undecided || t.state.Phase.Open() || t.state.Phase.Finished() {
 		return
 	}
-	if s.final && !s.r.state.Needed(t.step) {
+	if s.final && !s.r.State.Needed(t.step) {
 		return // sort finishes it without starting it
 	}
 	i, queued := slices.BinarySearchFunc(s.ready, t, func(a, b *task) int { return cmp.Compare(a.index, b.index) })
@@ -272,23 +270,23 @@ func (s *schedule) decide() {
 // leave gives the steps of an interrupted run a moment to return.
 func (s *schedule) leave() {
 	gone := make(chan struct{})
-	timer := time.AfterFunc(patience, func() { close(gone) })
+	timer := time.AfterFunc(owner.Patience, func() { close(gone) })
 	defer timer.Stop()
-	for s.running > 0 && !s.r.wait(gone) {
+	for s.running > 0 && !s.r.Wait(gone) {
 	}
 }
 
 // final runs the final steps and closes the run if every stage is done or the run is
 // being aborted.
 func (r *run) final() {
-	if r.halted() || !r.state.Aborting && r.state.Stage() != nil {
+	if r.Halted() || !r.State.Aborting && r.State.Stage() != nil {
 		return
 	}
-	r.openQuestions() // an abort has closed them
-	if r.state.Aborting && !r.leaveOpen() {
+	r.OpenQuestions() // an abort has closed them
+	if r.State.Aborting && !r.leaveOpen() {
 		return
 	}
-	s := newSchedule(r, r.o.Plan.Final, true)
+	s := newSchedule(r, r.Plan.Final, true)
 	if !s.run() {
 		for _, t := range s.tasks {
 			if !t.state.Phase.Finished() {
@@ -297,57 +295,72 @@ func (r *run) final() {
 			}
 		}
 	}
-	if r.ctx.Err() != nil || r.halt != nil && r.halt.end == NotRun {
+	if r.Ctx.Err() != nil || r.Halt != nil && r.Halt.End == NotRun {
 		return
 	}
-	last := journal.Record{Event: journal.Complete, Text: report.DownText(r.state)}
-	if r.state.Aborting {
+	last := journal.Record{Event: journal.Complete, Text: report.DownText(r.State)}
+	if r.State.Aborting {
 		last.Event = journal.Aborted
 	}
-	if _, err := r.record(last); err != nil {
+	if _, err := r.Record(last); err != nil {
 		return
 	}
-	r.halt = nil // an interrupt is too late now
-	r.endRenewal()
-	r.unreleased = r.releaseSite()
+	r.Halt = nil // an interrupt is too late now
+	r.unreleased = r.custody.Release()
 }
 
 // leaveOpen records which steps an abort leaves in doubt.
 func (r *run) leaveOpen() bool {
-	for _, st := range r.state.In(state.Started, state.InDoubt) {
-		if final(st.Step) {
+	for _, st := range r.State.In(state.Started, state.InDoubt) {
+		if st.Step.Final() {
 			continue
 		}
-		_, err := r.record(journal.Record{Event: journal.Left, Stage: stageOf(st.Step), Step: st.Step.ID, Attempt: st.Attempt, Text: st.Text})
+		_, err := r.Record(journal.Record{Event: journal.Left, Stage: st.Step.Stage(), Step: st.Step.ID, Attempt: st.Attempt, Text: st.Text})
 		if err != nil {
 			return false
 		}
-		r.tellStep(operator.StepInDoubt, st.Step, "the abort leaves it in doubt: check by hand what became of attempt %d", st.Attempt)
+		r.TellStep(operator.StepInDoubt, st.Step, "the abort leaves it in doubt: check by hand what became of attempt %d", st.Attempt)
 	}
 	return true
 }
 
 // owe reports that a final step is not done, and what to do.
 func (r *run) owe(step *plan.Step) {
-	h := halt{end: Halted}
-	if r.halt != nil {
-		h = *r.halt
+	h := owner.Halt{End: Halted}
+	if r.Halt != nil {
+		h = *r.Halt
 	}
 	var unattended *operator.UnattendedError
-	if errors.As(h.err, &unattended) {
-		h.err = nil // the failure is what is reported, not that no operator was there to ask
+	if errors.As(h.Err, &unattended) {
+		h.Err = nil // the failure is what is reported, not that no operator was there to ask
 	}
-	if h.end == NotRun || h.end == Interrupted || r.ctx.Err() != nil {
+	if h.End == NotRun || h.End == Interrupted || r.Ctx.Err() != nil {
 		return
 	}
 	again := "resume with --resume, or abort the run"
-	if r.state.Aborting {
+	if r.State.Aborting {
 		again = "repeat csu abort"
 	}
-	text := fmt.Sprintf("final step %q is not done: %s", step.ID, r.state.Steps[step.ID].Text)
-	if h.text != "" {
-		text += "; " + h.text
+	text := fmt.Sprintf("final step %q is not done: %s", step.ID, r.State.Steps[step.ID].Text)
+	if h.Text != "" {
+		text += "; " + h.Text
 	}
-	h.text = text + "; the journal stays open; " + again
-	r.halt = &h
+	h.Text = text + "; the journal stays open; " + again
+	r.Halt = &h
+}
+
+// A PanicError reports a defect of csu in a step, which is now in doubt.
+type PanicError struct {
+	Step  string
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("step %q: csu panicked: %v", e.Step, e.Value)
+}
+
+// Hint returns the remedy.
+func (e *PanicError) Hint() string {
+	return "report the defect with its stack, and resume with csu exec PLAN --resume, which checks what became of the step"
 }

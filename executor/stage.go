@@ -1,8 +1,8 @@
 package executor
 
 import (
-	"fmt"
-
+	"github.com/lsst-ts/csu/executor/exit"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/state"
@@ -21,16 +21,16 @@ func (r *run) stage(s *state.Stage) {
 		if !r.consented(s) {
 			return
 		}
-		if _, err := r.record(journal.Record{Event: journal.StageBegun, Stage: id}); err != nil {
+		if _, err := r.Record(journal.Record{Event: journal.StageBegun, Stage: id}); err != nil {
 			return
 		}
 	}
-	r.tell(operator.StageStarted, id, "", "%s", s.Stage.Title)
+	r.Tell(operator.StageStarted, s.Stage, "%s", s.Stage.Title)
 	if !newSchedule(r, s.Stage.Steps, false).run() {
 		return
 	}
-	if _, err := r.record(journal.Record{Event: journal.StageDone, Stage: id}); err == nil {
-		r.tell(operator.StageFinished, id, "", "all steps are finished")
+	if _, err := r.Record(journal.Record{Event: journal.StageDone, Stage: id}); err == nil {
+		r.Tell(operator.StageFinished, s.Stage, "all steps are finished")
 	}
 }
 
@@ -39,13 +39,13 @@ func (r *run) stage(s *state.Stage) {
 func (r *run) consented(s *state.Stage) bool {
 	if r.o.Preflight != nil {
 		var err error
-		check := r.o.Preflight(s.Stage, r.state)
-		r.beside(func() { err = check(r.ctx) })
-		if r.halted() {
+		check := r.o.Preflight(s.Stage, r.State)
+		r.Beside(func() { err = check(r.Ctx) })
+		if r.Halted() {
 			return false // the check may have failed only because of the interrupt
 		}
 		if err != nil {
-			r.stop(halt{end: Halted, err: &RefusedError{Reason: fmt.Sprintf("preflight of stage %q", s.Stage.ID), Err: err}})
+			r.Stop(owner.Halt{End: Halted, Err: exit.Refuse("", "preflight of stage %q: %w", s.Stage.ID, err)})
 			return false
 		}
 	}
@@ -55,7 +55,7 @@ func (r *run) consented(s *state.Stage) bool {
 			Topic: operator.StageConsent, Stage: s.Stage.ID, Title: s.Stage.Title, Text: s.Stage.Consent,
 			Principals: s.Stage.Principals, Choices: choices,
 		}
-		if a, err := r.ask(q); err != nil || a.Choice != operator.Yes {
+		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {
 			return false
 		}
 	}
@@ -64,7 +64,7 @@ func (r *run) consented(s *state.Stage) bool {
 			continue
 		}
 		q := operator.Question{Topic: operator.Doubt, Stage: s.Stage.ID, Title: s.Stage.Title, Text: doubt, Choices: choices}
-		if a, err := r.ask(q); err != nil || a.Choice != operator.Yes {
+		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {
 			return false
 		}
 	}

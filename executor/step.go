@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -23,25 +23,9 @@ const (
 	viaAwait   = "await"
 )
 
-// final reports whether a step is one of the plan's final steps.
-func final(step *plan.Step) bool { return step.Undoes != "" }
-
-func stageOf(step *plan.Step) string {
-	if final(step) {
-		return ""
-	}
-	stage, _, _ := strings.Cut(step.ID, "/")
-	return stage
-}
-
 // onlyReported reports whether a failure of the step is only reported, and the run
 // continues. A final step must succeed, so its failure never is.
-func onlyReported(step *plan.Step) bool { return step.OnFailure == plan.Report && !final(step) }
-
-// identity returns the name by which an attempt can be found wherever it has effects.
-func identity(run string, step *plan.Step, attempt int) string {
-	return fmt.Sprintf("csu-%s/%s/%d", run, step.ID, attempt)
-}
+func onlyReported(step *plan.Step) bool { return step.OnFailure == plan.Report && !step.Final() }
 
 // work is a goroutine's work on a step: an attempt, the check of an earlier one, or
 // the decision after a failure. It runs beside the owner, and accesses the run's state
@@ -62,53 +46,45 @@ type work struct {
 	resumed bool // an earlier executor has started it
 }
 
-// recordBeside is record for goroutines beside the owner.
-func (r *run) recordBeside(rec journal.Record) (written *journal.Record, err error) {
-	if !r.do(func() { written, err = r.record(rec) }) {
-		err = errOver
-	}
-	return written, err
-}
-
 // event returns a record about the step's attempt.
 func (w *work) event(event journal.Event, text string) journal.Record {
-	return journal.Record{Event: event, Stage: stageOf(w.step), Step: w.step.ID, Attempt: w.number, Text: text}
+	return journal.Record{Event: event, Stage: w.step.Stage(), Step: w.step.ID, Attempt: w.number, Text: text}
 }
 
 func (w *work) tell(kind operator.EventKind, format string, args ...any) {
-	w.r.tellStep(kind, w.step, format, args...)
+	w.r.TellStep(kind, w.step, format, args...)
 }
 
 // new returns the step's attempt n for a performer.
 func (w *work) new(n int) *action.Attempt {
 	a := &action.Attempt{
-		Plan: w.r.o.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.o.OperatorName,
-		Identity: identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
+		Plan: w.r.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.OperatorName,
+		Identity: action.Identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
 	}
 	a.Note = func(v any) error {
 		raw, err := json.Marshal(v)
 		if err != nil {
 			return fmt.Errorf("note of step %q: %w", w.step.ID, err)
 		}
-		rec := journal.Record{Event: journal.Noted, Stage: stageOf(w.step), Step: w.step.ID, Attempt: n, Evidence: raw}
+		rec := journal.Record{Event: journal.Noted, Stage: w.step.Stage(), Step: w.step.ID, Attempt: n, Evidence: raw}
 		var noted *journal.Record
-		if !w.r.do(func() {
-			if noted, err = w.r.record(rec); err == nil {
+		if !w.r.Do(func() {
+			if noted, err = w.r.Record(rec); err == nil {
 				a.Notes = append(a.Notes, raw)
 			}
 		}) {
-			return errOver
+			return owner.ErrOver
 		}
 		if err != nil {
 			return err
 		}
-		return w.r.keep(w.r.ctx, noted.Seq)
+		return w.r.custody.Keep(w.r.Ctx, noted.Seq)
 	}
 	a.Progress = func(format string, args ...any) { w.tell(operator.StepProgress, format, args...) }
 	a.Ask = func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
-		return w.r.askIf(ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+		return w.r.AskIf(ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
 			q, wanted := question(ctx)
-			q.Stage, q.Step = stageOf(w.step), w.step.ID
+			q.Stage, q.Step = w.step.Stage(), w.step.ID
 			return q, wanted
 		})
 	}
@@ -136,8 +112,8 @@ func (w *work) attempt() {
 	r := w.r
 	w.number = w.last.Attempt + 1
 	w.a = w.new(w.number)
-	evidence, err := w.do.Prepare(r.ctx, w.a)
-	if r.ctx.Err() != nil {
+	evidence, err := w.do.Prepare(r.Ctx, w.a)
+	if r.Ctx.Err() != nil {
 		return
 	}
 	if err == nil && evidence != nil {
@@ -148,11 +124,11 @@ func (w *work) attempt() {
 		return
 	}
 	var started *journal.Record
-	r.do(func() { started = w.start() })
+	r.Do(func() { started = w.start() })
 	if started == nil {
 		return
 	}
-	if err := r.keep(r.ctx, started.Seq); err != nil {
+	if err := r.custody.Keep(r.Ctx, started.Seq); err != nil {
 		w.conclude(action.Found(action.NotDone, "nothing was sent: %v", err), viaPerform)
 		return
 	}
@@ -161,7 +137,7 @@ func (w *work) attempt() {
 		nth = fmt.Sprintf("attempt %d", w.number)
 	}
 	w.tell(operator.StepStarted, "%s", nth)
-	w.conclude(w.do.Perform(r.ctx, w.a), viaPerform)
+	w.conclude(w.do.Perform(r.Ctx, w.a), viaPerform)
 }
 
 // start records that an attempt is about to touch something, and returns the record;
@@ -173,7 +149,7 @@ func (w *work) start() *journal.Record {
 	}
 	rec := w.event(journal.Started, "")
 	rec.Identity, rec.Evidence = w.a.Identity, w.a.Evidence
-	written, err := w.r.record(rec)
+	written, err := w.r.Record(rec)
 	if err != nil {
 		return nil
 	}
@@ -186,8 +162,8 @@ func (w *work) start() *journal.Record {
 func (w *work) notBegun(cause error) {
 	rec := w.event(journal.NotBegun, cause.Error())
 	rec.Reported = onlyReported(w.step)
-	w.r.do(func() {
-		_, err := w.r.record(rec)
+	w.r.Do(func() {
+		_, err := w.r.Record(rec)
 		w.t.undecided = err == nil && !rec.Reported
 		w.t.tried, w.t.fresh = true, false
 	})
@@ -195,12 +171,12 @@ func (w *work) notBegun(cause error) {
 }
 
 // known lets other steps start: the attempt is under way, or its outcome is known.
-func (w *work) known() { w.r.do(func() { w.t.unsure = false }) }
+func (w *work) known() { w.r.Do(func() { w.t.unsure = false }) }
 
 // conclude determines the outcome of an attempt: from the finding, by its probe, or by
 // asking the operator. It leaves the attempt open if the run is interrupted.
 func (w *work) conclude(f action.Finding, via string) {
-	ctx := w.r.ctx
+	ctx := w.r.Ctx
 	// waited: csu has waited until the time limit; waiting longer is the operator's
 	// decision.
 	waited := f.Verdict == action.Running && via != viaProbe
@@ -230,7 +206,7 @@ func (w *work) conclude(f action.Finding, via string) {
 		answer, now, err := w.askInDoubt(f, waited)
 		f = now
 		switch {
-		case errors.Is(err, errUnwanted):
+		case errors.Is(err, owner.ErrUnwanted):
 			// The outcome has become known, or the attempt is running.
 		case err != nil, answer.Choice == operator.Stop, answer.Choice == operator.Abort:
 			return
@@ -258,10 +234,10 @@ func (w *work) outcome(f action.Finding, via string) {
 	rec.Verdict, rec.Via = string(f.Verdict), via
 	var phase state.Phase
 	recorded := false
-	w.r.do(func() {
+	w.r.Do(func() {
 		// If the gate was closed, the step has not failed: a resume tries it again.
-		rec.Reported = f.Verdict != action.Done && !fresh && onlyReported(w.step) && !w.r.outage.closed
-		_, err := w.r.record(rec)
+		rec.Reported = f.Verdict != action.Done && !fresh && onlyReported(w.step) && !w.r.custody.Closed()
+		_, err := w.r.Record(rec)
 		recorded, phase = err == nil, w.t.state.Phase
 		w.t.fresh = fresh
 		w.t.undecided = recorded && !phase.Finished() && !fresh
@@ -286,10 +262,10 @@ func (w *work) doubtful(f action.Finding, via string) bool {
 	rec.Verdict, rec.Via = string(f.Verdict), via
 	var before string
 	finished := true
-	w.r.do(func() {
+	w.r.Do(func() {
 		before = w.t.state.Text
 		rec.Reported = onlyReported(w.step) && (traits.Unrepeatable && !w.t.state.Suspected || traits.Observes && via != viaProbe)
-		_, err := w.r.record(rec)
+		_, err := w.r.Record(rec)
 		finished = err != nil || w.t.state.Phase.Finished()
 	})
 	kind := operator.StepInDoubt
@@ -312,14 +288,14 @@ func (w *work) resume() {
 		why = fmt.Sprintf("another csu may have begun attempt %d", w.number)
 	}
 	w.tell(operator.Notice, "%s; csu checks what became of it", why)
-	f, via := w.do.Probe(w.r.ctx, w.a), viaProbe
+	f, via := w.do.Probe(w.r.Ctx, w.a), viaProbe
 	if w.last.Suspected && w.do.Traits().Identified {
 		f = w.laterAttempts(f)
 	}
-	if f.Verdict == action.Running && w.r.ctx.Err() == nil {
+	if f.Verdict == action.Running && w.r.Ctx.Err() == nil {
 		w.known()
 		w.tell(operator.StepStarted, "still running: %s", f.Text)
-		f, via = w.do.Await(w.r.ctx, w.a), viaAwait
+		f, via = w.do.Await(w.r.Ctx, w.a), viaAwait
 	}
 	w.conclude(f, via)
 }
@@ -335,8 +311,8 @@ func (w *work) laterAttempts(f action.Finding) action.Finding {
 	for n := w.number + 1; n <= w.number+mostLater && found.Verdict != action.Done; n++ {
 		next := w.new(n)
 		next.Started, next.Suspected = w.begin, true
-		later := w.do.Probe(w.r.ctx, next)
-		if w.r.ctx.Err() != nil {
+		later := w.do.Probe(w.r.Ctx, next)
+		if w.r.Ctx.Err() != nil {
 			return f
 		}
 		if later.Verdict != action.NotDone && (later.Verdict != action.Unknown || found.Verdict == action.NotDone) {
@@ -346,7 +322,7 @@ func (w *work) laterAttempts(f action.Finding) action.Finding {
 	w.number += mostLater
 	rec := w.event(journal.Suspected, found.Text)
 	rec.Identity, rec.Evidence = chosen.Identity, chosen.Evidence
-	if _, err := w.r.recordBeside(rec); err != nil {
+	if _, err := w.r.RecordBeside(rec); err != nil {
 		return f
 	}
 	w.a = chosen
@@ -360,12 +336,12 @@ func (w *work) confirm() {
 		return // the probe finds only attempts with csu's own identity
 	}
 	w.reopen()
-	if w.number == 0 && !final(w.step) || traits.NeedsEvidence && len(w.a.Evidence) == 0 {
+	if w.number == 0 && !w.step.Final() || traits.NeedsEvidence && len(w.a.Evidence) == 0 {
 		return // there is no evidence of the state before
 	}
 	w.a.Suspected = false // what was done by hand has no identity either
-	f := w.do.Probe(w.r.ctx, w.a)
-	if w.r.ctx.Err() != nil {
+	f := w.do.Probe(w.r.Ctx, w.a)
+	if w.r.Ctx.Err() != nil {
 		return
 	}
 	text := "csu sees it done: " + f.Text
@@ -374,7 +350,7 @@ func (w *work) confirm() {
 	}
 	rec := w.event(journal.Confirmed, text)
 	rec.Verdict = string(f.Verdict)
-	if _, err := w.r.recordBeside(rec); err == nil {
+	if _, err := w.r.RecordBeside(rec); err == nil {
 		w.tell(operator.Notice, "%s", text)
 	}
 }

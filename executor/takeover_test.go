@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/gate"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -29,7 +31,7 @@ func (b *bench) colleague() *bench {
 
 func takingOver(force bool) func(*Options) {
 	return func(o *Options) {
-		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &Takeover{Reason: "her laptop is lost", Force: force}
+		o.Resume, o.OperatorName, o.Takeover = true, "Bob", &custody.Takeover{Reason: "her laptop is lost", Force: force}
 	}
 }
 
@@ -165,8 +167,7 @@ func TestTakeoverRefused(t *testing.T) {
 		})
 	}
 	b := twoStages(t)
-	var input *InputError
-	if _, err := b.run(takingOver(false), func(o *Options) { o.Ledger = nil }); !errors.As(err, &input) {
+	if _, err := b.run(takingOver(false), func(o *Options) { o.Ledger = nil }); exit.CodeOf(err) != exit.Input {
 		t.Errorf("without a cluster: %v", err)
 	}
 }
@@ -226,8 +227,7 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 				close(gone)
 				err := <-first
 				var displaced *ledger.DisplacedError
-				var refused *RefusedError
-				if !errors.As(err, &refused) || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(refused.Hint(), "takeover") {
+				if exit.CodeOf(err) != exit.Refused || !errors.As(err, &displaced) || displaced.Holder.Operator != "Bob" || !strings.Contains(exit.HintOf(err), "takeover") {
 					t.Errorf("the first run: %v", err)
 				}
 				c.world.mu.Lock()
@@ -243,6 +243,52 @@ func TestTakeoverOfALiveRun(t *testing.T) {
 	var ended *ledger.EndedError
 	if _, err := b.run(resumed); !errors.As(err, &ended) {
 		t.Errorf("a resume of the first: %v", err)
+	}
+}
+
+// TestInterruptWhileWatching: one interrupt ends every wait for another csu, and nothing
+// is changed.
+func TestInterruptWhileWatching(t *testing.T) {
+	for what, wait := range map[string]func(c *bench, change ...func(*Options)) error{
+		"a resume on another machine": func(c *bench, change ...func(*Options)) error {
+			res, err := c.run(append(change, takingOver(false))...)
+			if err == nil && res.End != Interrupted {
+				t.Errorf("the run ended %q, want %q", res.End, Interrupted)
+			}
+			return err
+		},
+		"a handover": func(c *bench, change ...func(*Options)) error {
+			o := c.options()
+			for _, f := range change {
+				f(&o)
+			}
+			return HandOver(t.Context(), o, "Bob", func(ledger.Holder) {})
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := twoStages(t)
+			b.died("one/b")
+			c := b.colleague()
+			stop := make(chan struct{})
+			err := wait(c, func(o *Options) {
+				o.Stop = stop
+				o.Timing.Sleep = func(ctx context.Context, _ time.Duration) error {
+					select {
+					case <-stop:
+					default:
+						close(stop)
+					}
+					<-ctx.Done()
+					return ctx.Err()
+				}
+			})
+			if err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("err = %v", err)
+			}
+			if now := c.ledger.Now(); now.Holder == nil || now.Holder.Operator != "Ana" || now.Holder.To != "" {
+				t.Errorf("the ledger's holder is %+v, want it as it was", now.Holder)
+			}
+		})
 	}
 }
 
@@ -523,8 +569,7 @@ func TestStaleJournals(t *testing.T) {
 	for n := 1; n < len(b.records())-1; n++ { // with the last two records the run is over here, too
 		c := b.colleague()
 		c.disk.Put("j", []byte(strings.Join(whole[:n], "")))
-		var refused *RefusedError
-		if _, err := c.run(resumed); !errors.As(err, &refused) {
+		if _, err := c.run(resumed); exit.CodeOf(err) != exit.Refused {
 			t.Errorf("resumed at record %d: %v", n, err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -41,8 +43,7 @@ func TestUnlock(t *testing.T) {
 			o := bob.options()
 			o.OperatorName = "Bob"
 			holder, err := Unlock(t.Context(), o, "Ana is ill")
-			var refused *RefusedError
-			if holder == nil || (err == nil) != c.done || err != nil && !errors.As(err, &refused) {
+			if holder == nil || (err == nil) != c.done || err != nil && exit.CodeOf(err) != exit.Refused {
 				t.Fatalf("Unlock = %+v, %v", holder, err)
 			}
 			var asked []operator.Topic
@@ -109,8 +110,7 @@ func TestUnlockMeanwhile(t *testing.T) {
 				once()
 				return yes(q)
 			}
-			var refused *RefusedError
-			if _, err := Unlock(t.Context(), o, "Ana is ill"); !errors.As(err, &refused) {
+			if _, err := Unlock(t.Context(), o, "Ana is ill"); exit.CodeOf(err) != exit.Refused {
 				t.Errorf("Unlock = %v", err)
 			}
 			now := bob.ledger.Now()
@@ -160,7 +160,7 @@ func TestHandOverOfNothing(t *testing.T) {
 		if err != nil || res.End != HandedOver || res.State.Begun() {
 			t.Fatalf("Run = %q, %v", res.End, err)
 		}
-		if err := <-handed; !errors.Is(err, ErrNothingBegun) {
+		if err := <-handed; !errors.Is(err, custody.ErrNothingBegun) {
 			t.Errorf("HandOver = %v", err)
 		}
 		if l := b.ledger.Now(); l.Holder != nil || l.Head.Run != "" {
@@ -202,17 +202,16 @@ func TestDisplacedAfterAnOutage(t *testing.T) {
 			return action.Found(action.Unknown, "cut short")
 		}}
 		_, err := b.run()
-		var refused *RefusedError
-		if !errors.As(err, &refused) {
+		if exit.CodeOf(err) != exit.Refused {
 			t.Fatalf("Run = %v", err)
 		}
 		for _, want := range []string{`tell "Bob"`, "one/b (done)", "two/c (started)", "keep this journal"} {
-			if !strings.Contains(refused.Hint(), want) {
-				t.Errorf("hint: %s\nwithout %q", refused.Hint(), want)
+			if !strings.Contains(exit.HintOf(err), want) {
+				t.Errorf("hint: %s\nwithout %q", exit.HintOf(err), want)
 			}
 		}
-		if strings.Contains(refused.Hint(), "one/a") {
-			t.Errorf("hint: %s", refused.Hint())
+		if strings.Contains(exit.HintOf(err), "one/a") {
+			t.Errorf("hint: %s", exit.HintOf(err))
 		}
 	})
 }

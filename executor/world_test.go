@@ -14,6 +14,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -378,7 +379,7 @@ func (b *bench) ending(ctx context.Context, a *action.Attempt) {
 	b.t.Helper()
 	b.until("the run is ending", func() bool {
 		_, err := a.Ask(ctx, func(context.Context) (operator.Question, bool) { return operator.Question{}, false })
-		return errors.Is(err, errEnding)
+		return errors.Is(err, owner.ErrEnding)
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -212,7 +213,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Systems: systems, Clock: systems.Clock, OperatorName: name, Version: version(),
 		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
 		Stop:     signals(view, systems.Clock.Now, cancel),
-		Ledger:   executor.NewLedger(l.plan, systems),
+		Ledger:   custody.NewLedger(l.plan, systems),
 		Timing:   l.timing(),
 	}
 	if l.siteMap == nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/systems"
@@ -44,7 +45,7 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 	return l, executor.Options{
 		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile,
 		Operator: &asker{name: name, screen: newScreen(c, name, "", systems.Clock.Now), attended: c.terminal},
-		Systems:  systems, Clock: systems.Clock, OperatorName: name, Ledger: executor.NewLedger(l.plan, systems), Timing: l.timing(),
+		Systems:  systems, Clock: systems.Clock, OperatorName: name, Ledger: custody.NewLedger(l.plan, systems), Timing: l.timing(),
 	}, nil
 }
 
@@ -76,7 +77,7 @@ func (cmd *handoverCommand) Run(c *console) error {
 		c.paragraph("Asked the csu of %s on %s to hand over. It sees the request within a minute and stops when its running steps have finished. Waiting until it has stopped.", h.Operator, h.Host)
 	})
 	command := cmd.Plan + onSite(cmd.SiteMap)
-	if errors.Is(err, executor.ErrNothingBegun) {
+	if errors.Is(err, custody.ErrNothingBegun) {
 		c.paragraph("Nothing of the plan had started, so the site is free. %s starts with:", cmd.To)
 		_, err = fmt.Fprintf(c.out, "  csu exec %s\n", command)
 		return err

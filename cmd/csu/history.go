@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
@@ -27,7 +27,7 @@ func carriedOut(file, digest string) (string, error) {
 	}
 	out, err := git("log", "--all", "--full-history", "--format=%H", "--", name)
 	if err != nil {
-		return "", executor.ErrNoHistory // no git, no repository
+		return "", custody.ErrNoHistory // no git, no repository
 	}
 	unreadable := error(nil)
 	for commit := range strings.FieldsSeq(string(out)) {
@@ -46,7 +46,7 @@ func carriedOut(file, digest string) (string, error) {
 			return nil
 		})
 		if err != nil && !errors.Is(err, errOtherPlan) {
-			unreadable = fmt.Errorf("%w: the journal in commit %.12s: %w", executor.ErrNoHistory, commit, err)
+			unreadable = fmt.Errorf("%w: the journal in commit %.12s: %w", custody.ErrNoHistory, commit, err)
 		}
 		if ended != "" {
 			return ended, nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/journal"
 )
 
@@ -117,7 +117,7 @@ func TestCarriedOut(t *testing.T) {
 		"unreadable": {make: func(t *testing.T, r *repository) {
 			r.write(t, "plan.json.journal", "{\"torn\": 1}\n")
 			r.commit(t, "Edited")
-		}, err: executor.ErrNoHistory},
+		}, err: custody.ErrNoHistory},
 		"unreadable, and complete before": {make: func(t *testing.T, r *repository) {
 			r.run(t, digest, journal.Complete)
 			r.commit(t, "Done")
@@ -129,7 +129,7 @@ func TestCarriedOut(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(r.dir, ".git")); err != nil {
 				t.Fatal(err)
 			}
-		}, err: executor.ErrNoHistory},
+		}, err: custody.ErrNoHistory},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("GIT_CEILING_DIRECTORIES", os.TempDir())
@@ -159,7 +159,7 @@ func TestCarriedOut(t *testing.T) {
 	t.Run("no git", func(t *testing.T) {
 		r := newRepository(t)
 		t.Setenv("PATH", t.TempDir())
-		if found, err := carriedOut(filepath.Join(r.dir, "plan.json"), digest); !errors.Is(err, executor.ErrNoHistory) {
+		if found, err := carriedOut(filepath.Join(r.dir, "plan.json"), digest); !errors.Is(err, custody.ErrNoHistory) {
 			t.Errorf("carriedOut = %q, %v", found, err)
 		}
 	})

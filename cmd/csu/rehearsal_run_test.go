@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -118,7 +119,7 @@ func carryOut(t *testing.T, u *upgrade, p *plan.Plan, site *rehearsal.Site, jour
 	before := len(site.Record())
 	result, err := executor.Run(t.Context(), executor.Options{
 		Plan: p, Digest: digest, PlanFile: path.Base(u.name), Journal: filepath.Join(site.Map.Dir, journal), SiteMap: file,
-		Systems: systems, Clock: systems.Clock, Operator: someone, OperatorName: "test", Version: "test", Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
+		Systems: systems, Clock: systems.Clock, Operator: someone, OperatorName: "test", Version: "test", Ledger: custody.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 	})
 	if err != nil || result.End != executor.Completed {
 		t.Fatalf("%s: the run ended %q, %s: %v\n%s", u.name, result.End, result.Text, err, someone.tail())

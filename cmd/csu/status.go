@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
@@ -276,7 +276,7 @@ func (cmd *statusCommand) ledger(p *plan.Plan) (ledger.Ledger, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ledger.Real().Call)
 	defer cancel()
-	l, _, err := executor.NewLedger(p, clients).Read(ctx)
+	l, _, err := custody.NewLedger(p, clients).Read(ctx)
 	return l, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 )
 
 type takeoverCommand struct {
@@ -42,7 +43,7 @@ func (cmd *takeoverCommand) Run(c *console) error {
 	}
 	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = true, cmd.Until
-		o.Takeover = &executor.Takeover{Reason: cmd.Reason, Force: cmd.Force}
+		o.Takeover = &custody.Takeover{Reason: cmd.Reason, Force: cmd.Force}
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
 			o.Preflight = c.beforeStage(l, o.Systems)
 		}

@@ -33,20 +33,20 @@ var mutations = []mutation{
 	},
 	{
 		"intent after effect", "step.go",
-		"	r.do(func() { started = w.start() })\n",
-		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		w.a.Started = r.o.Clock.Now()\n		f := w.do.Perform(r.ctx, w.a)\n		if r.do(func() { started = w.start() }); started != nil {\n			w.conclude(f, viaPerform)\n		}\n		return\n	}\n	r.do(func() { started = w.start() })\n",
+		"	r.Do(func() { started = w.start() })\n",
+		"	if os.Getenv(\"CSU_MUTATION\") == \"intent after effect\" {\n		w.a.Started = r.Clock.Now()\n		f := w.do.Perform(r.Ctx, w.a)\n		if r.Do(func() { started = w.start() }); started != nil {\n			w.conclude(f, viaPerform)\n		}\n		return\n	}\n	r.Do(func() { started = w.start() })\n",
 		"by no step that was recorded as started", "",
 	},
 	{
 		"a probe that always says yes", "step.go",
-		"	f, via := w.do.Probe(w.r.ctx, w.a), viaProbe\n",
-		"	f, via := w.do.Probe(w.r.ctx, w.a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
+		"	f, via := w.do.Probe(w.r.Ctx, w.a), viaProbe\n",
+		"	f, via := w.do.Probe(w.r.Ctx, w.a), viaProbe\n	if os.Getenv(\"CSU_MUTATION\") == \"a probe that always says yes\" {\n		f = action.Found(action.Done, \"it happened\")\n	}\n",
 		"left out", "",
 	},
 	{
 		"a lost final step", "schedule.go",
-		"	s := newSchedule(r, r.o.Plan.Final, true)\n",
-		"	s := newSchedule(r, r.o.Plan.Final, true)\n	if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n		s = newSchedule(r, nil, true)\n	}\n",
+		"	s := newSchedule(r, r.Plan.Final, true)\n",
+		"	s := newSchedule(r, r.Plan.Final, true)\n	if os.Getenv(\"CSU_MUTATION\") == \"a lost final step\" {\n		s = newSchedule(r, nil, true)\n	}\n",
 		"step final/forward is pending at the end", "",
 	},
 	{
@@ -56,15 +56,15 @@ var mutations = []mutation{
 		"step level/none is started at the end", "",
 	},
 	{
-		"gate not checked", "claim.go",
-		"func (r *run) pass(ctx context.Context) error { return r.keep(ctx, 0) }",
-		"func (r *run) pass(ctx context.Context) error {\n	if os.Getenv(\"CSU_MUTATION\") == \"gate not checked\" {\n		return nil\n	}\n	return r.keep(ctx, 0)\n}",
+		"gate not checked", "custody/keep.go",
+		"func (c *Custodian) Pass(ctx context.Context) error { return c.Keep(ctx, 0) }",
+		"func (c *Custodian) Pass(ctx context.Context) error {\n	if os.Getenv(\"CSU_MUTATION\") == \"gate not checked\" {\n		return nil\n	}\n	return c.Keep(ctx, 0)\n}",
 		"passed the gate at", rivalsTest,
 	},
 	{
 		"head not written before the effect", "step.go",
-		"	if err := r.keep(r.ctx, started.Seq); err != nil {\n		w.conclude(",
-		"	seq := started.Seq\n	if os.Getenv(\"CSU_MUTATION\") == \"head not written before the effect\" {\n		seq = 0\n	}\n	if err := r.keep(r.ctx, seq); err != nil {\n		w.conclude(",
+		"	if err := r.custody.Keep(r.Ctx, started.Seq); err != nil {\n		w.conclude(",
+		"	seq := started.Seq\n	if os.Getenv(\"CSU_MUTATION\") == \"head not written before the effect\" {\n		seq = 0\n	}\n	if err := r.custody.Keep(r.Ctx, seq); err != nil {\n		w.conclude(",
 		"and again by", rivalsTest,
 	},
 	{

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/gate"
@@ -186,7 +187,7 @@ func (m *machine) start(how string, force bool) {
 		Performer: func(d plan.Parameters) action.Performer { return modelled{action.Of(d), l} },
 	}
 	if how == "takeover" {
-		o.Takeover = &executor.Takeover{Reason: "the schedule", Force: force}
+		o.Takeover = &custody.Takeover{Reason: "the schedule", Force: force}
 	}
 	go func() {
 		defer close(l.ended)

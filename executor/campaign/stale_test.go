@@ -2,7 +2,6 @@ package campaign
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/rehearsal"
@@ -75,10 +76,9 @@ func stale(t *testing.T, name string) {
 		_, err := executor.Run(t.Context(), executor.Options{
 			Plan: p, Digest: digest, PlanFile: "plan.json", Journal: journalName, FS: disk, SiteMap: "elsewhere",
 			Systems: systems, Operator: w.person, OperatorName: personName, Version: "campaign", Clock: systems.Clock,
-			Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(w.Speed), Resume: lines != nil,
+			Ledger: custody.NewLedger(p, systems), Timing: ledger.Rehearsed(w.Speed), Resume: lines != nil,
 		})
-		var guard *executor.RefusedError
-		if !errors.As(err, &guard) || guard.Hint() == "" {
+		if exit.CodeOf(err) != exit.Refused || exit.HintOf(err) == "" {
 			t.Errorf("%s: Run = %v, want a refusal with a remedy", at, err)
 		}
 		if now, _ := disk.Content(journalName); !bytes.Equal(now, lines) {

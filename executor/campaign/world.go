@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
@@ -101,7 +102,7 @@ func (w *world) live(ctx context.Context, t Trigger) (executor.Result, bool, err
 	o := executor.Options{
 		Plan: w.Plan, Digest: w.Digest, PlanFile: "plan.json", Journal: w.name, FS: mortal{l, w.fs},
 		SiteMap: filepath.Join(dir, rehearsal.MapFile), Systems: systems, Operator: w.person, OperatorName: personName, Version: "campaign",
-		Clock: systems.Clock, Ledger: executor.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
+		Clock: systems.Clock, Ledger: custody.NewLedger(w.Plan, systems), Timing: ledger.Rehearsed(w.Speed), Resume: w.begun(),
 	}
 	if w.adjust != nil {
 		w.adjust(&o)

@@ -80,3 +80,7 @@ func Unusable(hint, format string, args ...any) error {
 func Refuse(hint, format string, args ...any) error {
 	return &Error{Refused, hint, fmt.Errorf(format, args...)}
 }
+
+// RefuseBy returns the error of a guard that refuses for the reason that the cause
+// gives, with the cause's own remedy if hint is "".
+func RefuseBy(hint string, cause error) error { return &Error{Refused, hint, cause} }

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/ground"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
@@ -133,7 +135,7 @@ func (c *clone) options(change ...func(*executor.Options)) executor.Options {
 	o := executor.Options{
 		Plan: c.plan, Digest: digest, PlanFile: "plan.json", Journal: c.journal, FS: journal.Disk, SiteMap: "site-map.json",
 		Systems: systems, Clock: systems.Clock, OperatorName: c.name, Version: "test", SkipPreflight: "a test of the ledger",
-		Operator: c.person, Ledger: executor.NewLedger(c.plan, systems), Timing: quick(),
+		Operator: c.person, Ledger: custody.NewLedger(c.plan, systems), Timing: quick(),
 		Performer: func(d plan.Parameters) action.Performer { return standIn{action.Of(d), c} },
 	}
 	for _, f := range change {
@@ -151,7 +153,7 @@ func until(stage string) func(*executor.Options) {
 // takingOver takes the run over; if forced, even from a csu that is at work.
 func takingOver(forced bool) func(*executor.Options) {
 	return func(o *executor.Options) {
-		o.Resume, o.Takeover = true, &executor.Takeover{Reason: "a test", Force: forced}
+		o.Resume, o.Takeover = true, &custody.Takeover{Reason: "a test", Force: forced}
 	}
 }
 
@@ -404,14 +406,13 @@ func (p *person) heard() string {
 // hint, that wraps an error of type E.
 func refusal[E error](t *testing.T, what string, err error, texts ...string) E {
 	t.Helper()
-	var refused *executor.RefusedError
 	var cause E
-	if !errors.As(err, &refused) || !errors.As(err, &cause) {
+	if exit.CodeOf(err) != exit.Refused || !errors.As(err, &cause) {
 		t.Fatalf("%s = %v, want a *RefusedError of a %T", what, err, cause)
 	}
 	for _, text := range texts {
-		if !strings.Contains(err.Error()+" "+refused.Hint(), text) {
-			t.Errorf("%s = %v (hint: %s), want %q in it", what, err, refused.Hint(), text)
+		if !strings.Contains(err.Error()+" "+exit.HintOf(err), text) {
+			t.Errorf("%s = %v (hint: %s), want %q in it", what, err, exit.HintOf(err), text)
 		}
 	}
 	return cause
@@ -680,8 +681,7 @@ func TestARunIsHandedOver(t *testing.T) {
 	if h := all.now().Holder; h == nil || h.Process != "" || h.To != "bob" || h.Asked != nil {
 		t.Errorf("the holder is %+v, want ann's run without a process, for bob", h)
 	}
-	var refused *executor.RefusedError
-	if _, err := ann.run(resumed); !errors.As(err, &refused) || !strings.Contains(err.Error(), `handed over to "bob"`) {
+	if _, err := ann.run(resumed); exit.CodeOf(err) != exit.Refused || !strings.Contains(err.Error(), `handed over to "bob"`) {
 		t.Errorf("Run of ann = %v, want it refused: it is bob's now", err)
 	}
 	bob.ends(executor.Completed, takingOver(false))
@@ -754,7 +754,7 @@ func TestAnEndThatIsReleasedLater(t *testing.T) {
 			}
 			if name == "right" { // the others would take too long
 				_, err := ann.run(resumed)
-				refusal[*executor.RefusedError](t, "Run of the complete journal", err, "ask the cluster's administrators for this permission")
+				refusal[*exit.Error](t, "Run of the complete journal", err, "ask the cluster's administrators for this permission")
 			}
 			end()
 			_, err := bob.run()

@@ -6,6 +6,8 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/exit"
@@ -63,6 +65,54 @@ type Question struct {
 	Choices    []Choice // in the order offered
 	AbortText  string   // what an abort would do, if it is one of the choices; may have several lines
 }
+
+// Agreement returns the sentence about whose agreement a yes confirms; "" if nobody's.
+func (q *Question) Agreement() string {
+	if len(q.Principals) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", "))
+}
+
+// Allows returns an [*AnswerError] if the answer is not one that the question allows.
+func (q *Question) Allows(a Answer) error {
+	reason := ""
+	switch {
+	case !slices.Contains(q.Choices, a.Choice):
+		var names []string
+		for _, c := range q.Choices {
+			names = append(names, string(c))
+		}
+		reason = "is not one of " + strings.Join(names, ", ")
+	case a.Choice == Skip && strings.TrimSpace(a.Reason) == "":
+		reason = "needs a reason"
+	default:
+		return nil
+	}
+	return &AnswerError{Stage: q.Stage, Step: q.Step, Topic: q.Topic, Choice: a.Choice, Reason: reason}
+}
+
+// AnswerError reports an answer that the question does not allow.
+type AnswerError struct {
+	Stage, Step string // ids, as in the question
+	Topic       Topic
+	Choice      Choice
+	Reason      string
+}
+
+func (e *AnswerError) Error() string {
+	at := ""
+	switch {
+	case e.Step != "":
+		at = fmt.Sprintf(" at %q", e.Step)
+	case e.Stage != "":
+		at = fmt.Sprintf(" at %q", e.Stage)
+	}
+	return fmt.Sprintf("answer to %q%s: the answer %q %s", e.Topic, at, e.Choice, e.Reason)
+}
+
+// ExitCode returns [exit.Input]: the answer may come from a file of answers.
+func (e *AnswerError) ExitCode() exit.Code { return exit.Input }
 
 // Answer is a decision, who made it, and how it reached csu.
 type Answer struct {

@@ -19,6 +19,8 @@
 // and [Decode] accepts canonical bytes only, so that a plan has one digest.
 package plan
 
+import "strings"
+
 // Format is the version of the plan's form. It is raised whenever an executor
 // that knows only the old form would do something else, or less, with a plan of
 // the new one: a new field, a new kind, a new meaning. There is no reading of
@@ -295,6 +297,18 @@ type Step struct {
 	OnFailure OnFailure `json:"onFailure"`
 	ByHand    string    `json:"byHand"`           // what a person would do instead (P12)
 	Undoes    string    `json:"undoes,omitempty"` // final steps: the id of the step that this one undoes
+}
+
+// Final reports whether the step is one of the plan's final steps.
+func (s *Step) Final() bool { return s.Undoes != "" }
+
+// Stage returns the id of the step's stage; "" for a final step.
+func (s *Step) Stage() string {
+	if s.Final() {
+		return ""
+	}
+	stage, _, _ := strings.Cut(s.ID, "/")
+	return stage
 }
 
 // LedgerName is the name of the ConfigMap in the site's cluster that says which run

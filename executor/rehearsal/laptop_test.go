@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -78,7 +79,7 @@ func execute(dir string) error {
 	}
 	got, err := executor.Run(context.Background(), executor.Options{
 		Plan: p, Digest: digest, PlanFile: "plan.json", Journal: filepath.Join(dir, "journal"), SiteMap: filepath.Join(dir, MapFile),
-		Systems: systems, Operator: willing{}, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
+		Systems: systems, Operator: willing{}, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: custody.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 		SkipPreflight: "a test",
 	})
 	if err == nil && got.End != executor.Completed {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor"
+	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -106,7 +107,7 @@ func (r *practice) options() executor.Options {
 	}
 	return executor.Options{
 		Plan: r.plan, Digest: m.Digest, PlanFile: "plan.json", Journal: r.journal, SiteMap: filepath.Join(m.Dir, MapFile),
-		Systems: systems, Operator: r, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: executor.NewLedger(r.plan, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
+		Systems: systems, Operator: r, OperatorName: "Ana", Version: "test", Clock: systems.Clock, Ledger: custody.NewLedger(r.plan, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 		SkipPreflight: "a test",
 	}
 }

@@ -188,3 +188,9 @@ func (performers) Reboot(d *plan.Reboot) Performer               { return reboot
 func (performers) Delete(d *plan.Delete) Performer               { return deletion{d} }
 func (performers) Sync(d *plan.Sync) Performer                   { return sync{d} }
 func (performers) Compatibility(d *plan.Compatibility) Performer { return compatibility{d} }
+
+// Identity returns the name by which a step's attempt can be found wherever it has
+// effects.
+func Identity(run string, step *plan.Step, attempt int) string {
+	return fmt.Sprintf("csu-%s/%s/%d", run, step.ID, attempt)
+}

@@ -17,9 +17,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/slack-go/slack"
+
 	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/gate"
-	"github.com/slack-go/slack"
 )
 
 const (
