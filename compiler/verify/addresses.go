@@ -46,7 +46,7 @@ func ownAddresses(v *view, f *findings) {
 	check := func(name, value string, schemes ...string) {
 		u, err := url.Parse(value)
 		if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !strings.Contains(" "+strings.Join(schemes, " ")+" ", " "+u.Scheme+" ") {
-			f.plan("recompile the plan", "the target %s is not an address of %s, without credentials and queries", name, strings.Join(schemes, " or "))
+			f.plan("recompile the plan", "the target %s is not an %s address without credentials or query", name, strings.Join(schemes, " or "))
 		} else if !v.own(u.Hostname()) {
 			f.plan("recompile the plan", "the target %s is on the host %q, which is neither %s nor in the site's domain %s", name, u.Hostname(), v.Facts.FQDN, v.Facts.Domain)
 		}
@@ -72,7 +72,7 @@ func ownAddresses(v *view, f *findings) {
 		taken[h.Address] = h.Name
 		for _, u := range h.Users {
 			if u.Name == "root" || !account.MatchString(u.Name) {
-				f.plan("use the account that runs the service", "the host %q has the account %q: a plan logs in as no root, and with no options", h.Name, u.Name)
+				f.plan("use the account that runs the service", "the host %q has the account %q: a plan never logs in as root, and an account's name has no options", h.Name, u.Name)
 			}
 		}
 	}

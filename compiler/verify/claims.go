@@ -185,7 +185,7 @@ func consentFacts(v *view, f *findings) {
 		v.statements(s.Consent, s.Principals, report)
 		for _, c := range counts(s.Consent) {
 			if !slices.Contains(v.sizes(s), c) {
-				report("its consent speaks of %s %s, which is the number of no list in its steps", c[1], c[0])
+				report("its consent counts %s %s, but no list in its steps has that many", c[1], c[0])
 			}
 		}
 	}
@@ -261,7 +261,7 @@ func (v *view) statements(text string, principals []string, report func(string, 
 	}
 	for _, m := range agreesClaim.FindAllStringSubmatch(text, -1) {
 		if who := m[1] + m[2]; !slices.Contains(principals, who) {
-			report("its consent speaks of the agreement of %q, who is not among the principals", who)
+			report("its consent confirms the agreement of %q, who is not among its principals", who)
 		}
 	}
 }

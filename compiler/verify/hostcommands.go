@@ -12,7 +12,7 @@ import (
 func commandRules() []Rule {
 	return []Rule{
 		{"host-commands", []string{"P15", "P17", "P23", "P28", "P29", "P34", "P36", "P45", "P46", "P47"},
-			"Commands on a host stop, update or start the step's service, and nothing else: they delete no trees, run nothing that they fetch, and reboot no machine, which is for reboot steps. " +
+			"Commands on a host stop, update or start the step's service, and nothing else: they delete nothing recursively, run nothing that they fetch, and reboot no machine, which is for reboot steps. " +
 				"No text has the operator do such a thing by hand.", hostCommands},
 	}
 }
@@ -28,11 +28,11 @@ func hostCommands(v *view, f *findings) {
 			}
 			for _, c := range a.Commands {
 				if why := unfit(a, c); why != "" {
-					f.step(n, "use a command of this service and purpose", "it is to %s %q, but %q %s", a.Purpose, a.Service, brief(c), why)
+					f.step(n, "use a command of this service and purpose", "its purpose is to %s %q, but %q %s", a.Purpose, a.Service, brief(c), why)
 				}
 			}
 			if a.Check != "" && !checks(a) {
-				f.step(n, "check the service of the step", "it is to %s %q, but its check %q is about something else", a.Purpose, a.Service, brief(a.Check))
+				f.step(n, "check the service of the step", "its purpose is to %s %q, but its check %q does not check that", a.Purpose, a.Service, brief(a.Check))
 			}
 		case *plan.Reboot:
 			if !reboots.MatchString(a.Command) {
@@ -143,7 +143,7 @@ func simple(words []string, piped bool) string {
 		case strings.HasPrefix(program, "mkfs."):
 			return forbidden["mkfs"]
 		case program == "rm" && slices.ContainsFunc(later, func(o string) bool { return strings.HasPrefix(o, "-") && strings.ContainsAny(o, "rRf") }):
-			return "it deletes a tree, or without asking"
+			return "it deletes recursively or without asking"
 		case program == "init" && i == 0:
 			return takesDown
 		case interpreters[program] && (piped || slices.Contains(later, "-c") || slices.Contains(later, "-e")):
@@ -187,7 +187,7 @@ func unfit(a *plan.SSH, command string) string {
 			verb, service = "stop", a.Service
 		case script == "update_repo":
 			if a.Purpose != plan.Update {
-				return "updates a checkout"
+				return "would update a checkout"
 			}
 			continue
 		case words[0] == "systemctl" || strings.HasPrefix(words[0], "/etc/init.d/"):
@@ -199,7 +199,7 @@ func unfit(a *plan.SSH, command string) string {
 		case strings.TrimSuffix(service, ".service") != strings.TrimSuffix(a.Service, ".service"):
 			return "is about " + service
 		case verb != verbs[a.Purpose]:
-			return "does " + verb
+			return "would " + verb + " it"
 		}
 	}
 	return ""

@@ -16,7 +16,7 @@ func textRules() []Rule {
 			"The operator consents to what a text shows, so it shows everything it has: no control, format or bidirectional characters, no letters that look like others, nothing pushed out of sight by blank space. " +
 				"Names, addresses and commands are plain ASCII.", plainText},
 		{"messages", []string{"P16", "P35", "P42", "P53"},
-			"A message names the site and is one line of plain words: it calls no one by a mention, and has no links or addresses of others.", messages},
+			"A message names the site and is one line of plain words: it mentions no person, channel or group, and has no links.", messages},
 	}
 }
 

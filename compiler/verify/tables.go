@@ -16,7 +16,7 @@ func tableRules() []Rule {
 		{"complete-tables", []string{"P2", "P18", "P20"},
 			"The tables have as many CSCs and doubts as the plan's facts say. A CSC that is missing may be matched by a selector unseen, and a doubt that is missing is not asked.", completeTables},
 		{"request", []string{"P54"},
-			"The request is one that a site makes: a day of this century from 2026 on, a first attempt or one of a few more, a cycle's tag.", request},
+			"The request has a day from 2026 to 2099, an attempt from 1 to 50, a cycle's tag and a reason: a slip of the hand gives others.", request},
 		{"listed-in-order", []string{"P8", "P9", "P10", "P41"},
 			"A set-state step names its CSCs in the order of the table, as the script takes them: to OFFLINE the Watcher first, and the ScriptQueues from the last index down, the one that runs the script at the end; to ENABLED also by name and index.", listedInOrder},
 	}

@@ -16,10 +16,10 @@ var refusals = []struct {
 	old, new string
 	notAPlan bool
 }{
-	{"an unknown format", `"csu-plan/3"`, `"csu-plan/4"`, true},
-	{"no format", "  \"format\": \"csu-plan/3\",\n", "", true},
-	{"a format of another type", `"csu-plan/3"`, `1`, true},
-	{"a format that is null", `"csu-plan/3"`, `null`, true},
+	{"an unknown format", `"csu-plan/2"`, `"csu-plan/3"`, true},
+	{"no format", "  \"format\": \"csu-plan/2\",\n", "", true},
+	{"a format of another type", `"csu-plan/2"`, `1`, true},
+	{"a format that is null", `"csu-plan/2"`, `null`, true},
 	{"a comma too many", `"type": "incremental",`, `"type": "incremental",,`, true},
 	{"cut off", `"final": [`, "\x00", true},
 	{"a format in capitals", `"format"`, `"FORMAT"`, false},
@@ -153,7 +153,7 @@ func TestNotAPlan(t *testing.T) {
 		"null":                  `read plan "x.json": it has no field "format"`,
 		"{}":                    `read plan "x.json": it has no field "format"`,
 		"{\n\"format\": false}": `read plan "x.json": line 2: field "format" is a bool`,
-		`{"format": "csu-journal/1"}`: `read plan "x.json": it has the format "csu-journal/1", and this csu knows only "csu-plan/3": ` +
+		`{"format": "csu-journal/1"}`: `read plan "x.json": it has the format "csu-journal/1", and this csu knows only "csu-plan/2": ` +
 			`compile the plan again with this csu, or use the csu it was compiled with`,
 	} {
 		_, err := Decode("x.json", []byte(input))

@@ -14,8 +14,8 @@ func FuzzDecode(f *testing.F) {
 	for _, c := range refusals {
 		f.Add(bytes.Replace(canonical, []byte(c.old), []byte(c.new), 1))
 	}
-	f.Add([]byte(`{"format":"csu-plan/3"}`))
-	f.Add([]byte(`{"format":"csu-plan/3","stages":[{"steps":[{"action":{"kind":"ssh"}}]}],"final":[{}]}`))
+	f.Add([]byte(`{"format":"csu-plan/2"}`))
+	f.Add([]byte(`{"format":"csu-plan/2","stages":[{"steps":[{"action":{"kind":"ssh"}}]}],"final":[{}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Decode("fuzz", data)
 		if err != nil {

@@ -25,7 +25,7 @@ import "strings"
 // that knows only the old form would do something else, or less, with a plan of
 // the new one: a new field, a new kind, a new meaning. There is no reading of
 // other versions; a plan is compiled again.
-const Format = "csu-plan/3"
+const Format = "csu-plan/2"
 
 // Type is the type of an upgrade.
 type Type string

@@ -21,7 +21,7 @@ func TestValidate(t *testing.T) {
 		change func(*Plan)
 		want   []string
 	}{
-		{"format", func(p *Plan) { p.Format = "x" }, []string{`the format is "x", not "csu-plan/3"`}},
+		{"format", func(p *Plan) { p.Format = "x" }, []string{`the format is "x", not "csu-plan/2"`}},
 		{"site", func(p *Plan) { p.Site = "The Summit" }, []string{`the site "The Summit" is not a name of small letters, digits and hyphens`}},
 		{"type", func(p *Plan) { p.Type = "partial" }, []string{`unknown upgrade type "partial" (full, incremental or recovery)`}},
 		{"date", func(p *Plan) { p.Upgrade.Date = "24.11.2026" }, []string{`the upgrade's date "24.11.2026" is not of the form 2026-11-24`}},

@@ -295,7 +295,7 @@ func TestSchemaAndTypesKnowTheSameWords(t *testing.T) {
 	}
 	root := parseValue(t, json.NewDecoder(bytes.NewReader(data)))
 	words := map[string]string{
-		".format": "csu-plan/4", ".type": "partial", ".site": "The Summit", ".upgrade.date": "2026-13-01", ".hosts[].users[].via": "telnet",
+		".format": "csu-plan/3", ".type": "partial", ".site": "The Summit", ".upgrade.date": "2026-13-01", ".hosts[].users[].via": "telnet",
 		".stages[].steps[].onFailure": "retry", ".stages[].steps[].timeout": "0s", ".stages[].steps[].takes": "1 hour",
 		".stages[].steps[].action(set-state).state": "STANDBYE", ".stages[].steps[].action(set-state).kind": "set-sate",
 		".stages[].steps[].action(ssh).purpose": "restart", ".stages[].steps[].action(delete).objects": "pods",
