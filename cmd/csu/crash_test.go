@@ -163,13 +163,7 @@ func (x *executing) wantExit(t *testing.T, code int) {
 // await waits for a moment of this csu.
 func (x *executing) await(t *testing.T, m *moment) {
 	t.Helper()
-	select {
-	case <-m.begun:
-	case <-x.ended:
-		t.Fatalf("csu ended before %s was under way:\n%s", m.step.words, x.said())
-	case <-time.After(patience):
-		t.Fatalf("after %s %s is not under way:\n%s", patience, m.step.words, x.said())
-	}
+	m.await(t, x.ended, x.said)
 }
 
 // awaitSaid waits until csu has printed a text.

@@ -254,12 +254,13 @@ func (c *console) heading(l *loaded, name, banner string) {
 	c.paragraph("Operator: %s\nJournal: %s\nTimes are in UTC. Press Ctrl-C to stop when the running steps have finished; you can resume later.", name, shown(l.journal))
 }
 
-// signals stops a run at the first Ctrl-C, which it reports, and exits
-// at the second.
+// signals stops a run at the first Ctrl-C, which it reports, and exits at the second. A
+// terminal that is gone counts as a Ctrl-C: running steps finish, and the run can be
+// resumed.
 func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-chan struct{} {
 	stop := make(chan struct{})
 	caught := make(chan os.Signal, 2)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		<-caught
 		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits when the running steps have finished. Press Ctrl-C again to exit at once."})

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/campaign"
 	"github.com/lsst-ts/csu/executor/rehearsal"
@@ -33,6 +34,18 @@ type moment struct {
 	step, effect *search
 	begun        chan struct{} // closed when it is there
 	past         chan struct{} // closed when answers pass again
+}
+
+// await waits until the moment is there.
+func (m *moment) await(t *testing.T, ended <-chan struct{}, said func() string) {
+	t.Helper()
+	select {
+	case <-m.begun:
+	case <-ended:
+		t.Fatalf("csu ended before %s was under way:\n%s", m.step.words, said())
+	case <-time.After(patience):
+		t.Fatalf("after %s %s is not under way:\n%s", patience, m.step.words, said())
+	}
 }
 
 // at has csu held when the step is under way: effect are words of a line of the

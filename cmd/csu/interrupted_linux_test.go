@@ -2,8 +2,11 @@ package main
 
 import (
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // TestInterrupted: whatever interrupts csu, and whatever it is doing, it exits with
@@ -23,6 +26,21 @@ func TestInterrupted(t *testing.T) {
 		r.held.release()
 		x.wantExit(t, exitInterrupted)
 		prints(t, x.said(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")
+	})
+	t.Run("the terminal is gone during a step", func(t *testing.T) {
+		t.Parallel()
+		r := newServed(t)
+		m := r.held.at("offline/cscs", "/offline/cscs/")
+		s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--consent", "all"))
+		m.await(t, s.ended, s.text)
+		if err := s.keys.Close(); err != nil { // the kernel sends csu a SIGHUP
+			t.Fatal(err)
+		}
+		r.held.release()
+		s.wantExit(t, exitInterrupted)
+		if st := r.state(t); !strings.Contains(st.Halt, "interrupted by the operator after running steps finished") || st.Steps["offline/cscs"].Phase != state.Done {
+			t.Errorf("the run was stopped with %q, offline/cscs is %s; want the step finished", st.Halt, st.Steps["offline/cscs"].Phase)
+		}
 	})
 	t.Run("Ctrl-C at a stage's consent", func(t *testing.T) {
 		t.Parallel()
