@@ -159,8 +159,8 @@ func (w *work) confirm() {
 			w.tell(operator.StepDone, "done according to %s; %s", st.By, rec.Text)
 			return
 		}
-		w.tell(operator.Notice, "%s", rec.Text)
 		if st.Phase != state.Claimed {
+			w.tell(operator.StepFailed, "%s", rec.Text)
 			return // a final step, which must be seen done
 		}
 		look = w.askUnseen(f.Text)

@@ -38,7 +38,7 @@ func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	case len(missing) == 0:
 		return Found(Done, "%s", w.count(nil))
 	case slices.ContainsFunc(missing, observation.known):
-		return Found(NotDone, "%s; not yet:\n%s", w.count(missing), w.lines(missing))
+		return Found(NotDone, "%s", w.lines(missing))
 	}
 	return Found(Unknown, "csu cannot determine the states of the CSCs:\n%s", w.lines(missing))
 }
