@@ -23,7 +23,7 @@ type rehearseCommand struct {
 	Plan  string   `arg:"" optional:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Serve bool     `help:"Only run the simulated site, until Ctrl-C, and print how to run csu exec against it."`
 	Dir   string   `help:"Folder for the site's files, its record of effects and the run's journal (default: a temporary folder, removed when the run ends without an error)." placeholder:"DIR" predictor:"dir"`
-	Speed float64  `default:"3600" help:"Seconds of site time per second of real time."`
+	Speed float64  `default:"3600" help:"Seconds of site time per second of real time. Above 300, steps may take longer than their time limits."`
 	Seed  int64    `default:"1" help:"Seed of the simulated site's random choices."`
 	Fault []string `help:"Inject a fault at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	// ListFaults needs no plan.
@@ -35,7 +35,7 @@ type rehearseCommand struct {
 }
 
 func (rehearseCommand) Help() string {
-	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast. At the end it summarizes the site's own record of effects.
+	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast, but at real speed while a question is open at your terminal. At the end it summarizes the site's own record of effects.
 
 A fault affects what you name, as in host-hangs=azar03, or else the first candidate in the plan. You can give several.
 

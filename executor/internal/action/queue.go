@@ -365,12 +365,10 @@ var errClosed = errors.New("the ScriptQueue is down")
 func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, error) {
 	var last efd.ScriptEvent
 	report := q.a.reporter()
+	q.blind = errors.New("the EFD has not answered")
 	err := q.limit.Poll(ctx, scriptPause, func(ctx context.Context) (bool, error) {
 		event, found, err := q.find(ctx, n)
 		if ctx.Err() != nil {
-			if q.blind == nil && last.Index == 0 {
-				q.blind = err
-			}
 			return false, ctx.Err()
 		}
 		q.blind = err

@@ -10,9 +10,9 @@ import (
 var ErrLimit = errors.New("time limit reached")
 
 // fastest is the greatest speed at which all that passes counts. In a rehearsal
-// that is faster, the site and its answers cannot keep up with their own time:
-// a look that takes 50 ms takes three minutes of it. There, only the pauses
-// count in full, and the rest counts as if it ran at this speed.
+// that is faster, the site cannot keep up with its own time on a busy machine: a
+// look that takes 50 ms takes three minutes of it at 3600. Of such a rehearsal,
+// only the pauses count in the run's time, and all else counts in real time.
 const fastest = 300
 
 const (
@@ -47,7 +47,7 @@ func (l *Limit) Spent() time.Duration {
 	if l.clock.speed <= fastest {
 		return passed
 	}
-	return l.slept + time.Duration(float64(passed-l.slept)*fastest/l.clock.speed)
+	return l.slept + time.Duration(float64(passed-l.slept)/l.clock.speed)
 }
 
 // Left returns how much of the limit is left. It is negative after the limit.
