@@ -59,12 +59,12 @@ func neverSite(t *testing.T, p *plan.Plan, speed float64) *practice {
 }
 
 // TestLimits holds each kind to its time limit, by the site's time in the journal. What
-// a machine takes for its last look is real time: the tenth of a limit is more than a
-// second, and a look here takes milliseconds. The exact tests, of package clock and of
+// a machine takes for its last look is real time: the tenth of a limit is more than four
+// seconds, and a look here takes milliseconds. The exact tests, of package clock and of
 // the actions, need no real time. The kinds that do not wait for the site are not here:
 // an announcement, a compatibility level and a manual step.
 func TestLimits(t *testing.T) {
-	for speed, limit := range map[float64]time.Duration{60: 15 * time.Minute, 300: time.Hour} {
+	for speed, limit := range map[float64]time.Duration{60: 45 * time.Minute, 300: 4 * time.Hour} {
 		t.Run(fmt.Sprint(speed), func(t *testing.T) {
 			t.Parallel()
 			p := neverPlan(limit)
