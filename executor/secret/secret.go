@@ -20,7 +20,8 @@ import (
 )
 
 // Least is the length of the shortest value that can be kept secret: a shorter one is
-// found by chance in many texts. [Know] ignores it, so whoever can must refuse it.
+// found by chance in many texts. [Know] ignores it; package systems refuses it where a
+// variable has it.
 const Least = 4
 
 // Replacement is what is shown instead of a secret.

@@ -84,13 +84,25 @@ func TestMissingCredentialsAreNamedTogether(t *testing.T) {
 	if _, err := Connect(only, nil, environment(nil)); err != nil {
 		t.Errorf("a plan that only syncs: %v", err)
 	}
-	if _, err := Connect(summit(), nil, environment(map[string]string{LOVEUsername: "a", LOVEPassword: "b", EFDUsername: "c", EFDPassword: "d"})); err != nil {
+	if _, err := Connect(summit(), nil, environment(map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"})); err != nil {
 		t.Errorf("with all credentials: %v", err)
 	}
 }
 
+// A value that is too short to be told from other text can't be kept secret.
+func TestShortSecretsAreRefused(t *testing.T) {
+	for _, name := range []string{LOVEPassword, EFDPassword, SlackToken, SlackWebhook} {
+		all := map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"}
+		all[name] = "abc"
+		_, err := Connect(summit(), nil, environment(all))
+		if exit.CodeOf(err) != exit.Input || !strings.Contains(err.Error(), name) || exit.HintOf(err) == "" || strings.Contains(err.Error(), "abc") {
+			t.Errorf("%s: Connect = %v", name, err)
+		}
+	}
+}
+
 func TestGuardRefusesAnotherCluster(t *testing.T) {
-	all := environment(map[string]string{LOVEUsername: "a", LOVEPassword: "b", EFDUsername: "c", EFDPassword: "d"})
+	all := environment(map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"})
 	for _, c := range []struct {
 		server    string
 		rehearsed bool
@@ -124,7 +136,7 @@ func TestGuardRefusesAnotherCluster(t *testing.T) {
 func TestRehearsalReachesLoopbackOnly(t *testing.T) {
 	m := &sitemap.Map{
 		Epoch: time.Now(), Real: time.Now(), Speed: 100, LOVE: "http://love.summit.example", EFD: "http://efd.summit.example",
-		Kubeconfig: kubeconfig(t, "yagan", "https://127.0.0.1:6443"), Credentials: map[string]string{LOVEUsername: "x", LOVEPassword: "y"},
+		Kubeconfig: kubeconfig(t, "yagan", "https://127.0.0.1:6443"), Credentials: map[string]string{LOVEUsername: "x", LOVEPassword: "yyyy"},
 	}
 	s, err := Connect(summit(), m, environment(nil))
 	if err != nil {
