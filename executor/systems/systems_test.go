@@ -11,6 +11,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/secret"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
@@ -98,6 +99,29 @@ func TestShortSecretsAreRefused(t *testing.T) {
 		if exit.CodeOf(err) != exit.Input || !strings.Contains(err.Error(), name) || exit.HintOf(err) == "" || strings.Contains(err.Error(), "abc") {
 			t.Errorf("%s: Connect = %v", name, err)
 		}
+	}
+}
+
+// What Connect is given is a secret from then on, also as HTTP sends it.
+func TestConnectKeepsItsCredentialsSecret(t *testing.T) {
+	t.Setenv("KUBECONFIG", kubeconfig(t, "yagan", "https://k8s.summit.example:6443"))
+	t.Setenv("HTTPS_PROXY", "http://ann:pass-of-the-proxy@proxy.example:3128")
+	if _, err := Connect(summit(), nil, environment(map[string]string{
+		LOVEUsername: "ann", LOVEPassword: "pass-of-love", EFDUsername: "ann", EFDPassword: "pass-of-the-efd",
+		SlackWebhook: "https://hooks.slack.example/services/T01/B01/pass-of-the-webhook",
+	})); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"pass-of-love", "pass-of-the-efd", "Basic YW5uOnBhc3Mtb2YtdGhlLWVmZA==", "http://ann:pass-of-the-proxy@proxy.example:3128",
+		"https://hooks.slack.example/services/T01/B01/pass-of-the-webhook", "POST /services/T01/B01/pass-of-the-webhook HTTP/1.1", "no_service: pass-of-the-webhook",
+	} {
+		if got := secret.Redact(text); strings.Contains(got, "pass-of") || strings.Contains(got, "YW5u") || strings.Contains(got, "B01") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	if got := secret.Redact("ann may send commands"); got != "ann may send commands" {
+		t.Errorf("the user's name became %q", got)
 	}
 }
 
