@@ -234,7 +234,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 			}
 		case operator.Abort:
 			if q.AbortText != "" {
-				s.say("%s", q.AbortText)
+				s.say("%s", hanging(q.AbortText))
 			}
 			line, err := s.readLine(ctx, "This cannot be undone. Type abort again to confirm: ")
 			if err != nil {
