@@ -27,10 +27,15 @@ const Least = 4
 // Replacement is what is shown instead of a secret.
 const Replacement = "***"
 
+// value is a secret.
+type value struct {
+	text    string
+	pattern *regexp.Regexp // of its forms, at the beginning of a text
+}
+
 var known struct {
 	sync.RWMutex
-	values  []string
-	pattern *regexp.Regexp // nil if there are none
+	values []value
 }
 
 // TooShort reports whether a value, unless it is "", is too short to be kept secret.
@@ -39,31 +44,22 @@ func TooShort(value string) bool {
 }
 
 // Know adds secrets to those that [Redact] replaces from now on.
-func Know(values ...string) {
+func Know(texts ...string) {
 	known.Lock()
 	defer known.Unlock()
-	before := len(known.values)
-	for _, v := range values {
-		v = strings.TrimSpace(v) // as servers trim it
-		if v != "" && !TooShort(v) && !slices.Contains(known.values, v) {
-			known.values = append(known.values, v)
+	for _, text := range texts {
+		text = strings.TrimSpace(text) // as servers trim it
+		if text == "" || TooShort(text) || slices.ContainsFunc(known.values, func(v value) bool { return v.text == text }) {
+			continue
 		}
-	}
-	if len(known.values) == before {
-		return
-	}
-	var patterns []string
-	for _, v := range known.values {
-		var b strings.Builder
-		for len(v) > 0 {
-			r, size := utf8.DecodeRuneInString(v)
-			b.WriteString(forms(r, v[:size]))
-			v = v[size:]
+		var pattern strings.Builder
+		for rest := text; len(rest) > 0; {
+			r, size := utf8.DecodeRuneInString(rest)
+			pattern.WriteString(forms(r, rest[:size]))
+			rest = rest[size:]
 		}
-		patterns = append(patterns, b.String())
+		known.values = append(known.values, value{text, regexp.MustCompile(`\A` + pattern.String())})
 	}
-	known.pattern = regexp.MustCompile(strings.Join(patterns, "|"))
-	known.pattern.Longest() // of a secret that contains another one, nothing remains
 }
 
 // KnowLogin adds a password, and the header by which HTTP sends it (Basic).
@@ -107,10 +103,42 @@ func KnowURL(address string) {
 func Redact(s string) string {
 	known.RLock()
 	defer known.RUnlock()
-	if known.pattern == nil {
-		return s
+	var b strings.Builder
+	done := 0
+	for i := 0; i < len(s); {
+		longest := 0 // of a secret that contains another one, nothing must remain
+		for _, v := range known.values {
+			if v.mayBegin(s[i:]) {
+				// No form of a character is longer than 64 bytes, unless spaces are.
+				longest = max(longest, len(v.pattern.FindString(s[i:min(len(s), i+64*len(v.text))])))
+			}
+		}
+		if longest == 0 {
+			i++
+			continue
+		}
+		b.WriteString(s[done:i] + Replacement)
+		i += longest
+		done = i
 	}
-	return known.pattern.ReplaceAllLiteralString(s, Replacement)
+	return b.String() + s[done:]
+}
+
+// mayBegin reports whether a text can begin with a form of the secret, by its first
+// characters. A search with the patterns alone would be too slow for a journal.
+func (v value) mayBegin(s string) bool {
+	first := v.text[0]
+	if s[0] == first && len(s) > 1 && (s[1] == v.text[1] || strings.IndexByte("\\%&+ \t\r\n\v\f", s[1]) >= 0) {
+		return true
+	}
+	switch s[0] {
+	case '%':
+		return len(s) > 2 && strings.EqualFold(s[1:3], fmt.Sprintf("%02x", first))
+	case '\\':
+		rest := strings.TrimLeft(s, `\`)
+		return rest == "" || first == '\\' || rest[0] == first || strings.IndexByte("uUxX", rest[0]) >= 0
+	}
+	return s[0] == '&'
 }
 
 // forms is a pattern of the forms that a character may have; bytes is how the secret

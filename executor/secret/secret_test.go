@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/lsst-ts/csu/executor/secret"
 )
@@ -16,8 +17,16 @@ import (
 // Every form in which a server, a library or csu itself may write a secret.
 func TestRedactFindsEveryForm(t *testing.T) {
 	t.Parallel()
-	const password = `pä"s\s <w>&o/r+d' 😀%`
-	secret.KnowLogin("ann", password)
+	for _, password := range []string{
+		`pä"s\s <w>&o/r+d' 😀%`, `\<w>o/r-p`, `%<w>o/r`, `&<w>o/r`, `"<w>o/r`, `<w>o/r`, `ä<w>o/r`, `😀<w>o/r`, `/<w>o/r`, `\\<w>o/r`,
+	} {
+		secret.KnowLogin("ann", password)
+		wantEveryFormFound(t, password)
+	}
+}
+
+func wantEveryFormFound(t *testing.T, password string) {
+	t.Helper()
 	quoted := func(v any) string {
 		data, err := json.Marshal(v)
 		if err != nil {
@@ -32,8 +41,8 @@ func TestRedactFindsEveryForm(t *testing.T) {
 		"JSON":            once,
 		"JSON in JSON":    quoted(once),
 		"thrice":          quoted(quoted(once)),
-		"ASCII JSON":      `"p\u00e4\"s\\s <w>&o\/r+d' \ud83d\ude00%"`,
-		"capitals":        `"p\u00E4\u0022s\u005Cs \u003Cw\u003E\u0026o/r\u002Bd\u0027 \uD83D\uDE00%"`,
+		"escaped JSON":    escapedJSON(password),
+		"with slashes":    strings.ReplaceAll(once, "/", `\/`),
 		"Go":              strconv.Quote(password),
 		"ASCII Go":        strconv.QuoteToASCII(password),
 		"Go of JSON":      strconv.Quote(once),
@@ -58,6 +67,15 @@ func TestRedactFindsEveryForm(t *testing.T) {
 			}
 		}
 	}
+}
+
+// escapedJSON escapes every character.
+func escapedJSON(s string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(s)) {
+		fmt.Fprintf(&b, `\u%04X`, unit)
+	}
+	return b.String()
 }
 
 func TestKnow(t *testing.T) {
