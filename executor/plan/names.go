@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // CSCList names CSCs briefly for people: the indices of one component together,
 // and no index where a component has none.
@@ -23,4 +26,11 @@ func CSCList(cscs []string) string {
 		}
 	}
 	return strings.Join(out, ", ")
+}
+
+// CompareCSCs compares CSCs by name, then numerically by index.
+func CompareCSCs(a, b string) int {
+	nameA, indexA, _ := strings.Cut(a, ":")
+	nameB, indexB, _ := strings.Cut(b, ":")
+	return cmp.Or(strings.Compare(nameA, nameB), cmp.Compare(len(indexA), len(indexB)), strings.Compare(indexA, indexB))
 }

@@ -166,7 +166,9 @@ func (b *builder) protectedUnits(visit func(h *model.Host, s *model.Service)) {
 // servicesDown adds the stage that stops the services on bare metal (P17).
 func (b *builder) servicesDown() {
 	s := b.stage("services-down", "Stop the services on bare metal")
+	var stopped []string
 	b.stopped(func(h *model.Host, svc *model.Service) {
+		stopped = append(stopped, fmt.Sprintf("%s on %s", svc.Name, h.Name))
 		s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: stop %s", h.Name, svc.Name), h, svc.Name, plan.Stop, svc.Stop, "P17"))
 	})
 	for _, h := range b.hosts {
@@ -176,21 +178,24 @@ func (b *builder) servicesDown() {
 			}
 		}
 	}
-	s.close("csu stops the services below on their hosts. This plan starts them again later.")
+	s.close(fmt.Sprintf("csu stops these services: %s. This plan starts them again later.", strings.Join(stopped, ", ")))
 }
 
 // updateHosts adds the stage that updates ESS controllers (P28) and cRIOs
 // (P29), and asks about hosts that may need an update.
 func (b *builder) updateHosts() {
 	s := b.stage("hosts", "Update ESS controllers and cRIOs")
+	var updated []string
 	for _, h := range b.hosts {
 		switch {
 		case b.hostsProtected(h):
 		case h.Role == model.ESS:
+			updated = append(updated, h.Name)
 			b.updateController(s, h)
 		case h.Role == model.CRIO && !b.req.CriosDone:
 			for i := range h.Services {
 				if svc := &h.Services[i]; svc.Update != nil {
+					updated = append(updated, h.Name)
 					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
 				}
 			}
@@ -202,7 +207,7 @@ func (b *builder) updateHosts() {
 	if served := b.served(); len(served) > 0 {
 		lost = fmt.Sprintf("While their controllers are down, these CSCs lose their sensors and may go to FAULT: %s.", plan.CSCList(served))
 	}
-	s.close("csu updates the ESS controllers and cRIOs below. " + lost + " " +
+	s.close("csu updates these ESS controllers and cRIOs: " + strings.Join(updated, ", ") + ". " + lost + " " +
 		"SAL generation on a cRIO takes about an hour, and continues if the connection drops.")
 }
 

@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -112,11 +113,13 @@ func (b *builder) startCRIOs() {
 // restartHosts adds the stage that restarts CSCs on bare metal (P46).
 func (b *builder) restartHosts() {
 	s := b.stage("restart", "Restart the CSCs on bare metal")
+	var hosts []string
 	for _, name := range b.site.Recovery.Restart {
 		h, ok := b.site.Host(name)
 		if !ok {
 			continue // reported by the schema
 		}
+		hosts = append(hosts, h.Name)
 		last := b.restart(s, h, "P46")
 		cscs := cscsOn(h)
 		s.add(after(b.awaitStates(slug(h.Name+" up"), fmt.Sprintf("%s: its CSCs come up", h.Name), cscs, func(csc string) []string {
@@ -124,19 +127,21 @@ func (b *builder) restartHosts() {
 			return []string{comesUp(c)}
 		}, limitComeUp, "P37", "P46"), last))
 	}
-	s.close("csu stops and starts the CSCs on the hosts below.")
+	s.close(fmt.Sprintf("csu stops and starts the CSCs on %s.", strings.Join(hosts, ", ")))
 }
 
 // rebootHosts adds the stage that reboots machines (P47), once M2 is back in
 // closed loop (P5).
 func (b *builder) rebootHosts() {
 	s := b.stage("reboot", "Reboot machines")
+	var machines []string
 	for _, r := range b.site.Recovery.Reboot {
 		if h, ok := b.site.Host(r.Host); ok {
+			machines = append(machines, h.Name)
 			s.add(b.reboot(r, h, "P47"))
 		}
 	}
-	s.close("csu reboots the machines below and asks you before each.")
+	s.close(fmt.Sprintf("csu reboots %s and asks you before each.", strings.Join(machines, ", ")))
 }
 
 // enableAll adds the stage that brings a whole test stand back to ENABLED
