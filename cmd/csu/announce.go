@@ -43,7 +43,7 @@ func (cmd *announceCommand) Run(c *console) error {
 			return err
 		}
 	}
-	fmt.Fprintf(c.out, "To %s: %s\n", p.Targets.Slack.Channel, text)
+	line(c.out, "To %s: %s", p.Targets.Slack.Channel, text)
 	ctx := context.Background()
 	if !cmd.Yes {
 		if !c.terminal {

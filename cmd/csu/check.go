@@ -33,7 +33,7 @@ func (cmd *checkCommand) Run(c *console) error {
 	}
 	if violations := verify.Check(p); len(violations) > 0 {
 		for _, v := range violations {
-			fmt.Fprintf(c.err, "%s: %s\n    remedy: %s\n", cmd.Plan, v, v.Remedy)
+			line(c.err, "%s: %s\n    remedy: %s", cmd.Plan, v, v.Remedy)
 		}
 		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
 	}
@@ -61,7 +61,7 @@ func (cmd *checkCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := comparison.Text(c.out, c.style()); err != nil {
+	if err := comparison.Text(c.raw, c.style()); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
 	if err := writeOrigins(c.out, comparison, from); err != nil {

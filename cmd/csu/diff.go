@@ -40,11 +40,11 @@ func (cmd *diffCommand) Run(c *console) error {
 	}
 	switch cmd.Format {
 	case "markdown":
-		err = comparison.Markdown(c.out)
+		err = comparison.Markdown(c.raw)
 	case "json":
-		err = comparison.JSON(c.out)
+		err = comparison.JSON(c.exact())
 	default:
-		err = comparison.Text(c.out, c.style())
+		err = comparison.Text(c.raw, c.style())
 	}
 	if err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
@@ -105,7 +105,7 @@ func atRevision(file, revision string) ([]byte, error) {
 // style is how texts are written on this console: in colour on a terminal only,
 // and not where NO_COLOR asks for none.
 func (c *console) style() review.Terminal {
-	f, isFile := c.out.(*os.File)
+	f, isFile := c.raw.(*os.File)
 	colour := isFile && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	return review.Terminal{Width: c.width, Colour: colour}
 }

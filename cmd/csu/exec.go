@@ -28,6 +28,7 @@ import (
 	"github.com/lsst-ts/csu/executor/sitemap"
 	"github.com/lsst-ts/csu/executor/state"
 	"github.com/lsst-ts/csu/executor/systems"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // runFlags are those of the commands that carry a plan out.
@@ -113,7 +114,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 	}
 	violations := verify.Check(p)
 	for _, v := range violations {
-		fmt.Fprintf(c.err, "%s: %s\n", file, v)
+		line(c.err, "%s: %s", file, v)
 	}
 	if len(violations) > 0 && !begun {
 		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
@@ -274,7 +275,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 // ending prints how a run ended and returns the error for its exit code.
 func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if r.Text != "" {
-		c.paragraph("\n%s", r.Text)
+		c.paragraph("\n%s", lines(r.Text))
 	}
 	if r.End == executor.Interrupted && r.State != nil {
 		if open, _ := r.State.Open(); len(open) > 0 {
@@ -360,11 +361,6 @@ func toResume(err error, begun, siteEnds bool, resume string) error {
 	return &exit.Error{Class: exit.CodeOf(err), Remedy: remedy, Err: err}
 }
 
-// paragraph prints a text, wrapped on a terminal.
-func (c *console) paragraph(format string, args ...any) {
-	fmt.Fprintln(c.out, fit(c.out, fmt.Sprintf(format, args...)))
-}
-
 // knownStages refuses a flag that names stages that the plan lacks.
 func knownStages(p *plan.Plan, flag string, stages ...string) error {
 	var ids []string
@@ -385,16 +381,26 @@ func knownStages(p *plan.Plan, flag string, stages ...string) error {
 // operatorName is the name under which answers are recorded.
 func operatorName(given string) (string, error) {
 	if given != "" {
-		return given, nil
+		return given, checkName("--operator", given)
 	}
 	u, err := user.Current()
 	if err != nil {
 		return "", fail(exitInput, "give --operator NAME", "cannot determine the operator's name: %w", err)
 	}
+	name := u.Username
 	if u.Name != "" && u.Name != u.Username {
-		return fmt.Sprintf("%s (%s)", u.Name, u.Username), nil
+		name = fmt.Sprintf("%s (%s)", u.Name, u.Username)
 	}
-	return u.Username, nil
+	return name, checkName("your account's name", name)
+}
+
+// checkName refuses a person's name with characters that others would not see: it is
+// written to the journal, to the site's ledger and to Slack.
+func checkName(what, name string) error {
+	if !visible.OneLine(name) {
+		return fail(exitInput, "give a name of visible characters, on one line", "%s: %q has a character that is not visible", what, name)
+	}
+	return nil
 }
 
 // dryRun prints what a run would still do. It connects to nothing.
@@ -408,9 +414,9 @@ func (c *console) dryRun(l *loaded, until string) error {
 	}
 	for i := range l.plan.Stages {
 		s := &l.plan.Stages[i]
-		fmt.Fprintf(c.out, "%s: %s\n", s.ID, s.Title)
+		line(c.out, "%s: %s", s.ID, s.Title)
 		if at.Stages[i].Consent == nil {
-			fmt.Fprintf(c.out, "  asks for consent: %s\n", s.Consent)
+			line(c.out, "  asks for consent: %s", s.Consent)
 		}
 		for j := range s.Steps {
 			c.wouldRun(at.Steps[s.Steps[j].ID])
@@ -427,15 +433,15 @@ func (c *console) dryRun(l *loaded, until string) error {
 
 func (c *console) wouldRun(s *state.Step) {
 	if s.Phase.Finished() {
-		fmt.Fprintf(c.out, "  %s: %s already\n", s.Step.ID, s.Phase)
+		line(c.out, "  %s: %s already", s.Step.ID, s.Phase)
 		return
 	}
-	fmt.Fprintf(c.out, "  %s: %s\n", s.Step.ID, review.Describe(s.Step.Action.Parameters))
+	line(c.out, "  %s: %s", s.Step.ID, review.Describe(s.Step.Action.Parameters))
 	if s.Step.Consent != "" {
-		fmt.Fprintf(c.out, "    asks: %s\n", strings.Join(strings.Fields(s.Step.Consent), " "))
+		line(c.out, "    asks: %s", strings.Join(strings.Fields(s.Step.Consent), " "))
 	}
 	if s.Step.Doubt != "" {
-		fmt.Fprintf(c.out, "    doubt: %s\n", strings.Join(strings.Fields(s.Step.Doubt), " "))
+		line(c.out, "    doubt: %s", strings.Join(strings.Fields(s.Step.Doubt), " "))
 	}
 }
 

@@ -67,6 +67,9 @@ func (cmd *handoverCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.To) == "" {
 		return fail(exitInput, "give the name of the operator who resumes the run", "--to is empty")
 	}
+	if err := checkName("--to", cmd.To); err != nil {
+		return err
+	}
 	_, o, err := cmd.options(c, cmd.Plan)
 	if err != nil {
 		return err
@@ -85,6 +88,5 @@ func (cmd *handoverCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "The run is handed over. %s resumes it with:\n  csu takeover %s --reason %q\n", cmd.To, command, "handed over by "+leader)
-	return err
+	return line(c.out, "The run is handed over. %s resumes it with:\n  csu takeover %s --reason %q", cmd.To, command, "handed over by "+leader)
 }

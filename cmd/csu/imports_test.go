@@ -59,13 +59,15 @@ var importRules = []importRule{
 var alone = map[string][]string{
 	"executor/plan":           {"executor/exit", "sigs.k8s.io/yaml"}, // the configuration of a script is YAML
 	"executor/operator":       {"executor/exit"},
-	"executor/journal":        {"executor/plan", "executor/exit", "golang.org/x/sys/unix"}, // for the lock of an open file
+	"executor/journal":        {"executor/plan", "executor/exit", "executor/secret", "golang.org/x/sys/unix"}, // for the lock of an open file
 	"executor/sitemap":        {"executor/plan", "executor/exit"},
 	"executor/internal/clock": nil,
 	"compiler/internal/model": nil,
 	"compiler/verify":         {"executor/plan"},
-	"compiler/review":         {"executor/plan"},
+	"compiler/review":         {"executor/plan", "executor/visible"},
 	"executor/exit":           nil,
+	"executor/secret":         nil,
+	"executor/visible":        nil,
 }
 
 // TestImportsGoDownOnly enforces the directions of ARCHITECTURE.md.

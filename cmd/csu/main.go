@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"regexp"
 	"runtime/debug"
@@ -57,8 +58,9 @@ type planCommands struct {
 // console is what a command prints on and reads from.
 type console struct {
 	in       *os.File
-	out, err io.Writer
-	terminal bool // both in and out
+	out, err io.Writer // for texts; see edge
+	raw      io.Writer // standard output without the edge
+	terminal bool      // both in and out
 	width    int
 	root     string
 	plan     string // that the command is about, with the flag of its simulated site; "" for none
@@ -72,11 +74,12 @@ func fail(code int, hint, format string, args ...any) error {
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	c := &console{in: os.Stdin, out: os.Stdout, err: os.Stderr, width: 100}
+	c := &console{in: os.Stdin, out: edge{os.Stdout}, err: edge{os.Stderr}, raw: os.Stdout, width: 100}
 	c.terminal = term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))
 	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && w > 0 {
 		c.width = w
 	}
+	log.SetOutput(c.err) // net/http logs what a server sends unasked
 	var cli commands
 	exited := -1
 	parser, err := kong.New(&cli,
@@ -88,7 +91,7 @@ func run(args []string) int {
 			"  csu rehearse plans/2026-11-24-summit-incremental.json\n"+
 			"  csu exec plans/2026-11-24-summit-incremental.json\n\n"+
 			"Exit codes: 0 complete, 1 failed or stopped, 2 unusable input, 3 refused by a guard, 130 interrupted."),
-		kong.Writers(c.out, c.err),
+		kong.Writers(os.Stdout, os.Stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: c.width}),
 		kong.Bind(c),
@@ -118,9 +121,9 @@ func (c *console) report(err error) int {
 	if err == nil {
 		return exitComplete
 	}
-	fmt.Fprintln(c.err, fit(c.err, "error: "+err.Error()))
+	fmt.Fprintln(c.err, fit(c.err, "error: "+hanging(err.Error())))
 	if hint := exit.HintOf(err); hint != "" {
-		fmt.Fprintln(c.err, fit(c.err, "hint: "+naming(hint, c.plan)))
+		fmt.Fprintln(c.err, fit(c.err, "hint: "+hanging(naming(hint, c.plan))))
 	}
 	return int(exit.CodeOf(err))
 }

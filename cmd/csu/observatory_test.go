@@ -93,7 +93,7 @@ func TestObservatory(t *testing.T) {
 				}
 			}
 			file := filepath.Join(t.TempDir(), "plan.json")
-			if err := plan.WriteFile(file, data); err != nil {
+			if err := plan.WriteFile(file, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)

@@ -40,14 +40,14 @@ func (cmd *compileCommand) Run(c *console) error {
 		return err
 	}
 	for _, w := range warnings {
-		fmt.Fprintf(c.err, "warning: %s\nhint: %s\n", w, w.Remedy)
+		line(c.err, "warning: %s\nhint: %s", w, w.Remedy)
 	}
 	data, err := plan.Encode(p)
 	if err != nil {
 		return err
 	}
 	if cmd.Output == "-" {
-		_, err := c.out.Write(data)
+		_, err := c.exact().Write(data)
 		return err
 	}
 	name := cmd.Output
@@ -63,7 +63,7 @@ func (cmd *compileCommand) Run(c *console) error {
 	if err := keepsJournal(name, data); err != nil {
 		return err
 	}
-	if err := plan.WriteFile(name, data); err != nil {
+	if err := plan.WriteFile(name, data, 0o644); err != nil {
 		return err
 	}
 	digest, err := plan.Digest(p)
@@ -132,9 +132,9 @@ func (cmd *showCommand) Run(c *console) error {
 	}
 	switch cmd.Format {
 	case "markdown":
-		return review.Markdown(c.out, p)
+		return review.Markdown(c.raw, p)
 	case "html":
-		return review.HTML(c.out, p)
+		return review.HTML(c.raw, p)
 	}
-	return review.Text(c.out, p, c.style())
+	return review.Text(c.raw, p, c.style())
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
 	"github.com/lsst-ts/csu/executor/systems"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 type preflightCommand struct {
@@ -103,10 +104,10 @@ func (c *console) checks(checks []preflight.Check, all bool) {
 		if !all && check.Result == preflight.Ready {
 			continue
 		}
-		text := strings.ReplaceAll(check.Text, "\n", "\n"+strings.Repeat(" ", 8))
-		fmt.Fprintf(c.out, "%-7s %s: %s\n", check.Result, check.Subject, text)
+		indented := func(text string) string { return strings.ReplaceAll(text, "\n", "\n"+strings.Repeat(" ", 8)) }
+		fmt.Fprintf(c.out, "%-7s %s: %s\n", check.Result, visible.Line(check.Subject), indented(check.Text))
 		if check.Remedy != "" {
-			fmt.Fprintf(c.out, "        %s\n", check.Remedy)
+			fmt.Fprintf(c.out, "        %s\n", indented(check.Remedy))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // questionText is a question as it is printed, wrapped to the width. Without
@@ -30,12 +31,13 @@ func questionText(q operator.Question, width int) string {
 	if q.Title != "" {
 		head = strings.TrimLeft(head+": "+q.Title, ": ")
 	}
+	head = visible.Line(head)
 	parts := []string{wrap("", head, width)}
 	if text := strings.TrimSpace(q.Text); text != "" {
 		parts = append(parts, wrap("  ", text, width))
 	}
 	if len(q.Principals) > 0 {
-		parts = append(parts, wrap("  ", q.Agreement(), width))
+		parts = append(parts, wrap("  ", visible.Line(q.Agreement()), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
 		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "Current state")+":\n"+wrapAround(reading, width))
@@ -59,7 +61,7 @@ func wrapAround(reading string, width int) string {
 	lines := strings.Split(reading, "\n")
 	for i, line := range lines {
 		if strings.HasPrefix(line, "    ") {
-			lines[i] = indent + line
+			lines[i] = indent + harmless(line)
 		} else {
 			lines[i] = wrap(indent, line, width)
 		}
@@ -260,7 +262,8 @@ func choose(line string, choices []operator.Choice) (operator.Choice, bool) {
 // that can be. A line that begins with spaces keeps them.
 func wrap(indent, text string, width int) string {
 	var lines []string
-	for _, paragraph := range strings.Split(text, "\n") {
+	// Here too, since what is broken in two is not found later, and to be as wide as shown.
+	for _, paragraph := range strings.Split(harmless(text), "\n") {
 		own := len(paragraph) - len(strings.TrimLeft(paragraph, " "))
 		start := indent + paragraph[:own]
 		line, cells := start, len(start)
@@ -304,6 +307,9 @@ func splitWords(s string) []string {
 // fit wraps a text to the width of the terminal that it is written to. Elsewhere it
 // stays as it is, for those who search it.
 func fit(w io.Writer, text string) string {
+	if e, ok := w.(edge); ok {
+		w = e.w
+	}
 	if f, ok := w.(*os.File); ok {
 		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
 			return wrap("", text, width)

@@ -82,6 +82,9 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if err := rehearsal.CheckFaults(p, cmd.Fault); err != nil {
 		return fail(exitInput, "run csu rehearse --list-faults for the faults", "--fault: %w", err)
 	}
+	if _, err := operatorName(cmd.Operator); err != nil {
+		return err
+	}
 	if cmd.Dir != "" && !cmd.Child {
 		if err := cmd.fresh(); err != nil {
 			return err

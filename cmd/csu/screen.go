@@ -14,14 +14,17 @@ import (
 
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/secret"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // screen shows a run: a line per event and, on a terminal, below them what runs
 // and since when.
 type screen struct {
 	in       io.Reader
-	out      io.Writer
-	name     string // the operator's, for answers
+	out      io.Writer // for texts
+	raw      io.Writer // for what moves the cursor
+	name     string    // the operator's, for answers
 	terminal bool
 	width    int
 	banner   string // shown with every stage of a rehearsed run
@@ -46,7 +49,7 @@ type runningStep struct {
 }
 
 func newScreen(c *console, name, banner string, now func() time.Time) *screen {
-	return &screen{in: c.in, out: c.out, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now}
+	return &screen{in: c.in, out: c.out, raw: c.raw, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now}
 }
 
 // refresh keeps the durations in the block true until ctx ends, and takes in what
@@ -142,7 +145,7 @@ func (s *screen) print(e operator.Event) {
 	if e.Title != "" {
 		head += "  " + e.Title
 	}
-	s.text("", head)
+	s.text("", visible.Line(head))
 	if text := strings.TrimSpace(e.Text); text != "" && text != e.Title {
 		s.text("            ", text)
 	}
@@ -163,12 +166,12 @@ func (s *screen) text(indent, text string) {
 func (s *screen) hide() {
 	if s.prompt != "" {
 		if lines := strings.Count(s.prompt, "\n"); lines > 0 {
-			fmt.Fprintf(s.out, "\x1b[%dA", lines)
+			fmt.Fprintf(s.raw, "\x1b[%dA", lines)
 		}
-		fmt.Fprint(s.out, "\r\x1b[J")
+		fmt.Fprint(s.raw, "\r\x1b[J")
 	}
 	if s.shown > 0 {
-		fmt.Fprintf(s.out, "\r\x1b[%dA\x1b[J", s.shown)
+		fmt.Fprintf(s.raw, "\r\x1b[%dA\x1b[J", s.shown)
 		s.shown = 0
 	}
 }
@@ -186,6 +189,7 @@ func (s *screen) draw() {
 		} else {
 			line += "  " + r.title
 		}
+		line = visible.Line(secret.Redact(line))
 		if cells := []rune(line); len(cells) > s.width-1 {
 			line = string(cells[:s.width-2]) + "…"
 		}
@@ -232,7 +236,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 			}
 		case operator.Abort:
 			if q.AbortText != "" {
-				s.say("%s", q.AbortText)
+				s.say("%s", hanging(q.AbortText))
 			}
 			line, err := s.readLine(ctx, "This cannot be undone. Type abort again to confirm: ")
 			if err != nil {

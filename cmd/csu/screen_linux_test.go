@@ -28,7 +28,7 @@ func screenAtTerminal(t *testing.T) (*screen, *session) {
 		<-drained
 		master.Close()
 	})
-	return newScreen(&console{in: slave, out: slave, terminal: true, width: 80}, "Ada Operator", "", time.Now), s
+	return newScreen(&console{in: slave, out: edge{slave}, raw: slave, terminal: true, width: 80}, "Ada Operator", "", time.Now), s
 }
 
 // put puts a question and returns where its answer comes.

@@ -200,7 +200,7 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 		p("Still to run, at the end or on abort: %s  %s", o.Step.ID, o.Step.Title)
 	}
 	if said != "" {
-		p("%s", said)
+		p("%s", lines(said))
 	}
 	p("Next: %s", cmp.Or(next, c.next(cmd, s, held)))
 }

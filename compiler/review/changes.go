@@ -181,8 +181,8 @@ func (c *Comparison) effectsOf() []fact {
 // Text writes the comparison for a terminal.
 func (c *Comparison) Text(w io.Writer, on Terminal) error {
 	t := newText(w, on)
-	t.line("", plain, fmt.Sprintf("old: %s (%.12s)", visible(c.Old.Title), c.Old.Digest))
-	t.line("", plain, fmt.Sprintf("new: %s (%.12s)", visible(c.New.Title), c.New.Digest))
+	t.line("", plain, fmt.Sprintf("old: %s (%.12s)", c.Old.Title, c.Old.Digest))
+	t.line("", plain, fmt.Sprintf("new: %s (%.12s)", c.New.Title, c.New.Digest))
 	t.line("", bold, c.verdict())
 	for _, f := range c.effectsOf() {
 		t.line("  ", red, f.label+": "+f.text)
@@ -196,7 +196,7 @@ func (c *Comparison) Text(w io.Writer, on Terminal) error {
 		t.gap()
 		t.line("", bold, heads[weight]+":")
 		for _, b := range all {
-			t.line("  ", styles[weight], visible(b.head(func(s string) string { return s })))
+			t.line("  ", styles[weight], b.head(func(s string) string { return s }))
 			b.values(t)
 		}
 	}
@@ -247,7 +247,7 @@ func subjects(all []string, code func(string) string) string {
 func (b *bundle) values(t *text) {
 	put := func(sign string, how style, s string) {
 		if s != "" {
-			t.line("      ", how, sign+" "+visible(oneLine(s)))
+			t.line("      ", how, sign+" "+oneLine(s))
 		}
 	}
 	was, is := b.excerpts()

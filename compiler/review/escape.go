@@ -5,6 +5,8 @@ import (
 	"html"
 	"strings"
 	"unicode"
+
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // inMarkdown returns a paragraph of a plan's text on one line. Its code spans are
@@ -12,7 +14,7 @@ import (
 // not be at the beginning of a line, where Markdown has more markup.
 func inMarkdown(s string) string {
 	var b strings.Builder
-	for _, sp := range spans(oneLine(visible(s))) {
+	for _, sp := range spans(oneLine(visible.Text(s))) {
 		if sp.Code {
 			b.WriteString(codeSpan(sp.Text))
 		} else {
@@ -68,7 +70,7 @@ func atStart(s string) string {
 
 // codeSpan encloses a text in more backticks than it contains.
 func codeSpan(s string) string {
-	s = strings.ReplaceAll(visible(s), "\n", " ")
+	s = strings.ReplaceAll(visible.Text(s), "\n", " ")
 	if strings.TrimSpace(s) == "" {
 		return "(empty)"
 	}
@@ -88,7 +90,7 @@ func codeCell(s string) string { return strings.ReplaceAll(codeSpan(s), "|", `\|
 // inCell is inMarkdown for a table cell, where a code span cannot contain a bar.
 func inCell(s string) string {
 	var b strings.Builder
-	for _, sp := range spans(oneLine(visible(s))) {
+	for _, sp := range spans(oneLine(visible.Text(s))) {
 		if sp.Code {
 			b.WriteString(codeCell(sp.Text))
 		} else {
@@ -101,14 +103,14 @@ func inCell(s string) string {
 // inHTML escapes plain text for HTML in Markdown, where Markdown's own markup
 // applies too.
 func inHTML(s string) string {
-	s = html.EscapeString(oneLine(visible(s)))
+	s = html.EscapeString(oneLine(visible.Text(s)))
 	return strings.NewReplacer("`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "]", "&#93;", "|", "&#124;", "$", "&#36;").Replace(s)
 }
 
 // inMermaid escapes plain text for a quoted label of Mermaid.
 func inMermaid(s string) string {
 	var b strings.Builder
-	for _, r := range oneLine(visible(s)) {
+	for _, r := range oneLine(visible.Text(s)) {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(" .,:-/()'", r) {
 			b.WriteRune(r)
 		} else {
@@ -121,9 +123,9 @@ func inMermaid(s string) string {
 // typed returns lines as a code block that none of them can end.
 func typed(lines []string) string {
 	if len(lines) <= 3 {
-		return "    " + visible(strings.Join(lines, "\n    ")) + "\n"
+		return "    " + visible.Text(strings.Join(lines, "\n    ")) + "\n"
 	}
-	text := visible(strings.Join(lines, "\n"))
+	text := visible.Text(strings.Join(lines, "\n"))
 	fence := "```"
 	for strings.Contains(text, fence) {
 		fence += "`"

@@ -1,12 +1,11 @@
 package review
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
-	"unicode"
 
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // A block of a plan's text is a paragraph or a code block: lines indented by four
@@ -75,25 +74,8 @@ func spans(s string) []span {
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// visible escapes characters that are invisible or change the order in which others
-// are shown: what a reviewer sees must be what the plan says.
-func visible(s string) string {
-	hidden := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
-	if strings.IndexFunc(s, hidden) < 0 {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		if hidden(r) {
-			fmt.Fprintf(&b, "\\u%04x", r)
-		} else {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// shown returns a copy of the plan in which every text is [visible].
+// shown returns a copy of the plan in which every text is visible: what
+// a reviewer sees must be what the plan says.
 func shown(p *plan.Plan) *plan.Plan {
 	c := visibleCopy(reflect.ValueOf(*p)).Interface().(plan.Plan)
 	return &c
@@ -103,7 +85,7 @@ func visibleCopy(v reflect.Value) reflect.Value {
 	out := reflect.New(v.Type()).Elem()
 	switch v.Kind() {
 	case reflect.String:
-		out.SetString(visible(v.String()))
+		out.SetString(visible.Text(v.String()))
 	case reflect.Struct:
 		for i := range v.NumField() {
 			out.Field(i).Set(visibleCopy(v.Field(i)))

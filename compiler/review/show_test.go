@@ -341,21 +341,6 @@ func closing(s string, n int) int {
 	return -1
 }
 
-func TestVisible(t *testing.T) {
-	for in, want := range map[string]string{
-		"plain\ntext":     "plain\ntext",
-		"a\u202eb":        `a\u202eb`,
-		"\x1b[31mred":     `\u001b[31mred`,
-		"no\u00a0break":   `no\u00a0break`,
-		"zero\u200bwidth": `zero\u200bwidth`,
-		"Größe …":         "Größe …",
-	} {
-		if got := visible(in); got != want {
-			t.Errorf("visible(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestEstimate(t *testing.T) {
 	minutes := func(n int) plan.Duration { return plan.Duration(time.Duration(n) * time.Minute) }
 	step := func(name string, takes int, host string, needs ...string) plan.Step {

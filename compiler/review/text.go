@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // A Terminal has the properties of the terminal to write for.
@@ -18,7 +19,6 @@ type Terminal struct {
 // their sources, needs, times, consents and doubts. It omits the instructions for
 // doing them by hand, which [Markdown] has.
 func Text(w io.Writer, p *plan.Plan, on Terminal) error {
-	p = shown(p)
 	t := newText(w, on)
 	summary, estimate := Summarize(p), EstimatePlan(p)
 	t.line("", bold, title(p))
@@ -161,21 +161,20 @@ func newText(w io.Writer, on Terminal) *text {
 
 func (t *text) gap() { t.write("\n") }
 
-// line writes text wrapped to the width, every line indented. Runs of spaces are
+// line writes text wrapped to the width, every line indented, with all its characters
+// visible: what a reviewer sees must be what the plan says. Runs of spaces are
 // preserved, since they align columns.
 func (t *text) line(indent string, how style, s string) {
-	for _, paragraph := range strings.Split(s, "\n") {
-		rest, cells, fresh := indent, len(indent), true
-		for _, word := range columns(paragraph) {
-			bare := len([]rune(strings.TrimRight(word, " ")))
-			if !fresh && cells+bare > t.width {
-				t.styled(how, rest)
-				rest, cells = indent+"  ", len(indent)+2
-			}
-			rest, cells, fresh = rest+word, cells+len([]rune(word)), false
+	rest, cells, fresh := indent, len(indent), true
+	for _, word := range columns(visible.Line(s)) {
+		bare := len([]rune(strings.TrimRight(word, " ")))
+		if !fresh && cells+bare > t.width {
+			t.styled(how, rest)
+			rest, cells = indent+"  ", len(indent)+2
 		}
-		t.styled(how, rest)
+		rest, cells, fresh = rest+word, cells+len([]rune(word)), false
 	}
+	t.styled(how, rest)
 }
 
 // columns splits after each run of spaces, which stay with the word before, and

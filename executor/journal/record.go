@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // Format is the version of the journal's format. It is raised whenever a csu
@@ -189,21 +191,67 @@ func parse(line []byte) (*Record, error) {
 	return &r, nil
 }
 
-// clean replaces invalid UTF-8 in a record's texts, which may come from
-// anywhere. JSON would write it in a form that it does not read back.
+// clean replaces the secrets of csu in everything that may come from outside, and
+// invalid UTF-8, which JSON would write in a form that it does not read back. What csu
+// itself has named stays: a run must be found by it again.
 func clean(r *Record) {
-	texts := []*string{&r.Stage, &r.Step, &r.Identity, &r.Verdict, &r.Via, &r.Text}
+	named := []*string{&r.Stage, &r.Step, &r.Identity, &r.Verdict, &r.Via}
+	texts := []*string{&r.Text}
 	if r.Run != nil {
 		c := *r.Run
 		r.Run = &c
-		texts = append(texts, &c.ID, &c.Digest, &c.Plan, &c.Operator, &c.Version, &c.Host, &c.Process, &c.SiteMap)
+		named = append(named, &c.ID, &c.Digest, &c.Plan, &c.Version, &c.Host, &c.Process, &c.SiteMap)
+		texts = append(texts, &c.Operator)
 	}
 	if r.Answer != nil {
 		c := *r.Answer
 		r.Answer = &c
-		texts = append(texts, &c.Topic, &c.Text, &c.Shown, &c.Choice, &c.Reason, &c.By, &c.Via)
+		named = append(named, &c.Topic, &c.Choice)
+		texts = append(texts, &c.Text, &c.Shown, &c.Reason, &c.By, &c.Via)
 	}
 	for _, t := range texts {
+		*t = secret.Redact(*t)
+	}
+	for _, t := range slices.Concat(named, texts) {
 		*t = strings.ToValidUTF8(*t, "\uFFFD")
 	}
+	r.Evidence = withoutSecrets(r.Evidence)
+}
+
+// withoutSecrets replaces secrets in the strings of JSON.
+func withoutSecrets(text json.RawMessage) json.RawMessage {
+	if secret.Redact(string(text)) == string(text) {
+		return text
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return text // which encode refuses
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(redacted(v)) != nil {
+		return text
+	}
+	return bytes.TrimSpace(b.Bytes())
+}
+
+func redacted(v any) any {
+	switch v := v.(type) {
+	case string:
+		return secret.Redact(v)
+	case []any:
+		for i := range v {
+			v[i] = redacted(v[i])
+		}
+	case map[string]any:
+		clean := map[string]any{}
+		for k, e := range v {
+			clean[secret.Redact(k)] = redacted(e)
+		}
+		return clean
+	}
+	return v
 }

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // Format is the version of the ledger's format. It is raised whenever a csu
@@ -156,7 +157,26 @@ func decode(text []byte) (Ledger, error) {
 	if l.Format != Format {
 		return l, &FormatError{fmt.Sprintf("the format is %q, but this csu supports only %q", l.Format, Format)}
 	}
+	for _, text := range l.texts() {
+		*text = visible.Line(*text) // it becomes part of csu's own sentences
+	}
 	return l, nil
+}
+
+// texts are what other people have written into the ledger, for people.
+func (l *Ledger) texts() []*string {
+	all := []*string{&l.Head.Run, &l.Head.Plan, &l.Head.Stage}
+	if h := l.Holder; h != nil {
+		all = append(all, &h.Run, &h.Plan, &h.Operator, &h.Host, &h.To)
+		if h.Asked != nil {
+			all = append(all, &h.Asked.To, &h.Asked.By)
+		}
+	}
+	for i := range l.Finished {
+		f := &l.Finished[i]
+		all = append(all, &f.Run, &f.Plan, &f.Operator, &f.Reason)
+	}
+	return all
 }
 
 // FormatError reports that this csu cannot read the object as a ledger.

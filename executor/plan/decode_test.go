@@ -172,7 +172,7 @@ func TestReadFile(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 	data := encoded(t, sample())
-	if err := WriteFile(name, data); err != nil {
+	if err := WriteFile(name, data, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	p, read, err := ReadFile(name)

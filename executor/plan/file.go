@@ -6,10 +6,10 @@ import (
 	"path/filepath"
 )
 
-// WriteFile writes a whole file or nothing: it writes a temporary file in the same
-// folder, syncs it, renames it, and syncs the folder. It refuses to replace anything but
-// a regular file.
-func WriteFile(name string, data []byte) (err error) {
+// WriteFile writes a whole file with these permissions, or nothing: it writes a temporary
+// file in the same folder, syncs it, renames it, and syncs the folder. It refuses to
+// replace anything but a regular file.
+func WriteFile(name string, data []byte, mode os.FileMode) (err error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("write %q: it is not a regular file", name)
 	}
@@ -24,7 +24,7 @@ func WriteFile(name string, data []byte) (err error) {
 			os.Remove(tmp.Name())
 		}
 	}()
-	if err := tmp.Chmod(0o644); err != nil {
+	if err := tmp.Chmod(mode); err != nil {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
 	if _, err := tmp.Write(data); err != nil {

@@ -10,12 +10,15 @@ func TestWriteFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	name := filepath.Join(dir, "plan.json")
-	for _, text := range []string{"one\n", "another\n"} {
-		if err := WriteFile(name, []byte(text)); err != nil {
+	for text, mode := range map[string]os.FileMode{"one\n": 0o644, "another\n": 0o600} {
+		if err := WriteFile(name, []byte(text), mode); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(name); err != nil || string(got) != text {
 			t.Errorf("read %q, %v, want %q", got, err, text)
+		}
+		if info, err := os.Stat(name); err != nil || info.Mode() != mode {
+			t.Errorf("the file is %v, %v, want the mode %v", info, err, mode)
 		}
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
@@ -32,7 +35,7 @@ func TestWriteFileReplacesNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{dir, link} {
-		if err := WriteFile(name, []byte("text")); err == nil {
+		if err := WriteFile(name, []byte("text"), 0o644); err == nil {
 			t.Errorf("%s was replaced", name)
 		}
 	}

@@ -152,23 +152,21 @@ func (p *preflight) host(ctx context.Context, t remote.Target) []Check {
 	return []Check{notReady(subject, remedy, "%v", late(err))}
 }
 
-// target checks the context and the API server (P20), and who has the site.
-func (p *preflight) target(ctx context.Context) []Check {
+// target checks the context and the API server (P20); wrong is why they are not the
+// plan's, or nil.
+func (p *preflight) target(wrong error) Check {
 	const subject = "cluster"
-	want := p.Plan.Targets.Kubernetes
-	c := p.Systems.Cluster
-	if !p.Rehearsed {
-		if err := c.CheckTarget(want.Context, want.Server); err != nil {
-			return []Check{notReady(subject, fmt.Sprintf("use the site's kubeconfig, %s, and its context %s", want.Kubeconfig, want.Context), "%v", err)}
-		}
+	switch want := p.Plan.Targets.Kubernetes; {
+	case wrong != nil && p.Rehearsed:
+		return notReady(subject, "use the kubeconfig that the simulated site has written", "%v", wrong)
+	case wrong != nil:
+		return notReady(subject, fmt.Sprintf("use the site's kubeconfig, %s, and its context %s", want.Kubeconfig, want.Context), "%v", wrong)
 	}
-	out := []Check{ready(subject, "context %s, API server %s", c.Context(), c.Server())}
-	return append(out, p.ledger(ctx))
+	return ready(subject, "context %s, API server %s", p.Systems.Cluster.Context(), p.Systems.Cluster.Server())
 }
 
 // ledger says who has the site.
-func (p *preflight) ledger(ctx context.Context) Check {
-	const subject = "ledger"
+func (p *preflight) ledger(ctx context.Context, subject string) Check {
 	l, _, err := ledger.Read(ctx, ledger.In(p.Systems.Cluster, p.Plan.LedgerName()), ledger.Real())
 	h := l.Holder
 	switch {
@@ -183,39 +181,37 @@ func (p *preflight) ledger(ctx context.Context) Check {
 	return ready(subject, "no upgrade of %s is running", p.Plan.Site)
 }
 
-func (p *preflight) permissions(ctx context.Context) []Check {
-	const subject = "permissions"
+func (p *preflight) permissions(ctx context.Context, subject string) Check {
 	denied, err := p.Systems.Cluster.Allowed(ctx, p.needs.permissions)
 	if err != nil {
-		return []Check{notReady(subject, "check that the API server answers", "%v", late(err))}
+		return notReady(subject, "check that the API server answers", "%v", late(err))
 	}
 	if len(denied) == 0 {
-		return []Check{ready(subject, "all %d granted", len(p.needs.permissions))}
+		return ready(subject, "all %d granted", len(p.needs.permissions))
 	}
 	var names []string
 	for _, d := range denied {
 		names = append(names, d.String())
 	}
-	return []Check{notReady(subject, "ask for these permissions in the cluster", "not permitted: %s", strings.Join(names, "; "))}
+	return notReady(subject, "ask for these permissions in the cluster", "not permitted: %s", strings.Join(names, "; "))
 }
 
 // application checks an application that will be synced.
-func (p *preflight) application(ctx context.Context, name string) []Check {
-	subject := "application " + name
+func (p *preflight) application(ctx context.Context, subject, name string) Check {
 	app, err := p.Systems.ArgoCD.Get(ctx, name)
 	var missing *argocd.MissingError
 	switch {
 	case errors.As(err, &missing):
-		return []Check{notReady(subject, "check in Argo CD, "+p.Plan.Targets.ArgoCD.URL+", whether the application has another name", "%v", err)}
+		return notReady(subject, "check in Argo CD, "+p.Plan.Targets.ArgoCD.URL+", whether the application has another name", "%v", err)
 	case err != nil:
-		return []Check{notReady(subject, "check that the API server answers and lets you read Applications", "%v", late(err))}
+		return notReady(subject, "check that the API server answers and lets you read Applications", "%v", late(err))
 	case app.OperationRunning:
-		return []Check{notReady(subject, "wait until it ends, or terminate it in Argo CD", "an operation by %s is under way", app.OperationBy)}
+		return notReady(subject, "wait until it ends, or terminate it in Argo CD", "an operation by %s is under way", app.OperationBy)
 	case len(app.Problems) > 0:
-		return []Check{notReady(subject, "fix the problem that Argo CD reports", "%s", strings.Join(app.Problems, "; "))}
+		return notReady(subject, "fix the problem that Argo CD reports", "%s", strings.Join(app.Problems, "; "))
 	}
 	if want := p.revision(name); want != "" && app.TargetRevision != want {
-		return []Check{notReady(subject, "have the application follow "+want+", or set its branch in the request", "it follows %q, but the plan says %q", app.TargetRevision, want)}
+		return notReady(subject, "have the application follow "+want+", or set its branch in the request", "it follows %q, but the plan says %q", app.TargetRevision, want)
 	}
 	var out []string
 	for _, r := range app.OutOfSync {
@@ -225,7 +221,7 @@ func (p *preflight) application(ctx context.Context, name string) []Check {
 	if len(out) > 0 {
 		text += fmt.Sprintf("; out of sync: %s", abridged(out, 6))
 	}
-	return []Check{ready(subject, "%s", text)}
+	return ready(subject, "%s", text)
 }
 
 // revision is the branch that the plan wants an application to follow.
@@ -247,16 +243,15 @@ func abridged(names []string, most int) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-func (p *preflight) registry(ctx context.Context) []Check {
-	const subject = "schema registry"
+func (p *preflight) registry(ctx context.Context, subject string) Check {
 	level, err := p.Systems.Registry.Level(ctx)
 	switch {
 	case err != nil:
-		return []Check{notReady(subject, cmp.Or(exit.HintOf(err), "check that you may exec into its pod and that it answers"), "%v", late(err))}
+		return notReady(subject, cmp.Or(exit.HintOf(err), "check that you may exec into its pod and that it answers"), "%v", late(err))
 	case !p.Begun && level != p.needs.level:
-		return []Check{notReady(subject, "find out who changed it; the plan starts with "+p.needs.level, "its level is %s, not %s", level, p.needs.level)}
+		return notReady(subject, "find out who changed it; the plan starts with "+p.needs.level, "its level is %s, not %s", level, p.needs.level)
 	}
-	return []Check{ready(subject, "its level is %s", level)}
+	return ready(subject, "its level is %s", level)
 }
 
 func (p *preflight) slack(ctx context.Context) []Check {

@@ -17,6 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 // Result is the result of a check.
@@ -78,15 +79,30 @@ func Run(ctx context.Context, o Options) []Check {
 	for _, t := range needs.hosts {
 		add(func(ctx context.Context) []Check { return p.host(ctx, t) })
 	}
+	var wrong error
 	if needs.cluster() {
-		add(p.target)
-		add(p.permissions)
+		wrong = systems.Guard(o.Plan, o.Systems, o.Rehearsed)
+		add(func(context.Context) []Check { return []Check{p.target(wrong)} })
+	}
+	// inCluster adds a check that talks to the cluster. To a wrong one nothing is sent:
+	// it would get the operator's credentials (P20).
+	inCluster := func(subject string, look func(ctx context.Context, subject string) Check) {
+		add(func(ctx context.Context) []Check {
+			if wrong != nil {
+				return []Check{remark(subject, "not checked: nothing is sent to a wrong cluster")}
+			}
+			return []Check{look(ctx, subject)}
+		})
+	}
+	if needs.cluster() {
+		inCluster("ledger", p.ledger)
+		inCluster("permissions", p.permissions)
 	}
 	for _, app := range needs.applications {
-		add(func(ctx context.Context) []Check { return p.application(ctx, app) })
+		inCluster("application "+app, func(ctx context.Context, subject string) Check { return p.application(ctx, subject, app) })
 	}
 	if needs.level != "" {
-		add(p.registry)
+		inCluster("schema registry", p.registry)
 	}
 	if needs.slack {
 		add(p.slack)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -22,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // cluster is the Kubernetes cluster of the site: the objects of its API server, and
@@ -92,7 +93,7 @@ func (s *Site) serveCluster() error {
 		return err
 	}
 	s.Map.Kubeconfig = filepath.Join(s.dir, "kubeconfig")
-	return os.WriteFile(s.Map.Kubeconfig, config, 0o600)
+	return plan.WriteFile(s.Map.Kubeconfig, config, 0o600)
 }
 
 // clusterHandler serves the part of the Kubernetes API that csu uses.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // credentials are the credentials that the site accepts.
@@ -19,10 +21,13 @@ type credentials struct {
 }
 
 func newCredentials() credentials {
-	return credentials{
+	c := credentials{
 		loveUser: "rehearsal", lovePassword: rand.Text(), efdUser: "efdreader", efdPassword: rand.Text(),
 		slackToken: "xoxb-rehearsal-" + rand.Text(),
 	}
+	secret.Know(c.lovePassword, c.slackToken)
+	secret.KnowLogin(c.efdUser, c.efdPassword)
+	return c
 }
 
 // byVariable returns the credentials by the names of csu's environment variables.

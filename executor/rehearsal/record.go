@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // The systems of a site, as effects name them.
@@ -87,6 +89,7 @@ func (r *recorder) add(e Effect) {
 	defer r.mu.Unlock()
 	e.Seq = len(r.effects) + 1
 	e.Time = r.now().UTC()
+	e.Subject, e.Detail, e.Identity = secret.Redact(e.Subject), secret.Redact(e.Detail), secret.Redact(e.Identity)
 	r.effects = append(r.effects, e)
 	line, err := json.Marshal(e)
 	if err == nil {

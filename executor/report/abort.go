@@ -8,13 +8,14 @@ import (
 
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // Abort returns lines that say what an abort would do now, and what it would leave as
 // it is.
 func Abort(s *state.State) string {
 	var lines []string
-	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	say := func(format string, args ...any) { lines = append(lines, visible.Line(fmt.Sprintf(format, args...))) }
 	owed := s.Owed()
 	if len(owed) == 0 {
 		say("No final steps have to run.")

@@ -106,14 +106,14 @@ func read(name string) (*Map, error) {
 }
 
 // Write writes the map to its folder under the file's name, whole or not at
-// all.
+// all. Only its owner may read it, since it has credentials.
 func (m *Map) Write(name string) error {
 	m.Format = Format
 	data, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write site map: %w", err)
 	}
-	if err := plan.WriteFile(name, append(data, '\n')); err != nil {
+	if err := plan.WriteFile(name, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write site map: %w", err)
 	}
 	return nil

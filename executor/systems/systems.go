@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/internal/slack"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/secret"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
@@ -76,7 +79,8 @@ func UsesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 type Clients = action.Systems
 
 // Connect returns the clients of all systems that the plan talks to. It makes no
-// request, except to the clock of a simulated site. With a site map, the clients use the map's addresses, credentials and clock,
+// request, except to the clock of a simulated site. From then on the credentials are
+// known to package secret. With a site map, the clients use the map's addresses, credentials and clock,
 // and only the loopback interface. Otherwise they use the plan's targets and what
 // credentials returns. Slack needs no credentials: without them, messages cannot be
 // posted, but the upgrade can run. All other missing credentials are reported together,
@@ -163,12 +167,12 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 	found := map[string]string{}
 	var missing []string
 	for _, s := range []struct {
-		name   string
-		needed bool
+		name           string
+		needed, public bool
 	}{
-		{LOVEUsername, used.love}, {LOVEPassword, used.love},
-		{EFDUsername, used.efd}, {EFDPassword, used.efd},
-		{SlackToken, false}, {SlackWebhook, false},
+		{LOVEUsername, used.love, true}, {LOVEPassword, used.love, false},
+		{EFDUsername, used.efd, true}, {EFDPassword, used.efd, false},
+		{SlackToken, false, false}, {SlackWebhook, false, false},
 	} {
 		value, err := c.lookup(s.name)
 		if err != nil {
@@ -177,13 +181,31 @@ func (c *connection) secrets(used uses, rehearsed bool) (map[string]string, erro
 		if value == "" && s.needed && !rehearsed {
 			missing = append(missing, s.name)
 		}
+		if !s.public && secret.TooShort(value) {
+			return nil, exit.Unusable("use an account with a longer one",
+				"%s has fewer than %d characters: csu cannot tell it from other text, and so cannot keep it out of the journal", s.name, secret.Least)
+		}
 		found[s.name] = value
 	}
+	c.keepSecret(found)
 	if len(missing) > 0 {
 		return nil, exit.Unusable("set these environment variables, or append _FILE to their names and set them to the paths of files with the values",
 			"missing credentials: %s", strings.Join(missing, ", "))
 	}
 	return found, nil
+}
+
+// keepSecret makes the credentials known to package secret, and those of a proxy.
+func (c *connection) keepSecret(found map[string]string) {
+	secret.Know(found[LOVEPassword], found[SlackToken], found[SlackWebhook])
+	secret.KnowLogin(found[EFDUsername], found[EFDPassword])
+	if webhook, err := url.Parse(found[SlackWebhook]); err == nil {
+		// The address of a webhook is its secret, and a request has the path alone.
+		secret.Know(webhook.EscapedPath(), path.Base(webhook.Path))
+	}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		secret.KnowURL(os.Getenv(name))
+	}
 }
 
 // Guard refuses to run a plan on any cluster but its own (P20). For a rehearsal, the

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/secret"
 	"github.com/lsst-ts/csu/executor/sitemap"
 )
 
@@ -84,13 +85,48 @@ func TestMissingCredentialsAreNamedTogether(t *testing.T) {
 	if _, err := Connect(only, nil, environment(nil)); err != nil {
 		t.Errorf("a plan that only syncs: %v", err)
 	}
-	if _, err := Connect(summit(), nil, environment(map[string]string{LOVEUsername: "a", LOVEPassword: "b", EFDUsername: "c", EFDPassword: "d"})); err != nil {
+	if _, err := Connect(summit(), nil, environment(map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"})); err != nil {
 		t.Errorf("with all credentials: %v", err)
 	}
 }
 
+// A value that is too short to be told from other text can't be kept secret.
+func TestShortSecretsAreRefused(t *testing.T) {
+	for _, name := range []string{LOVEPassword, EFDPassword, SlackToken, SlackWebhook} {
+		all := map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"}
+		all[name] = "abc"
+		_, err := Connect(summit(), nil, environment(all))
+		if exit.CodeOf(err) != exit.Input || !strings.Contains(err.Error(), name) || exit.HintOf(err) == "" || strings.Contains(err.Error(), "abc") {
+			t.Errorf("%s: Connect = %v", name, err)
+		}
+	}
+}
+
+// What Connect is given is a secret from then on, also as HTTP sends it.
+func TestConnectKeepsItsCredentialsSecret(t *testing.T) {
+	t.Setenv("KUBECONFIG", kubeconfig(t, "yagan", "https://k8s.summit.example:6443"))
+	t.Setenv("HTTPS_PROXY", "http://ann:pass-of-the-proxy@proxy.example:3128")
+	if _, err := Connect(summit(), nil, environment(map[string]string{
+		LOVEUsername: "ann", LOVEPassword: "pass-of-love", EFDUsername: "ann", EFDPassword: "pass-of-the-efd",
+		SlackWebhook: "https://hooks.slack.example/services/T01/B01/pass-of-the-webhook",
+	})); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{
+		"pass-of-love", "pass-of-the-efd", "Basic YW5uOnBhc3Mtb2YtdGhlLWVmZA==", "http://ann:pass-of-the-proxy@proxy.example:3128",
+		"https://hooks.slack.example/services/T01/B01/pass-of-the-webhook", "POST /services/T01/B01/pass-of-the-webhook HTTP/1.1", "no_service: pass-of-the-webhook",
+	} {
+		if got := secret.Redact(text); strings.Contains(got, "pass-of") || strings.Contains(got, "YW5u") || strings.Contains(got, "B01") {
+			t.Errorf("%q becomes %q", text, got)
+		}
+	}
+	if got := secret.Redact("ann may send commands"); got != "ann may send commands" {
+		t.Errorf("the user's name became %q", got)
+	}
+}
+
 func TestGuardRefusesAnotherCluster(t *testing.T) {
-	all := environment(map[string]string{LOVEUsername: "a", LOVEPassword: "b", EFDUsername: "c", EFDPassword: "d"})
+	all := environment(map[string]string{LOVEUsername: "a", LOVEPassword: "bbbb", EFDUsername: "c", EFDPassword: "dddd"})
 	for _, c := range []struct {
 		server    string
 		rehearsed bool
@@ -124,7 +160,7 @@ func TestGuardRefusesAnotherCluster(t *testing.T) {
 func TestRehearsalReachesLoopbackOnly(t *testing.T) {
 	m := &sitemap.Map{
 		Epoch: time.Now(), Real: time.Now(), Speed: 100, LOVE: "http://love.summit.example", EFD: "http://efd.summit.example",
-		Kubeconfig: kubeconfig(t, "yagan", "https://127.0.0.1:6443"), Credentials: map[string]string{LOVEUsername: "x", LOVEPassword: "y"},
+		Kubeconfig: kubeconfig(t, "yagan", "https://127.0.0.1:6443"), Credentials: map[string]string{LOVEUsername: "x", LOVEPassword: "yyyy"},
 	}
 	s, err := Connect(summit(), m, environment(nil))
 	if err != nil {

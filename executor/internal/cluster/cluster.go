@@ -12,6 +12,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/lsst-ts/csu/executor/internal/clock"
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // Cluster is a Kubernetes cluster, reached through a context of a kubeconfig.
@@ -70,9 +72,11 @@ func connect(kubeconfig, context string) (*Cluster, error) {
 	if context == "" {
 		context = file.CurrentContext
 	}
-	if _, ok := file.Contexts[context]; !ok {
+	named, ok := file.Contexts[context]
+	if !ok {
 		return nil, fmt.Errorf("read kubeconfig %q: no context %q (%s); set KUBECONFIG to the file that defines it", where, context, contextNames(file))
 	}
+	keepSecret(file, named)
 	config, err := clientcmd.NewNonInteractiveClientConfig(*file, context, &clientcmd.ConfigOverrides{}, rules).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
@@ -85,6 +89,7 @@ func connect(kubeconfig, context string) (*Cluster, error) {
 	// support.
 	config.ContentType = runtime.ContentTypeJSON
 	config.WarningHandler = rest.NoWarnings{} // the default one writes to standard error
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return learning{next} })
 	typed, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
@@ -95,6 +100,32 @@ func connect(kubeconfig, context string) (*Cluster, error) {
 	}
 	return &Cluster{context: context, config: config, typed: typed, dynamic: dyn, clock: clock.Real()}, nil
 }
+
+// keepSecret makes the kubeconfig's credentials known to package secret, before anything
+// that names them can fail.
+func keepSecret(file *clientcmdapi.Config, context *clientcmdapi.Context) {
+	if u := file.AuthInfos[context.AuthInfo]; u != nil {
+		secret.Know(u.Token)
+		secret.KnowLogin(u.Username, u.Password)
+	}
+	if c := file.Clusters[context.Cluster]; c != nil {
+		secret.KnowURL(c.Server)
+		secret.KnowURL(c.ProxyURL)
+	}
+}
+
+// learning makes the credential of each request known to package secret before it is
+// sent: that of a token file or a login command is in no kubeconfig, and changes.
+type learning struct{ next http.RoundTripper }
+
+func (l learning) RoundTrip(r *http.Request) (*http.Response, error) {
+	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	secret.Know(credential)
+	return l.next.RoundTrip(r)
+}
+
+// WrappedRoundTripper lets client-go find the transport, whose connections it closes.
+func (l learning) WrappedRoundTripper() http.RoundTripper { return l.next }
 
 func contextNames(file *clientcmdapi.Config) string {
 	var names []string

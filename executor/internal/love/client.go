@@ -35,6 +35,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 const (
@@ -126,7 +128,7 @@ func (c *Client) readAccount(operation string, r reply) (account, error) {
 	case r.status >= 500:
 		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answered %s", statusText(r.status))}
 	case r.status == http.StatusBadRequest, r.status == http.StatusUnauthorized, r.status == http.StatusForbidden:
-		return account{}, &AuthError{Operation: operation, Username: c.username, Status: r.status, Message: c.said(r)}
+		return account{}, &AuthError{Operation: operation, Username: c.username, Status: r.status, Message: said(r)}
 	default:
 		return account{}, &UnreachableError{Operation: operation, Address: c.base, Err: fmt.Errorf("it answered %s: is this the address of LOVE?", statusText(r.status))}
 	}
@@ -169,13 +171,13 @@ func (c *Client) authorize(ctx context.Context, operation, rejected string) (str
 	if a.Token == "" {
 		return "", &UnreachableError{Operation: operation, Address: c.base, Err: errors.New("the answer has no token: is this the address of LOVE?")}
 	}
+	secret.Know(a.Token)
 	c.token = a.Token
 	return a.Token, nil
 }
 
 // reply is the result of a request: a status and a body, or an error.
 type reply struct {
-	token  string // the one that the request carried
 	status int
 	body   []byte
 	err    error
@@ -216,7 +218,7 @@ func (c *Client) send(ctx context.Context, method, path, token string, body any,
 	if err != nil {
 		return reply{err: withoutURL(err), sent: true}
 	}
-	return reply{token: token, status: resp.StatusCode, body: text, sent: true}
+	return reply{status: resp.StatusCode, body: text, sent: true}
 }
 
 // connection records whether a request got a connection. Without one, nothing

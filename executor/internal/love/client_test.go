@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 func TestCheck(t *testing.T) {
@@ -32,6 +34,7 @@ func TestCheck(t *testing.T) {
 
 func TestCheckDistinguishesRefusalFromOutage(t *testing.T) {
 	m := newManager(t)
+	secret.Know("hunter2")
 	var auth *AuthError
 	for name, c := range map[string]*Client{
 		"wrong password": New(m.URL+"/love", user, "hunter2", nil),

@@ -107,15 +107,15 @@ func (c *Client) command(ctx context.Context, operation string, queue int, name 
 	case r.status == http.StatusOK:
 		return c.acknowledged(operation, r)
 	case r.status == http.StatusUnauthorized:
-		return "", &AuthError{Operation: operation, Username: c.username, Status: r.status, Message: c.said(r)}
+		return "", &AuthError{Operation: operation, Username: c.username, Status: r.status, Message: said(r)}
 	case r.status >= 300 && r.status < 500 && r.status != http.StatusRequestTimeout:
-		message := c.said(r)
+		message := said(r)
 		if message == "" && r.status != http.StatusForbidden {
 			message = "is " + c.base + " the address of LOVE?"
 		}
 		return "", &RefusedError{Operation: operation, Status: r.status, Message: message}
 	default:
-		return "", &NoAckError{Operation: operation, Status: r.status, Message: c.said(r)}
+		return "", &NoAckError{Operation: operation, Status: r.status, Message: said(r)}
 	}
 }
 
@@ -144,9 +144,9 @@ func (c *Client) acknowledged(operation string, r reply) (string, error) {
 	}
 	switch words := strings.ToLower(ack); {
 	case strings.HasPrefix(words, "failed"), strings.HasPrefix(words, "command failed"):
-		return "", &RefusedError{Operation: operation, Status: r.status, Message: c.said(r)}
+		return "", &RefusedError{Operation: operation, Status: r.status, Message: said(r)}
 	case words == "aborted", words == "timeout", strings.HasPrefix(words, "command time out"):
-		return "", &NoAckError{Operation: operation, Status: r.status, Message: c.said(r)}
+		return "", &NoAckError{Operation: operation, Status: r.status, Message: said(r)}
 	}
 	return ack, nil
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // RefusedError reports that LOVE refused a command, which was therefore not
@@ -86,20 +88,14 @@ func colon(message string) string {
 // maxMessage limits how much of LOVE's answer goes into an error, in bytes.
 const maxMessage = 500
 
-// said returns what LOVE's JSON says, without the user's secrets. It ignores
-// anything other than JSON, such as a proxy's page, or a Django page that shows
-// the settings.
-func (c *Client) said(r reply) string {
+// said returns what LOVE's JSON says. It ignores anything other than JSON, such
+// as a proxy's page, or a Django page that shows the settings.
+func said(r reply) string {
 	var v any
 	if json.Unmarshal(r.body, &v) != nil {
 		return ""
 	}
-	text := strings.Join(texts(v), "; ")
-	for _, secret := range []string{c.password, r.token} {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "***")
-		}
-	}
+	text := secret.Redact(strings.Join(texts(v), "; ")) // here, since half a secret is not found later
 	if len(text) > maxMessage {
 		text = strings.ToValidUTF8(text[:maxMessage], "") + "..."
 	}

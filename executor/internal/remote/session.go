@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/lsst-ts/csu/executor/secret"
 )
 
 // outputLimit limits how much of a script's output is kept. Scripts print
@@ -144,6 +146,7 @@ const tailLimit = 4096
 
 // tail returns the end of s.
 func tail(s string) string {
+	s = secret.Redact(s) // here, since half a secret is not found later
 	if len(s) > tailLimit {
 		s = s[len(s)-tailLimit:]
 	}
