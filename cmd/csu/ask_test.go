@@ -18,7 +18,7 @@ func TestLooks(t *testing.T) {
 		operator.Failed: {operator.Retry, operator.ByHand, operator.Skip, operator.Stop}, operator.InDoubt: {operator.Happened, operator.NotHappened},
 	}
 	a := &asker{name: "Ada Operator", consents: []string{"all", "begin", ""}}
-	for _, topic := range looks {
+	for _, topic := range terminalOnly {
 		q := operator.Question{Topic: topic, Title: "Title", Text: "Text", Reading: "reading", Choices: choices[topic]}
 		if topic == operator.Unexpected || topic == operator.Failed || topic == operator.InDoubt {
 			q.Stage, q.Step = "begin", "begin/kept"

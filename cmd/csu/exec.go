@@ -33,10 +33,10 @@ import (
 // runFlags are those of the commands that carry a plan out.
 type runFlags struct {
 	Operator    string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
-	Consent     []string `help:"Consent to these stages in advance. On a simulated site, all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers     string   `help:"Read answers to step consents, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
-	SiteMap     string   `help:"Use the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
-	Uncommitted bool     `help:"Run the plan even if it differs from HEAD."`
+	Consent     []string `help:"Consent to these stages in advance. On a simulated site, --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers     string   `help:"Read answers to the consents of steps, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap     string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
+	Uncommitted bool     `help:"Use the plan even if its file has uncommitted changes."`
 	yes         bool     // --yes of the commands that have it
 }
 
@@ -50,7 +50,7 @@ type execCommand struct {
 }
 
 func (execCommand) Help() string {
-	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records every step before it touches anything, and its outcome afterwards. Press Ctrl-C once to stop when the running steps have finished, twice to exit at once. After either, or after a crash, continue with --resume.
+	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records each step before it starts and its outcome when it ends. Press Ctrl-C once to stop after the running steps finish, twice to exit at once. After either, or after a crash, continue with --resume.
 
 Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
@@ -116,7 +116,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 		fmt.Fprintf(c.err, "%s: %s\n", file, v)
 	}
 	if len(violations) > 0 && !begun {
-		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
+		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, countPlaces(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	c.plan = shown(file) + onSite(flags.SiteMap)
@@ -240,7 +240,11 @@ func (c *console) heading(l *loaded, name, banner string) {
 			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
 		}
 	}
-	c.paragraph("Operator: %s\nJournal: %s\nTimes are in UTC. Press Ctrl-C to stop when the running steps have finished; you can resume later.", name, shown(l.journal))
+	times := "Times are in UTC."
+	if l.siteMap != nil {
+		times = "Times are the simulated site's, in UTC, and not realistic."
+	}
+	c.paragraph("Operator: %s\nJournal: %s\n%s Press Ctrl-C to stop after the running steps finish; you can resume later.", name, shown(l.journal), times)
 }
 
 // signals stops a run at the first Ctrl-C, which it reports, and exits
@@ -251,7 +255,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-caught
-		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits when the running steps have finished. Press Ctrl-C again to exit at once."})
+		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits after the running steps finish. Press Ctrl-C again to exit at once."})
 		close(stop)
 		<-caught
 		leave()
@@ -301,10 +305,12 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	}
 	switch r.End {
 	case executor.Completed:
-		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
-		if l.siteMap == nil {
-			c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
+		if l.siteMap != nil {
+			fmt.Fprintln(c.out, "\nThe rehearsal is complete. Nothing real was changed.")
+			return nil
 		}
+		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
+		c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		return nil
 	case executor.Aborted:
 		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")

@@ -22,7 +22,7 @@ func TestInterrupted(t *testing.T) {
 		x.awaitSaid(t, "No new steps start")
 		r.held.release()
 		x.wantExit(t, exitInterrupted)
-		prints(t, x.said(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")
+		prints(t, x.printed(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")
 	})
 	t.Run("Ctrl-C at a stage's consent", func(t *testing.T) {
 		t.Parallel()
@@ -36,7 +36,7 @@ func TestInterrupted(t *testing.T) {
 		t.Parallel()
 		ada := newServed(t)
 		ada.start(t, "--consent", "all", "--operator", "Ada Operator", "--until", "begin").wantExit(t, exitComplete)
-		bob := ada.elsewhere(t)
+		bob := ada.onAnotherMachine(t)
 		s := atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test"))
 		s.reads(t, "Take this run over?", yesNo)
 		s.types(t, "\x03")
