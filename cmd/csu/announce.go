@@ -31,7 +31,7 @@ Examples:
 
 func (cmd *announceCommand) Run(c *console) error {
 	if !cmd.DayBefore && !cmd.HourBefore {
-		return fail(exitInput, "give --day-before or --hour-before", "cannot tell which announcement to post")
+		return fail(exitInput, "give one of the two", "want --day-before or --hour-before")
 	}
 	p, _, err := plan.ReadFile(cmd.Plan)
 	if err != nil {

@@ -133,7 +133,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	return operator.Answer{}, false
 }
 
-// want is the remedy where a question was not answered.
+// want returns the remedy for a question without an answer.
 func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:

@@ -98,10 +98,10 @@ type loaded struct {
 	answers  []prepared // given beforehand
 }
 
-// load reads a plan and what is given beforehand, and applies the guards that need
-// nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
-// them then, and must be able to continue or be aborted even with a csu that has
-// learned new rules since; that its plan is still the same one its journal says.
+// load reads a plan and the answers given in advance, and applies the guards that need
+// nothing else: the rules, and that the plan is the committed one. A run that has begun
+// has passed them. It must be able to continue or be aborted even with a csu that has
+// new rules since then; its journal says whether the plan is still the same.
 func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
 	if err != nil {
@@ -185,7 +185,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// carryOut runs a plan with an operator at it, and prints how it ended.
+// carryOut runs a plan for an operator and prints how it ended.
 func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, executor.Options) (executor.Result, error)) error {
 	name, err := operatorName(flags.Operator)
 	if err != nil {
@@ -330,9 +330,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	return fail(exitFailed, resume, "the run is not complete")
 }
 
-// toResume adds how the run is resumed to its error, where the error does not say
-// that itself. begun says that the run has a journal; once the site has ended, no
-// other way to resume is true.
+// toResume adds to an error how to resume the run, unless the error says so itself.
+// begun says that the run has a journal. After the simulated site has ended, the run
+// cannot be resumed.
 func toResume(err error, begun, siteEnds bool, resume string) error {
 	remedy := exit.HintOf(err)
 	var unattended *operator.UnattendedError
@@ -428,5 +428,5 @@ func (c *console) wouldRun(s *state.Step) {
 	}
 }
 
-// A screen must do for an operator.
+// A screen is an operator.
 var _ operator.Operator = (*screen)(nil)

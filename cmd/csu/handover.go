@@ -28,7 +28,7 @@ func onSite(siteMap string) string {
 	return " --site-map " + shown(siteMap)
 }
 
-// options are what such a command needs of the plan in the file.
+// options returns what such a command needs for the plan in the file.
 func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
 	l, err := c.load(file, runFlags{SiteMap: f.SiteMap, Uncommitted: true}, true)
 	if err != nil {

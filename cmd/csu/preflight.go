@@ -66,8 +66,7 @@ func (cmd *preflightCommand) Run(c *console) error {
 	return err
 }
 
-// preflight says what is checked for the stages of a run that stands where the
-// state says.
+// preflight returns the options to check the stages of a run in the given state.
 func (l *loaded) preflight(systems *systems.Clients, s *state.State, stages []string) preflight.Options {
 	return preflight.Options{
 		Plan: l.plan, Systems: systems, Stages: stages, RunID: s.Run.ID,

@@ -129,8 +129,8 @@ func (cmd *rehearseCommand) folder() (dir string, keep bool, err error) {
 	return dir, false, nil
 }
 
-// fresh refuses a folder in which this plan was rehearsed before: its journal
-// tells of a simulated site that is gone.
+// fresh refuses a folder in which this plan was rehearsed before: the journal there is
+// about a simulated site that is gone.
 func (cmd *rehearseCommand) fresh() error {
 	name := filepath.Join(cmd.Dir, filepath.Base(cmd.Plan)+".journal")
 	if _, err := os.Stat(name); err == nil {
@@ -197,8 +197,8 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	return site.Close()
 }
 
-// stopping returns what stops the executor, whose child this process is, and has it
-// go on.
+// stopping returns a function that stops the executor, the parent of this process, and
+// lets it continue.
 func stopping(parent int) func(asleep bool) error {
 	return func(asleep bool) error {
 		signal := syscall.SIGCONT

@@ -71,8 +71,8 @@ func (cmd *statusCommand) Run(c *console) error {
 	return nil
 }
 
-// fromLedger is what the site's ledger says of a run whose journal is here, and no
-// csu at work on it here: it may have gone on from a copy. next is "" where that
+// fromLedger returns what the site's ledger says about a run whose journal is here and
+// which no csu is running here: it may have continued from a copy. next is "" if that
 // does not change what can be done.
 func (cmd *statusCommand) fromLedger(p *plan.Plan, digest, name string, s *state.State) (note, next string) {
 	l, err := cmd.ledger(p)

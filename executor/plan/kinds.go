@@ -108,7 +108,7 @@ func (a *AwaitState) Effects(*Plan) Effects {
 	return Effects{ReadOnly: true, EFD: true, Sees: a.Want}
 }
 
-// Want is a set of CSCs and the states that will do for them.
+// Want is a set of CSCs and the states that are accepted for them.
 type Want struct {
 	States []string `json:"states"`
 	CSCs   []string `json:"cscs"`
