@@ -22,6 +22,7 @@ func structural() []operator {
 	states(add)
 	width(add)
 	additions(add)
+	edits(add)
 	return out
 }
 

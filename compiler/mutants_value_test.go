@@ -20,6 +20,8 @@ func values() []operator {
 	tableValues(add)
 	targetValues(add)
 	requestValues(add)
+	hostile(add)
+	freeTexts(add)
 	return out
 }
 

@@ -58,7 +58,7 @@ func (r *run) confirmAbort() error {
 		Text: fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.",
 			r.State.Run.ID, r.Plan.Type, r.Plan.Site, r.State.Begin.UTC().Format("2006-01-02 15:04")),
 		Reading: reading,
-		Choices: []operator.Choice{operator.Abort, operator.No},
+		Choices: []operator.Choice{operator.No, operator.Abort}, // as elsewhere, 1 is not the one that cannot be undone
 	}
 	a, err := r.AskNow(q)
 	switch {

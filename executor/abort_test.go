@@ -44,7 +44,7 @@ func TestAbortAsks(t *testing.T) {
 		t.Fatalf("abort = %q, %v", res.End, err)
 	}
 	asked := b.person.questions(operator.Aborting)
-	if len(asked) != 1 || !slices.Equal(asked[0].Choices, []operator.Choice{operator.Abort, operator.No}) {
+	if len(asked) != 1 || !slices.Equal(asked[0].Choices, []operator.Choice{operator.No, operator.Abort}) {
 		t.Fatalf("asked: %+v", asked)
 	}
 	if shown := asked[0].Reading; !strings.Contains(shown, "final/forward: Do final/forward; two/none, which it undoes, is done\n") || strings.Contains(shown, "final/other") {

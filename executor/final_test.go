@@ -178,7 +178,7 @@ func TestFinalStepByHand(t *testing.T) {
 			perform: func(_ context.Context, a *action.Attempt) action.Finding {
 				return action.Found(action.Failed, "no pod")
 			},
-			probe: func(context.Context, *action.Attempt) action.Finding {
+			look: func(context.Context, *action.Attempt) action.Finding {
 				defer func() { level = action.Done }()
 				if seen == action.Done {
 					return action.Found(action.Done, "the level is FORWARD")

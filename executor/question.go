@@ -1,12 +1,14 @@
 package executor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
@@ -36,12 +38,12 @@ func (w *work) permit() bool {
 			}
 			return operator.Question{
 				Topic: topic, Stage: step.Stage(), Step: step.ID, Title: step.Title, Text: text,
-				Principals: step.Principals, Reading: w.reading(ctx),
+				Principals: step.Principals, Reading: w.reading(ctx), Checked: true,
 				Choices: []operator.Choice{operator.Yes, operator.ByHand, operator.Skip, operator.No, operator.Abort},
 			}, true
 		})
 		if err != nil || a.Choice != operator.Yes {
-			w.tellDecision(a)
+			w.decided(a)
 			return false
 		}
 	}
@@ -57,10 +59,12 @@ func (w *work) reading(ctx context.Context) string {
 	return text
 }
 
-func (w *work) tellDecision(a operator.Answer) {
+// decided reports a decision. A step that is done according to the operator is looked at
+// before it counts.
+func (w *work) decided(a operator.Answer) {
 	switch a.Choice {
 	case operator.ByHand:
-		w.tell(operator.StepDone, "done by hand, according to %s", a.By)
+		w.confirm()
 	case operator.Skip:
 		w.tell(operator.StepSkipped, "skipped by %s: %s", a.By, a.Reason)
 	case operator.Retry:
@@ -111,7 +115,7 @@ func (w *work) decide() {
 	q := operator.Question{
 		Topic: operator.Failed, Stage: step.Stage(), Step: step.ID, Title: step.Title,
 		Text:    fmt.Sprintf("%s: %s", what, st.Text),
-		Reading: byHand(step),
+		Reading: byHand(step), Checked: true,
 		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
 	}
 	if step.Final() { // it must be done: it cannot be skipped, and an abort would run it as well
@@ -121,10 +125,67 @@ func (w *work) decide() {
 	if err != nil {
 		return
 	}
-	w.tellDecision(a)
-	if a.Choice == operator.ByHand {
-		w.confirm()
+	w.decided(a)
+}
+
+// confirm looks for the result of a step that the operator says is done. If csu sees that
+// it is not there, it asks whether to count the step as done nevertheless; until that is
+// answered, no step that needs it starts.
+func (w *work) confirm() {
+	if w.a == nil {
+		w.reopen()
 	}
+	w.a.Suspected = false // what was done by hand has no identity
+	w.r.Do(func() { w.t.unsure = true })
+	for look := true; look; {
+		w.tell(operator.StepProgress, "csu checks whether it is done")
+		f := w.do.Look(w.r.Ctx, w.a)
+		if w.r.Ctx.Err() != nil {
+			return
+		}
+		text := map[action.Verdict]string{action.Done: "csu sees it done: ", action.Unknown: "csu cannot see whether it is done: "}[f.Verdict]
+		rec := w.event(journal.Confirmed, cmp.Or(text, "csu does not see it done: ")+f.Text)
+		rec.Verdict = string(f.Verdict)
+		var st state.Step
+		recorded := false
+		w.r.Do(func() {
+			_, err := w.r.Record(rec)
+			recorded, st = err == nil, *w.t.state
+		})
+		switch {
+		case !recorded:
+			return
+		case st.Phase.Finished():
+			w.tell(operator.StepDone, "done according to %s; %s", st.By, rec.Text)
+			return
+		}
+		w.tell(operator.Notice, "%s", rec.Text)
+		if st.Phase != state.Claimed {
+			return // a final step, which must be seen done
+		}
+		look = w.askUnseen(f.Text)
+	}
+}
+
+// askUnseen asks about a step that is done according to the operator, and that csu does
+// not see done. It reports whether to look again.
+func (w *work) askUnseen(seen string) (again bool) {
+	a, err := w.r.AskIf(w.r.Ctx, func(context.Context, bool) (operator.Question, bool) {
+		return operator.Question{
+			Topic: operator.Unseen, Stage: w.step.Stage(), Step: w.step.ID, Title: w.step.Title, Reading: seen,
+			Text:    "You say that it is done, but csu sees that it is not. The steps that need it wait for your decision.",
+			Choices: []operator.Choice{operator.KeepWaiting, operator.NotHappened, operator.Accept, operator.Stop, operator.Abort},
+		}, true
+	})
+	switch {
+	case err != nil:
+		return false
+	case a.Choice == operator.Accept:
+		w.tell(operator.StepDone, "counts as done because %s says so, against the evidence: %s", a.By, a.Reason)
+	case a.Choice == operator.NotHappened:
+		w.tell(operator.StepFailed, "%s confirmed that it is not done", a.By)
+	}
+	return a.Choice == operator.KeepWaiting
 }
 
 // byHand returns how to do a step by hand. Commands, which are indented, begin on a line
@@ -162,7 +223,7 @@ func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, actio
 func (w *work) inDoubt(f action.Finding) operator.Question {
 	q := operator.Question{
 		Topic: operator.InDoubt, Stage: w.step.Stage(), Step: w.step.ID, Title: w.step.Title,
-		Text: "It is not known whether this happened.", Reading: f.Text,
+		Text: "It is not known whether this happened.", Reading: f.Text, Checked: true,
 		Choices: []operator.Choice{operator.KeepWaiting, operator.Happened, operator.NotHappened, operator.Stop, operator.Abort},
 	}
 	if f.Verdict == action.Running {

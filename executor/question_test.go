@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
@@ -11,25 +13,114 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-func TestByHandIsConfirmedByAProbe(t *testing.T) {
-	b := newBench(t, stage("one", step("a", &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}}), step("b", host("h1"))))
-	b.failing("one/a", 1, action.Failed)
-	b.failing("one/b", 1, action.Failed)
-	b.world.script["one/a"] = behaviour{perform: b.world.script["one/a"].perform, probe: func(context.Context, *action.Attempt) action.Finding {
-		return action.Found(action.Done, "A:0 is OFFLINE")
-	}}
-	b.person.answer = choose(operator.Failed, operator.ByHand)
-	b.must(Completed)
-	s := b.state()
-	if got := s.Steps["one/a"].Confirmed; got != "csu sees it done: A:0 is OFFLINE" {
-		t.Errorf("confirmed %q", got)
+// sees makes a look at a step find the verdicts in turn, the last one for ever.
+func sees(verdicts ...action.Verdict) func(context.Context, *action.Attempt) action.Finding {
+	var mu sync.Mutex
+	return func(context.Context, *action.Attempt) action.Finding {
+		mu.Lock()
+		defer mu.Unlock()
+		v := verdicts[0]
+		verdicts = verdicts[min(1, len(verdicts)-1):]
+		return action.Found(v, "A:0 is ENABLED")
 	}
-	if got := s.Steps["one/b"].Confirmed; got != "" {
-		t.Errorf("a command that has csu's own name can't be confirmed by it: %q", got)
+}
+
+// TestWordAgainstEvidence: a step that is done according to the operator counts only when
+// csu has looked. What csu sees not done counts when the operator accepts it with a
+// reason; the steps that need it wait until then.
+func TestWordAgainstEvidence(t *testing.T) {
+	for name, c := range map[string]struct {
+		sees    []action.Verdict
+		answers []operator.Choice // about what csu does not see
+		phase   state.Phase
+		against bool
+	}{
+		"seen":                   {[]action.Verdict{action.Done}, nil, state.ByHand, false},
+		"cannot be seen":         {[]action.Verdict{action.Unknown}, nil, state.ByHand, false},
+		"seen at the third look": {[]action.Verdict{action.NotDone, action.NotDone, action.Done}, []operator.Choice{operator.KeepWaiting, operator.KeepWaiting}, state.ByHand, false},
+		"accepted":               {[]action.Verdict{action.NotDone}, []operator.Choice{operator.Accept}, state.ByHand, true},
+		"taken back, then done":  {[]action.Verdict{action.NotDone, action.Done}, []operator.Choice{operator.NotHappened}, state.ByHand, false},
+	} {
+		for _, topic := range []operator.Topic{operator.Failed, operator.StepConsent} {
+			t.Run(name+", "+string(topic), func(t *testing.T) {
+				a := step("a", &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}})
+				if topic == operator.StepConsent {
+					a.Consent = "Take it down?"
+				}
+				b := newBench(t, stage("one", a, step("b", host("h1"), "a")), stage("two", step("c", host("h1"))))
+				if topic == operator.Failed {
+					b.failing("one/a", 1, action.Failed)
+				}
+				script := b.world.script["one/a"]
+				script.look = sees(c.sees...)
+				b.world.script["one/a"] = script
+				answers := c.answers
+				b.person.answer = func(q operator.Question) (operator.Answer, error) {
+					switch q.Topic {
+					case operator.Unseen:
+						if slices.Contains(b.world.steps(), "one/b") {
+							t.Error("a step that needs it has started")
+						}
+						if q.Reading != "A:0 is ENABLED" {
+							t.Errorf("the question shows %q", q.Reading)
+						}
+						next := answers[0]
+						answers = answers[1:]
+						return operator.Answer{Choice: next, Reason: "the EFD is wrong", By: "Ana"}, nil
+					case operator.Failed, operator.StepConsent:
+						return operator.Answer{Choice: operator.ByHand, By: "Ana"}, nil
+					}
+					return yes(q)
+				}
+				b.must(Completed)
+				st := b.state().Steps["one/a"]
+				if st.Phase != c.phase || (st.Accepted != nil) != c.against || len(answers) > 0 {
+					t.Errorf("one/a is %s, accepted %+v, answers left: %q", st.Phase, st.Accepted, answers)
+				}
+				var accepted []string
+				if c.against {
+					accepted = []string{"one/a (Do a) counts as done because Ana said so, against the evidence: A:0 is ENABLED. Reason: the EFD is wrong"}
+				}
+				if got := report.Accepted(b.state()); !slices.Equal(got, accepted) {
+					t.Errorf("accepted: %q, want %q", got, accepted)
+				}
+				consents := b.person.questions(operator.StageConsent)
+				if got := consents[len(consents)-1].Reading; got != strings.Join(accepted, "\n") {
+					t.Errorf("the next stage's consent shows %q", got)
+				}
+			})
+		}
 	}
+}
+
+// TestItHappenedAgainstEvidence: so does an attempt in doubt that happened according to
+// the operator.
+func TestItHappenedAgainstEvidence(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1")), step("b", host("h1"), "a")))
+	b.lost("one/a", false, action.Unknown)
+	script := b.world.script["one/a"]
+	script.look = sees(action.NotDone)
+	b.world.script["one/a"] = script
+	b.person.answer = func(q operator.Question) (operator.Answer, error) {
+		switch q.Topic {
+		case operator.InDoubt:
+			return operator.Answer{Choice: operator.Happened, By: "Ana"}, nil
+		case operator.Unseen:
+			return operator.Answer{Choice: operator.Stop, By: "Ana"}, nil
+		}
+		return yes(q)
+	}
+	b.must(Halted)
+	b.phases(map[string]state.Phase{"one/a": state.Claimed, "one/b": state.Pending})
+	// The next csu looks again before anything else.
+	script.look = sees(action.Done)
+	b.world.script["one/a"] = script
+	b.must(Completed, resumed)
+	b.phases(map[string]state.Phase{"one/a": state.Done, "one/b": state.Done})
 }
 
 func TestWrongAnswers(t *testing.T) {

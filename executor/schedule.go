@@ -116,7 +116,7 @@ func (s *schedule) mayStart() bool { return !s.ending() && !s.suspended() }
 // sort sorts the steps by their phases. Steps in doubt are checked before anything new
 // starts.
 func (s *schedule) sort() {
-	var open []*task
+	var open, claimed []*task
 	for _, t := range s.tasks {
 		if !t.state.Phase.Finished() {
 			s.left++
@@ -130,6 +130,8 @@ func (s *schedule) sort() {
 			s.notNeeded(t)
 		case phase.Open():
 			open = append(open, t)
+		case phase == state.Claimed:
+			claimed = append(claimed, t)
 		case phase == state.Failed && !s.final: // a final step that failed in an earlier csu is simply retried
 			s.fail(t)
 		default:
@@ -139,6 +141,10 @@ func (s *schedule) sort() {
 	for _, t := range open {
 		t.unsure = true
 		s.launch(t, (*work).resume)
+	}
+	for _, t := range claimed {
+		t.unsure = true
+		s.launch(t, (*work).confirm)
 	}
 }
 
@@ -218,7 +224,7 @@ func (s *schedule) settle(t *task) {
 	case phase.Finished():
 		t.undecided = false
 		s.finish(t)
-	case phase.Open(), s.ending():
+	case phase.Open(), phase == state.Claimed, s.ending():
 		// The next executor checks it.
 	case phase == state.Pending, phase == state.NotDone && t.fresh, s.final && !t.tried:
 		t.undecided = false

@@ -1,10 +1,13 @@
 package executor
 
 import (
+	"strings"
+
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -53,6 +56,7 @@ func (r *run) consented(s *state.Stage) bool {
 	if s.Consent == nil {
 		q := operator.Question{
 			Topic: operator.StageConsent, Stage: s.Stage.ID, Title: s.Stage.Title, Text: s.Stage.Consent,
+			Reading:    strings.Join(report.Accepted(r.State), "\n"),
 			Principals: s.Stage.Principals, Choices: choices,
 		}
 		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {

@@ -19,7 +19,7 @@ import (
 
 func TestEveryPhaseIsExplained(t *testing.T) {
 	seen := map[string]state.Phase{}
-	for _, p := range []state.Phase{state.Pending, state.Started, state.InDoubt, state.Failed, state.NotDone, state.Done, state.Reported, state.PerhapsSent, state.ByHand, state.Skipped, state.NotNeeded, state.LeftInDoubt} {
+	for _, p := range []state.Phase{state.Pending, state.Started, state.InDoubt, state.Failed, state.NotDone, state.Done, state.Reported, state.PerhapsSent, state.Claimed, state.ByHand, state.Skipped, state.NotNeeded, state.LeftInDoubt} {
 		text := report.Explain(p)
 		if !strings.HasSuffix(text, ".") || seen[text] != "" {
 			t.Errorf("%q is explained as %q", p, text)
@@ -59,6 +59,7 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 		"skipped after done":       {[]journal.Record{started(1), outcome(1, "done"), answer(operator.Skip)}, "does not fit"},
 		"an outcome after a word":  {[]journal.Record{started(1), answer(operator.Happened), outcome(1, "done")}, "does not fit"},
 		"an outcome after by hand": {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.ByHand), outcome(1, "done")}, "does not fit"},
+		"accepted unsaid":          {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.Accept)}, "does not fit"},
 		"two outcomes":             {[]journal.Record{started(1), outcome(1, "failed"), outcome(1, "done")}, "does not fit"},
 		"an unknown step":          {[]journal.Record{{Event: journal.Started, Step: "one/b"}}, `no step "one/b"`},
 		"an unknown stage":         {[]journal.Record{{Event: journal.StageDone, Stage: "two"}}, `no stage "two"`},

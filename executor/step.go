@@ -211,7 +211,7 @@ func (w *work) conclude(f action.Finding, via string) {
 		case err != nil, answer.Choice == operator.Stop, answer.Choice == operator.Abort:
 			return
 		case answer.Choice == operator.Happened:
-			w.tell(operator.StepDone, "%s confirmed that it happened", answer.By)
+			w.confirm()
 			return
 		case answer.Choice == operator.NotHappened:
 			w.tell(operator.StepFailed, "%s confirmed that it did not happen", answer.By)
@@ -327,30 +327,4 @@ func (w *work) laterAttempts(f action.Finding) action.Finding {
 	}
 	w.a = chosen
 	return found
-}
-
-// confirm checks a step that was done by hand, if its probe can.
-func (w *work) confirm() {
-	traits := w.do.Traits()
-	if !traits.ConfirmsByHand {
-		return // the probe finds only attempts with csu's own identity
-	}
-	w.reopen()
-	if w.number == 0 && !w.step.Final() || traits.NeedsEvidence && len(w.a.Evidence) == 0 {
-		return // there is no evidence of the state before
-	}
-	w.a.Suspected = false // what was done by hand has no identity either
-	f := w.do.Probe(w.r.Ctx, w.a)
-	if w.r.Ctx.Err() != nil {
-		return
-	}
-	text := "csu sees it done: " + f.Text
-	if f.Verdict != action.Done {
-		text = fmt.Sprintf("csu does not see it done (%s): %s", f.Verdict, f.Text)
-	}
-	rec := w.event(journal.Confirmed, text)
-	rec.Verdict = string(f.Verdict)
-	if _, err := w.r.RecordBeside(rec); err == nil {
-		w.tell(operator.Notice, "%s", text)
-	}
 }

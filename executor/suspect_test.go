@@ -32,12 +32,17 @@ func TestSuspectedByHandIsConfirmed(t *testing.T) {
 	b := newBench(t, stage("one", step("a", host("h1")), step("b", &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}}, "a")))
 	b.died("one/a")
 	c := b.colleague()
-	c.world.script["one/b"] = behaviour{probe: func(_ context.Context, a *action.Attempt) action.Finding {
-		if a.Suspected {
+	c.world.script["one/b"] = behaviour{
+		probe: func(context.Context, *action.Attempt) action.Finding {
 			return action.Found(action.Unknown, "nobody can tell")
-		}
-		return action.Found(action.Done, "A:0 is OFFLINE")
-	}}
+		},
+		look: func(_ context.Context, a *action.Attempt) action.Finding {
+			if a.Suspected {
+				t.Error("what was done by hand has no identity")
+			}
+			return action.Found(action.Done, "A:0 is OFFLINE")
+		},
+	}
 	c.person.answer = func(q operator.Question) (operator.Answer, error) {
 		switch q.Topic {
 		case operator.InDoubt:

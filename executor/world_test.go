@@ -45,6 +45,7 @@ type behaviour struct {
 	perform func(ctx context.Context, a *action.Attempt) action.Finding
 	probe   func(ctx context.Context, a *action.Attempt) action.Finding
 	await   func(ctx context.Context, a *action.Attempt) action.Finding
+	look    func(ctx context.Context, a *action.Attempt) action.Finding
 	reading string
 }
 
@@ -147,6 +148,13 @@ func (s scripted) Await(ctx context.Context, a *action.Attempt) action.Finding {
 		return do(ctx, a)
 	}
 	return s.w.look(a)
+}
+
+func (s scripted) Look(ctx context.Context, a *action.Attempt) action.Finding {
+	if do := s.w.behaviour(a).look; do != nil {
+		return do(ctx, a)
+	}
+	return action.Found(action.Unknown, "nobody can see it")
 }
 
 func (s scripted) Reading(_ context.Context, a *action.Attempt) (string, error) {

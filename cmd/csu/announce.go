@@ -73,7 +73,7 @@ func (cmd *announceCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := clients.Slack.Post(ctx, p.Targets.Slack.Channel, text); err != nil {
+	if err := clients.Slack.Post(ctx, p.Targets.Slack.Channel, text, time.Minute); err != nil {
 		return fail(exitFailed, fmt.Sprintf("post it by hand, or check %s or %s", systems.SlackToken, systems.SlackWebhook), "post to %s: %w", p.Targets.Slack.Channel, err)
 	}
 	_, err = fmt.Fprintln(c.out, "posted")

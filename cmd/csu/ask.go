@@ -76,6 +76,8 @@ type asker struct {
 	answers  []prepared
 	screen   *screen
 	attended bool // there is a terminal
+	// slow lets the clock of a rehearsal run at real speed until end is called.
+	slow func(context.Context) (end func())
 }
 
 // Ask implements [operator.Operator]. What was answered beforehand is shown
@@ -89,6 +91,7 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 		a.screen.show(q, "There is no terminal to ask on.")
 		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}
 	}
+	defer a.slow(ctx)()
 	return a.screen.Ask(ctx, q)
 }
 
@@ -98,7 +101,7 @@ func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 // terminalOnly are the topics that are answered only at a terminal: an operator must
 // look before answering.
 var terminalOnly = []operator.Topic{
-	operator.Failed, operator.InDoubt, operator.Unexpected, operator.Outage, operator.Alone,
+	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.Outage, operator.Alone,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
 

@@ -158,6 +158,14 @@ func (l *loaded) timing() ledger.Timing {
 	return ledger.Real()
 }
 
+// slow lets the clock of a rehearsal run at real speed until end is called.
+func (l *loaded) slow(ctx context.Context) (end func()) {
+	if l.siteMap == nil {
+		return func() {}
+	}
+	return systems.SlowClock(ctx, l.siteMap)
+}
+
 // committed checks that the plan's bytes are those of HEAD: what runs must be what was
 // reviewed. Other files do not matter.
 func committed(file string, data []byte) error {
@@ -191,29 +199,32 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	if err != nil {
 		return err
 	}
-	systems, err := systems.Connect(l.plan, l.siteMap, environment)
+	clients, err := systems.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
 		return err
 	}
-	defer systems.Remote.Close()
+	defer clients.Remote.Close()
 	banner := ""
 	if l.siteMap != nil {
 		banner = "--- REHEARSAL: a simulated site, nothing real is touched ---"
 	}
 	c.heading(l, name, banner)
-	view := newScreen(c, name, banner, systems.Clock.Now)
+	view := newScreen(c, name, banner, clients.Clock.Now)
 	view.usual = map[string]plan.Duration{}
 	for s := range l.plan.AllSteps() {
 		view.usual[s.ID] = s.Takes
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	if l.siteMap != nil {
+		go systems.FollowClock(ctx, l.siteMap, clients.Clock)
+	}
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
-		Systems: systems, Clock: systems.Clock, OperatorName: name, Version: version(),
-		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal},
-		Stop:     signals(view, systems.Clock.Now, cancel),
-		Ledger:   custody.NewLedger(l.plan, systems),
+		Systems: clients, Clock: clients.Clock, OperatorName: name, Version: version(),
+		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal, slow: l.slow},
+		Stop:     signals(view, clients.Clock.Now, cancel),
+		Ledger:   custody.NewLedger(l.plan, clients),
 		Timing:   l.timing(),
 	}
 	if l.siteMap == nil {
@@ -278,6 +289,11 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		}
 		if text := report.Doubts(r.State); text != "" {
 			c.paragraph("%s", text)
+		}
+	}
+	if r.State != nil {
+		for _, line := range report.Accepted(r.State) {
+			c.paragraph("Not seen done: %s", line)
 		}
 	}
 	if len(r.Down) > 0 {

@@ -44,7 +44,7 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 	}
 	return l, executor.Options{
 		Plan: l.plan, Digest: l.digest, Journal: l.journal, FS: journal.Disk, SiteMap: l.mapFile,
-		Operator: &asker{name: name, screen: newScreen(c, name, "", systems.Clock.Now), attended: c.terminal},
+		Operator: &asker{name: name, screen: newScreen(c, name, "", systems.Clock.Now), attended: c.terminal, slow: l.slow},
 		Systems:  systems, Clock: systems.Clock, OperatorName: name, Ledger: custody.NewLedger(l.plan, systems), Timing: l.timing(),
 	}, nil
 }

@@ -390,10 +390,8 @@ func allJobsAreDeleted(t *testing.T, u *upgrade, p *plan.Plan) {
 			want = "csc-name=watcher"
 		case id == "jobs/uws":
 			want = "csc-class=ocps"
-		case id == "jobs/obssys" && p.Type == plan.Recovery:
-			if want = "csc-class in (scheduler,scriptqueue)"; u.site() == "summit" {
-				want = "csc-class in (gis,scheduler,scriptqueue)"
-			}
+		case strings.HasPrefix(id, "jobs/obssys-"): // class by class, without the Watcher's
+			want = "csc-class=" + strings.TrimPrefix(id, "jobs/obssys-")
 		}
 		equal(t, u, "what "+id+" selects", a.Selector, want)
 		if p.Type == plan.Recovery && strings.HasPrefix(id, "jobs/") && id != "jobs/watcher" {

@@ -3,9 +3,12 @@ package main
 // What the table below names often.
 const (
 	applications = "auxtel,calsys,control-system-test,envsys,obssys,simonyitel,uws"
-	bareMetal    = "azar03,m1m3-crio-vms,m2-crio-vms01,love01,vms-data,auxtel-ill-control,flat-fiberspecred,flat-fiberspecblue"
-	essHosts     = "hexrot-ess01,m2hex-ess01,m2-ess01,m2-ess02,m1m3-ess01,laser-rpi,camera-ess01,auxtel-ess01,auxtel-ess02,auxtel-lightning01"
-	keptCRIOs    = "kept/{m1m3-crio-ss,m1m3-crio-ts}-{stop,update,start}"
+	// The Jobs that a recovery deletes after the Watcher's: those of its application
+	// class by class.
+	notObssys = "auxtel,calsys,control-system-test,envsys,simonyitel,uws"
+	bareMetal = "azar03,m1m3-crio-vms,m2-crio-vms01,love01,vms-data,auxtel-ill-control,flat-fiberspecred,flat-fiberspecblue"
+	essHosts  = "hexrot-ess01,m2hex-ess01,m2-ess01,m2-ess02,m1m3-ess01,laser-rpi,camera-ess01,auxtel-ess01,auxtel-ess02,auxtel-lightning01"
+	keptCRIOs = "kept/{m1m3-crio-ss,m1m3-crio-ts}-{stop,update,start}"
 
 	auxtelTracks = "testing-auxtel/{enable-atcs,on-sky,track,stop-tracking,standby}"
 	auxtelImages = "testing-auxtel/{enable-latiss,housekeeping,playlist,images,ingestion}"
@@ -115,8 +118,10 @@ var procedure = []number{
 		holds: servicesAreStopped},
 	{name: "P18", asks: "the CSC Jobs are deleted, in uws only those of OCPS",
 		carried: []carrier{
-			{"*/full* */recovery*", "jobs/{" + applications + "} deploy/love-commander"},
-			{"*/recovery*", "jobs/watcher"},
+			{"*/full* */recovery*", "jobs/{" + notObssys + "} deploy/love-commander"},
+			{"*/full*", "jobs/obssys"},
+			{"*/recovery*", "jobs/watcher jobs/obssys-{scheduler,scriptqueue}"},
+			{"summit/recovery*", "jobs/obssys-gis"},
 		},
 		holds: allJobsAreDeleted},
 	{name: "P19", asks: "Nublado's user namespaces", carried: []carrier{{"*/full*", "jobs/nublado"}}, holds: sessionsAreEnded},
@@ -255,8 +260,11 @@ var procedure = []number{
 
 	// Recovery.
 	{name: "P44", asks: "clean, then sync",
-		carried: []carrier{{"*/recovery*", "jobs/{watcher," + applications + "} deploy/{love-commander,love," + applications + "}"}},
-		holds:   cleanThenSync},
+		carried: []carrier{
+			{"*/recovery*", "jobs/{watcher,obssys-scheduler,obssys-scriptqueue," + notObssys + "} deploy/{love-commander,love," + applications + "}"},
+			{"summit/recovery*", "jobs/obssys-gis"},
+		},
+		holds: cleanThenSync},
 	{name: "P45", asks: "the cRIO services where the CSC is silent",
 		carried: []carrier{{"summit/recovery", "crios/{m1m3-crio-ss,m1m3-crio-vms,m2-crio-vms01,m1m3-crio-ts} crios/{mtm1m3-0,mtvms-1,mtvms-2,mtm1m3ts-0} crios/{mtm1m3-0,mtm1m3ts-0}-{back,seen}"}},
 		holds:   silentCRIOsAreStarted},

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -34,7 +35,7 @@ func questionText(q operator.Question, width int) string {
 		parts = append(parts, wrap("  ", text, width))
 	}
 	if len(q.Principals) > 0 {
-		parts = append(parts, wrap("  ", fmt.Sprintf("A yes confirms that these have agreed: %s.", strings.Join(q.Principals, ", ")), width))
+		parts = append(parts, wrap("  ", q.Agreement(), width))
 	}
 	if reading := strings.TrimRight(q.Reading, "\n"); reading != "" {
 		parts = append(parts, "  "+cmp.Or(evidence[q.Topic], "Current state")+":\n"+wrapAround(reading, width))
@@ -76,6 +77,7 @@ var heading = map[operator.Topic]string{
 	operator.QueuePaused:  "ScriptQueue paused:",
 	operator.Failed:       "Not done:",
 	operator.InDoubt:      "In doubt:",
+	operator.Unseen:       "Not seen done:",
 	operator.Aborting:     "You are about to abort the upgrade for good.",
 	operator.Unexpected:   "Jobs that did not exist when the run began:",
 }
@@ -89,6 +91,7 @@ var evidence = map[operator.Topic]string{
 	operator.QueuePaused: "In the queue now",
 	operator.Failed:      "How to do it by hand",
 	operator.InDoubt:     "What csu found",
+	operator.Unseen:      "What csu sees",
 	operator.Aborting:    "What an abort does",
 	operator.Unexpected:  "Jobs",
 	operator.Alone:       "Why csu asks",
@@ -135,7 +138,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	case operator.Retry:
 		return "do this step again"
 	case operator.ByHand:
-		return "it was done by hand: count it as done"
+		return "it was done by hand; csu checks what it can see of it"
 	case operator.Skip:
 		return "leave it undone and continue; csu asks for the reason"
 	case operator.Stop:
@@ -145,11 +148,19 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			return "abort the upgrade for good: only the final steps still run"
 		}
 		return "abort the upgrade for good: running steps finish first, then only the final steps run"
+	case operator.Accept:
+		return "count it as done all the same; csu asks for the reason"
 	case operator.KeepWaiting:
+		if t == operator.Unseen {
+			return "look again, when it is done"
+		}
 		return "check again, for as long as the step's time limit"
 	case operator.Happened:
-		return "I have seen that it is done"
+		return "I have seen that it is done; csu checks what it can see of it"
 	case operator.NotHappened:
+		if t == operator.Unseen {
+			return "it is not done; " + asks
+		}
 		return "I have seen that it is neither done nor under way; " + asks
 	}
 	return ""
@@ -209,18 +220,26 @@ func stillRunning(q operator.Question, running []runningStep, width int) string 
 	return strings.Join(lines, "\n")
 }
 
-// choose takes a choice by its number, its word or the word's beginning where
-// that is not ambiguous.
+// answerFrom takes a typed answer: a choice by its number, its word or the word's
+// beginning where that is not ambiguous. A remark may follow a number.
+func answerFrom(line string, choices []operator.Choice) (c operator.Choice, remark string, ok bool) {
+	first, remark, _ := strings.Cut(strings.TrimSpace(line), " ")
+	n, err := strconv.Atoi(first)
+	switch remark = strings.TrimSpace(remark); {
+	case err != nil:
+		c, ok = choose(line, choices)
+		return c, "", ok
+	case n < 1 || n > len(choices), remark != "" && !strings.ContainsFunc(remark, unicode.IsLetter):
+		return "", "", false
+	}
+	return choices[n-1], remark, true
+}
+
+// choose takes a choice by its word or the word's beginning.
 func choose(line string, choices []operator.Choice) (operator.Choice, bool) {
 	line = strings.ToLower(strings.TrimSpace(line))
 	if line == "" {
 		return "", false
-	}
-	if n, err := strconv.Atoi(line); err == nil {
-		if n < 1 || n > len(choices) {
-			return "", false
-		}
-		return choices[n-1], true
 	}
 	if slices.Contains(choices, operator.Choice(line)) {
 		return operator.Choice(line), true

@@ -213,19 +213,21 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 			s.put(q)
 			continue
 		}
-		choice, ok := choose(line, q.Choices)
+		choice, remark, ok := answerFrom(line, q.Choices)
 		if !ok {
-			s.say("%q is not one of the choices; type a number or a word.", line)
+			s.say("%q is not one of the choices; type a number, which a remark may follow, or a word.", line)
 			continue
 		}
-		a := operator.Answer{Choice: choice, By: s.name, Via: "terminal"}
+		a := operator.Answer{Choice: choice, Reason: remark, By: s.name, Via: "terminal"}
 		switch choice {
-		case operator.Skip:
-			if a.Reason, err = s.readReason(ctx, q); err != nil {
-				return operator.Answer{}, err
+		case operator.Skip, operator.Accept:
+			if a.Reason == "" {
+				if a.Reason, err = s.readReason(ctx, q, choice); err != nil {
+					return operator.Answer{}, err
+				}
 			}
 			if a.Reason == "" {
-				s.say("Nothing was skipped.")
+				s.say("Nothing was %s.", map[operator.Choice]string{operator.Skip: "skipped", operator.Accept: "accepted"}[choice])
 				continue
 			}
 		case operator.Abort:
@@ -259,15 +261,19 @@ func (s *screen) put(q operator.Question) {
 	}
 }
 
-// readReason asks why a step is left out, once more where nothing is typed, and
-// returns "" where that is all there is to say.
-func (s *screen) readReason(ctx context.Context, q operator.Question) (string, error) {
+// readReason asks why a step is left out or counts as done, once more where nothing is
+// typed, and returns "" where that is all there is to say.
+func (s *screen) readReason(ctx context.Context, q operator.Question, c operator.Choice) (string, error) {
+	why := "why is it skipped?"
+	if c == operator.Accept {
+		why = "why does it count as done?"
+	}
 	for asked := false; ; asked = true {
-		line, err := s.readLine(ctx, promptAbout(q, "why is it skipped?", s.width))
+		line, err := s.readLine(ctx, promptAbout(q, why, s.width))
 		if line = strings.TrimSpace(line); line != "" || asked || err != nil {
 			return line, err
 		}
-		s.say("The journal records the reason, so that later readers know whether the step was unnecessary or forgotten. Enter an empty line again to return to the choices.")
+		s.say("The journal records the reason, so that later readers know why. Enter an empty line again to return to the choices.")
 	}
 }
 

@@ -160,6 +160,7 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 		phases []state.Phase
 	}{
 		{"Running", []state.Phase{state.Started}},
+		{"Said to be done, but not seen done yet", []state.Phase{state.Claimed}},
 		{"In doubt", []state.Phase{state.InDoubt, state.LeftInDoubt}},
 		{"Failed", []state.Phase{state.Failed, state.NotDone, state.Reported}},
 		{"To be retried", []state.Phase{state.Pending}},
@@ -185,6 +186,9 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 				}
 			}
 		}
+	}
+	for _, line := range report.Accepted(s) {
+		p("Not seen done: %s", line)
 	}
 	if text := report.Doubts(s); text != "" {
 		p("%s", text)

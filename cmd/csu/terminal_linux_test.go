@@ -1,13 +1,17 @@
 package main
 
 import (
+	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/sitemap"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -29,6 +33,7 @@ func TestTerminalConsent(t *testing.T) {
 		"1 yes start this stage",
 		"2 no stop csu: nothing of this stage starts; you can resume later",
 		"3 abort abort the upgrade for good", at)
+	r.wantSpeed(t, 1) // so that no fault heals while one reads
 	s.types(t, "perhaps\n")
 	s.reads(t, `"perhaps" is not one of the choices`, at)
 	s.types(t, "4\n")
@@ -44,6 +49,7 @@ func TestTerminalConsent(t *testing.T) {
 	s.wantExit(t, exitFailed)
 	s.reads(t, `Ada Operator stopped the run at stage "offline"`, "hint: resume with csu exec "+r.plan+" --resume")
 
+	r.wantSpeed(t, servedSpeed)
 	state := r.state(t)
 	a := state.Stages[0].Consent
 	if a == nil || a.By != "Ada Operator" || a.Via != "terminal" || a.Choice != string(operator.Yes) {
@@ -51,6 +57,27 @@ func TestTerminalConsent(t *testing.T) {
 	}
 	if state.Stages[1].Begun {
 		t.Error("the stage has begun that was not consented to")
+	}
+}
+
+// wantSpeed waits until the site's clock runs at a speed.
+func (r *served) wantSpeed(t *testing.T, speed float64) {
+	t.Helper()
+	m, err := sitemap.Read(r.siteMap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get(m.Clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	defer time.AfterFunc(patience, func() { resp.Body.Close() }).Stop()
+	var rate struct{ Speed float64 }
+	for rates := json.NewDecoder(resp.Body); rate.Speed != speed; {
+		if err := rates.Decode(&rate); err != nil {
+			t.Fatalf("the site's clock runs at %v, want %v: %v", rate.Speed, speed, err)
+		}
 	}
 }
 
@@ -136,13 +163,13 @@ func TestTerminalAbortCommand(t *testing.T) {
 		keys, says string
 		code       int
 	}{
-		{"2\n", "The run was not aborted, and nothing was changed.", exitFailed},
+		{"1\n", "The run was not aborted, and nothing was changed.", exitFailed},
 		{"\x03", "the run was not aborted, and nothing was changed.", exitInterrupted},
-		{"1\n", "The upgrade was aborted and its journal is closed.", exitComplete},
+		{"2\n", "The upgrade was aborted and its journal is closed.", exitComplete},
 	} {
 		s := atTerminal(t, csu(t, "abort", r.plan, "--site-map", r.siteMap))
 		s.reads(t, "You are about to abort the upgrade for good.", "What an abort does: No final steps have to run.",
-			"1 abort abort the upgrade for good", "2 no leave the run as it is; you can resume later", "1 abort, 2 no, ? refresh >")
+			"1 no leave the run as it is; you can resume later", "2 abort abort the upgrade for good", "1 no, 2 abort, ? refresh >")
 		s.types(t, x.keys)
 		if x.code == exitComplete {
 			s.reads(t, "Type abort again to confirm:")
@@ -266,20 +293,23 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestChoose takes numbers, words and what they begin with, and nothing else.
+// TestChoose takes numbers, words and what they begin with, and nothing else. A remark
+// may follow a number.
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	choices := []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop}
-	for line, want := range map[string]operator.Choice{
-		"1": operator.Retry, " 4 ": operator.Stop, "by hand": operator.ByHand, "B": operator.ByHand, "sk": operator.Skip, "STOP": operator.Stop,
+	for line, want := range map[string]operator.Answer{
+		"1": {Choice: operator.Retry}, " 4 ": {Choice: operator.Stop}, "by hand": {Choice: operator.ByHand}, "B": {Choice: operator.ByHand},
+		"sk": {Choice: operator.Skip}, "STOP": {Choice: operator.Stop},
+		"2  agreed with the M1M3 principal, 555-1234 ": {Choice: operator.ByHand, Reason: "agreed with the M1M3 principal, 555-1234"},
 	} {
-		if got, ok := choose(line, choices); !ok || got != want {
-			t.Errorf("choose(%q) = %q, %t, want %q", line, got, ok, want)
+		if got, remark, ok := answerFrom(line, choices); !ok || got != want.Choice || remark != want.Reason {
+			t.Errorf("answerFrom(%q) = %q, %q, %t, want %q, %q", line, got, remark, ok, want.Choice, want.Reason)
 		}
 	}
-	for _, line := range []string{"", " ", "0", "5", "-1", "s", "yes", "1 2"} {
-		if got, ok := choose(line, choices); ok {
-			t.Errorf("choose(%q) = %q, want none", line, got)
+	for _, line := range []string{"", " ", "0", "5", "-1", "s", "yes", "1 2", "5 that one", "retry it"} {
+		if got, _, ok := answerFrom(line, choices); ok {
+			t.Errorf("answerFrom(%q) = %q, want none", line, got)
 		}
 	}
 }

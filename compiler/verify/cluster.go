@@ -20,7 +20,7 @@ func clusterRules() []Rule {
 			"A Job cannot be changed in place. It is deleted once, before the sync that brings it back, and every deleted Job is brought back. " +
 				"A full upgrade and a recovery replace all Jobs of the CSC chart.", jobsReplaced},
 		{"images", []string{"P32", "P33"},
-			"After the upgrade each CSC runs the image of the cycle, with the revision in the request, and a sync deploys it.", images},
+			"After the upgrade each CSC runs the image of the cycle, with the revision in the request, from the site's registry, and a sync deploys it. CSCs of one class run the same repository.", images},
 		{"sync-width", []string{"P32", "P33"},
 			"A sync names the CSCs whose Jobs it brings back, all in its application. A sync that is limited to some resources lists exactly those Jobs.", syncWidth},
 	}
@@ -50,10 +50,13 @@ var mixed = []string{love, "uws"}
 func jobsSelected(v *view, f *findings, n *node, a *plan.Delete) {
 	requirements, err := parseSelector(a.Selector)
 	if err != nil {
-		f.step(n, "select by csc, csc-name or csc-class", "cannot tell what the selector %q matches: %v", a.Selector, err)
+		f.step(n, "select by csc, csc-name or csc-class, with = or by its presence", "cannot tell what the selector %q matches: %v", a.Selector, err)
 		return
 	}
-	named := slices.ContainsFunc(requirements, func(r requirement) bool { return r.op == "=" || r.op == "in" })
+	named := slices.ContainsFunc(requirements, func(r requirement) bool { return r.value != "" })
+	if v.Type == plan.Incremental && !named {
+		f.step(n, "select by csc-class, csc-name or csc with a value", "the selector %q names no CSC or class, but an incremental upgrade deletes only the Jobs that it affects", a.Selector)
+	}
 	if slices.Contains(mixed, a.Namespace) && !named {
 		f.step(n, "select by csc-name or csc-class with a value", "namespace %q has other Jobs too, but the selector %q names no CSC or class", a.Namespace, a.Selector)
 	}
@@ -179,6 +182,7 @@ func images(v *view, f *findings) {
 		}
 		revisions[c.CSC] = c.Revision
 	}
+	repositories := map[string]*plan.CSC{} // by class: the first with it
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		if c.Job == nil {
@@ -192,11 +196,27 @@ func images(v *view, f *findings) {
 			f.plan("recompile the plan", "the image of %s is %q, not a registry's repository with a tag", c.CSC, c.Image)
 			continue
 		}
+		if !strings.HasPrefix(c.Image, v.Facts.ImageRegistry+"/") {
+			f.plan("recompile the plan", "the image of %s is %q, but the site's images are in the registry %q", c.CSC, c.Image, v.Facts.ImageRegistry)
+		}
+		if one := repositories[c.Job.CSCClass]; one == nil {
+			repositories[c.Job.CSCClass] = c
+		} else if repository(one.Image) != repository(c.Image) {
+			f.plan("recompile the plan", "the image of %s is %q, but that of %s, of the same class, is %q", c.CSC, c.Image, one.CSC, one.Image)
+		}
 		revision, given := revisions[c.CSC]
 		if !v.tagFits(m[3], revision, given) {
 			f.plan("recompile the plan", "the image of %s has the tag %q, which does not match cycle %q and the request's revision", c.CSC, m[3], v.Upgrade.Cycle)
 		}
 	}
+}
+
+// repository returns an image without its tag.
+func repository(image string) string {
+	if i := strings.LastIndexByte(image, ':'); i >= 0 {
+		return image[:i]
+	}
+	return image
 }
 
 var threeDigits = regexp.MustCompile(`^\.\d{3}$`)

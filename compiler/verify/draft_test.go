@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -11,16 +12,25 @@ import (
 // stage appends a stage; its source are the numbers of its steps and its
 // principals those of what they touch.
 func (d *draft) stage(id string, steps ...plan.Step) {
-	s := plan.Stage{ID: id, Title: id, Consent: "Now " + id + "."}
+	s := plan.Stage{ID: id, Title: id}
 	v := newView(d.p)
+	names := []string{d.p.Site, d.p.Upgrade.Cycle}
 	for i := range steps {
 		step := &steps[i]
 		step.ID = id + "/" + step.ID
 		for j, need := range step.Needs {
 			step.Needs[j] = id + "/" + need
 		}
+		if a, ok := step.Action.Parameters.(*plan.Announce); ok {
+			a.Text = d.p.Site + ": " + a.Text
+		}
+		step.ByHand = d.byHand(step.Action.Parameters)
 		n := &node{Step: step}
 		v.act(n)
+		names = append(names, n.does.Host, n.does.LevelBefore, n.does.Level, plan.CSCList(n.does.DownBy()), plan.CSCList(n.does.Commands))
+		if n.does.Namespaces != "" {
+			names = append(names, "Nublado")
+		}
 		if step.Consent == "" {
 			s.Principals = append(s.Principals, v.principalsOf(n)...)
 		}
@@ -29,6 +39,8 @@ func (d *draft) stage(id string, steps ...plan.Step) {
 		}
 		s.Source = append(s.Source, step.Source...)
 	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" })
+	s.Consent = fmt.Sprintf("Now %s, in cluster %s (%s): %s.", id, d.p.Targets.Kubernetes.Context, d.p.Targets.Kubernetes.Server, strings.Join(names, ", "))
 	slices.Sort(s.Principals)
 	s.Principals = slices.Compact(s.Principals)
 	slices.Sort(s.Source)

@@ -12,8 +12,8 @@ func lookRules() []Rule {
 			"A check of CSCs runs before or after the steps that move them, never in parallel. The check that ends their enabling comes after all of it.", looksInOrder},
 		{"looks-complete", []string{"P37", "P39", "P41", "P43"},
 			"All CSCs that went down are watched coming up, and the check that ends their enabling includes all of them.", looksComplete},
-		{"awaited-states", []string{"P11", "P37", "P41", "P43"},
-			"A CSC is awaited in a state that the plan's table gives it: the one in which it comes up, or its final one. It is awaited in OFFLINE only while it is down.", awaitedStates},
+		{"awaited-states", []string{"P6", "P11", "P37", "P41", "P43"},
+			"A CSC is awaited in a state that the plan's table gives it: the one in which it comes up, or its final one. It is awaited in OFFLINE only while it is down. Two states will do only for a CSC that keeps its state, where it is started: it may be in either.", awaitedStates},
 	}
 }
 
@@ -150,6 +150,8 @@ func awaitedStates(v *view, f *findings) {
 				c, ok := v.CSC(name)
 				switch {
 				case !ok: // reported by known-names
+				case len(w.States) > 1 && c.Keeps == "":
+					f.step(n, "await one state", "it accepts %s in %s: a CSC that keeps no state is in one", name, list(w.States))
 				case slices.Equal(w.States, []string{plan.Offline}) && c.Expect != plan.Offline:
 					if !v.downAt(n, c) {
 						f.step(n, "await the state in which it comes up, or its final state", "awaits %s in OFFLINE, but no step before it sends it there", name)

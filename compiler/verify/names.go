@@ -1,9 +1,7 @@
 package verify
 
 import (
-	"net/url"
 	"slices"
-	"strings"
 	"time"
 	_ "time/tzdata" // the same rule on any machine
 
@@ -15,7 +13,7 @@ func nameRules() []Rule {
 		{"known-names", []string{"P1", "P20"},
 			"Every host, account, CSC, namespace, application, channel and principal that a step names is in the plan's tables and targets: a misspelled name would do nothing, or something else.", knownNames},
 		{"targets", []string{"P1", "P20"},
-			"The plan has all systems of the site that it talks to: the cluster by context and API server, the others by address. It also has the site's time zone and the role of each host.", completeTargets},
+			"The plan has all systems of the site that it talks to: the cluster by context and API server, the others by address, all of them on hosts of the site. It also has the site's time zone, and the role of each host, where no one logs in as root.", completeTargets},
 	}
 }
 
@@ -260,28 +258,23 @@ func completeTargets(v *view, f *findings) {
 		{"argocd.appOfApps", t.ArgoCD.AppOfApps},
 		{"efd.database", t.EFD.Database},
 		{"registry.namespace", t.Registry.Namespace},
-		{"registry.selector", t.Registry.Selector},
 	} {
-		if strings.TrimSpace(x.value) == "" {
-			f.plan("recompile the plan", "the target %s is empty", x.name)
+		if !plainTag.MatchString(x.value) {
+			f.plan("recompile the plan", "the target %s is %q, not a name", x.name, x.value)
 		}
 	}
-	for _, x := range []struct{ name, value string }{
-		{"kubernetes.server", t.Kubernetes.Server}, {"argocd.url", t.ArgoCD.URL}, {"love.url", t.LOVE.URL}, {"efd.url", t.EFD.URL},
-	} {
-		u, err := url.Parse(x.value)
-		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			f.plan("recompile the plan", "the target %s is not an https address without credentials", x.name)
-		}
-	}
+	ownAddresses(v, f)
 	if _, err := time.LoadLocation(v.Facts.TimeZone); err != nil || v.Facts.TimeZone == "" {
 		f.plan("recompile the plan", "unknown time zone %q", v.Facts.TimeZone)
 	}
-	if !strings.HasPrefix(t.Slack.Channel, "#") {
+	if !podLabel.MatchString(t.Registry.Selector) {
+		f.plan("recompile the plan", "the target registry.selector is %q, which does not select by a label's value", t.Registry.Selector)
+	}
+	if !channel.MatchString(t.Slack.Channel) {
 		f.plan("recompile the plan", "the target slack.channel is %q, not a channel such as #summit-announce", t.Slack.Channel)
 	}
-	if t.EFD.Lag <= 0 {
-		f.plan("recompile the plan", "the target efd.lag is %s, want a positive duration", t.EFD.Lag)
+	if t.EFD.Lag <= 0 || time.Duration(t.EFD.Lag) > 10*time.Minute {
+		f.plan("recompile the plan", "the target efd.lag is %s, want a positive duration of 10m at most", t.EFD.Lag)
 	}
 	for _, h := range v.Hosts {
 		if h.Role == "" {

@@ -82,7 +82,7 @@ const (
 )
 
 func breaches() []breach {
-	return slices.Concat(orderBreaches(), offlineBreaches(), protectedBreaches(), clusterBreaches(), hostBreaches(), systemBreaches(), stateBreaches(), paperBreaches())
+	return slices.Concat(orderBreaches(), offlineBreaches(), protectedBreaches(), clusterBreaches(), hostBreaches(), systemBreaches(), stateBreaches(), paperBreaches(), tableBreaches(), textBreaches())
 }
 
 func orderBreaches() []breach {
@@ -237,7 +237,13 @@ func protectedBreaches() []breach {
 func clusterBreaches() []breach {
 	return []breach{
 		{"selector-width", "too wide", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class=ess" }},
-		{"selector-width", "too narrow", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mt").Selector = "csc-class=mtmount" }},
+		{"selector-width", "too narrow", sumInc, func(p *plan.Plan) {
+			act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,csc-name=ess105"
+		}},
+		{"selector-width", "an inequality", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,csc-class!=ess" }},
+		{"selector-width", "a set", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class in (mtmount)" }},
+		{"selector-width", "the absence of a label", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc-class=mtmount,!ess" }},
+		{"selector-width", "no value in an incremental upgrade", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/mtmount").Selector = "csc" }},
 		{"selector-width", "another namespace", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Namespace = "obssys" }},
 		{"selector-width", "an unknown label", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "app=ess" }},
 		{"selector-width", "no selector that can be read", sumInc, func(p *plan.Plan) { act[*plan.Delete](p, "jobs/ess").Selector = "csc-class in ess" }},
@@ -256,6 +262,8 @@ func clusterBreaches() []breach {
 		{"jobs-replaced", "love-commander too early", sumFull, add("jobs", deleteJobs("x", "P18", love, "csc", []string{"love-commander"}))},
 		{"images", "another revision", sumInc, func(p *plan.Plan) { csc(p, "MTMount:0").Image = "ts-dockerhub.lsst.org/mtmount:c0045.008" }},
 		{"images", "the old cycle", sumFull, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ts-dockerhub.lsst.org/ataos:c0044" }},
+		{"images", "another registry", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "docker.io/ataos:c0045" }},
+		{"images", "another repository than the rest of its class", sumInc, func(p *plan.Plan) { csc(p, "ESS:104").Image = "ts-dockerhub.lsst.org/essx:c0045" }},
 		{"images", "no tag", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ataos" }},
 		{"sync-width", "a Job of another CSC", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[0].Name = "ess104" }},
 		{"sync-width", "the whole application", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources = nil }},
@@ -329,6 +337,7 @@ func systemBreaches() []breach {
 		}},
 		{"enabled-after-maintenance", "although testing follows", ttsRec, func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = true }},
 		{"known-script", "states by a script", sumInc, add("offline", step("x", "P14", time.Hour, &plan.Script{Queue: 1, Path: setStateScript, Standard: true, Accept: []string{"DONE"}}))},
+		{"known-script", "a key twice", btsInc, func(p *plan.Plan) { act[*plan.Script](p, "testing-p50/script-1").Config = "test: 1\ntest: 2\n" }},
 		{"known-script", "an end that is none", btsInc, func(p *plan.Plan) { act[*plan.Script](p, "testing-p50/script-1").Accept = []string{"DONE", "FAILED"} }},
 	}
 }
@@ -381,9 +390,14 @@ func stateBreaches() []breach {
 		{"awaited-states", "another state than it ends in", sumInc, func(p *plan.Plan) {
 			act[*plan.AwaitState](p, "enable/seen").Want[0].States = []string{plan.Standby, plan.Enabled}
 		}},
+		{"awaited-states", "two states", sumInc, func(p *plan.Plan) {
+			act[*plan.AwaitState](p, "watch/up").Want[1].States = []string{plan.Standby, plan.Enabled}
+		}},
 		{"awaited-states", "a state of neither kind", sumInc, func(p *plan.Plan) { act[*plan.AwaitState](p, "begin/kept").Want[0].States = []string{plan.Fault} }},
 		{"watcher-enabled", "left in STANDBY", sumInc, func(p *plan.Plan) { csc(p, watcher).Expect = plan.Standby }},
 		{"enabled-in-groups", "all in one script", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "enable/ess").GroupSize = 0 }},
+		{"enabled-in-groups", "six in one script", ttsRec, func(p *plan.Plan) { act[*plan.SetState](p, "enable-all/all").GroupSize = 6 }},
+		{"enabled-in-groups", "those that are left in pairs", sumFull, func(p *plan.Plan) { act[*plan.SetState](p, "offline/rest").GroupSize = 2 }},
 		{"enabled-in-groups", "the Watcher with the others", sumFull, unneed("enable/watcher")},
 		{"enabled-if-necessary", "unasked", ttsFull, func(p *plan.Plan) { at(p, "enable/ess").Consent = "" }},
 		{"up-before-command", "commanded before it is up", sumFull, func(p *plan.Plan) {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -14,8 +15,8 @@ func seenRules() []Rule {
 			"The Watcher ends ENABLED; otherwise the site has no alarms. The exception is a site that enables CSCs only if necessary, such as a test stand, when integration testing follows.", watcherEnabled},
 		{"enabled-list", []string{"P41", "P43"},
 			"A site's list of CSCs to enable has the Watcher and every ESS. Steps for that number bring those that went down to ENABLED, unless integration testing follows at a site that enables them only if necessary.", enabledList},
-		{"enabled-in-groups", []string{"P41", "P43", "P55"},
-			"set_summary_state.py stops at its first failure. So CSCs are brought up in groups, and the Watcher last by its own script, so that one dead ESS does not keep the others down.", enabledInGroups},
+		{"enabled-in-groups", []string{"P10", "P41", "P43", "P55"},
+			"set_summary_state.py stops at its first failure. So CSCs go to OFFLINE one by one, and are brought up in groups of five at most, and the Watcher last by its own script, so that one dead ESS does not keep the others down.", enabledInGroups},
 		{"enabled-if-necessary", []string{"P41"},
 			"At a site that says so, such as a test stand, CSCs are enabled after a full upgrade or a recovery only if necessary: the step asks.", enabledIfNecessary},
 		{"up-before-command", []string{"P37", "P41", "P43", "P45"},
@@ -131,14 +132,19 @@ func enabledList(v *view, f *findings) {
 	}
 }
 
+// enabledTogether is how many CSCs one script brings up at most (P41).
+const enabledTogether = 5
+
 func enabledInGroups(v *view, f *findings) {
 	for _, n := range v.steps {
 		a, ok := n.Action.Parameters.(*plan.SetState)
-		if !ok || a.State == plan.Offline || len(a.CSCs) < 2 {
-			continue
-		}
-		if a.GroupSize == 0 || a.GroupSize >= len(a.CSCs) && len(a.CSCs) > 5 || a.GroupSize > 10 {
-			f.step(n, "set groupSize to 5", "one script has %d CSCs, and the first that fails keeps the others down", groupOf(a))
+		queues := ok && a.State == plan.Offline && !slices.ContainsFunc(a.CSCs, func(c string) bool { return !isQueue(c) })
+		switch {
+		case !ok || len(a.CSCs) < 2 && a.GroupSize <= enabledTogether || queues && a.GroupSize == 0:
+		case a.State == plan.Offline && !queues && a.GroupSize != 1:
+			f.step(n, "set groupSize to 1", "one script takes %d CSCs to OFFLINE, and the first that fails keeps the others up", groupOf(a))
+		case a.GroupSize == 0 || a.GroupSize > enabledTogether:
+			f.step(n, fmt.Sprintf("set groupSize to %d", enabledTogether), "one script has %d CSCs, and the first that fails keeps the others down", groupOf(a))
 		}
 	}
 	enabledWatcherLast(v, f)

@@ -3,7 +3,6 @@ package verify
 import (
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -11,16 +10,14 @@ import (
 
 // A requirement is one part of a label selector.
 type requirement struct {
-	key    string
-	op     string // "=", "!=", "in", "notin", "exists" or "absent"
-	values []string
+	key   string
+	value string // "" where the label must be there, with any value
 }
 
 var (
-	setBased = regexp.MustCompile(`^(\S+)\s+(in|notin)\s*\(([^()]*)\)$`)
-	equality = regexp.MustCompile(`^([^\s=!]+)\s*(==|=|!=)\s*([^\s=!]*)$`)
-	presence = regexp.MustCompile(`^(!?)\s*([^\s=!(),]+)$`)
-	label    = regexp.MustCompile(`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`)
+	equality = regexp.MustCompile(`^([^\s=!]+)==?([^\s=!]+)$`)
+	presence = regexp.MustCompile(`^([^\s=!(),]+)$`)
+	label    = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`)
 )
 
 // jobLabels returns the labels of the CSC chart that the plan's table has.
@@ -28,83 +25,34 @@ func jobLabels(j *plan.Job) map[string]string {
 	return map[string]string{"csc": j.Label, "csc-name": j.CSCName, "csc-class": j.CSCClass}
 }
 
-// parseSelector parses a Kubernetes label selector. It refuses labels that the
-// plan's table does not have, since what they match is unknown.
+// parseSelector parses a label selector of the forms that the procedure has (P18,
+// P21): labels with their values, or the presence of a label. It refuses all others.
+// What they match besides the Jobs of the plan's table is unknown: csc-class!=ess
+// also matches every Job without the label. It refuses labels that the table does
+// not have for the same reason.
 func parseSelector(selector string) ([]requirement, error) {
 	var out []requirement
-	for _, part := range splitSelector(selector) {
-		r, err := parseRequirement(strings.TrimSpace(part))
-		if err != nil {
-			return nil, err
+	for _, part := range strings.Split(selector, ",") {
+		r := requirement{key: part}
+		if m := equality.FindStringSubmatch(part); m != nil {
+			r = requirement{m[1], m[2]}
+		} else if !presence.MatchString(part) {
+			return nil, fmt.Errorf("%q is neither a label with its value nor a label", part)
+		}
+		if _, ok := jobLabels(&plan.Job{})[r.key]; !ok {
+			return nil, fmt.Errorf("label %q is not in the plan's table (which has csc, csc-name and csc-class)", r.key)
+		}
+		if r.value != "" && !label.MatchString(r.value) {
+			return nil, fmt.Errorf("%q is not a label value", r.value)
 		}
 		out = append(out, r)
 	}
 	return out, nil
 }
 
-// splitSelector splits at the commas outside parentheses.
-func splitSelector(s string) []string {
-	var out []string
-	depth, start := 0, 0
-	for i, r := range s {
-		switch r {
-		case '(':
-			depth++
-		case ')':
-			depth--
-		case ',':
-			if depth == 0 {
-				out = append(out, s[start:i])
-				start = i + 1
-			}
-		}
-	}
-	return append(out, s[start:])
-}
-
-func parseRequirement(s string) (requirement, error) {
-	var r requirement
-	if m := setBased.FindStringSubmatch(s); m != nil {
-		r = requirement{key: m[1], op: m[2]}
-		for _, v := range strings.Split(m[3], ",") {
-			r.values = append(r.values, strings.TrimSpace(v))
-		}
-	} else if m := equality.FindStringSubmatch(s); m != nil {
-		r = requirement{m[1], strings.Replace(m[2], "==", "=", 1), []string{m[3]}}
-	} else if m := presence.FindStringSubmatch(s); m != nil {
-		r = requirement{key: m[2], op: "exists"}
-		if m[1] != "" {
-			r.op = "absent"
-		}
-	} else {
-		return r, fmt.Errorf("cannot parse requirement %q", s)
-	}
-	if _, ok := jobLabels(&plan.Job{})[r.key]; !ok {
-		return r, fmt.Errorf("label %q is not in the plan's table (which has csc, csc-name and csc-class)", r.key)
-	}
-	for _, v := range r.values {
-		if !label.MatchString(v) {
-			return r, fmt.Errorf("%q is not a label value", v)
-		}
-	}
-	return r, nil
-}
-
 func matches(requirements []requirement, labels map[string]string) bool {
 	for _, r := range requirements {
-		value := labels[r.key]
-		ok := false
-		switch r.op {
-		case "=", "in":
-			ok = value != "" && slices.Contains(r.values, value)
-		case "!=", "notin":
-			ok = !slices.Contains(r.values, value)
-		case "exists":
-			ok = value != ""
-		case "absent":
-			ok = value == ""
-		}
-		if !ok {
+		if value := labels[r.key]; value == "" || r.value != "" && r.value != value {
 			return false
 		}
 	}

@@ -9,21 +9,13 @@ import (
 func TestSelector(t *testing.T) {
 	ess := jobLabels(&plan.Job{Label: "ess105", CSCName: "ess105", CSCClass: "ess"})
 	for selector, want := range map[string]bool{
-		"csc":                                    true,
-		"!csc":                                   false,
-		"csc-class=ess":                          true,
-		"csc-class==ess":                         true,
-		"csc-class = ess":                        true,
-		"csc-class=es":                           false,
-		"csc-class!=ess":                         false,
-		"csc-class!=gis":                         true,
-		"csc-name in (ess104,ess105)":            true,
-		"csc-name in ( ess104 , ess105 )":        true,
-		"csc-name notin (ess104, ess105)":        false,
-		"csc-class=ess,csc-name=ess105":          true,
-		"csc-class=ess,csc-name=ess104":          false,
-		"csc-class,csc-class!=watcher":           true,
-		"csc-name in (a,b),csc-class in (c,ess)": false,
+		"csc":                           true,
+		"csc-class=ess":                 true,
+		"csc-class==ess":                true,
+		"csc-class=es":                  false,
+		"csc-class=ess,csc-name=ess105": true,
+		"csc-class=ess,csc-name=ess104": false,
+		"csc-class,csc-name=ess105":     true,
 	} {
 		r, err := parseSelector(selector)
 		if err != nil {
@@ -38,6 +30,7 @@ func TestSelector(t *testing.T) {
 // finds less than it does.
 func TestSelectorRefused(t *testing.T) {
 	for _, selector := range []string{
+		"!csc", "csc-class!=ess", "csc-class in (ess)", "csc-class notin (gis)", "csc-class,csc-class!=watcher", "csc-class = ess", "csc-class=", "csc-class=ess, csc-name=ess105",
 		"", ",", "csc,", "app=ess", "!app", "app in (a)", "csc-class in ess", "csc-class in (", "csc-class in (a", "csc-class in a)", "csc-class=a=b",
 		"csc-class>1", "csc-class=-a", "csc-class=a b", "csc-class in (a) csc", "csc-class(", "((", "))", "=", "!=", "csc-class in (a,b", "csc-class exists",
 	} {
@@ -47,17 +40,16 @@ func TestSelectorRefused(t *testing.T) {
 	}
 }
 
-// TestSelectorAbsent: a Job without the label is found by no equality, and by
-// an inequality, as Kubernetes has it.
+// TestSelectorAbsent: a Job without the label is never matched, as Kubernetes has it.
 func TestSelectorAbsent(t *testing.T) {
 	none := jobLabels(&plan.Job{})
-	for selector, want := range map[string]bool{"csc": false, "!csc": true, "csc=a": false, "csc!=a": true, "csc in (a)": false, "csc notin (a)": true} {
+	for _, selector := range []string{"csc", "csc=a", "csc-class"} {
 		r, err := parseSelector(selector)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := matches(r, none); got != want {
-			t.Errorf("%q: matches %v, want %v", selector, got, want)
+		if matches(r, none) {
+			t.Errorf("%q matches a Job without labels", selector)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func testingRules() []Rule {
 		{"enabled-after-maintenance", []string{"P55"},
 			"After a recovery of a site that says so, such as the Tucson test stand, all CSCs of the cluster go back to ENABLED. They do so after the test sequences, which end in STANDBY, and not if integration testing follows.", enabledAfterMaintenance},
 		{"known-script", []string{"P7", "P50", "P51"},
-			"A plan runs only system_wide_shutdown.py and the scripts of minimal testing. States are set by set-state steps, which the rules understand. A script must end DONE.", knownScript},
+			"A plan runs only system_wide_shutdown.py and the scripts of minimal testing. States are set by set-state steps, which the rules understand. A configuration has each key once. A script must end DONE.", knownScript},
 	}
 }
 
@@ -236,6 +236,9 @@ func knownScript(v *view, f *findings) {
 			f.step(n, "use an action of kind set-state", "sets states with a script, which the rules do not understand")
 		case !n.cites("P50") && !n.cites("P51"):
 			f.step(n, "remove the step", "%q is not a script of the procedure, or the step does not cite P50 or P51", a.Path)
+		}
+		if err := a.CheckConfig(); err != nil {
+			f.step(n, "write each key once, in YAML", "%v", err)
 		}
 		if !a.Standard {
 			f.step(n, "set standard to true", "%q is not a standard script", a.Path)

@@ -82,7 +82,8 @@ func Rules() []Rule {
 	return slices.Concat(
 		phaseRules(), announceRules(), protectedRules(), offlineRules(), handoverRules(),
 		clusterRules(), hostRules(), registryRules(), systemRules(), deployRules(),
-		seenRules(), lookRules(), testingRules(), consentRules(), doubtRules(), nameRules(), sourceRules(), limitRules(),
+		seenRules(), lookRules(), testingRules(), consentRules(), claimRules(), doubtRules(), nameRules(), tableRules(), sourceRules(), limitRules(),
+		byHandRules(), commandRules(), textRules(),
 	)
 }
 

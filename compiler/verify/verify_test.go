@@ -10,6 +10,26 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
+func TestGoodPlansKeepTheRules(t *testing.T) {
+	for name, p := range goodPlans() {
+		t.Run(name, func(t *testing.T) {
+			for _, problem := range p.Validate() {
+				t.Errorf("not a plan: %s", problem)
+			}
+			for _, v := range Check(p) {
+				t.Errorf("%s", v)
+			}
+			data, err := plan.Encode(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := plan.Decode(name, data); err != nil {
+				t.Errorf("it does not decode: %v", err)
+			}
+		})
+	}
+}
+
 // TestRulesAreComplete: each rule has a name of its own, numbers of the
 // procedure and an explanation, and each number has a rule or is in
 // withoutStep.
@@ -83,7 +103,7 @@ func TestOrderOfViolations(t *testing.T) {
 			places = append(places, place)
 		}
 	}
-	want := []string{" ", "begin ", "begin begin/announce", p.Stages[3].ID + " ", "end end/look"}
+	want := []string{" ", "begin ", "begin begin/announce", p.Stages[3].ID + " ", p.Stages[3].ID + " " + p.Stages[3].Steps[0].ID, "end end/look"}
 	if !slices.Equal(places, want) {
 		t.Errorf("got %q, want %q", places, want)
 	}

@@ -34,6 +34,7 @@ type view struct {
 	hosts map[string]*plan.Host
 	// Results of the methods moving and commanding.
 	moved, commanded map[*plan.CSC][]*node
+	namedIn          map[string]map[string]bool // results of the method named, by text
 }
 
 // CSC returns the row of the named CSC, the first if there are several.
@@ -74,7 +75,7 @@ func (n *node) stageID() string {
 }
 
 func newView(p *plan.Plan) *view {
-	v := &view{Plan: p, cscs: map[string]*plan.CSC{}, hosts: map[string]*plan.Host{}, moved: map[*plan.CSC][]*node{}, commanded: map[*plan.CSC][]*node{}}
+	v := &view{Plan: p, cscs: map[string]*plan.CSC{}, hosts: map[string]*plan.Host{}, moved: map[*plan.CSC][]*node{}, commanded: map[*plan.CSC][]*node{}, namedIn: map[string]map[string]bool{}}
 	for i := range p.CSCs {
 		if c := &p.CSCs[i]; v.cscs[c.CSC] == nil {
 			v.cscs[c.CSC] = c

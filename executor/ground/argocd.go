@@ -50,9 +50,18 @@ func StartArgoCD(t testing.TB, c *Cluster, p *plan.Plan) *ArgoCD {
 	for _, crd := range []string{"application-crd.yaml", "appproject-crd.yaml"} {
 		c.applyFile(t, filepath.Join(c.tools.ArgoCDCRDs, crd))
 	}
-	c.Until(t, Limit, "the API server serves Applications", func(ctx context.Context) (bool, error) {
-		_, err := c.Dynamic.Resource(applications).Namespace(argoNamespace).List(ctx, metav1.ListOptions{})
-		return err == nil, err
+	// A new kind is served, and listed among the server's kinds, at different moments.
+	c.Until(t, Limit, "the API server serves Argo CD's kinds", func(ctx context.Context) (bool, error) {
+		for _, kind := range []string{"Application", "AppProject"} {
+			mapping, err := c.mapping(applications.GroupVersion().WithKind(kind))
+			if err != nil {
+				return false, err
+			}
+			if _, err := c.Dynamic.Resource(mapping.Resource).Namespace(argoNamespace).List(ctx, metav1.ListOptions{}); err != nil {
+				return false, err
+			}
+		}
+		return true, nil
 	})
 	c.Apply(t, strings.NewReplacer(
 		"@NAMESPACE@", argoNamespace, "@PROJECT@", p.Targets.ArgoCD.Project,

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -132,13 +133,18 @@ func (c *Cluster) applyFile(t testing.TB, name string) {
 	c.Apply(t, string(text))
 }
 
-func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
-	kind := object.GroupVersionKind()
+// mapping returns the resource of a kind.
+func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if meta.IsNoMatchError(err) {
 		c.mapper.Reset() // its definition may be new
-		mapping, err = c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		return c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	}
+	return mapping, err
+}
+
+func (c *Cluster) apply(ctx context.Context, object *unstructured.Unstructured) error {
+	mapping, err := c.mapping(object.GroupVersionKind())
 	if err != nil {
 		return err
 	}

@@ -145,7 +145,7 @@ func (u *upgrade) suffer(t *testing.T, blows []blow) {
 	for _, b := range blows {
 		hold := b.hold(u, t)
 		l := u.start(t, flags...)
-		u.await(t, l, b.step+" runs", hold.Begun())
+		l.await(t, b.step+" runs", hold.Begun())
 		l.kill(t)
 		hold.Release() // Kubernetes allows at most 30 seconds
 		if got := u.records(t, b.step); !slices.Contains(got, "started") || slices.Contains(got, "outcome") {

@@ -185,6 +185,34 @@ func (s *started) wait(t *testing.T) (executor.Result, error) {
 	return s.result, s.err
 }
 
+// reaches waits for an event in the run. It fails the test as soon as the run has
+// ended without it.
+func (s *started) reaches(t *testing.T, what string, happens <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-happens:
+		return
+	case <-s.ended:
+	case <-time.After(ground.Limit):
+		t.Fatalf("not within %s: %s", ground.Limit, what)
+	}
+	select {
+	case <-happens: // just before
+	default:
+		s.mustRun(t, what)
+	}
+}
+
+// mustRun fails the test, which waits for something that the run does, if the run has ended.
+func (s *started) mustRun(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case <-s.ended:
+		t.Fatalf("not before the end of the run, %q (%s), %v: %s", s.result.End, s.result.Text, s.err, what)
+	default:
+	}
+}
+
 // within waits for an event that is about to happen.
 func within(t *testing.T, what string, happens <-chan struct{}) {
 	t.Helper()
@@ -441,7 +469,7 @@ func TestAJournalThatIsBehindIsRefused(t *testing.T) {
 	}
 	at, release := ann.hold("begin/wait")
 	first := ann.start(until("begin"))
-	within(t, "the step has begun", at)
+	first.reaches(t, "the step has begun", at)
 	bob.copyFrom(ann)
 	carol.copyFrom(ann)
 	release()
@@ -504,7 +532,7 @@ func TestARunIsTakenFromACsuAtWork(t *testing.T) {
 				at, release = ann.hold("deploy/auxtel")
 			}
 			first := ann.start()
-			within(t, "ann's csu waits", at)
+			first.reaches(t, "ann's csu waits", at)
 			bob.copyFrom(ann)
 			_, err := bob.run(resumed)
 			refusal[*ledger.LiveError](t, "Run with the journal of the same minute", err, `"ann"`, "csu takeover PLAN --reason TEXT --force")
@@ -536,7 +564,7 @@ func TestADisplacedJournalIsBehind(t *testing.T) {
 	ann, bob := each[0], each[1]
 	at := ann.person.think("deploy")
 	first := ann.start()
-	within(t, "ann's csu waits", at)
+	first.reaches(t, "ann's csu waits", at)
 	bob.ends(executor.Reached, takingOver(true), until("deploy"))
 	_, err := first.wait(t)
 	displaced := refusal[*ledger.DisplacedError](t, "the displaced run", err, "taken over", `"bob"`)
@@ -565,22 +593,22 @@ func TestARunWhoseCsuWasKilled(t *testing.T) {
 		t.Helper()
 		at := c.person.think("deploy")
 		s := c.start(change...)
-		within(t, "the csu waits", at)
+		s.reaches(t, "the csu waits", at)
 		c.kill(s)
 	}
 	killed(ann)
 	if h := all.now().Holder; h == nil || h.Process == "" {
 		t.Fatalf("the holder is %+v, want the csu that was killed", h)
 	}
-	began := time.Now()
+	const watches = "csu watches the ledger"
 	killed(ann, resumed)
-	if took := time.Since(began); took > dead || ann.person.wasAsked(operator.Former) {
-		t.Errorf("with the journal at hand the run was resumed after %s, asked %+v; want it at once, without a question", took, ann.person.asked)
+	if strings.Contains(ann.person.heard(), watches) || ann.person.wasAsked(operator.Former) {
+		t.Errorf("with the journal at hand csu told %q and asked %+v; want it to resume at once, without a question", ann.person.heard(), ann.person.asked)
 	}
 	bob.copyFrom(ann)
-	began = time.Now()
+	began := time.Now()
 	bob.ends(executor.Completed, takingOver(false))
-	if took := time.Since(began); took < dead || !bob.person.wasAsked(operator.Former) {
+	if took := time.Since(began); took < dead || !strings.Contains(bob.person.heard(), watches) || !bob.person.wasAsked(operator.Former) {
 		t.Errorf("elsewhere it was taken over after %s, asked %+v; want it after %s, with a question", took, bob.person.asked, dead)
 	}
 	all.done("ann begin/wait", "bob deploy/auxtel", "bob final/forward")
@@ -591,7 +619,7 @@ func TestTheSiteIsNotTakenFromACsuAtWork(t *testing.T) {
 	ann, bob := each[0], each[1]
 	at, release := ann.hold("begin/wait")
 	first := ann.start(until("begin"))
-	within(t, "the step has begun", at)
+	first.reaches(t, "the step has begun", at)
 	_, err := executor.Unlock(t.Context(), bob.options(), "I think it is dead")
 	refusal[*ledger.LiveError](t, "Unlock", err, `"ann"`)
 	var locked *journal.LockedError
@@ -613,7 +641,7 @@ func TestTheSiteIsTakenFromAnAbandonedRun(t *testing.T) {
 	ann, bob, carol := each[0], each[1], each[2].another()
 	at := ann.person.think("deploy")
 	first := ann.start()
-	within(t, "ann's csu waits", at)
+	first.reaches(t, "ann's csu waits", at)
 	ann.kill(first)
 	h, err := executor.Unlock(t.Context(), bob.options(), "ann's laptop is lost")
 	if err != nil || h == nil || h.Operator != "ann" {
@@ -653,15 +681,23 @@ func TestARunIsHandedOver(t *testing.T) {
 	ann, bob := each[0], each[1]
 	at, release := ann.hold("begin/wait")
 	first := ann.start()
-	within(t, "the step has begun", at)
+	first.reaches(t, "the step has begun", at)
 	waiting, handed := make(chan struct{}), make(chan error, 1)
 	o := bob.options()
 	go func() {
 		handed <- executor.HandOver(t.Context(), o, "bob", func(h ledger.Holder) { close(waiting) })
 	}()
-	within(t, "the hand-over waits for ann's csu", waiting)
+	select {
+	case <-waiting:
+	case err := <-handed:
+		t.Fatalf("HandOver = %v, want it to wait for ann's csu", err)
+	case <-time.After(ground.Limit):
+		t.Fatal("HandOver does not wait for ann's csu")
+	}
 	asked := all.now().Holder.Renewed
-	all.ground.Until(t, ground.Limit, "ann's csu has seen the request", func(context.Context) (bool, error) {
+	const seen = "ann's csu has seen the request"
+	all.ground.Until(t, ground.Limit, seen, func(context.Context) (bool, error) {
+		first.mustRun(t, seen)
 		h := all.now().Holder
 		return h.Asked != nil && h.Renewed.After(asked), nil
 	})
@@ -854,10 +890,13 @@ func TestTheLedgerIsBack(t *testing.T) {
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })
 	at, release := ann.hold("final/forward")
 	first := ann.start()
-	within(t, "the final step has begun", at)
+	first.reaches(t, "the final step has begun", at)
 	ann.relay.set(passing)
-	ann.ground.Until(t, ground.Limit, "the ledger has the steps from without it", func(context.Context) (bool, error) {
-		return strings.Contains(ann.person.heard(), "the cluster answers again, and the site's ledger is still this run's"), nil
+	const back = "the operator is told that the ledger has the steps from without it"
+	ann.ground.Until(t, ground.Limit, back, func(context.Context) (bool, error) {
+		first.mustRun(t, back)
+		heard := ann.person.heard()
+		return strings.Contains(heard, "the cluster answers again, and the site's ledger is still this run's"), fmt.Errorf("the operator was told:\n%s", heard)
 	})
 	release()
 	if r, err := first.wait(t); err != nil || r.End != executor.Completed || r.Unreleased != nil {
@@ -875,7 +914,7 @@ func TestATakeoverDuringAnOutage(t *testing.T) {
 	ann.then("begin/wait", func() { ann.relay.set(cutOff) })
 	at, release := ann.hold("final/forward")
 	first := ann.start()
-	within(t, "ann's csu has continued without the cluster", at)
+	first.reaches(t, "ann's csu has continued without the cluster", at)
 	bob.person.answer(operator.FormerOutage, operator.Yes)
 	bob.ends(executor.Reached, takingOver(true), until("deploy"))
 	ann.relay.set(passing)

@@ -20,6 +20,7 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/argocd"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/internal/registry"
+	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
@@ -146,13 +147,13 @@ func about(t *testing.T, checks []preflight.Check, subject string) preflight.Che
 	return found[0]
 }
 
-// breakage is one thing that is wrong, and how the preflight tells it.
+// breakage is one thing that is wrong, and how the preflight reports it.
 type breakage struct {
 	name    string
 	breaks  func(x *trial)
 	subject string   // the only one that is not ready
 	texts   []string // what it says
-	remedy  string   // and what to do
+	remedy  string   // and what to do: the hint of the cause, where that has one
 }
 
 // broken runs the preflight of a ground with one thing broken.
@@ -222,18 +223,18 @@ func TestWhatIsWrongWithHosts(t *testing.T) {
 				return ground.NewKey(t, filepath.Join(t.TempDir(), "key"), kind)
 			}
 			h.HostKeys = []ssh.PublicKey{other(ground.Ed25519), other(ground.ECDSA)}
-		}), "host azar03 as dco", []string{"host key of azar03", "but the known key is", "do not continue until its administrator"}, "known_hosts"},
-		{"an unknown host", host(func(_ *testing.T, h *ground.SSHD) { h.HostKeys = nil }), "host azar03 as dco", []string{"host key of azar03", "unknown", "known_hosts"}, "known_hosts"},
-		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"cannot reach", "connection refused"}, "check that azar03.example.org is up"},
-		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = "127.0.0.1:ssh22" }), "host azar03 as dco", []string{"ssh22"}, "correct your ssh config"},
+		}), "host azar03 as dco", []string{"host key of azar03", "but the known key is", "do not continue until its administrator"}, (&remote.HostKeyError{}).Hint()},
+		{"an unknown host", host(func(_ *testing.T, h *ground.SSHD) { h.HostKeys = nil }), "host azar03 as dco", []string{"host key of azar03", "unknown", "known_hosts"}, (&remote.HostKeyError{}).Hint()},
+		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"cannot reach", "connection refused"}, (&remote.UnreachableError{Host: "azar03 (" + closed + ")"}).Hint()},
+		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = "127.0.0.1:ssh22" }), "host azar03 as dco", []string{"ssh22"}, (&remote.ConfigError{}).Hint()},
 		{"a key refused", host(func(t *testing.T, h *ground.SSHD) {
 			h.Key = filepath.Join(t.TempDir(), "other")
 			ground.NewKey(t, h.Key, ground.Ed25519)
-		}), "host azar03 as dco", []string{"the host refused", "other"}, "ssh-add -l"},
+		}), "host azar03 as dco", []string{"the host refused", "other"}, (&remote.AuthError{}).Hint()},
 		{"sudo refused", func(x *trial) {
 			x.plan.Hosts[0].Users[0].Name = "ess"
 			x.plan.Stages[1].Steps[1].Action.Parameters.(*plan.SSH).User = "ess"
-		}, "host azar03 as ess", []string{"sudo: a password is required"}, "ask for permission to run sudo -iu ess there without a password"},
+		}, "host azar03 as ess", []string{"sudo: a password is required"}, (&remote.SudoError{User: "ess"}).Hint()},
 	})
 }
 
@@ -258,7 +259,7 @@ func TestWhatIsWrongWithTheCluster(t *testing.T) {
 			follows(x, func(s *plan.Sync) { s.Application = "uncompared" })
 		}, "application uncompared", []string{"ComparisonError"}, "the problem that Argo CD reports"},
 		{"the registry's level", func(x *trial) { x.level("NONE") }, "schema registry", []string{"its level is NONE, not FORWARD"}, "find out who changed it"},
-		{"the registry's pod missing", func(x *trial) { x.plan.Targets.Registry.Selector = "app=none" }, "schema registry", []string{"app=none"}, "check its pods in namespace sasquatch"},
+		{"the registry's pod missing", func(x *trial) { x.plan.Targets.Registry.Selector = "app=none" }, "schema registry", []string{"app=none"}, (&cluster.NoPodError{Namespace: "sasquatch", Selector: "app=none"}).Hint()},
 		{"another run", func(x *trial) { x.held("r1", "bob") }, "ledger", []string{"the site belongs to run r1", `led by "bob" on alps`}, "csu unlock"},
 		{"the ledger missing", func(x *trial) { x.withoutLedger() }, "ledger", []string{`no ConfigMap "csu-unprepared" in namespace "csu"`}, "kubectl create configmap csu-unprepared -n csu"},
 	})

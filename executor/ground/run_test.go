@@ -93,6 +93,7 @@ func (u *upgrade) journal() string { return u.file + ".journal" }
 type life struct {
 	cmd    *exec.Cmd
 	output string // the file with its output
+	read   int    // how much of the output was read when a question was answered last
 	ended  chan struct{}
 }
 
@@ -102,6 +103,56 @@ func (l *life) said() string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// prompt is how csu's prompts for a choice end. While csu waits for one it prints
+// nothing behind it.
+const prompt = "> "
+
+// asks reports whether csu waits for an answer.
+func (l *life) asks() bool { return strings.HasSuffix(l.said()[l.read:], prompt) }
+
+// stuck says why csu will do nothing more by itself; "" while it is at work.
+func (l *life) stuck() string {
+	select {
+	case <-l.ended:
+		return fmt.Sprintf("csu has ended with exit status %d", l.cmd.ProcessState.ExitCode())
+	default:
+	}
+	if l.asks() {
+		return "csu waits for the answer to another question"
+	}
+	return ""
+}
+
+// await waits until something has happened that csu does. It fails the test as soon
+// as csu will not do it any more.
+func (l *life) await(t testing.TB, what string, happened <-chan struct{}) {
+	t.Helper()
+	limit, look := time.After(runLimit), time.NewTicker(100*time.Millisecond)
+	defer look.Stop()
+	for {
+		var why string
+		select {
+		case <-happened:
+			return
+		case <-l.ended:
+			why = l.stuck()
+		case <-look.C:
+			why = l.stuck()
+		case <-limit:
+			why = fmt.Sprintf("it did not happen within %s", runLimit)
+		}
+		if why == "" {
+			continue
+		}
+		select {
+		case <-happened: // just before
+			return
+		default:
+			t.Fatalf("wait until %s: %s; its output:\n%s", what, why, l.said())
+		}
+	}
 }
 
 // start starts csu with consent to everything.
@@ -131,7 +182,7 @@ func (u *upgrade) start(t *testing.T, flags ...string) *life {
 }
 
 // kill ends csu with SIGKILL, unless it has ended.
-func (l *life) kill(t *testing.T) {
+func (l *life) kill(t testing.TB) {
 	t.Helper()
 	if err := l.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Error(err)
@@ -142,11 +193,7 @@ func (l *life) kill(t *testing.T) {
 // complete waits until csu has ended with the upgrade complete.
 func (u *upgrade) complete(t *testing.T, l *life) {
 	t.Helper()
-	select {
-	case <-l.ended:
-	case <-time.After(runLimit):
-		t.Fatalf("csu did not end within %s:\n%s", runLimit, l.said())
-	}
+	l.await(t, "csu has ended", l.ended)
 	if code := l.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Fatalf("csu ended with exit status %d:\n%s\nThe site's record:\n%s", code, l.said(), u.effects(nil))
 	}
@@ -203,18 +250,6 @@ func (u *upgrade) checkJobs(t *testing.T) {
 	}
 	if len(after) != len(u.before) {
 		t.Errorf("%d Jobs, want %d", len(after), len(u.before))
-	}
-}
-
-// await waits for begun, and fails the test if csu ends first.
-func (u *upgrade) await(t *testing.T, l *life, what string, begun <-chan struct{}) {
-	t.Helper()
-	select {
-	case <-begun:
-	case <-l.ended:
-		t.Fatalf("csu ended before %s:\n%s", what, l.said())
-	case <-time.After(runLimit):
-		t.Fatalf("not within %s: %s; csu's output:\n%s", runLimit, what, l.said())
 	}
 }
 

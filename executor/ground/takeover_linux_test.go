@@ -125,11 +125,16 @@ func (s *succession) fall(t *testing.T, stage *plan.Stage) {
 	if begun == nil {
 		begun = s.awaitStarted(t, step)
 	}
-	s.await(t, l.life, step+" runs", begun)
+	l.await(t, step+" runs", begun)
 	if isHeld {
 		s.Cluster.Until(t, ground.Limit, "the ledger has the stage", func(context.Context) (bool, error) {
-			now, _ := readLedger(t, s.store)
-			return now.Head.Stage == stage.ID, nil
+			if now, _ := readLedger(t, s.store); now.Head.Stage == stage.ID {
+				return true, nil
+			}
+			if why := l.stuck(); why != "" {
+				t.Fatalf("%s before the ledger has the stage; its output:\n%s", why, l.said())
+			}
+			return false, nil
 		})
 	}
 	l.kill(t)

@@ -18,12 +18,11 @@ import (
 type terminal struct {
 	*life
 	keys *os.File
-	read int // how much the person has read
 }
 
 // atTerminal starts a command in a terminal with lines long enough for its
 // questions.
-func atTerminal(t *testing.T, cmd *exec.Cmd) *terminal {
+func atTerminal(t testing.TB, cmd *exec.Cmd) *terminal {
 	t.Helper()
 	output, err := os.Create(filepath.Join(t.TempDir(), "output"))
 	if err != nil {
@@ -78,24 +77,22 @@ func openTerminal() (keys, screen *os.File, err error) {
 	return keys, screen, err
 }
 
-// answer waits for a question and types the answer.
-func (s *terminal) answer(t *testing.T, question, answer string) {
+// answer waits for a question and types the answer. It fails the test as soon as csu
+// asks another question or has ended.
+func (s *terminal) answer(t testing.TB, question, answer string) {
 	t.Helper()
-	const prompt = "news >"
 	for limit := time.Now().Add(runLimit); ; time.Sleep(5 * time.Millisecond) {
-		ended := false
-		select {
-		case <-s.ended:
-			ended = true
-		default:
-		}
+		why := s.stuck()
 		said := s.said()
-		if _, asked, ok := strings.Cut(said[s.read:], question); ok && strings.Contains(asked, prompt) {
+		if unread := said[s.read:]; strings.HasSuffix(unread, prompt) && strings.Contains(unread, question) {
 			s.read = len(said)
 			break
 		}
-		if ended || time.Now().After(limit) {
-			t.Fatalf("csu did not ask %q; its output:\n%s", question, said)
+		if why == "" && time.Now().After(limit) {
+			why = fmt.Sprintf("it did not ask within %s", runLimit)
+		}
+		if why != "" {
+			t.Fatalf("wait until csu asks %q: %s; its output:\n%s", question, why, said)
 		}
 	}
 	if _, err := s.keys.WriteString(answer + "\n"); err != nil {

@@ -35,7 +35,7 @@ const (
 	Suspected   Event = "suspect"    // another executor may have begun this step, in an attempt without a started record here; see Step, Attempt, Text
 	Outcome     Event = "outcome"    // the result of an attempt
 	Doubtful    Event = "in-doubt"   // an attempt's outcome is unknown
-	Confirmed   Event = "confirm"    // what a probe found of a step done by hand
+	Confirmed   Event = "confirm"    // whether csu sees the result of a step that the operator says is done
 	NotNeeded   Event = "not-needed" // a final step has nothing to undo
 	Aborting    Event = "abort"      // the run is being aborted: only final steps run from here on
 	Left        Event = "left"       // an abort leaves a step in doubt
@@ -116,7 +116,10 @@ type Answer struct {
 	Choice string `json:"choice"`
 	Reason string `json:"reason,omitempty"`
 	By     string `json:"by"`
-	Via    string `json:"via"` // how it was given: at the terminal, or beforehand, and how
+	// Checked says that the step counts as done only when csu has looked: a confirm
+	// record follows.
+	Checked bool   `json:"checked,omitempty"`
+	Via     string `json:"via"` // how it was given: at the terminal, or beforehand, and how
 }
 
 // maxLine limits a line, so that a damaged file cannot fill the memory.

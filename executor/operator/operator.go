@@ -26,6 +26,7 @@ const (
 	QueuePaused  Topic = "queue paused"  // may the paused ScriptQueue be resumed, with what is in it
 	Failed       Topic = "failed"        // a step failed; how to continue
 	InDoubt      Topic = "in doubt"      // it is unknown whether a step happened
+	Unseen       Topic = "not seen"      // the operator says that a step is done, but csu sees that it is not
 	Aborting     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
 	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
 	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
@@ -46,6 +47,7 @@ const (
 	Retry       Choice = "retry"        // do the step again, as a new attempt
 	ByHand      Choice = "by hand"      // it was done by hand
 	Skip        Choice = "skip"         // leave it undone; needs a reason
+	Accept      Choice = "accept"       // count it as done although csu does not see it; needs a reason
 	Stop        Choice = "stop"         // end csu; resume later
 	Abort       Choice = "abort"        // abort the upgrade: run the final steps, then close the journal
 	KeepWaiting Choice = "keep waiting" // check again, for as long as the step's time limit
@@ -64,6 +66,9 @@ type Question struct {
 	Reading    string   // what csu reads at this moment, or the evidence; may have several lines
 	Choices    []Choice // in the order offered
 	AbortText  string   // what an abort would do, if it is one of the choices; may have several lines
+	// Checked says that csu looks for the result of the step before it counts an answer
+	// that the step is done.
+	Checked bool
 }
 
 // Agreement returns the sentence about whose agreement a yes confirms; "" if nobody's.
@@ -84,7 +89,7 @@ func (q *Question) Allows(a Answer) error {
 			names = append(names, string(c))
 		}
 		reason = "is not one of " + strings.Join(names, ", ")
-	case a.Choice == Skip && strings.TrimSpace(a.Reason) == "":
+	case (a.Choice == Skip || a.Choice == Accept) && strings.TrimSpace(a.Reason) == "":
 		reason = "needs a reason"
 	default:
 		return nil
@@ -117,7 +122,7 @@ func (e *AnswerError) ExitCode() exit.Code { return exit.Input }
 // Answer is a decision, who made it, and how it reached csu.
 type Answer struct {
 	Choice Choice
-	Reason string // required with Skip; otherwise may be empty
+	Reason string // required with Skip and Accept; otherwise may be empty
 	By     string // the operator's name
 	Via    string // "terminal", or "in advance, by" a flag or the answers file's name
 }

@@ -36,3 +36,10 @@ func cscList(cscs []string, ascending bool) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// CompareCSCs compares CSCs by name, then numerically by index.
+func CompareCSCs(a, b string) int {
+	nameA, indexA, _ := strings.Cut(a, ":")
+	nameB, indexB, _ := strings.Cut(b, ":")
+	return cmp.Or(strings.Compare(nameA, nameB), cmp.Compare(len(indexA), len(indexB)), strings.Compare(indexA, indexB))
+}

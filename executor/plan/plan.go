@@ -92,6 +92,16 @@ type Branch struct {
 // Facts are what the site definition says of the site as a whole and the procedure
 // depends on. What depends on a CSC or a host is in its row.
 type Facts struct {
+	// Domain is the DNS domain of the site's hosts, FQDN the host name of its Phalanx
+	// environment. The plan talks to no host outside of them (P1, P20).
+	Domain string `json:"domain"`
+	FQDN   string `json:"fqdn"`
+	// ImageRegistry is the host name in front of every image's name (P32, P33).
+	ImageRegistry string `json:"imageRegistry"`
+	// CSCs and Doubts are how many rows these tables have, so that a row that is
+	// taken out with everything that names it is missed (P2, P18).
+	CSCs     int     `json:"cscs"`
+	Doubts   int     `json:"doubts"`
 	TimeZone string  `json:"timeZone"`         // of the site, such as America/Santiago
 	Begins   *Begins `json:"begins,omitempty"` // when deployments of the plan's type begin (P54)
 	// TestStand: the site is tested after a recovery and an incremental upgrade (P48, P49).

@@ -28,6 +28,7 @@ func sample() *Plan {
 			Branches: []Branch{{Repository: "phalanx", Branch: "main"}},
 		},
 		Facts: Facts{
+			Domain: "example.org", FQDN: "site.example.org", ImageRegistry: "ts-dockerhub.lsst.org", CSCs: 2, Doubts: 2,
 			TimeZone: "America/Santiago", Begins: &Begins{At: "09:00", Only: []string{"Tuesday"}, Never: []string{"Friday"}},
 			TestStand: true, TrackingOnly: true, EnableIfNecessary: true, EnableAll: true,
 			ClosedLoop: &ClosedLoop{CSC: "MTM2:0", Mirror: "M2", Machine: "Hexrot VM"},

@@ -110,3 +110,12 @@ func (a *Script) Shutdown() (s Shutdown, runs bool, err error) {
 	s, err = ParseShutdown(a.Config)
 	return s, true, err
 }
+
+// CheckConfig says why a script cannot read its configuration: it is not a mapping
+// in YAML, or has a key twice, of which only one would count.
+func (a *Script) CheckConfig() error {
+	if err := yaml.UnmarshalStrict([]byte(a.Config), &map[string]any{}); err != nil {
+		return fmt.Errorf("parse the configuration of %s: %s", a.Path, strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return nil
+}

@@ -69,3 +69,11 @@ func TestShutdownReaches(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckConfig(t *testing.T) {
+	for config, fails := range map[string]bool{"": false, "a: 1\nb: {c: [2]}\n": false, "a: 1\na: 2\n": true, "a: {b: 1, b: 2}\n": true, "- a\n": true, "a: [\n": true} {
+		if err := (&Script{Path: "x.py", Config: config}).CheckConfig(); (err != nil) != fails {
+			t.Errorf("%q: %v", config, err)
+		}
+	}
+}

@@ -60,9 +60,9 @@ var startedBy = map[string][]string{
 	"ssh start": {"MTVMS:1"}, "ssh start where silent": {"MTVMS:1"}, "sync": {"LOVE:0", "love-commander"}, "sync of one": {"ESS:105"},
 }
 
-// makeReady brings the site to where a sample is due: what it starts is down, every
-// CSC says that it goes OFFLINE, and the camera bridge is enabled where it is to be
-// sent there.
+// makeReady brings the site to where a sample is due: what it starts is down and has
+// fallen silent in the EFD, every CSC says that it goes OFFLINE, and the camera bridge
+// is enabled where it is to be sent there.
 func (r *practice) makeReady(sample string) {
 	s := r.site
 	s.mu.Lock()
@@ -88,6 +88,35 @@ func (r *practice) makeReady(sample string) {
 	s.mu.Unlock()
 	for _, c := range down {
 		r.wait(c.row.CSC+" to be down", func() bool { return !c.lives() && (c.row.Job == nil || s.podsOf(c) == 0) })
+	}
+	r.fallSilent(down)
+}
+
+// fallSilent waits until csu no longer hears the CSCs, which are down. It hears their
+// last heartbeats for a while, and a step that starts only what is silent would start
+// nothing.
+func (r *practice) fallSilent(down []*csc) {
+	r.t.Helper()
+	var cscs []efdapi.CSC
+	for _, c := range down {
+		if c.component != "" {
+			cscs = append(cscs, efdapi.CSC{Component: c.component, Index: c.index})
+		}
+	}
+	if len(cscs) == 0 {
+		return
+	}
+	client := r.options().Systems.EFD
+	var sights []efdapi.Sight
+	silent := until(5*time.Millisecond, func() bool {
+		var err error
+		if sights, err = client.Look(r.t.Context(), cscs); err != nil {
+			r.t.Fatal(err)
+		}
+		return !slices.ContainsFunc(sights, func(s efdapi.Sight) bool { return s.Heard })
+	})
+	if !silent {
+		r.t.Fatalf("CSCs that are down are still heard: %+v\n%s", sights, r.site.tail(15))
 	}
 }
 
@@ -135,7 +164,7 @@ func (r *practice) only(all *action.Systems, e plan.Effects, used *counts) *acti
 	}
 	if e.Posts != "" {
 		var err error
-		if some.Slack, err = slackapi.New(m.Credentials["CSU_SLACK_TOKEN"], "", m.Slack, client(&used.slack)); err != nil {
+		if some.Slack, err = slackapi.New(m.Credentials["CSU_SLACK_TOKEN"], "", m.Slack, client(&used.slack), all.Clock); err != nil {
 			r.t.Fatal(err)
 		}
 	}

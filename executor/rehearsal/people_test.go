@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/slack"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -17,14 +18,14 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 	}})
 	s := start(t, p)
 	detached(t, s, "all/stop-bridge")
-	c, err := slack.New(s.Map.Credentials["CSU_SLACK_TOKEN"], "", s.Map.Slack, nil)
+	c, err := slack.New(s.Map.Credentials["CSU_SLACK_TOKEN"], "", s.Map.Slack, nil, s.Clock())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Post(t.Context(), "#summit-announce", text); err != nil {
+	if err := c.Post(t.Context(), "#summit-announce", text, time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	s.eventually(t, "the bridge is heard again", func() bool { return s.csc("MTCamera:0").lives() })
@@ -43,11 +44,11 @@ func TestCameraTeamRestartsTheBridgesThatAreHandedOver(t *testing.T) {
 
 func TestSlackRefusesAWrongToken(t *testing.T) {
 	s := start(t, smallPlan())
-	c, err := slack.New("xoxb-wrong", "", s.Map.Slack, nil)
+	c, err := slack.New("xoxb-wrong", "", s.Map.Slack, nil, s.Clock())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Post(t.Context(), "#summit-announce", "x"); err == nil {
+	if err := c.Post(t.Context(), "#summit-announce", "x", time.Minute); err == nil {
 		t.Error("Post with a wrong token succeeded")
 	}
 	if got := s.seen(MessagePosted); len(got) > 0 {

@@ -68,13 +68,18 @@ func newPractice(t *testing.T, p *plan.Plan, faults ...string) *practice {
 
 func seeded(t *testing.T, p *plan.Plan, seed int64, faults ...string) *practice {
 	t.Helper()
-	digest, err := plan.Digest(p)
-	if err != nil {
-		t.Fatal(err)
-	}
 	speed := float64(practiceSpeed)
 	for _, name := range faults {
 		speed = min(speed, practiceSpeed/max(1, slower[name]))
+	}
+	return atSpeed(t, p, seed, speed, faults...)
+}
+
+func atSpeed(t *testing.T, p *plan.Plan, seed int64, speed float64, faults ...string) *practice {
+	t.Helper()
+	digest, err := plan.Digest(p)
+	if err != nil {
+		t.Fatal(err)
 	}
 	s, err := Start(t.Context(), Config{Plan: p, Digest: digest, Dir: t.TempDir(), Speed: speed, Seed: seed, Faults: faults})
 	if err != nil {

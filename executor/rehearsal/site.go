@@ -89,6 +89,7 @@ type Site struct {
 
 	mu     sync.Mutex
 	closed bool
+	asking int               // questions that are open at the terminals of csu
 	draws  map[string]uint64 // number of draws by subject
 	faults []*chosenFault
 	laptop func(asleep bool) error
@@ -186,6 +187,9 @@ func (s *Site) serve() error {
 	if err := s.serveAt(&s.Map.Record, "/record", http.HandlerFunc(s.serveRecord)); err != nil {
 		return err
 	}
+	if err := s.serveClock(); err != nil {
+		return err
+	}
 	if err := s.serveCluster(); err != nil {
 		return err
 	}
@@ -221,15 +225,21 @@ func (s *Site) listen(handler http.Handler, certificate *tls.Certificate) (strin
 		return "", err
 	}
 	scheme := "http://"
+	address := l.Addr().String()
 	l = s.gated(l)
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	if certificate != nil {
 		scheme = "https://"
 		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{*certificate}})
 	}
+	s.serveOn(l, handler)
+	return scheme + address, nil
+}
+
+// serveOn serves a handler until Close.
+func (s *Site) serveOn(l net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 30 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 	s.servers = append(s.servers, server)
 	go func() { _ = server.Serve(l) }() // ends with Close
-	return scheme + l.Addr().String(), nil
 }
 
 // gated puts a gate in front of a listener.

@@ -28,6 +28,8 @@ func Explain(p state.Phase) string {
 		return "It failed. The failure was reported, and the plan lets the run continue."
 	case state.PerhapsSent:
 		return "The message may or may not have been posted; it is never repeated."
+	case state.Claimed:
+		return "The operator says that it is done. csu has looked, or still has to look, and does not see it done yet."
 	case state.ByHand:
 		return "It was done by hand."
 	case state.Skipped:
@@ -69,6 +71,18 @@ func Progress(s *state.State) string {
 		}
 	}
 	return strings.TrimSpace(text + ". " + Doubts(s))
+}
+
+// Accepted returns a line for each step that counts as done although csu saw that it was
+// not, in the plan's order.
+func Accepted(s *state.State) []string {
+	var lines []string
+	for step := range s.Plan.AllSteps() {
+		if a := s.Steps[step.ID].Accepted; a != nil {
+			lines = append(lines, fmt.Sprintf("%s (%s) counts as done because %s said so, against the evidence: %s. Reason: %s", step.ID, step.Title, a.By, strings.ReplaceAll(a.Shown, "\n", "; "), a.Reason))
+		}
+	}
+	return lines
 }
 
 // Doubts returns a sentence about the steps that another csu may have carried out

@@ -40,6 +40,9 @@ type Map struct {
 	Slack      string `json:"slack"`      // of Slack's API
 	SSHConfig  string `json:"sshConfig"`  // in place of ~/.ssh/config; names known_hosts and key
 	Kubeconfig string `json:"kubeconfig"` // with the plan's context names
+	// Clock is where a rehearsal tells the rate of its clock, and where csu has it
+	// run at real speed while a question is open. The proving ground may have none.
+	Clock string `json:"clock,omitempty"`
 	// Record is where a rehearsal shows its record of effects. The proving
 	// ground has none.
 	Record string `json:"record,omitempty"`
@@ -91,7 +94,7 @@ func read(name string) (*Map, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	for _, a := range []struct{ field, url string }{{"love", m.LOVE}, {"efd", m.EFD}, {"slack", m.Slack}, {"record", m.Record}} {
+	for _, a := range []struct{ field, url string }{{"love", m.LOVE}, {"efd", m.EFD}, {"slack", m.Slack}, {"record", m.Record}, {"clock", m.Clock}} {
 		if a.url == "" {
 			continue
 		}

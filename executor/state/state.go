@@ -30,6 +30,7 @@ const (
 	Done        Phase = "done"
 	Reported    Phase = "failed, reported"
 	PerhapsSent Phase = "perhaps sent"
+	Claimed     Phase = "said to be done" // by the operator; csu has not seen it yet
 	ByHand      Phase = "done by hand"
 	Skipped     Phase = "skipped"
 	NotNeeded   Phase = "not needed"
@@ -67,12 +68,16 @@ type Step struct {
 	Since     time.Time // of the phase
 	By, Via   string    // if an answer led to the phase: whose answer, and how it was given
 	Reason    string    // of a skip
-	Confirmed string    // what a probe saw of a step done by hand
+	Confirmed string    // whether csu sees a step that the operator says is done
+	// Accepted is the answer by which the operator has counted the step as done although
+	// csu saw that it was not, which is what was shown; nil for any other step.
+	Accepted *journal.Answer
 
 	// Suspected says that another csu may have made the last attempt while the cluster
 	// did not answer: this journal has no started record of it.
 	Suspected bool
 
+	claimed Phase // what the step becomes when csu has seen it done, or need not
 	// touched: an attempt has had an effect, or may have had part of it;
 	// earlier is the same for the attempts before the last one.
 	touched, earlier bool
@@ -231,7 +236,7 @@ func (s *State) Owed() []*Step {
 // doubt or was done by hand.
 func (s *State) Needed(final *plan.Step) bool {
 	undone := s.Steps[final.Undoes]
-	return undone != nil && (undone.Attempt > 0 || undone.Phase == ByHand)
+	return undone != nil && (undone.Attempt > 0 || undone.Phase == ByHand || undone.Phase == Claimed)
 }
 
 // Check reports why a record cannot follow; nil where it can. It guards the writing of a journal as
@@ -286,13 +291,13 @@ func (st *Step) check(r *journal.Record) error {
 		// The promise in one line: no open or finished step is started.
 		fits = (st.Phase == Pending || st.Phase == NotDone || st.Phase == Failed) && r.Attempt == st.Attempt+1
 	case journal.NotBegun:
-		fits = !st.Phase.Open() && !st.Phase.Finished() && r.Attempt == st.Attempt+1
+		fits = !st.Phase.Open() && !st.Phase.Finished() && st.Phase != Claimed && r.Attempt == st.Attempt+1
 	case journal.Suspected: // an open attempt, or a later one that the other csu may have made
-		fits = !st.Phase.Finished() && (r.Attempt > st.Attempt || r.Attempt == st.Attempt && st.Phase.Open())
+		fits = !st.Phase.Finished() && st.Phase != Claimed && (r.Attempt > st.Attempt || r.Attempt == st.Attempt && st.Phase.Open())
 	case journal.Noted, journal.Outcome, journal.Doubtful:
 		fits = st.Phase.Open() && r.Attempt == st.Attempt
 	case journal.Confirmed:
-		fits = st.Phase == ByHand
+		fits = st.Phase == Claimed || st.Phase == ByHand // of an older csu
 	case journal.NotNeeded:
 		fits = st.Attempt == 0 && !st.Phase.Finished()
 	case journal.Left:
@@ -313,9 +318,13 @@ func (st *Step) checkAnswer(r *journal.Record) error {
 	case operator.Retry:
 		fits = st.Phase == Failed || st.Phase == NotDone
 	case operator.ByHand, operator.Skip:
-		fits = !st.Phase.Open() && !st.Phase.Finished()
-	case operator.Happened, operator.NotHappened:
+		fits = !st.Phase.Open() && !st.Phase.Finished() && st.Phase != Claimed
+	case operator.Happened:
 		fits = st.Phase.Open()
+	case operator.NotHappened:
+		fits = st.Phase.Open() || st.Phase == Claimed
+	case operator.Accept:
+		fits = st.Phase == Claimed && !st.Step.Final() // it must be certain that the other step is undone
 	}
 	if !fits {
 		return fmt.Errorf("answer %q to step %q does not fit: the step is %s", choice, r.Step, st.Phase)
@@ -397,17 +406,28 @@ func (st *Step) enter(p Phase, r *journal.Record) {
 }
 
 func (st *Step) answer(r *journal.Record, choice operator.Choice) {
+	says := func(p Phase) { // that it is done
+		if st.claimed = p; r.Answer.Checked {
+			p = Claimed
+		}
+		st.enter(p, r)
+	}
 	switch choice {
 	case operator.ByHand:
-		st.enter(ByHand, r)
+		says(ByHand)
+	case operator.Happened:
+		says(Done)
+	case operator.Accept:
+		st.Accepted = r.Answer
+		st.enter(st.claimed, r)
 	case operator.Skip:
 		st.enter(Skipped, r)
 	case operator.Retry:
 		st.enter(Pending, r)
-	case operator.Happened:
-		st.enter(Done, r)
 	case operator.NotHappened:
-		st.touched = st.earlier
+		if st.claimed != ByHand {
+			st.touched = st.earlier
+		}
 		st.enter(NotDone, r)
 	}
 }
@@ -435,17 +455,27 @@ func (st *Step) apply(r *journal.Record) {
 	case journal.Outcome, journal.Doubtful:
 		st.conclude(r)
 	case journal.Confirmed:
-		st.Confirmed = r.Text
-		verdict := action.Verdict(r.Verdict)
-		if st.Step.Undoes != "" && verdict != action.Done {
-			// It must be certain that the other step is undone.
-			st.Text = r.Text
-			st.enter(Failed, r)
-		}
+		st.confirm(r)
 	case journal.NotNeeded:
 		st.enter(NotNeeded, r)
 	case journal.Left:
 		st.enter(LeftInDoubt, r)
+	}
+}
+
+// confirm applies what csu sees of a step that the operator says is done. A final step
+// must be seen done, since it must be certain that the other step is undone. The word of
+// the operator counts for any other step that csu cannot see.
+func (st *Step) confirm(r *journal.Record) {
+	st.Confirmed = r.Text
+	switch verdict := action.Verdict(r.Verdict); {
+	case verdict == action.Done, verdict == action.Unknown && !st.Step.Final():
+		if st.Phase == Claimed {
+			st.Phase, st.Since = st.claimed, r.Time
+		}
+	case st.Step.Final():
+		st.Text = r.Text
+		st.enter(Failed, r)
 	}
 }
 
@@ -456,6 +486,7 @@ func (st *Step) begin(r *journal.Record) {
 	}
 	st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
 	st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
+	st.Accepted, st.claimed = nil, ""
 	st.touched = true
 }
 

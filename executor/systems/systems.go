@@ -76,7 +76,7 @@ func UsesCluster(p *plan.Plan) bool { return usesOf(p).cluster }
 type Clients = action.Systems
 
 // Connect returns the clients of all systems that the plan talks to. It makes no
-// request. With a site map, the clients use the map's addresses, credentials and clock,
+// request, except to the clock of a simulated site. With a site map, the clients use the map's addresses, credentials and clock,
 // and only the loopback interface. Otherwise they use the plan's targets and what
 // credentials returns. Slack needs no credentials: without them, messages cannot be
 // posted, but the upgrade can run. All other missing credentials are reported together,
@@ -101,7 +101,7 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	}
 	c.remote.Clock = c.clock
 	s.Remote = remote.New(c.remote)
-	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http); err != nil {
+	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http, c.clock); err != nil {
 		return nil, err
 	}
 	if !used.cluster {
@@ -144,7 +144,7 @@ type connection struct {
 func (c *connection) rehearsed(m *sitemap.Map) {
 	c.love, c.efd, c.slack, c.kubeconfig = m.LOVE, m.EFD, m.Slack, m.Kubeconfig
 	c.lookup = func(name string) (string, error) { return m.Credentials[name], nil }
-	c.clock = clock.Fast(m.Epoch, m.Real, m.Speed)
+	c.clock = clockOf(m)
 	c.http = &http.Client{Transport: &http.Transport{DialContext: dialLoopback}} // and no proxy
 	c.remote = remote.Config{SSHConfigFile: m.SSHConfig, Dial: dialLoopback}
 }

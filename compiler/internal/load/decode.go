@@ -17,6 +17,8 @@ func decodeSite(s *source) *model.Site {
 		Name: f.text("name"), TestStand: f.flag("testStand"), TrackingOnly: f.flag("trackingOnly"),
 		TimeZone: f.text("timeZone"), Environment: f.text("environment"),
 		Cycle:         s.parts(root.with("inventory")).text("cycle"),
+		Domain:        f.text("domain"),
+		FQDN:          f.text("fqdn"),
 		ImageRegistry: f.text("imageRegistry"),
 		Targets:       s.targets(root.with("targets")),
 		Begins:        map[string]model.Begins{},

@@ -43,6 +43,8 @@ type Site struct {
 	Begins        map[string]Begins // by upgrade type: when deployments begin (P54)
 	ClosedLoop    *ClosedLoop
 	Environment   string // of Phalanx
+	Domain        string // DNS domain of the hosts
+	FQDN          string // host name of Phalanx's environment
 	Cycle         string // deployed image tag
 	ImageRegistry string // host name in front of an image's name
 	Targets       Targets

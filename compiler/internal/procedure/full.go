@@ -1,7 +1,6 @@
 package procedure
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -124,13 +123,6 @@ func (b *builder) toEnable() []string {
 			out = append(out, csc)
 		}
 	}
-	slices.SortFunc(out, byNameAndIndex)
+	slices.SortFunc(out, plan.CompareCSCs)
 	return out
-}
-
-// byNameAndIndex compares CSCs by name, then numerically by index.
-func byNameAndIndex(a, b string) int {
-	nameA, indexA, _ := strings.Cut(a, ":")
-	nameB, indexB, _ := strings.Cut(b, ":")
-	return cmp.Or(strings.Compare(nameA, nameB), cmp.Compare(len(indexA), len(indexB)), strings.Compare(indexA, indexB))
 }

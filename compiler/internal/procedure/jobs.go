@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -55,16 +56,17 @@ func (b *builder) deleteAllJobs(s *stage) {
 		if len(cscs) == 0 {
 			continue
 		}
+		source := []string{"P18"}
+		if plan.Type(b.req.Type) == plan.Recovery {
+			source = append(source, "P44")
+		}
 		selector := "csc-class"
 		switch {
 		case app.Name == uws:
 			selector = "csc-class=ocps"
 		case first != "" && b.runsIn(watcher, app.Name):
-			selector = b.classes(cscs)
-		}
-		source := []string{"P18"}
-		if plan.Type(b.req.Type) == plan.Recovery {
-			source = append(source, "P44")
+			b.deleteClasses(s, app, cscs, first, source)
+			continue
 		}
 		s.add(after(b.deleteJobs(slug(app.Name), fmt.Sprintf("Delete the CSC Jobs of %s (%d)", app.Name, len(cscs)), app.Namespace, selector, cscs, source...), first))
 	}
@@ -75,15 +77,17 @@ func (b *builder) runsIn(csc, application string) bool {
 	return ok && c.Application == application
 }
 
-// classes returns a selector of the CSCs' classes.
-func (b *builder) classes(cscs []string) string {
-	var classes []string
+// deleteClasses adds the steps that delete the Jobs of an application class by class,
+// where the selector of all would also match the Job that is deleted first.
+func (b *builder) deleteClasses(s *stage, app model.Application, cscs []string, first string, source []string) {
+	byClass := map[string][]string{}
 	for _, name := range cscs {
 		c, _ := b.csc(name)
-		classes = union(classes, []string{c.CSCClass})
+		byClass[c.CSCClass] = append(byClass[c.CSCClass], name)
 	}
-	slices.Sort(classes)
-	return fmt.Sprintf("csc-class in (%s)", strings.Join(classes, ","))
+	for _, class := range slices.Sorted(maps.Keys(byClass)) {
+		s.add(after(b.deleteJobs(slug(app.Name+" "+class), fmt.Sprintf("Delete the Jobs of %s", plan.CSCList(byClass[class])), app.Namespace, "csc-class="+class, byClass[class], source...), first))
+	}
 }
 
 // deleteAffectedJobs adds the steps that delete the Jobs of the affected CSCs, class

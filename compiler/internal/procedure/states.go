@@ -303,7 +303,7 @@ func (b *builder) enabling(ess, others, all []string) string {
 	case len(all) == 1:
 		return text
 	case len(ess) > 1:
-		return text + fmt.Sprintf(" One script takes at most %d ESS and every other CSC has a script of its own, so that one failure does not hold up all.", essPerScript)
+		return text + fmt.Sprintf(" One script takes at most %d of the ESS and every other CSC has a script of its own, so that one failure does not hold up all.", essPerScript)
 	}
 	return text + " Each has a script of its own, so that one failure does not hold up the others."
 }

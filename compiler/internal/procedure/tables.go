@@ -26,6 +26,7 @@ func targets(s *model.Site) plan.Targets {
 
 func facts(s *model.Site, typ string) plan.Facts {
 	out := plan.Facts{
+		Domain: s.Domain, FQDN: s.FQDN, ImageRegistry: s.ImageRegistry, CSCs: len(s.CSCs),
 		TimeZone: s.TimeZone, TestStand: s.TestStand, TrackingOnly: s.TrackingOnly,
 		EnableIfNecessary: s.States.IfNecessary, EnableAll: s.States.EnableAll,
 	}
@@ -72,6 +73,7 @@ func (b *builder) tables() {
 		b.plan.Hosts = append(b.plan.Hosts, row)
 	}
 	b.doubts()
+	b.plan.Facts.Doubts = len(b.plan.Doubts)
 }
 
 func (b *builder) row(c *model.CSC) plan.CSC {

@@ -148,6 +148,9 @@ type Performer interface {
 	Probe(ctx context.Context, a *Attempt) Finding
 	// Await continues to wait for an attempt that Probe found running.
 	Await(ctx context.Context, a *Attempt) Finding
+	// Look determines whether the result of the step is there, even if csu has not
+	// brought it about: Done, NotDone, or Unknown if csu cannot see it. It changes nothing.
+	Look(ctx context.Context, a *Attempt) Finding
 	// Reading returns what the operator sees when asked for consent to the step,
 	// such as the number of namespaces or what is out of sync. It is "" if there
 	// is nothing to read. Reading changes nothing.
@@ -167,9 +170,6 @@ type Traits struct {
 	// Identified means that Probe finds an attempt by its identity, even if the
 	// journal does not have it.
 	Identified bool
-	// ConfirmsByHand means that Probe also sees what the operator did by hand.
-	// With NeedsEvidence it can do so only with the evidence of an attempt.
-	ConfirmsByHand, NeedsEvidence bool
 }
 
 // Of returns the Performer of a step's action.

@@ -21,7 +21,7 @@ func (announce) Traits() Traits { return Traits{Unrepeatable: true} }
 func (s announce) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (s announce) Perform(ctx context.Context, a *Attempt) Finding {
-	err := a.Systems.Slack.Post(ctx, s.d.Channel, s.d.Text)
+	err := a.Systems.Slack.Post(ctx, s.d.Channel, s.d.Text, a.Limit)
 	var lost *slack.LostError
 	switch {
 	case err == nil:
@@ -58,6 +58,11 @@ func (s announce) Probe(context.Context, *Attempt) Finding {
 }
 
 func (s announce) Await(ctx context.Context, a *Attempt) Finding { return s.Probe(ctx, a) }
+
+// Look implements [Performer].
+func (announce) Look(context.Context, *Attempt) Finding {
+	return Found(Unknown, "csu cannot see messages that others have posted")
+}
 
 // Reading returns the channel and the message.
 func (s announce) Reading(context.Context, *Attempt) (string, error) {

@@ -39,7 +39,7 @@ func TestAnnounce(t *testing.T) {
 				_, _ = io.WriteString(w, test.body)
 			}))
 			defer server.Close()
-			client, err := slack.New("xoxb-token", "", server.URL, server.Client())
+			client, err := slack.New("xoxb-token", "", server.URL, server.Client(), clock.Real())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,7 +57,7 @@ func TestAnnounce(t *testing.T) {
 			}
 		})
 	}
-	without, err := slack.New("", "", "", nil)
+	without, err := slack.New("", "", "", nil, clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 type awaitState struct{ d *plan.AwaitState }
 
 // Traits implements [Performer].
-func (awaitState) Traits() Traits { return Traits{Observes: true, ConfirmsByHand: true} }
+func (awaitState) Traits() Traits { return Traits{Observes: true} }
 
 func (s awaitState) want() want {
 	w := want{states: map[string][]string{}}
@@ -29,7 +29,7 @@ func (s awaitState) Prepare(context.Context, *Attempt) (any, error) { return nil
 
 func (s awaitState) Perform(ctx context.Context, a *Attempt) Finding {
 	w := s.want()
-	missing, err := w.await(ctx, a, a.budget(), a.Limit)
+	missing, err := w.await(ctx, a, a.limit(), a.Limit)
 	switch {
 	case ctx.Err() != nil:
 		return s.Probe(ctx, a)
@@ -47,6 +47,9 @@ func (s awaitState) Probe(context.Context, *Attempt) Finding {
 }
 
 func (s awaitState) Await(ctx context.Context, a *Attempt) Finding { return s.Perform(ctx, a) }
+
+// Look implements [Performer].
+func (s awaitState) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
 
 // Reading returns how many CSCs are in the expected state, and the states of the others.
 func (s awaitState) Reading(ctx context.Context, a *Attempt) (string, error) {

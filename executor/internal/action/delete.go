@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -21,7 +22,7 @@ const deletePause = 3 * time.Second
 type deletion struct{ d *plan.Delete }
 
 // Traits implements [Performer].
-func (deletion) Traits() Traits { return Traits{ConfirmsByHand: true} }
+func (deletion) Traits() Traits { return Traits{} }
 
 // recorded is a [cluster.Object] in the journal.
 type recorded struct {
@@ -182,6 +183,7 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 	if len(objects) == 0 {
 		return Found(Done, "nothing to do: no %s match %q", d.d.Objects, d.d.Selector)
 	}
+	limit := a.limit()
 	var refused []string
 	accepted := true
 	for _, o := range objects {
@@ -198,7 +200,7 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 	case len(refused) == len(objects):
 		return Found(NotDone, "nothing was deleted: %s", refused[0])
 	case len(refused) > 0:
-		finding := d.failedIfCutShort(d.wait(ctx, a, objects, false))
+		finding := d.failedIfCutShort(d.wait(ctx, a, limit, objects, false))
 		finding.Text += "\n" + strings.Join(refused, "\n")
 		return finding
 	case accepted:
@@ -206,7 +208,7 @@ func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {
 			return Found(Unknown, "record that the deletions were accepted: %v", err)
 		}
 	}
-	return d.failedIfCutShort(d.wait(ctx, a, objects, accepted))
+	return d.failedIfCutShort(d.wait(ctx, a, limit, objects, accepted))
 }
 
 // failedIfCutShort turns CutShort into Failed. Perform has requested every
@@ -245,22 +247,12 @@ func (d deletion) existing(ctx context.Context, a *Attempt, objects []cluster.Ob
 // wait waits until all objects are gone, Jobs with their pods. Even if not every
 // deletion is known to have been accepted, it waits for the pods of the deleted
 // Jobs: a retry looks for Jobs and would not know about these pods.
-func (d deletion) wait(ctx context.Context, a *Attempt, objects []cluster.Object, accepted bool) Finding {
-	var finding Finding
-	report := a.reporter()
-	err := a.budget().poll(ctx, deletePause, func(ctx context.Context) (bool, error) {
-		finding = d.inspect(ctx, a, objects, accepted)
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		report.say(finding.Text)
+func (d deletion) wait(ctx context.Context, a *Attempt, limit *clock.Limit, objects []cluster.Object, accepted bool) Finding {
+	return a.watch(ctx, limit, deletePause, func(ctx context.Context) (Finding, bool) {
+		finding := d.inspect(ctx, a, objects, accepted)
 		// An unknown state is no reason to stop: the API server may come back.
-		return finding.Verdict != Running && finding.Verdict != Unknown, nil
+		return finding, finding.Verdict != Running && finding.Verdict != Unknown
 	})
-	if err != nil {
-		return unfinished(err, finding)
-	}
-	return finding
 }
 
 // inspect determines the state of the attempt from what is still there. accepted
@@ -345,7 +337,22 @@ func (d deletion) Await(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return d.wait(ctx, a, objects, len(a.Notes) > 0)
+	return d.wait(ctx, a, a.limit(), objects, len(a.Notes) > 0)
+}
+
+// Look implements [Performer].
+func (d deletion) Look(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) > 0 {
+		return d.Probe(ctx, a)
+	}
+	found, err := d.find(ctx, a)
+	switch {
+	case err != nil:
+		return Found(Unknown, "cannot determine whether the %s are gone: %v", d.d.Objects, err)
+	case len(found) > 0:
+		return Found(NotDone, "%d %s match %q: %s", len(found), d.d.Objects, d.d.Selector, names(found))
+	}
+	return d.unrecorded(ctx, a)
 }
 
 // Reading lists what would be deleted now.

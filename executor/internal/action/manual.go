@@ -46,6 +46,11 @@ func (m manual) Probe(context.Context, *Attempt) Finding {
 
 func (m manual) Await(ctx context.Context, a *Attempt) Finding { return m.Probe(ctx, a) }
 
+// Look implements [Performer].
+func (manual) Look(context.Context, *Attempt) Finding {
+	return Found(Unknown, "only the operator can see it")
+}
+
 // Reading returns the states of the step's CSCs, and how its applications compare
 // with their sources. The question is asked even if something cannot be read, so
 // Reading includes such errors in its text.

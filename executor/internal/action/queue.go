@@ -27,8 +27,8 @@ const (
 // queueing adds an attempt's scripts to one ScriptQueue and follows them.
 type queueing struct {
 	a     *Attempt
-	queue int // SAL index
-	left  *budget
+	queue int          // SAL index
+	limit *clock.Limit // of the attempt
 	// closes means that the scripts take down the queue that runs them, so their
 	// last event may never arrive.
 	closes bool
@@ -116,14 +116,16 @@ func (q *queueing) last(ctx context.Context, identities []string) (queueNote, bo
 // returns the problem, and nothing was added. It resumes a paused queue only if
 // the operator agrees.
 func (q *queueing) ready(ctx context.Context) (problem string) {
-	found, err := observe(ctx, q.a, []string{q.name()})
+	limited, cancel := q.limit.Context(ctx)
+	defer cancel()
+	found, err := observe(limited, q.a, []string{q.name()})
 	if err != nil {
 		return fmt.Sprintf("no script was added, since csu could not follow it: %v", err)
 	}
 	if found[0].presence != efd.Speaking {
 		return fmt.Sprintf("no script was added: %s", found[0])
 	}
-	now, problem := q.accepts(ctx)
+	now, problem := q.accepts(limited)
 	if problem != "" || now.Running {
 		return problem
 	}
@@ -148,13 +150,17 @@ func (q *queueing) accepts(ctx context.Context) (now efd.Queue, problem string) 
 // the question's turn comes, since others may have changed or resumed it by then.
 func (q *queueing) resume(ctx context.Context) (problem string) {
 	var now efd.Queue
-	answer, err := q.a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
-		if now, problem = q.accepts(ctx); problem != "" || now.Running {
-			return operator.Question{}, false
-		}
-		return q.a.question(operator.QueuePaused,
-			fmt.Sprintf("%s is paused: it would accept the script but not run it. Resume it? This clears its current script and starts the queued ones.", q.name()),
-			q.content(ctx, now), operator.Yes, operator.No), true
+	var answer operator.Answer
+	var err error
+	q.limit.Exclude(func() {
+		answer, err = q.a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
+			if now, problem = q.accepts(ctx); problem != "" || now.Running {
+				return operator.Question{}, false
+			}
+			return q.a.question(operator.QueuePaused,
+				fmt.Sprintf("%s is paused: it would accept the script but not run it. Resume it? This clears its current script and starts the queued ones.", q.name()),
+				q.content(ctx, now), operator.Yes, operator.No), true
+		})
 	})
 	if problem != "" || now.Running {
 		return problem
@@ -176,7 +182,7 @@ func (q *queueing) resume(ctx context.Context) (problem string) {
 	// Wait for the event of the resumed queue: then its queued scripts are known
 	// to continue, and a later pause is known to be a new one.
 	var blind error
-	err = q.left.within(ctx, scriptPause, q.a.Systems.EFD.Lag()+commandLimit, func(ctx context.Context) (bool, error) {
+	err = q.limit.PollFor(ctx, scriptPause, q.a.Systems.EFD.Lag()+commandLimit, func(ctx context.Context) (bool, error) {
 		now, err := q.a.Systems.EFD.Queue(ctx, q.queue)
 		blind = err
 		return err == nil && now.Running, nil
@@ -304,9 +310,13 @@ func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent
 	enough := q.a.Systems.Clock.Now().Add(client.Lag() + commandLimit)
 	var event efd.ScriptEvent
 	var found bool
-	err := q.left.clock.Poll(ctx, scriptPause, 3*client.Lag()+3*commandLimit, func(ctx context.Context) (done bool, err error) {
-		event, found, err = client.FindScript(ctx, q.queue, identity, q.a.Started)
-		return found || event.EFDTime.After(enough), err
+	err := q.limit.PollFor(ctx, scriptPause, q.locateLimit(), func(ctx context.Context) (bool, error) {
+		now, there, err := client.FindScript(ctx, q.queue, identity, q.a.Started)
+		if err != nil {
+			return false, err
+		}
+		event, found = now, there
+		return found || event.EFDTime.After(enough), nil
 	})
 	switch {
 	case err == nil && found:
@@ -322,6 +332,9 @@ func (q *queueing) locate(ctx context.Context, identity string) (efd.ScriptEvent
 	}
 	return event, addedUnknown, fmt.Sprintf("the EFD has data from the ScriptQueues only up to %s, which is too early to tell; check %s in LOVE", timestamp(event.EFDTime), q.name())
 }
+
+// locateLimit is how long locate may take.
+func (q *queueing) locateLimit() time.Duration { return 3*q.a.Systems.EFD.Lag() + 3*commandLimit }
 
 // withoutEFD adds to an error of the EFD what the operator can do.
 func (q *queueing) withoutEFD(err error) string {
@@ -352,9 +365,12 @@ var errClosed = errors.New("the ScriptQueue is down")
 func (q *queueing) follow(ctx context.Context, n queueNote) (efd.ScriptEvent, error) {
 	var last efd.ScriptEvent
 	report := q.a.reporter()
-	err := q.left.poll(ctx, scriptPause, func(ctx context.Context) (bool, error) {
+	err := q.limit.Poll(ctx, scriptPause, func(ctx context.Context) (bool, error) {
 		event, found, err := q.find(ctx, n)
 		if ctx.Err() != nil {
+			if q.blind == nil && last.Index == 0 {
+				q.blind = err
+			}
 			return false, ctx.Err()
 		}
 		q.blind = err
@@ -432,6 +448,7 @@ func (q *queueing) resolve(ctx context.Context, n queueNote) (efd.ScriptEvent, a
 		return event, addedYes, ""
 	}
 	if n.Event == noteAdd {
+		q.limit.Extend(q.locateLimit()) // the attempt's limit is not that of its probe
 		event, result, why := q.locate(ctx, n.Identity)
 		if result == addedCommand {
 			result = addedUnknown

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -20,7 +21,7 @@ type reboot struct{ d *plan.Reboot }
 
 // Traits implements [Performer].
 func (reboot) Traits() Traits {
-	return Traits{Identified: true, ConfirmsByHand: true, NeedsEvidence: true}
+	return Traits{Identified: true}
 }
 
 // boot is the evidence: the host's boot id before anything was run on it.
@@ -73,34 +74,26 @@ func (r reboot) Perform(ctx context.Context, a *Attempt) Finding {
 	if before.BootID == "" {
 		return Found(NotDone, "nothing was run: the journal has no boot id of %s from before the reboot", t.Host)
 	}
+	limit := a.limit()
 	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), r.d.Command+"\n")
 	var lost *remote.LostError
 	if err != nil && !errors.Is(err, remote.ErrExists) && !errors.As(err, &lost) {
 		return Found(NotDone, "nothing was run: %v", err)
 	}
-	return r.Await(ctx, a)
+	return r.wait(ctx, a, limit)
 }
 
 // Await polls until the host has a new boot id or is known not to reboot.
 func (r reboot) Await(ctx context.Context, a *Attempt) Finding {
-	var finding Finding
-	report := a.reporter()
-	waited := -commandPause
-	err := a.budget().poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		finding = r.inspect(ctx, a, true)
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		report.say(finding.Text)
-		// Only the time spent waiting counts, as for every limit: in a rehearsal,
-		// connecting to the host takes minutes of the site's time.
-		waited += commandPause
-		return finding.Verdict != Running && (finding.Verdict != Failed || waited >= rebootGrace), nil
+	return r.wait(ctx, a, a.limit())
+}
+
+// wait is Await with a limit that is already running.
+func (r reboot) wait(ctx context.Context, a *Attempt, limit *clock.Limit) Finding {
+	return a.watch(ctx, limit, commandPause, func(ctx context.Context) (Finding, bool) {
+		finding := r.inspect(ctx, a, true)
+		return finding, finding.Verdict != Running && (finding.Verdict != Failed || limit.Spent() >= rebootGrace)
 	})
-	if err != nil {
-		return unfinished(err, finding)
-	}
-	return finding
 }
 
 func (r reboot) Probe(ctx context.Context, a *Attempt) Finding {
@@ -149,6 +142,14 @@ func (r reboot) inspect(ctx context.Context, a *Attempt, begun bool) Finding {
 		return Found(Failed, "%s was not rebooted within %s: the command %q was killed there", t.Host, rebootGrace, r.d.Command)
 	}
 	return Found(Failed, "%s was not rebooted within %s: the command %q ended with exit status %d; %s", t.Host, rebootGrace, r.d.Command, status.ExitStatus, lastLines(status.Output))
+}
+
+// Look implements [Performer].
+func (r reboot) Look(ctx context.Context, a *Attempt) Finding {
+	if len(a.Evidence) == 0 {
+		return Found(Unknown, "csu has not recorded the boot that %s was in before", r.d.Host)
+	}
+	return r.inspect(ctx, a, false)
 }
 
 // Reading returns the host's name and uptime, so that the operator sees which

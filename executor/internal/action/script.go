@@ -21,7 +21,7 @@ func (script) Traits() Traits { return Traits{Identified: true} }
 func (s script) Prepare(context.Context, *Attempt) (any, error) { return nil, nil }
 
 func (s script) queueing(a *Attempt) *queueing {
-	return &queueing{a: a, queue: s.d.Queue, left: a.budget()}
+	return &queueing{a: a, queue: s.d.Queue, limit: a.limit()}
 }
 
 func (s script) Perform(ctx context.Context, a *Attempt) Finding {
@@ -88,6 +88,9 @@ func (s script) Await(ctx context.Context, a *Attempt) Finding {
 	}
 	return s.follow(ctx, q, n)
 }
+
+// Look implements [Performer].
+func (s script) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
 
 // Reading returns the content of the queue.
 func (s script) Reading(ctx context.Context, a *Attempt) (string, error) {

@@ -23,7 +23,7 @@ const setStateScript = "set_summary_state.py"
 type setState struct{ d *plan.SetState }
 
 // Traits implements [Performer].
-func (setState) Traits() Traits { return Traits{Identified: true, ConfirmsByHand: true} }
+func (setState) Traits() Traits { return Traits{Identified: true} }
 
 // setStateEvidence is the state of the CSCs before, and how the rest is divided
 // among scripts.
@@ -90,7 +90,7 @@ func (s setState) config(names []string) string {
 }
 
 func (s setState) queueing(a *Attempt) *queueing {
-	q := &queueing{a: a, queue: s.d.Queue, left: a.budget()}
+	q := &queueing{a: a, queue: s.d.Queue, limit: a.limit()}
 	q.closes = s.d.State == plan.Offline && slices.Contains(s.d.CSCs, q.name())
 	return q
 }
@@ -169,8 +169,8 @@ func (s setState) perform(ctx context.Context, q *queueing, i int, names []strin
 // them.
 func (s setState) settle(ctx context.Context, q *queueing, within time.Duration, problems []string) Finding {
 	// The scripts may have used up the time, but csu must still see their effect.
-	q.left.left = max(q.left.left, within)
-	missing, err := s.want().await(ctx, q.a, q.left, within)
+	q.limit.Extend(within)
+	missing, err := s.want().await(ctx, q.a, q.limit, within)
 	if err != nil {
 		return unfinished(err, Found(Unknown, "%v", err))
 	}
@@ -246,8 +246,8 @@ func (s setState) rest(ctx context.Context, q *queueing, n queueNote, added bool
 	if len(left) == 0 {
 		return s.settle(ctx, q, within, nil)
 	}
-	q.left.left = max(q.left.left, within)
-	missing, err := wantAll(begun, s.d.State).await(ctx, q.a, q.left, within)
+	q.limit.Extend(within)
+	missing, err := wantAll(begun, s.d.State).await(ctx, q.a, q.limit, within)
 	switch {
 	case err != nil:
 		return unfinished(err, Found(Unknown, "%v", err))
@@ -333,6 +333,9 @@ func (s setState) Await(ctx context.Context, a *Attempt) Finding {
 	}
 	return s.Probe(ctx, a)
 }
+
+// Look implements [Performer].
+func (s setState) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
 
 // Reading returns the states of the CSCs.
 func (s setState) Reading(ctx context.Context, a *Attempt) (string, error) {

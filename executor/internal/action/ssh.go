@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/internal/remote"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -83,6 +84,7 @@ func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 	if finding, ok := s.checkSilent(ctx, a); !ok {
 		return finding
 	}
+	limit := a.limit()
 	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), s.script())
 	var lost *remote.LostError
 	switch {
@@ -90,27 +92,26 @@ func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 		if err := a.Note(sshNote{commandName(a.Identity)}); err != nil {
 			return Found(Unknown, "the commands were started on %s: %v", t, err)
 		}
-		return s.wait(ctx, a, t, true)
+		return s.wait(ctx, a, limit, t, true)
 	case errors.As(err, &lost):
 		a.Progress("%v; checking whether the commands were started", err)
-		return s.wait(ctx, a, t, false)
+		return s.wait(ctx, a, limit, t, false)
 	}
 	return Found(NotDone, "nothing was run: %v", err)
 }
 
 // wait waits until the command has ended, then runs the check. started means that
 // the host has confirmed the start.
-func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, started bool) Finding {
-	left, report := a.budget(), a.reporter()
-	var finding Finding
-	var status remote.Status
+func (s sshCommand) wait(ctx context.Context, a *Attempt, limit *clock.Limit, t remote.Target, started bool) Finding {
+	report := a.reporter()
+	finding := a.silent()
 	var blind error
-	err := left.poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
-		status, blind = s.find(ctx, a, t, started)
+	err := limit.Poll(ctx, commandPause, func(ctx context.Context) (bool, error) {
+		status, err := s.find(ctx, a, t, started)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
-		if blind != nil {
+		if blind = err; blind != nil {
 			// The host may be back in a moment, and the command keeps running.
 			report.say(blind.Error())
 			return false, nil
@@ -123,7 +124,7 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, t remote.Target, start
 	})
 	switch {
 	case err == nil && finding.Verdict == Done:
-		return s.check(ctx, a, t, left)
+		return s.check(ctx, a, limit, t)
 	case err == nil:
 		return finding
 	case blind != nil:
@@ -171,20 +172,23 @@ func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, sta
 }
 
 // check runs the step's check until it passes.
-func (s sshCommand) check(ctx context.Context, a *Attempt, t remote.Target, left *budget) Finding {
+func (s sshCommand) check(ctx context.Context, a *Attempt, limit *clock.Limit, t remote.Target) Finding {
 	if s.d.Check == "" {
 		return Found(Done, "the commands on %s ended with exit status 0", t)
 	}
-	left.left = max(left.left, checkLimit)
+	limit.Extend(checkLimit)
 	var failed *remote.ExitError
 	var other error
 	report := a.reporter()
-	err := left.within(ctx, commandPause, checkLimit, func(ctx context.Context) (bool, error) {
+	err := limit.PollFor(ctx, commandPause, checkLimit, func(ctx context.Context) (bool, error) {
 		_, err := a.Systems.Remote.Run(ctx, t, s.d.Check)
-		failed, other = nil, err
 		if err == nil {
 			return true, nil
 		}
+		if ctx.Err() != nil && other != nil {
+			return false, ctx.Err() // cut short: the last result counts
+		}
+		failed, other = nil, err
 		if errors.As(err, &failed) {
 			report.say(fmt.Sprintf("the check still fails: %v", failed))
 		}
@@ -218,7 +222,7 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	case err != nil:
 		return Found(Unknown, "cannot determine what became of the commands: %v", err)
 	case finding.Verdict == Done:
-		return s.check(ctx, a, t, a.budget())
+		return s.check(ctx, a, a.limit(), t)
 	}
 	return finding
 }
@@ -228,8 +232,11 @@ func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return s.wait(ctx, a, t, len(a.Notes) > 0)
+	return s.wait(ctx, a, a.limit(), t, len(a.Notes) > 0)
 }
+
+// Look implements [Performer].
+func (s sshCommand) Look(ctx context.Context, a *Attempt) Finding { return lookAtStates(ctx, a) }
 
 // Reading returns the commands, and whether the check passes now.
 func (s sshCommand) Reading(ctx context.Context, a *Attempt) (string, error) {

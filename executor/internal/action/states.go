@@ -2,10 +2,12 @@ package action
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/efd"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -244,6 +246,16 @@ func (w want) missingTwice(ctx context.Context, a *Attempt) ([]observation, erro
 	return w.missingNow(ctx, a)
 }
 
+// missingAgain is the second reading of missingTwice, which is part of a limit.
+func (w want) missingAgain(ctx context.Context, a *Attempt, limit *clock.Limit) ([]observation, error) {
+	if err := a.Systems.Clock.Sleep(ctx, a.Systems.EFD.Lag()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := limit.Context(ctx)
+	defer cancel()
+	return w.missingNow(ctx, a)
+}
+
 func (w want) missingNow(ctx context.Context, a *Attempt) ([]observation, error) {
 	found, err := observe(ctx, a, w.names)
 	if err != nil {
@@ -252,17 +264,24 @@ func (w want) missingNow(ctx context.Context, a *Attempt) ([]observation, error)
 	return w.missing(found), nil
 }
 
-// await waits until every CSC is in a wanted state, for at most limit, and returns
-// those that are not. Its error is ctx's, or the EFD's if the last poll could not
-// read it.
-func (w want) await(ctx context.Context, a *Attempt, left *budget, limit time.Duration) ([]observation, error) {
+// await waits until every CSC is in a wanted state, for at most the given part of
+// limit, and returns those that are not. Its error is ctx's, or the EFD's if the
+// last poll could not read it.
+func (w want) await(ctx context.Context, a *Attempt, limit *clock.Limit, most time.Duration) ([]observation, error) {
 	var missing []observation
-	var blind error
-	report := a.reporter()
-	err := left.within(ctx, statePause, limit, func(ctx context.Context) (bool, error) {
-		found, err := w.missingTwice(ctx, a)
+	blind := errors.New("the EFD has not answered")
+	report, outer := a.reporter(), ctx
+	err := limit.PollFor(ctx, statePause, most, func(ctx context.Context) (bool, error) {
+		found, err := w.missingNow(ctx, a)
 		if ctx.Err() != nil {
 			return false, ctx.Err()
+		}
+		if err == nil && len(found) == 0 {
+			// If that is so at the limit, the second reading comes after it.
+			found, err = w.missingAgain(outer, a, limit)
+		}
+		if outer.Err() != nil {
+			return false, outer.Err()
 		}
 		blind = err
 		if err != nil {

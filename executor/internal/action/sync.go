@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/argocd"
+	"github.com/lsst-ts/csu/executor/internal/clock"
 	"github.com/lsst-ts/csu/executor/internal/cluster"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -94,34 +95,38 @@ func (s sync) Perform(ctx context.Context, a *Attempt) Finding {
 	if err := a.Note(syncNote{a.Identity}); err != nil {
 		return Found(NotDone, "nothing was synced: record the sync: %v", err)
 	}
+	limit := a.limit()
 	err := a.Systems.ArgoCD.Sync(ctx, s.d.Application, a.Identity, s.request(a))
 	var lost *cluster.LostError
 	switch {
 	case errors.As(err, &lost):
-		if finding := s.find(ctx, a); finding.Verdict != Running {
+		if finding := s.find(ctx, a, limit); finding.Verdict != Running {
 			return finding
 		}
 	case err != nil:
 		return Found(NotDone, "nothing was synced: %v", err)
 	}
-	return s.wait(ctx, a)
+	return s.wait(ctx, a, limit)
 }
 
 // find looks for the operation after a lost answer, until it is there or can no
 // longer arrive.
-func (s sync) find(ctx context.Context, a *Attempt) Finding {
-	var finding Finding
-	err := a.Systems.Clock.Poll(ctx, syncPause, syncSettle, func(ctx context.Context) (bool, error) {
+func (s sync) find(ctx context.Context, a *Attempt, limit *clock.Limit) Finding {
+	finding := a.silent()
+	err := limit.PollFor(ctx, syncPause, syncSettle, func(ctx context.Context) (bool, error) {
 		o, err := a.Systems.ArgoCD.Operation(ctx, s.d.Application, a.Identity, s.request(a))
-		if err != nil {
-			finding = Found(Unknown, "cannot determine whether the sync was accepted: %v", err)
-			return false, nil
+		now := Found(Running, "the sync was accepted")
+		switch {
+		case err != nil:
+			now = Found(Unknown, "cannot determine whether the sync was accepted: %v", err)
+		case !o.Found:
+			now = s.absent(ctx, a, o)
 		}
-		finding = Found(Running, "the sync was accepted")
-		if !o.Found {
-			finding = s.absent(ctx, a, o)
+		if ctx.Err() != nil {
+			return false, ctx.Err()
 		}
-		return o.Found, nil
+		finding = now
+		return err == nil && o.Found, nil
 	})
 	if err != nil {
 		return unfinished(err, finding)
@@ -174,30 +179,20 @@ func (s sync) absentUnrecorded(a *Attempt, o argocd.Operation) Finding {
 }
 
 // wait waits until the operation has ended, then until the images run.
-func (s sync) wait(ctx context.Context, a *Attempt) Finding {
-	left, report := a.budget(), a.reporter()
-	var finding Finding
+func (s sync) wait(ctx context.Context, a *Attempt, limit *clock.Limit) Finding {
 	asked := a.Systems.Clock.Now() // for the sync, or for a refresh
-	err := left.poll(ctx, syncPause, func(ctx context.Context) (bool, error) {
-		var next progress
-		finding, next = s.operation(ctx, a)
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
+	finding := a.watch(ctx, limit, syncPause, func(ctx context.Context) (Finding, bool) {
+		finding, next := s.operation(ctx, a)
 		if next == pending && a.Systems.Clock.Since(asked) >= refreshAfter {
 			asked = a.Systems.Clock.Now()
 			finding.Text += "; " + s.askRefresh(ctx, a)
 		}
-		report.say(finding.Text)
-		return next == over, nil
+		return finding, next == over
 	})
-	switch {
-	case err != nil:
-		return unfinished(err, finding)
-	case finding.Verdict != Done:
+	if finding.Verdict != Done {
 		return finding
 	}
-	return s.awaitImages(ctx, a, left)
+	return s.awaitImages(ctx, a, limit)
 }
 
 // askRefresh asks Argo CD to refresh the application, in case it has overlooked
@@ -271,24 +266,15 @@ func failures(results []argocd.ResourceResult) string {
 }
 
 // awaitImages waits until each CSC of the step runs its image in the plan.
-func (s sync) awaitImages(ctx context.Context, a *Attempt, left *budget) Finding {
-	var finding Finding
-	report := a.reporter()
-	err := left.poll(ctx, imagePause, func(ctx context.Context) (bool, error) {
-		finding = s.images(ctx, a)
-		if ctx.Err() != nil {
-			return false, ctx.Err()
-		}
-		report.say(finding.Text)
-		return finding.Verdict == Done, nil
+func (s sync) awaitImages(ctx context.Context, a *Attempt, limit *clock.Limit) Finding {
+	finding := a.watch(ctx, limit, imagePause, func(ctx context.Context) (Finding, bool) {
+		finding := s.images(ctx, a)
+		return finding, finding.Verdict == Done
 	})
-	if err != nil {
-		if finding.Verdict == Running {
-			// The sync itself is over, so the operator must deal with the rest.
-			finding.Verdict = Failed
-			finding.Text += "\ncheck with kubectl describe pod what they are waiting for; a retry leaves alone what is there and waits as long again"
-		}
-		return unfinished(err, finding)
+	if finding.Verdict == Running {
+		// The sync itself is over, so the operator must deal with the rest.
+		finding.Verdict = Failed
+		finding.Text += "\ncheck with kubectl describe pod what they are waiting for; a retry leaves alone what is there and waits as long again"
 	}
 	return finding
 }
@@ -359,7 +345,29 @@ func (s sync) Probe(ctx context.Context, a *Attempt) Finding {
 	return finding
 }
 
-func (s sync) Await(ctx context.Context, a *Attempt) Finding { return s.wait(ctx, a) }
+func (s sync) Await(ctx context.Context, a *Attempt) Finding { return s.wait(ctx, a, a.limit()) }
+
+// Look implements [Performer].
+func (s sync) Look(ctx context.Context, a *Attempt) Finding {
+	app, err := refreshed(ctx, a, s.d.Application)
+	if err != nil {
+		return Found(Unknown, "cannot determine whether %q is synced: %v", s.d.Application, err)
+	}
+	var left []string
+	for _, r := range app.OutOfSync {
+		if len(s.d.Resources) == 0 || slices.Contains(s.d.Resources, plan.Resource(r)) {
+			left = append(left, r.String())
+		}
+	}
+	if len(left) > 0 {
+		return Found(NotDone, "application %q, at %s: still out of sync: %s", app.Name, app.Revision, strings.Join(left, ", "))
+	}
+	f := s.images(ctx, a)
+	if f.Verdict == Running {
+		f.Verdict = NotDone
+	}
+	return f
+}
 
 // Reading describes the application, and what is out of sync.
 func (s sync) Reading(ctx context.Context, a *Attempt) (string, error) {

@@ -8,31 +8,31 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/clock"
 )
 
-// budget is what is left of an attempt's time limit, for actions that wait more
-// than once.
-type budget struct {
-	clock *clock.Clock
-	left  time.Duration // in the run's time
-}
+// limit returns the attempt's time limit, running from now on.
+func (a *Attempt) limit() *clock.Limit { return a.Systems.Clock.Limit(a.Limit) }
 
-func (a *Attempt) budget() *budget {
-	return &budget{clock: a.Systems.Clock, left: a.Limit}
-}
-
-// poll is [clock.Clock.Poll] with the remaining time as its limit.
-func (b *budget) poll(ctx context.Context, every time.Duration, look func(context.Context) (bool, error)) error {
-	return b.within(ctx, every, b.left, look)
-}
-
-// within polls for at most limit, and no longer than the remaining time.
-func (b *budget) within(ctx context.Context, every, limit time.Duration, look func(context.Context) (bool, error)) error {
-	var looks time.Duration
-	err := b.clock.Poll(ctx, every, min(limit, b.left), func(ctx context.Context) (bool, error) {
-		looks++
-		return look(ctx)
+// watch polls until look returns a finding that is settled, and reports each
+// finding. At the limit it returns the last one.
+func (a *Attempt) watch(ctx context.Context, limit *clock.Limit, every time.Duration, look func(context.Context) (f Finding, settled bool)) Finding {
+	finding, report := a.silent(), a.reporter()
+	err := limit.Poll(ctx, every, func(ctx context.Context) (bool, error) {
+		now, settled := look(ctx)
+		if ctx.Err() != nil {
+			return false, ctx.Err() // an answer that was cut short says nothing
+		}
+		finding = now
+		report.say(finding.Text)
+		return settled, nil
 	})
-	b.left = max(0, b.left-(looks-1)*every)
-	return err
+	if err != nil {
+		return unfinished(err, finding)
+	}
+	return finding
+}
+
+// silent is the finding if nothing has answered before the limit.
+func (a *Attempt) silent() Finding {
+	return Found(Unknown, "cannot determine the outcome: nothing answered within %s", a.Limit)
 }
 
 // reporter reports progress without repeating itself, since a poll mostly finds

@@ -2,8 +2,8 @@ package clock
 
 import (
 	"context"
-	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -18,37 +18,50 @@ func TestFastRunsFaster(t *testing.T) {
 	}
 }
 
-func TestPollCountsWhatItSleepsInTheRunsTime(t *testing.T) {
-	c := Fast(time.Now(), time.Now(), 216000)
-	looks := 0
-	err := c.Poll(context.Background(), 10*time.Minute, time.Hour, func(context.Context) (bool, error) {
-		looks++
-		time.Sleep(time.Millisecond) // 3.6 minutes if it counted in the run's time
-		return false, nil
+// While it is slow, a rehearsal's clock runs at real speed, for those that
+// already sleep as well.
+func TestSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Fast(time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC), time.Now(), 60)
+		began, real := c.Now(), time.Now()
+		woke := make(chan time.Duration, 1)
+		go func() {
+			if c.Sleep(context.Background(), 5*time.Minute) == nil {
+				woke <- c.Since(began)
+			}
+		}()
+		time.Sleep(time.Second)
+		rate := c.Slow(true)
+		if rate.Speed != 1 || c.Speed() != 60 {
+			t.Errorf("the slow rate is %+v, the clock's speed %v", rate, c.Speed())
+		}
+		time.Sleep(2 * time.Minute)
+		if got := c.Since(began); got != 3*time.Minute {
+			t.Errorf("after a second at 60 and two minutes at 1 the clock has run %v", got)
+		}
+		c.Slow(false)
+		if got := <-woke; got != 5*time.Minute || time.Since(real) != 2*time.Minute+3*time.Second {
+			t.Errorf("Sleep ended after %v, in %v", got, time.Since(real))
+		}
 	})
-	if !errors.Is(err, ErrLimit) {
-		t.Fatalf("Poll = %v, want ErrLimit", err)
-	}
-	if looks != 7 {
-		t.Errorf("Poll called look %d times in 1h, every 10m, want 7", looks)
-	}
 }
 
-func TestPollEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	err := Real().Poll(ctx, time.Hour, 2*time.Hour, func(context.Context) (bool, error) {
-		cancel()
-		return false, nil
+// A clock that learns of another's rate a little late does not go back.
+func TestChangeDoesNotGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		site, run := Fast(now, now, 300), Fast(now, now, 300)
+		time.Sleep(time.Second)
+		rate := site.Slow(true)
+		time.Sleep(10 * time.Millisecond) // 3 s of the run's time
+		before := run.Now()
+		run.Change(rate)
+		if got := run.Now(); !got.Equal(before) {
+			t.Errorf("the clock went from %v to %v", before, got)
+		}
+		time.Sleep(time.Minute)
+		if !run.Now().Equal(site.Now()) {
+			t.Errorf("the run's clock shows %v, the site's %v", run.Now(), site.Now())
+		}
 	})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Poll = %v, want context.Canceled", err)
-	}
-}
-
-func TestPollReturnsTheErrorOfLook(t *testing.T) {
-	want := errors.New("no route")
-	err := Real().Poll(context.Background(), time.Second, time.Minute, func(context.Context) (bool, error) { return false, want })
-	if !errors.Is(err, want) {
-		t.Errorf("Poll = %v, want %v", err, want)
-	}
 }

@@ -25,9 +25,7 @@ import (
 
 const (
 	callLimit = 20 * time.Second // for one request
-	// waitLimit limits the total wait for Slack's rate limit. The time that
-	// Slack asks for is real time, even in a rehearsal.
-	waitLimit = time.Minute
+	waitLimit = time.Minute      // for all waits for Slack's rate limit together
 	// waitUnasked is the wait if Slack does not say how long. A channel accepts
 	// about one message a second.
 	waitUnasked = time.Second
@@ -74,18 +72,19 @@ type Client struct {
 	api     *slack.Client // nil without a token
 	webhook string        // a secret; empty without one
 	hc      *http.Client
+	clock   *clock.Clock
 }
 
 // New returns a client that posts with the token or, without one, through the
 // webhook. Without either, every call returns [ErrNoCredential]. An empty
 // apiURL means Slack's own; hc may be nil.
-func New(token, webhook, apiURL string, hc *http.Client) (*Client, error) {
+func New(token, webhook, apiURL string, hc *http.Client, clk *clock.Clock) (*Client, error) {
 	own := http.Client{}
 	if hc != nil {
 		own = *hc
 	}
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c := &Client{hc: &own}
+	c := &Client{hc: &own, clock: clk}
 	if token != "" {
 		options := []slack.Option{slack.OptionHTTPClient(c.hc)}
 		if apiURL != "" {
@@ -114,7 +113,7 @@ func isHTTP(s string) bool {
 func (c *Client) Check(ctx context.Context) error {
 	switch {
 	case c.api != nil:
-		return c.try(ctx, nil, func(ctx context.Context) error {
+		return c.try(ctx, waitLimit, nil, func(ctx context.Context) error {
 			_, err := c.api.AuthTestContext(ctx)
 			return err
 		})
@@ -125,12 +124,13 @@ func (c *Client) Check(ctx context.Context) error {
 }
 
 // Post posts a text to a channel. A webhook posts to the channel that it was
-// created for, whatever channel is named. After a [RefusedError] or
+// created for, whatever channel is named. It waits for Slack's rate limit, but
+// for no longer than most in all. After a [RefusedError] or
 // [ErrNoCredential] nothing was posted. After a [LostError] that is unknown.
-func (c *Client) Post(ctx context.Context, channel, text string) error {
+func (c *Client) Post(ctx context.Context, channel, text string, most time.Duration) error {
 	switch {
 	case c.api != nil:
-		return c.try(ctx, gate.Pass, func(ctx context.Context) error {
+		return c.try(ctx, most, gate.Pass, func(ctx context.Context) error {
 			// Not escaped, since the text may contain Slack's own markup.
 			_, timestamp, err := c.api.PostMessageContext(ctx, channel, slack.MsgOptionText(text, false))
 			if err == nil && timestamp == "" {
@@ -139,7 +139,7 @@ func (c *Client) Post(ctx context.Context, channel, text string) error {
 			return err
 		})
 	case c.webhook != "":
-		return c.try(ctx, gate.Pass, func(ctx context.Context) error {
+		return c.try(ctx, most, gate.Pass, func(ctx context.Context) error {
 			return slack.PostWebhookCustomHTTPContext(ctx, c.webhook, c.hc, &slack.WebhookMessage{Text: text})
 		})
 	}
@@ -148,7 +148,7 @@ func (c *Client) Post(ctx context.Context, channel, text string) error {
 
 // try makes a call, and repeats it as long as Slack answers with its rate
 // limit. pass, unless nil, may refuse each time.
-func (c *Client) try(ctx context.Context, pass, call func(context.Context) error) error {
+func (c *Client) try(ctx context.Context, most time.Duration, pass, call func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return &RefusedError{Reason: "stopped before it was sent", Err: err}
 	}
@@ -164,10 +164,10 @@ func (c *Client) try(ctx context.Context, pass, call func(context.Context) error
 		if !limited {
 			return judge(err)
 		}
-		if waited+pause > waitLimit {
+		if waited+pause > min(most, waitLimit) {
 			return &RefusedError{Reason: fmt.Sprintf("Slack's rate limit: it asks to wait for another %s", pause)}
 		}
-		if err := clock.Real().Sleep(ctx, pause); err != nil {
+		if err := c.clock.Sleep(ctx, pause); err != nil {
 			return &RefusedError{Reason: "stopped while waiting for Slack's rate limit", Err: err}
 		}
 		waited += pause

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lsst-ts/csu/executor/internal/clock"
 )
 
 const (
@@ -96,11 +98,11 @@ func (w *workspace) seen() (calls int, posted string) {
 func (w *workspace) clients(t *testing.T) map[string]*Client {
 	t.Helper()
 	own := func() *http.Client { return &http.Client{Transport: &http.Transport{}} }
-	withToken, err := New(token, w.URL+webhookPath, w.URL+"/api", own())
+	withToken, err := New(token, w.URL+webhookPath, w.URL+"/api", own(), clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
-	withWebhook, err := New("", w.URL+webhookPath, "", own())
+	withWebhook, err := New("", w.URL+webhookPath, "", own(), clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,13 +113,13 @@ func TestPost(t *testing.T) {
 	w := newWorkspace(t)
 	clients := w.clients(t)
 	const text = `*Upgrade* to c0045 begins, "summit" & all <https://ls.st/x|here>`
-	if err := clients["token"].Post(t.Context(), "#summit-announce", text); err != nil {
+	if err := clients["token"].Post(t.Context(), "#summit-announce", text, time.Minute); err != nil {
 		t.Errorf("by token: %v", err)
 	}
 	if _, posted := w.seen(); posted != token+" #summit-announce: "+text {
 		t.Errorf("by token: posted %q", posted)
 	}
-	if err := clients["webhook"].Post(t.Context(), "#summit-announce", "Upgrade to c0045 begins"); err != nil {
+	if err := clients["webhook"].Post(t.Context(), "#summit-announce", "Upgrade to c0045 begins", time.Minute); err != nil {
 		t.Errorf("by webhook: %v", err)
 	}
 	if _, posted := w.seen(); !strings.Contains(posted, `"text":"Upgrade to c0045 begins"`) {
@@ -126,11 +128,11 @@ func TestPost(t *testing.T) {
 }
 
 func TestNoCredential(t *testing.T) {
-	c, err := New("", "", "", nil)
+	c, err := New("", "", "", nil, clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Post(t.Context(), "#summit-announce", "x"); !errors.Is(err, ErrNoCredential) {
+	if err := c.Post(t.Context(), "#summit-announce", "x", time.Minute); !errors.Is(err, ErrNoCredential) {
 		t.Errorf("Post = %v, want ErrNoCredential", err)
 	}
 	if err := c.Check(t.Context()); !errors.Is(err, ErrNoCredential) {
@@ -140,10 +142,10 @@ func TestNoCredential(t *testing.T) {
 
 func TestNewRefusesInvalidURLs(t *testing.T) {
 	const secret = "hooks.slack.com/services/T0/B0/secret"
-	if _, err := New("", secret, "", nil); err == nil || strings.Contains(err.Error(), "secret") {
+	if _, err := New("", secret, "", nil, clock.Real()); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("webhook without a scheme: %v, want an error that does not show it", err)
 	}
-	if _, err := New(token, "", "slack.com/api", nil); err == nil {
+	if _, err := New(token, "", "slack.com/api", nil, clock.Real()); err == nil {
 		t.Error("New accepted an address without a scheme")
 	}
 }
@@ -155,7 +157,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	c, err := New("xoxb-revoked", "", w.URL+"/api/", nil)
+	c, err := New("xoxb-revoked", "", w.URL+"/api/", nil, clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +197,7 @@ func TestRefusedIsDistinguishedFromLost(t *testing.T) {
 	} {
 		w := newWorkspace(t)
 		w.answer = func(int) http.HandlerFunc { return test.answer }
-		err := w.clients(t)[test.kind].Post(t.Context(), "#summit-announce", "x")
+		err := w.clients(t)[test.kind].Post(t.Context(), "#summit-announce", "x", time.Minute)
 		var refused *RefusedError
 		var lost *LostError
 		switch {
@@ -225,7 +227,7 @@ func TestARateLimitedPostIsSentAgain(t *testing.T) {
 				return nil
 			}
 			began := time.Now()
-			err := w.clients(t)[kind].Post(t.Context(), "#summit-announce", "x")
+			err := w.clients(t)[kind].Post(t.Context(), "#summit-announce", "x", time.Minute)
 			if calls, posted := w.seen(); err != nil || calls != 2 || posted == "" {
 				t.Errorf("%s, Retry-After %q: %v after %d calls, want it posted by the second", kind, after, err, calls)
 			}
@@ -251,7 +253,7 @@ func TestWaitingForTheRateLimitIsBounded(t *testing.T) {
 		if test.stop {
 			c.hc.Transport = &afterwards{c.hc.Transport, stop}
 		}
-		err := c.Post(ctx, "#summit-announce", "x")
+		err := c.Post(ctx, "#summit-announce", "x", time.Minute)
 		stop()
 		var refused *RefusedError
 		if calls, _ := w.seen(); !errors.As(err, &refused) || calls != 1 {
@@ -296,14 +298,14 @@ func TestAMessageThatWasNeverSentIsNotInDoubt(t *testing.T) {
 	cancel()
 	for kind, c := range clients {
 		var refused *RefusedError
-		if err := c.Post(cancelled, "#summit-announce", "x"); !errors.As(err, &refused) || !errors.Is(err, context.Canceled) {
+		if err := c.Post(cancelled, "#summit-announce", "x", time.Minute); !errors.As(err, &refused) || !errors.Is(err, context.Canceled) {
 			t.Errorf("%s, cancelled before: %v, want a RefusedError for context.Canceled", kind, err)
 		}
 	}
 	w.Close()
 	for kind, c := range clients {
 		var refused *RefusedError
-		if err := c.Post(t.Context(), "#summit-announce", "x"); !errors.As(err, &refused) || strings.Contains(err.Error(), "secret") {
+		if err := c.Post(t.Context(), "#summit-announce", "x", time.Minute); !errors.As(err, &refused) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s, no server: %v, want a RefusedError without a secret", kind, err)
 		}
 	}
@@ -311,12 +313,12 @@ func TestAMessageThatWasNeverSentIsNotInDoubt(t *testing.T) {
 	impostor.Config.ErrorLog = log.New(io.Discard, "", 0) // it logs our refusal
 	impostor.StartTLS()
 	defer impostor.Close()
-	c, err := New(token, "", impostor.URL+"/api/", nil)
+	c, err := New(token, "", impostor.URL+"/api/", nil, clock.Real())
 	if err != nil {
 		t.Fatal(err)
 	}
 	var refused *RefusedError
-	if err := c.Post(t.Context(), "#summit-announce", "x"); !errors.As(err, &refused) {
+	if err := c.Post(t.Context(), "#summit-announce", "x", time.Minute); !errors.As(err, &refused) {
 		t.Errorf("unknown certificate: %v, want a RefusedError", err)
 	}
 }
