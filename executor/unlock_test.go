@@ -54,7 +54,7 @@ func TestUnlock(t *testing.T) {
 				t.Errorf("asked %v, want %v", asked, c.asked)
 			}
 			reading := bob.person.asked[0].Reading
-			for _, want := range []string{"Led by Ana", "2 of 5 steps are finished", "Still to be run: final/f"} {
+			for _, want := range []string{"Led by Ana", "2 of 5 steps are finished", "Still to run: final/f"} {
 				if !strings.Contains(reading, want) {
 					t.Errorf("shown: %s\nwithout %q", reading, want)
 				}

@@ -13,7 +13,7 @@ type abortCommand struct {
 }
 
 func (abortCommand) Help() string {
-	return `Shows what an abort does and asks. Then it runs the final steps that undo what was started, such as setting the schema registry back to FORWARD, names the CSCs that are down, and closes the journal. It does not bring CSCs back up. If a final step fails, the journal stays open and you can run abort again. To repeat an upgrade after an abort, raise attempt in upgrade.cue.
+	return `Shows what an abort would do and asks for confirmation. Then it runs the final steps, which undo what was started, such as setting the schema registry back to FORWARD, names the CSCs that are down, and closes the journal. It does not bring CSCs back up. If a final step fails, the journal stays open and you can run abort again. To repeat an upgrade after an abort, increase its attempt in the request, sites/SITE/upgrade.cue, and compile the new plan.
 
 Examples:
 

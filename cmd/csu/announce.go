@@ -14,14 +14,14 @@ import (
 
 type announceCommand struct {
 	Plan       string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	DayBefore  bool   `xor:"when" required:"" help:"Announce that the deployment is tomorrow."`
-	HourBefore bool   `xor:"when" required:"" help:"Announce that the deployment begins in an hour."`
+	DayBefore  bool   `xor:"when" help:"Announce that the deployment is tomorrow."`
+	HourBefore bool   `xor:"when" help:"Announce that the deployment begins in an hour."`
 	Yes        bool   `help:"Post without asking."`
-	SiteMap    string `help:"Post to the simulated site of this map." placeholder:"FILE" predictor:"file"`
+	SiteMap    string `help:"Post to the simulated site of this site map, which csu rehearse --serve writes." placeholder:"FILE" predictor:"file"`
 }
 
 func (announceCommand) Help() string {
-	return `Shows the announcement, asks, and posts it to the plan's Slack channel (P53). The plan's own first step announces that the deployment begins.
+	return `Shows the announcement, asks for confirmation and posts it to the plan's Slack channel. Give either --day-before or --hour-before. The plan's own first step announces that the deployment begins.
 
 Examples:
 
@@ -30,6 +30,9 @@ Examples:
 }
 
 func (cmd *announceCommand) Run(c *console) error {
+	if !cmd.DayBefore && !cmd.HourBefore {
+		return fail(exitInput, "give one of the two", "want --day-before or --hour-before")
+	}
 	p, _, err := plan.ReadFile(cmd.Plan)
 	if err != nil {
 		return err

@@ -98,8 +98,9 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 // Tell implements [operator.Operator].
 func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 
-// looks are the topics that an operator must look at before answering.
-var looks = []operator.Topic{
+// terminalOnly are the topics that are answered only at a terminal: an operator must
+// look before answering.
+var terminalOnly = []operator.Topic{
 	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.Outage, operator.Alone,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
@@ -108,7 +109,7 @@ var looks = []operator.Topic{
 // Via says so, and by what.
 func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	given := func(c operator.Choice, reason, by string) (operator.Answer, bool) {
-		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: "beforehand, by " + by}, true
+		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: "in advance, by " + by}, true
 	}
 	switch {
 	case q.Topic == operator.Aborting:
@@ -118,7 +119,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 		return operator.Answer{}, false
 	case q.Topic == operator.Unlocking && a.yes:
 		return given(operator.Yes, "", "--yes")
-	case slices.Contains(a.consents, "all") && !slices.Contains(looks, q.Topic):
+	case slices.Contains(a.consents, "all") && !slices.Contains(terminalOnly, q.Topic):
 		return given(operator.Yes, "", "--consent all")
 	case slices.Contains(a.consents, q.Stage) && q.Topic == operator.StageConsent:
 		return given(operator.Yes, "", "--consent "+q.Stage)
@@ -135,7 +136,7 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	return operator.Answer{}, false
 }
 
-// want is the remedy where a question was not answered.
+// want returns the remedy for a question without an answer.
 func want(q operator.Question) string {
 	switch q.Topic {
 	case operator.StageConsent:
@@ -143,7 +144,7 @@ func want(q operator.Question) string {
 	case operator.Aborting, operator.Unlocking:
 		return "give --yes, or run csu in a terminal"
 	}
-	if slices.Contains(looks, q.Topic) {
+	if slices.Contains(terminalOnly, q.Topic) {
 		return "run csu in a terminal: an operator must look before deciding this"
 	}
 	at := q.Step

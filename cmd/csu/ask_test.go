@@ -15,12 +15,12 @@ func TestLooks(t *testing.T) {
 	choices := map[operator.Topic][]operator.Choice{
 		operator.Outage: {operator.Yes, operator.Stop}, operator.Alone: yesNo, operator.TakingOver: yesNo, operator.Unlocking: yesNo, operator.Former: yesNo,
 		operator.FormerOutage: yesNo, operator.Unexpected: {operator.Yes, operator.No, operator.Stop},
-		operator.Failed: {operator.Retry, operator.ByHand, operator.Skip, operator.Stop}, operator.InDoubt: {operator.Happened, operator.NotHappened},
+		operator.Failed: {operator.Retry, operator.ByHand, operator.Skip, operator.Stop}, operator.InDoubt: {operator.Happened, operator.NotHappened}, operator.Unseen: {operator.KeepWaiting, operator.NotHappened, operator.Accept},
 	}
 	a := &asker{name: "Ada Operator", consents: []string{"all", "begin", ""}}
-	for _, topic := range looks {
+	for _, topic := range terminalOnly {
 		q := operator.Question{Topic: topic, Title: "Title", Text: "Text", Reading: "reading", Choices: choices[topic]}
-		if topic == operator.Unexpected || topic == operator.Failed || topic == operator.InDoubt {
+		if topic == operator.Unexpected || topic == operator.Failed || topic == operator.InDoubt || topic == operator.Unseen {
 			q.Stage, q.Step = "begin", "begin/kept"
 		}
 		if len(q.Choices) == 0 {

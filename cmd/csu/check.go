@@ -18,7 +18,7 @@ type checkCommand struct {
 }
 
 func (checkCommand) Help() string {
-	return `Checks that the plan follows every rule for plans and, without --rules, that the sources still compile to exactly these bytes. If they do not, it shows the differences as csu plan diff does, and where each value that differs is written in the sources. Needs no network. Exits with 1 if a check fails.
+	return `Checks that the plan follows every rule for plans and, without --rules, that the sources still compile to exactly these bytes. If they do not, it shows the differences as csu plan diff does, and where each differing value is set in the sources. Needs no network. Exits with 1 if a check fails.
 
 Examples:
 
@@ -35,7 +35,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		for _, v := range violations {
 			line(c.err, "%s: %s\n    remedy: %s", cmd.Plan, v, v.Remedy)
 		}
-		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, places(len(violations)))
+		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, countPlaces(len(violations)))
 	}
 	if cmd.Rules {
 		_, err := fmt.Fprintf(c.out, "%s: follows the rules\n", cmd.Plan)
@@ -106,7 +106,7 @@ func writeOrigins(w io.Writer, comparison *review.Comparison, from *compiler.Pro
 	return err
 }
 
-func places(n int) string {
+func countPlaces(n int) string {
 	if n == 1 {
 		return "1 place"
 	}

@@ -93,8 +93,8 @@ func TestInterruptedOnce(t *testing.T) {
 		t.Errorf("the next step is %s, want it not begun", p)
 	}
 	for _, text := range []string{"No new steps start", "error: interrupted", "--resume", "Not seen back up: Watcher"} {
-		if !strings.Contains(x.said(), text) {
-			t.Errorf("csu did not say %q:\n%s", text, x.said())
+		if !strings.Contains(x.printed(), text) {
+			t.Errorf("csu did not say %q:\n%s", text, x.printed())
 		}
 	}
 	r.resume(t)
@@ -133,7 +133,7 @@ type executing struct {
 	ended  chan struct{} // closed when it has ended
 }
 
-func (x *executing) said() string {
+func (x *executing) printed() string {
 	data, err := os.ReadFile(x.output)
 	if err != nil {
 		return err.Error()
@@ -153,17 +153,17 @@ func (x *executing) wantExit(t *testing.T, code int) {
 	select {
 	case <-x.ended:
 	case <-time.After(patience):
-		t.Fatalf("csu has not ended after %s:\n%s", patience, x.said())
+		t.Fatalf("csu has not ended after %s:\n%s", patience, x.printed())
 	}
 	if got := x.cmd.ProcessState.ExitCode(); got != code {
-		t.Fatalf("csu ended with the exit code %d, want %d:\n%s", got, code, x.said())
+		t.Fatalf("csu ended with the exit code %d, want %d:\n%s", got, code, x.printed())
 	}
 }
 
 // await waits for a moment of this csu.
 func (x *executing) await(t *testing.T, m *moment) {
 	t.Helper()
-	m.await(t, x.ended, x.said)
+	m.await(t, x.ended, x.printed)
 }
 
 // awaitSaid waits until csu has printed a text.

@@ -133,10 +133,10 @@ func TestReport(t *testing.T) {
 		{errors.New("the moon is full"), exitFailed, "error: the moon is full\n"},
 		{fmt.Errorf("look up: %w", fail(exitRefused, "csu exec PLAN", "it is day")), exitRefused, "error: look up: it is day\nhint: csu exec p.json\n"},
 	} {
-		var said bytes.Buffer
-		c := &console{err: &said, plan: "p.json"}
-		if code := c.report(x.err); code != x.code || said.String() != x.says {
-			t.Errorf("report %v = %d, %q; want %d, %q", x.err, code, said.String(), x.code, x.says)
+		var printed bytes.Buffer
+		c := &console{err: &printed, plan: "p.json"}
+		if code := c.report(x.err); code != x.code || printed.String() != x.says {
+			t.Errorf("report %v = %d, %q; want %d, %q", x.err, code, printed.String(), x.code, x.says)
 		}
 	}
 }

@@ -34,10 +34,10 @@ import (
 // runFlags are those of the commands that carry a plan out.
 type runFlags struct {
 	Operator    string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
-	Consent     []string `help:"Consent to these stages in advance. On a simulated site, all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers     string   `help:"Read answers to step consents, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
-	SiteMap     string   `help:"Use the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
-	Uncommitted bool     `help:"Run the plan even if it differs from HEAD."`
+	Consent     []string `help:"Consent to these stages in advance. On a simulated site, --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers     string   `help:"Read answers to the consents of steps, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap     string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
+	Uncommitted bool     `help:"Use the plan even if its file has uncommitted changes."`
 	yes         bool     // --yes of the commands that have it
 }
 
@@ -51,7 +51,7 @@ type execCommand struct {
 }
 
 func (execCommand) Help() string {
-	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records every step before it touches anything, and its outcome afterwards. Press Ctrl-C once to stop when the running steps have finished, twice to exit at once. After either, or after a crash, continue with --resume.
+	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records each step before it starts and its outcome when it ends. Press Ctrl-C once to stop after the running steps finish, twice to exit at once. After either, or after a crash, continue with --resume.
 
 Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
@@ -99,10 +99,10 @@ type loaded struct {
 	answers  []prepared // given beforehand
 }
 
-// load reads a plan and what is given beforehand, and applies the guards that need
-// nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
-// them then, and must be able to continue or be aborted even with a csu that has
-// learned new rules since; that its plan is still the same one its journal says.
+// load reads a plan and the answers given in advance, and applies the guards that need
+// nothing else: the rules, and that the plan is the committed one. A run that has begun
+// has passed them. It must be able to continue or be aborted even with a csu that has
+// new rules since then; its journal says whether the plan is still the same.
 func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
 	if err != nil {
@@ -117,7 +117,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 		line(c.err, "%s: %s", file, v)
 	}
 	if len(violations) > 0 && !begun {
-		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
+		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, countPlaces(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	c.plan = shown(file) + onSite(flags.SiteMap)
@@ -194,7 +194,7 @@ func firstLine(s string) string {
 	return line
 }
 
-// carryOut runs a plan with an operator at it, and prints how it ended.
+// carryOut runs a plan for an operator and prints how it ended.
 func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, executor.Options) (executor.Result, error)) error {
 	name, err := operatorName(flags.Operator)
 	if err != nil {
@@ -252,7 +252,11 @@ func (c *console) heading(l *loaded, name, banner string) {
 			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
 		}
 	}
-	c.paragraph("Operator: %s\nJournal: %s\nTimes are in UTC. Press Ctrl-C to stop when the running steps have finished; you can resume later.", name, shown(l.journal))
+	times := "Times are in UTC."
+	if l.siteMap != nil {
+		times = "Times are the simulated site's, in UTC, and not realistic."
+	}
+	c.paragraph("Operator: %s\nJournal: %s\n%s Press Ctrl-C to stop after the running steps finish; you can resume later.", name, shown(l.journal), times)
 }
 
 // signals stops a run at the first Ctrl-C, which it reports, and exits at the second. A
@@ -264,7 +268,7 @@ func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-cha
 	signal.Notify(caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		<-caught
-		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits when the running steps have finished. Press Ctrl-C again to exit at once."})
+		view.Tell(operator.Event{Kind: operator.Notice, Time: now(), Text: "No new steps start; csu exits after the running steps finish. Press Ctrl-C again to exit at once."})
 		close(stop)
 		<-caught
 		leave()
@@ -319,10 +323,12 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	}
 	switch r.End {
 	case executor.Completed:
-		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
-		if l.siteMap == nil {
-			c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
+		if l.siteMap != nil {
+			fmt.Fprintln(c.out, "\nThe rehearsal is complete. Nothing real was changed.")
+			return nil
 		}
+		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
+		c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		return nil
 	case executor.Aborted:
 		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")
@@ -342,9 +348,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	return fail(exitFailed, resume, "the run is not complete")
 }
 
-// toResume adds how the run is resumed to its error, where the error does not say
-// that itself. begun says that the run has a journal; once the site has ended, no
-// other way to resume is true.
+// toResume adds to an error how to resume the run, unless the error says so itself.
+// begun says that the run has a journal. After the simulated site has ended, the run
+// cannot be resumed.
 func toResume(err error, begun, siteEnds bool, resume string) error {
 	remedy := exit.HintOf(err)
 	var unattended *operator.UnattendedError
@@ -445,5 +451,5 @@ func (c *console) wouldRun(s *state.Step) {
 	}
 }
 
-// A screen must do for an operator.
+// A screen is an operator.
 var _ operator.Operator = (*screen)(nil)

@@ -17,7 +17,7 @@ import (
 // and carry nothing out.
 type siteFlags struct {
 	Operator string `help:"Your name (default: your account's)." placeholder:"NAME"`
-	SiteMap  string `help:"Use the simulated site of this map." placeholder:"FILE" predictor:"file"`
+	SiteMap  string `help:"Use the simulated site of this site map, which csu rehearse --serve writes." placeholder:"FILE" predictor:"file"`
 }
 
 // onSite is the flag that names a simulated site, for commands that are shown.
@@ -28,7 +28,7 @@ func onSite(siteMap string) string {
 	return " --site-map " + shown(siteMap)
 }
 
-// options are what such a command needs of the plan in the file.
+// options returns what such a command needs for the plan in the file.
 func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
 	l, err := c.load(file, runFlags{SiteMap: f.SiteMap, Uncommitted: true}, true)
 	if err != nil {
@@ -56,7 +56,7 @@ type handoverCommand struct {
 }
 
 func (handoverCommand) Help() string {
-	return `Asks the csu that runs this plan, on any machine, to stop: running steps finish, nothing new starts, and the run keeps the site. That csu sees the request within a minute; this command waits until it has stopped. Your colleague then resumes the run with csu takeover.
+	return `Asks the csu that runs this plan, on any machine, to stop: running steps finish, nothing new starts, and the site stays locked by the run. That csu sees the request within a minute; this command waits until it has stopped. Your colleague then resumes the run with csu takeover.
 
 Example:
 
@@ -77,7 +77,7 @@ func (cmd *handoverCommand) Run(c *console) error {
 	leader := o.OperatorName
 	err = executor.HandOver(context.Background(), o, cmd.To, func(h ledger.Holder) {
 		leader = h.Operator
-		c.paragraph("Asked the csu of %s on %s to hand over. It sees the request within a minute and stops when its running steps have finished. Waiting until it has stopped.", h.Operator, h.Host)
+		c.paragraph("Asked the csu of %s on %s to hand over. It sees the request within a minute and stops after its running steps finish. Waiting until it has stopped.", h.Operator, h.Host)
 	})
 	command := cmd.Plan + onSite(cmd.SiteMap)
 	if errors.Is(err, custody.ErrNothingBegun) {

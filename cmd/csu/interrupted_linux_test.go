@@ -25,7 +25,7 @@ func TestInterrupted(t *testing.T) {
 		x.awaitSaid(t, "No new steps start")
 		r.held.release()
 		x.wantExit(t, exitInterrupted)
-		prints(t, x.said(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")
+		prints(t, x.printed(), "^error: interrupted$", "^hint: resume with csu exec .* --resume --site-map ")
 	})
 	t.Run("the terminal is gone during a step", func(t *testing.T) {
 		t.Parallel()
@@ -54,7 +54,7 @@ func TestInterrupted(t *testing.T) {
 		t.Parallel()
 		ada := newServed(t)
 		ada.start(t, "--consent", "all", "--operator", "Ada Operator", "--until", "begin").wantExit(t, exitComplete)
-		bob := ada.elsewhere(t)
+		bob := ada.onAnotherMachine(t)
 		s := atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test"))
 		s.reads(t, "Take this run over?", yesNo)
 		s.types(t, "\x03")

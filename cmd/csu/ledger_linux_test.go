@@ -18,9 +18,9 @@ import (
 
 const yesNo = "1 yes, 2 no, ? refresh >"
 
-// elsewhere is another machine with the same plan and site: a folder of its own,
+// onAnotherMachine is another machine with the same plan and site: a folder of its own,
 // where the journal would be.
-func (r *served) elsewhere(t *testing.T) *served {
+func (r *served) onAnotherMachine(t *testing.T) *served {
 	t.Helper()
 	dir := t.TempDir()
 	m, err := sitemap.Read(r.siteMap)
@@ -85,7 +85,7 @@ func TestAtWorkElsewhere(t *testing.T) {
 	t.Parallel()
 	ada := newServed(t)
 	first := ada.atWork(t)
-	bob := ada.elsewhere(t)
+	bob := ada.onAnotherMachine(t)
 	for !strings.Contains(bob.run(t, exitComplete, "status"), ": 2 of 27 steps") { // outcomes go with the next renewal
 	}
 	prints(t, bob.run(t, exitComplete, "status"),
@@ -121,7 +121,7 @@ func TestTakeoverForced(t *testing.T) {
 	t.Parallel()
 	ada := newServed(t)
 	first := ada.atWork(t)
-	bob := ada.elsewhere(t)
+	bob := ada.onAnotherMachine(t)
 	no := atTerminal(t, csu(t, "takeover", bob.plan, "--site-map", bob.siteMap, "--reason", "a test", "--force"))
 	no.reads(t, "Take this run over?", yesNo)
 	no.types(t, "no\n")
@@ -170,7 +170,7 @@ func TestTakeoverOfDead(t *testing.T) {
 	if err := os.Remove(ada.journal); err != nil {
 		t.Fatal(err)
 	}
-	bob := ada.elsewhere(t)
+	bob := ada.onAnotherMachine(t)
 	second := bob.takesOver(t, true, []string{"There was no sign of its csu for 20s. It may have crashed, hang, or be at work", "call Ada Operator", "under way or in doubt: offline/cscs"})
 	second.types(t, "no\n")
 	second.wantExit(t, exitComplete)
@@ -186,7 +186,7 @@ func TestHandover(t *testing.T) {
 	t.Parallel()
 	ada := newServed(t)
 	first := ada.atWork(t)
-	bob := ada.elsewhere(t)
+	bob := ada.onAnotherMachine(t)
 	prints(t, bob.run(t, exitComplete, "handover", "--to", "Bob Operator", "--operator", "Ada Operator"),
 		`^Asked the csu of Ada Operator on \S+ to hand over\.`, "^The run is handed over. Bob Operator resumes it with:", `^  csu takeover .* --site-map .* --reason "handed over by Ada Operator"$`)
 	first.wantExit(t, exitFailed)
@@ -248,11 +248,11 @@ func TestLostJournal(t *testing.T) {
 			back: func(t *testing.T, r *served) { must(t, os.Rename(r.dir+"-old", r.dir)) },
 		},
 	} {
-		after := func(t *testing.T, r *served, said string) {
+		after := func(t *testing.T, r *served, printed string) {
 			t.Helper()
 			for _, text := range []string{way.says, "csu records nothing more", "--resume"} {
-				if !strings.Contains(said, text) {
-					t.Errorf("csu does not say %q:\n%s", text, said)
+				if !strings.Contains(printed, text) {
+					t.Errorf("csu does not say %q:\n%s", text, printed)
 				}
 			}
 			if way.behind {
@@ -266,18 +266,18 @@ func TestLostJournal(t *testing.T) {
 		}
 		t.Run(name+" at a question", func(t *testing.T) {
 			t.Parallel()
-			r := newServed(t).elsewhere(t)
+			r := newServed(t).onAnotherMachine(t)
 			s := r.atWork(t)
 			way.lose(t, r)
 			s.types(t, "yes\n")
 			<-s.ended
-			said := s.text()
+			printed := s.text()
 			s.wantExit(t, exitFailed)
-			after(t, r, said)
+			after(t, r, printed)
 		})
 		t.Run(name+" at work", func(t *testing.T) {
 			t.Parallel()
-			r := newServed(t).elsewhere(t)
+			r := newServed(t).onAnotherMachine(t)
 			r.held.journal = r.journal
 			m := r.held.at("offline/cscs", "/offline/cscs/")
 			x := r.start(t, "--consent", "all", "--operator", "Ada Operator")
@@ -285,7 +285,7 @@ func TestLostJournal(t *testing.T) {
 			way.lose(t, r)
 			r.held.release()
 			x.wantExit(t, exitFailed)
-			after(t, r, strings.Join(strings.Fields(x.said()), " "))
+			after(t, r, strings.Join(strings.Fields(x.printed()), " "))
 		})
 	}
 }
@@ -396,13 +396,13 @@ func TestNotReleased(t *testing.T) {
 	v.shut()
 	r.held.release()
 	x.wantExit(t, exitFailed)
-	prints(t, x.said(), "^error: the upgrade is complete, but its site is not yet released: ",
+	prints(t, x.printed(), "^error: the upgrade is complete, but its site is not yet released: ",
 		"^hint: check that the cluster is reachable, then resume with csu exec .* --resume --site-map ")
 	prints(t, r.run(t, exitComplete, "status"), "^Cannot read the site's ledger", "^Next: csu exec .* --resume --site-map .*: the run has ended, but its site is not yet released")
 	prints(t, r.run(t, exitFailed, "exec", "--resume", "--consent", "all"), "^error: the run is over, but the site's ledger does not say so yet", "^hint: check that the cluster is reachable, then run the command again$")
 	v.open(t)
 	prints(t, r.run(t, exitComplete, "status"), "^Next: csu exec .* --resume --site-map .*: the run has ended, but its site is not yet released")
-	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The upgrade is complete.$")
+	prints(t, r.run(t, exitComplete, "exec", "--resume", "--operator", "Ada Operator"), "^The rehearsal is complete. Nothing real was changed.$")
 	prints(t, r.run(t, exitRefused, "exec", "--resume"), "is complete: it cannot be run again")
 	prints(t, r.run(t, exitComplete, "status"), "^Next: nothing; the run is complete")
 	if n := r.count(t, rehearsal.LedgerReleased); n != 1 {
@@ -431,8 +431,8 @@ func TestOutage(t *testing.T) {
 		t.Errorf("the announcement that was not sent is %s", st.Phase)
 	}
 
-	said := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
-	prints(t, said, "^The cluster does not answer", "^error: outage: no terminal to ask on")
+	printed := r.run(t, exitRefused, "exec", "--resume", "--consent", "all", "--operator", "Ada Operator")
+	prints(t, printed, "^The cluster does not answer", "^error: outage: no terminal to ask on")
 
 	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--resume", "--skip-preflight", "a test"))
 	s.reads(t, "The cluster does not answer", prompt)

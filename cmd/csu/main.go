@@ -31,16 +31,16 @@ const (
 )
 
 type commands struct {
-	Root string `help:"The project's folder, which has cue.mod (default: the working directory or its closest such parent)." placeholder:"DIR" predictor:"dir"`
+	Root string `help:"The project's folder, which contains cue.mod (default: the nearest one, from the working directory upward)." placeholder:"DIR" predictor:"dir"`
 
 	Plan       planCommands              `cmd:"" help:"Compile, check, show, compare and review plans."`
 	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan stage by stage and keep a journal next to it."`
-	Abort      abortCommand              `cmd:"" help:"Abort a run: carry out its final steps and close the journal."`
+	Abort      abortCommand              `cmd:"" help:"Abort a run: run its final steps, which undo what must not stay, and close its journal."`
 	Takeover   takeoverCommand           `cmd:"" help:"Resume a run that started elsewhere, from the cluster's copy of its journal."`
 	Handover   handoverCommand           `cmd:"" help:"Stop a running csu so that a colleague can take over its run."`
-	Unlock     unlockCommand             `cmd:"" help:"Release a site from a run that will never be resumed."`
-	Status     statusCommand             `cmd:"" help:"Show the progress of a run, what is in doubt and what to do next."`
+	Unlock     unlockCommand             `cmd:"" help:"Unlock the site of a run that will never be resumed."`
+	Status     statusCommand             `cmd:"" help:"Show the progress of a run, which steps have an unknown outcome, and what to do next."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
 	Version    versionCommand            `cmd:"" help:"Print csu's version."`
@@ -49,7 +49,7 @@ type commands struct {
 
 type planCommands struct {
 	Compile compileCommand `cmd:"" help:"Compile a site's upgrade request into a plan."`
-	Check   checkCommand   `cmd:"" help:"Check that a plan follows the rules and that the sources still compile to it."`
+	Check   checkCommand   `cmd:"" help:"Check that a plan follows the rules and still matches its sources."`
 	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
 	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, dangerous changes first."`
 	Review  reviewCommand  `cmd:"" help:"Review every plan that differs from a Git revision, for a pull request."`
@@ -90,7 +90,7 @@ func run(args []string) int {
 			"  csu plan show plans/2026-11-24-summit-incremental.json\n"+
 			"  csu rehearse plans/2026-11-24-summit-incremental.json\n"+
 			"  csu exec plans/2026-11-24-summit-incremental.json\n\n"+
-			"Exit codes: 0 complete, 1 failed or stopped, 2 unusable input, 3 refused by a guard, 130 interrupted."),
+			"Exit codes: 0 complete, 1 failed or stopped, 2 invalid input, 3 refused by a safety check, 130 interrupted."),
 		kong.Writers(os.Stdout, os.Stderr),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: c.width}),

@@ -188,8 +188,8 @@ func serve(t *testing.T, planFile string, speed int, flags ...string) (dir strin
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "site")
 	cmd := csu(t, append([]string{"rehearse", "--serve", "--dir", dir, fmt.Sprintf("--speed=%d", speed), planFile}, flags...)...)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var printed bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &printed
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +201,11 @@ func serve(t *testing.T, planFile string, speed int, flags ...string) (dir strin
 			t.Errorf("end the simulated site: %v", err)
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the simulated site: %v\n%s", err, said.String())
+			t.Errorf("the simulated site: %v\n%s", err, printed.String())
 		}
 	})
 	if err := awaitFile(filepath.Join(dir, rehearsal.MapFile), ""); err != nil {
-		t.Fatalf("%v\n%s", err, said.String())
+		t.Fatalf("%v\n%s", err, printed.String())
 	}
 	return dir
 }

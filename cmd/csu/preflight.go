@@ -21,11 +21,11 @@ import (
 type preflightCommand struct {
 	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Stage   string `help:"Check only what this stage needs." placeholder:"STAGE"`
-	SiteMap string `help:"Use the simulated site of this map." placeholder:"FILE" predictor:"file"`
+	SiteMap string `help:"Use the simulated site of this site map, which csu rehearse --serve writes." placeholder:"FILE" predictor:"file"`
 }
 
 func (preflightCommand) Help() string {
-	return `Checks that everything the plan needs is reachable and permitted: LOVE and the permission to command, the EFD and the age of its data, every host's login and sudo, the cluster and each permission in it, Argo CD's applications, the schema registry's level, Slack, the disk and the clock. Also reports CSCs that send heartbeats but are not in the plan. It only reads and runs none of the plan's commands. csu exec runs the same checks before the first stage, and before each later stage those for what that stage uses.
+	return `Checks that everything the plan needs is reachable and permitted: LOVE and the permission to send commands, the EFD and the age of its data, every host's login and sudo, the cluster and each permission in it, Argo CD's applications, the schema registry's level, Slack, the disk and the clock. Also reports CSCs that send heartbeats but are not in the plan. It is read-only and runs none of the plan's commands. csu exec runs all these checks before the first stage and, before each later stage, those that the stage needs.
 
 Examples:
 
@@ -67,8 +67,7 @@ func (cmd *preflightCommand) Run(c *console) error {
 	return err
 }
 
-// preflight says what is checked for the stages of a run that stands where the
-// state says.
+// preflight returns the options to check the stages of a run in the given state.
 func (l *loaded) preflight(systems *systems.Clients, s *state.State, stages []string) preflight.Options {
 	return preflight.Options{
 		Plan: l.plan, Systems: systems, Stages: stages, RunID: s.Run.ID,

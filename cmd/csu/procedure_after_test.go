@@ -331,8 +331,8 @@ func TestDatesAreWarnedAbout(t *testing.T) {
 		if test.want == "" && text != "" || !strings.Contains(text, test.want) || test.want != "" && !strings.Contains(text, "(P54)") {
 			t.Errorf("%s %s on %s: warned of %q, want %q", test.site, test.kind, test.date, text, test.want)
 		}
-		if said := len(verify.Warnings(p)) > 0; said != (test.want != "") {
-			t.Errorf("%s %s on %s: the rules warn: %v", test.site, test.kind, test.date, said)
+		if warned := len(verify.Warnings(p)) > 0; warned != (test.want != "") {
+			t.Errorf("%s %s on %s: the rules warn: %v", test.site, test.kind, test.date, warned)
 		}
 	}
 	for _, u := range upgrades {

@@ -311,7 +311,7 @@ func everyStepByHand(t *testing.T, u *upgrade, p *plan.Plan) {
 	}
 }
 
-var dashboards = []string{"Heartbeats", "AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor"}
+var dashboards = []string{"Heartbeats", "the five Summary State Monitors (AT, MT, Envsys, Calibration Systems, Observatory Systems)"}
 
 func viewsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 	view := map[string]string{"summit": "ASummary State View"}[u.site()]

@@ -73,8 +73,8 @@ func wrapAround(reading string, width int) string {
 var heading = map[operator.Topic]string{
 	operator.StageConsent: "Consent needed for",
 	operator.StepConsent:  "Consent needed for",
-	operator.Doubt:        "Doubtful fact:",
-	operator.Manual:       "To be done by hand:",
+	operator.Doubt:        "Doubt to confirm before",
+	operator.Manual:       "Manual",
 	operator.Handover:     "Message not posted:",
 	operator.QueuePaused:  "ScriptQueue paused:",
 	operator.Failed:       "Not done:",
@@ -109,7 +109,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 		return map[operator.Topic]string{
 			operator.StageConsent: "start this stage",
 			operator.StepConsent:  "do this step",
-			operator.Doubt:        "the fact was checked: continue",
+			operator.Doubt:        "checked, and the answer is yes: continue",
 			operator.Manual:       "it is done",
 			operator.Handover:     "they have been told",
 			operator.QueuePaused:  "resume the queue",

@@ -22,22 +22,22 @@ import (
 type rehearseCommand struct {
 	Plan  string   `arg:"" optional:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Serve bool     `help:"Only run the simulated site, until Ctrl-C, and print how to run csu exec against it."`
-	Dir   string   `help:"Folder for the site's files, its record of effects and the run's journal (default: a temporary folder, removed when the run ends without an error)." placeholder:"DIR" predictor:"dir"`
+	Dir   string   `help:"Folder for the site's files, its record and the run's journal (default: a temporary folder, removed when the run ends without an error)." placeholder:"DIR" predictor:"dir"`
 	Speed float64  `default:"3600" help:"Seconds of site time per second of real time. Above 300, steps may take longer than their time limits."`
 	Seed  int64    `default:"1" help:"Seed of the simulated site's random choices."`
 	Fault []string `help:"Inject a fault at the site, such as csc-stuck=MTMount:0; can be repeated." placeholder:"FAULT"`
 	// ListFaults needs no plan.
 	ListFaults bool     `help:"List the faults and exit."`
 	Operator   string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
-	Consent    []string `help:"Consent to these stages in advance; all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers    string   `help:"Read answers from this file." placeholder:"FILE" predictor:"file"`
+	Consent    []string `help:"Consent to these stages in advance. --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers    string   `help:"Read answers from this JSON file, as csu exec does." placeholder:"FILE" predictor:"file"`
 	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
-	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast, but at real speed while a question is open at your terminal. At the end it summarizes the site's own record of effects.
+	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast, but at real speed while a question is open at your terminal; durations are not realistic. At the end it summarizes what the site recorded.
 
-A fault affects what you name, as in host-hangs=azar03, or else the first candidate in the plan. You can give several.
+A fault affects what you name, as in host-hangs=azar03, or otherwise the first match in the plan. You can give several faults.
 
 Faults:
 
@@ -132,8 +132,8 @@ func (cmd *rehearseCommand) folder() (dir string, keep bool, err error) {
 	return dir, false, nil
 }
 
-// fresh refuses a folder in which this plan was rehearsed before: its journal
-// tells of a simulated site that is gone.
+// fresh refuses a folder in which this plan was rehearsed before: the journal there is
+// about a simulated site that is gone.
 func (cmd *rehearseCommand) fresh() error {
 	name := filepath.Join(cmd.Dir, filepath.Base(cmd.Plan)+".journal")
 	if _, err := os.Stat(name); err == nil {
@@ -194,14 +194,14 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 	if !cmd.Child {
 		c.paragraph("The simulated site of %s is running, %g times as fast as the real one. In another terminal, run:", cmd.Plan, cmd.Speed)
 		fmt.Fprintf(c.out, "\n  csu exec %s --site-map %s\n\n", cmd.Plan, filepath.Join(dir, rehearsal.MapFile)) // one line, to be copied
-		c.paragraph("Record of effects: %s\nPress Ctrl-C to stop the site.", filepath.Join(dir, rehearsal.RecordFile))
+		c.paragraph("The site's record: %s\nPress Ctrl-C to stop the site.", filepath.Join(dir, rehearsal.RecordFile))
 	}
 	<-ctx.Done()
 	return site.Close()
 }
 
-// stopping returns what stops the executor, whose child this process is, and has it
-// go on.
+// stopping returns a function that stops the executor, the parent of this process, and
+// lets it continue.
 func stopping(parent int) func(asleep bool) error {
 	return func(asleep bool) error {
 		signal := syscall.SIGCONT
@@ -293,7 +293,7 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 		return err
 	}
 	s := rehearsal.Summarize(p, effects)
-	fmt.Fprintf(c.out, "\nThe simulated site's own record (%d effects, in %s):\n", len(effects), took.Round(100*time.Millisecond))
+	fmt.Fprintf(c.out, "\nWhat the simulated site recorded (%d actions, in %s of real time):\n", len(effects), took.Round(100*time.Millisecond))
 	if len(s.Down) > 0 {
 		c.paragraph("  CSCs taken down, in this order: %s", strings.Join(abridged(s.Down, 12), ", "))
 	}

@@ -26,12 +26,12 @@ func TestWhatAnAbortLeavesIsNoError(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		err := (&console{out: &out}).recorded(p, record, time.Second, end)
-		said := out.String()
+		printed := out.String()
 		if err != nil {
-			said += err.Error()
+			printed += err.Error()
 		}
-		if (err != nil) != (end == executor.Completed) || !strings.Contains(said, says) {
-			t.Errorf("%s: %v: %q does not say %q", end, err, said, says)
+		if (err != nil) != (end == executor.Completed) || !strings.Contains(printed, says) {
+			t.Errorf("%s: %v: %q does not say %q", end, err, printed, says)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type screen struct {
 
 	mu      sync.Mutex
 	running []runningStep
-	kept    []operator.Event // what has happened while a question is open
+	backlog []operator.Event // what has happened while a question is open
 	shown   int              // lines of the block below the events
 	asking  bool             // there is no block meanwhile
 	prompt  string           // where an answer is typed now; "" otherwise
@@ -90,7 +90,7 @@ func (s *screen) Tell(e operator.Event) {
 	inBlock := e.Kind == operator.StepProgress && s.terminal
 	if s.asking {
 		if !inBlock {
-			s.kept = append(slices.DeleteFunc(s.kept, func(k operator.Event) bool {
+			s.backlog = append(slices.DeleteFunc(s.backlog, func(k operator.Event) bool {
 				return k.Kind == operator.Notice && e.Kind == operator.Notice && k.Step == e.Step && k.Text == e.Text
 			}), e)
 		}
@@ -124,10 +124,10 @@ func (s *screen) follow(e operator.Event) {
 
 // catchUp prints what has happened since the question was put.
 func (s *screen) catchUp() {
-	for _, e := range s.kept {
+	for _, e := range s.backlog {
 		s.print(e)
 	}
-	s.kept = nil
+	s.backlog = nil
 }
 
 func (s *screen) print(e operator.Event) {

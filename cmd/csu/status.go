@@ -24,11 +24,11 @@ import (
 
 type statusCommand struct {
 	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
-	SiteMap string `help:"Show the rehearsed run in this map's folder." placeholder:"FILE" predictor:"file"`
+	SiteMap string `help:"Show the rehearsed run in the folder of this site map." placeholder:"FILE" predictor:"file"`
 }
 
 func (statusCommand) Help() string {
-	return `Reads the journal next to the plan, even while csu writes it, and shows how far the run has come, what is in doubt and what to do next. Without a journal it shows what the site's ledger knows of the run and who leads it. It says if the journal is out of date. It changes nothing.
+	return `Reads the journal next to the plan, even while csu writes it, and shows how far the run has come, which steps have an unknown outcome, and what to do next. Without a journal it shows what the site's ledger, which has a copy of the journal in the site's cluster, says about the run and its operator. It warns you if the journal is out of date. Read-only.
 
 Example:
 
@@ -63,18 +63,18 @@ func (cmd *statusCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	said, next := "", ""
+	note, next := "", ""
 	if !held && !state.Released && systems.UsesCluster(p) {
-		said, next = cmd.elsewhere(p, digest, name, state)
+		note, next = cmd.fromLedger(p, digest, name, state)
 	}
-	c.status(cmd, state, held, said, next)
+	c.status(cmd, state, held, note, next)
 	return nil
 }
 
-// elsewhere is what the site's ledger says of a run whose journal is here, and no
-// csu at work on it here: it may have gone on from a copy. next is "" where that
+// fromLedger returns what the site's ledger says about a run whose journal is here and
+// which no csu is running here: it may have continued from a copy. next is "" if that
 // does not change what can be done.
-func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *state.State) (said, next string) {
+func (cmd *statusCommand) fromLedger(p *plan.Plan, digest, name string, s *state.State) (note, next string) {
 	l, err := cmd.ledger(p)
 	if err != nil {
 		return fmt.Sprintf("Cannot read the site's ledger; this run may have continued elsewhere: %v", err), ""
@@ -89,12 +89,12 @@ func (cmd *statusCommand) elsewhere(p *plan.Plan, digest, name string, s *state.
 		},
 	}
 	at, _ := journal.PlaceOf(journal.Disk, name) // the zero value is no csu's
-	return cmd.compared(&l, claim, at, s.Ended != "")
+	return cmd.compareWith(&l, claim, at, s.Ended != "")
 }
 
-// compared is what the ledger says about the run whose journal is here, and what can
+// compareWith returns what the ledger says about the run whose journal is here, and what can
 // be done because of it.
-func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here journal.Place, over bool) (said, next string) {
+func (cmd *statusCommand) compareWith(l *ledger.Ledger, claim ledger.Claim, here journal.Place, over bool) (note, next string) {
 	h, ended := l.Holder, l.Ended(claim.Digest)
 	other := "" // the csu that is at work with another journal
 	if h != nil && h.Process != "" && h.Journal != here {
@@ -103,17 +103,17 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 	var behind *ledger.BehindError
 	err := claim.Check(l)
 	if err != nil {
-		said = "The site's ledger says: " + err.Error() + "."
+		note = "The site's ledger says: " + err.Error() + "."
 		if !over {
 			next = naming(exit.HintOf(err), cmd.Plan+cmd.flags())
 		}
 		if errors.As(err, &behind) && other != "" {
-			said += "\n" + other
+			note += "\n" + other
 		}
 		if errors.As(err, &behind) && other != "" && !over {
 			next += "; a takeover is refused while that csu is running: stop it first with " + cmd.handover()
 		}
-		return said, next
+		return note, next
 	}
 	switch {
 	case h != nil && h.To != "":
@@ -128,9 +128,9 @@ func (cmd *statusCommand) compared(l *ledger.Ledger, claim ledger.Claim, here jo
 
 func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
-// status prints one screen. said is what the site's ledger has to add, and next
+// status prints one screen. note is what the site's ledger has to add, and next
 // what can be done because of it, where that is not "".
-func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, next string) {
+func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, next string) {
 	p := c.paragraph
 	p("Run %s of %s, led by %s, started %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
 	if s.Run.SiteMap != "" {
@@ -199,8 +199,8 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, said, ne
 	for _, o := range s.Owed() {
 		p("Still to run, at the end or on abort: %s  %s", o.Step.ID, o.Step.Title)
 	}
-	if said != "" {
-		p("%s", lines(said))
+	if note != "" {
+		p("%s", lines(note))
 	}
 	p("Next: %s", cmp.Or(next, c.next(cmd, s, held)))
 }

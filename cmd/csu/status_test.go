@@ -99,7 +99,7 @@ func TestStatusElsewhere(t *testing.T) {
 	for name, c := range map[string]struct {
 		has, over  bool
 		change     func(h *ledger.Holder)
-		said, next []string
+		note, next []string
 		not        string // in neither
 	}{
 		"the same process": {true, false, func(h *ledger.Holder) { h.Journal = here }, nil, nil, "Bob"},
@@ -117,16 +117,16 @@ func TestStatusElsewhere(t *testing.T) {
 		}
 		l := &ledger.Ledger{Holder: &h, Head: ledger.Head{Run: "r1", Digest: "d", Head: journal.Head{Seq: 9}}}
 		claim := ledger.Claim{Run: "r1", Digest: "d", Seq: 5, Has: func(journal.Head) bool { return c.has }}
-		said, next := cmd.compared(l, claim, here, c.over)
-		for got, wants := range map[*string][]string{&said: c.said, &next: c.next} {
+		note, next := cmd.compareWith(l, claim, here, c.over)
+		for got, wants := range map[*string][]string{&note: c.note, &next: c.next} {
 			for _, want := range wants {
 				if !strings.Contains(*got, want) {
 					t.Errorf("%s: %q is not in %q", name, want, *got)
 				}
 			}
 		}
-		if strings.Contains(said+next, c.not) || len(c.said) == 0 && said+next != "" {
-			t.Errorf("%s: it says %q and %q", name, said, next)
+		if strings.Contains(note+next, c.not) || len(c.note) == 0 && note+next != "" {
+			t.Errorf("%s: it says %q and %q", name, note, next)
 		}
 	}
 }

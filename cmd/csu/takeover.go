@@ -11,16 +11,16 @@ import (
 type takeoverCommand struct {
 	Plan          string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Reason        string `required:"" help:"Why you take over the run; recorded in the journal." placeholder:"TEXT"`
-	Force         bool   `help:"Take over the run even if another csu is running it, after a second question."`
+	Force         bool   `help:"Take over the run even if another csu is running it, after a second confirmation."`
 	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
 	runFlags
 }
 
 func (takeoverCommand) Help() string {
-	return `Resumes a run on this machine from the copy of its journal in the site's cluster. csu shows who led the run, when it was last heard from and how far it has come, and asks. If the csu that led it did not stop properly, csu first waits three minutes for a sign of it. A run whose csu is running is refused unless you give --force.
+	return `Resumes a run on this machine from the ledger's copy of its journal, in the site's cluster. csu shows who led the run, when it was last heard from and how far it has come, and asks for confirmation. If the previous csu did not stop properly, this one first waits three minutes to see whether it is still running. If it is, the takeover is refused unless you give --force.
 
-Before it starts anything, csu finds out what the other csu had started. From the takeover on, the other csu starts nothing more, and its journal can no longer be resumed. If this machine already has a journal of the run, it is kept under another name.
+Before it starts anything, csu finds out what the other csu had started. After the takeover, the other csu starts no further steps, and its journal can no longer be resumed. If this machine already has a journal of the run, it is kept under another name.
 
 Examples:
 

@@ -40,7 +40,7 @@ func TestTerminalConsent(t *testing.T) {
 	s.reads(t, `"4" is not one of the choices`, at)
 	s.types(t, "yes\n")
 	for range doubts(t, r) {
-		s.reads(t, `Doubtful fact: stage "begin"`, "1 yes the fact was checked: continue", at)
+		s.reads(t, `Doubt to confirm before stage "begin"`, "1 yes checked, and the answer is yes: continue", at)
 		s.types(t, "1\n")
 	}
 	s.reads(t, "stage begin Before anything goes down", "start begin/kept", "… begin/kept", "done begin/kept", "stage done begin",
@@ -222,7 +222,7 @@ func TestTerminalAnnounce(t *testing.T) {
 func TestTerminalWidth(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
-	ada, bob := r.atWork(t), r.elsewhere(t)
+	ada, bob := r.atWork(t), r.onAnotherMachine(t)
 	sessions := map[string]*session{
 		"status":           atTerminal(t, csu(t, "status", r.plan, "--site-map", r.siteMap)),
 		"status elsewhere": atTerminal(t, csu(t, "status", bob.plan, "--site-map", bob.siteMap)),

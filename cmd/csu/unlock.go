@@ -10,17 +10,17 @@ import (
 
 type unlockCommand struct {
 	Plan   string `arg:"" help:"The plan's file, or the file of any plan for the site." placeholder:"PLAN" predictor:"plan"`
-	Reason string `required:"" help:"Why the site may be released." placeholder:"TEXT"`
-	Yes    bool   `help:"Release the site without asking."`
+	Reason string `required:"" help:"Why the site may be unlocked." placeholder:"TEXT"`
+	Yes    bool   `help:"Unlock the site without asking."`
 	siteFlags
 }
 
 func (unlockCommand) Help() string {
-	return `A run holds its site from its first step to its end, even while it is interrupted, so that no other run can start. This command releases the site from a run that will never be resumed. A run whose csu is running is refused. csu shows how far the run has come, and asks. Ask the operator who leads the run first. To resume a run, you do not need to unlock the site: use csu exec --resume or csu takeover.
+	return `A run locks its site from its first step to its end, even while it is interrupted, so that no other run can start. This command unlocks the site if the run will never be resumed. It is refused while a csu is running the run. csu shows how far the run has come, and asks for confirmation. Ask the operator who leads the run first. To resume a run, you do not need to unlock the site: use csu exec --resume or csu takeover.
 
 Example:
 
-  csu unlock plans/2026-11-24-summit-incremental.json --reason "abandoned by Ana by phone; all CSCs are up"`
+  csu unlock plans/2026-11-24-summit-incremental.json --reason "Ana confirmed by phone that she abandoned it; all CSCs are up"`
 }
 
 func (cmd *unlockCommand) Run(c *console) error {

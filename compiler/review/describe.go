@@ -22,15 +22,16 @@ import (
 )
 
 // Describe returns a sentence that says what an action does.
-func Describe(d plan.Parameters) string { return describe(d, plan.CSCList) }
+func Describe(d plan.Parameters) string { return describe(d, plan.CSCList, plan.CSCOrder) }
 
-// describe is [Describe] with a function that writes a set of CSCs.
-func describe(d plan.Parameters, list func([]string) string) string {
-	return plan.Visit(d, plan.Visitor[string](describer{list}))
+// describe is [Describe] with functions that write a set of CSCs, and a list of CSCs
+// in order.
+func describe(d plan.Parameters, set, order func([]string) string) string {
+	return plan.Visit(d, plan.Visitor[string](describer{set, order}))
 }
 
 // A describer has the sentence of each kind.
-type describer struct{ list func([]string) string }
+type describer struct{ list, order func([]string) string }
 
 func (describer) Manual(*plan.Manual) string {
 	return "Manual: csu shows these instructions and waits for your confirmation."
@@ -43,18 +44,24 @@ func (describer) Script(a *plan.Script) string {
 	if !a.Standard {
 		kind = "external"
 	}
-	return fmt.Sprintf("Adds the %s script %s to ScriptQueue:%d and waits until it ends (%s).", kind, a.Path, a.Queue, strings.Join(a.Accept, " or "))
+	return fmt.Sprintf("csu adds the %s script %s to ScriptQueue:%d and waits until it ends (%s).", kind, a.Path, a.Queue, strings.Join(a.Accept, " or "))
 }
 
 func (d describer) SetState(a *plan.SetState) string {
-	text := fmt.Sprintf("Runs set_summary_state.py on ScriptQueue:%d", a.Queue)
-	if a.GroupSize > 0 && a.GroupSize < len(a.CSCs) {
-		text += fmt.Sprintf(", %d per script", a.GroupSize)
+	text := fmt.Sprintf("csu runs set_summary_state.py on ScriptQueue:%d", a.Queue)
+	switch {
+	case a.GroupSize == 1 && len(a.CSCs) > 1:
+		text += ", one CSC per script"
+	case a.GroupSize > 0 && a.GroupSize < len(a.CSCs):
+		text += fmt.Sprintf(", at most %d CSCs per script", a.GroupSize)
 	}
 	if a.MuteAlarms {
 		text += ", with alarms muted"
 	}
-	return text + fmt.Sprintf(", for CSCs that are not yet %s: %s.", a.State, d.list(a.CSCs))
+	if len(a.CSCs) == 1 {
+		return text + fmt.Sprintf(" for %s, unless it is already %s.", d.order(a.CSCs), a.State)
+	}
+	return text + fmt.Sprintf(", for these CSCs, skipping any that are already %s: %s.", a.State, d.order(a.CSCs))
 }
 
 func (d describer) AwaitState(a *plan.AwaitState) string {
@@ -62,22 +69,22 @@ func (d describer) AwaitState(a *plan.AwaitState) string {
 	for _, w := range a.Want {
 		parts = append(parts, fmt.Sprintf("%s (%s)", strings.Join(w.States, " or "), d.list(w.CSCs)))
 	}
-	return "Watches the EFD until every CSC is in its state: " + strings.Join(parts, "; ") + "."
+	return "csu watches the EFD until each CSC is in its state: " + strings.Join(parts, "; ") + "."
 }
 
 func (describer) SSH(a *plan.SSH) string {
-	return fmt.Sprintf("On %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
+	return fmt.Sprintf("csu runs on %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
 }
 
 func (describer) Reboot(a *plan.Reboot) string {
-	return fmt.Sprintf("Reboots %s (%s as %s) and waits until it answers with a different boot id.", a.Host, a.Command, a.User)
+	return fmt.Sprintf("csu reboots %s (%s as %s) and waits until it answers with a different boot id.", a.Host, a.Command, a.User)
 }
 
 func (d describer) Delete(a *plan.Delete) string {
 	if a.Objects == plan.Namespaces {
-		return fmt.Sprintf("Deletes the namespaces with label %q and waits until they are gone.", a.Selector)
+		return fmt.Sprintf("csu deletes the namespaces with label %q and waits until they are gone.", a.Selector)
 	}
-	return fmt.Sprintf("Deletes the Jobs in namespace %s with selector %q (%s) and waits until they and their pods are gone.", a.Namespace, a.Selector, d.list(a.CSCs))
+	return fmt.Sprintf("csu deletes the Jobs in namespace %s with selector %q (%s) and waits until they and their pods are gone.", a.Namespace, a.Selector, d.list(a.CSCs))
 }
 
 func (d describer) Sync(a *plan.Sync) string {
@@ -86,28 +93,28 @@ func (d describer) Sync(a *plan.Sync) string {
 		text += fmt.Sprintf(", only %s", resources(a.Resources))
 	}
 	if len(a.CSCs) > 0 {
-		text += fmt.Sprintf(", and csu waits until the expected images run: %s", d.list(a.CSCs))
+		text += fmt.Sprintf(", and csu waits until these run their images: %s", d.list(a.CSCs))
 	}
 	return text + "."
 }
 
 func (describer) Compatibility(a *plan.Compatibility) string {
-	return fmt.Sprintf("Sets the schema registry from %s to %s and reads it back.", a.Expect, a.Set)
+	return fmt.Sprintf("csu sets the schema registry from %s to %s and reads it back.", a.Expect, a.Set)
 }
 
 // posts returns where a message goes, without its text.
 func posts(a *plan.Announce) string {
 	if a.Handover {
-		return fmt.Sprintf("Posts to %s, where the recipients wait for it:", a.Channel)
+		return fmt.Sprintf("csu posts to %s, where the recipients wait for it:", a.Channel)
 	}
-	return fmt.Sprintf("Posts to %s:", a.Channel)
+	return fmt.Sprintf("csu posts to %s:", a.Channel)
 }
 
 // conditions describes the conditions of an ssh action, and ends the sentence.
 func conditions(a *plan.SSH) string {
 	text := ""
 	if a.Check != "" {
-		text += fmt.Sprintf("; then checks: %s", a.Check)
+		text += fmt.Sprintf(", then checks that this succeeds: `%s`", a.Check)
 	}
 	if len(a.Silent) > 0 {
 		text += fmt.Sprintf(" (only if %s is silent)", plan.CSCList(a.Silent))
@@ -129,11 +136,16 @@ func resources(rs []plan.Resource) string {
 		others[r.Kind]++
 	}
 	var parts []string
-	if len(jobs) > 0 {
+	charts := "their charts"
+	switch len(jobs) {
+	case 0:
+	case 1:
+		parts, charts = append(parts, "the Job "+jobs[0]), "its chart"
+	default:
 		parts = append(parts, "the Jobs "+strings.Join(jobs, ", "))
 	}
 	for _, k := range kinds {
-		parts = append(parts, counted(others[k], k)+" of their charts, if they exist")
+		parts = append(parts, "the "+counted(others[k], k)+" of "+charts)
 	}
-	return strings.Join(parts, " and ")
+	return strings.Join(parts, " and ") + ", as far as they exist"
 }

@@ -23,16 +23,16 @@ func TestSummaryFollowsTheEffects(t *testing.T) {
 		"set-state down":         {"Watcher:0 MTMount:0", "Watcher:0 MTMount:0", ""},
 		"set-state up":           {"", "MTMount:0 MTVMS:1", ""},
 		"ssh stop":               {"MTVMS:1", "MTVMS:1", ""},
-		"ssh update":             {"", "MTVMS:1", "ts-VMS is updated, and nothing brings back what was there"},
+		"ssh update":             {"", "MTVMS:1", "ts-VMS is updated, and csu cannot restore the previous version"},
 		"ssh start":              {"", "MTVMS:1", ""},
 		"ssh start where silent": {"", "MTVMS:1", ""},
 		"reboot":                 {"MTM2:0", "MTM2:0", "azar02 is rebooted"},
 		"delete jobs":            {"ESS:105 ESS:106", "ESS:105 ESS:106", ""},
-		"delete namespaces": {"", "", `the namespaces that "argocd.argoproj.io/instance=nublado-users" selects are deleted, ` +
-			"with the sessions in them and what was not saved"},
+		"delete namespaces": {"", "", `the namespaces with label "argocd.argoproj.io/instance=nublado-users" are deleted, ` +
+			"with their sessions and all unsaved work"},
 		"sync":          {"", "LOVE:0 love-commander", ""},
 		"sync of one":   {"", "ESS:105", ""},
-		"compatibility": {"", "", "schemas that come in while the registry is at NONE stay, though the level goes back"},
+		"compatibility": {"", "", "schemas registered while the compatibility level is NONE remain after it is set back to FORWARD"},
 	}
 	for _, sample := range plantest.Samples(t) {
 		p := plantest.Plan(sample.Action)

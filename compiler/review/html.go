@@ -94,6 +94,7 @@ type pageStep struct {
 	Resource  string
 	Failure   string
 	Set       []string // CSCs
+	Turns     []turn
 	NeededBy  []string
 	Searching string // what a search matches besides the visible text
 }
@@ -161,10 +162,12 @@ func newPageStage(p *plan.Plan, n int, s *plan.Stage, e Estimate) pageStage {
 	if e.Takes > 0 {
 		out.Share = int(100 * out.Estimate.Takes / e.Takes)
 	}
+	wait := turns(p, s)
 	for i := range s.Steps {
 		step := newPageStep(p, fmt.Sprintf("%d.%d", n, i+1), &s.Steps[i])
 		step.Critical = slices.Contains(out.Estimate.Critical, step.ID)
 		step.Begins = out.Estimate.Steps[i].Begins
+		step.Turns = wait[step.ID]
 		for _, other := range s.Steps {
 			if slices.Contains(other.Needs, step.ID) {
 				step.NeededBy = append(step.NeededBy, other.ID)

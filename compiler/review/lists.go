@@ -56,7 +56,7 @@ func (l *lists) refer(cscs []string) string {
 
 // ordered is refer for sets whose order matters.
 func (l *lists) ordered(cscs []string) string {
-	text := plan.CSCList(cscs)
+	text := plan.CSCOrder(cscs)
 	if len(text) >= longList {
 		return l.named(cscs, text, text)
 	}

@@ -34,7 +34,13 @@ func Markdown(w io.Writer, p *plan.Plan) error {
 // once.
 func runbook(p *plan.Plan, once bool) (string, error) {
 	var b strings.Builder
-	m := &markdown{w: &b, plan: p, lists: newLists(p), estimate: EstimatePlan(p), abridged: once, said: map[string]string{}, notes: map[string]string{}}
+	m := &markdown{w: &b, plan: p, lists: newLists(p), estimate: EstimatePlan(p), abridged: once, said: map[string]string{}, notes: map[string]string{}, numbers: map[string]string{}}
+	for i, s := range p.Stages {
+		m.numbers[s.ID] = fmt.Sprintf("stage %d", i+1)
+		for j := range s.Steps {
+			m.numbers[s.Steps[j].ID] = fmt.Sprintf("%d.%d", i+1, j+1)
+		}
+	}
 	m.summary()
 	m.graph()
 	m.before()
@@ -57,6 +63,8 @@ type markdown struct {
 	err      error
 	plan     *plan.Plan
 	lists    *lists
+	turns    map[string][]turn // of the current stage
+	numbers  map[string]string // of stages and steps, such as "stage 2" and "2.1", by id
 	estimate Estimate
 	said     map[string]string // long texts of steps, and the first step that has them
 	abridged bool              // repeated texts are written once
@@ -95,9 +103,9 @@ func (m *markdown) summary() {
 	var own []Asked
 	for _, c := range s.Consents {
 		if strings.Contains(c.Where, "/") {
-			text := "asked of the operator"
+			text := "asks the operator"
 			if len(c.Principals) > 0 {
-				text = "agreed by " + strings.Join(c.Principals, ", ")
+				text = "requires agreement from " + strings.Join(c.Principals, ", ")
 			}
 			own = append(own, Asked{Where: c.Where, Text: text})
 		}
@@ -118,9 +126,13 @@ func (m *markdown) asked(all []Asked) {
 	for _, a := range matters {
 		var places []string
 		for _, p := range a.Places {
-			places = append(places, codeSpan(p))
+			if m.numbers[p] == "" {
+				places = append(places, codeSpan(p)) // a final step
+				continue
+			}
+			places = append(places, m.numbers[p])
 		}
-		m.f("- %s: %s\n", inMarkdown(firstSentence(a.Text)), strings.Join(places, ", "))
+		m.f("- %s: %s\n", strings.Join(places, ", "), inMarkdown(strings.TrimSpace(inBrief(a.Text))))
 	}
 	if collapsed {
 		m.closeDetails()
@@ -136,7 +148,7 @@ func (m *markdown) graph() {
 	for i, s := range m.plan.Stages {
 		node := fmt.Sprintf("s%d", i+1)
 		chain = append(chain, node)
-		m.f("  %s[\"%d. %s<br/>%s, about %s\"]\n", node, i+1, inMermaid(s.Title), counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
+		m.f("  %s[\"%d. %s<br/>%s, %s\"]\n", node, i+1, inMermaid(s.Title), counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
 	}
 	if len(chain) > 1 {
 		m.f("  %s\n", strings.Join(chain, " --> "))
@@ -153,10 +165,10 @@ func (m *markdown) graph() {
 	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total, and the critical path", about(m.estimate.Takes)))
 	m.f("| stage | time | critical path |\n|---|---|---|\n")
 	for i, e := range m.estimate.Stages {
-		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), inCell(criticalNames(e)))
+		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), codeCell(criticalNames(e)))
 	}
 	if len(m.plan.Final) > 0 {
-		m.f("| final steps | %s | one after the other |\n", about(m.estimate.Final))
+		m.f("| at the end, or on abort | %s | one after the other |\n", about(m.estimate.Final))
 	}
 	m.f("\nTimes are what the steps usually take, without waiting for consents, answers and people.\n")
 	m.closeDetails()
@@ -165,7 +177,10 @@ func (m *markdown) graph() {
 func (m *markdown) before() {
 	p, t := m.plan, m.plan.Targets
 	m.f("## Before you begin\n\n")
-	m.f("You lead this deployment: nothing is done without your consent (P2). Check that you have access to all of these (P1):\n\n")
+	m.f("You lead this deployment: csu, the program that carries out this plan, does nothing without your consent (P2). " +
+		"P1 to P55 are the items of the deployment procedure, which csu's ARCHITECTURE.md lists. A principal is the person or team responsible for a system. " +
+		"A doubt is about the sources of this plan, the procedure and its page about the site: answer yes only once you have checked it.\n\n" +
+		"Check that you have access to all of these (P1):\n\n")
 	m.f("- LOVE: %s, with the right to send commands; its view %s shows the summary states (P13)\n", inMarkdown(t.LOVE.URL), codeSpan(t.LOVE.View))
 	m.f("- Kubernetes: context %s (%s), API server %s. Before any command, `kubectl config current-context` must show %s (P20)\n",
 		codeSpan(t.Kubernetes.Context), inMarkdown(t.Kubernetes.Kubeconfig), inMarkdown(t.Kubernetes.Server), codeSpan(t.Kubernetes.Context))
@@ -174,10 +189,12 @@ func (m *markdown) before() {
 		m.f("- Argo CD: %s\n", inMarkdown(t.ArgoCD.URL))
 	}
 	for _, page := range t.Pages {
+		if page.URL == t.LOVE.URL {
+			continue
+		}
 		m.f("- %s: %s\n", inMarkdown(page.Title), inMarkdown(page.URL))
 	}
-	m.f("\nThe Chronograf dashboards Heartbeats and AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor give the overview (P13). " +
-		"Use LOVE; if it does not work, use Nublado (P12).\n\n")
+	m.f("\nUse LOVE; if it does not work, use Nublado (P12).\n\n")
 	if len(p.Upgrade.Branches) > 0 {
 		m.f("Deployed branches:\n\n")
 		for _, b := range p.Upgrade.Branches {
@@ -187,9 +204,16 @@ func (m *markdown) before() {
 	}
 	if hosts := touchedHosts(p); len(hosts) > 0 {
 		m.openDetails(fmt.Sprintf("%s that steps log in to", counted(len(hosts), "host")))
-		m.f("|host|address|users|principal|\n|---|---|---|---|\n")
-		for _, h := range hosts {
-			m.f("|%s|%s|%s|%s|\n", inCell(h.Name), inCell(h.Address), inCell(accounts(h)), inCell(h.Principal))
+		if domain := domainOf(hosts); domain != "" {
+			m.f("A host's address is its name followed by %s.\n\n|host|account|principal|\n|---|---|---|\n", codeSpan(domain))
+			for _, h := range hosts {
+				m.f("|%s|%s|%s|\n", inCell(h.Name), inCell(accounts(h)), inCell(h.Principal))
+			}
+		} else {
+			m.f("|host|address|account|principal|\n|---|---|---|---|\n")
+			for _, h := range hosts {
+				m.f("|%s|%s|%s|%s|\n", inCell(h.Name), inCell(h.Address), inCell(accounts(h)), inCell(h.Principal))
+			}
 		}
 		m.closeDetails()
 	}
@@ -199,9 +223,10 @@ func (m *markdown) before() {
 	if m.abridged {
 		m.remarks()
 	}
-	m.f("Each step has its id, its numbers in the procedure, its usual time and its time limit. " +
-		"Steps of a stage run at the same time, unless one says which others it comes after. " +
-		"When a step fails or exceeds its time limit, nothing new starts and the operator is asked, unless the step says otherwise.\n\n")
+	m.f("Below its title, each step has its id, the items of the procedure that it carries out, its usual time and its time limit. " +
+		"Steps of a stage run at the same time, except those that say which others they come after: they need the other step, " +
+		"or use the same host, namespace, ScriptQueue or application (named in brackets), where steps run one at a time. " +
+		"When a step fails or exceeds its time limit, csu starts no further steps and asks you how to continue, unless the step says otherwise.\n\n")
 }
 
 // remarks writes the remarks on doing things by hand that many steps repeat.
@@ -224,7 +249,7 @@ func (m *markdown) remarks() {
 		defer m.f("\n")
 	}
 	for i, text := range order {
-		m.notes[text] = fmt.Sprintf("remark R%d", i+1)
+		m.notes[text] = fmt.Sprintf("instruction R%d", i+1)
 		m.f("- **%s**: %s\n", m.notes[text], inMarkdown(text))
 	}
 }
@@ -241,13 +266,33 @@ func touchedHosts(p *plan.Plan) []plan.Host {
 	return out
 }
 
+// domainOf returns what follows the host's name in every address, or "" if that
+// differs.
+func domainOf(hosts []plan.Host) string {
+	domain := ""
+	for i, h := range hosts {
+		rest, ok := strings.CutPrefix(h.Address, h.Name)
+		if !ok || i > 0 && rest != domain {
+			return ""
+		}
+		domain = rest
+	}
+	return domain
+}
+
 func accounts(h plan.Host) string {
-	via := map[string]string{"login": "log in directly", "sudo": "with sudo", "own": "your own"}
 	var users []string
 	for _, u := range h.Users {
-		users = append(users, fmt.Sprintf("%s (%s)", u.Name, via[u.Via]))
+		switch u.Via {
+		case "login":
+			users = append(users, u.Name+", direct login")
+		case "sudo":
+			users = append(users, u.Name+", through sudo")
+		default:
+			users = append(users, "your own")
+		}
 	}
-	return strings.Join(users, ", ")
+	return strings.Join(users, "; ")
 }
 
 // named writes the lists that the document refers to.
@@ -270,9 +315,9 @@ func (m *markdown) table() {
 	}
 	m.f("## Where the CSCs run, and their final states\n\n")
 	m.openDetails(counted(len(touched), "CSC") + " that this plan touches")
-	m.f("A single state is both the state in which they come up and their final state. Unless given, the Job's name is the CSC's in lower case with its index, "+
-		"the image's name is the CSC's in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
-	m.f("|runs in|comes up, final state|principal|CSCs|\n|---|---|---|---|\n")
+	m.f("A CSC with one state comes up in it and stays in it. Unless given, the Job is named after the CSC in lower case with its index, "+
+		"the image after the CSC in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
+	m.f("|runs in|first state, final state|principal|CSCs|\n|---|---|---|---|\n")
 	var order []string
 	rows := map[string][]string{}
 	for _, name := range touched {
@@ -289,7 +334,7 @@ func (m *markdown) table() {
 		if rows[row] == nil {
 			order = append(order, row)
 		}
-		rows[row] = append(rows[row], inCell(c.CSC+m.unusual(c)))
+		rows[row] = append(rows[row], inCell(plan.CSCList([]string{c.CSC})+m.unusual(c)))
 	}
 	for _, row := range order {
 		m.f("%s%s|\n", row, strings.Join(rows[row], ", "))

@@ -240,7 +240,7 @@ func TestNovelties(t *testing.T) {
 		{"a selector", func(p *plan.Plan) { mustStep(t, p, "jobs/uws").Action.Parameters.(*plan.Delete).Selector = "a=b" },
 			`step "jobs/uws": deletes the Jobs in namespace uws with selector "a=b"`},
 		{"namespaces", func(p *plan.Plan) { mustStep(t, p, "jobs/nublado").Action.Parameters.(*plan.Delete).Selector = "a=b" },
-			`step "jobs/nublado": Deletes the namespaces with label "a=b" and waits until they are gone.`},
+			`step "jobs/nublado": csu deletes the namespaces with label "a=b" and waits until they are gone.`},
 		{"a branch", func(p *plan.Plan) { mustStep(t, p, "deploy/love").Action.Parameters.(*plan.Sync).Revision = "x" }, `step "deploy/love": Argo CD syncs love at x`},
 		{"a channel", func(p *plan.Plan) { mustStep(t, p, "begin/announce").Action.Parameters.(*plan.Announce).Channel = "#x" }, `step "begin/announce": posts to #x`},
 		{"a message", func(p *plan.Plan) { mustStep(t, p, "begin/announce").Action.Parameters.(*plan.Announce).Text = "x" }, ""},
@@ -248,7 +248,7 @@ func TestNovelties(t *testing.T) {
 			mustStep(t, p, "services-up/vms-data").Action.Parameters.(*plan.Manual).Text += "\n\nx"
 		}, `step "services-up/vms-data": a person is told: x`},
 		{"a script", func(p *plan.Plan) { mustStep(t, p, "offline/shutdown").Action.Parameters.(*plan.Script).Path = "x.py" },
-			`step "offline/shutdown": Adds the standard script x.py to ScriptQueue:1`},
+			`step "offline/shutdown": csu adds the standard script x.py to ScriptQueue:1`},
 		{"a configuration", func(p *plan.Plan) {
 			mustStep(t, p, "offline/shutdown").Action.Parameters.(*plan.Script).Config += "x: 1\n"
 		}, `step "offline/shutdown": configuration of system_wide_shutdown.py: x: 1`},
@@ -258,7 +258,7 @@ func TestNovelties(t *testing.T) {
 		}, `step "offline/rest": sends CSCs to FAULT on ScriptQueue:1, with alarms muted`},
 		{"a level", func(p *plan.Plan) {
 			mustStep(t, p, "final/forward").Action.Parameters.(*plan.Compatibility).Set = "FULL"
-		}, `step "final/forward": Sets the schema registry from NONE to FULL and reads it back.`},
+		}, `step "final/forward": csu sets the schema registry from NONE to FULL and reads it back.`},
 		{"a step elsewhere", func(p *plan.Plan) { mustStep(t, p, love).ID = "services-up/elsewhere" }, ""},
 	} {
 		p := read(t, summitFull)

@@ -13,10 +13,15 @@ const few = 8
 
 func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 	m.f("## %d. %s\n\n%s %s · %s, about %s\n\n", n, inMarkdown(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "), counted(len(s.Steps), "step"), about(e.Takes))
-	m.f("**Consent:** %s\n\n", inMarkdown(s.Consent))
-	m.agreed(s.Principals)
+	m.consent(s.Consent, s.Principals)
+	m.turns = turns(m.plan, s)
 	for _, d := range s.Doubts {
 		m.f("**Doubt:** %s\n\n", inMarkdown(d))
+		for _, known := range m.plan.Doubts {
+			if strings.HasSuffix(d, known.Text) {
+				m.said[known.Text] = s.ID
+			}
+		}
 	}
 	if len(s.Steps) > few {
 		m.openDetails(counted(len(s.Steps), "step"))
@@ -24,11 +29,11 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 	}
 	for i := 0; i < len(s.Steps); {
 		if rows := simple(s.Steps[i:]); rows > 1 {
-			m.rows(n, i, s.Steps[i:i+rows])
+			m.rows(s.Steps[i : i+rows])
 			i += rows
 			continue
 		}
-		m.step(fmt.Sprintf("%d.%d ", n, i+1), &s.Steps[i])
+		m.step(m.numbers[s.Steps[i].ID]+" ", &s.Steps[i])
 		i++
 	}
 }
@@ -39,7 +44,7 @@ func simple(steps []plan.Step) int {
 	for i := range steps {
 		s := &steps[i]
 		asks := s.Consent != "" || s.Doubt != "" || len(s.Principals) > 0 || s.OnFailure != plan.Ask
-		if asks || s.Action.Kind() != steps[0].Action.Kind() || !fitsRow(s) {
+		if asks || s.Action.Kind() != steps[0].Action.Kind() || !fitsRow(s) || checkFirst(s) != checkFirst(&steps[0]) {
 			return i
 		}
 		if a, ok := s.Action.Parameters.(*plan.Sync); ok && a.Revision != steps[0].Action.Parameters.(*plan.Sync).Revision {
@@ -49,6 +54,16 @@ func simple(steps []plan.Step) int {
 	return len(steps)
 }
 
+// checkFirst returns what to check by hand before a deletion, with the CSCs of the
+// step left out: so it is the same for many deletions.
+func checkFirst(s *plan.Step) string {
+	a, ok := s.Action.Parameters.(*plan.Delete)
+	if !ok || !fitsRow(s) {
+		return ""
+	}
+	return strings.Replace(blocks(s.ByHand)[0].Paragraph(), plan.CSCList(a.CSCs), "the CSCs named here", 1)
+}
+
 func fitsRow(s *plan.Step) bool {
 	hand := blocks(s.ByHand)
 	code := slices.ContainsFunc(hand, func(b block) bool { return b.Code })
@@ -56,7 +71,7 @@ func fitsRow(s *plan.Step) bool {
 	case *plan.SSH:
 		return len(hand) == 1 && len(hand[0].Lines) <= 4 && holds(s.ByHand, a.Commands)
 	case *plan.Delete:
-		return a.Objects == plan.Jobs && !code && strings.Contains(s.ByHand, a.Namespace) && strings.Contains(s.ByHand, a.Selector)
+		return a.Objects == plan.Jobs && len(hand) == 2 && !hand[0].Code && strings.Contains(s.ByHand, a.Namespace) && strings.Contains(s.ByHand, a.Selector)
 	case *plan.Sync:
 		return len(a.Resources) == 0 && !code
 	}
@@ -64,14 +79,14 @@ func fitsRow(s *plan.Step) bool {
 }
 
 // rows writes simple steps as a table.
-func (m *markdown) rows(stage, first int, steps []plan.Step) {
+func (m *markdown) rows(steps []plan.Step) {
 	switch a := steps[0].Action.Parameters.(type) {
 	case *plan.SSH:
-		m.f("By csu over SSH, or by hand:\n\n")
+		m.f("csu runs these over SSH. By hand:\n\n")
 	case *plan.Delete:
-		m.f("csu deletes the Jobs of these CSCs and waits until they and their pods are gone. The selector must match these Jobs and no others. By hand:\n\n")
+		m.f("csu deletes these Jobs and waits until they and their pods are gone. By hand: %s\n\n", inMarkdown(checkFirst(&steps[0])))
 	case *plan.Sync:
-		m.f("Argo CD syncs the application at %s, and csu waits until these CSCs run the expected images. By hand:\n\n", codeSpan(a.Revision))
+		m.f("Argo CD syncs the application at %s, and csu waits until these CSCs run the images in the table at the end. By hand:\n\n", codeSpan(a.Revision))
 	}
 	m.f("|step|id in the stage|time|what|\n|---|---|---|---|\n")
 	for i := 0; i < len(steps); {
@@ -81,13 +96,11 @@ func (m *markdown) rows(stage, first int, steps []plan.Step) {
 		for j := range together {
 			s := &steps[i+j]
 			_, name, _ := strings.Cut(s.ID, "/")
-			titles = append(titles, fmt.Sprintf("%d.%d %s", stage, first+i+j+1, inCell(s.Title)))
+			titles = append(titles, m.numbers[s.ID]+" "+inCell(s.Title))
 			ids = append(ids, codeSpan(name)+" "+strings.Join(s.Source, " "))
-			times = append(times, lasts(s))
+			times = append(times, lasts(s)+m.after(s, ", "))
 			if j > 0 {
 				what += "<br>" + m.what(s, false)
-			} else {
-				times[0] += m.after(s, ", ")
 			}
 		}
 		m.f("|%s|%s|%s|%s|\n", strings.Join(titles, "<br>"), strings.Join(ids, "<br>"), strings.Join(times, "<br>"), what)
@@ -135,6 +148,9 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 		}
 	}
 	for _, b := range blocks(m.abridge(s)) {
+		if !b.Code && checkFirst(s) != "" {
+			continue // shown above the table
+		}
 		if !b.Code {
 			parts = append(parts, inCell(b.Paragraph()))
 			continue
@@ -148,28 +164,26 @@ func (m *markdown) what(s *plan.Step, login bool) string {
 		}
 	}
 	if a, ok := s.Action.Parameters.(*plan.SSH); ok && conditions(a) != "." {
-		parts = append(parts, inCell(strings.TrimPrefix(conditions(a), "; ")))
+		parts = append(parts, inCell(strings.TrimPrefix(conditions(a), ", ")))
 	}
 	return strings.Join(parts, "<br>")
 }
 
-// after returns the steps that a step needs, without the stage's id.
+// after returns the steps for which a step waits.
 func (m *markdown) after(s *plan.Step, sep string) string {
-	if len(s.Needs) == 0 {
+	text := waits(s, m.turns[s.ID], func(id string) string { return m.numbers[id] })
+	if text == "" {
 		return ""
 	}
-	stage, _, _ := strings.Cut(s.ID, "/")
-	var names []string
-	for _, n := range s.Needs {
-		names = append(names, codeSpan(strings.TrimPrefix(n, stage+"/")))
-	}
-	return sep + "after " + strings.Join(names, ", ")
+	return sep + text
 }
 
-func (m *markdown) agreed(principals []string) {
+func (m *markdown) consent(text string, principals []string) {
+	who := ""
 	if len(principals) > 0 {
-		m.f("**Agreed by:** %s\n\n", inMarkdown(strings.Join(principals, ", ")))
+		who = ", requires agreement from " + inMarkdown(strings.Join(principals, ", "))
 	}
+	m.f("**Consent%s:** %s\n\n", who, inMarkdown(text))
 }
 
 func (m *markdown) step(number string, s *plan.Step) {
@@ -179,13 +193,12 @@ func (m *markdown) step(number string, s *plan.Step) {
 		m.f(" · undoes %s", codeSpan(s.Undoes))
 	}
 	if s.OnFailure == plan.Report {
-		m.f(" · if it fails, %s", onFailure(s))
+		m.f(" · on failure: only reported")
 	}
 	m.f("\n\n")
 	if s.Consent != "" {
-		m.f("**Consent:** %s\n\n", inMarkdown(m.once(s.ID, s.Consent)))
+		m.consent(m.once(s.ID, s.Consent), s.Principals)
 	}
-	m.agreed(s.Principals)
 	if s.Doubt != "" {
 		m.f("**Doubt:** %s\n\n", inMarkdown(m.once(s.ID, s.Doubt)))
 	}
@@ -195,7 +208,7 @@ func (m *markdown) step(number string, s *plan.Step) {
 // once returns a text, or a reference if the text was already shown.
 func (m *markdown) once(id, text string) string {
 	if at, seen := m.said[text]; seen && m.abridged && len(text) > 100 {
-		return fmt.Sprintf("as for `%s`: %s", at, firstSentence(text))
+		return fmt.Sprintf("as in `%s`: %s", at, strings.TrimSpace(inBrief(text)))
 	}
 	m.said[text] = id
 	return text
@@ -250,22 +263,22 @@ func (m *markdown) sentence(s *plan.Step) (text string, own bool) {
 		}
 	case *plan.SSH:
 		if holds(s.ByHand, a.Commands) {
-			return fmt.Sprintf("By csu as %s on %s, or by hand%s", a.User, a.Host, conditions(a)), false
+			return fmt.Sprintf("csu runs these%s By hand:", conditions(a)), false
 		}
 	case *plan.SetState:
-		return describe(a, m.lists.ordered), true
+		return describe(a, m.lists.refer, m.lists.ordered), true
 	case *plan.AwaitState:
 		if says(s.ByHand, a.Want) {
-			return "csu watches the EFD until every CSC is in its state.", true
+			return "csu watches the EFD until each CSC is in its state.", true
 		}
 	case *plan.Sync:
 		if written := plan.CSCList(a.CSCs); len(a.CSCs) > 0 && strings.Contains(s.ByHand, written) {
 			short := *a
 			short.CSCs = nil
-			return strings.TrimSuffix(describe(&short, m.lists.refer), ".") + ", and csu waits until the expected images run.", true
+			return strings.TrimSuffix(describe(&short, m.lists.refer, m.lists.ordered), ".") + ", and csu waits until its CSCs run the images in the table at the end.", true
 		}
 	}
-	return describe(s.Action.Parameters, m.lists.refer), true
+	return describe(s.Action.Parameters, m.lists.refer, m.lists.ordered), true
 }
 
 // says reports whether a text's code has a line for each set of CSCs and states.
@@ -324,7 +337,7 @@ func (m *markdown) blocks(text string) {
 		paragraph := b.Paragraph()
 		switch note := m.notes[paragraph]; {
 		case !b.Code && note != "" && i+1 < len(all) && all[i+1].Code:
-			m.f("see %s, with\n\n", note)
+			m.f("see %s, with:\n\n", note)
 			continue
 		case !b.Code && note != "":
 			m.f("See also %s.\n\n", note)

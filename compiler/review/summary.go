@@ -11,6 +11,7 @@ import (
 // Summary is what a reviewer wants to know first.
 type Summary struct {
 	Down         []string // CSCs that go down, in the order of the table
+	Unsent       []string // those of them that no step sends to OFFLINE
 	Touched      []string // CSCs whose state, Job, image or service a step changes, in the order of the table
 	Jobs         []string // CSCs and others whose Jobs are deleted
 	Namespaces   []string // selectors of the namespaces that are deleted
@@ -34,7 +35,7 @@ type Asked struct {
 
 // Summarize returns the summary of a plan.
 func Summarize(p *plan.Plan) Summary {
-	s := summarizer{plan: p, down: map[string]bool{}, touched: map[string]bool{}}
+	s := summarizer{plan: p, down: map[string]bool{}, sent: map[string]bool{}, touched: map[string]bool{}}
 	for i := range p.Stages {
 		stage := &p.Stages[i]
 		s.Consents = append(s.Consents, Asked{stage.ID, stage.Consent, stage.Principals})
@@ -51,6 +52,9 @@ func Summarize(p *plan.Plan) Summary {
 	for _, c := range p.CSCs {
 		if s.down[c.CSC] {
 			s.Down = append(s.Down, c.CSC)
+			if !s.sent[c.CSC] {
+				s.Unsent = append(s.Unsent, c.CSC)
+			}
 		}
 		if s.down[c.CSC] || s.touched[c.CSC] {
 			s.Touched = append(s.Touched, c.CSC)
@@ -61,8 +65,8 @@ func Summarize(p *plan.Plan) Summary {
 
 type summarizer struct {
 	Summary
-	plan          *plan.Plan
-	down, touched map[string]bool
+	plan                *plan.Plan
+	down, sent, touched map[string]bool
 }
 
 func (s *summarizer) step(step *plan.Step) {
@@ -77,6 +81,9 @@ func (s *summarizer) step(step *plan.Step) {
 		s.Persons = append(s.Persons, Asked{Where: step.ID, Text: step.Title})
 	}
 	s.touch(true, e.DownBy()...)
+	for _, c := range e.DownBy(plan.ByCommand) {
+		s.sent[c] = true
+	}
 	s.touch(false, e.Touches()...)
 	s.touch(false, s.plan.On(e.Host)...)
 	unique(&s.Jobs, e.DownBy(plan.ByDeletion)...)
@@ -124,7 +131,7 @@ func grouped(all []Asked) []matter {
 	for _, a := range all {
 		text := oneLine(a.Text)
 		if len(a.Principals) > 0 {
-			text += fmt.Sprintf(" (agreed by %s)", strings.Join(a.Principals, ", "))
+			text += fmt.Sprintf(" (requires agreement from %s)", strings.Join(a.Principals, ", "))
 		}
 		i, seen := at[text]
 		if !seen {
@@ -153,6 +160,9 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 	} else {
 		add("CSCs taken down", "none")
 	}
+	if len(s.Unsent) < len(s.Down) && len(s.Unsent) > 0 {
+		add("Not sent to OFFLINE", fmt.Sprintf("%s, although taken down", list(s.Unsent)))
+	}
 	var deleted []string
 	if len(s.Jobs) > 0 {
 		deleted = append(deleted, "Jobs of "+list(s.Jobs))
@@ -165,9 +175,9 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 	add("Hosts", strings.Join(s.Hosts, ", "))
 	add("Hosts rebooted", strings.Join(s.Reboots, ", "))
 	add("Schema registry", strings.Join(s.Levels, ", then "))
-	add("You will be asked", s.asked())
+	add("Needs from you", s.asked())
 	if e.Takes > 0 {
-		add("Expected time", about(e.Takes)+", if nothing fails and every question is answered at once")
+		add("Expected time", about(e.Takes)+", if nothing fails and you answer every question immediately")
 	}
 	return out
 }
@@ -175,7 +185,7 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 func (s *Summary) asked() string {
 	return strings.Join([]string{
 		counted(len(s.Consents), "consent"),
-		counted(len(s.Doubts), "doubt"),
+		counted(len(s.Doubts), "doubt") + " to confirm",
 		counted(len(s.Persons), "manual step"),
 	}, ", ")
 }
@@ -193,14 +203,15 @@ func countedCSCs(cscs []string) string {
 	return counted(len(cscs), "CSC") + ": " + plan.CSCList(cscs)
 }
 
-// firstSentence returns the first sentence of a text. The whole text is shown where
-// it is asked.
-func firstSentence(s string) string {
+// inBrief returns the question at the end of a text, or else its first sentence. The
+// whole text is shown where it is asked.
+func inBrief(s string) string {
 	s = oneLine(s)
-	if i := strings.Index(s, ". "); i >= 0 {
-		s = s[:i+1]
+	if strings.HasSuffix(s, "?") {
+		return s[strings.LastIndex(s, ". ")+1:]
 	}
-	return shortened(s, 90)
+	s, _, _ = strings.Cut(s, ". ")
+	return strings.TrimSuffix(s, ".")
 }
 
 // shortened cuts a text between words to at most n characters.

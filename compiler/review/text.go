@@ -31,13 +31,13 @@ func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	t.irreversible(&summary)
 	t.times(p, estimate)
 	for i := range p.Stages {
-		t.stage(i+1, &p.Stages[i], &estimate.Stages[i])
+		t.stage(p, i+1, &p.Stages[i], &estimate.Stages[i])
 	}
 	if len(p.Final) > 0 {
 		t.gap()
 		t.line("", bold, "When the run ends or is aborted:")
 		for i := range p.Final {
-			t.step(&p.Final[i], false)
+			t.step(&p.Final[i], nil, false)
 		}
 	}
 	return t.err
@@ -75,12 +75,12 @@ func criticalNames(s StageEstimate) string {
 	return strings.Join(names, " > ")
 }
 
-func (t *text) stage(n int, s *plan.Stage, e *StageEstimate) {
+func (t *text) stage(p *plan.Plan, n int, s *plan.Stage, e *StageEstimate) {
 	t.gap()
 	t.line("", bold, fmt.Sprintf("%d. %s  [%s] %s", n, s.Title, s.ID, numbers(s.Source)))
 	t.line("   ", cyan, "Consent: "+s.Consent)
 	if len(s.Principals) > 0 {
-		t.line("   ", cyan, "Agreed by: "+strings.Join(s.Principals, ", "))
+		t.line("   ", cyan, "Requires agreement from: "+strings.Join(s.Principals, ", "))
 	}
 	for _, d := range s.Doubts {
 		t.line("   ", yellow, "Doubt: "+d)
@@ -89,32 +89,33 @@ func (t *text) stage(n int, s *plan.Stage, e *StageEstimate) {
 	for _, id := range e.Critical {
 		critical[id] = true
 	}
+	wait := turns(p, s)
 	for i := range s.Steps {
-		t.step(&s.Steps[i], critical[s.Steps[i].ID])
+		t.step(&s.Steps[i], wait[s.Steps[i].ID], critical[s.Steps[i].ID])
 	}
 }
 
-func (t *text) step(s *plan.Step, critical bool) {
+func (t *text) step(s *plan.Step, wait []turn, critical bool) {
 	t.gap()
 	t.line("   ", bold, fmt.Sprintf("%s  %s %s", s.ID, s.Title, numbers(s.Source)))
 	t.line("      ", plain, Describe(s.Action.Parameters))
 	if s.Undoes != "" {
 		t.line("      ", plain, "undoes "+s.Undoes)
 	}
-	if len(s.Needs) > 0 {
-		t.line("      ", dim, "after "+strings.Join(s.Needs, ", "))
+	if after := waits(s, wait, func(id string) string { return id }); after != "" {
+		t.line("      ", dim, after)
 	}
 	how := dim
 	times := lasts(s)
 	if critical {
 		how, times = plain, times+", critical"
 	}
-	t.line("      ", how, fmt.Sprintf("%s, %s; if it fails: %s", s.Action.Kind(), times, onFailure(s)))
+	t.line("      ", how, fmt.Sprintf("%s, %s; on failure: %s", s.Action.Kind(), times, onFailure(s)))
 	if s.Consent != "" {
 		t.line("      ", cyan, "Consent: "+s.Consent)
 	}
 	if len(s.Principals) > 0 {
-		t.line("      ", cyan, "Agreed by: "+strings.Join(s.Principals, ", "))
+		t.line("      ", cyan, "Requires agreement from: "+strings.Join(s.Principals, ", "))
 	}
 	if s.Doubt != "" {
 		t.line("      ", yellow, "Doubt: "+s.Doubt)
@@ -122,13 +123,37 @@ func (t *text) step(s *plan.Step, critical bool) {
 }
 
 // lasts says how long a step usually takes, and at most.
-func lasts(s *plan.Step) string { return s.Takes.String() + ", at most " + s.Timeout.String() }
+func lasts(s *plan.Step) string { return s.Takes.String() + ", max " + s.Timeout.String() }
+
+// waits says for which steps a step waits; name writes an id.
+func waits(s *plan.Step, wait []turn, name func(id string) string) string {
+	var after, apart []string
+	for _, n := range s.Needs {
+		after = append(after, name(n))
+	}
+	for _, w := range wait {
+		text := fmt.Sprintf("%s (%s)", name(w.Other), w.Resource)
+		if w.First {
+			after = append(after, text)
+		} else {
+			apart = append(apart, text)
+		}
+	}
+	var parts []string
+	if len(after) > 0 {
+		parts = append(parts, "after "+strings.Join(after, ", "))
+	}
+	if len(apart) > 0 {
+		parts = append(parts, "not together with "+strings.Join(apart, ", "))
+	}
+	return strings.Join(parts, "; ")
+}
 
 func numbers(source []string) string { return "(" + strings.Join(source, ", ") + ")" }
 
 func onFailure(s *plan.Step) string {
 	if s.OnFailure == plan.Report {
-		return "it is reported; the run continues"
+		return "reported, and the run continues"
 	}
 	return "the operator is asked"
 }

@@ -33,7 +33,7 @@ func selectorWidth(v *view, f *findings) {
 		case !ok:
 		case a.Objects == plan.Namespaces:
 			if a.Selector != nubladoSelector || len(a.CSCs) > 0 {
-				f.step(n, "set the selector to "+nubladoSelector, "it deletes the namespaces that %q matches; a plan may delete only those of Nublado's users", a.Selector)
+				f.step(n, "set the selector to "+nubladoSelector, "deletes the namespaces that %q matches; a plan may delete only those of Nublado's users", a.Selector)
 			}
 		default:
 			jobsSelected(v, f, n, a)
@@ -61,7 +61,7 @@ func jobsSelected(v *view, f *findings, n *node, a *plan.Delete) {
 		f.step(n, "select by csc-name or csc-class with a value", "namespace %q has other Jobs too, but the selector %q names no CSC or class", a.Namespace, a.Selector)
 	}
 	if len(a.CSCs) == 0 {
-		f.step(n, "name the CSCs whose Jobs it deletes", "it does not name the CSCs whose Jobs it deletes")
+		f.step(n, "name the CSCs whose Jobs it deletes", "does not name the CSCs whose Jobs it deletes")
 		return
 	}
 	found := map[string]bool{}
@@ -96,14 +96,14 @@ func nubladoConsent(v *view, f *findings) {
 	}
 	for _, n := range removals {
 		if v.Type != plan.Full {
-			f.step(n, "remove the step", "it ends Nublado sessions, which only a full upgrade may do")
+			f.step(n, "remove the step", "ends Nublado sessions, which only a full upgrade may do")
 		}
 		if n.Consent == "" {
-			f.step(n, "add a consent to the step", "it ends Nublado sessions without its own consent")
+			f.step(n, "add a consent to the step", "ends Nublado sessions without its own consent")
 		}
 		for _, s := range v.syncs(nublado) {
 			if !before(n, s) {
-				f.step(n, "run it before "+s.ID, "it may delete what the sync of Nublado has just deployed")
+				f.step(n, "run it before "+s.ID, "may delete what the sync of Nublado has just deployed")
 			}
 		}
 	}
@@ -129,15 +129,15 @@ func jobsReplaced(v *view, f *findings) {
 		for _, s := range bringing {
 			for _, d := range removals {
 				if !before(d, s) {
-					f.step(s, "run it after "+d.ID, "it may bring back the Job of %s before %s has deleted the old one", c.CSC, d.ID)
+					f.step(s, "run it after "+d.ID, "may bring back the Job of %s before %s has deleted the old one", c.CSC, d.ID)
 				}
 			}
 			if len(removals) == 0 && s.brings(c) {
-				f.step(s, "delete the Job first, or remove the CSC", "it brings a new Job of %s, but no step deletes the old one", c.CSC)
+				f.step(s, "delete the Job first, or remove the CSC", "brings a new Job of %s, but no step deletes the old one", c.CSC)
 			}
 		}
 		if len(removals) > 0 && !slices.ContainsFunc(bringing, func(s *node) bool { return s.brings(c) }) {
-			f.step(removals[0], "add it to the cscs of its application's sync", "it deletes the Job of %s, but no sync brings it back", c.CSC)
+			f.step(removals[0], "add it to the cscs of its application's sync", "deletes the Job of %s, but no sync brings it back", c.CSC)
 		}
 	}
 	loveCommander(v, f)
@@ -257,7 +257,7 @@ func syncWidth(v *view, f *findings) {
 		case len(a.Resources) > 0:
 			resourcesMatch(f, n, a, jobs)
 		case v.Type == plan.Incremental && !slices.Contains(v.Upgrade.Applications, a.Application):
-			f.step(n, "list the Jobs and ConfigMaps of its CSCs", "it syncs the whole of %q, which is not in the request", a.Application)
+			f.step(n, "list the Jobs and ConfigMaps of its CSCs", "syncs the whole of %q, which is not in the request", a.Application)
 		}
 	}
 }
@@ -266,7 +266,7 @@ func syncWidth(v *view, f *findings) {
 // the application's Jobs.
 func wholeApplication(v *view, f *findings, n *node, a *plan.Sync) {
 	if len(a.Resources) > 0 {
-		f.step(n, "remove the resources", "it syncs only a part of %q", a.Application)
+		f.step(n, "remove the resources", "syncs only a part of %q", a.Application)
 	}
 	var missing []string
 	for i := range v.CSCs {
@@ -276,7 +276,7 @@ func wholeApplication(v *view, f *findings, n *node, a *plan.Sync) {
 		}
 	}
 	if len(missing) > 0 {
-		f.step(n, "add them to its cscs", "it does not check the images of %s, which belong to %q", list(missing), a.Application)
+		f.step(n, "add them to its cscs", "does not check the images of %s, which belong to %q", list(missing), a.Application)
 	}
 }
 
@@ -292,24 +292,24 @@ func resourcesMatch(f *findings, n *node, a *plan.Sync, jobs map[string]string) 
 		case r.Kind == "Job" && r.Group == "batch":
 			listed[key] = true
 			if jobs[key] == "" {
-				f.step(n, "remove it", "it syncs the Job %q, which is not of one of its CSCs", key)
+				f.step(n, "remove it", "syncs the Job %q, which is not of one of its CSCs", key)
 			}
 		case r.Kind == "ConfigMap" && r.Group == "":
 			maps[key] = true
 			if !slices.ContainsFunc(keys(jobs), func(job string) bool { return strings.HasPrefix(key, job+"-") }) {
-				f.step(n, "remove it", "it syncs the ConfigMap %q, which does not belong to a Job of its CSCs", key)
+				f.step(n, "remove it", "syncs the ConfigMap %q, which does not belong to a Job of its CSCs", key)
 			}
 		default:
-			f.step(n, "remove it", "it syncs %s %q; only Jobs and the ConfigMaps of their charts may be synced individually", r.Kind, key)
+			f.step(n, "remove it", "syncs %s %q; only Jobs and the ConfigMaps of their charts may be synced individually", r.Kind, key)
 		}
 	}
 	for _, key := range keys(jobs) {
 		if !listed[key] {
-			f.step(n, "add the Job to its resources", "it brings back %s but does not sync its Job %q", jobs[key], key)
+			f.step(n, "add the Job to its resources", "brings back %s but does not sync its Job %q", jobs[key], key)
 		}
 		for _, suffix := range chartConfigMaps {
 			if !maps[key+"-"+suffix] {
-				f.step(n, "add the ConfigMap to its resources", "it brings back the Job of %s without the ConfigMap %q, which may have changed", jobs[key], key+"-"+suffix)
+				f.step(n, "add the ConfigMap to its resources", "brings back the Job of %s without the ConfigMap %q, which may have changed", jobs[key], key+"-"+suffix)
 			}
 		}
 	}

@@ -68,7 +68,7 @@ func oneStage(v *view, f *findings) {
 		}
 		for _, n := range units[what] {
 			if n.stageAt != most.stageAt {
-				f.step(n, "move it to the stage of "+most.ID, "it belongs to %s but is in a different stage than %s", what, most.ID)
+				f.step(n, "move it to the stage of "+most.ID, "belongs to %s but is in a different stage than %s", what, most.ID)
 			}
 		}
 	}
@@ -78,7 +78,7 @@ func consent(v *view, f *findings) {
 	for i := range v.Stages {
 		s := &v.Stages[i]
 		if s.Consent == "" {
-			f.stage(s, "add a consent that says what the operator agrees to", "it has no consent, so it would start without asking")
+			f.stage(s, "add a consent that says what the operator agrees to", "has no consent, so it would start without asking")
 		}
 		if slices.Contains(s.Doubts, "") {
 			f.stage(s, "say what is in doubt, or remove the entry", "one of its doubts is empty")
@@ -86,7 +86,7 @@ func consent(v *view, f *findings) {
 	}
 	for _, n := range v.steps {
 		if len(n.Principals) > 0 && n.Consent == "" {
-			f.step(n, "add a consent to the step", "it names principals (%s) but has no consent in which the operator confirms that they have agreed", list(n.Principals))
+			f.step(n, "add a consent to the step", "names principals (%s) but has no consent in which the operator confirms that they have agreed", list(n.Principals))
 		}
 	}
 }
@@ -96,7 +96,7 @@ func principals(v *view, f *findings) {
 		for _, p := range v.principalsOf(n) {
 			asked := n.Consent != "" && slices.Contains(n.Principals, p) || n.stage != nil && slices.Contains(n.stage.Principals, p)
 			if !asked {
-				f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "it touches a system of the %s, but no consent confirms that they have agreed", p)
+				f.step(n, "name "+quoted(p)+" among the principals of the step, with a consent, or of its stage", "touches a system of the %s, but no consent confirms that they have agreed", p)
 			}
 		}
 	}

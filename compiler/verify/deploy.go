@@ -34,7 +34,7 @@ func configurationFirst(v *view, f *findings) {
 	for _, n := range v.steps {
 		changes := n.does.Syncs != "" || n.cites("P23") && n.does.Host != ""
 		if changes && !slices.ContainsFunc(asks, func(a *node) bool { return before(a, n) }) {
-			f.step(n, "run it after "+asks[0].ID, "it may run before %s", what)
+			f.step(n, "run it after "+asks[0].ID, "may run before %s", what)
 		}
 	}
 }
@@ -51,7 +51,7 @@ func checkApplications(v *view, f *findings, n *node) {
 		}
 	}
 	if len(missing) > 0 {
-		f.step(n, "name them among its applications", "it does not show the revision and differences of %s, which the plan syncs", list(missing))
+		f.step(n, "name them among its applications", "does not show the revision and differences of %s, which the plan syncs", list(missing))
 	}
 }
 
@@ -59,10 +59,10 @@ func platformFirst(v *view, f *findings) {
 	sas := v.syncs(sasquatch)
 	for _, n := range sas {
 		if !v.Upgrade.SyncSasquatch && !slices.Contains(v.Upgrade.Applications, sasquatch) {
-			f.step(n, "remove the step, or set syncSasquatch in the request", "it syncs sasquatch, but the request does not ask for that")
+			f.step(n, "remove the step, or set syncSasquatch in the request", "syncs sasquatch, but the request does not ask for that")
 		}
 		if n.Consent == "" {
-			f.step(n, "add a consent to the step", "it syncs sasquatch without its own consent, although the EFD and the schema registry may restart")
+			f.step(n, "add a consent to the step", "syncs sasquatch without its own consent, although the EFD and the schema registry may restart")
 		}
 	}
 	if v.Type != plan.Full {
@@ -91,7 +91,7 @@ func platformFirst(v *view, f *findings) {
 		for _, n := range layer {
 			for _, e := range slices.Concat(layers[:i]...) {
 				if !before(e, n) {
-					f.step(n, "run it after "+e.ID, "it syncs an application that comes after that of %s, but may run before %[1]s is done", e.ID)
+					f.step(n, "run it after "+e.ID, "syncs an application that comes after that of %s, but may run before %[1]s is done", e.ID)
 				}
 			}
 		}
@@ -103,7 +103,7 @@ func smallFirst(v *view, f *findings) {
 	for _, n := range v.syncs("") {
 		app := n.does.Syncs
 		if other := synced[app]; other != nil {
-			f.step(n, "sync it once", "it syncs %q, which %s already syncs", app, other.ID)
+			f.step(n, "sync it once", "syncs %q, which %s already syncs", app, other.ID)
 		}
 		synced[app] = n
 	}
@@ -128,10 +128,10 @@ func smallFirst(v *view, f *findings) {
 			continue
 		}
 		if small != nil && !before(small, n) {
-			f.step(n, "run it after "+small.ID, "it may run before control-system-test, the small application that is tried first")
+			f.step(n, "run it after "+small.ID, "may run before control-system-test, the small application that is tried first")
 		}
 		if app != love && lov != nil && !before(lov, n) {
-			f.step(n, "run it after "+lov.ID, "it may run before love is synced, in which the CSCs are watched")
+			f.step(n, "run it after "+lov.ID, "may run before love is synced, in which the CSCs are watched")
 		}
 	}
 }

@@ -21,7 +21,7 @@ func doubts(v *view, f *findings) {
 		resting := v.where(func(n *node) bool { return n.Action.Parameters != nil && v.RestsOn(n.Step, d) })
 		for _, n := range resting {
 			if !v.asked(d, n) {
-				f.step(n, "add it as the step's doubt"+orBefore(d), "it rests on a doubt that is not asked before it starts: %q", brief(d.Text))
+				f.step(n, "add it as the step's doubt"+orBefore(d), "rests on a doubt that is not asked before it starts: %q", brief(d.Text))
 				break
 			}
 		}
@@ -37,7 +37,7 @@ func doubts(v *view, f *findings) {
 		s := &v.Stages[i]
 		for _, text := range s.Doubts {
 			if !slices.ContainsFunc(v.Doubts, func(d plan.Doubt) bool { return asks(text, &d) }) {
-				f.stage(s, "use the text in the plan's table of doubts", "it asks about a doubt that is not in the table: %q", brief(text))
+				f.stage(s, "use the text in the plan's table of doubts", "asks about a doubt that is not in the table: %q", brief(text))
 			}
 		}
 	}
@@ -47,7 +47,7 @@ func doubts(v *view, f *findings) {
 			rest = strings.ReplaceAll(rest, v.Doubts[i].Text, "")
 		}
 		if strings.TrimSpace(rest) != "" {
-			f.step(n, "use the text in the plan's table of doubts", "it asks about a doubt that is not in the table: %q", brief(rest))
+			f.step(n, "use the text in the plan's table of doubts", "asks about a doubt that is not in the table: %q", brief(rest))
 		}
 	}
 }

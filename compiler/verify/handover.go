@@ -32,20 +32,20 @@ func announced(v *view, f *findings) {
 	} else {
 		for _, d := range v.down() {
 			if !slices.ContainsFunc(begin, func(b *node) bool { return before(b, d) }) {
-				f.step(d, "run it after "+begin[0].ID, "it takes something down but may run before the deployment is announced")
+				f.step(d, "run it after "+begin[0].ID, "takes something down but may run before the deployment is announced")
 			}
 		}
 	}
 	for _, n := range begin {
 		opening := !slices.ContainsFunc(v.steps, func(m *node) bool { return m.takesDown() && !before(n, m) })
 		if !opening && v.any(func(m *node) bool { return m.stage != nil && m.does.Posts == "" && !before(m, n) }) {
-			f.step(n, "run it before anything goes down, or after everything else", "it announces the start or the end of the deployment in the middle of it")
+			f.step(n, "run it before anything goes down, or after everything else", "announces the start or the end of the deployment in the middle of it")
 		}
 	}
 	again := v.where(func(n *node) bool { return n.cites("P42") && !n.does.ByPerson })
 	if v.Type != plan.Full || v.Upgrade.IntegrationTestingFollows {
 		for _, n := range again {
-			f.step(n, "remove the step", "it announces that Nublado is available, which only a full upgrade without integration testing does")
+			f.step(n, "remove the step", "announces that Nublado is available, which only a full upgrade without integration testing does")
 		}
 		return
 	}
@@ -55,7 +55,7 @@ func announced(v *view, f *findings) {
 	for _, n := range again {
 		for _, s := range v.steps {
 			if (s.does.Syncs != "" || s.cites("P40")) && !before(s, n) {
-				f.step(n, "run it after "+s.ID, "it announces that Nublado is available, but %s may still be running", s.ID)
+				f.step(n, "run it after "+s.ID, "announces that Nublado is available, but %s may still be running", s.ID)
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func cameraHandovers(v *view, f *findings) {
 	for _, look := range v.looking("P34") {
 		for _, n := range starts {
 			if !before(n, look) {
-				f.step(look, "make it need "+n.ID, "it checks the bridges but may finish before %s", n.ID)
+				f.step(look, "make it need "+n.ID, "checks the bridges but may finish before %s", n.ID)
 			}
 		}
 	}

@@ -38,21 +38,21 @@ func stoppedIsStarted(v *view, f *findings) {
 	for i, s := range starts {
 		for _, other := range starts[:i] {
 			if sameService(s, other) {
-				f.step(s, "start it once", "it starts what %s already starts", other.ID)
+				f.step(s, "start it once", "starts what %s already starts", other.ID)
 			}
 		}
 	}
 	stops := v.sshSteps(plan.Stop)
 	for _, n := range v.asking("P36") {
 		if !slices.ContainsFunc(stops, func(s *node) bool { return before(s, n) && namesService(n, s) }) {
-			f.step(n, "remove the step, or add the stop", "it has the operator start what no step has stopped")
+			f.step(n, "remove the step, or add the stop", "has the operator start what no step has stopped")
 		}
 	}
 	for i, s := range stops {
 		a := s.Action.Parameters.(*plan.SSH)
 		for _, other := range stops[:i] {
 			if sameService(s, other) {
-				f.step(s, "stop it once", "it stops what %s already stops", other.ID)
+				f.step(s, "stop it once", "stops what %s already stops", other.ID)
 			}
 		}
 		started := v.any(func(n *node) bool {
@@ -62,7 +62,7 @@ func stoppedIsStarted(v *view, f *findings) {
 			return namesService(n, s) || slices.Contains(starts, n) && sameService(s, n)
 		})
 		if !started {
-			f.step(s, "add an ssh step that starts it, or a manual step that names both", "it stops %q on %q, but no later step starts it again", a.Service, a.Host)
+			f.step(s, "add an ssh step that starts it, or a manual step that names both", "stops %q on %q, but no later step starts it again", a.Service, a.Host)
 		}
 	}
 }
@@ -87,18 +87,18 @@ func updateWhileStopped(v *view, f *findings) {
 		host := u.Action.Parameters.(*plan.SSH).Host
 		for _, s := range stops {
 			if s.touches(host) && !before(s, u) {
-				f.step(u, "run it after "+s.ID, "it updates %q but may run before %s has stopped what runs there", host, s.ID)
+				f.step(u, "run it after "+s.ID, "updates %q but may run before %s has stopped what runs there", host, s.ID)
 			}
 		}
 		for _, s := range starts {
 			if s.touches(host) && !before(u, s) {
-				f.step(s, "run it after "+u.ID, "it starts something on %q but may run before %s has updated it", host, u.ID)
+				f.step(s, "run it after "+u.ID, "starts something on %q but may run before %s has updated it", host, u.ID)
 			}
 		}
 		on := func(n *node) bool { return n.touches(host) }
 		if u.cites("P28") || u.cites("P29") {
 			if !slices.ContainsFunc(stops, on) || !slices.ContainsFunc(starts, on) {
-				f.step(u, "add the stop before and the start after it", "it updates what runs on %q without a stop before and a start after it", host)
+				f.step(u, "add the stop before and the start after it", "updates what runs on %q without a stop before and a start after it", host)
 			}
 		}
 	}
@@ -108,9 +108,9 @@ func updateWhileStopped(v *view, f *findings) {
 		switch {
 		case updated:
 		case s.cites("P28"), s.cites("P29"):
-			f.step(s, "add the update, or remove stop and start", "it stops %q on %q for an update that no step does", a.Service, a.Host)
+			f.step(s, "add the update, or remove stop and start", "stops %q on %q for an update that no step does", a.Service, a.Host)
 		case v.Type == plan.Full && s.cites("P17") && v.shared(a):
-			f.step(s, "add the update of its checkout for P23", "it stops %q on %q, whose checkout no step updates before it starts again", a.Service, a.Host)
+			f.step(s, "add the update of its checkout for P23", "stops %q on %q, whose checkout no step updates before it starts again", a.Service, a.Host)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func criosUpdated(v *view, f *findings) {
 			f.plan("add its update, or set criosDone in the request", "the cRIO %q of %s is not updated, but the request does not say that it already is", c.Host, c.CSC)
 		}
 		if len(updates) > 0 && v.Upgrade.CriosDone {
-			f.step(updates[0], "remove the step", "it updates the cRIO of %s, but the request says that it is already updated", c.CSC)
+			f.step(updates[0], "remove the step", "updates the cRIO of %s, but the request says that it is already updated", c.CSC)
 		}
 	}
 }
@@ -159,14 +159,14 @@ func silentBeforeStart(v *view, f *findings) {
 		a := s.Action.Parameters.(*plan.SSH)
 		stopped := slices.ContainsFunc(stops, func(n *node) bool { return sameService(n, s) && before(n, s) })
 		if p := v.principalsOf(s); s.cites("P45") && (s.Consent == "" || slices.ContainsFunc(p, func(p string) bool { return !slices.Contains(s.Principals, p) })) {
-			f.step(s, "add a consent and the principals "+list(p), "it starts a daemon without its own consent, in which the operator confirms that the %s has agreed", list(p))
+			f.step(s, "add a consent and the principals "+list(p), "starts a daemon without its own consent, in which the operator confirms that the %s has agreed", list(p))
 		}
 		if !stopped && len(a.Silent) == 0 && len(v.On(a.Host)) == 0 {
-			f.step(s, "stop the service first", "it starts %q on %q, which no step has stopped", a.Service, a.Host)
+			f.step(s, "stop the service first", "starts %q on %q, which no step has stopped", a.Service, a.Host)
 		}
 		for _, c := range v.On(a.Host) {
 			if !stopped && !slices.Contains(a.Silent, c) {
-				f.step(s, "add it to silent, or stop the service first", "it starts %q, but %s may be running there", a.Service, c)
+				f.step(s, "add it to silent, or stop the service first", "starts %q, but %s may be running there", a.Service, c)
 			}
 		}
 		for _, c := range a.Silent {
@@ -193,14 +193,14 @@ func silentBeforeStart(v *view, f *findings) {
 func rebootConsent(v *view, f *findings) {
 	for _, n := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		if v.Type != plan.Recovery {
-			f.step(n, "remove the step", "it reboots a machine, which only a recovery may do")
+			f.step(n, "remove the step", "reboots a machine, which only a recovery may do")
 		}
 		if n.Consent == "" {
-			f.step(n, "add a consent to the step", "it reboots a machine without its own consent")
+			f.step(n, "add a consent to the step", "reboots a machine without its own consent")
 		}
 		for _, m := range v.steps {
 			if (m.does.Syncs != "" || m.stageAt == n.stageAt && m != n) && !before(m, n) {
-				f.step(n, "run it after "+m.ID, "it may reboot a machine while %s is running", m.ID)
+				f.step(n, "run it after "+m.ID, "may reboot a machine while %s is running", m.ID)
 			}
 		}
 	}
@@ -210,7 +210,7 @@ func carefulUpdate(v *view, f *findings) {
 	for _, n := range v.steps {
 		a, ok := n.Action.Parameters.(*plan.SSH)
 		if ok && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
-			f.step(n, "add a consent to the step that says so", "it updates to the head of main without its own consent")
+			f.step(n, "add a consent to the step that says so", "updates to the head of main without its own consent")
 		}
 	}
 }

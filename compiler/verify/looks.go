@@ -29,7 +29,7 @@ func looksAfterSetting(v *view, f *findings) {
 		for _, look := range v.looking(number) {
 			for _, set := range v.setting(number) {
 				if !before(set, look) {
-					f.step(look, "run it after "+set.ID, "it checks CSCs but may finish before %s has brought them to their states", set.ID)
+					f.step(look, "run it after "+set.ID, "checks CSCs but may finish before %s has brought them to their states", set.ID)
 				}
 			}
 		}
@@ -51,7 +51,7 @@ func looksApart(v *view, f *findings) {
 			}
 			for _, name := range m.commands(v) {
 				if look.wants(name) != nil {
-					f.step(look, "make one of them need the other", "it checks %s, but %s may move it at the same time", name, m.ID)
+					f.step(look, "make one of them need the other", "checks %s, but %s may move it at the same time", name, m.ID)
 					break
 				}
 			}
@@ -102,7 +102,7 @@ func looksComplete(v *view, f *findings) {
 	}
 	for _, look := range ends {
 		if len(left[look]) > 0 {
-			f.step(look, "add them", "it omits %s, which went down", list(left[look]))
+			f.step(look, "add them", "omits %s, which went down", list(left[look]))
 		}
 	}
 }
@@ -154,14 +154,14 @@ func awaitedStates(v *view, f *findings) {
 					f.step(n, "await one state", "it accepts %s in %s: a CSC that keeps no state is in one", name, list(w.States))
 				case slices.Equal(w.States, []string{plan.Offline}) && c.Expect != plan.Offline:
 					if !v.downAt(n, c) {
-						f.step(n, "await the state in which it comes up, or its final state", "it awaits %s in OFFLINE, but no step before it sends it there", name)
+						f.step(n, "await the state in which it comes up, or its final state", "awaits %s in OFFLINE, but no step before it sends it there", name)
 					}
 				case final && !slices.Equal(w.States, []string{c.Expect}) && !v.enabledLater(n, c):
-					f.step(n, "await only "+c.Expect, "it awaits %s in %s, but its final state is %s", name, list(w.States), c.Expect)
+					f.step(n, "await only "+c.Expect, "awaits %s in %s, but its final state is %s", name, list(w.States), c.Expect)
 				case slices.ContainsFunc(w.States, func(s string) bool { return s != c.ComesUp && s != c.Expect }):
-					f.step(n, "await the state in which it comes up, or its final state", "it awaits %s in %s, but it comes up in %s and ends in %s", name, list(w.States), c.ComesUp, c.Expect)
+					f.step(n, "await the state in which it comes up, or its final state", "awaits %s in %s, but it comes up in %s and ends in %s", name, list(w.States), c.ComesUp, c.Expect)
 				case n.cites("P37") && !slices.Contains(w.States, c.ComesUp):
-					f.step(n, "await "+c.ComesUp, "it awaits %s in %s, but it comes up in %s", name, list(w.States), c.ComesUp)
+					f.step(n, "await "+c.ComesUp, "awaits %s in %s, but it comes up in %s", name, list(w.States), c.ComesUp)
 				default:
 					leftElsewhere(v, f, n, c, w.States)
 				}
@@ -180,9 +180,9 @@ func leftElsewhere(v *view, f *findings, n *node, c *plan.CSC, states []string) 
 			continue
 		}
 		if state, ok := m.sent(c.CSC); ok && !slices.Contains(states, state) {
-			f.step(n, "await "+state, "it awaits %s in %s, but %s brings it to %s", c.CSC, list(states), m.ID, state)
+			f.step(n, "await "+state, "awaits %s in %s, but %s brings it to %s", c.CSC, list(states), m.ID, state)
 		} else if !ok && m.brings(c) && !slices.Contains(states, c.ComesUp) {
-			f.step(n, "bring it there first, or await "+c.ComesUp, "it awaits %s in %s, but %s starts it, which leaves it in %s", c.CSC, list(states), m.ID, c.ComesUp)
+			f.step(n, "bring it there first, or await "+c.ComesUp, "awaits %s in %s, but %s starts it, which leaves it in %s", c.CSC, list(states), m.ID, c.ComesUp)
 		}
 	}
 }

@@ -69,7 +69,7 @@ func knownNames(v *view, f *findings) {
 	for i := range v.Stages {
 		for _, p := range v.Stages[i].Principals {
 			if !slices.Contains(known.principals, p) {
-				f.stage(&v.Stages[i], "use a principal in the tables", "it names the principal %q, which is not in the plan's tables%s", p, plan.DidYouMean(p, known.principals))
+				f.stage(&v.Stages[i], "use a principal in the tables", "names the principal %q, which is not in the plan's tables%s", p, plan.DidYouMean(p, known.principals))
 			}
 		}
 	}
@@ -112,7 +112,7 @@ type nameChecker struct {
 
 func (c *nameChecker) in(name, what string, list []string) {
 	if !slices.Contains(list, name) {
-		c.f.step(c.n, "use a name in the plan's tables and targets", "it names the %s %q, which is not in the plan%s", what, name, plan.DidYouMean(name, list))
+		c.f.step(c.n, "use a name in the plan's tables and targets", "names the %s %q, which is not in the plan%s", what, name, plan.DidYouMean(name, list))
 	}
 }
 
@@ -126,7 +126,7 @@ func (c *nameChecker) cscs(list []string, spoken bool) {
 			c.f.step(c.n, "remove it", "%q does not speak SAL: it has no summary state", name)
 		}
 		if seen[name] {
-			c.f.step(c.n, "name it once", "it names %s twice", name)
+			c.f.step(c.n, "name it once", "names %s twice", name)
 		}
 		seen[name] = true
 	}
@@ -144,7 +144,7 @@ func (c *nameChecker) components(list []string) {
 	for _, name := range list {
 		c.in(name, "component", known)
 		if seen[name] {
-			c.f.step(c.n, "name it once", "it names %s twice", name)
+			c.f.step(c.n, "name it once", "names %s twice", name)
 		}
 		seen[name] = true
 	}
@@ -158,7 +158,7 @@ func (c *nameChecker) account(host, user string) {
 			users = append(users, u.Name)
 		}
 		if !slices.Contains(users, user) {
-			c.f.step(c.n, "use an account of the host", "it runs as %q, which is not an account of the host %q%s", user, host, plan.DidYouMean(user, users))
+			c.f.step(c.n, "use an account of the host", "runs as %q, which is not an account of the host %q%s", user, host, plan.DidYouMean(user, users))
 		}
 	}
 }
@@ -235,7 +235,7 @@ func (c *nameChecker) action() {
 	c.cscs(m.cscs, false)
 	c.cscs(m.spoken, true)
 	if want := c.v.branch(); m.branch != "" && m.branch != want {
-		c.f.step(c.n, "set revision to "+want, "it follows the branch %q, but the request's Phalanx branch is %q", m.branch, want)
+		c.f.step(c.n, "set revision to "+want, "follows the branch %q, but the request's Phalanx branch is %q", m.branch, want)
 	}
 }
 

@@ -54,7 +54,7 @@ func watcherFirst(v *view, f *findings) {
 		led := slices.Contains(first, n) || slices.ContainsFunc(first, func(w *node) bool { return before(w, n) })
 		if !led {
 			f.step(n, "move it to a later stage, or make it need "+first[0].ID,
-				"it takes something down but may run before %s has taken the Watcher down", ids(first))
+				"takes something down but may run before %s has taken the Watcher down", ids(first))
 		}
 	}
 	for _, n := range first {
@@ -75,7 +75,7 @@ func queuesLast(v *view, f *findings) {
 		case len(by) == 0:
 			f.plan("add it to the step that sends the ScriptQueues to OFFLINE", "no step sends %s to OFFLINE", q)
 		case len(by) > 1:
-			f.step(by[0], "remove it from the list", "it sends %s to OFFLINE, which %s already does, after all other CSCs", q, by[1].ID)
+			f.step(by[0], "remove it from the list", "sends %s to OFFLINE, which %s already does, after all other CSCs", q, by[1].ID)
 		}
 	}
 	for _, n := range sending {
@@ -93,7 +93,7 @@ func queuesLast(v *view, f *findings) {
 		for _, m := range sending {
 			queues := slices.ContainsFunc(m.sends, isQueue)
 			if m != n && (!queues || own >= 0) && !before(m, n) {
-				f.step(n, "run it after "+m.ID, "it sends ScriptQueues to OFFLINE, but %s, which sends %s there, may not be done before", m.ID, list(m.sends))
+				f.step(n, "run it after "+m.ID, "sends ScriptQueues to OFFLINE, but %s, which sends %s there, may not be done before", m.ID, list(m.sends))
 			}
 		}
 	}
@@ -139,7 +139,7 @@ func shutdownConfig(v *view, f *findings, n *node) {
 	}
 	accept := slices.Sorted(slices.Values(a.Accept))
 	if !slices.Equal(accept, []string{"DONE", "FAILED"}) {
-		f.step(n, "set accept to DONE and FAILED", "it accepts %s: the script ends DONE, or FAILED if a CSC does not reach OFFLINE; any other end is a problem", list(a.Accept))
+		f.step(n, "set accept to DONE and FAILED", "accepts %s: the script ends DONE, or FAILED if a CSC does not reach OFFLINE; any other end is a problem", list(a.Accept))
 	}
 }
 
@@ -247,13 +247,13 @@ func onlyConcerned(v *view, f *findings) {
 			}
 		}
 		if len(others) > 0 {
-			f.step(n, "remove them, or name them in the request", "it takes down %s, which the upgrade does not affect", list(others))
+			f.step(n, "remove them, or name them in the request", "takes down %s, which the upgrade does not affect", list(others))
 		}
 		if h := n.does.Host; h != "" && !slices.Contains(hosts, h) {
 			f.step(n, "remove the step, or name the host in the request", "the upgrade does not affect the host %q", h)
 		}
 		if app := n.does.Syncs; app != "" && len(n.does.Starts) == 0 && !slices.Contains(v.Upgrade.Applications, app) {
-			f.step(n, "remove the step, or name the application in the request", "it syncs %q, but nothing in it was taken down and the request does not name it", app)
+			f.step(n, "remove the step, or name the application in the request", "syncs %q, but nothing in it was taken down and the request does not name it", app)
 		}
 	}
 	affectedGoDown(v, f, affected, hosts)

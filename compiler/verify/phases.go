@@ -82,7 +82,7 @@ func procedureOrder(v *view, f *findings) {
 	for p, later := range byPhase {
 		for _, n := range later {
 			if e, q := unfinished(byPhase[:p], n); e != nil {
-				f.step(n, "run it after "+e.ID, "it belongs to %s but may run before %s, which belongs to %s", phases[p], e.ID, phases[q])
+				f.step(n, "run it after "+e.ID, "belongs to %s but may run before %s, which belongs to %s", phases[p], e.ID, phases[q])
 			}
 		}
 	}
@@ -116,13 +116,13 @@ func stageSource(v *view, f *findings) {
 			for _, number := range n.Source {
 				cited[number] = true
 				if !slices.Contains(s.Source, number) {
-					f.step(n, "move the step to a stage that cites "+number+", or cite it in this stage", "it carries out %s, which its stage does not cite: the operator would consent to something else", number)
+					f.step(n, "move the step to a stage that cites "+number+", or cite it in this stage", "carries out %s, which its stage does not cite: the operator would consent to something else", number)
 				}
 			}
 		}
 		for _, number := range s.Source {
 			if needStep[number] && !cited[number] {
-				f.stage(s, "add the step, or remove the number", "it cites %s, which none of its steps carries out", number)
+				f.stage(s, "add the step, or remove the number", "cites %s, which none of its steps carries out", number)
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func once(v *view, f *findings) {
 		key := string(action)
 		for _, e := range same[key] {
 			if !v.movedBetween(e, n) {
-				f.step(n, "remove one of them", "it does the same as %s", e.ID)
+				f.step(n, "remove one of them", "does the same as %s", e.ID)
 				break
 			}
 		}

@@ -79,10 +79,10 @@ func noOtherState(f *findings, n *node, name, state string) {
 		if n.shutdown != nil {
 			remedy = "add it to the script's ignore list"
 		}
-		f.step(n, remedy, "it sends %s to OFFLINE, but it must stay %s", name, state)
+		f.step(n, remedy, "sends %s to OFFLINE, but it must stay %s", name, state)
 	}
 	if to, ok := n.sent(name); ok && to != state && to != plan.Offline {
-		f.step(n, "remove it from the list", "it brings %s to %s, but it must stay %s", name, to, state)
+		f.step(n, "remove it from the list", "brings %s to %s, but it must stay %s", name, to, state)
 	}
 }
 
@@ -115,7 +115,7 @@ func protectedUnit(v *view, f *findings, name, state string, touching []*node) {
 	last := touching[len(touching)-1]
 	for _, n := range touching {
 		if n.stageAt != last.stageAt {
-			f.step(n, "put stop, update, start and the return to the state into one stage", "it touches the host of %s in a different stage than %s", name, last.ID)
+			f.step(n, "put stop, update, start and the return to the state into one stage", "touches the host of %s in a different stage than %s", name, last.ID)
 		}
 	}
 	after := func(cond func(*node) bool, of ...*node) []*node {
@@ -151,7 +151,7 @@ func protectedSeen(v *view, f *findings, name, state string, touching []*node) {
 	for _, l := range slices.Concat(v.looking("P41"), v.looking("P43")) {
 		later := slices.ContainsFunc(touching, func(t *node) bool { return !before(t, l) })
 		if !later && !slices.Equal(l.wants(name), []string{state}) {
-			f.step(l, "await it in "+state+" too", "it checks the CSCs' final states but omits %s, which must stay %s", name, state)
+			f.step(l, "await it in "+state+" too", "checks the CSCs' final states but omits %s, which must stay %s", name, state)
 		}
 	}
 	disturbing := append(v.where(func(n *node) bool { return len(n.sends) > 0 }), touching...)
@@ -181,7 +181,7 @@ func m2ClosedLoop(v *view, f *findings) {
 	m2Agreed(v, f, asks)
 	for _, d := range down {
 		if !slices.ContainsFunc(asks, func(a *node) bool { return before(a, d) }) {
-			f.step(d, "run it after "+asks[0].ID, "it takes something down but may run before %s is known to be in closed-loop control", m2.Mirror)
+			f.step(d, "run it after "+asks[0].ID, "takes something down but may run before %s is known to be in closed-loop control", m2.Mirror)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func m2Recovery(v *view, f *findings) {
 	}
 	asked := slices.ContainsFunc(v.asking("P5"), func(n *node) bool { return n.stageAt == 0 })
 	if len(v.Stages) > 0 && !asked {
-		f.stage(&v.Stages[0], "add a manual step for P5 to it", "it does not ask whether the machine of %s's EUI has already been rebooted", m2.Mirror)
+		f.stage(&v.Stages[0], "add a manual step for P5 to it", "does not ask whether the machine of %s's EUI has already been rebooted", m2.Mirror)
 	}
 	enable := v.where(func(n *node) bool { return n.sets(m2.CSC, plan.Enabled) && n.cites("P5") })
 	name := plan.CSCList([]string{m2.CSC})
@@ -208,7 +208,7 @@ func m2Recovery(v *view, f *findings) {
 	first := enable[0]
 	for _, n := range enable {
 		if n.Consent == "" || !slices.Contains(n.Principals, v.principalOf(c)) {
-			f.step(n, "add a consent and the principal "+quoted(v.principalOf(c)), "it brings %s to ENABLED without its own consent that names the principal", name)
+			f.step(n, "add a consent and the principal "+quoted(v.principalOf(c)), "brings %s to ENABLED without its own consent that names the principal", name)
 		}
 		if !slices.ContainsFunc(v.syncs(""), func(s *node) bool { return s.brings(c) && before(s, n) }) {
 			f.step(n, "let it come after the sync of its application", "%s may not run yet: its Job may not be synced before", name)
@@ -232,7 +232,7 @@ func m2Recovery(v *view, f *findings) {
 	for _, r := range v.where(func(n *node) bool { return n.does.Rebooted != "" }) {
 		for _, a := range asks {
 			if !before(a, r) {
-				f.step(r, "run it after "+a.ID, "it may reboot a machine before %s is confirmed in %s", m2.Mirror, a.ID)
+				f.step(r, "run it after "+a.ID, "may reboot a machine before %s is confirmed in %s", m2.Mirror, a.ID)
 			}
 		}
 	}
@@ -255,7 +255,7 @@ func m2Agreed(v *view, f *findings, asks []*node) {
 	for _, n := range asks {
 		p := v.principalOf(c)
 		if p != "" && (n.Consent == "" || !slices.Contains(n.Principals, p)) {
-			f.step(n, "add a consent and the principal "+quoted(p), "it is about %s but has no consent in which the operator confirms that the %s has agreed", m2.Mirror, p)
+			f.step(n, "add a consent and the principal "+quoted(p), "is about %s but has no consent in which the operator confirms that the %s has agreed", m2.Mirror, p)
 		}
 	}
 }

@@ -27,10 +27,10 @@ func registryBack(v *view, f *findings) {
 	for _, n := range releases {
 		from, to := n.does.LevelBefore, n.does.Level
 		if from != "FORWARD" || to != "NONE" {
-			f.step(n, "expect FORWARD and set NONE", "it sets the schema registry from %s to %s; a plan may only set it from FORWARD to NONE, and back in a final step", from, to)
+			f.step(n, "expect FORWARD and set NONE", "sets the schema registry from %s to %s; a plan may only set it from FORWARD to NONE, and back in a final step", from, to)
 		}
 		if v.Type != plan.Full || !v.Upgrade.BreaksSchema {
-			f.step(n, "remove the step, or set breaksSchema in the request of a full upgrade", "it allows incompatible schemas, but the upgrade does not break compatibility")
+			f.step(n, "remove the step, or set breaksSchema in the request of a full upgrade", "allows incompatible schemas, but the upgrade does not break compatibility")
 		}
 		undone := v.any(func(m *node) bool {
 			return m.stage == nil && m.Undoes == n.ID && m.does.LevelBefore == to && m.does.Level == from
@@ -40,7 +40,7 @@ func registryBack(v *view, f *findings) {
 		}
 		for _, m := range v.steps {
 			if v.registersSchemas(m) && !before(n, m) {
-				f.step(m, "run it after "+n.ID, "it starts CSCs, which register their schemas, but may run before %s allows those", n.ID)
+				f.step(m, "run it after "+n.ID, "starts CSCs, which register their schemas, but may run before %s allows those", n.ID)
 			}
 		}
 	}
@@ -60,19 +60,19 @@ func finalUndoes(v *view, f *findings) {
 		}
 		i := slices.IndexFunc(v.steps, func(m *node) bool { return m.ID == n.Undoes })
 		if n.does.Level == "" || i < 0 || v.steps[i].does.Level == "" {
-			f.step(n, "make it a step of a stage", "it does not undo a change to the schema registry")
+			f.step(n, "make it a step of a stage", "does not undo a change to the schema registry")
 			continue
 		}
 		of := v.steps[i]
 		a, b := n.does, of.does
 		if a.LevelBefore != b.Level || a.Level != b.LevelBefore {
-			f.step(n, "expect "+b.Level+" and set "+b.LevelBefore, "it goes from %s to %s, which does not undo %q", a.LevelBefore, a.Level, of.ID)
+			f.step(n, "expect "+b.Level+" and set "+b.LevelBefore, "goes from %s to %s, which does not undo %q", a.LevelBefore, a.Level, of.ID)
 		}
 		if n.Consent != "" || n.Doubt != "" {
 			f.step(n, "remove consent and doubt", "a final step runs without asking")
 		}
 		if undone[of.ID] != "" {
-			f.step(n, "remove one of them", "it undoes %q, which %s already does", of.ID, undone[of.ID])
+			f.step(n, "remove one of them", "undoes %q, which %s already does", of.ID, undone[of.ID])
 		}
 		undone[of.ID] = n.ID
 	}

@@ -160,7 +160,7 @@ func enabledWatcherLast(v *view, f *findings) {
 				continue
 			}
 			if len(w.does.Commands) > 1 {
-				f.step(w, "give the Watcher its own step", "it brings up the Watcher together with others")
+				f.step(w, "give the Watcher its own step", "brings up the Watcher together with others")
 			}
 			for _, n := range setting {
 				if n != w && !before(n, w) {
@@ -177,7 +177,7 @@ func enabledIfNecessary(v *view, f *findings) {
 	}
 	for _, n := range v.setting("P41") {
 		if n.Consent == "" {
-			f.step(n, "add a consent to the step", "it enables CSCs without asking whether that is necessary")
+			f.step(n, "add a consent to the step", "enables CSCs without asking whether that is necessary")
 		}
 	}
 }

@@ -115,12 +115,12 @@ func sources(v *view, f *findings) {
 	for i := range v.Stages {
 		s := &v.Stages[i]
 		check(s.Source, func(number string) {
-			f.stage(s, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which is not in the procedure", number)
+			f.stage(s, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "cites %s, which is not in the procedure", number)
 		})
 	}
 	for _, n := range v.steps {
 		check(n.Source, func(number string) {
-			f.step(n, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "it cites %s, which is not in the procedure", number)
+			f.step(n, "cite a number from P1 to P"+strconv.Itoa(lastNumber), "cites %s, which is not in the procedure", number)
 		})
 	}
 	for _, in := range instructions {

@@ -81,9 +81,9 @@ func systemDown(v *view, f *findings) {
 					continue
 				}
 				if before(d, n) {
-					f.step(n, "run it before that, or after a step that sees it back", "it uses %s, which %s takes down and no step between them sees back", s.name, d.ID)
+					f.step(n, "run it before that, or after a step that sees it back", "uses %s, which %s takes down and no step between them sees back", s.name, d.ID)
 				} else {
-					f.step(n, "move one of them to another stage, or make one need the other", "it uses %s but may run at the same time as %s, which takes it down", s.name, d.ID)
+					f.step(n, "move one of them to another stage, or make one need the other", "uses %s but may run at the same time as %s, which takes it down", s.name, d.ID)
 				}
 			}
 		}
@@ -106,7 +106,7 @@ func oneQueue(v *view, f *findings) {
 			continue
 		}
 		if !(len(n.does.Commands) == 0 && (n.cites("P50") || n.cites("P51"))) {
-			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "it uses %s:%d, but the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
+			f.step(n, fmt.Sprintf("set queue to %d", v.Upgrade.Queue), "uses %s:%d, but the request names %s:%d", scriptQueue, q, scriptQueue, v.Upgrade.Queue)
 		}
 	}
 	if q := fmt.Sprintf("%s:%d", scriptQueue, v.Upgrade.Queue); !slices.Contains(v.queues(), q) {
@@ -127,7 +127,7 @@ func alarms(v *view, f *findings) {
 		for _, d := range down {
 			back := slices.ContainsFunc(up, func(u *node) bool { return before(d, u) && before(u, n) })
 			if !before(n, d) && !back {
-				f.step(n, "set muteAlarms to false", "it mutes the Watcher's alarms, but %s takes the Watcher down", d.ID)
+				f.step(n, "set muteAlarms to false", "mutes the Watcher's alarms, but %s takes the Watcher down", d.ID)
 				break
 			}
 		}

@@ -60,7 +60,7 @@ func minimalTesting(v *view, f *findings) {
 		steps := v.where(func(n *node) bool { return n.cites(number) })
 		if !v.Facts.TestStand || v.Type == plan.Full {
 			for _, n := range steps {
-				f.step(n, "remove the step", "it belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
+				f.step(n, "remove the step", "belongs to the minimal testing of a test stand after a recovery or an incremental upgrade")
 			}
 			continue
 		}
@@ -106,11 +106,11 @@ func cycled(v *view, f *findings) {
 	}
 	for _, n := range setting {
 		if !slices.ContainsFunc(v.asking("P49"), func(m *node) bool { return before(m, n) }) {
-			f.step(n, "run it after the check for the new topics", "it may cycle CSCs before the new topics are known to exist")
+			f.step(n, "run it after the check for the new topics", "may cycle CSCs before the new topics are known to exist")
 		}
 		for _, t := range tests {
 			if !before(n, t) {
-				f.step(n, "run it before "+t.ID, "it cycles CSCs but may run while %s tests their telescope", t.ID)
+				f.step(n, "run it before "+t.ID, "cycles CSCs but may run while %s tests their telescope", t.ID)
 				break
 			}
 		}
@@ -142,19 +142,19 @@ func sequence(v *view, f *findings, number string, steps []*node) {
 	for i, n := range steps {
 		for _, e := range steps[:i] {
 			if !before(e, n) {
-				f.step(n, "make it need "+e.ID, "it may run at the same time as %s, on the same telescope", e.ID)
+				f.step(n, "make it need "+e.ID, "may run at the same time as %s, on the same telescope", e.ID)
 			}
 		}
 		for _, s := range v.steps {
 			if (s.does.Syncs != "" || s.does.Host != "") && !before(s, n) {
-				f.step(n, "run it after "+s.ID, "it tests a telescope while %s may still be deploying to it", s.ID)
+				f.step(n, "run it after "+s.ID, "tests a telescope while %s may still be deploying to it", s.ID)
 				break
 			}
 		}
 	}
 	for _, n := range steps {
 		if q := n.does.Queue; q != 0 && len(n.does.Commands) == 0 && q != testQueues[number] {
-			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "it tests the telescope of %s on %s:%d, which belongs to another telescope", number, scriptQueue, q)
+			f.step(n, fmt.Sprintf("set queue to %d", testQueues[number]), "tests the telescope of %s on %s:%d, which belongs to another telescope", number, scriptQueue, q)
 		}
 	}
 	last := -1
@@ -199,7 +199,7 @@ func enabledAfterMaintenance(v *view, f *findings) {
 	enabling := v.setting("P55")
 	if !applies {
 		for _, n := range enabling {
-			f.step(n, "remove the step", "it enables a whole site, which only a recovery of a site that says so may do, without integration testing")
+			f.step(n, "remove the step", "enables a whole site, which only a recovery of a site that says so may do, without integration testing")
 		}
 		return
 	}
@@ -233,7 +233,7 @@ func knownScript(v *view, f *findings) {
 		}
 		switch {
 		case path.Base(a.Path) == setStateScript:
-			f.step(n, "use an action of kind set-state", "it sets states with a script, which the rules do not understand")
+			f.step(n, "use an action of kind set-state", "sets states with a script, which the rules do not understand")
 		case !n.cites("P50") && !n.cites("P51"):
 			f.step(n, "remove the step", "%q is not a script of the procedure, or the step does not cite P50 or P51", a.Path)
 		}
@@ -244,7 +244,7 @@ func knownScript(v *view, f *findings) {
 			f.step(n, "set standard to true", "%q is not a standard script", a.Path)
 		}
 		if !slices.Equal(a.Accept, []string{"DONE"}) {
-			f.step(n, "set accept to DONE", "it accepts %s: a test that does not finish is not a test", list(a.Accept))
+			f.step(n, "set accept to DONE", "accepts %s: a test that does not finish is not a test", list(a.Accept))
 		}
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 )
 
-// Case says what its lives die of, and what that does to the disk.
+// Case says how its lives end, and what that does to the disk.
 type Case struct {
 	How  Crash
 	Dies []Trigger // of each life; the life after the last one dies of nothing
@@ -71,7 +71,7 @@ func (r *Reference) pick(crashes, n int) (found boundary) {
 	return found
 }
 
-// hash is of what is drawn, at the reference's plan and seed.
+// hash hashes what is drawn, with the reference's plan and seed.
 func (r *Reference) hash(what ...any) uint64 {
 	sum := sha256.Sum256(fmt.Append(nil, r.Digest, r.Seed, what))
 	return binary.BigEndian.Uint64(sum[:])
@@ -97,7 +97,7 @@ func anywhere(d *rand.Rand, how Crash) Trigger {
 
 // Life is how a life of a case went.
 type Life struct {
-	Trigger Trigger // zero for a life that was to die of nothing
+	Trigger Trigger // zero for a life without a crash
 	// Reached says that the trigger fired; otherwise the life reached the end of the
 	// run.
 	Reached bool

@@ -39,9 +39,9 @@ func (r *Reference) Judge(f Finished) []string {
 	return j.judge()
 }
 
-// JudgeFaulted is Judge for a run at a site where something went wrong, so that
-// steps had to be done again, or by hand: each of csu's own effects was had once
-// in each attempt at most, and once if csu did the step.
+// JudgeFaulted is Judge for a run at a site where something went wrong, so that steps
+// had to be done again, or by hand: each of csu's own effects happened at most once in
+// each attempt, and once if csu did the step.
 func (r *Reference) JudgeFaulted(f Finished) []string {
 	j := &judge{Reference: r, over: f}
 	j.attempts()
@@ -92,7 +92,7 @@ func (j *judge) ended() {
 	}
 }
 
-// counts: what happened undisturbed happened, as often.
+// counts: everything in the undisturbed run happened here as often.
 func (j *judge) counts() {
 	perhaps := map[string]bool{} // effects of messages that may be missing
 	for id, st := range j.over.State.Steps {
@@ -121,8 +121,8 @@ func (j *judge) counts() {
 	}
 }
 
-// attempts: each direct effect of a step was had once in each of its attempts at
-// most, and was had where csu did the step.
+// attempts: each direct effect of a step happened at most once in each of its attempts,
+// and did happen if csu did the step.
 func (j *judge) attempts() {
 	got := map[string]int{}
 	for _, e := range j.over.Effects {

@@ -91,8 +91,8 @@ func (l *life) dieLocked() {
 		return
 	}
 	l.dead = true
-	// The end comes first: a process that saw its connections end would write down
-	// what it makes of that.
+	// The end comes first: a process that saw its connections end would record what it
+	// concludes from that.
 	if l.end != nil {
 		l.end()
 	}
@@ -114,7 +114,7 @@ func (l *life) died() bool {
 	return l.dead
 }
 
-// request decides over data on its way to a system.
+// request decides what becomes of data on its way to a system.
 func (l *life) request() (pass bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,8 +130,8 @@ func (l *life) request() (pass bool) {
 	return !l.dead
 }
 
-// answer decides over data on its way back. An effect that the site's record
-// has by then was had before its answer is delivered.
+// answer decides what becomes of data on its way back. An effect that is in the site's
+// record by then happened before its answer is delivered.
 func (l *life) answer() (pass bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -159,7 +159,7 @@ func countOf(effects []rehearsal.Effect, of string) (n int) {
 	return n
 }
 
-// writing decides over a record on its way into the journal: how many of its
+// writing decides what becomes of a record on its way into the journal: how many of its
 // bytes get there, and whether the life ends when they have.
 func (l *life) writing(line []byte) (at Position, fires bool) {
 	l.mu.Lock()
@@ -183,7 +183,7 @@ func (l *life) writing(line []byte) (at Position, fires bool) {
 	return After, false
 }
 
-// fault decides over an operation on the disk.
+// fault decides whether an operation on the disk fails.
 func (l *life) fault(op journaltest.Op) (f journaltest.Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// person leads the run: does what the manual steps ask for, and answers what is
-// in doubt by what is so, not by what csu shows.
+// person leads the run: does what the manual steps ask for, and answers doubts by the
+// site's real state, not by what csu shows.
 type person struct {
 	c *world
 
@@ -31,7 +31,7 @@ type person struct {
 	retried map[string]int
 }
 
-// mostRetries is how often the person has a step retried that fails.
+// mostRetries is how often the person retries a step that fails.
 const mostRetries = 10
 
 // personName is the operator's name in journals and the ledger.

@@ -84,7 +84,7 @@ func (w *world) spawn(ctx context.Context, t Trigger, program string) (killed bo
 }
 
 // begin starts the process of the life. What it sends is held until the life can
-// be ended, however long it takes to come to that.
+// be ended, however long that takes.
 func (l *life) begin(cmd *exec.Cmd) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

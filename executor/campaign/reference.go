@@ -25,8 +25,8 @@ func key(e rehearsal.Effect) string {
 	return strings.NewReplacer("|", "/", ";", ",").Replace(strings.Join([]string{e.Kind, e.Subject, detail}, " "))
 }
 
-// direct are the effects that csu has by itself, and that each step may have
-// once. Their order is compared with needs and stages, too.
+// direct are the effects that csu causes itself, at most once in each step. Their order
+// is compared with needs and stages, too.
 var direct = map[string]bool{
 	rehearsal.ScriptAdded: true, rehearsal.CommandRun: true, rehearsal.Rebooted: true, rehearsal.JobDeleted: true,
 	rehearsal.NamespaceGone: true, rehearsal.SyncStarted: true, rehearsal.LevelChanged: true, rehearsal.MessagePosted: true,

@@ -38,13 +38,13 @@ const (
 
 var abouts = []string{OnRecord, OnRequest, OnAnswer, OnEffect, OnDisk}
 
-// Trigger is what a life dies of. The zero value never fires.
+// Trigger is what ends a life. The zero value never fires.
 type Trigger struct {
 	On string
 	// Key is a record's step and event, an effect's [key], or the name of a disk
 	// fault; "" is any record.
 	Key string
-	// N is the how manieth in this life, from 1.
+	// N is which occurrence in this life, from 1.
 	N  int
 	At Position // of records and effects; of an effect not Before
 	// Further is how many requests or answers after the record, from 1.
@@ -64,8 +64,8 @@ func (t Trigger) String() string {
 	return fmt.Sprintf("%s|%s|%d|%s", t.On, t.Key, t.N, t.At)
 }
 
-// ParseTrigger reads what String writes, and tells what is wrong with it
-// whatever the plan.
+// ParseTrigger reads what String writes, and reports what is wrong with it for any
+// plan.
 func ParseTrigger(s string) (t Trigger, err error) {
 	if s == "none" {
 		return t, nil
@@ -88,7 +88,7 @@ func ParseTrigger(s string) (t Trigger, err error) {
 			return wrong("it is at %q, not before, in the middle or after: before, middle, after", where)
 		}
 	case OnEffect:
-		// Before an effect is before the request that has it.
+		// Before an effect is before the request that causes it.
 		if t.At = Position(where); t.At != Middle && t.At != After {
 			return wrong("it is at %q; an effect has the places middle, done with its answer lost, and after", where)
 		}
@@ -109,8 +109,8 @@ func ParseTrigger(s string) (t Trigger, err error) {
 	return t, nil
 }
 
-// Check tells what is wrong with a trigger for the plan: a record of a step that
-// the plan does not have, an effect of a kind that csu does not have by itself.
+// Check reports what is wrong with a trigger for the plan: a record of a step that the
+// plan does not have, an effect of a kind that csu does not cause itself.
 func (t Trigger) Check(p *plan.Plan) error {
 	switch t.On {
 	case OnEffect:
@@ -142,7 +142,7 @@ func (t Trigger) Check(p *plan.Plan) error {
 	return nil
 }
 
-// Sentence says for people what the life dies of.
+// Sentence describes the trigger for people.
 func (t Trigger) Sentence() string {
 	which := fmt.Sprintf("its record %d", t.N)
 	if about, event, ok := strings.Cut(t.Key, " "); ok {

@@ -24,13 +24,13 @@ import (
 type Setting struct {
 	Plan   *plan.Plan
 	Digest string
-	Seed   int64   // of what the simulated site chooses by chance
+	Seed   int64   // of the simulated site's random choices
 	Speed  float64 // seconds of the site in a second; 0 is [Speed]
 }
 
-// Speed is how fast time runs at the sites: fast, and yet so slow that the
-// second's fraction that a busy machine needs for a request is not, at the site,
-// longer than csu's limits for what may still be on its way.
+// Speed is how fast time runs at the sites. A busy machine needs a fraction of a second
+// for a request; at this speed that is still shorter, in the site's time, than csu's
+// limits for what may be on its way.
 const Speed = 1200
 
 // world is what the lives of a case share.
@@ -151,7 +151,7 @@ func (w *world) over() (f Finished, err error) {
 	return f, err
 }
 
-// journal returns what reads of the journal see; nil where there is none.
+// journal returns the journal as a reader sees it; nil if there is none.
 func (w *world) journal() []byte {
 	if w.disk != nil {
 		data, _ := w.disk.Content(w.name)

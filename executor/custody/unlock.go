@@ -72,7 +72,7 @@ func (c *Custodian) confirmUnlock() error {
 	} else {
 		lines = append(lines, c.progress(s)...)
 		for _, st := range s.Owed() {
-			lines = append(lines, fmt.Sprintf("Still to be run: %s: %s.", st.Step.ID, st.Step.Title))
+			lines = append(lines, fmt.Sprintf("Still to run: %s, %s.", st.Step.ID, st.Step.Title))
 		}
 	}
 	lines = append(lines, "All of that stays as it is. It does not include what a csu may have done without the cluster.")

@@ -124,7 +124,7 @@ type Answer struct {
 	Choice Choice
 	Reason string // required with Skip and Accept; otherwise may be empty
 	By     string // the operator's name
-	Via    string // "terminal", or "beforehand, by" a flag or the answers file's name
+	Via    string // "terminal", or "in advance, by" a flag or the answers file's name
 }
 
 // EventKind is what an event reports.

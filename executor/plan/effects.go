@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// Effects are what an action does to the observatory. Each kind says it in its
-// method Effects, next to its parameters in kinds.go, and nowhere else: the rules,
-// the review, the executor and preflight draw on it.
+// Effects are what an action does to the observatory. Each kind returns them from its
+// method Effects, next to its parameters in kinds.go, and nowhere else. The rules, the
+// review, the executor and preflight use these.
 //
-// The rehearsed site and the campaign's judging have a model of their own. Theirs
-// follows the sources of the scripts and systems, and a test compares what the site
-// observed of each kind with what stands here.
+// The rehearsed site and the campaign's judging have a model of their own, which
+// follows the sources of the scripts and systems. A test compares what the site
+// observed of each kind with these effects.
 type Effects struct {
 	// ReadOnly says that csu itself changes nothing: it reads, or a person acts.
 	ReadOnly bool
@@ -54,8 +54,8 @@ type Effects struct {
 	LevelBefore      string // the level that the schema registry must have
 	Level            string // the level that it gets
 
-	// Irreversible is what no step takes back, as a sentence without its full stop;
-	// "" for nothing.
+	// Irreversible is what no step undoes, as a sentence without its full stop; "" for
+	// nothing.
 	Irreversible string
 }
 

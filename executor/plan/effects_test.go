@@ -57,14 +57,14 @@ func TestEffects(t *testing.T) {
 		{&SSH{Host: "crio", User: "admin", Purpose: Start, Service: "vms", Silent: []string{"MTVMS:1"}}, Effects{
 			Resource: "host crio", Host: "crio", User: "admin", EFD: true, Reads: []string{"MTVMS:1"}, Started: "vms on crio", Starts: []string{"MTVMS:1"}}},
 		{&SSH{Host: "a", User: "admin", Purpose: Update, Service: "vms"}, Effects{
-			Resource: "host a", Host: "a", User: "admin", Updated: "vms on a", Irreversible: "vms is updated, and nothing brings back what was there"}},
+			Resource: "host a", Host: "a", User: "admin", Updated: "vms on a", Irreversible: "vms is updated, and csu cannot restore the previous version"}},
 		{&Reboot{Host: "crio", User: "root"}, Effects{
 			Resource: "host crio", Host: "crio", User: "root", Rebooted: "crio", Down: []Down{{"MTVMS:1", ByReboot}}, Irreversible: "crio is rebooted"}},
 		{&Delete{Objects: Jobs, Namespace: "obssys", CSCs: []string{"Watcher:0"}}, Effects{
 			Resource: "namespace obssys", Jobs: "obssys", Down: []Down{{"Watcher:0", ByDeletion}}, Requests: append(jobs("obssys", "get", "list", "delete"), pods("obssys"))}},
 		{&Delete{Objects: Namespaces, Selector: "a=b"}, Effects{
 			Resource: "namespaces", Namespaces: "a=b", Requests: requests("", "namespaces", "", "get", "list", "delete"),
-			Irreversible: `the namespaces that "a=b" selects are deleted, with the sessions in them and what was not saved`}},
+			Irreversible: `the namespaces with label "a=b" are deleted, with their sessions and all unsaved work`}},
 		{&Sync{Application: "obssys", CSCs: []string{"Watcher:0", "love-commander"}}, Effects{
 			Resource: "application obssys", Syncs: "obssys", Updated: "application obssys", Starts: []string{"Watcher:0", "love-commander"},
 			Sees:     []Want{{CSCs: []string{"love-commander"}}},
@@ -73,7 +73,7 @@ func TestEffects(t *testing.T) {
 			Resource: "schema registry", LevelBefore: "FORWARD", Level: "NONE",
 			Requests: []Request{pods("sasquatch"), {Verb: "create", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"},
 				{Verb: "get", Resource: "pods", Subresource: "exec", Namespace: "sasquatch"}},
-			Irreversible: "schemas that come in while the registry is at NONE stay, though the level goes back"}},
+			Irreversible: "schemas registered while the compatibility level is NONE remain after it is set back to FORWARD"}},
 	} {
 		if diff := cmp.Diff(c.want, c.action.Effects(p)); diff != "" {
 			t.Errorf("%s %+v (-want +got):\n%s", c.action.Kind(), c.action, diff)

@@ -108,7 +108,7 @@ func (a *AwaitState) Effects(*Plan) Effects {
 	return Effects{ReadOnly: true, EFD: true, Sees: a.Want}
 }
 
-// Want is a set of CSCs and the states that will do for them.
+// Want is a set of CSCs and the states that are accepted for them.
 type Want struct {
 	States []string `json:"states"`
 	CSCs   []string `json:"cscs"`
@@ -165,7 +165,7 @@ func (a *SSH) Effects(p *Plan) Effects {
 		e.Started, e.Starts = service, p.On(a.Host)
 	case Update:
 		e.Updated = service
-		e.Irreversible = a.Service + " is updated, and nothing brings back what was there"
+		e.Irreversible = a.Service + " is updated, and csu cannot restore the previous version"
 	}
 	return e
 }
@@ -214,7 +214,7 @@ func (a *Delete) Effects(*Plan) Effects {
 	if a.Objects == Namespaces {
 		return Effects{
 			Resource: "namespaces", Requests: requests("", "namespaces", "", "get", "list", "delete"), Namespaces: a.Selector,
-			Irreversible: fmt.Sprintf("the namespaces that %q selects are deleted, with the sessions in them and what was not saved", a.Selector),
+			Irreversible: fmt.Sprintf("the namespaces with label %q are deleted, with their sessions and all unsaved work", a.Selector),
 		}
 	}
 	return Effects{
@@ -281,7 +281,7 @@ func (a *Compatibility) Effects(p *Plan) Effects {
 		e.Requests = append(e.Requests, Request{Verb: verb, Resource: "pods", Subresource: "exec", Namespace: namespace})
 	}
 	if a.Set == "NONE" {
-		e.Irreversible = "schemas that come in while the registry is at NONE stay, though the level goes back"
+		e.Irreversible = fmt.Sprintf("schemas registered while the compatibility level is NONE remain after it is set back to %s", a.Expect)
 	}
 	return e
 }

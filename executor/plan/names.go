@@ -2,12 +2,18 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
-// CSCList names CSCs briefly for people: the indices of one component together,
-// and no index where a component has none.
-func CSCList(cscs []string) string {
+// CSCList names CSCs briefly for people: the indices of one component together and
+// ascending, and no index where a component has none.
+func CSCList(cscs []string) string { return cscList(cscs, true) }
+
+// CSCOrder is CSCList where the order of the indices matters.
+func CSCOrder(cscs []string) string { return cscList(cscs, false) }
+
+func cscList(cscs []string, ascending bool) string {
 	var order []string
 	indices := map[string][]string{}
 	for _, c := range cscs {
@@ -22,6 +28,9 @@ func CSCList(cscs []string) string {
 		if all := indices[name]; len(all) == 1 && (all[0] == "0" || all[0] == "") {
 			out = append(out, name)
 		} else {
+			if ascending {
+				slices.SortFunc(all, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b)) })
+			}
 			out = append(out, name+":"+strings.Join(all, ","))
 		}
 	}

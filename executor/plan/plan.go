@@ -21,10 +21,10 @@ package plan
 
 import "strings"
 
-// Format is the version of the plan's form. It is raised whenever an executor
-// that knows only the old form would do something else, or less, with a plan of
-// the new one: a new field, a new kind, a new meaning. There is no reading of
-// other versions; a plan is compiled again.
+// Format is the version of the plan's form. It is raised whenever an executor that
+// knows only the old form would do something else, or less, with a plan of the new one:
+// a new field, a new kind, a new meaning. Other versions are not read: the plan is
+// compiled again.
 const Format = "csu-plan/2"
 
 // Type is the type of an upgrade.
@@ -290,7 +290,7 @@ type Step struct {
 	Principals []string `json:"principals,omitempty"` // whose agreement that consent confirms (P3)
 	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before it starts
 	Action     Action   `json:"action"`
-	// Takes is how long it usually takes: for people, never waited for.
+	// Takes is how long it usually takes; only people use it.
 	Takes   Duration `json:"takes"`
 	Timeout Duration `json:"timeout"`
 	// OnFailure also holds for a step whose time ran out.

@@ -38,11 +38,11 @@ func (b *builder) camerasDown() {
 	if len(stopped) == 0 {
 		return
 	}
-	posted := s.add(after(b.announce("stage-1", "Tell the camera team that stage 1 may begin",
-		fmt.Sprintf("%s: the bridges of %s are stopped. Camera team: stage 1 may begin.", b.site.Name, plan.CSCList(b.bridged())), true, "P16"), stopped...))
-	s.add(after(manual("stage-1-heard", "Camera team acknowledges stage 1",
-		"Confirm that the camera team knows that stage 1 may begin. They install the release and restart their subsystems, but not the bridges.", nil, nil, "P16"), posted))
-	s.close(fmt.Sprintf("csu stops the OCS bridges of %s, then tells the camera team on %s that stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
+	posted := s.add(after(b.announce("stage-1", "Tell the camera team that camera stage 1 may begin",
+		fmt.Sprintf("%s: the bridges of %s are stopped. Camera team: camera stage 1 may begin.", b.site.Name, plan.CSCList(b.bridged())), true, "P16"), stopped...))
+	s.add(after(manual("stage-1-heard", "Confirm that the camera team knows about camera stage 1",
+		"Confirm that the camera team knows that camera stage 1 may begin. In it they install the release and restart their subsystems, but not the bridges.", nil, nil, "P16"), posted))
+	s.close(fmt.Sprintf("csu stops the OCS bridges of %s, then tells the camera team on %s that camera stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
 }
 
 // camerasUp adds the stage of the cameras' stage 2 (P35), in which the bridges
@@ -53,12 +53,12 @@ func (b *builder) camerasUp() {
 		return
 	}
 	s := b.stage("cameras-up", "Start the camera bridges")
-	done := s.add(manual("stage-1-done", "Camera team reports stage 1 done",
-		"Wait until the camera team reports that stage 1 is done.", nil, nil, "P35"))
-	posted := s.add(after(b.announce("stage-2", "Tell the camera team that stage 2 may begin",
-		fmt.Sprintf("%s: camera team: stage 2 (restart of the bridges of %s) may begin.", b.site.Name, plan.CSCList(cscs)), true, "P35"), done))
-	acknowledged := s.add(after(manual("stage-2-heard", "Camera team acknowledges stage 2",
-		"Confirm that the camera team knows that stage 2 may begin.", nil, nil, "P35"), posted))
+	done := s.add(manual("stage-1-done", "Wait for the end of camera stage 1",
+		"Wait until the camera team reports that camera stage 1 is done.", nil, nil, "P35"))
+	posted := s.add(after(b.announce("stage-2", "Tell the camera team that camera stage 2 may begin",
+		fmt.Sprintf("%s: camera team: camera stage 2 (restart of the bridges of %s) may begin.", b.site.Name, plan.CSCList(cscs)), true, "P35"), done))
+	acknowledged := s.add(after(manual("stage-2-heard", "Confirm that the camera team knows about camera stage 2",
+		"Confirm that the camera team knows that camera stage 2 may begin.", nil, nil, "P35"), posted))
 	var started []string
 	if b.req.StartBridges {
 		b.bridges(func(h *model.Host, svc *model.Service) {
@@ -79,7 +79,7 @@ func (b *builder) camerasUp() {
 	if b.req.StartBridges {
 		who = "csu starts the bridges."
 	}
-	s.close(fmt.Sprintf("When the camera team reports stage 1 done, csu tells them on %s that stage 2 may begin. %s You then put each bridge into OFFLINE_AVAILABLE with them.", b.site.Targets.SlackChannel, who))
+	s.close(fmt.Sprintf("When the camera team reports that camera stage 1 is done, csu tells them on %s that camera stage 2 may begin. %s You then put each bridge into OFFLINE_AVAILABLE with them.", b.site.Targets.SlackChannel, who))
 }
 
 func (b *builder) startBridgesText() string {

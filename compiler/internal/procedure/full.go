@@ -48,13 +48,14 @@ func (b *builder) shutdownAll() {
 	s.add(after(b.queuesDown("P9"), stragglers))
 	var unchanged []string
 	for _, k := range b.site.States.Keep {
-		unchanged = append(unchanged, fmt.Sprintf("%s stays %s", k.CSC, k.State))
+		unchanged = append(unchanged, fmt.Sprintf("%s stays %s", oneCSC(k.CSC), k.State))
 	}
-	text := fmt.Sprintf("The whole control system of %s goes down now: %d CSCs, the Watcher first, then the three ScriptQueues.", b.site.Name, len(cscs))
+	text := fmt.Sprintf("The whole control system of %s goes down now: %d CSCs, the Watcher first, and then the %d ScriptQueues (%d in all).",
+		b.site.Name, len(cscs), len(b.queues()), len(cscs)+len(b.queues()))
 	if len(unchanged) > 0 {
 		text += " " + sentence(strings.Join(unchanged, ", ")) + "."
 	}
-	s.close(text + fmt.Sprintf(" Watch it in LOVE's view %q and on the Chronograf dashboard Heartbeats.", b.site.Targets.LOVEView))
+	s.close(text + fmt.Sprintf(" Watch their states in LOVE's view %q and on the Chronograf dashboard Heartbeats.", b.site.Targets.LOVEView))
 }
 
 func offline(string) []string { return []string{plan.Offline} }

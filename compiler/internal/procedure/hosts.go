@@ -1,6 +1,7 @@
 package procedure
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -40,8 +41,8 @@ func onHost(h *model.Host, c *model.Commands) string {
 		return logIn(h, c.User, c.Run)
 	}
 	return logIn(h, c.User, detached(c.Run)) + "\n\n" +
-		"This keeps running if the connection drops: log in again and read " + detachedLog + ". It is done when the log ends with \"finished\". " +
-		"It stops at the first command that fails: the one after the last number in the log."
+		"This keeps running if the connection drops: log in again and read " + detachedLog + " in the home directory. It is done when the log ends with \"finished\". " +
+		"It stops at the first command that fails. The log numbers the commands that are done, so the next one is the one that failed."
 }
 
 const detachedLog = "csu-update.log"
@@ -184,31 +185,44 @@ func (b *builder) servicesDown() {
 // updateHosts adds the stage that updates ESS controllers (P28) and cRIOs
 // (P29), and asks about hosts that may need an update.
 func (b *builder) updateHosts() {
-	s := b.stage("hosts", "Update ESS controllers and cRIOs")
-	var updated []string
+	s := b.stage("hosts", "")
+	var controllers, crios, asked []string
 	for _, h := range b.hosts {
 		switch {
 		case b.hostsProtected(h):
 		case h.Role == model.ESS:
-			updated = append(updated, h.Name)
+			controllers = append(controllers, h.Name)
 			b.updateController(s, h)
 		case h.Role == model.CRIO && !b.req.CriosDone:
 			for i := range h.Services {
 				if svc := &h.Services[i]; svc.Update != nil {
-					updated = append(updated, h.Name)
+					crios = union(crios, []string{h.Name})
 					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
 				}
 			}
 		case b.asksAbout(h):
+			asked = append(asked, h.Name)
 			s.add(manual(slug(h.Name), fmt.Sprintf("%s: ask whether it needs an update", h.Name), sentence(h.Doubt), nil, nil, "P28"))
 		}
 	}
-	lost := "An ESS loses its sensors while its controller is down."
-	if served := b.served(); len(served) > 0 {
-		lost = fmt.Sprintf("While their controllers are down, these CSCs lose their sensors and may go to FAULT: %s.", plan.CSCList(served))
+	var kinds, text []string
+	if len(controllers) > 0 {
+		kinds = append(kinds, "ESS controllers")
+		text = append(text, fmt.Sprintf("csu updates these ESS controllers: %s.", strings.Join(controllers, ", ")))
 	}
-	s.close("csu updates these ESS controllers and cRIOs: " + strings.Join(updated, ", ") + ". " + lost + " " +
-		"SAL generation on a cRIO takes about an hour, and continues if the connection drops.")
+	if lost := slices.DeleteFunc(b.served(), b.goesDown); len(lost) > 0 {
+		text = append(text, fmt.Sprintf("A CSC loses its sensors while its controller is down, and may go to FAULT: %s. If one does, bring it back to its final state before stage %q, which checks it.",
+			plan.CSCList(lost), enableStage))
+	}
+	if len(crios) > 0 {
+		kinds = append(kinds, "cRIOs")
+		text = append(text, fmt.Sprintf("csu updates these cRIOs: %s. SAL generation takes about an hour, and continues if the connection drops.", strings.Join(crios, ", ")))
+	}
+	if len(asked) > 0 {
+		text = append(text, fmt.Sprintf("You find out whether these machines need an update: %s.", strings.Join(asked, ", ")))
+	}
+	s.Title = "Update " + cmp.Or(strings.Join(kinds, " and "), "other machines")
+	s.close(strings.Join(text, " "))
 }
 
 // served returns the CSCs in the cluster that talk to the ESS controllers that
@@ -263,22 +277,36 @@ func (b *builder) reboots(host string) bool {
 // with no start commands is started by hand.
 func (b *builder) servicesUp() {
 	s := b.stage("services-up", "Start the services on bare metal")
+	var started, byHand []string
 	b.stopped(func(h *model.Host, svc *model.Service) {
+		name := fmt.Sprintf("%s on %s", svc.Name, h.Name)
 		if svc.Start != nil {
+			started = append(started, name)
 			s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P36"))
 			return
 		}
+		byHand = append(byHand, name)
 		s.add(manual(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name),
 			fmt.Sprintf("This plan stopped %s on %s. %s", svc.Name, h.Name, svc.StartByHand), nil, nil, "P36"))
 	})
-	s.close("csu starts the services on bare metal that it stopped.")
+	var text []string
+	if len(started) > 0 {
+		text = append(text, fmt.Sprintf("csu starts these services, which it stopped: %s.", strings.Join(started, ", ")))
+	}
+	if len(byHand) > 0 {
+		text = append(text, fmt.Sprintf("You start these by hand: %s.", strings.Join(byHand, ", ")))
+	}
+	s.close(strings.Join(text, " "))
 }
+
+// keptStage is the id of the stage that updates CSCs that keep their states.
+const keptStage = "kept"
 
 // updateProtected adds the stage for CSCs that keep their state but must be
 // updated. Stop, update, start and the return to the state are one unit, with
 // the principal's agreement (P6, P29). It comes once the ScriptQueues are back.
 func (b *builder) updateProtected() {
-	s := b.stage("kept", "Update the CSCs that keep their states")
+	s := b.stage(keptStage, "Update the CSCs that keep their states")
 	var updated []string
 	b.protectedUnits(func(h *model.Host, svc *model.Service) {
 		last, who := "", b.principal(svc.CSCs[0])
@@ -307,18 +335,18 @@ func (b *builder) updateProtected() {
 			if !ok {
 				continue
 			}
-			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", csc, k.State), k.State, []string{csc}, 0, "P6")
-			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), csc, k.State)
-			up := s.add(after(b.awaitStates(slug(csc+" up"), csc+" comes up", []string{csc}, func(string) []string {
+			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", oneCSC(csc), k.State), k.State, []string{csc}, 0, "P6")
+			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), oneCSC(csc), k.State)
+			up := s.add(after(b.awaitStates(slug(csc+" up"), oneCSC(csc)+" comes up", []string{csc}, func(string) []string {
 				c, _ := b.csc(csc)
 				return []string{comesUp(c), k.State}
 			}, limitComeUp, "P6", "P37"), last))
 			back := s.add(after(step, up))
-			s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6"), back))
+			s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+oneCSC(csc)+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6"), back))
 			updated = append(updated, csc)
 		}
 	})
-	s.close(fmt.Sprintf("csu stops, updates and starts %s, which were left alone so far, and brings them back to their states. Each step asks for the consent of their principal.", plan.CSCList(updated)))
+	s.close(fmt.Sprintf("csu stops, updates and starts %s, which it left alone so far, and brings them back to their states. Each step requires the agreement of their principal.", plan.CSCList(updated)))
 }
 
 // restart makes the steps that stop and start a host's services (P46).

@@ -50,9 +50,9 @@ func (b *builder) sendOffline() {
 		text = "The Watcher and the ScriptQueues go down now, in this order."
 	}
 	if other := b.notAskedFor(cscs); len(other) > 0 {
-		text += fmt.Sprintf(" Also going down, since they share a host with a changed CSC: %s.", plan.CSCList(other))
+		text += fmt.Sprintf(" The request does not name %s, but this plan stops what runs on %s.", plan.CSCList(other), strings.Join(b.hostsOf(other), ", "))
 	}
-	s.close(text + fmt.Sprintf(" All other CSCs are left alone. Watch it in LOVE's view %q.", b.site.Targets.LOVEView))
+	s.close(text + fmt.Sprintf(" All other CSCs are left alone. Watch their states in LOVE's view %q.", b.site.Targets.LOVEView))
 }
 
 // notAskedFor returns the CSCs that go down although the request does not name
@@ -71,6 +71,16 @@ func (b *builder) notAskedFor(cscs []string) []string {
 	return out
 }
 
+// hostsOf returns the hosts that run the CSCs.
+func (b *builder) hostsOf(cscs []string) []string {
+	var out []string
+	for _, name := range cscs {
+		c, _ := b.csc(name)
+		out = union(out, []string{c.Host})
+	}
+	return out
+}
+
 // deleteJobsOf adds the stage that deletes the Jobs of the affected CSCs.
 func (b *builder) deleteJobsOf() {
 	s := b.stage("jobs", "Delete the Jobs of the affected CSCs")
@@ -81,5 +91,5 @@ func (b *builder) deleteJobsOf() {
 			names = append(names, csc)
 		}
 	}
-	s.close(fmt.Sprintf("csu deletes the Jobs of %[3]s in cluster %[1]s (%[2]s), and no others.", b.site.Targets.Context, b.site.Targets.Server, strings.TrimSpace(plan.CSCList(names))))
+	s.close(fmt.Sprintf("csu deletes the %s in cluster %s (%s), and no others.", namedJobs(names), b.site.Targets.Context, b.site.Targets.Server))
 }

@@ -21,9 +21,19 @@ func (b *builder) deleteJobs(id, title, namespace, selector string, cscs []strin
 		ID: id, Title: title, Source: source,
 		Action:  plan.Action{Parameters: &plan.Delete{Objects: plan.Jobs, Namespace: namespace, Selector: selector, CSCs: cscs}},
 		Timeout: plan.Duration(limitDelete),
-		ByHand: fmt.Sprintf("kubectl --context %s delete job -n %s -l '%s'\n\nThen wait until the Jobs and their pods are gone: kubectl --context %s get job,pod -n %s -l '%s'",
-			b.site.Targets.Context, namespace, selector, b.site.Targets.Context, namespace, selector),
+		ByHand: fmt.Sprintf("Before you delete, check that the first command lists no Jobs but those of %s. Afterwards repeat it until it lists nothing.\n\n"+
+			"    kubectl --context %[2]s get job,pod -n %[3]s -l '%[4]s'\n"+
+			"    kubectl --context %[2]s delete job -n %[3]s -l '%[4]s'",
+			plan.CSCList(cscs), b.site.Targets.Context, namespace, selector),
 	}
+}
+
+// namedJobs names the Jobs of CSCs.
+func namedJobs(cscs []string) string {
+	if len(cscs) == 1 {
+		return "Job of " + plan.CSCList(cscs)
+	}
+	return "Jobs of " + plan.CSCList(cscs)
 }
 
 // deleteAllJobs adds the steps that delete every CSC Job, one per namespace. In
@@ -94,7 +104,7 @@ func (b *builder) deleteAffectedJobs(s *stage) {
 		for _, x := range cscs {
 			done[x] = true
 		}
-		step := b.deleteJobs(slug(selectorID(selector)), fmt.Sprintf("Delete the Jobs of %s%s", plan.CSCList(cscs), note), b.namespace(c), selector, cscs, "P21")
+		step := b.deleteJobs(slug(selectorID(selector)), fmt.Sprintf("Delete the %s%s", namedJobs(cscs), note), b.namespace(c), selector, cscs, "P21")
 		s.add(step)
 	}
 }
@@ -148,7 +158,9 @@ func (b *builder) deleteNublado() plan.Step {
 		Consent: "This ends every open Nublado session. Unsaved work is lost.",
 		Action:  plan.Action{Parameters: &plan.Delete{Objects: plan.Namespaces, Selector: selector}},
 		Timeout: plan.Duration(limitDelete),
-		ByHand:  fmt.Sprintf("kubectl --context %s delete namespace -l '%s'", b.site.Targets.Context, selector),
+		ByHand: fmt.Sprintf("Before you delete, check that the first command lists only user namespaces of Nublado. Afterwards repeat it until it lists nothing.\n\n"+
+			"    kubectl --context %[1]s get namespace -l '%[2]s'\n"+
+			"    kubectl --context %[1]s delete namespace -l '%[2]s'", b.site.Targets.Context, selector),
 	}
 }
 

@@ -66,9 +66,9 @@ func (b *builder) begin() {
 	}
 	s.Doubts = append(s.Doubts, b.protectedDoubts()...)
 	if b.site.Targets.ServerDoubt != "" {
-		s.Doubts = append(s.Doubts, fmt.Sprintf("Kubernetes context %s, API server %s: %s", b.site.Targets.Context, b.site.Targets.Server, b.site.Targets.ServerDoubt))
+		s.Doubts = append(s.Doubts, b.site.Targets.ServerDoubt)
 	}
-	consent := fmt.Sprintf("You are leading %s at %s, and everyone affected has agreed. From now on nothing happens there without your consent. "+
+	consent := fmt.Sprintf("You are leading %s at %s, and everyone concerned has agreed. From now on, nothing may be done there without your consent. "+
 		"Nothing goes down in this stage. Every step says how to do it by hand if csu or LOVE fails.", b.what(), b.site.Name)
 	if plan.Type(b.req.Type) == plan.Recovery {
 		consent += " While the cluster is unreachable, csu runs without the site's ledger: make sure that no one else runs an upgrade."
@@ -83,11 +83,11 @@ func (b *builder) protectedDoubts() []string {
 		csc := plan.CSCList([]string{k.CSC})
 		switch {
 		case plan.Type(b.req.Type) == plan.Recovery:
-			return fmt.Sprintf("%s is started if silent and brought to %s", csc, k.State)
+			return fmt.Sprintf("csu starts %s if it is silent, and brings it to %s", csc, k.State)
 		case b.updatesProtected(k.CSC):
-			return fmt.Sprintf("%s stays %s until it is updated with its principal, and is then brought back to that state", csc, k.State)
+			return fmt.Sprintf("%s stays %s until csu updates it in stage %q, with its principal's agreement, and brings it back to %s", csc, k.State, keptStage, k.State)
 		}
-		return fmt.Sprintf("%s is left in %s", csc, k.State)
+		return fmt.Sprintf("%s stays %s", csc, k.State)
 	}
 	var doubts []string
 	about := map[string][]string{}
@@ -118,16 +118,16 @@ func (b *builder) askForM2(s *stage) {
 	var step plan.Step
 	switch {
 	case plan.Type(b.req.Type) == plan.Recovery:
-		s.add(b.m2Step(manual(id+"-closed-loop", m2.Mirror+" was in closed loop before IT started",
-			fmt.Sprintf("Confirm with the %s that %s was switched to closed-loop control from its EUI before IT started. If not, agree with the principal on what to do before you continue.", who, m2.Mirror)+help,
+		s.add(b.m2Step(manual(id+"-closed-loop", "Confirm that "+m2.Mirror+" was in closed loop before IT started",
+			fmt.Sprintf("Confirm with the %s that %s was switched to closed-loop control from its EUI (engineering user interface) before IT started. If not, agree with the principal on what to do before you continue.", who, m2.Mirror)+help,
 			nil, nil, "P4")))
-		step = manual(id+"-vm", fmt.Sprintf("The %s has not been rebooted yet", m2.Machine),
+		step = manual(id+"-vm", fmt.Sprintf("Make sure that the %s is not rebooted yet", m2.Machine),
 			fmt.Sprintf("%s's EUI runs on the %s. %s must be back in ENABLED before that machine is rebooted, or %s leaves closed loop. ", m2.Mirror, m2.Machine, csc, m2.Mirror)+
 				fmt.Sprintf("Ask IT: if they have rebooted it already or are about to, the %s decides what to do. Make sure that it is not rebooted until this plan releases it.", who),
 			nil, nil, "P5")
 	case b.goesDown(m2.CSC):
-		step = manual(id+"-closed-loop", m2.Mirror+" is in closed-loop control",
-			fmt.Sprintf("Have %s switched to closed-loop control from its EUI before %s goes down.", m2.Mirror, csc)+help, []string{m2.CSC}, nil, "P4")
+		step = manual(id+"-closed-loop", "Switch "+m2.Mirror+" to closed-loop control",
+			fmt.Sprintf("Make sure that %s is switched to closed-loop control from its EUI (engineering user interface) before %s goes down.", m2.Mirror, csc)+help, []string{m2.CSC}, nil, "P4")
 	default:
 		return
 	}
@@ -137,7 +137,7 @@ func (b *builder) askForM2(s *stage) {
 // m2Step makes the step ask for the agreement of the mirror's principal.
 func (b *builder) m2Step(step plan.Step) plan.Step {
 	who := b.principal(b.site.ClosedLoop.CSC)
-	step.Consent = fmt.Sprintf("Do this together with the %s.", who)
+	step.Consent = fmt.Sprintf("Consent when you can do this together with the %s.", who)
 	step.Principals = []string{who}
 	return step
 }
@@ -166,14 +166,14 @@ func (b *builder) protectedCSCs() []string {
 // end adds the last stage.
 func (b *builder) end() {
 	s := b.stage("end", "End of the deployment")
-	text := "The deployment ends here."
+	text := fmt.Sprintf("This is the last stage: you check the site, then csu announces that %s is complete.", b.what())
 	if !b.site.TestStand {
-		text += " The procedure requires no minimal testing at this site: you decide what to test now."
+		text += " The procedure requires no minimal testing at this site: test what you consider necessary before you consent."
 	}
 	cscs := b.seenAgain()
 	checked := s.add(manual("look", "Check the site once more", "Check LOVE's view "+fmt.Sprintf("%q", b.site.Targets.LOVEView)+
-		" and the Chronograf dashboards (Heartbeats; AT, MT, Envsys, Calibration Systems and Observatory Systems Summary State Monitor). "+
-		"Make sure that whatever still does not work is known to its principal and reported on "+b.site.Targets.SlackChannel+".", cscs, nil, "P13", "P38", "P40"))
+		" and the Chronograf dashboards "+dashboards+". "+
+		"Make sure that every CSC that does not work has been reported on "+b.site.Targets.SlackChannel+" and to its principal.", cscs, nil, "P13", "P38", "P40"))
 	switch {
 	case b.req.IntegrationTestingFollows:
 		s.add(after(b.announce("announce", "Announce integration testing",

@@ -39,7 +39,7 @@ func (b *builder) cleanJobs() {
 // only what ran before.
 func (b *builder) compare() {
 	s := b.stage("compare", "Check what Argo CD would deploy")
-	s.add(manual("look", "Argo CD deploys only what ran before",
+	s.add(manual("look", "Check that Argo CD deploys only what ran before",
 		"A recovery brings back what ran before. Check what is out of sync: the deleted Jobs are expected. If anything else is out of sync, decide whether you want it deployed now; if not, stop here and have it reverted.",
 		nil, b.syncedApplications(), "P32"))
 	s.close("csu refreshes the applications in Argo CD and shows what is out of sync. Nothing changes in this stage.")
@@ -64,9 +64,9 @@ func (b *builder) m2Back() {
 	enabled.Principals = []string{who}
 	id := s.add(enabled)
 	id = s.add(after(b.awaitStates("seen", "Check that "+csc+" is ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P5"), id))
-	id = s.add(after(b.m2Step(manual("closed-loop", m2.Mirror+" is in closed loop",
+	id = s.add(after(b.m2Step(manual("closed-loop", "Check that "+m2.Mirror+" is in closed loop",
 		fmt.Sprintf("Check on %s's EUI that %s is in closed-loop control. If it is not, the %s decides what to do.", m2.Mirror, m2.Mirror, who), cscs, nil, "P5")), id))
-	s.add(after(b.m2Step(manual("vm", fmt.Sprintf("The %s may be rebooted", m2.Machine),
+	s.add(after(b.m2Step(manual("vm", fmt.Sprintf("Release the %s for its reboot", m2.Machine),
 		fmt.Sprintf("Tell IT that they may reboot the %s now, if they still need to. %s stays ENABLED meanwhile.", m2.Machine, csc), cscs, nil, "P5")), id))
 	s.close(fmt.Sprintf("csu brings %s to ENABLED and asks you to confirm that %s is in closed loop. Only then may the %s be rebooted.", csc, m2.Mirror, m2.Machine))
 }
@@ -92,7 +92,7 @@ func (b *builder) startCRIOs() {
 			last := s.add(start)
 			for _, csc := range svc.CSCs {
 				all = append(all, csc)
-				last = s.add(after(b.awaitStates(slug(csc), csc+" comes up", []string{csc}, func(string) []string {
+				last = s.add(after(b.awaitStates(slug(csc), oneCSC(csc)+" comes up", []string{csc}, func(string) []string {
 					c, _ := b.csc(csc)
 					return union([]string{comesUp(c)}, []string{b.expected(c)})
 				}, limitComeUp, "P37", "P45"), last))
@@ -100,10 +100,10 @@ func (b *builder) startCRIOs() {
 				if !ok {
 					continue
 				}
-				back := b.setState(slug(csc+" back"), fmt.Sprintf("%s to %s", csc, k.State), k.State, []string{csc}, 0, "P6", "P45")
-				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), csc, k.State)
+				back := b.setState(slug(csc+" back"), fmt.Sprintf("%s to %s", oneCSC(csc), k.State), k.State, []string{csc}, 0, "P6", "P45")
+				back.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), oneCSC(csc), k.State)
 				last = s.add(after(back, last))
-				s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+csc+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
+				s.add(after(b.awaitStates(slug(csc+" seen"), "Check that "+oneCSC(csc)+" is in "+k.State, []string{csc}, func(string) []string { return []string{k.State} }, limitLook, "P6", "P45"), last))
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func (b *builder) enableAll() {
 	}
 	s := b.stage("enable-all", "All CSCs back to ENABLED")
 	cscs := b.inCluster()
-	set := b.setState("enabled", "All CSCs to ENABLED, five per script", plan.Enabled, cscs, 5, "P55")
+	set := b.setState("enabled", "All CSCs to ENABLED, at most five per script", plan.Enabled, cscs, 5, "P55")
 	set.OnFailure = plan.Report // the next step checks their states
 	id := s.add(set)
 	s.add(after(b.awaitStates("seen", "Check that all CSCs are ENABLED", cscs, func(string) []string { return []string{plan.Enabled} }, limitLook, "P55"), id))

@@ -14,6 +14,15 @@ const (
 	stateScript    = "set_summary_state.py"
 )
 
+// enableStage is the id of the stage that brings CSCs to their final states.
+const enableStage = "enable"
+
+// dashboards are those that give the overview (P13).
+const dashboards = "Heartbeats and the five Summary State Monitors (AT, MT, Envsys, Calibration Systems, Observatory Systems)"
+
+// oneCSC names a CSC for people.
+func oneCSC(name string) string { return plan.CSCList([]string{name}) }
+
 // queueNames are the ScriptQueues' names in LOVE.
 var queueNames = map[int]string{1: "MTQueue", 2: "ATQueue", 3: "OCSQueue"}
 
@@ -27,9 +36,20 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 	if groupSize > 0 {
 		scripts = (len(cscs) + groupSize - 1) / groupSize
 	}
-	groups := ""
+	hand := fmt.Sprintf("In LOVE, on %s, run the standard script %s", queueName(b.req.Queue), stateScript)
 	if groupSize > 0 {
-		groups = fmt.Sprintf(", only for those not yet in the state and at most %d per script. A script stops at its first failure and leaves the queue paused: resume the queue and continue with the next ones. Run it", groupSize)
+		some := fmt.Sprintf("up to %d of these lines", groupSize)
+		if groupSize == 1 {
+			some = "one of these lines"
+		}
+		hand += fmt.Sprintf(", only for CSCs that are not yet %s and at most %d per script: each time with %s under data. A script stops at its first failure and leaves the queue paused: "+
+			"resume the queue, note the CSC that failed, and carry on with the others. The lines", state, groupSize, some)
+	} else {
+		hand += " with"
+	}
+	remote := "where remote is the salobj.Remote of the CSC"
+	if len(cscs) > 1 {
+		remote = "for each CSC in this order, where remote is its salobj.Remote"
 	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
@@ -40,9 +60,8 @@ func (b *builder) setState(id, title, state string, cscs []string, groupSize int
 			MuteAlarms: false,
 		}},
 		Timeout: plan.Duration(time.Duration(scripts)*limitScript + limitLook),
-		ByHand: fmt.Sprintf("In LOVE, on %s, run the standard script %s%s with:\n\n%s\nWithout LOVE: in a Nublado notebook, for each of them in this order, "+
-			"`await salobj.set_summary_state(remote, salobj.State.%s)` with a salobj.Remote of the CSC.",
-			queueName(b.req.Queue), stateScript, groups, indent(stateConfig(cscs, state)), state),
+		ByHand: fmt.Sprintf("%s:\n\n%s\nWithout LOVE: in a Nublado notebook, run `await salobj.set_summary_state(remote, salobj.State.%s)`, %s.",
+			hand, indent(stateConfig(cscs, state)), state, remote),
 	}
 }
 
@@ -74,13 +93,22 @@ func (b *builder) awaitStates(id, title string, cscs []string, want func(string)
 	for _, g := range groups {
 		lines = append(lines, fmt.Sprintf("%s: %s", strings.Join(g.States, " or "), plan.CSCList(g.CSCs)))
 	}
+	hand := fmt.Sprintf("Watch %q in LOVE, and in Chronograf the dashboards %s, until each CSC is in the state given here:\n\n%s",
+		b.site.Targets.LOVEView, dashboards, indent(strings.Join(lines, "\n")))
+	awaited := func(state string) bool {
+		return slices.ContainsFunc(groups, func(w plan.Want) bool { return slices.Contains(w.States, state) })
+	}
+	switch { // P11
+	case awaited(plan.Offline):
+		hand += "\n\nA CSC that is OFFLINE may still show STANDBY: it is OFFLINE once its heartbeats have stopped."
+	case awaited(plan.Standby):
+		hand += "\n\nA CSC is in STANDBY only while it sends heartbeats: one that is OFFLINE may still show STANDBY."
+	}
 	return plan.Step{
 		ID: id, Title: title, Source: source,
 		Action:  plan.Action{Parameters: &plan.AwaitState{Want: groups}},
 		Timeout: plan.Duration(limit),
-		ByHand: fmt.Sprintf("Watch %q in LOVE, and the dashboards Heartbeats and … Summary State Monitor in Chronograf, until:\n\n%s\n\n"+
-			"A CSC that is OFFLINE may still show STANDBY: it is OFFLINE once its heartbeats have stopped.",
-			b.site.Targets.LOVEView, indent(strings.Join(lines, "\n"))),
+		ByHand:  hand,
 	}
 }
 
@@ -143,26 +171,31 @@ func scriptByHand(queue int, path, config string) string {
 // queuesDown makes the step that sends the ScriptQueues to OFFLINE, the one that
 // runs the script last (P9).
 func (b *builder) queuesDown(source ...string) plan.Step {
-	return b.setState("queues", fmt.Sprintf("ScriptQueues to OFFLINE; %s, which runs the script, last", queueNames[b.req.Queue]),
+	return b.setState("queues", fmt.Sprintf("ScriptQueues to OFFLINE, %s:%d last: it runs the script", scriptQueue, b.req.Queue),
 		plan.Offline, b.queues(), 0, source...)
 }
 
 // watch adds the stage that waits for the CSCs to come up (P37 to P40).
 func (b *builder) watch(id, title string, cscs []string) {
 	s := b.stage(id, title, "P13", "P38")
-	up := s.add(b.awaitStates("up", "Wait for every CSC to come up in its state", cscs, func(name string) []string {
+	step := b.awaitStates("up", "Wait for every CSC to come up in its state", cscs, func(name string) []string {
 		c, _ := b.csc(name)
 		return []string{comesUp(c)}
-	}, limitComeUp, "P37", "P39"))
+	}, limitComeUp, "P37", "P39")
+	var states []string
+	for _, w := range step.Action.Parameters.(*plan.AwaitState).Want {
+		states = append(states, fmt.Sprintf("%d in %s", len(w.CSCs), strings.Join(w.States, " or ")))
+	}
+	up := s.add(step)
 	s.add(after(b.report(cscs), up))
-	s.close(fmt.Sprintf("csu waits up to %s for %d CSCs to come up, most in STANDBY, some in another state. Watch LOVE's view %q and the Chronograf dashboards too. "+
+	s.close(fmt.Sprintf("csu waits up to %s for %d CSCs to come up: %s. Watch LOVE's view %q and the Chronograf dashboards too. "+
 		"Report trouble to the principals of the systems. The stage ends when all are up, or when you decide that the rest cannot be fixed now.",
-		plan.Duration(limitComeUp), len(cscs), b.site.Targets.LOVEView))
+		plan.Duration(limitComeUp), len(cscs), strings.Join(states, ", "), b.site.Targets.LOVEView))
 }
 
 // report makes the step that reports CSCs that do not work (P40).
 func (b *builder) report(cscs []string) plan.Step {
-	text := fmt.Sprintf("If any CSC does not work, report it on %s and tell its principal. If all work, there is nothing to do.", b.site.Targets.SlackChannel)
+	text := fmt.Sprintf("If a CSC does not work (it is in FAULT, sends no heartbeats, or is not in the state in which it should come up), report it on %s and tell its principal. If all work, there is nothing to do.", b.site.Targets.SlackChannel)
 	var principals []string
 	for _, principal := range b.principalsOf(&plan.SetState{CSCs: cscs}) {
 		principals = append(principals, fmt.Sprintf("%s: %s", principal, plan.CSCList(b.ofPrincipal(principal, cscs))))
@@ -182,11 +215,11 @@ func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 }
 
 // enable adds the steps that bring CSCs to ENABLED (P41, P43). The ESS go in
-// groups, so that a dead one does not keep the others down; the rest go one by
+// groups, so that one that fails does not hold up the others; the rest go one by
 // one; the Watcher goes last, when there is something to watch. If there is none
 // to enable, the stage only checks their states (P37).
 func (b *builder) enable(cscs []string, source string) {
-	s := b.stage("enable", "Bring CSCs to their final states")
+	s := b.stage(enableStage, "Bring CSCs to their final states")
 	if len(cscs) == 0 {
 		if plan.Type(b.req.Type) == plan.Recovery {
 			return // their states were checked as they came up; nothing has changed them since
@@ -212,10 +245,14 @@ func (b *builder) enable(cscs []string, source string) {
 		before = append(before, s.add(step))
 	}
 	if len(ess) > 0 {
-		add(b.setState("ess", "ESS to ENABLED, five per script", plan.Enabled, ess, 5, source))
+		title := plan.CSCList(ess) + " to ENABLED"
+		if len(ess) > essPerScript {
+			title = fmt.Sprintf("ESS to ENABLED, at most %d per script", essPerScript)
+		}
+		add(b.setState("ess", title, plan.Enabled, ess, essPerScript, source))
 	}
 	for _, c := range others {
-		add(b.setState(slug(c), c+" to ENABLED", plan.Enabled, []string{c}, 0, source))
+		add(b.setState(slug(c), oneCSC(c)+" to ENABLED", plan.Enabled, []string{c}, 0, source))
 	}
 	if slices.Contains(cscs, watcher) {
 		step := b.setState("watcher", "Watcher to ENABLED", plan.Enabled, []string{watcher}, 0, source)
@@ -234,18 +271,41 @@ func (b *builder) enable(cscs []string, source string) {
 		return []string{b.expected(c)}
 	}, limitLook, union([]string{source}, b.keepNumbers())...)
 	s.add(after(step, before...))
-	text := fmt.Sprintf("csu checks that the %d affected CSCs are in the states that the site definition gives.", len(seen))
-	if len(cscs) > 0 {
-		all := others
-		if len(ess) > 0 {
-			all = union([]string{fmt.Sprintf("%d ESS", len(ess))}, others)
-		}
-		if slices.Contains(cscs, watcher) {
-			all = union(all, []string{"the Watcher"})
-		}
-		text = fmt.Sprintf("csu brings these CSCs to ENABLED: %s. They go in groups, so that a dead one does not keep the others down. Then ", strings.Join(all, ", ")) + text
+	text := fmt.Sprintf("csu checks that %d CSCs are in their final states", len(seen))
+	if left := slices.DeleteFunc(slices.Clone(seen), b.goesDown); len(left) > 0 {
+		text += ", including " + plan.CSCList(left)
 	}
-	s.close(text)
+	if len(cscs) > 0 {
+		text = b.enabling(ess, others, cscs) + " Then " + text
+	}
+	s.close(text + ".")
+}
+
+// essPerScript is how many ESS one script brings to ENABLED.
+const essPerScript = 5
+
+// enabling says which CSCs are brought to ENABLED, and by how many scripts.
+func (b *builder) enabling(ess, others, all []string) string {
+	var names []string
+	if len(ess) > essPerScript {
+		names = append(names, fmt.Sprintf("%d ESS", len(ess)))
+	} else if len(ess) > 0 {
+		names = append(names, plan.CSCList(ess))
+	}
+	if len(others) > 0 {
+		names = append(names, plan.CSCList(others))
+	}
+	if slices.Contains(all, watcher) {
+		names = append(names, "the Watcher")
+	}
+	text := fmt.Sprintf("csu brings these CSCs to ENABLED: %s.", strings.Join(names, ", "))
+	switch {
+	case len(all) == 1:
+		return text
+	case len(ess) > 1:
+		return text + fmt.Sprintf(" One script takes at most %d of the ESS and every other CSC has a script of its own, so that one failure does not hold up all.", essPerScript)
+	}
+	return text + " Each has a script of its own, so that one failure does not hold up the others."
 }
 
 // keepNumbers returns P6 if the site has CSCs that keep their states.

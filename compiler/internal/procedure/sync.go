@@ -2,6 +2,7 @@ package procedure
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 	}
 	hand += "."
 	if len(cscs) > 0 {
-		hand += fmt.Sprintf(" Wait until the pods of %s run the expected images.", plan.CSCList(cscs))
+		hand += fmt.Sprintf(" Wait until the pods of %s run the images in the plan's table.", plan.CSCList(cscs))
 	}
 	return plan.Step{
 		ID: slug(application), Title: "Sync " + application, Source: source,
@@ -45,27 +46,51 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 func (b *builder) configuration() {
 	s := b.stage("configuration", "Update the configuration")
 	apps := b.syncedApplications()
-	var branches []string
-	for _, br := range b.req.Branches {
-		branches = append(branches, fmt.Sprintf("%s: %s", br.Repository, br.Branch))
-	}
-	text := fmt.Sprintf("Merge the Phalanx branch with everything this upgrade needs into %s. Check that the other configuration repositories have their commits on pushed branches", b.branch(phalanx, "main"))
-	if len(branches) > 0 {
-		text += " (" + strings.Join(branches, ", ") + ")"
+	text := fmt.Sprintf("Merge the Phalanx branch that contains everything this upgrade needs into %s. "+
+		"Check that all commits that this upgrade needs in other configuration repositories are pushed", b.branch(phalanx, "main"))
+	if branches := b.deployedBranches(); len(branches) > 0 {
+		text += " (repository: branch): " + strings.Join(branches, ", ")
 	}
 	text += ". Then check Argo CD: the revision must be the merged one, and only what this plan syncs may be out of sync."
 	if plan.Type(b.req.Type) == plan.Full {
 		text += " The control system's applications show the new image tags only after the app of apps is synced."
 	}
-	merged := s.add(manual("merged", "Phalanx is merged and Argo CD sees it", text, nil, apps, "P22"))
+	merged := s.add(manual("merged", "Merge the Phalanx branch and check Argo CD", text, nil, apps, "P22"))
+	var updated []string
 	for _, h := range b.hosts {
 		if h.Checkout == nil || h.Role == model.ESS || h.Role == model.CRIO || b.hostsProtected(h) {
 			continue // updated with their services
 		}
+		updated = append(updated, fmt.Sprintf("%s on %s", path.Clean(h.Checkout.Repository), h.Name))
 		s.add(after(b.updateCheckout(h, "P23"), merged))
 	}
-	s.close("You merge Phalanx, and csu updates the checkouts on the hosts below. Nothing is started yet. " +
-		"This covers only the listed T&S systems; coordinate the others with their principals.")
+	consent := "You merge the Phalanx branch."
+	if len(updated) > 0 {
+		consent = fmt.Sprintf("You merge the Phalanx branch. Then csu updates these checkouts: %s. Coordinate all other systems with their principals.", strings.Join(updated, ", "))
+	}
+	s.close(consent + " Nothing is started yet.")
+}
+
+// deployedBranches returns the branches that are deployed, as "repository: branch":
+// those of the request, and those of the checkouts that the plan updates.
+func (b *builder) deployedBranches() []string {
+	var out []string
+	named := map[string]bool{phalanx: true} // the step names it
+	add := func(repository, branch string) {
+		if !named[repository] {
+			named[repository] = true
+			out = append(out, repository+": "+branch)
+		}
+	}
+	for _, br := range b.req.Branches {
+		add(br.Repository, br.Branch)
+	}
+	for _, h := range b.hosts {
+		if h.Checkout != nil {
+			add(path.Clean(h.Checkout.Repository), h.Checkout.Branch)
+		}
+	}
+	return out
 }
 
 // syncedApplications returns the applications that the plan syncs, in order.
@@ -97,7 +122,7 @@ func (b *builder) platform() {
 		step := b.sync(sasquatch, nil, nil, "P31")
 		step.Consent = "Sync Sasquatch only if necessary: check what is out of sync and whether you want that deployed now. Kafka, the schema registry and the EFD may restart."
 		done := s.add(after(step, nub))
-		s.add(after(manual("efd-back", "Sasquatch is back",
+		s.add(after(manual("efd-back", "Check that Sasquatch is back",
 			"Check in Chronograf that the EFD answers queries, and in Argo CD that the pods of sasquatch are ready. From now on csu relies on the EFD again.", nil, nil, "P31"), done))
 		text += " Sasquatch follows, after asking you separately."
 	}
@@ -131,7 +156,7 @@ func (b *builder) deploy() {
 		s.add(after(b.sync(a.Name, nil, b.jobsOf(a.Name), source...), last))
 	}
 	s.close("Argo CD syncs the control system: first control-system-test, then love, after love-commander's Job is deleted, then all others at once. " +
-		"Pulling images is slow: be patient. Only applications with CSCs, and love, are synced.")
+		"Pulling the images can take many minutes. Only applications with CSCs, and love, are synced.")
 }
 
 // jobsOf returns the CSCs of an application that go down.
@@ -158,11 +183,11 @@ func (b *builder) deployAffected() {
 			s.add(b.sync(name, nil, nil, "P33"))
 		}
 	}
-	text := "Argo CD syncs the deleted Jobs and the ConfigMaps of their charts, and nothing else in their applications."
+	text := "Argo CD creates the deleted Jobs again and syncs the ConfigMaps of their charts, and nothing else in their applications."
 	if len(b.req.Applications) > 0 {
-		text = fmt.Sprintf("Argo CD syncs the deleted Jobs, the ConfigMaps of their charts, and the whole of %s.", strings.Join(b.req.Applications, ", "))
+		text = fmt.Sprintf("Argo CD creates the deleted Jobs again, and syncs the ConfigMaps of their charts and the whole of %s.", strings.Join(b.req.Applications, ", "))
 	}
-	s.close(text + " Pulling images is slow: be patient.")
+	s.close(text + " Pulling the images can take many minutes.")
 }
 
 // resources returns the Jobs of the CSCs and the ConfigMaps that their charts may

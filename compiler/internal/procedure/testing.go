@@ -16,7 +16,7 @@ func (b *builder) testChanged() {
 		return
 	}
 	s := b.stage("testing", "Minimal testing of the changes")
-	topics := s.add(manual("topics", "All new topics exist",
+	topics := s.add(manual("topics", "Check that all new topics exist",
 		"Check in Kafdrop, or in the log of the schema-registry pod in namespace "+b.site.Targets.RegistryNamespace+", that all new topics exist.", nil, nil, "P49"))
 	var cycled []string
 	for _, change := range b.req.Changed {
@@ -28,16 +28,16 @@ func (b *builder) testChanged() {
 	last := topics
 	for _, csc := range cycled {
 		c, _ := b.csc(csc)
-		up := b.setState(slug(csc+" enabled"), csc+" to ENABLED, without FAULT", plan.Enabled, []string{csc}, 0, "P49")
+		up := b.setState(slug(csc+" enabled"), oneCSC(csc)+" to ENABLED, without FAULT", plan.Enabled, []string{csc}, 0, "P49")
 		last = s.add(after(up, last))
-		down := b.setState(slug(csc+" standby"), csc+" back to STANDBY, without FAULT", plan.Standby, []string{csc}, 0, "P49")
+		down := b.setState(slug(csc+" standby"), oneCSC(csc)+" back to STANDBY, without FAULT", plan.Standby, []string{csc}, 0, "P49")
 		last = s.add(after(down, last))
 		if end := b.expected(c); end != plan.Standby {
-			last = s.add(after(b.setState(slug(csc+" end"), csc+" to "+end, end, []string{csc}, 0, "P49"), last))
+			last = s.add(after(b.setState(slug(csc+" end"), oneCSC(csc)+" to "+end, end, []string{csc}, 0, "P49"), last))
 		}
 	}
 	if len(cycled) > 0 {
-		s.add(after(manual("populated", "The topics of the CSCs receive data",
+		s.add(after(manual("populated", "Check that the topics of the CSCs receive data",
 			fmt.Sprintf("Check in Chronograf that the topics of %s receive data.", plan.CSCList(cycled)), cycled, nil, "P49"), last))
 	}
 	s.close("The test stand requires minimal testing. csu cycles the changed CSCs through their states.")

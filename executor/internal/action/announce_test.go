@@ -72,11 +72,14 @@ func TestManual(t *testing.T) {
 	m2 := row("MTM2:0")
 	m2.Principal = "M2 principal"
 	d := &plan.Manual{Text: "Switch M2 to closed loop.", CSCs: []string{"MTM2:0"}}
-	for answer, want := range map[operator.Choice]Verdict{operator.Yes: Done, operator.No: NotDone} {
+	for answer, want := range map[operator.Choice]struct {
+		verdict Verdict
+		says    string
+	}{operator.Yes: {Done, "confirmed by ann"}, operator.No: {NotDone, "ann says"}} {
 		y := newTry(t, s.systems, d, m2)
 		y.answers = []operator.Choice{answer}
 		y.Step.Principals = []string{"M2 principal"}
-		expect(t, y.perform(t), want, "ann says")
+		expect(t, y.perform(t), want.verdict, want.says)
 		q := y.asked[0]
 		if q.Topic != operator.Manual || q.Text != d.Text || len(q.Principals) != 1 ||
 			!strings.HasPrefix(q.Reading, "MTM2:0: STANDBY since ") || !strings.HasSuffix(q.Reading, "(M2 principal)") {

@@ -128,7 +128,7 @@ func TestDeleteWaitsForThePods(t *testing.T) {
 	}
 	expect(t, y.probe(t), Running)
 	server.Remove(pods + "mtmount-x")
-	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), Done, "all 1 Jobs")
+	expect(t, Of(deleteJobs).Await(t.Context(), y.Attempt), Done, "the Job and its pods")
 	expect(t, y.probe(t), Done)
 
 	// A resumed attempt does not delete a newer Job of the same name.

@@ -286,6 +286,9 @@ func (d deletion) gone(objects []cluster.Object) Finding {
 	if d.d.Objects == plan.Namespaces {
 		return Found(Done, "all %d namespaces are gone", len(objects))
 	}
+	if len(objects) == 1 {
+		return Found(Done, "the Job and its pods are gone")
+	}
 	return Found(Done, "all %d Jobs and their pods are gone", len(objects))
 }
 

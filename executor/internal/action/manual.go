@@ -36,7 +36,7 @@ func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
 	case answer.Choice != operator.Yes:
 		return Found(NotDone, "%s", because(answer.By+" says it is not done", answer))
 	}
-	return Found(Done, "%s", because(answer.By+" says it is done", answer))
+	return Found(Done, "%s", because("confirmed by "+answer.By, answer))
 }
 
 // Probe has nothing to find out: an unanswered question is asked again.

@@ -305,6 +305,9 @@ func (w want) await(ctx context.Context, a *Attempt, limit *clock.Limit, most ti
 
 // count says how many CSCs are in a wanted state.
 func (w want) count(missing []observation) string {
+	if len(w.names) == 1 {
+		return fmt.Sprintf("%s is %sin the expected state", w.names[0], map[bool]string{true: "not "}[len(missing) > 0])
+	}
 	return fmt.Sprintf("%d of %d CSCs are in the expected state", len(w.names)-len(missing), len(w.names))
 }
 

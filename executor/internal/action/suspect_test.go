@@ -127,7 +127,7 @@ func TestSuspectedDelete(t *testing.T) {
 		says       string
 	}{
 		"the Jobs of the inventory":      {inventory: true, there: true, want: NotDone, says: "all 1 jobs are still there"},
-		"the Jobs of the inventory gone": {inventory: true, want: Done, says: "all 1 Jobs and their pods are gone"},
+		"the Jobs of the inventory gone": {inventory: true, want: Done, says: "the Job and its pods are gone"},
 		"Jobs":                           {there: true, want: Unknown, says: "simonyitel/mtmount; cannot determine whether this step should delete them"},
 		"no Jobs":                        {want: Unknown, says: "pods of the deleted Jobs may still be running"},
 		"namespaces":                     {there: true, namespaces: true, want: Unknown, says: "nublado-ann; cannot determine whether"},

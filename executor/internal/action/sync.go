@@ -299,7 +299,7 @@ func (s sync) images(ctx context.Context, a *Attempt) Finding {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return Found(Running, "%q is synced; %d of %d CSCs run their image; not yet:\n%s", s.d.Application, len(s.d.CSCs)-len(missing), len(s.d.CSCs), strings.Join(missing, "\n"))
+		return Found(Running, "%q is synced; CSCs that run their image: %d of %d; not yet:\n%s", s.d.Application, len(s.d.CSCs)-len(missing), len(s.d.CSCs), strings.Join(missing, "\n"))
 	}
 	switch len(s.d.CSCs) {
 	case 0:

@@ -80,7 +80,7 @@ func (a *argo) try(t *testing.T) *try {
 func TestSyncIsDoneWhenTheImagesRun(t *testing.T) {
 	a := newArgo(t)
 	y := a.try(t)
-	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs", "MTMount:0: no such Job")
+	expect(t, y.perform(t), Failed, "is synced; CSCs that run their image: 0 of 1", "MTMount:0: no such Job")
 	uid := putJob(a.Server, "mtmount")
 	expect(t, y.probe(t), Running, "the Job has no pod yet")
 	a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0044"))
@@ -154,7 +154,7 @@ func TestSyncThatWasOverlooked(t *testing.T) {
 	}
 	y := a.try(t)
 	y.Limit = 5 * time.Minute
-	expect(t, y.perform(t), Failed, "is synced; 0 of 1 CSCs")
+	expect(t, y.perform(t), Failed, "is synced; CSCs that run their image: 0 of 1")
 	if refreshed != 1 {
 		t.Errorf("Argo CD was asked to refresh %d times, want once", refreshed)
 	}
