@@ -2,6 +2,7 @@ package executor
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -102,4 +103,17 @@ func BenchmarkChain(b *testing.B) {
 	b.ReportMetric(ours[rounds/2]/bare[rounds/2], "ratio")
 	b.ReportMetric(kept[rounds/2]/ours[rounds/2], "ledger-ratio")
 	b.ReportMetric(float64(writes)/(2*chained), "writes/record")
+}
+
+// chain is a run of n steps, one after the other, on the real disk.
+func chain(b testing.TB, n int) Options {
+	steps := []plan.Step{step("s0", host("h"))}
+	for i := 1; i < n; i++ {
+		steps = append(steps, step(fmt.Sprint("s", i), host("h"), fmt.Sprint("s", i-1)))
+	}
+	p := &plan.Plan{Stages: []plan.Stage{stage("one", steps...)}}
+	return Options{
+		Plan: p, Digest: "d", PlanFile: "p", Journal: filepath.Join(b.TempDir(), "j"), Operator: &person{}, OperatorName: "Ana",
+		Performer: idle,
+	}
 }
