@@ -326,6 +326,7 @@ func (sc *script) perform() {
 		return
 	}
 	if err != nil {
+		sc.logFailure(err)
 		sc.end(processDone, scriptFailed)
 		q.pause(fmt.Sprintf("script %d %s failed: %v", sc.index, sc.path, err))
 		return
@@ -372,6 +373,19 @@ func (sc *script) publish() {
 		"processState": int(sc.process), "scriptState": int(sc.state), "executionId": sc.executionID,
 		"timestampProcessStart": tai(sc.processStart), "timestampConfigureStart": tai(sc.configureStart), "timestampConfigureEnd": tai(sc.configureEnd),
 		"timestampRunStart": tai(sc.runStart), "timestampProcessEnd": tai(sc.processEnd),
+	})
+}
+
+// logFailure publishes what a script says of an error in its run: a message and the
+// reason for its state (lsst-ts/ts_salobj at 067c83b, base_script.py, do_run).
+func (sc *script) logFailure(err error) {
+	s, now := sc.queue.site, sc.queue.site.clk.Now()
+	s.efd.add(measurement("Script", "logevent_logMessage"), now, fields{
+		"salIndex": sc.index, "name": "Script", "level": 40, "message": "Error in run",
+		"traceback": "Traceback (most recent call last):\n  " + sc.path + "\nRuntimeError: " + err.Error() + "\n",
+	})
+	s.efd.add(measurement("Script", "logevent_state"), now, fields{
+		"salIndex": sc.index, "state": int(scriptFailed), "reason": "Error in run: " + err.Error(),
 	})
 }
 

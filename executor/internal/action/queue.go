@@ -430,12 +430,32 @@ func (q *queueing) waiting(ctx context.Context, n queueNote, event efd.ScriptEve
 	return describeScript(event)
 }
 
-// remedy says what the operator can do after a script that did not succeed.
-func (q *queueing) remedy(e efd.ScriptEvent) string {
+// mostMessages is how many of a script's own messages are shown.
+const mostMessages = 5
+
+// account returns what a script that did not succeed says of itself, and what the
+// operator can do.
+func (q *queueing) account(ctx context.Context, e efd.ScriptEvent) string {
+	text := "read the script's log in LOVE"
 	if e.Outcome() == efd.ScriptFailed.String() {
-		return fmt.Sprintf("%s is now paused at this script; read the script's log in LOVE; csu will ask before it resumes the queue", q.name())
+		text = fmt.Sprintf("%s is now paused at this script; read the script's log in LOVE; csu will ask before it resumes the queue", q.name())
 	}
-	return "read the script's log in LOVE"
+	since := e.ProcessStart
+	if since.IsZero() {
+		since = q.a.Started
+	}
+	reason, messages, err := q.a.Systems.EFD.ScriptLog(ctx, e.Index, since, mostMessages)
+	if err != nil {
+		return text // where the log is, they know
+	}
+	said := ""
+	for _, m := range messages {
+		said += "\nit logged: " + m.String()
+	}
+	if cause := strings.TrimPrefix(reason, "Error in run: "); cause != "" && !strings.Contains(said, cause) {
+		said = "\nits reason: " + reason + said
+	}
+	return text + said
 }
 
 // resolve determines, for a probe, what became of a script. A script that LOVE

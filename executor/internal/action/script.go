@@ -43,7 +43,7 @@ func (s script) follow(ctx context.Context, q *queueing, n queueNote) Finding {
 	event, err := q.follow(ctx, n)
 	switch {
 	case err == nil || event.Ended():
-		return s.judge(q, event)
+		return s.judge(ctx, q, event)
 	case event.Index == 0:
 		return unfinished(err, Found(Unknown, "%s, %s, was added to %s, but %s; check the queue in LOVE", numbered(n.Script), s.d.Path, q.name(), q.unseen()))
 	}
@@ -51,16 +51,16 @@ func (s script) follow(ctx context.Context, q *queueing, n queueNote) Finding {
 }
 
 // judge compares a script's outcome with the outcomes that the step accepts.
-func (s script) judge(q *queueing, e efd.ScriptEvent) Finding {
+func (s script) judge(ctx context.Context, q *queueing, e efd.ScriptEvent) Finding {
 	switch outcome := e.Outcome(); {
 	case outcome == "":
 		return Found(Running, "%s", describeScript(e))
 	case !slices.Contains(s.d.Accept, outcome):
-		return Found(Failed, "script %d, %s, ended %s; %s", e.Index, e.Path, outcome, q.remedy(e))
+		return Found(Failed, "script %d, %s, ended %s; %s", e.Index, e.Path, outcome, q.account(ctx, e))
 	case e.Succeeded():
 		return Found(Done, "script %d, %s, ended DONE", e.Index, e.Path)
 	default:
-		return Found(Done, "script %d, %s, ended %s, which this step accepts; %s", e.Index, e.Path, outcome, q.remedy(e))
+		return Found(Done, "script %d, %s, ended %s, which this step accepts; %s", e.Index, e.Path, outcome, q.account(ctx, e))
 	}
 }
 
@@ -73,7 +73,7 @@ func (s script) Probe(ctx context.Context, a *Attempt) Finding {
 	event, result, why := q.resolve(ctx, n)
 	switch result {
 	case addedYes:
-		return s.judge(q, event)
+		return s.judge(ctx, q, event)
 	case addedNo:
 		return Found(NotDone, "%s was not added to %s: %s", s.d.Path, q.name(), why)
 	}

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -57,6 +58,24 @@ func TestScriptIsJudgedByItsEnd(t *testing.T) {
 				t.Errorf("added %+v, want the script at the end of the queue under its identity", c)
 			}
 		})
+	}
+}
+
+// A script that failed says why: the operator need not look for its log elsewhere.
+func TestScriptThatFailedSaysWhy(t *testing.T) {
+	t.Parallel()
+	s := newQueueSite(t)
+	ends := s.ends(efd.ProcessDone, efd.ScriptFailed)
+	s.queue = func(c command) (int, string) {
+		index := 100001 + s.seqNum
+		s.point("Script", "logevent_state", s.now(), fmt.Sprintf(`salIndex=%di,state=10i,reason="Error in run: no mirror"`, index))
+		s.point("Script", "logevent_logMessage", s.now(), fmt.Sprintf(`salIndex=%di,level=40i,message="M1M3 does not answer",traceback=""`, index))
+		return ends(c)
+	}
+	y := newTry(t, s.systems, shutdown("DONE"))
+	y.Limit = 20 * time.Second
+	for _, f := range []Finding{y.perform(t), y.probe(t)} {
+		expect(t, f, Failed, "its reason: Error in run: no mirror", "it logged: ", "UTC ERROR M1M3 does not answer", "read the script's log in LOVE")
 	}
 }
 

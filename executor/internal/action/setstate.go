@@ -156,7 +156,7 @@ func (s setState) perform(ctx context.Context, q *queueing, i int, names []strin
 	event, err := q.follow(ctx, n)
 	switch {
 	case event.Ended():
-		return s.problems(q, event), nil
+		return s.problems(ctx, q, event), nil
 	case errors.Is(err, errClosed):
 		return nil, nil
 	case event.Index == 0:
@@ -214,7 +214,7 @@ func (s setState) Probe(ctx context.Context, a *Attempt) Finding {
 		return s.rest(ctx, q, n, false, 0)
 	case event.Ended():
 		within := max(0, s.settleTime(a)-a.Systems.Clock.Since(event.At))
-		if problems := s.problems(q, event); len(problems) > 0 {
+		if problems := s.problems(ctx, q, event); len(problems) > 0 {
 			return s.settle(ctx, q, within, problems)
 		}
 		return s.rest(ctx, q, n, true, within)
@@ -312,11 +312,11 @@ func (s setState) notAdded(ctx context.Context, a *Attempt) Finding {
 }
 
 // problems describes a script that did not succeed, and what the operator can do.
-func (s setState) problems(q *queueing, e efd.ScriptEvent) []string {
+func (s setState) problems(ctx context.Context, q *queueing, e efd.ScriptEvent) []string {
 	if e.Succeeded() || q.closes && e.ProcessState == efd.ProcessTerminated {
 		return nil // a queue that goes down terminates its scripts
 	}
-	return []string{fmt.Sprintf("script %d, %s, ended %s; %s", e.Index, e.Path, e.Outcome(), q.remedy(e))}
+	return []string{fmt.Sprintf("script %d, %s, ended %s; %s", e.Index, e.Path, e.Outcome(), q.account(ctx, e))}
 }
 
 // Await waits for the running script. The groups after it are left to a new
