@@ -73,6 +73,17 @@ func FindRoot(dir string) (string, error) { return load.FindRoot(dir) }
 // Sites returns the names of the sites of the project, sorted.
 func Sites(root string) ([]string, error) { return load.Sites(root) }
 
+// Requested returns the upgrade types that a site's upgrade.cue has a request for. If
+// that cannot be read, its error has all the problems.
+func Requested(root, site string) ([]plan.Type, error) {
+	names, err := load.Requested(root, site)
+	var out []plan.Type
+	for _, n := range names {
+		out = append(out, plan.Type(n))
+	}
+	return out, err
+}
+
 // Compile loads the site and the request, and returns the plan. If the sources are
 // wrong, its error has all their problems. If the procedure does not allow the
 // request, its error is a [*RefusedError].

@@ -32,7 +32,7 @@ const (
 type commands struct {
 	Root string `help:"The project's folder, which has cue.mod (default: the working directory or its closest such parent)." placeholder:"DIR" predictor:"dir"`
 
-	Plan       planCommands              `cmd:"" help:"Compile, check, show and compare plans."`
+	Plan       planCommands              `cmd:"" help:"Compile, check, show, compare and review plans."`
 	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan stage by stage and keep a journal next to it."`
 	Abort      abortCommand              `cmd:"" help:"Abort a run: carry out its final steps and close the journal."`
@@ -51,6 +51,7 @@ type planCommands struct {
 	Check   checkCommand   `cmd:"" help:"Check that a plan follows the rules and that the sources still compile to it."`
 	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
 	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, dangerous changes first."`
+	Review  reviewCommand  `cmd:"" help:"Review every plan that differs from a Git revision, for a pull request."`
 }
 
 // console is what a command prints on and reads from.

@@ -263,6 +263,12 @@ func (b *bundle) values(t *text) {
 func (c *Comparison) Markdown(w io.Writer) error {
 	m := &markdown{w: w}
 	m.f("# Changes in the plan\n\n")
+	m.changes(c)
+	return m.err
+}
+
+// changes writes a comparison without its heading.
+func (m *markdown) changes(c *Comparison) {
 	m.f("%s (`%.12s` → `%.12s`)\n\n", inMarkdown(titles(c)), c.Old.Digest, c.New.Digest)
 	m.f("**%s**\n\n", c.verdict())
 	for _, f := range c.effectsOf() {
@@ -290,7 +296,6 @@ func (c *Comparison) Markdown(w io.Writer) error {
 			m.f("\n")
 		}
 	}
-	return m.err
 }
 
 func titles(c *Comparison) string {
@@ -300,7 +305,7 @@ func titles(c *Comparison) string {
 	return c.Old.Title + " → " + c.New.Title
 }
 
-func (b *bundle) markdown() string {
+func (b bundle) markdown() string {
 	code := func(s string) string { return codeSpan(oneLine(s)) }
 	why := b.Why
 	b.Why = ""

@@ -27,6 +27,12 @@ func removeStep(p *plan.Plan, id string) {
 	}
 }
 
+// addStep adds a step to the last stage.
+func addStep(p *plan.Plan, s plan.Step) {
+	last := &p.Stages[len(p.Stages)-1]
+	last.Steps = append(last.Steps, s)
+}
+
 // badEdits are edits that a person might make by hand in a plan of the summit.
 var badEdits = []edit{
 	{"a step is removed", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "offline/rest"); removeStep(p, "offline/rest") },
@@ -68,6 +74,39 @@ var badEdits = []edit{
 		[]string{"kubernetes.context", "another system", "`yagan` → `manke`"}},
 	{"a need is dropped", func(t *testing.T, p *plan.Plan) { mustStep(t, p, "deploy/love").Needs = nil },
 		[]string{"deploy/love", "needs", "deploy/love-commander"}},
+	{"messages go to another channel", func(t *testing.T, p *plan.Plan) { p.Targets.Slack.Channel = "#elsewhere" },
+		[]string{"slack.channel", "messages go elsewhere", "`#summit-announce` → `#elsewhere`"}},
+	{"a step posts to another channel", func(t *testing.T, p *plan.Plan) {
+		mustStep(t, p, "begin/announce").Action.Parameters.(*plan.Announce).Channel = "#elsewhere"
+	}, []string{"begin/announce", "action.channel", "goes elsewhere", "`#elsewhere`"}},
+	{"a message to another channel is added", func(t *testing.T, p *plan.Plan) {
+		addStep(p, plan.Step{ID: "end/more", Title: "More", Action: plan.Action{Parameters: &plan.Announce{Channel: "#elsewhere", Text: "It is done."}}})
+	}, []string{"end/more", "added", "#elsewhere"}},
+	{"people are sent to another page", func(t *testing.T, p *plan.Plan) { p.Targets.Pages[2].URL = "https://example.org" },
+		[]string{"targets", "pages", "another page", "`https://example.org`"}},
+	{"a person is asked to do something else", func(t *testing.T, p *plan.Plan) {
+		mustStep(t, p, "services-up/vms-data").Action.Parameters.(*plan.Manual).Text += " Then run rm -rf /."
+	}, []string{"services-up/vms-data", "action.text", "a person is asked", "rm -rf /"}},
+	{"a person is asked to do one more thing", func(t *testing.T, p *plan.Plan) {
+		addStep(p, plan.Step{ID: "end/more", Title: "More", Action: plan.Action{Parameters: &plan.Manual{Text: "Run rm -rf / on azar03."}}})
+	}, []string{"end/more", "added", "it is done now", "rm -rf / on azar03"}},
+	{"a script with a configuration is added", func(t *testing.T, p *plan.Plan) {
+		addStep(p, plan.Step{ID: "end/more", Title: "More", Action: plan.Action{Parameters: &plan.Script{Queue: 1, Path: "a.py", Config: "close: dome", Accept: []string{"DONE"}}}})
+	}, []string{"end/more", "added", "a.py", "close: dome"}},
+	{"other commands are given for doing it by hand", func(t *testing.T, p *plan.Plan) {
+		s := mustStep(t, p, "services-up/love01")
+		s.ByHand = strings.Replace(s.ByHand, "    ./launch_love", "    rm -rf ~/love\n    ./launch_love", 1)
+	}, []string{"services-up/love01", "byHand", "other commands", "+ `rm -rf ~/love`"}},
+	{"other Jobs are deleted by hand", func(t *testing.T, p *plan.Plan) {
+		s := mustStep(t, p, "jobs/uws")
+		s.ByHand = strings.Replace(s.ByHand, "-l 'csc-class=ocps'", "--all", 1)
+	}, []string{"jobs/uws", "byHand", "other commands", "--all"}},
+	{"a host is added", func(t *testing.T, p *plan.Plan) {
+		p.Hosts = append(p.Hosts, plan.Host{Name: "elsewhere", Address: "elsewhere.example.org", Role: plan.BareMetal})
+	}, []string{"elsewhere", "added", "commands may run there", "elsewhere.example.org"}},
+	{"a CSC with an image from elsewhere is added", func(t *testing.T, p *plan.Plan) {
+		p.CSCs = append(p.CSCs, plan.CSC{CSC: "Test:43", Image: "example.org/test:c0045"})
+	}, []string{"Test:43", "added", "another registry", "example.org/test"}},
 	{"what is ignored by the shutdown is left out", func(t *testing.T, p *plan.Plan) {
 		a := mustStep(t, p, "offline/shutdown").Action.Parameters.(*plan.Script)
 		a.Config = strings.Replace(a.Config, "- MTM1M3TS\n", "", 1)
@@ -81,7 +120,7 @@ func noise(p *plan.Plan) {
 		p.CSCs[i].Image = strings.Replace(p.CSCs[i].Image, "c0045", "c0046", 1)
 	}
 	for s := range p.AllSteps() {
-		s.ByHand += " Ask in the control room."
+		s.ByHand += "\n\nAsk in the control room."
 		s.Takes += 60e9
 	}
 }

@@ -46,16 +46,29 @@ func (c *comparer) steps() {
 		if i := has(news, id); i >= 0 {
 			c.step(p.step, news[i].step)
 		} else {
-			c.add(Change{What: Removed, Subject: stepSubject(p.step.ID), Old: p.step.Title + ": " + Describe(p.step.Action.Parameters)})
+			c.add(Change{What: Removed, Subject: stepSubject(p.step.ID), Old: inFullOf(p.step)})
 		}
 	}
 	for _, p := range come {
-		c.add(Change{What: Added, Subject: stepSubject(p.step.ID), New: p.step.Title + ": " + Describe(p.step.Action.Parameters)})
+		c.add(Change{What: Added, Subject: stepSubject(p.step.ID), New: inFullOf(p.step)})
 	}
 	for _, s := range c.new.Stages {
 		c.stepOrder(&s)
 	}
 	c.order("final steps", "order", c.ids(c.old.Final, "final"), c.ids(c.new.Final, "final"))
+}
+
+// inFullOf says what a step does that only one of the plans has, with everything that
+// a comparison of its action would show.
+func inFullOf(s *plan.Step) string {
+	text := s.Title + ": " + Describe(s.Action.Parameters)
+	switch a := s.Action.Parameters.(type) {
+	case *plan.Manual:
+		text += " " + a.Text
+	case *plan.Script:
+		text += " Its configuration: " + a.Config
+	}
+	return text
 }
 
 func stepSubject(id string) string { return fmt.Sprintf("step %q", id) }

@@ -22,7 +22,7 @@ func (c *comparer) weigh(ch *Change) {
 	case kind == "stage":
 		weighStage(ch)
 	case kind == "csc" || kind == "host":
-		weighRow(ch, kind)
+		c.weighRow(ch, kind, id)
 	case kind == "targets":
 		weighTarget(ch)
 	case kind == "plan" && ch.Field == "doubts":
@@ -91,6 +91,7 @@ var safeguards = map[string]string{
 	"action.expect":     "another level is expected before",
 	"action.set":        "another level is set",
 	"action.muteAlarms": "alarms are handled differently",
+	"action.channel":    "the message goes elsewhere",
 }
 
 func (c *comparer) weighStep(ch *Change, id string) {
@@ -104,7 +105,7 @@ func (c *comparer) weighStep(ch *Change, id string) {
 		return
 	case Added:
 		ch.Weight, ch.Why = Danger, "it is done now"
-		if e := c.does(id); e.ReadOnly || e.Posts != "" {
+		if e := c.does(id); e.ReadOnly && !e.ByPerson || c.posted(e.Posts) {
 			ch.Weight, ch.Why = Effect, ""
 		}
 		return
@@ -127,14 +128,18 @@ func (c *comparer) weighStep(ch *Change, id string) {
 		ch.Weight, ch.Why = Danger, c.cscWhy(ch, id)
 	case field == "action.resources" || field == "action.application" || field == "action.applications":
 		ch.Weight, ch.Why = Danger, "something else is synced or checked"
+	case field == "action.text" && c.does(id).ByPerson:
+		ch.Weight, ch.Why = Danger, "a person is asked to do something else"
+	case field == "byHand":
+		ch.Weight, ch.Why = Minor, "the instructions for doing it by hand"
+		if c.typedOtherwise(id) {
+			ch.Weight, ch.Why = Danger, "other commands are given for doing it by hand"
+		}
 	case field == "timeout":
 		ch.Why = "the operator is asked at a different time"
 		ch.Weight = Danger
-	case slices.Contains([]string{"title", "byHand", "source", "takes"}, field):
+	case slices.Contains([]string{"title", "source", "takes"}, field):
 		ch.Weight = Minor
-		if field == "byHand" {
-			ch.Why = "the instructions for doing it by hand"
-		}
 	}
 }
 
@@ -146,6 +151,32 @@ func (c *comparer) does(id string) plan.Effects {
 		return plan.Effects{}
 	}
 	return s.Effects(c.new)
+}
+
+// posted reports whether a step of the old plan posts to the channel.
+func (c *comparer) posted(channel string) bool {
+	for s := range c.old.AllSteps() {
+		if channel != "" && s.Effects(c.old).Posts == channel {
+			return true
+		}
+	}
+	return false
+}
+
+// typedOtherwise reports whether a change of a step's instructions changes commands
+// that its action does not have. A change of the action is reported as such.
+func (c *comparer) typedOtherwise(id string) bool {
+	now, ok := c.new.Step(id)
+	if !ok {
+		return false
+	}
+	var before []string
+	for s := range c.old.AllSteps() {
+		if c.now(s.ID) == id {
+			before = typedBeside(s)
+		}
+	}
+	return !slices.Equal(before, typedBeside(now))
 }
 
 // cscWhy returns what it means that a step names different CSCs.
@@ -191,11 +222,15 @@ func weighStage(ch *Change) {
 	}
 }
 
-func weighRow(ch *Change, kind string) {
+func (c *comparer) weighRow(ch *Change, kind, name string) {
 	ch.Weight = Danger
 	switch {
 	case ch.What == Removed:
 		ch.Why = "selectors are no longer compared with it"
+	case ch.What == Added && kind == "host":
+		ch.Why = "commands may run there"
+	case ch.What == Added && c.foreign(name):
+		ch.Why = "its image is from another registry"
 	case ch.What == Added:
 		ch.Weight = Effect
 	case ch.Field == "image":
@@ -216,11 +251,24 @@ func weighRow(ch *Change, kind string) {
 func weighTarget(ch *Change) {
 	ch.Weight, ch.Why = Danger, "the plan talks to another system"
 	switch {
-	case strings.HasPrefix(ch.Field, "pages") || ch.Field == "love.view":
+	case ch.Field == "love.view":
 		ch.Weight, ch.Why = Minor, ""
+	case strings.HasPrefix(ch.Field, "pages"):
+		ch.Why = "people are sent to another page"
 	case ch.Field == "slack.channel":
-		ch.Weight, ch.Why = Effect, "messages go elsewhere"
+		ch.Why = "messages go elsewhere"
 	case ch.Field == "efd.lag":
 		ch.Weight, ch.Why = Effect, ""
 	}
+}
+
+// foreign reports whether the image of a CSC of the new plan is from a registry that
+// the old plan has no image from.
+func (c *comparer) foreign(csc string) bool {
+	row, ok := c.new.CSC(csc)
+	if !ok || row.Image == "" {
+		return false
+	}
+	registry := func(image string) string { return image[:strings.LastIndexByte(image, '/')+1] }
+	return !slices.ContainsFunc(c.old.CSCs, func(o plan.CSC) bool { return o.Image != "" && registry(o.Image) == registry(row.Image) })
 }

@@ -105,6 +105,28 @@ func Upgrade(root, name, typ, file string) (*model.Site, *model.Request, error) 
 	return site, req, nil
 }
 
+// Requested returns the upgrade types that a site's upgrade.cue has a request for.
+// Whether the requests are right is for [Upgrade].
+func Requested(root, site string) ([]string, error) {
+	p := newProject(root, nil)
+	file := filepath.Join(p.root, "sites", site, requests)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	src := p.read("upgrades of "+site, upgrades, []string{file})
+	var asked []string
+	if src.usable {
+		src.guard(func() {
+			written := src.names(path{"upgrade"})
+			asked = slices.DeleteFunc(slices.Clone(types), func(t string) bool { return !slices.Contains(written, t) })
+		})
+	}
+	if !src.usable {
+		return nil, src.problems()
+	}
+	return asked, nil
+}
+
 // project is the CUE module below a root. It caches the schema.
 type project struct {
 	*naming

@@ -23,6 +23,39 @@ func TestSites(t *testing.T) {
 	}
 }
 
+// TestRequested: the requests are known however they are written; a site without the
+// file has none.
+func TestRequested(t *testing.T) {
+	dir := t.TempDir()
+	for _, d := range []string{"cue.mod", "schema"} {
+		if err := os.CopyFS(filepath.Join(dir, d), os.DirFS(filepath.Join(root, d))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site := filepath.Join(dir, "sites", "x")
+	if err := os.MkdirAll(site, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Requested(dir, "x"); got != nil || err != nil {
+		t.Errorf("without upgrade.cue: %q, %v", got, err)
+	}
+	for _, c := range []struct{ text, want, err string }{
+		{`{recovery: date: "2026-12-01", full: date: "2026-12-01"}`, "full recovery", ""},
+		{`recovery: date: "tomorrow"`, "recovery", ""}, // that is for Upgrade to report
+		{`{}`, "", ""},
+		{`{`, "", "sites/x/upgrade.cue:"},
+	} {
+		text := "package site\n\nimport \"github.com/lsst-ts/csu/schema\"\n\nupgrade: schema.#Upgrades\nupgrade: " + c.text + "\n"
+		if err := os.WriteFile(filepath.Join(site, "upgrade.cue"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Requested(dir, "x")
+		if strings.Join(got, " ") != c.want || (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s: %q, %v", c.text, got, err)
+		}
+	}
+}
+
 func TestNoSite(t *testing.T) {
 	for name, want := range map[string]string{
 		"sumit":     `no site "sumit" (did you mean "summit"?); sites are "base-teststand", "summit", "tucson-teststand"`,

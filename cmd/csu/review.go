@@ -1,0 +1,249 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+type reviewCommand struct {
+	Base string `arg:"" help:"The Git revision to compare with, such as origin/main; what it has gained since is not counted." placeholder:"REV"`
+}
+
+func (reviewCommand) Help() string {
+	return `Reviews every plan that differs from a Git revision, in Markdown, as the comment on a pull request: first whether each plan follows the rules and the sources compile to it, and every dangerous change; then all changes by meaning; then the runbooks. A new plan is compared with the most similar plan of its site and type. Exits with 1 if a check fails, a request has no plan, or a dangerous change does not fit into the first 60 lines.
+
+Examples:
+
+  csu plan review origin/main | less`
+}
+
+func (cmd *reviewCommand) Run(c *console) error {
+	root, err := c.findRoot()
+	if err != nil {
+		return err
+	}
+	r := &reviewer{console: c, worktree: worktree(root)}
+	if r.base, err = r.mergeBase(cmd.Base); err != nil {
+		return err
+	}
+	out := review.PullRequest{Base: cmd.Base}
+	if out.Requests, err = r.requests(); err != nil {
+		return err
+	}
+	if out.Plans, err = r.plans(); err != nil {
+		return err
+	}
+	comment, reasons := out.Markdown()
+	if _, err := fmt.Fprint(c.out, comment); err != nil {
+		return fmt.Errorf("write the review: %w", err)
+	}
+	if len(reasons) > 0 {
+		return fail(exitFailed, "", "the review fails: %s", strings.Join(reasons, "; "))
+	}
+	return nil
+}
+
+// A reviewer finds what a pull request does to the plans.
+type reviewer struct {
+	*console
+	worktree
+	base string // commit
+}
+
+// requests returns the requests whose plan is not in plans/.
+func (r *reviewer) requests() ([]review.Finding, error) {
+	root := string(r.worktree)
+	files, err := filepath.Glob(filepath.Join(root, "plans", "*.json"))
+	if err != nil {
+		return nil, fmt.Errorf("list the plans: %w", err)
+	}
+	var kept [][]byte
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("read the plan: %w", err)
+		}
+		kept = append(kept, data)
+	}
+	sites, err := compiler.Sites(root)
+	if err != nil {
+		return nil, err
+	}
+	var out []review.Finding
+	for _, site := range sites {
+		types, err := compiler.Requested(root, site)
+		if err != nil {
+			out = append(out, review.Finding{Subject: site, Text: "its requests cannot be read", Details: err.Error()})
+		}
+		for _, typ := range types {
+			subject := fmt.Sprintf("%s, %s", site, typ)
+			p, _, err := compiler.Compile(compiler.Request{Root: root, Site: site, Type: typ})
+			if err != nil {
+				out = append(out, review.Finding{Subject: subject, Text: "the sources give no plan", Details: err.Error()})
+				continue
+			}
+			data, err := plan.Encode(p)
+			if err != nil {
+				return nil, err
+			}
+			if !slices.ContainsFunc(kept, func(k []byte) bool { return bytes.Equal(k, data) }) {
+				out = append(out, review.Finding{Subject: subject, Text: fmt.Sprintf("the plan that the sources give is not in plans/: `csu plan compile --site %s --type %s`", site, typ)})
+			}
+		}
+	}
+	return out, nil
+}
+
+// plans returns the plans that differ from the base.
+func (r *reviewer) plans() ([]review.ChangedPlan, error) {
+	names, err := r.changed(r.base, "plans/*.json")
+	if err != nil {
+		return nil, err
+	}
+	before, err := r.before()
+	if err != nil {
+		return nil, err
+	}
+	var out []review.ChangedPlan
+	for _, name := range names {
+		p := review.ChangedPlan{File: name, Old: map[string]*plan.Plan{}}
+		if _, err := os.Lstat(r.path(name)); errors.Is(err, fs.ErrNotExist) {
+			p.Removed = true
+			out = append(out, p)
+			continue
+		}
+		p.Fails = r.check(name)
+		p.New, _, err = plan.ReadFile(r.path(name))
+		if err != nil {
+			p.New = nil // its check says why
+		}
+		old, was := before[name]
+		p.Added = !was
+		switch {
+		case old.err != nil:
+			p.Fails = strings.TrimSpace(fmt.Sprintf("%s\nit cannot be compared with %.12s: %v", p.Fails, r.base, old.err))
+		case was:
+			p.Old[name] = old.plan
+		case p.New != nil:
+			for file, b := range before {
+				if b.err == nil && b.plan.Site == p.New.Site && b.plan.Type == p.New.Type {
+					p.Old[file] = b.plan
+				}
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// check returns what csu plan check prints about a plan that does not pass; "" if it
+// passes.
+func (r *reviewer) check(name string) string {
+	var said bytes.Buffer
+	c := &console{out: &said, err: &said, width: r.width, root: string(r.worktree)}
+	err := (&checkCommand{Plan: shown(r.path(name))}).Run(c)
+	if err == nil {
+		return ""
+	}
+	c.report(err)
+	return said.String()
+}
+
+// A past plan is a plan at the base, or why it cannot be read.
+type past struct {
+	plan *plan.Plan
+	err  error
+}
+
+// before returns the plans at the base, by file.
+func (r *reviewer) before() (map[string]past, error) {
+	names, err := r.at(r.base, "plans/")
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]past{}
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".json") {
+			continue
+		}
+		data, err := r.git("show", r.base+":./"+name)
+		if err != nil {
+			return nil, fmt.Errorf("read %q at %.12s: git: %w", name, r.base, err)
+		}
+		p, err := plan.Decode(r.base[:12]+":"+name, []byte(data))
+		out[name] = past{p, err}
+	}
+	return out, nil
+}
+
+// A worktree is the project's folder in a Git repository. Names of files are relative
+// to it.
+type worktree string
+
+func (r worktree) path(name string) string {
+	return filepath.Join(string(r), filepath.FromSlash(name))
+}
+
+// git returns the output of git in the folder.
+func (r worktree) git(args ...string) (string, error) {
+	git := exec.Command("git", args...)
+	git.Dir = string(r)
+	out, err := git.Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && len(exit.Stderr) > 0 {
+		err = errors.New(strings.TrimSpace(string(exit.Stderr)))
+	}
+	return string(out), err
+}
+
+// list returns the output of git as names that end with NUL.
+func (r worktree) list(args ...string) ([]string, error) {
+	out, err := r.git(args...)
+	if err != nil {
+		return nil, fmt.Errorf("list the plans: git %s: %w", args[0], err)
+	}
+	return slices.DeleteFunc(strings.Split(out, "\x00"), func(s string) bool { return s == "" }), nil
+}
+
+// mergeBase returns the commit from which HEAD and a revision have diverged.
+func (r worktree) mergeBase(revision string) (string, error) {
+	if strings.HasPrefix(revision, "-") {
+		return "", fail(exitInput, "", "compare with revision %q: not a revision", revision)
+	}
+	out, err := r.git("merge-base", revision, "HEAD")
+	if err != nil {
+		return "", fail(exitInput, "fetch the revision with its history", "compare with revision %q: git: %w", revision, err)
+	}
+	return strings.TrimSpace(out), nil
+}
+
+// changed returns the files of a pattern that are not as they are at a commit.
+func (r worktree) changed(commit, pattern string) ([]string, error) {
+	known, err := r.list("diff", "--name-only", "--no-renames", "--relative", "-z", commit, "--", pattern)
+	if err != nil {
+		return nil, err
+	}
+	others, err := r.list("ls-files", "--others", "--exclude-standard", "-z", "--", pattern)
+	if err != nil {
+		return nil, err
+	}
+	all := append(known, others...)
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// at returns the files of a folder at a commit.
+func (r worktree) at(commit, folder string) ([]string, error) {
+	return r.list("ls-tree", "-r", "--name-only", "-z", commit, "--", folder)
+}
