@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"os/user"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/compiler/review"
-	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -32,12 +29,11 @@ import (
 
 // runFlags are those of the commands that carry a plan out.
 type runFlags struct {
-	Operator    string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
-	Consent     []string `help:"Consent to these stages in advance. On a simulated site, all answers every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers     string   `help:"Read answers to step consents, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
-	SiteMap     string   `help:"Use the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
-	Uncommitted bool     `help:"Run the plan even if it differs from HEAD."`
-	yes         bool     // --yes of the commands that have it
+	Operator string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
+	Consent  []string `help:"Consent to these stages in advance. On a simulated site, all answers every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers  string   `help:"Read answers to step consents, doubts and manual steps from this file; they are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap  string   `help:"Use the simulated site of this map instead of the plan's targets. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
+	yes      bool     // --yes of the commands that have it
 }
 
 type execCommand struct {
@@ -45,12 +41,15 @@ type execCommand struct {
 	Resume        bool   `help:"Resume the run whose journal is next to the plan."`
 	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
+	Unreviewed    string `help:"Carry the plan out although csu cannot see that it was reviewed; the journal records the reason." placeholder:"REASON"`
 	DryRun        bool   `help:"Print what would run, without running anything."`
 	runFlags
 }
 
 func (execCommand) Help() string {
 	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records every step before it touches anything, and its outcome afterwards. Press Ctrl-C once to stop when the running steps have finished, twice to exit at once. After either, or after a crash, continue with --resume.
+
+The plan must be what the committed sources give, and be in origin's default branch as last fetched; --unreviewed REASON runs it all the same. For a run that has begun, csu only warns.
 
 Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
@@ -63,7 +62,7 @@ Examples:
 }
 
 func (cmd *execCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, cmd.runFlags, cmd.Resume)
+	l, err := c.load(cmd.Plan, cmd.runFlags, guard{merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true})
 	if err != nil {
 		return err
 	}
@@ -96,13 +95,13 @@ type loaded struct {
 	// that the run can't be resumed.
 	siteEnds bool
 	answers  []prepared // given beforehand
+	// reviewed is what csu found of the plan's review, or why it runs all the same; for
+	// the journal.
+	reviewed []string
 }
 
-// load reads a plan and what is given beforehand, and applies the guards that need
-// nothing else: the rules, and that the plan is the committed one. A run that has begun was let through
-// them then, and must be able to continue or be aborted even with a csu that has
-// learned new rules since; that its plan is still the same one its journal says.
-func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
+// load reads a plan and what is given beforehand, and applies the guard.
+func (c *console) load(file string, flags runFlags, g guard) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -110,13 +109,6 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 	digest, err := plan.Digest(p)
 	if err != nil {
 		return nil, err
-	}
-	violations := verify.Check(p)
-	for _, v := range violations {
-		fmt.Fprintf(c.err, "%s: %s\n", file, v)
-	}
-	if len(violations) > 0 && !begun {
-		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, places(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	c.plan = shown(file) + onSite(flags.SiteMap)
@@ -142,12 +134,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 			return nil, err
 		}
 	}
-	if l.siteMap == nil && !flags.Uncommitted && !begun {
-		if err := committed(file, data); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
+	return l, g.apply(c, l, data)
 }
 
 // timing is that of the site's ledger.
@@ -156,33 +143,6 @@ func (l *loaded) timing() ledger.Timing {
 		return ledger.Rehearsed(l.siteMap.Speed)
 	}
 	return ledger.Real()
-}
-
-// committed checks that the plan's bytes are those of HEAD: what runs must be what was
-// reviewed. Other files do not matter.
-func committed(file string, data []byte) error {
-	const hint = "commit the plan after its review, or give --uncommitted"
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return fmt.Errorf("plan %q: %w", file, err)
-	}
-	git := exec.Command("git", "show", "HEAD:./"+filepath.Base(abs))
-	git.Dir = filepath.Dir(abs)
-	var stderr bytes.Buffer
-	git.Stderr = &stderr
-	head, err := git.Output()
-	if err != nil {
-		return fail(exitRefused, hint, "plan %q: cannot compare it with HEAD: %w: %s", file, err, firstLine(stderr.String()))
-	}
-	if !bytes.Equal(head, data) {
-		return fail(exitRefused, hint, "plan %q differs from HEAD: it was changed or compiled again after the commit", file)
-	}
-	return nil
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line
 }
 
 // carryOut runs a plan with an operator at it, and prints how it ended.
@@ -215,6 +175,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Stop:     signals(view, systems.Clock.Now, cancel),
 		Ledger:   custody.NewLedger(l.plan, systems),
 		Timing:   l.timing(),
+		Reviewed: l.reviewed,
 	}
 	if l.siteMap == nil {
 		o.CarriedOut = func() (string, error) { return carriedOut(l.file, l.digest) }
@@ -235,6 +196,7 @@ func (c *console) heading(l *loaded, name, banner string) {
 	if banner != "" {
 		c.paragraph("%s\nSite map: %s", banner, shown(l.mapFile))
 	} else {
+		c.paragraph("Review: %s", strings.Join(l.reviewed, "\n"))
 		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
 		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
 			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
