@@ -47,7 +47,11 @@ type keptPlan struct {
 	style    review.Terminal
 }
 
-const inProject = "keep the plan in plans/ of a clone of the project"
+// What makes a plan comparable.
+const (
+	inProject = "keep the plan in plans/ of a clone of the project"
+	whole     = "check that the clone is complete (made without --filter) and undamaged: git fsck"
+)
 
 func (c *console) keptPlan(l *loaded, data []byte) (*keptPlan, error) {
 	cannot := func(err error) error {
@@ -117,7 +121,7 @@ func (k *keptPlan) in(revision string) (has, same bool, err error) {
 	}
 	data, err := k.git("cat-file", "blob", id)
 	if err != nil {
-		return false, false, k.refused("run git fsck", "cannot be read at %s: git: %w", revision, err)
+		return false, false, k.refused(whole, "cannot be read at %s: git: %w", revision, err)
 	}
 	return true, data == string(k.data), nil
 }
@@ -143,7 +147,7 @@ func (k *keptPlan) sources() (found string, err error) {
 		for _, way := range [][]string{{"--first-parent"}, nil} {
 			out, err := k.git(slices.Concat([]string{"log", "-1", "--format=%H"}, way, []string{head, "--", k.name})...)
 			if err != nil {
-				return "", k.refused("run git fsck", "cannot be compared with its sources: git: %w", err)
+				return "", k.refused(whole, "cannot be compared with its sources: git: %w", err)
 			}
 			if commit := strings.TrimSpace(out); !slices.Contains(commits, commit) {
 				commits = append(commits, commit)
@@ -163,37 +167,42 @@ func (k *keptPlan) sources() (found string, err error) {
 
 // given checks that the sources of a commit give the plan's bytes.
 func (k *keptPlan) given(commit string) error {
-	cannot := func(err error) error {
-		return k.refused("correct the sources, compile the plan again and commit both", "cannot be compared with the sources of commit %.12s: %w", commit, err)
+	cannot := func(hint string, err error) error {
+		return k.refused(hint, "cannot be compared with the sources of commit %.12s: %w", commit, err)
 	}
-	dir, err := os.MkdirTemp("", "csu-sources-")
-	if err != nil {
-		return cannot(err)
-	}
-	defer os.RemoveAll(dir)
 	archive, err := k.git("archive", "--format=zip", commit, "--", "*.cue")
 	if err != nil {
-		return k.refused("check that the commit has the sources, and that the clone is complete (made without --filter)", "cannot be compared with the sources of commit %.12s: git: %w", commit, err)
+		return cannot("check that the commit has the sources; "+whole, fmt.Errorf("git: %w", err))
 	}
-	files, err := zip.NewReader(strings.NewReader(archive), int64(len(archive)))
+	dir, err := os.MkdirTemp("", "csu-sources-")
 	if err == nil {
-		err = os.CopyFS(dir, files)
+		defer os.RemoveAll(dir)
+		err = unpack(dir, archive)
 	}
 	if err != nil {
-		return cannot(err)
+		return cannot("check that the sources are plain files, and that csu can write to TMPDIR", err)
 	}
 	want, _, err := compiler.Compile(compiler.Request{Root: dir, Site: k.plan.Site, Type: k.plan.Type})
 	if err != nil {
-		return cannot(err)
+		return cannot("correct the sources, compile the plan again and commit both", err)
 	}
 	data, err := plan.Encode(want)
 	if err != nil {
-		return cannot(err)
+		return err
 	}
 	if bytes.Equal(data, k.data) {
 		return nil
 	}
 	return k.differs(commit, want)
+}
+
+// unpack writes the files of a zip archive into a folder.
+func unpack(dir, archive string) error {
+	files, err := zip.NewReader(strings.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		return fmt.Errorf("read the archive of git: %w", err)
+	}
+	return os.CopyFS(dir, files)
 }
 
 // differs describes how the plan differs from the one that the sources of a commit give.

@@ -253,6 +253,15 @@ func TestReviewed(t *testing.T) {
 			exec: `cannot be found in origin's default branch: the repository has no remote "origin"$`, hint: "clone the project's shared repository"},
 		"origin was not fetched": {change: func(t *testing.T, r *repository) { r.git(t, "update-ref", "-d", "refs/remotes/origin/main") },
 			exec: `neither origin/HEAD nor origin/main nor origin/master was fetched$`, hint: "run git fetch origin"},
+		"a link among the sources": {change: func(t *testing.T, r *repository) {
+			if err := os.Symlink("site.cue", filepath.Join(r.dir, "sites/summit/link.cue")); err != nil {
+				t.Fatal(err)
+			}
+			r.edit(t, source{night, `"reason": "`, `"reason": "Not `})
+			r.commit(t, "A link")
+		}, preflight: `cannot be compared with the sources of commit [0-9a-f]{12}: .*link.cue`, exec: `link.cue`, hint: "check that the sources are plain files"},
+		"no temporary folder": {change: func(*testing.T, *repository) {}, env: []string{"TMPDIR=/nosuch"},
+			preflight: `cannot be compared with the sources of commit [0-9a-f]{12}: .*/nosuch`, exec: "/nosuch", hint: "check that the sources are plain files, and that csu can write to TMPDIR"},
 		"no commit": {change: func(t *testing.T, r *repository) {
 			r.git(t, "checkout", "-q", "--orphan", "other")
 		}, preflight: "the repository has no commit$", exec: "the repository has no commit$", hint: "commit the request and the plan"},
@@ -313,7 +322,14 @@ func TestReviewedInClones(t *testing.T) {
 
 	// Without network, whatever the clone lacks.
 	r.git(t, "config", "uploadpack.allowFilter", "true")
-	clone("--filter=blob:none").refuses(t, nil, "exec "+night, `cannot be compared with the sources of commit [0-9a-f]{12}: git: .*transport 'file' not allowed`, "^hint: check that the commit has the sources, and that the clone is complete")
+	clone("--filter=blob:none").refuses(t, nil, "exec "+night, `cannot be compared with the sources of commit [0-9a-f]{12}: git: .*transport 'file' not allowed`, "^hint: check that the commit has the sources; check that the clone is complete")
+	partial := clone("--filter=blob:none", "--no-checkout")
+	for _, dir := range []string{"cue.mod", "plans"} {
+		if err := os.CopyFS(filepath.Join(partial.dir, dir), os.DirFS(filepath.Join(r.dir, dir))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	partial.refuses(t, nil, "exec "+night, `cannot be read at [0-9a-f]{40}: git: `, "^hint: check that the clone is complete")
 
 	r.git(t, "checkout", "-q", "HEAD~", "--", "sites")
 	r.commit(t, "The cycle before")
