@@ -82,6 +82,8 @@ type Options struct {
 	// SkipPreflight is the reason to record for running without preflight; "" with
 	// preflight.
 	SkipPreflight string
+	// Reviewed is what to record of the plan's review.
+	Reviewed []string
 	// Performer returns the performer of an action; nil means [action.Of].
 	Performer func(plan.Parameters) action.Performer
 }
@@ -228,6 +230,11 @@ func (r *run) drive() error {
 	}
 	if r.o.Systems != nil && systems.UsesCluster(r.Plan) {
 		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.Plan.Targets.Kubernetes.Context}); err != nil {
+			return err
+		}
+	}
+	for _, text := range r.o.Reviewed {
+		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
 	}

@@ -52,6 +52,25 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 }
 
+// TestReviewIsRecorded: each time a run is continued, its journal says what is known of
+// the plan's review.
+func TestReviewIsRecorded(t *testing.T) {
+	b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
+	b.must(Reached, func(o *Options) { o.Reviewed, o.Until = []string{"origin/main has the plan"}, "one" })
+	b.must(Completed, resumed, func(o *Options) { o.Reviewed = []string{"no origin; the run had begun", "a rule"} })
+	var texts []string
+	for _, r := range b.records() {
+		if r.Event == journal.Guarded {
+			texts = append(texts, r.Text)
+		}
+	}
+	for _, want := range []string{"origin/main has the plan", "no origin; the run had begun", "a rule"} {
+		if !slices.Contains(texts, want) {
+			t.Errorf("the guards recorded are %q, without %q", texts, want)
+		}
+	}
+}
+
 func TestStagesAreBarriersWithConsent(t *testing.T) {
 	var steps []plan.Step
 	for i := range 5 {

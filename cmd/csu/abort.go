@@ -22,7 +22,7 @@ Examples:
 }
 
 func (cmd *abortCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, cmd.runFlags, true)
+	l, err := c.load(cmd.Plan, cmd.runFlags, ofBegunRun)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
-	"github.com/lsst-ts/csu/executor/sitemap"
 	"github.com/lsst-ts/csu/executor/systems"
 )
 
@@ -21,7 +20,7 @@ type announceCommand struct {
 }
 
 func (announceCommand) Help() string {
-	return `Shows the announcement, asks for confirmation and posts it to the plan's Slack channel. Give either --day-before or --hour-before. The plan's own first step announces that the deployment begins.
+	return `Shows the announcement, asks for confirmation and posts it to the plan's Slack channel. Give either --day-before or --hour-before. The plan must be in origin's default branch, as for csu exec. The plan's own first step announces that the deployment begins.
 
 Examples:
 
@@ -33,15 +32,16 @@ func (cmd *announceCommand) Run(c *console) error {
 	if !cmd.DayBefore && !cmd.HourBefore {
 		return fail(exitInput, "give one of the two", "want --day-before or --hour-before")
 	}
-	p, _, err := plan.ReadFile(cmd.Plan)
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, afterMerge)
 	if err != nil {
 		return err
 	}
+	p := l.plan
 	text, err := announcement(p, cmd.DayBefore)
 	if err != nil {
 		return err
 	}
-	if cmd.SiteMap == "" {
+	if l.siteMap == nil {
 		if err := rightDay(p, cmd.DayBefore, time.Now()); err != nil {
 			return err
 		}
@@ -62,14 +62,8 @@ func (cmd *announceCommand) Run(c *console) error {
 			return fail(exitFailed, "", "nothing was posted")
 		}
 	}
-	var m *sitemap.Map
-	if cmd.SiteMap != "" {
-		if m, err = sitemap.Read(cmd.SiteMap); err != nil {
-			return err
-		}
-	}
 	// A plan without steps asks for no credential but Slack's.
-	clients, err := systems.Connect(&plan.Plan{Targets: p.Targets}, m, environment)
+	clients, err := systems.Connect(&plan.Plan{Targets: p.Targets}, l.siteMap, environment)
 	if err != nil {
 		return err
 	}

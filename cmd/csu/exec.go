@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"os/user"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/compiler/review"
-	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -33,12 +30,11 @@ import (
 
 // runFlags are those of the commands that carry a plan out.
 type runFlags struct {
-	Operator    string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
-	Consent     []string `help:"Consent to these stages in advance. On a simulated site, --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers     string   `help:"Read answers to the consents of steps, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
-	SiteMap     string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
-	Uncommitted bool     `help:"Use the plan even if its file has uncommitted changes."`
-	yes         bool     // --yes of the commands that have it
+	Operator string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
+	Consent  []string `help:"Consent to these stages in advance. On a simulated site, --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
+	Answers  string   `help:"Read answers to the consents of steps, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
+	SiteMap  string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
+	yes      bool     // --yes of the commands that have it
 }
 
 type execCommand struct {
@@ -46,12 +42,15 @@ type execCommand struct {
 	Resume        bool   `help:"Resume the run whose journal is next to the plan."`
 	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
+	Unreviewed    string `help:"Carry the plan out although csu cannot see that it was reviewed; the journal records the reason." placeholder:"REASON"`
 	DryRun        bool   `help:"Print what would run, without running anything."`
 	runFlags
 }
 
 func (execCommand) Help() string {
 	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records each step before it starts and its outcome when it ends. Press Ctrl-C once to stop after the running steps finish, twice to exit at once. After either, or after a crash, continue with --resume.
+
+The plan must be what the committed sources give, and be in origin's default branch as last fetched; --unreviewed REASON runs it all the same. For a run that has begun, csu only warns.
 
 Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
@@ -64,7 +63,7 @@ Examples:
 }
 
 func (cmd *execCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, cmd.runFlags, cmd.Resume)
+	l, err := c.load(cmd.Plan, cmd.runFlags, guard{merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true})
 	if err != nil {
 		return err
 	}
@@ -97,13 +96,13 @@ type loaded struct {
 	// that the run can't be resumed.
 	siteEnds bool
 	answers  []prepared // given beforehand
+	// reviewed is what csu found of the plan's review, or why it runs all the same; for
+	// the journal.
+	reviewed []string
 }
 
-// load reads a plan and the answers given in advance, and applies the guards that need
-// nothing else: the rules, and that the plan is the committed one. A run that has begun
-// has passed them. It must be able to continue or be aborted even with a csu that has
-// new rules since then; its journal says whether the plan is still the same.
-func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error) {
+// load reads a plan and the answers given in advance, and applies the guard.
+func (c *console) load(file string, flags runFlags, g guard) (*loaded, error) {
 	p, data, err := plan.ReadFile(file)
 	if err != nil {
 		return nil, err
@@ -111,13 +110,6 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 	digest, err := plan.Digest(p)
 	if err != nil {
 		return nil, err
-	}
-	violations := verify.Check(p)
-	for _, v := range violations {
-		line(c.err, "%s: %s", file, v)
-	}
-	if len(violations) > 0 && !begun {
-		return nil, fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q breaks the rules in %s; nothing was started", file, countPlaces(len(violations)))
 	}
 	l := &loaded{plan: p, file: file, digest: digest, journal: file + ".journal"}
 	c.plan = shown(file) + onSite(flags.SiteMap)
@@ -143,12 +135,7 @@ func (c *console) load(file string, flags runFlags, begun bool) (*loaded, error)
 			return nil, err
 		}
 	}
-	if l.siteMap == nil && !flags.Uncommitted && !begun {
-		if err := committed(file, data); err != nil {
-			return nil, err
-		}
-	}
-	return l, nil
+	return l, g.apply(c, l, data)
 }
 
 // timing is that of the site's ledger.
@@ -165,33 +152,6 @@ func (l *loaded) slow(ctx context.Context) (end func()) {
 		return func() {}
 	}
 	return systems.SlowClock(ctx, l.siteMap)
-}
-
-// committed checks that the plan's bytes are those of HEAD: what runs must be what was
-// reviewed. Other files do not matter.
-func committed(file string, data []byte) error {
-	const hint = "commit the plan after its review, or give --uncommitted"
-	abs, err := filepath.Abs(file)
-	if err != nil {
-		return fmt.Errorf("plan %q: %w", file, err)
-	}
-	git := exec.Command("git", "show", "HEAD:./"+filepath.Base(abs))
-	git.Dir = filepath.Dir(abs)
-	var stderr bytes.Buffer
-	git.Stderr = &stderr
-	head, err := git.Output()
-	if err != nil {
-		return fail(exitRefused, hint, "plan %q: cannot compare it with HEAD: %w: %s", file, err, firstLine(stderr.String()))
-	}
-	if !bytes.Equal(head, data) {
-		return fail(exitRefused, hint, "plan %q differs from HEAD: it was changed or compiled again after the commit", file)
-	}
-	return nil
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
-	return line
 }
 
 // carryOut runs a plan for an operator and prints how it ended.
@@ -227,6 +187,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Stop:     signals(view, clients.Clock.Now, cancel),
 		Ledger:   custody.NewLedger(l.plan, clients),
 		Timing:   l.timing(),
+		Reviewed: l.reviewed,
 	}
 	if l.siteMap == nil {
 		o.CarriedOut = func() (string, error) { return carriedOut(l.file, l.digest) }
@@ -247,6 +208,7 @@ func (c *console) heading(l *loaded, name, banner string) {
 	if banner != "" {
 		c.paragraph("%s\nSite map: %s", banner, shown(l.mapFile))
 	} else {
+		c.paragraph("Review: %s", strings.Join(l.reviewed, "\n"))
 		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
 		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
 			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)

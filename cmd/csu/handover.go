@@ -30,7 +30,7 @@ func onSite(siteMap string) string {
 
 // options returns what such a command needs for the plan in the file.
 func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
-	l, err := c.load(file, runFlags{SiteMap: f.SiteMap, Uncommitted: true}, true)
+	l, err := c.load(file, runFlags{SiteMap: f.SiteMap}, ofBegunRun)
 	if err != nil {
 		return nil, executor.Options{}, err
 	}

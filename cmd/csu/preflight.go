@@ -25,7 +25,7 @@ type preflightCommand struct {
 }
 
 func (preflightCommand) Help() string {
-	return `Checks that everything the plan needs is reachable and permitted: LOVE and the permission to send commands, the EFD and the age of its data, every host's login and sudo, the cluster and each permission in it, Argo CD's applications, the schema registry's level, Slack, the disk and the clock. Also reports CSCs that send heartbeats but are not in the plan. It is read-only and runs none of the plan's commands. csu exec runs all these checks before the first stage and, before each later stage, those that the stage needs.
+	return `Checks that everything the plan needs is reachable and permitted: LOVE and the permission to send commands, the EFD and the age of its data, every host's login and sudo, the cluster and each permission in it, Argo CD's applications, the schema registry's level, Slack, the disk and the clock. Also reports CSCs that send heartbeats but are not in the plan. It is read-only and runs none of the plan's commands. The plan must be what the committed sources give, but need not be merged. csu exec runs all these checks before the first stage and, before each later stage, those that the stage needs.
 
 Examples:
 
@@ -34,7 +34,7 @@ Examples:
 }
 
 func (cmd *preflightCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap, Uncommitted: true}, false)
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, beforeMerge)
 	if err != nil {
 		return err
 	}

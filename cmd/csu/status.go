@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -36,22 +35,11 @@ Example:
 }
 
 func (cmd *statusCommand) Run(c *console) error {
-	p, _, err := plan.ReadFile(cmd.Plan)
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, ofBegunRun)
 	if err != nil {
 		return err
 	}
-	digest, err := plan.Digest(p)
-	if err != nil {
-		return err
-	}
-	name := cmd.Plan + ".journal"
-	if cmd.SiteMap != "" {
-		m, err := sitemap.Read(cmd.SiteMap)
-		if err != nil {
-			return err
-		}
-		name = filepath.Join(m.Dir, filepath.Base(cmd.Plan)+".journal")
-	}
+	p, digest, name := l.plan, l.digest, l.journal
 	state, err := state.Read(journal.Disk, name, p, digest)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -32,7 +32,7 @@ func (cmd *takeoverCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
 		return fail(exitInput, "say why you take over the run", "--reason is empty")
 	}
-	l, err := c.load(cmd.Plan, cmd.runFlags, true)
+	l, err := c.load(cmd.Plan, cmd.runFlags, ofBegunRun)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/lsst-ts/csu/compiler/verify"
+	"github.com/lsst-ts/csu/executor/exit"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/state"
+)
+
+// A guard is what a command that talks to the site requires of its plan before csu
+// reads any secret: that the plan follows the rules and is what the sources give.
+type guard struct {
+	merged bool // the plan must also be in origin's default branch
+	// begun says that the command only continues or ends a run that has begun. Then a
+	// failure is a warning: nobody may be locked out of a half-done night because csu or
+	// the repository has moved on since. That the plan is still the same one is for the
+	// journal.
+	begun      bool
+	unreviewed string // the reason to carry out a plan that was not reviewed; "" for none
+	canForce   bool   // the command has the flag --unreviewed
+}
+
+// The guards of the commands without --unreviewed.
+var (
+	beforeMerge = guard{}
+	afterMerge  = guard{merged: true}
+	ofBegunRun  = guard{merged: true, begun: true}
+)
+
+// apply applies the guard to a plan, whose bytes are data.
+func (g guard) apply(c *console, l *loaded, data []byte) error {
+	if err := g.unlessBegun(c, l, c.followsRules(l)); err != nil {
+		return err
+	}
+	if l.siteMap != nil {
+		return nil // a rehearsal may come before the review
+	}
+	found, err := c.reviewed(l, data, g.merged)
+	if err == nil {
+		l.reviewed = append(l.reviewed, found)
+		return nil
+	}
+	if g.unreviewed == "" {
+		return g.unlessBegun(c, l, err)
+	}
+	c.difference(err)
+	l.reviewed = append(l.reviewed, fmt.Sprintf("%v; it is carried out nevertheless: %s", err, g.unreviewed))
+	c.warn(err, "the plan runs nevertheless: "+g.unreviewed)
+	return nil
+}
+
+// unlessBegun returns the error of a check, or warns of it if a run has begun.
+func (g guard) unlessBegun(c *console, l *loaded, err error) error {
+	if err == nil {
+		return nil
+	}
+	begun := g.begun
+	if !begun {
+		s, unread := state.Read(journal.Disk, l.journal, l.plan, l.digest)
+		if unread != nil && !errors.Is(unread, fs.ErrNotExist) {
+			return unread
+		}
+		// A rehearsal's journal beside the plan does not count for a real run.
+		begun = unread == nil && s.Begun() && (s.Run.SiteMap != "") == (l.siteMap != nil)
+	}
+	if begun {
+		l.reviewed = append(l.reviewed, fmt.Sprintf("%v; the run has begun, so it continues", err))
+		c.warn(err, "this does not stop a run that has begun")
+		return nil
+	}
+	c.difference(err)
+	if g.canForce && exit.CodeOf(err) == exit.Refused && !errors.Is(err, errRules) {
+		return fail(exitRefused, exit.HintOf(err)+"; to carry the plan out all the same, give --unreviewed REASON", "%w", err)
+	}
+	return err
+}
+
+// difference prints how the plan differs from what its sources give, if that is the
+// error.
+func (c *console) difference(err error) {
+	var d *differenceError
+	if errors.As(err, &d) {
+		fmt.Fprintln(c.err, d.lines)
+	}
+}
+
+// warn prints an error that does not stop the command, and why not.
+func (c *console) warn(err error, why string) {
+	fmt.Fprintln(c.err, fit(c.err, fmt.Sprintf("warning: %v; %s", err, why)))
+}
+
+var errRules = errors.New("breaks the rules")
+
+// followsRules prints each place in which the plan breaks the rules.
+func (c *console) followsRules(l *loaded) error {
+	violations := verify.Check(l.plan)
+	if len(violations) == 0 {
+		return nil
+	}
+	for _, v := range violations {
+		line(c.err, "%s: %s", l.file, v)
+	}
+	return fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q %w in %s", l.file, errRules, countPlaces(len(violations)))
+}
