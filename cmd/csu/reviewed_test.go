@@ -29,8 +29,9 @@ const (
 )
 
 var (
-	otherCommand = source{night, `"./launch_love"`, `"rm -rf ~; ./launch_love"`}
-	otherLOVE    = source{night, `"url": "https://summit-lsp.lsst.codes/love"`, `"url": "https://example.org/love"`}
+	// Edits that the rules let pass: csu says the same twice, and talks to the site's domain.
+	otherCommand = source{night, `./launch_love`, `./launch_love --all`}
+	otherLOVE    = source{night, `https://summit-lsp.lsst.codes/love`, `https://love.cp.lsst.org/love`}
 	otherReason  = source{day, `Revision 7 of MTMount`, `Revision 8 of MTMount`}
 	badSelector  = source{day, `"csc-name=ess105"`, `"csc-class=ess"`}
 	otherLag     = source{"sites/summit/site.cue", `lag:      "30s"`, `lag:      "31s"`}
@@ -125,16 +126,20 @@ func secrets() []string {
 func TestUnreviewedPlanSendsNoSecret(t *testing.T) {
 	t.Parallel()
 	url, env, requests := love(t)
-	r := newClone(t)
+	r, hostile := newClone(t), newClone(t)
+	hostile.edit(t, source{night, `"./launch_love"`, `"rm -rf ~; ./launch_love"`})
+	hostile.edit(t, source{night, otherLOVE.old, url + "/love"})
 	r.edit(t, otherCommand)
-	r.edit(t, source{night, otherLOVE.old, `"url": "` + url + `/love"`})
+	r.edit(t, otherLOVE)
 	for _, committed := range []bool{false, true} {
 		if committed {
 			r.commit(t, "An edit")
+			hostile.commit(t, "An edit")
 		}
 		for _, command := range []string{"exec --dry-run ", "exec ", "preflight --stage offline ", "announce --day-before --yes ", "announce --hour-before --yes "} {
+			hostile.refuses(t, env, command+night, `rm -rf`, `target love.url is on the host "127.0.0.1"`, `^error: plan "`+night+`" breaks the rules in [0-9]+ places$`)
 			r.refuses(t, env, command+night,
-				`^  +.*step services-up/love01, action.*: other commands run`, `love\.url`, regexp.QuoteMeta(url),
+				`^  +.*step services-up/love01, action.*: other commands run`, `love\.url`, regexp.QuoteMeta(otherLOVE.new),
 				`^error: plan "`+night+`" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes$`,
 				`^hint: compile the plan again, commit it with its sources and have it reviewed; csu plan check `+night+` shows every difference`)
 		}
@@ -372,7 +377,7 @@ func TestUnreviewed(t *testing.T) {
 		t.Errorf("an empty reason: exit code %d:\n%s", code, out)
 	}
 	r.ends(t, exitInput, nil, "exec --unreviewed GitHub-is-down "+night,
-		`^warning: plan ".*" is not what the sources of commit [0-9a-f]{12} give: 3 changes; the plan runs nevertheless: GitHub-is-down$`, "services-up/love01", "^error: missing credentials")
+		`^warning: plan ".*" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes; the plan runs nevertheless: GitHub-is-down$`, "services-up/love01", "^error: missing credentials")
 	r.ends(t, exitComplete, nil, "exec --dry-run --unreviewed GitHub-is-down "+night, "^warning: ")
 
 	t.Run("journal", func(t *testing.T) {
@@ -383,7 +388,7 @@ func TestUnreviewed(t *testing.T) {
 		}
 		for reason, want := range map[string]string{
 			"":               `^origin/main has the plan at commit [0-9a-f]{12} \(last fetched .* UTC\), and the sources of commit [0-9a-f]{12} give the plan$`,
-			"GitHub is down": `^plan ".*" is not what the sources of commit [0-9a-f]{12} give: 3 changes; it is carried out nevertheless: GitHub is down$`,
+			"GitHub is down": `^plan ".*" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes; it is carried out nevertheless: GitHub is down$`,
 		} {
 			if reason == "" {
 				r.git(t, "stash", "-q")
