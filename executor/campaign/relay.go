@@ -17,7 +17,7 @@ import (
 // the files that it names into dir. The relay of a host and port says where it
 // listens. The site itself is not touched.
 func Relayed(m sitemap.Map, dir string, relay func(to string) (at string, err error)) (*sitemap.Map, error) {
-	for _, u := range []*string{&m.LOVE, &m.EFD, &m.Slack} {
+	for _, u := range m.Systems() {
 		at, err := url.Parse(*u)
 		if err != nil {
 			return nil, err

@@ -118,19 +118,19 @@ func TestHalfAddedKindDoesNotBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	// In name, and listed.
-	named := replaced(t, string(action), "func() Parameters { return new(Compatibility) },",
-		"func() Parameters { return new(Compatibility) },\n\tfunc() Parameters { return new(Imaginary) },")
+	list, visitor := "var newParameters = []func() Parameters{\n", "type Visitor[T any] interface {\n"
+	named := replaced(t, string(action), list, list+"\tfunc() Parameters { return new(Imaginary) },\n")
 	named += "\n// Imaginary does nothing.\ntype Imaginary struct{}\n\n// Kind implements [Parameters].\nfunc (*Imaginary) Kind() Kind { return \"imaginary\" }\n"
 	// With its effects, and visited.
 	visited := named + "\n// Effects implements [Parameters].\nfunc (*Imaginary) Effects(*Plan) Effects { return Effects{} }\n"
-	visited = replaced(t, visited, "\tCompatibility(*Compatibility) T\n}", "\tCompatibility(*Compatibility) T\n\tImaginary(*Imaginary) T\n}")
+	visited = replaced(t, visited, visitor, visitor+"\tImaginary(*Imaginary) T\n")
 	for _, c := range []struct {
 		name, source string
 		build        string
 		want         []string
 	}{
 		{"in name only", named, "./executor/plan", []string{"*Imaginary does not implement Parameters (missing method Effects)"}},
-		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "limitsOf does not implement", "mentioned does not implement", "missing method Imaginary"}},
+		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "limitsOf does not implement", "mentioned does not implement", "hands does not implement", "doer does not implement", "missing method Imaginary"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := filepath.Join(t.TempDir(), "action.go")

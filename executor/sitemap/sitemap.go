@@ -94,15 +94,23 @@ func read(name string) (*Map, error) {
 			*p = filepath.Join(dir, *p)
 		}
 	}
-	for _, a := range []struct{ field, url string }{{"love", m.LOVE}, {"efd", m.EFD}, {"slack", m.Slack}, {"record", m.Record}, {"clock", m.Clock}} {
-		if a.url == "" {
+	addresses := m.Systems()
+	addresses["record"], addresses["clock"] = &m.Record, &m.Clock
+	for field, address := range addresses {
+		if *address == "" {
 			continue
 		}
-		if err := Loopback(a.url); err != nil {
-			return nil, fmt.Errorf("read site map %q: %s: %w", name, a.field, err)
+		if err := Loopback(*address); err != nil {
+			return nil, fmt.Errorf("read site map %q: %s: %w", name, field, err)
 		}
 	}
 	return &m, nil
+}
+
+// Systems returns the addresses of the systems that are spoken to over HTTP, by the map's
+// fields.
+func (m *Map) Systems() map[string]*string {
+	return map[string]*string{"love": &m.LOVE, "efd": &m.EFD, "slack": &m.Slack}
 }
 
 // Write writes the map to its folder under the file's name, whole or not at
