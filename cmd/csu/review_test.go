@@ -23,7 +23,8 @@ var lags = []source{
 	{"sites/base-teststand/site.cue", `lag:      "30s"`, `lag:      "31s"`},
 }
 
-// hiding are pull requests that hide a dangerous change behind others.
+// hiding are pull requests that hide a dangerous change behind others. All but one are
+// such as the rules let pass, since no other would compile.
 var hiding = []struct {
 	name    string
 	sources []source
@@ -31,49 +32,49 @@ var hiding = []struct {
 	shown   []string // in one line of the first screen
 	fails   string   // what the check says; "" if it passes
 }{
-	{"a command behind the lag of a test stand", append(lags[:1:1], source{"sites/summit/hosts.cue", `"./launch_love"`, `"rm -rf ~/love; ./launch_love"`}), nil,
-		[]string{"services-up/love01", "other commands run", "rm -rf ~/love; ./launch_love"}, ""},
+	{"a command behind the lag of a test stand", append(lags[:1:1], source{"sites/summit/hosts.cue", `"./launch_love"`, `"mv ~/love ~/old; ./launch_love"`}), nil,
+		[]string{"services-up/love01", "other commands run", "mv ~/love ~/old; ./launch_love"}, ""},
 	{"a command in a new plan", append(lags[:2:2],
-		source{"sites/summit/hosts.cue", `"./launch_love"`, `"rm -rf ~/love; ./launch_love"`},
+		source{"sites/summit/hosts.cue", `"./launch_love"`, `"mv ~/love ~/old; ./launch_love"`},
 		source{"sites/summit/upgrade.cue", `"2026-12-15"`, `"2026-12-22"`}), nil,
-		[]string{"services-up/love01", "other commands run", "rm -rf ~/love; ./launch_love"}, ""},
+		[]string{"services-up/love01", "other commands run", "mv ~/love ~/old; ./launch_love"}, ""},
 	{"a command in a new plan for other CSCs", append(lags[:2:2],
-		source{"sites/summit/hosts.cue", `				run: ["./launch_gc"]`, `				run: ["rm -rf ~; ./launch_gc"]`},
+		source{"sites/summit/hosts.cue", `				run: ["./launch_gc"]`, `				run: ["mv ~/gc ~/old; ./launch_gc"]`},
 		source{"sites/summit/upgrade.cue", `"2026-11-24"`, `"2026-12-01"`},
 		source{"sites/summit/upgrade.cue", `{csc: "MTMount:0", revision: 7}`, `{csc: "ATDome:0", revision: 3}`},
 		source{"sites/summit/upgrade.cue", `{csc: "GenericCamera:101"}`, `{csc: "FiberSpectrograph:3"}`},
 		source{"sites/summit/upgrade.cue", `applications: ["control-system-test"]`, ``}), nil,
-		[]string{"services-up/auxtel-ill-control", "no incremental plan of summit has had this", "on auxtel-ill-control as dco: rm -rf ~; ./launch_gc"}, ""},
+		[]string{"services-up/auxtel-ill-control", "no incremental plan of summit has had this", "on auxtel-ill-control as dco: mv ~/gc ~/old; ./launch_gc"}, ""},
 	{"a check behind a new cycle", append(lags[:2:2],
 		source{"sites/summit/upgrade.cue", `cycle:  "c0045"`, `cycle:  "c0046"`},
 		source{"sites/summit/hosts.cue", `check: "! systemctl is-active --quiet docker.vmslogger"`, `check: "true"`}), nil,
 		[]string{"services-down/vms-data", "action.check", "checked differently", "`true`"}, ""},
-	{"the cluster", append(lags[:2:2], source{"sites/summit/site.cue", `server:     "https://rancher.\(domain)"`, `server:     "https://rancher.example.org"`}), nil,
-		[]string{"targets", "kubernetes.server", "another system", "https://rancher.example.org"}, ""},
+	{"the cluster", append(lags[:2:2], source{"sites/summit/site.cue", `server:     "https://rancher.\(domain)"`, `server:     "https://rancher2.cp.lsst.org"`}), nil,
+		[]string{"targets", "kubernetes.server", "another system", "https://rancher2.cp.lsst.org"}, ""},
 	{"the channel", append(lags[:2:2], source{"sites/summit/site.cue", `channel: "#summit-announce"`, `channel: "#elsewhere"`}), nil,
 		[]string{"targets", "slack.channel", "#elsewhere"}, ""},
-	{"a page", append(lags[:2:2], source{"sites/summit/site.cue", `{title: "Nublado", url: "\(base)/"}`, `{title: "Nublado", url: "https://example.org/"}`}), nil,
-		[]string{"targets", "pages", "another page", "https://example.org/"}, ""},
+	{"a page", append(lags[:2:2], source{"sites/summit/site.cue", `{title: "Nublado", url: "\(base)/"}`, `{title: "Nublado", url: "https://nublado.cp.lsst.org/"}`}), nil,
+		[]string{"targets", "pages", "another page", "https://nublado.cp.lsst.org/"}, ""},
 	{"the registry of all images", append(lags[:2:2], source{"sites/summit/site.cue", `imageRegistry: "ts-dockerhub.lsst.org"`, `imageRegistry: "example.org"`}), nil,
 		[]string{"CSCs", "image", "another image runs", "example.org"}, ""},
 	{"an account", append(lags[:2:2],
 		source{"sites/summit/hosts.cue", `		users: [dco]
-		checkout: {repository: "LOVE`, `		users: [dco, {name: "root", via: "sudo"}]
+		checkout: {repository: "LOVE`, `		users: [dco, {name: "admin", via: "own"}]
 		checkout: {repository: "LOVE`},
-		source{"sites/summit/hosts.cue", `start: {user: "dco", run: ["./launch_love"]`, `start: {user: "root", run: ["./launch_love"]`}), nil,
-		[]string{"services-up/love01", "action.user", "`dco` → `root`"}, ""},
+		source{"sites/summit/hosts.cue", `start: {user: "dco", run: ["./launch_love"]`, `start: {user: "admin", run: ["./launch_love"]`}), nil,
+		[]string{"services-up/love01", "action.user", "`dco` → `admin`"}, ""},
 	{"a selector", append(lags[:2:2], source{"sites/summit/cscs.cue", `cscName: "ess105"`, `cscName: "ess"`}), nil,
 		[]string{"jobs/ess", "added", `selector "csc-name=ess"`}, ""},
-	{"a reboot", append(lags[:2:2], source{"sites/summit/states.cue", `command: "sudo systemctl reboot"`, `command: "sudo rm -rf /; sudo systemctl reboot"`}), nil,
-		[]string{"reboot/azar02", "action.command", "sudo rm -rf /; sudo systemctl reboot"}, ""},
-	{"what a person is told", append(lags[:2:2], source{"sites/summit/hosts.cue", "Start the VMS data logger on vms-data again. No", "Run sudo rm -rf /data on vms-data. No"}), nil,
-		[]string{"services-up/vms-data", "a person is asked", "rm -rf /data"}, ""},
+	{"a reboot", append(lags[:2:2], source{"sites/summit/states.cue", `command: "sudo systemctl reboot"`, `command: "sudo reboot"`}), nil,
+		[]string{"reboot/azar02", "action.command", "sudo reboot"}, ""},
+	{"what a person is told", append(lags[:2:2], source{"sites/summit/hosts.cue", "Start the VMS data logger on vms-data again. No", "Run sudo chmod -R a+w /data on vms-data. No"}), nil,
+		[]string{"services-up/vms-data", "a person is asked", "chmod -R a+w /data"}, ""},
 	{"a command that the sources do not have", lags[:2:2],
 		[]source{{"plans/2026-12-15-summit-full.json", `"./launch_love"`, `"rm -rf ~; ./launch_love"`}},
 		[]string{"services-up/love01", "rm -rf ~; ./launch_love"}, "plans/2026-12-15-summit-full.json does not pass"},
-	{"a long command", append(lags[:2:2], source{"sites/summit/hosts.cue", `"./launch_love"`, `"` + strings.Repeat("true; ", 1500) + `rm -rf ~/love; ./launch_love"`}), nil,
+	{"a long command", append(lags[:2:2], source{"sites/summit/hosts.cue", `"./launch_love"`, `"` + strings.Repeat("true; ", 1500) + `mv ~/love ~/old; ./launch_love"`}), nil,
 		[]string{"The check fails", "dangerous changes of plan 7 do not fit"}, "dangerous changes of plans/2026-12-15-summit-full.json do not fit into the first 60 lines"},
-	{"a request without its plan", append(lags[:2:2], source{"sites/summit/hosts.cue", `"./launch_love"`, `"rm -rf ~/love; ./launch_love"`}),
+	{"a request without its plan", append(lags[:2:2], source{"sites/summit/hosts.cue", `"./launch_love"`, `"mv ~/love ~/old; ./launch_love"`}),
 		[]source{{"plans/2026-12-15-summit-full.json", "", ""}},
 		[]string{"summit, full", "the plan that the sources give is not in plans/"}, "summit, full: the plan that the sources give is not in plans/"},
 }

@@ -197,7 +197,7 @@ func (u *upgrade) complete(t *testing.T, l *life) {
 	if code := l.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Fatalf("csu ended with exit status %d:\n%s\nThe site's record:\n%s", code, l.said(), u.effects(nil))
 	}
-	if !strings.Contains(l.said(), "The upgrade is complete.") {
+	if !strings.Contains(l.said(), "The rehearsal is complete.") {
 		t.Errorf("csu did not report that the upgrade is complete:\n%s", l.said())
 	}
 }

@@ -17,14 +17,16 @@ const clockLimit = 2 * time.Second
 // clockOf returns a clock that shows the time of a simulated site. If the site does not
 // tell the rate of its clock, it is the one in the map.
 func clockOf(m *sitemap.Map) *clock.Clock {
-	c := clock.Fast(m.Epoch, m.Real, m.Speed)
+	present := clock.Rate{Epoch: m.Epoch, Real: m.Real, Speed: m.Speed}
 	ctx, cancel := context.WithTimeout(context.Background(), clockLimit)
 	defer cancel()
 	rates(ctx, m, func(rate clock.Rate) bool {
-		c.Change(rate)
+		present = rate
 		return false
 	})
-	return c
+	// The rate in the map may be far ahead of a site that has waited for answers, and a
+	// clock that has shown its time would not go back.
+	return clock.At(present, m.Speed)
 }
 
 // FollowClock keeps a clock at the rate of a simulated site's until ctx ends or the site

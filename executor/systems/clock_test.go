@@ -60,6 +60,14 @@ func TestSlowClock(t *testing.T) {
 	} else {
 		reaches(t, late, 1)
 	}
+	// Until the map's rate is far ahead of the site.
+	m := site.Map
+	for byMap := clock.Fast(m.Epoch, m.Real, m.Speed); byMap.Now().Sub(site.Clock().Now()) < 20*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if late, now := connect().Now(), site.Clock().Now(); late.Sub(now).Abs() > 10*time.Second {
+		t.Errorf("a clock that comes late shows %s, the site's %s", late, now)
+	}
 	killed, kill := context.WithCancel(t.Context())
 	systems.SlowClock(killed, &site.Map)
 	first()

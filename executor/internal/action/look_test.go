@@ -32,9 +32,9 @@ func TestLookAtStates(t *testing.T) {
 		want Verdict
 		says string
 	}{
-		{"in the state", &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104"}}, row("ESS:104"), Done, "1 of 1"},
+		{"in the state", &plan.SetState{Queue: 1, State: plan.Enabled, CSCs: []string{"ESS:104"}}, row("ESS:104"), Done, "in the expected state"},
 		{"not in the state", &plan.SetState{Queue: 1, State: plan.Offline, CSCs: []string{"Watcher:0"}}, row("ESS:105"), NotDone, "Watcher:0: ENABLED"},
-		{"silent", &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Offline}, CSCs: []string{"ESS:105"}}}}, row("ESS:105"), Done, "1 of 1"},
+		{"silent", &plan.AwaitState{Want: []plan.Want{{States: []string{plan.Offline}, CSCs: []string{"ESS:105"}}}}, row("ESS:105"), Done, "in the expected state"},
 		{"a service that still runs", stop, row("ESS:104"), NotDone, "expected OFFLINE"},
 		{"a service that was stopped", stop, row("ESS:105"), Unknown, "may have been before"},
 		{"a script of no known effect", &plan.Script{Queue: 1, Path: "x.py", Config: "{}"}, row("ESS:104"), Unknown, "no means"},
@@ -59,7 +59,7 @@ func TestLookAtTheCluster(t *testing.T) {
 		app["status"].(kubetest.Object)["resources"].([]any)[0].(kubetest.Object)["status"] = "Synced"
 	})
 	uid := putJob(a.Server, "mtmount")
-	expect(t, sync.look(t), NotDone, "0 of 1 CSCs run their image")
+	expect(t, sync.look(t), NotDone, "CSCs that run their image: 0 of 1")
 	a.Put(pods+"mtmount-x", pod("mtmount", uid, "Running", "ts-dockerhub.lsst.org/mtmount:c0045"))
 	expect(t, sync.look(t), Done)
 

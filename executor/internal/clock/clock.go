@@ -48,10 +48,15 @@ func Fast(epoch, real time.Time, speed float64) *Clock {
 	if speed <= 0 {
 		speed = 1
 	}
-	return &Clock{
-		real: speed == 1 && epoch.Equal(real), speed: speed,
-		rate: Rate{Epoch: epoch, Real: real, Speed: speed}, changed: make(chan struct{}),
-	}
+	c := At(Rate{Epoch: epoch, Real: real, Speed: speed}, speed)
+	c.real = speed == 1 && epoch.Equal(real)
+	return c
+}
+
+// At returns the clock of a rehearsal that now runs at a rate, and at the speed while no
+// question is open.
+func At(rate Rate, speed float64) *Clock {
+	return &Clock{speed: speed, rate: rate, changed: make(chan struct{})}
 }
 
 // Speed returns how many seconds of the run pass in a real second, while no
