@@ -183,6 +183,52 @@ func TestActionAsks(t *testing.T) {
 	}
 }
 
+// askedOnce lets another operator answer what a step asks.
+type askedOnce struct {
+	operator.Operator
+	step operator.Operator
+}
+
+func (a askedOnce) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
+	if q.Topic == operator.Manual {
+		return a.step.Ask(ctx, q)
+	}
+	return a.Operator.Ask(ctx, q)
+}
+
+// TestInterruptAtAQuestion: an interrupt while a step asks is no failure of the step,
+// whatever the plan makes of its failures: the next executor asks again.
+func TestInterruptAtAQuestion(t *testing.T) {
+	for _, onFailure := range []plan.OnFailure{plan.Ask, plan.Report} {
+		a := step("a", &plan.SetState{Queue: 1, State: "OFFLINE", CSCs: []string{"A:0"}})
+		a.OnFailure = onFailure
+		b := newBench(t, stage("one", a, step("b", host("h1"), "a")))
+		b.world.script["one/a"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+			if got, err := a.Ask(ctx, manually("resume the queue")); err != nil || got.Choice != operator.Yes {
+				return action.Found(action.NotDone, "the queue is paused: %v", err)
+			}
+			return b.world.effect(a, action.Done)
+		}}
+		stop := make(chan struct{})
+		o := b.options()
+		o.Stop, o.Operator = stop, askedOnce{b.person, interrupting{b.person, stop}}
+		res, err := Run(t.Context(), o)
+		if err != nil || res.End != Interrupted {
+			t.Fatalf("%s: the run ended %q, %v", onFailure, res.End, err)
+		}
+		if b.person.heard(operator.StepFailed, "") || !b.person.heard(operator.Notice, "csu asks again when the run is resumed") {
+			t.Errorf("%s: the operator was told %+v", onFailure, b.person.told)
+		}
+		b.phases(map[string]state.Phase{"one/a": state.NotDone, "one/b": state.Pending})
+		b.person.answer = nil
+		b.must(Completed, resumed)
+		b.phases(map[string]state.Phase{"one/a": state.Done, "one/b": state.Done})
+		if n := len(b.person.questions(operator.Failed)); n != 0 {
+			t.Errorf("%s: asked %d times how to continue after a failure", onFailure, n)
+		}
+	}
+}
+
 // TestNothingIsAskedAtTheEnd: what runs when the operator ends the run is not let
 // ask any more.
 func TestNothingIsAskedAtTheEnd(t *testing.T) {

@@ -44,6 +44,9 @@ type work struct {
 	a       *action.Attempt
 	number  int  // of the attempt
 	resumed bool // an earlier executor has started it
+	// unanswered: the run is ending, so a question of the attempt was not answered. That
+	// is no failure: the next executor asks again.
+	unanswered bool
 }
 
 // event returns a record about the step's attempt.
@@ -82,11 +85,13 @@ func (w *work) new(n int) *action.Attempt {
 	}
 	a.Progress = func(format string, args ...any) { w.tell(operator.StepProgress, format, args...) }
 	a.Ask = func(ctx context.Context, question func(context.Context) (operator.Question, bool)) (operator.Answer, error) {
-		return w.r.AskIf(ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+		answer, err := w.r.AskIf(ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
 			q, wanted := question(ctx)
 			q.Stage, q.Step = w.step.Stage(), w.step.ID
 			return q, wanted
 		})
+		w.unanswered = w.unanswered || errors.Is(err, owner.ErrEnding)
+		return answer, err
 	}
 	return a
 }
@@ -230,13 +235,14 @@ func (w *work) outcome(f action.Finding, via string) {
 	// If an attempt before a crash had no effect, or only intended ones, the step has
 	// not failed: it is simply started again.
 	fresh := w.resumed && (f.Verdict == action.NotDone && via == viaProbe || f.Verdict == action.CutShort)
+	unanswered := w.unanswered && f.Verdict == action.NotDone
 	rec := w.event(journal.Outcome, f.Text)
 	rec.Verdict, rec.Via = string(f.Verdict), via
 	var phase state.Phase
 	recorded := false
 	w.r.Do(func() {
 		// If the gate was closed, the step has not failed: a resume tries it again.
-		rec.Reported = f.Verdict != action.Done && !fresh && onlyReported(w.step) && !w.r.custody.Closed()
+		rec.Reported = f.Verdict != action.Done && !fresh && !unanswered && onlyReported(w.step) && !w.r.custody.Closed()
 		_, err := w.r.Record(rec)
 		recorded, phase = err == nil, w.t.state.Phase
 		w.t.fresh = fresh
@@ -246,6 +252,8 @@ func (w *work) outcome(f action.Finding, via string) {
 	case !recorded:
 	case fresh && phase == state.NotDone:
 		w.tell(operator.Notice, "started again for the rest: %s", f.Text)
+	case unanswered:
+		w.tell(operator.Notice, "its question was not answered; csu asks again when the run is resumed")
 	case phase == state.Done:
 		w.tell(operator.StepDone, "%s", f.Text)
 	default:
