@@ -30,6 +30,7 @@ type screen struct {
 	banner   string // shown with every stage of a rehearsed run
 	now      func() time.Time
 	usual    map[string]plan.Duration // how long each step usually takes, by its id; nil where that is not known
+	ring     time.Duration            // how long a question is open when the terminal's bell rings, again and again
 
 	mu      sync.Mutex
 	running []runningStep
@@ -49,8 +50,12 @@ type runningStep struct {
 }
 
 func newScreen(c *console, name, banner string, now func() time.Time) *screen {
-	return &screen{in: c.in, out: c.out, raw: c.raw, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now}
+	return &screen{in: c.in, out: c.out, raw: c.raw, name: name, terminal: c.terminal, width: c.width, banner: banner, now: now, ring: bellAfter}
 }
+
+// bellAfter is how long csu waits for an answer before it calls the operator back, who may
+// be on the phone or at another screen.
+const bellAfter = 2 * time.Minute
 
 // refresh keeps the durations in the block true until ctx ends, and takes in what
 // is typed.
@@ -201,6 +206,22 @@ func (s *screen) draw() {
 // Ask implements [operator.Operator]. It is only called on a terminal.
 func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	s.put(q)
+	bell := time.NewTicker(s.ring)
+	defer bell.Stop()
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		for {
+			select {
+			case <-bell.C:
+				s.mu.Lock()
+				fmt.Fprint(s.raw, "\a")
+				s.mu.Unlock()
+			case <-answered:
+				return
+			}
+		}
+	}()
 	defer func() {
 		s.mu.Lock()
 		s.asking, s.prompt = false, ""
@@ -213,6 +234,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		if err != nil {
 			return operator.Answer{}, err
 		}
+		bell.Reset(s.ring) // somebody is there
 		if line = strings.TrimSpace(line); line == "" || line == again {
 			s.put(q)
 			continue

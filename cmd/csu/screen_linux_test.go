@@ -60,6 +60,22 @@ func event(at string, kind operator.EventKind, step string) operator.Event {
 	return operator.Event{Time: when, Kind: kind, Stage: "hosts", Step: step, Title: "title of " + step}
 }
 
+// TestScreenCallsTheOperator: the terminal's bell rings while nobody answers, and leaves
+// what is half typed as it is.
+func TestScreenCallsTheOperator(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	view.ring = 20 * time.Millisecond
+	answers := put(t, view, failureOf("hosts/azar03"))
+	s.reads(t, "? refresh >", "\a\a")
+	s.types(t, "3 not nee")
+	s.reads(t, "\a")
+	s.types(t, "ded\n")
+	if a := <-answers; a.Choice != operator.Skip || a.Reason != "not needed" {
+		t.Errorf("the answer is %+v", a)
+	}
+}
+
 // TestScreenFailureAmongOthers: while one failure is asked about, another step
 // fails and others end. None of that comes between what is typed: ? shows it and
 // puts the question again. The prompt names the step that the answer is
