@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/campaign"
@@ -297,6 +298,7 @@ type valve struct {
 
 	mu       sync.Mutex
 	listener net.Listener // nil while it is shut
+	kept     int          // a socket that keeps the port from others while it is shut; 0 for none
 	passing  []io.Closer
 }
 
@@ -305,6 +307,10 @@ func (v *valve) open(t *testing.T) {
 	t.Helper()
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.kept != 0 {
+		syscall.Close(v.kept)
+		v.kept = 0
+	}
 	var err error
 	if v.listener, err = net.Listen("tcp", v.at); err != nil {
 		t.Fatal(err)
@@ -318,7 +324,17 @@ func (v *valve) shut() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.listener != nil {
+		port := v.listener.Addr().(*net.TCPAddr).Port
 		v.listener.Close()
+		// A bound socket that does not listen refuses connections.
+		if fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0); err == nil {
+			_ = syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+			if syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}) != nil {
+				syscall.Close(fd)
+			} else {
+				v.kept = fd
+			}
+		}
 	}
 	v.listener = nil
 	for _, c := range v.passing {
@@ -354,7 +370,12 @@ func (v *valve) relay(listener net.Listener) {
 func newValve(t *testing.T) (*served, *valve) {
 	t.Helper()
 	r, v := newServed(t), &valve{at: "127.0.0.1:0"}
-	t.Cleanup(v.shut)
+	t.Cleanup(func() {
+		v.shut()
+		if v.kept != 0 {
+			syscall.Close(v.kept)
+		}
+	})
 	m, err := sitemap.Read(r.siteMap)
 	if err != nil {
 		t.Fatal(err)

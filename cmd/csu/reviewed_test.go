@@ -480,7 +480,9 @@ func TestReviewOfBegunRun(t *testing.T) {
 			for _, command := range []string{"handover --to Bob ", "unlock --reason x "} {
 				r.ends(t, exitInput, nil, command+day, warning, "^error: read kubeconfig")
 			}
-			r.ends(t, exitComplete, nil, "status "+day, warning, "^Run r1 of ")
+			if out := r.ends(t, exitComplete, nil, "status "+day, "^Run r1 of "); strings.Contains(out, "warning") {
+				t.Errorf("csu status warns of a plan that it only reads:\n%s", out)
+			}
 			r.ends(t, exitComplete, nil, "exec --dry-run --resume "+day, warning)
 			r.edit(t, source{day, `"reason": "`, `"reason": "Not `})
 			for _, command := range []string{"exec --resume ", "exec --dry-run ", "preflight "} {

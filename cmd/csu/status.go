@@ -35,7 +35,7 @@ Example:
 }
 
 func (cmd *statusCommand) Run(c *console) error {
-	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, ofBegunRun)
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, ofStatus)
 	if err != nil {
 		return err
 	}
