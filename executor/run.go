@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/custody"
@@ -121,7 +122,6 @@ type run struct {
 	*owner.Run
 	o          Options
 	custody    *custody.Custodian
-	stages     map[string]*plan.Stage
 	abort      bool   // this is csu abort
 	torn       string // message about the journal's incomplete last line; "" if there was none
 	unreleased error  // why the site was not released at the end of the run
@@ -187,14 +187,12 @@ func newRun(ctx context.Context, o Options, abort bool) (*run, error) {
 	if o.Timing.Now == nil {
 		o.Timing = ledger.Real()
 	}
-	r := &run{o: o, abort: abort, stages: map[string]*plan.Stage{}}
+	r := &run{o: o, abort: abort}
 	var ids []string
 	for i := range o.Plan.Stages {
-		s := &o.Plan.Stages[i]
-		r.stages[s.ID] = s
-		ids = append(ids, s.ID)
+		ids = append(ids, o.Plan.Stages[i].ID)
 	}
-	if o.Until != "" && r.stages[o.Until] == nil {
+	if o.Until != "" && !slices.Contains(ids, o.Until) {
 		return nil, exit.Unusable("its stages are "+strings.Join(ids, ", "), "run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids))
 	}
 	if o.Systems != nil {

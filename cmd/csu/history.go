@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -19,24 +17,19 @@ func carriedOut(file, digest string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("plan %q: %w", file, err)
 	}
-	dir, name := filepath.Dir(abs), filepath.Base(abs)+".journal"
-	git := func(args ...string) ([]byte, error) {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		return cmd.Output()
-	}
-	out, err := git("log", "--all", "--full-history", "--format=%H", "--", name)
+	folder, name := worktree(filepath.Dir(abs)), filepath.Base(abs)+".journal"
+	out, err := folder.git("log", "--all", "--full-history", "--format=%H", "--", name)
 	if err != nil {
 		return "", custody.ErrNoHistory // no git, no repository
 	}
 	unreadable := error(nil)
-	for commit := range strings.FieldsSeq(string(out)) {
-		lines, err := git("show", commit+":./"+name)
+	for commit := range strings.FieldsSeq(out) {
+		lines, err := folder.git("show", commit+":./"+name)
 		if err != nil {
 			continue // the commit that removed it
 		}
 		ended := ""
-		err = journal.Lines(name, bytes.NewReader(lines), func(r *journal.Record) error {
+		err = journal.Lines(name, strings.NewReader(lines), func(r *journal.Record) error {
 			switch {
 			case r.Event == journal.RunBegun && r.Run.Digest != digest:
 				return errOtherPlan
