@@ -70,7 +70,7 @@ func (w *work) decided(a operator.Answer) {
 	case operator.Retry:
 		others := false
 		w.r.Do(func() {
-			others = slices.ContainsFunc(w.s.tasks, func(t *task) bool { return t != w.t && t.undecided })
+			others = slices.ContainsFunc(w.s.tasks, func(t *task) bool { return t != w.t && t.holds&undecided != 0 })
 		})
 		if others {
 			w.tell(operator.Notice, "it is retried once the other failed steps are decided")
@@ -136,7 +136,7 @@ func (w *work) confirm() {
 		w.reopen()
 	}
 	w.a.Suspected = false // what was done by hand has no identity
-	w.r.Do(func() { w.t.unsure = true })
+	w.r.Do(func() { w.s.hold(w.t, unsure, true) })
 	for look := true; look; {
 		w.tell(operator.StepProgress, "csu checks whether it is done")
 		f := w.do.Look(w.r.Ctx, w.a)
@@ -203,7 +203,7 @@ func byHand(step *plan.Step) string {
 // not decide by an outdated one. If the new finding needs no decision, the error is
 // owner.ErrUnwanted. waited is as in conclude.
 func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
-	w.r.Do(func() { w.t.unsure = true })
+	w.r.Do(func() { w.s.hold(w.t, unsure, true) })
 	answer, err := w.r.AskIf(w.r.Ctx, func(_ context.Context, late bool) (operator.Question, bool) {
 		if late {
 			// Not with the context of the question: if the run begins to end, it would
@@ -213,9 +213,10 @@ func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, actio
 		return w.inDoubt(f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
 	})
 	w.r.Do(func() {
-		w.t.unsure = false
-		// The operator decides first how to continue.
-		w.t.undecided = w.t.undecided || err == nil && answer.Choice == operator.NotHappened
+		w.s.hold(w.t, unsure, false)
+		if err == nil && answer.Choice == operator.NotHappened {
+			w.s.hold(w.t, undecided, true) // the operator decides first how to continue
+		}
 	})
 	return answer, f, err
 }

@@ -27,14 +27,21 @@ type task struct {
 	neededBy []*task
 
 	working   bool // a goroutine is working on it
-	unsure    bool // it is in doubt and being checked: nothing starts meanwhile
-	undecided bool // it has failed: nothing starts until the operator has decided about it
+	holds     hold // why nothing may start because of it
 	permitted bool // it was consented to in this process
 	tried     bool // it was started in this process
 	// fresh: the attempt that the last executor had left open is known to have had no
 	// effect, so the step is simply started again.
 	fresh bool
 }
+
+// A hold is why nothing may start because of a step. There may be several.
+type hold uint8
+
+const (
+	unsure    hold = 1 << iota // it is in doubt and being checked
+	undecided                  // it has failed, and the operator has not decided about it
+)
 
 // schedule runs the steps of a stage, or the final steps. It belongs to the owner.
 type schedule struct {
@@ -45,6 +52,7 @@ type schedule struct {
 	failed  []*task        // waiting for the operator's decision
 	asked   *task          // the operator is being asked about it; nil for none
 	left    int            // tasks not finished
+	holding int            // tasks with holds
 	running int            // goroutines, of steps and of the question
 	inUse   map[string]int // goroutines, by resource
 }
@@ -106,8 +114,20 @@ func (s *schedule) run() bool {
 func (s *schedule) ending() bool { return s.r.Halted() || s.r.State.Aborting && !s.final }
 
 // suspended reports whether no step may start at the moment.
-func (s *schedule) suspended() bool {
-	return slices.ContainsFunc(s.tasks, func(t *task) bool { return t.unsure || t.undecided })
+func (s *schedule) suspended() bool { return s.holding > 0 }
+
+// hold sets or releases a hold of a step.
+func (s *schedule) hold(t *task, h hold, on bool) {
+	before := t.holds
+	if t.holds &^= h; on {
+		t.holds |= h
+	}
+	switch {
+	case before == 0 && t.holds != 0:
+		s.holding++
+	case before != 0 && t.holds == 0:
+		s.holding--
+	}
 }
 
 // mayStart reports whether a step may start now.
@@ -139,11 +159,11 @@ func (s *schedule) sort() {
 		}
 	}
 	for _, t := range open {
-		t.unsure = true
+		s.hold(t, unsure, true)
 		s.launch(t, (*work).resume)
 	}
 	for _, t := range claimed {
-		t.unsure = true
+		s.hold(t, unsure, true)
 		s.launch(t, (*work).confirm)
 	}
 }
@@ -214,7 +234,8 @@ func (s *schedule) panicked(t *task, err *PanicError) {
 
 // settle decides how to continue with a step whose goroutine has ended.
 func (s *schedule) settle(t *task) {
-	t.working, t.unsure = false, false
+	t.working = false
+	s.hold(t, unsure, false)
 	s.running--
 	s.inUse[t.resource]--
 	if s.asked == t {
@@ -222,12 +243,12 @@ func (s *schedule) settle(t *task) {
 	}
 	switch phase := t.state.Phase; {
 	case phase.Finished():
-		t.undecided = false
+		s.hold(t, undecided, false)
 		s.finish(t)
 	case phase.Open(), phase == state.Claimed, s.ending():
 		// The next executor checks it.
 	case phase == state.Pending, phase == state.NotDone && t.fresh, s.final && !t.tried:
-		t.undecided = false
+		s.hold(t, undecided, false)
 		s.queue(t)
 	default:
 		s.fail(t)
@@ -246,7 +267,7 @@ func (s *schedule) finish(t *task) {
 // that another csu may have begun is checked before its needs are met; only after that
 // does it wait for them.
 func (s *schedule) queue(t *task) {
-	if t.unmet > 0 || t.working || t.undecided || t.state.Phase.Open() || t.state.Phase.Finished() {
+	if t.unmet > 0 || t.working || t.holds&undecided != 0 || t.state.Phase.Open() || t.state.Phase.Finished() {
 		return
 	}
 	if s.final && !s.r.State.Needed(t.step) {
@@ -259,7 +280,7 @@ func (s *schedule) queue(t *task) {
 }
 
 func (s *schedule) fail(t *task) {
-	t.undecided = true
+	s.hold(t, undecided, true)
 	s.failed = append(s.failed, t)
 }
 

@@ -169,14 +169,14 @@ func (w *work) notBegun(cause error) {
 	rec.Reported = onlyReported(w.step)
 	w.r.Do(func() {
 		_, err := w.r.Record(rec)
-		w.t.undecided = err == nil && !rec.Reported
+		w.s.hold(w.t, undecided, err == nil && !rec.Reported)
 		w.t.tried, w.t.fresh = true, false
 	})
 	w.tell(operator.StepFailed, "not started: %s", rec.Text)
 }
 
 // known lets other steps start: the attempt is under way, or its outcome is known.
-func (w *work) known() { w.r.Do(func() { w.t.unsure = false }) }
+func (w *work) known() { w.r.Do(func() { w.s.hold(w.t, unsure, false) }) }
 
 // conclude determines the outcome of an attempt: from the finding, by its probe, or by
 // asking the operator. It leaves the attempt open if the run is interrupted.
@@ -246,7 +246,7 @@ func (w *work) outcome(f action.Finding, via string) {
 		_, err := w.r.Record(rec)
 		recorded, phase = err == nil, w.t.state.Phase
 		w.t.fresh = fresh
-		w.t.undecided = recorded && !phase.Finished() && !fresh
+		w.s.hold(w.t, undecided, recorded && !phase.Finished() && !fresh)
 	})
 	switch {
 	case !recorded:

@@ -51,8 +51,8 @@ var mutations = []mutation{
 	},
 	{
 		"a resume that skips what is in doubt", "schedule.go",
-		"	for _, t := range open {\n		t.unsure = true\n",
-		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		t.unsure = true\n",
+		"	for _, t := range open {\n		s.hold(t, unsure, true)\n",
+		"	for _, t := range open {\n		if os.Getenv(\"CSU_MUTATION\") == \"a resume that skips what is in doubt\" {\n			s.finish(t)\n			continue\n		}\n		s.hold(t, unsure, true)\n",
 		"step level/none is started at the end", "",
 	},
 	{
