@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
-	_ "time/tzdata" // the site's zone, on any machine
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/systems"
@@ -56,7 +56,7 @@ func (cmd *announceCommand) Run(c *console) error {
 			Title: "Post this announcement?", Choices: []operator.Choice{operator.Yes, operator.No},
 		})
 		if err != nil {
-			return fail(exitFailed, "", "nothing was posted: %w", err)
+			return fail(int(exit.CodeOf(err)), "", "nothing was posted: %w", err)
 		}
 		if a.Choice != operator.Yes {
 			return fail(exitFailed, "", "nothing was posted")

@@ -1,70 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/operator"
-	"github.com/lsst-ts/csu/executor/plan"
 )
-
-// prepared is an answer given in a file beforehand.
-type prepared struct {
-	// At is the id of a step, or of a stage for its doubts.
-	At     string          `json:"at"`
-	Topic  operator.Topic  `json:"topic"`
-	Choice operator.Choice `json:"choice"`
-	Reason string          `json:"reason,omitempty"`
-}
-
-// readAnswers reads a file of answers: a JSON array, one object per question.
-func readAnswers(name string, p *plan.Plan) ([]prepared, error) {
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fail(exitInput, "", "read answers: %w", err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	var answers []prepared
-	if err := dec.Decode(&answers); err != nil {
-		return nil, fail(exitInput, `give a JSON array such as [{"at": "configuration/merged", "topic": "manual", "choice": "yes"}]`, "read answers %q: %w", name, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fail(exitInput, "", "read answers %q: unexpected text after the array", name)
-	}
-	known := map[string]bool{}
-	var ids []string
-	for i := range p.Stages {
-		known[p.Stages[i].ID] = true
-	}
-	for s := range p.AllSteps() {
-		known[s.ID] = true
-	}
-	for id := range known {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	topics := []operator.Topic{operator.StepConsent, operator.Doubt, operator.Manual, operator.Handover, operator.QueuePaused}
-	for _, a := range answers {
-		if !known[a.At] {
-			return nil, fail(exitInput, "", "read answers %q: the plan has no stage or step %q%s", name, a.At, plan.DidYouMean(a.At, ids))
-		}
-		if !slices.Contains(topics, a.Topic) {
-			return nil, fail(exitInput, "answer this in a terminal: an operator must look before deciding what fails or is in doubt",
-				"read answers %q: %q: the topic %q cannot be answered beforehand (only %q can)", name, a.At, a.Topic, topics)
-		}
-		if a.Choice != operator.Yes && a.Choice != operator.No {
-			return nil, fail(exitInput, "", "read answers %q: %q: want the choice \"yes\" or \"no\", got %q", name, a.At, a.Choice)
-		}
-	}
-	return answers, nil
-}
 
 // asker gives the answers that were prepared, and otherwise asks at the terminal, if
 // there is one.
@@ -124,12 +66,8 @@ func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	case slices.Contains(a.consents, q.Stage) && q.Topic == operator.StageConsent:
 		return given(operator.Yes, "", "--consent "+q.Stage)
 	}
-	at := q.Step
-	if at == "" {
-		at = q.Stage
-	}
-	for _, p := range a.answers {
-		if p.At == at && p.Topic == q.Topic && slices.Contains(q.Choices, p.Choice) {
+	for i := range a.answers {
+		if p := &a.answers[i]; p.answers(q) {
 			return given(p.Choice, p.Reason, a.file)
 		}
 	}

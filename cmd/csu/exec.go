@@ -32,7 +32,7 @@ import (
 type runFlags struct {
 	Operator string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
 	Consent  []string `help:"Consent to these stages in advance. On a simulated site, --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
-	Answers  string   `help:"Read answers to the consents of steps, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
+	Answers  string   `help:"Read answers to consents, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
 	SiteMap  string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	yes      bool     // --yes of the commands that have it
 }
@@ -44,6 +44,8 @@ type execCommand struct {
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
 	Unreviewed    string `help:"Carry the plan out although csu cannot see that it was reviewed; the journal records the reason." placeholder:"REASON"`
 	DryRun        bool   `help:"Print what would run, without running anything."`
+	// AnswersTemplate reads the plan only.
+	AnswersTemplate bool `help:"Write the questions that the run will ask, as a file for --answers with empty answers, without running anything."`
 	runFlags
 }
 
@@ -59,10 +61,14 @@ Examples:
   csu exec plans/2026-11-24-summit-incremental.json --dry-run
   csu exec plans/2026-11-24-summit-incremental.json
   csu exec plans/2026-11-24-summit-incremental.json --resume
-  csu exec plans/2026-11-24-summit-incremental.json --consent begin,offline --until offline`
+  csu exec plans/2026-11-24-summit-incremental.json --consent begin,offline --until offline
+  csu exec plans/2026-11-24-summit-incremental.json --answers-template > answers.json`
 }
 
 func (cmd *execCommand) Run(c *console) error {
+	if cmd.AnswersTemplate {
+		return c.writeTemplate(cmd.Plan)
+	}
 	l, err := c.load(cmd.Plan, cmd.runFlags, guard{merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true})
 	if err != nil {
 		return err
@@ -171,10 +177,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	}
 	c.heading(l, name, banner)
 	view := newScreen(c, name, banner, clients.Clock.Now)
-	view.usual = map[string]plan.Duration{}
-	for s := range l.plan.AllSteps() {
-		view.usual[s.ID] = s.Takes
-	}
+	view.follows(l.plan)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if l.siteMap != nil {
@@ -214,7 +217,8 @@ func (c *console) heading(l *loaded, name, banner string) {
 			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
 		}
 	}
-	times := "Times are in UTC."
+	now := time.Now()
+	times := fmt.Sprintf("Times are in UTC; it is %s%s.", now.UTC().Format("15:04"), atSite(now, zoneOf(p)))
 	if l.siteMap != nil {
 		times = "Times are the simulated site's, in UTC, and not realistic."
 	}
@@ -225,6 +229,7 @@ func (c *console) heading(l *loaded, name, banner string) {
 // terminal that is gone counts as a Ctrl-C: running steps finish, and the run can be
 // resumed.
 func signals(view *screen, now func() time.Time, leave context.CancelFunc) <-chan struct{} {
+	view.stoppable = true
 	stop := make(chan struct{})
 	caught := make(chan os.Signal, 2)
 	signal.Notify(caught, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -29,8 +29,8 @@ const hostile = "x\x1b[2J\x1b[1;1H\r\b\u009b2J\u202egnihtyreve\u2066\u200b\u00ad
 const forged = "12:00:00  done       forged"
 
 // own are the sequences that csu itself sends to a terminal, which ends lines with a
-// carriage return.
-var own = regexp.MustCompile(`(\r?\x1b\[[0-9]+A)?\r?\x1b\[J|\r\n`)
+// carriage return: to remove lines, and to have pastes marked.
+var own = regexp.MustCompile(`(\r?\x1b\[[0-9]+A)?\r?\x1b\[J|\x1b\[\?2004[hl]|\r+\n`)
 
 // wantHarmless checks every character that was written, and that no line is forged.
 func wantHarmless(t *testing.T, where, written string) {

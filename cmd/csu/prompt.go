@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode"
 
 	"golang.org/x/term"
@@ -201,25 +200,6 @@ func promptAbout(q operator.Question, text string, width int) string {
 		about = strings.TrimRight(about, " ") + "\n"
 	}
 	return about + wrap("  ", text, width-typed) + " "
-}
-
-// stillRunning names the other steps that run while q is put; "" where none does.
-func stillRunning(q operator.Question, running []runningStep, width int) string {
-	var lines []string
-	for _, r := range running {
-		if r.id == q.Step {
-			continue
-		}
-		line := fmt.Sprintf("Still running: %s since %s", r.id, r.since.UTC().Format(time.TimeOnly))
-		if r.usual > 0 {
-			line += fmt.Sprintf(" (usually %s)", r.usual)
-		}
-		if r.progress != "" {
-			line += ": " + strings.ReplaceAll(r.progress, "\n", " ")
-		}
-		lines = append(lines, wrap("", line, width))
-	}
-	return strings.Join(lines, "\n")
 }
 
 // answerFrom takes a typed answer: a choice by its number, its word or the word's

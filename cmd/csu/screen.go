@@ -1,52 +1,53 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"os/signal"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
-	"github.com/lsst-ts/csu/executor/secret"
 	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // screen shows a run: a line per event and, on a terminal, below them what runs
 // and since when.
 type screen struct {
-	in       io.Reader
-	out      io.Writer // for texts
-	raw      io.Writer // for what moves the cursor
-	name     string    // the operator's, for answers
-	terminal bool
-	width    int
-	banner   string // shown with every stage of a rehearsed run
-	now      func() time.Time
-	usual    map[string]plan.Duration // how long each step usually takes, by its id; nil where that is not known
-	ring     time.Duration            // how long a question is open when the terminal's bell rings, again and again
+	in        *os.File
+	out       io.Writer // for texts
+	raw       io.Writer // for what moves the cursor
+	name      string    // the operator's, for answers
+	terminal  bool
+	width     int
+	banner    string // shown with every stage of a rehearsed run
+	now       func() time.Time
+	zone      *time.Location           // the site's; nil where the times of no site are shown
+	stoppable bool                     // somebody else takes the signals that stop csu
+	usual     map[string]plan.Duration // how long each step usually takes, by its id; nil where that is not known
+	limits    map[string]plan.Duration // of each step, by its id
+	takes     map[string]plan.Duration // how long each stage takes, by its id
+	ring      time.Duration            // how long a question is open when the terminal's bell rings, again and again
 
 	mu      sync.Mutex
 	running []runningStep
-	backlog []operator.Event // what has happened while a question is open
-	shown   int              // lines of the block below the events
-	asking  bool             // there is no block meanwhile
-	prompt  string           // where an answer is typed now; "" otherwise
-	line    chan<- string    // takes the answer that is waited for; nil otherwise
-	readErr error            // why nothing can be read any more
+	backlog []operator.Event   // what has happened while a question is open
+	shown   int                // lines of the block below the events
+	asking  bool               // there is no block meanwhile
+	open    *operator.Question // nil while no question is put
+	since   time.Time          // when it was put first
+	editor  *editor            // where an answer is typed now; nil otherwise
+	readErr error              // why nothing can be read any more
 	reading sync.Once
-}
 
-type runningStep struct {
-	id, title, progress string
-	since               time.Time
-	usual               plan.Duration
+	recalled recalled // of the goroutine that asks
 }
 
 func newScreen(c *console, name, banner string, now func() time.Time) *screen {
@@ -66,17 +67,30 @@ func (s *screen) refresh(ctx context.Context) {
 	s.listen()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGCONT, syscall.SIGWINCH)
+	defer signal.Stop(changed)
 	for {
 		select {
 		case <-ctx.Done():
 			s.mu.Lock()
 			s.hide()
+			if s.editor != nil { // its question does not end before csu does
+				s.rest(s.editor)
+			}
 			s.mu.Unlock()
 			return
+		case got := <-changed:
+			s.mu.Lock()
+			if got == syscall.SIGCONT {
+				s.shown = 0 // what was shown is now somewhere above what the shell has written
+			}
+			s.mu.Unlock()
 		case <-tick.C:
 			s.mu.Lock()
-			if s.prompt == "" {
+			if !s.asking {
 				s.hide()
+				s.measure()
 				s.draw()
 			}
 			s.mu.Unlock()
@@ -108,25 +122,6 @@ func (s *screen) Tell(e operator.Event) {
 	}
 }
 
-// follow keeps in mind what runs.
-func (s *screen) follow(e operator.Event) {
-	i := slices.IndexFunc(s.running, func(r runningStep) bool { return r.id == e.Step })
-	switch e.Kind {
-	case operator.StepStarted:
-		if i < 0 && e.Step != "" {
-			s.running = append(s.running, runningStep{id: e.Step, title: e.Title, since: e.Time, usual: s.usual[e.Step]})
-		}
-	case operator.StepProgress:
-		if i >= 0 {
-			s.running[i].progress = e.Text
-		}
-	case operator.StepDone, operator.StepFailed, operator.StepSkipped, operator.StepInDoubt:
-		if i >= 0 {
-			s.running = slices.Delete(s.running, i, i+1)
-		}
-	}
-}
-
 // catchUp prints what has happened since the question was put.
 func (s *screen) catchUp() {
 	for _, e := range s.backlog {
@@ -150,6 +145,9 @@ func (s *screen) print(e operator.Event) {
 	if e.Title != "" {
 		head += "  " + e.Title
 	}
+	if e.Kind == operator.StageStarted || e.Kind == operator.StageFinished {
+		head += atSite(e.Time, s.zone)
+	}
 	s.text("", visible.Line(head))
 	if text := strings.TrimSpace(e.Text); text != "" && text != e.Title {
 		s.text("            ", text)
@@ -167,45 +165,20 @@ func (s *screen) text(indent, text string) {
 	fmt.Fprintln(s.out, text)
 }
 
-// hide removes the block, or the line at which an answer is typed.
+// hide removes the block.
 func (s *screen) hide() {
-	if s.prompt != "" {
-		if lines := strings.Count(s.prompt, "\n"); lines > 0 {
-			fmt.Fprintf(s.raw, "\x1b[%dA", lines)
-		}
-		fmt.Fprint(s.raw, "\r\x1b[J")
-	}
 	if s.shown > 0 {
 		fmt.Fprintf(s.raw, "\r\x1b[%dA\x1b[J", s.shown)
 		s.shown = 0
 	}
 }
 
-// draw writes the block of what runs.
-func (s *screen) draw() {
-	if !s.terminal || s.asking || len(s.running) == 0 {
-		return
-	}
-	now := s.now()
-	for _, r := range s.running {
-		line := fmt.Sprintf("   …  %s  %s", r.id, now.Sub(r.since).Truncate(time.Second))
-		if r.progress != "" {
-			line += "  " + strings.ReplaceAll(r.progress, "\n", " ")
-		} else {
-			line += "  " + r.title
-		}
-		line = visible.Line(secret.Redact(line))
-		if cells := []rune(line); len(cells) > s.width-1 {
-			line = string(cells[:s.width-2]) + "…"
-		}
-		fmt.Fprintln(s.out, line)
-		s.shown++
-	}
-}
-
 // Ask implements [operator.Operator]. It is only called on a terminal.
 func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	s.put(q)
+	s.mu.Lock()
+	s.open, s.since = &q, s.now()
+	s.mu.Unlock()
+	s.put()
 	bell := time.NewTicker(s.ring)
 	defer bell.Stop()
 	answered := make(chan struct{})
@@ -224,19 +197,19 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 	}()
 	defer func() {
 		s.mu.Lock()
-		s.asking, s.prompt = false, ""
+		s.asking, s.open = false, nil
 		s.catchUp()
 		s.draw()
 		s.mu.Unlock()
 	}()
 	for {
-		line, err := s.readLine(ctx, promptText(q, s.width))
+		line, err := s.readLine(ctx, func(width int) string { return promptText(q, width) })
 		if err != nil {
 			return operator.Answer{}, err
 		}
 		bell.Reset(s.ring) // somebody is there
 		if line = strings.TrimSpace(line); line == "" || line == again {
-			s.put(q)
+			s.put()
 			continue
 		}
 		choice, remark, ok := answerFrom(line, q.Choices)
@@ -260,7 +233,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 			if q.AbortText != "" {
 				s.say("%s", hanging(q.AbortText))
 			}
-			line, err := s.readLine(ctx, "This cannot be undone. Type abort again to confirm: ")
+			line, err := s.readLine(ctx, func(int) string { return "This cannot be undone. Type abort again to confirm: " })
 			if err != nil {
 				return operator.Answer{}, err
 			}
@@ -269,22 +242,48 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 				continue
 			}
 		}
+		s.recalled.keep(a.Reason)
 		return a, nil
 	}
 }
 
 // put prints what has happened since the question was put before, the question,
 // and what runs meanwhile.
-func (s *screen) put(q operator.Question) {
+func (s *screen) put() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hide()
 	s.asking = true
 	s.catchUp()
-	fmt.Fprintf(s.out, "\n%s\n\n", questionText(q, s.width))
-	if running := stillRunning(q, s.running, s.width); running != "" {
-		fmt.Fprintf(s.out, "%s\n\n", running)
+	fmt.Fprint(s.out, s.asked())
+}
+
+// asked is the open question as it is printed, with what runs meanwhile.
+func (s *screen) asked() string {
+	text := fmt.Sprintf("\n%s\n\n", questionText(*s.open, s.width))
+	if s.zone != nil {
+		text += wrap("", s.openSince(), s.width) + "\n\n"
 	}
+	if running := stillRunning(*s.open, s.running, s.width); running != "" {
+		text += running + "\n\n"
+	}
+	return text
+}
+
+// openSince says when the question was put and, at a stage's consent, when the stage will
+// end.
+func (s *screen) openSince() string {
+	text := "Asked at " + s.since.UTC().Format(time.TimeOnly) + " UTC" + atSite(s.since, s.zone)
+	now := s.now()
+	if waited := now.Sub(s.since).Truncate(time.Minute); waited > 0 {
+		text += fmt.Sprintf(", %s ago", plan.Duration(waited))
+	}
+	text += "."
+	if takes := s.takes[s.open.Stage]; takes > 0 && s.open.Topic == operator.StageConsent {
+		end := now.Add(time.Duration(takes))
+		text += fmt.Sprintf(" If it starts now, the stage ends at about %s UTC%s.", end.UTC().Format("15:04"), atSite(end, s.zone))
+	}
+	return text
 }
 
 // readReason asks why a step is left out or counts as done, once more where nothing is
@@ -295,7 +294,7 @@ func (s *screen) readReason(ctx context.Context, q operator.Question, c operator
 		why = "why does it count as done?"
 	}
 	for asked := false; ; asked = true {
-		line, err := s.readLine(ctx, promptAbout(q, why, s.width))
+		line, err := s.readLine(ctx, func(width int) string { return promptAbout(q, why, width) })
 		if line = strings.TrimSpace(line); line != "" || asked || err != nil {
 			return line, err
 		}
@@ -321,71 +320,4 @@ func (s *screen) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	fmt.Fprintln(s.out, wrap("", fmt.Sprintf(format, args...), s.width))
-}
-
-// errNoAnswer says that the terminal was closed while csu asked.
-var errNoAnswer = errors.New("no answer: the terminal was closed")
-
-// readLine returns the next line that is typed behind the prompt, or ctx's
-// error. What was typed before, when nothing was asked, is no answer: an operator
-// who presses a key twice must not consent to what comes next.
-func (s *screen) readLine(ctx context.Context, prompt string) (string, error) {
-	s.listen()
-	line := make(chan string, 1)
-	s.mu.Lock()
-	if s.readErr != nil {
-		s.mu.Unlock()
-		return "", fmt.Errorf("%w: %w", errNoAnswer, s.readErr)
-	}
-	s.line, s.prompt = line, prompt
-	fmt.Fprint(s.out, prompt)
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.line, s.prompt = nil, ""
-		s.mu.Unlock()
-	}()
-	select {
-	case <-ctx.Done():
-		s.mu.Lock()
-		s.hide() // nothing is to be printed behind it
-		s.prompt = ""
-		s.mu.Unlock()
-		return "", ctx.Err()
-	case text, ok := <-line:
-		if !ok {
-			return "", fmt.Errorf("%w: %w", errNoAnswer, s.readErr)
-		}
-		return text, nil
-	}
-}
-
-// listen begins to read what is typed, for as long as csu runs: a read that has
-// begun can't be taken back when its question ends.
-func (s *screen) listen() { s.reading.Do(func() { go s.read() }) }
-
-func (s *screen) read() {
-	in := bufio.NewScanner(s.in)
-	for in.Scan() {
-		s.mu.Lock()
-		if s.line != nil {
-			s.line <- in.Text()
-			s.line, s.prompt = nil, ""
-		} else {
-			s.shown++ // the terminal has shown what was typed, and the line's end
-			s.hide()
-			fmt.Fprintf(s.out, "(No question is open: ignored %q.)\n", in.Text())
-			s.draw()
-		}
-		s.mu.Unlock()
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.readErr = in.Err(); s.readErr == nil {
-		s.readErr = io.EOF
-	}
-	if s.line != nil {
-		close(s.line)
-		s.line = nil
-	}
 }

@@ -21,12 +21,9 @@ func screenAtTerminal(t *testing.T) (*screen, *session) {
 	s := &session{keys: master, ended: make(chan struct{})}
 	drained := s.drain()
 	t.Cleanup(func() {
-		if _, err := master.WriteString("\x04"); err != nil { // ends the screen's reading
-			t.Error(err)
-		}
-		slave.Close()
+		master.Close() // ends the screen's reading
 		<-drained
-		master.Close()
+		slave.Close()
 	})
 	return newScreen(&console{in: slave, out: edge{slave}, raw: slave, terminal: true, width: 80}, "Ada Operator", "", time.Now), s
 }

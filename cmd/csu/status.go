@@ -119,8 +119,8 @@ func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 // status prints one screen. note is what the site's ledger has to add, and next
 // what can be done because of it, where that is not "".
 func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, next string) {
-	p := c.paragraph
-	p("Run %s of %s, led by %s, started %s UTC, last record %s UTC", s.Run.ID, cmd.Plan, s.Run.Operator, s.Begin.UTC().Format(time.DateTime), s.Last.UTC().Format(time.DateTime))
+	p, zone := c.paragraph, zoneOf(s.Plan)
+	p("Run %s of %s, led by %s, started %s, last record %s", s.Run.ID, cmd.Plan, s.Run.Operator, utc(s.Begin)+atSite(s.Begin, zone), utc(s.Last)+atSite(s.Last, zone))
 	if s.Run.SiteMap != "" {
 		p("This is a rehearsal against the simulated site of %s.", s.Run.SiteMap)
 	}
