@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -15,14 +16,16 @@ import (
 type checkCommand struct {
 	Plan  string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
 	Rules bool   `help:"Check only the rules, not the sources: for plans of past upgrades."`
+	phalanxFlags
 }
 
 func (checkCommand) Help() string {
-	return `Checks that the plan follows every rule for plans and, without --rules, that the sources still compile to exactly these bytes. If they do not, it shows the differences as csu plan diff does, and where each differing value is set in the sources. Needs no network. Exits with 1 if a check fails.
+	return `Checks that the plan follows every rule for plans and, without --rules, that the sources still compile to exactly these bytes. If they do not, it shows the differences as csu plan diff does, and where each differing value is set in the sources. With --phalanx it also compares every image, Job, label, state and resource in the plan with what that revision of Phalanx deploys. Needs no network. Exits with 1 if a check fails.
 
 Examples:
 
   csu plan check plans/2026-11-24-summit-incremental.json
+  csu plan check plans/2026-11-24-summit-incremental.json --phalanx ~/phalanx --rev origin/tickets/OSW-2465
   csu plan check --rules plans/2025-06-03-summit-full.json`
 }
 
@@ -37,8 +40,12 @@ func (cmd *checkCommand) Run(c *console) error {
 		}
 		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, countPlaces(len(violations)))
 	}
+	deployed, err := cmd.rendering(c, p)
+	if err != nil {
+		return err
+	}
 	if cmd.Rules {
-		_, err := fmt.Fprintf(c.out, "%s: follows the rules\n", cmd.Plan)
+		_, err := fmt.Fprintf(c.out, "%s: follows the rules%s\n", cmd.Plan, deployed)
 		return err
 	}
 	root, err := c.findRoot()
@@ -54,7 +61,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		return err
 	}
 	if bytes.Equal(want, data) {
-		_, err = fmt.Fprintf(c.out, "%s: follows the rules, and the sources compile to it\n", cmd.Plan)
+		_, err = fmt.Fprintf(c.out, "%s: follows the rules%s, and the sources compile to it\n", cmd.Plan, deployed)
 		return err
 	}
 	comparison, err := review.Compare(p, now)
@@ -69,6 +76,30 @@ func (cmd *checkCommand) Run(c *console) error {
 	}
 	return fail(exitFailed, "compile it again and review the changes; check a plan of a past upgrade with --rules",
 		"plan %q: the sources now compile to a different plan: %s", cmd.Plan, comparison.Count())
+}
+
+// rendering compares the plan with Phalanx where a clone is given, and returns what the
+// answer says about it.
+func (cmd *checkCommand) rendering(c *console, p *plan.Plan) (string, error) {
+	if !cmd.given() {
+		return "", cmd.alone()
+	}
+	root, err := c.findRoot()
+	if err != nil {
+		return "", err
+	}
+	commit, findings, err := compiler.CheckRendering(context.Background(), root, p, cmd.phalanx())
+	if err != nil {
+		return "", err
+	}
+	for _, f := range findings {
+		line(c.err, "%s: %s", cmd.Plan, f)
+	}
+	if len(findings) > 0 {
+		return "", fail(exitFailed, "if the plan is for another revision, give it with --rev; if Phalanx has moved on, run csu site import, and compile the plan again",
+			"plan %q is not what Phalanx deploys at %s: %s", cmd.Plan, commit, countOf(len(findings), "finding"))
+	}
+	return fmt.Sprintf(", is what Phalanx deploys at %.9s", commit.Hash), nil
 }
 
 // writeOrigins says where in the sources the values that differ are written, each
@@ -107,8 +138,5 @@ func writeOrigins(w io.Writer, comparison *review.Comparison, from *compiler.Pro
 }
 
 func countPlaces(n int) string {
-	if n == 1 {
-		return "1 place"
-	}
-	return fmt.Sprintf("%d places", n)
+	return countOf(n, "place")
 }

@@ -34,6 +34,7 @@ type commands struct {
 	Root string `help:"The project's folder, which contains cue.mod (default: the nearest one, from the working directory upward)." placeholder:"DIR" predictor:"dir"`
 
 	Plan       planCommands              `cmd:"" help:"Compile, check, show, compare and review plans."`
+	Site       siteCommands              `cmd:"" help:"Keep a site's inventory true to Phalanx."`
 	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan stage by stage and keep a journal next to it."`
 	Abort      abortCommand              `cmd:"" help:"Abort a run: run its final steps, which undo what must not stay, and close its journal."`

@@ -16,6 +16,7 @@ func decodeSite(s *source) *model.Site {
 		Pos: s.places.of(root), Places: s.places,
 		Name: f.text("name"), TestStand: f.flag("testStand"), TrackingOnly: f.flag("trackingOnly"),
 		TimeZone: f.text("timeZone"), Environment: f.text("environment"),
+		Commit:        s.parts(root.with("inventory")).text("commit"),
 		Cycle:         s.parts(root.with("inventory")).text("cycle"),
 		Domain:        f.text("domain"),
 		FQDN:          f.text("fqdn"),
@@ -89,6 +90,9 @@ func (s *source) csc(at path, name string) model.CSC {
 	}
 	csc.CSCName, csc.CSCClass = f.text("cscName"), f.text("cscClass")
 	csc.Revision, csc.Pinned = f.number("revision")
+	for _, r := range f.structs("resources") {
+		csc.Resources = append(csc.Resources, model.Resource{Group: r.text("group"), Kind: r.text("kind"), Name: r.text("name")})
+	}
 	csc.ComesUp, csc.Principal = f.text("comesUp"), f.text("principal")
 	csc.Doubt, csc.Note = f.prose("doubt"), f.prose("note")
 	return csc

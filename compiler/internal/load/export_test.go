@@ -2,12 +2,6 @@ package load
 
 import "github.com/lsst-ts/csu/compiler/internal/model"
 
-// Site loads sites/<name> below root and checks it. Its error is a [*Problems]
-// with all that is wrong, or a [*NoSiteError].
-func Site(root, name string) (*model.Site, error) {
-	return newProject(root, nil).site(name)
-}
-
 // Request returns the upgrade of the type that is asked for: in the site's
 // upgrade.cue, or in another file if one is given. Its error is a [*Problems]
 // with all that is wrong with it.

@@ -45,6 +45,7 @@ type Site struct {
 	Environment   string // of Phalanx
 	Domain        string // DNS domain of the hosts
 	FQDN          string // host name of Phalanx's environment
+	Commit        string // of Phalanx that the inventory was taken from, 40 hexadecimal digits
 	Cycle         string // deployed image tag
 	ImageRegistry string // host name in front of an image's name
 	Targets       Targets
@@ -95,6 +96,15 @@ type Targets struct {
 // Page is an address for the operator.
 type Page struct{ Title, URL string }
 
+// Names are the names that a CSC of any site can have.
+type Names struct {
+	Components map[string]bool // of SAL: whether it has an index
+	// Instances are the indices of components whose Jobs do not carry them, by a word of
+	// the Job's command line.
+	Instances map[string]map[string]int
+	Quiet     []string // labels csc-class of Jobs that do not speak SAL
+}
+
 // Application is an Argo CD application of the control system.
 type Application struct {
 	Pos       Pos
@@ -115,9 +125,10 @@ type CSC struct {
 	Label       string // label csc: the alias in the chart
 	CSCName     string
 	CSCClass    string
-	Image       string // without registry and tag
-	Revision    int    // 0: the bare cycle tag or an explicit 000, see Pinned
-	Pinned      bool   // a revision is set, so that the tag is <cycle>.<revision>
+	Image       string     // without registry and tag
+	Revision    int        // 0: the bare cycle tag or an explicit 000, see Pinned
+	Pinned      bool       // a revision is set, so that the tag is <cycle>.<revision>
+	Resources   []Resource // that its chart renders for it beside the Job, in its namespace
 
 	Host      string // name of the host that runs it, outside the cluster
 	ComesUp   string // summary state after a start
@@ -125,6 +136,22 @@ type CSC struct {
 	Bridge    bool   // camera OCS bridge
 	Doubt     string // about what it is or where it runs
 	Note      string // for the runbook
+}
+
+// Resource is a resource of Kubernetes in the namespace of an application.
+type Resource struct{ Group, Kind, Name string }
+
+// String returns kind and name, such as "ConfigMap mtoods-configfile".
+func (r Resource) String() string { return r.Kind + " " + r.Name }
+
+// Tag returns the tag of its image in a cycle, as charts/csc of Phalanx gives it
+// (helpers.makeImage in charts/csc/templates/_helpers.tpl at 650a0ef2c): with the revision if
+// there is one, 0 included.
+func (c *CSC) Tag(cycle string) string {
+	if c.Pinned {
+		return fmt.Sprintf("%s.%03d", cycle, c.Revision)
+	}
+	return cycle
 }
 
 // Name returns the SAL name with its index, such as "MTMount:0", or the Job's

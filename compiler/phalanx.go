@@ -1,0 +1,135 @@
+package compiler
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/lsst-ts/csu/compiler/internal/inventory"
+	"github.com/lsst-ts/csu/compiler/internal/load"
+	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/compiler/internal/phalanx"
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// Phalanx is a revision of lsst-sqre/phalanx in a clone.
+type Phalanx struct {
+	Dir string // of the clone, bare or not; its work tree is neither read nor changed
+	Rev string // branch, tag or commit; "" for HEAD
+}
+
+// Commit is the commit that a revision of Phalanx names.
+type Commit struct {
+	Hash    string // 40 hexadecimal digits
+	Date    time.Time
+	Subject string
+}
+
+// String returns the commit in one line.
+func (c Commit) String() string {
+	return fmt.Sprintf("%.9s (%s, %s)", c.Hash, c.Date.UTC().Format("2006-01-02"), c.Subject)
+}
+
+// Difference is what the site's inventory says of a CSC and Phalanx does not.
+type Difference = inventory.Difference
+
+// Import is the inventory of a site, as Phalanx has it.
+type Import struct {
+	Commit      Commit
+	File        string       // sites/SITE/cscs.cue, below the root
+	Text        string       // what the file has to contain
+	CSCs        int          // in it, including Jobs that do not speak SAL
+	Differences []Difference // from the inventory that the site has now
+	Unread      error        // why that inventory cannot be read; Differences is then empty
+}
+
+// ImportSite derives a site's inventory from Phalanx. It writes nothing. If Phalanx has
+// something that the inventory cannot say, its error is a [*RefusedError]. If the site
+// would not be right with the inventory, its error has all the problems.
+func ImportSite(ctx context.Context, root, site string, from Phalanx) (*Import, error) {
+	now, commit, err := derive(ctx, root, site, from)
+	if err != nil {
+		return nil, err
+	}
+	out := &Import{Commit: commit, File: filepath.Join("sites", site, load.InventoryFile), Text: now.CUE(), CSCs: len(now.CSCs)}
+	if _, err := load.WithInventory(root, site, out.Text); err != nil {
+		return nil, fmt.Errorf("%s as %.9s of Phalanx gives it does not fit the site's other files: %w", out.File, commit.Hash, err)
+	}
+	old, err := load.Site(root, site)
+	if err != nil {
+		if _, missing := os.Stat(filepath.Join(root, out.File)); missing != nil {
+			return out, nil
+		}
+		out.Unread = err
+		return out, nil
+	}
+	out.Differences = inventory.Compare(old, now)
+	return out, nil
+}
+
+// Drift is how a site's inventory and Phalanx differ.
+type Drift struct {
+	Commit      Commit
+	Site        string // commit of Phalanx that the site's inventory was taken from
+	CSCs        int    // that Phalanx deploys
+	Differences []Difference
+}
+
+// DriftOf compares a site's inventory with Phalanx. Its errors are those of
+// [ImportSite]; it also needs the site to be right as it is.
+func DriftOf(ctx context.Context, root, site string, from Phalanx) (*Drift, error) {
+	old, err := load.Site(root, site)
+	if err != nil {
+		return nil, err
+	}
+	now, commit, err := deriveFor(ctx, root, old, from)
+	if err != nil {
+		return nil, err
+	}
+	return &Drift{commit, old.Commit, len(now.CSCs), inventory.Compare(old, now)}, nil
+}
+
+// CheckRendering compares a plan with what Phalanx deploys at its site, and returns the
+// findings, one a line.
+func CheckRendering(ctx context.Context, root string, p *plan.Plan, from Phalanx) (Commit, []string, error) {
+	now, commit, err := derive(ctx, root, p.Site, from)
+	if err != nil {
+		return commit, nil, err
+	}
+	return commit, inventory.CheckPlan(p, now), nil
+}
+
+// derive returns what Phalanx deploys at the named site.
+func derive(ctx context.Context, root, site string, from Phalanx) (*inventory.Inventory, Commit, error) {
+	s, err := load.Without(root, site)
+	if err != nil {
+		return nil, Commit{}, err
+	}
+	return deriveFor(ctx, root, s, from)
+}
+
+func deriveFor(ctx context.Context, root string, site *model.Site, from Phalanx) (*inventory.Inventory, Commit, error) {
+	names, err := load.Names(root)
+	if err != nil {
+		return nil, Commit{}, err
+	}
+	rev, err := phalanx.Open(ctx, from.Dir, from.Rev)
+	if err != nil {
+		return nil, Commit{}, err
+	}
+	commit := Commit{rev.Commit, rev.Date, rev.Subject}
+	now, problems, err := inventory.Of(ctx, rev, site, names)
+	if err != nil {
+		return nil, commit, err
+	}
+	if len(problems) > 0 {
+		refused := &RefusedError{}
+		for _, p := range problems {
+			refused.Problems = append(refused.Problems, Warning(p))
+		}
+		return nil, commit, refused
+	}
+	return now, commit, nil
+}
