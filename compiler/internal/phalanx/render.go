@@ -207,7 +207,9 @@ func (r *Revision) render(a *Application) error {
 		return fmt.Errorf("process dependencies: %w", err)
 	}
 	release := chartutil.ReleaseOptions{Name: a.release, Namespace: a.Namespace, Revision: 1, IsInstall: true}
-	all, err := chartutil.ToRenderValues(ch, values, release, nil)
+	// Helm would check the values with a chart's values.schema.json, which may refer to
+	// the network.
+	all, err := chartutil.ToRenderValuesWithSchemaValidation(ch, values, release, nil, true)
 	if err != nil {
 		return fmt.Errorf("compose values: %w", err)
 	}
