@@ -1,7 +1,6 @@
 package procedure
 
 import (
-	"fmt"
 	"slices"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
@@ -122,19 +121,21 @@ func (b *builder) namespace(c *model.CSC) string {
 	return c.Application
 }
 
-// image returns the image that the CSC runs after the upgrade. A new cycle does
-// not inherit the revisions of the old one.
+// image returns the image that the CSC runs after the upgrade. A new cycle does not
+// inherit the revisions of the old one, but a CSC that is pinned stays pinned: it begins
+// the cycle at revision 0, which charts/csc renders as .000 (lsst-sqre/phalanx, helpers.makeImage in
+// charts/csc/templates/_helpers.tpl at 650a0ef2c; the merges that started the cycles c0043 and
+// c0044, c0d2cfb1f and eaf7a126c, pin 99 and 100 CSCs of the summit at 0). One that is not
+// pinned, as at the test stands, gets the bare cycle.
 func (b *builder) image(c *model.CSC) string {
-	repository := b.site.ImageRegistry + "/" + c.Image
-	revision, given := b.revision[c.Name()]
-	if !given && b.req.Cycle == b.site.Cycle && c.Pinned {
-		revision, given = c.Revision, true
+	after := *c
+	if b.req.Cycle != b.site.Cycle {
+		after.Revision = 0
 	}
-	// Without a revision the tag is the bare cycle, as the test stands deploy it.
-	if given {
-		return fmt.Sprintf("%s:%s.%03d", repository, b.req.Cycle, revision)
+	if revision, given := b.revision[c.Name()]; given {
+		after.Revision, after.Pinned = revision, true
 	}
-	return repository + ":" + b.req.Cycle
+	return b.site.ImageRegistry + "/" + c.Image + ":" + after.Tag(b.req.Cycle)
 }
 
 // cscsOn returns the CSCs of the services on a host.
