@@ -83,10 +83,10 @@ func (c *planCheck) differ(csc, what, old, now string) {
 // instances compares which CSCs there are.
 func (c *planCheck) instances() {
 	if gone := missing(c.rows, c.deployed); len(gone) > 0 {
-		c.found = append(c.found, fmt.Sprintf("%s: in the plan, but Phalanx does not deploy it", plan.CSCList(gone)))
+		c.found = append(c.found, "in the plan, but not deployed by Phalanx: "+plan.CSCList(gone))
 	}
 	if added := missing(c.deployed, c.rows); len(added) > 0 {
-		c.found = append(c.found, fmt.Sprintf("%s: Phalanx deploys it, but it is not in the plan", plan.CSCList(added)))
+		c.found = append(c.found, "deployed by Phalanx, but not in the plan: "+plan.CSCList(added))
 	}
 }
 
