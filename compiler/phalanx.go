@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/lsst-ts/csu/compiler/internal/inventory"
@@ -49,8 +50,15 @@ type Import struct {
 // something that the inventory cannot say, its error is a [*RefusedError]. If the site
 // would not be right with the inventory, its error has all the problems.
 func ImportSite(ctx context.Context, root, site string, from Phalanx) (*Import, error) {
-	now, commit, err := derive(ctx, root, site, from)
+	apart, err := load.Without(root, site)
 	if err != nil {
+		return nil, err
+	}
+	now, commit, err := derive(ctx, root, apart, from)
+	if err != nil {
+		return nil, err
+	}
+	if err := orphans(apart, now, commit); err != nil {
 		return nil, err
 	}
 	out := &Import{Commit: commit, File: filepath.Join("sites", site, load.InventoryFile), Text: now.CUE(), CSCs: len(now.CSCs)}
@@ -84,7 +92,7 @@ func DriftOf(ctx context.Context, root, site string, from Phalanx) (*Drift, erro
 	if err != nil {
 		return nil, err
 	}
-	now, commit, err := deriveFor(ctx, root, old, from)
+	now, commit, err := derive(ctx, root, old, from)
 	if err != nil {
 		return nil, err
 	}
@@ -94,23 +102,39 @@ func DriftOf(ctx context.Context, root, site string, from Phalanx) (*Drift, erro
 // CheckRendering compares a plan with what Phalanx deploys at its site, and returns the
 // findings, one a line.
 func CheckRendering(ctx context.Context, root string, p *plan.Plan, from Phalanx) (Commit, []string, error) {
-	now, commit, err := derive(ctx, root, p.Site, from)
+	site, err := load.Without(root, p.Site)
+	if err != nil {
+		return Commit{}, nil, err
+	}
+	now, commit, err := derive(ctx, root, site, from)
 	if err != nil {
 		return commit, nil, err
 	}
 	return commit, inventory.CheckPlan(p, now), nil
 }
 
-// derive returns what Phalanx deploys at the named site.
-func derive(ctx context.Context, root, site string, from Phalanx) (*inventory.Inventory, Commit, error) {
-	s, err := load.Without(root, site)
-	if err != nil {
-		return nil, Commit{}, err
+// orphans refuses an inventory without a CSC to which the site's other files add
+// something, such as its principal.
+func orphans(site *model.Site, now *inventory.Inventory, commit Commit) error {
+	refused := &RefusedError{}
+	for i := range site.CSCs {
+		c := &site.CSCs[i]
+		if c.Host == "" && !slices.ContainsFunc(now.CSCs, func(n model.CSC) bool { return n.Name() == c.Name() }) {
+			refused.Problems = append(refused.Problems, Warning{
+				Place: c.Pos.String(), Subject: "CSC " + c.Name(), Text: fmt.Sprintf("is not in the inventory that %.9s of Phalanx gives, but this file adds to it", commit.Hash),
+				Remedy: "remove it here",
+			})
+		}
 	}
-	return deriveFor(ctx, root, s, from)
+	if len(refused.Problems) == 0 {
+		return nil
+	}
+	return refused
 }
 
-func deriveFor(ctx context.Context, root string, site *model.Site, from Phalanx) (*inventory.Inventory, Commit, error) {
+// derive returns what Phalanx deploys at the site, of which it needs everything but the
+// inventory.
+func derive(ctx context.Context, root string, site *model.Site, from Phalanx) (*inventory.Inventory, Commit, error) {
 	names, err := load.Names(root)
 	if err != nil {
 		return nil, Commit{}, err

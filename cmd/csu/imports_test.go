@@ -22,6 +22,10 @@ type importRule struct {
 var importRules = []importRule{
 	{"cuelang.org/go/", []string{"compiler/internal/load"},
 		"CUE is the compiler's input; another importer would let the sources steer what a frozen plan says"},
+	{"helm.sh/helm/", []string{"compiler/internal/phalanx"},
+		"Helm is large, and what it renders must not depend on who asks"},
+	{module + "compiler/phalanxtest", nil,
+		"only tests make a Phalanx of their own"},
 	{"k8s.io/", []string{"executor/internal/cluster", "executor/internal/cluster/", "executor/internal/argocd", "executor/internal/registry", "executor/rehearsal", "executor/ground", "executor/ground/"},
 		"one package per system spoken to: the cluster's API is spoken in these alone"},
 	{"golang.org/x/crypto/ssh", []string{"executor/internal/remote", "executor/rehearsal", "executor/ground", "executor/ground/"},
@@ -65,6 +69,7 @@ var alone = map[string][]string{
 	"compiler/internal/model": nil,
 	"compiler/verify":         {"executor/plan"},
 	"compiler/review":         {"executor/plan", "executor/visible"},
+	"executor/early":          nil,
 	"executor/exit":           nil,
 	"executor/secret":         nil,
 	"executor/visible":        nil,
