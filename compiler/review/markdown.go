@@ -315,8 +315,9 @@ func (m *markdown) table() {
 	}
 	m.f("## Where the CSCs run, and their final states\n\n")
 	m.openDetails(counted(len(touched), "CSC") + " that this plan touches")
+	usual := m.usualTag(touched)
 	m.f("A CSC with one state comes up in it and stays in it. Unless given, the Job is named after the CSC in lower case with its index, "+
-		"the image after the CSC in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(m.plan.Upgrade.Cycle), codeSpan(m.lists.registry))
+		"the image after the CSC in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(usual), codeSpan(m.lists.registry))
 	m.f("|runs in|first state, final state|principal|CSCs|\n|---|---|---|---|\n")
 	var order []string
 	rows := map[string][]string{}
@@ -334,7 +335,7 @@ func (m *markdown) table() {
 		if rows[row] == nil {
 			order = append(order, row)
 		}
-		rows[row] = append(rows[row], inCell(plan.CSCList([]string{c.CSC})+m.unusual(c)))
+		rows[row] = append(rows[row], inCell(plan.CSCList([]string{c.CSC})+m.unusual(c, usual)))
 	}
 	for _, row := range order {
 		m.f("%s%s|\n", row, strings.Join(rows[row], ", "))
@@ -342,9 +343,27 @@ func (m *markdown) table() {
 	m.closeDetails()
 }
 
+// usualTag returns the tag that most of the CSCs' images have, or the cycle if there is
+// none: pinned CSCs begin a new cycle at revision 0.
+func (m *markdown) usualTag(cscs []string) string {
+	count, jobs := map[string]int{}, 0
+	for _, name := range cscs {
+		if c, _ := m.plan.CSC(name); c.Job != nil {
+			count[c.Image[strings.LastIndexByte(c.Image, ':')+1:]]++
+			jobs++
+		}
+	}
+	for tag, n := range count {
+		if 2*n > jobs {
+			return tag
+		}
+	}
+	return m.plan.Upgrade.Cycle
+}
+
 // unusual returns the names of a CSC's Job and image in brackets if they differ
 // from the default that [markdown.table] describes.
-func (m *markdown) unusual(c *plan.CSC) string {
+func (m *markdown) unusual(c *plan.CSC, tag string) string {
 	if c.Job == nil {
 		return ""
 	}
@@ -353,7 +372,7 @@ func (m *markdown) unusual(c *plan.CSC) string {
 	if c.Job.Name != name+strings.TrimPrefix(index, "0") {
 		parts = append(parts, "Job "+c.Job.Name)
 	}
-	if c.Image != m.lists.registry+"/"+name+":"+m.plan.Upgrade.Cycle {
+	if c.Image != m.lists.registry+"/"+name+":"+tag {
 		parts = append(parts, strings.TrimPrefix(c.Image, m.lists.registry+"/"))
 	}
 	if len(parts) == 0 {
