@@ -18,7 +18,7 @@ const (
 
 // CSC is a Job with the labels of a CSC, and what belongs to it.
 type CSC struct {
-	Application, Project     string // of Argo CD
+	Application              string // of Argo CD
 	Job                      *Resource
 	Label, CSCName, CSCClass string
 	Image                    string
@@ -55,7 +55,7 @@ func (r *Revision) CSCs(of *Rendering) ([]CSC, error) {
 
 func (r *Revision) csc(a *Application, job *Resource) (CSC, error) {
 	c := CSC{
-		Application: a.Name, Project: a.Project, Job: job, Place: r.place(a, job),
+		Application: a.Name, Job: job, Place: r.place(a, job),
 		Label: job.Labels[labelCSC], CSCName: job.Labels[labelName], CSCClass: job.Labels[labelClass],
 	}
 	if c.Label == "" || c.CSCName == "" {
