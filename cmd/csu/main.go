@@ -16,8 +16,8 @@ import (
 	"github.com/posener/complete"
 	"golang.org/x/term"
 
+	_ "github.com/lsst-ts/csu/cmd/csu/internal/early"
 	"github.com/lsst-ts/csu/compiler"
-	_ "github.com/lsst-ts/csu/executor/early"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/systems"
 )
