@@ -150,7 +150,7 @@ func (c *connection) rehearsed(m *sitemap.Map) {
 	c.lookup = func(name string) (string, error) { return m.Credentials[name], nil }
 	c.clock = clockOf(m)
 	c.http = &http.Client{Transport: &http.Transport{DialContext: dialLoopback}} // and no proxy
-	c.remote = remote.Config{SSHConfigFile: m.SSHConfig, Dial: dialLoopback}
+	c.remote = remote.Config{SSHConfigFile: m.SSHConfig, Allow: sitemap.Loopback}
 }
 
 // dialLoopback connects only to the loopback interface: a rehearsal must not be able to

@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +8,16 @@ import (
 	"net"
 	"os"
 	"slices"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 )
 
-// keyring holds the keys to offer to a host, in the order of ssh: the agent's
-// keys that ssh config names, the agent's others, key files. A server closes
-// the connection after a few wrong ones (MaxAuthTries).
+// keyring holds the keys to offer to a host, in the order of ssh (OpenSSH 9.2,
+// sshconnect2.c, pubkey_prepare): certificates that ssh config names, the agent's
+// keys that it names, the agent's others, key files. A server closes the
+// connection after a few wrong ones (MaxAuthTries).
 type keyring struct {
 	signers []ssh.Signer
 	offered []string // describes each signer, for messages
@@ -24,49 +25,88 @@ type keyring struct {
 	agent   net.Conn
 }
 
+// identity is a key or certificate that may be offered.
+type identity struct {
+	what   string        // for messages
+	public ssh.PublicKey // nil if unknown
+	signer ssh.Signer    // nil if csu does not have the private key
+	why    string        // why not
+}
+
 // gatherKeys collects the keys for e. A key that cannot be used is not an
 // error, since another may work. The notes say what was wrong.
 func gatherKeys(ctx context.Context, e *endpoint) *keyring {
 	k := &keyring{}
-	files := k.readFiles(e.identities, e.identitiesSet)
-	named := func(pub ssh.PublicKey) bool {
-		return slices.ContainsFunc(files, func(f keyFile) bool {
-			return f.public != nil && bytes.Equal(f.public.Marshal(), pub.Marshal())
-		})
+	if !e.publicKey {
+		k.notes = append(k.notes, "ssh config switches publickey authentication off")
+		return k
 	}
-	var others []ssh.Signer
-	for _, s := range k.askAgent(ctx, e.agent) {
-		switch {
-		case named(s.PublicKey()):
-			k.offer(s, "the agent's key")
-		case !e.identitiesOnly:
-			others = append(others, s)
+	files := k.readFiles(e)
+	var named, others []identity
+	agents := k.askAgent(ctx, e.agent)
+	for _, s := range agents {
+		held := identity{what: "the agent's key", public: s.PublicKey(), signer: s}
+		switch n := slices.IndexFunc(files, func(f identity) bool { return f.public != nil && sameKey(f.public, s.PublicKey()) }); {
+		case n >= 0:
+			named = append(named, held)
+			files = slices.Delete(files, n, n+1)
+		case !e.identityOnly:
+			others = append(others, held)
 		}
 	}
-	for _, s := range others {
-		k.offer(s, "the agent's key")
-	}
-	for _, f := range files {
-		switch {
-		case f.public != nil && k.has(f.public):
-		case f.signer != nil:
-			k.offer(f.signer, "key file "+f.name)
-		default:
-			k.notes = append(k.notes, f.problem)
+	own := slices.Concat(named, others, files)
+	var certificates []identity
+	for _, name := range e.certificates {
+		if c := readCertificate(name); c != nil {
+			certificates = append(certificates, identity{what: "certificate " + name, public: c})
+		} else {
+			k.notes = append(k.notes, fmt.Sprintf("%s, the CertificateFile, is not a certificate", name))
 		}
+	}
+	for _, id := range slices.Concat(certificates, own) {
+		k.offer(e, id, slices.Concat(own, held(agents)))
 	}
 	return k
 }
 
-func (k *keyring) offer(s ssh.Signer, what string) {
-	k.signers = append(k.signers, s)
-	k.offered = append(k.offered, fmt.Sprintf("%s (%s %s)", what, s.PublicKey().Type(), ssh.FingerprintSHA256(s.PublicKey())))
+// held returns all that an agent has: a certificate may be for one of its keys
+// that is not offered by itself.
+func held(agents []ssh.Signer) []identity {
+	var out []identity
+	for _, s := range agents {
+		out = append(out, identity{public: s.PublicKey(), signer: s})
+	}
+	return out
 }
 
-func (k *keyring) has(pub ssh.PublicKey) bool {
-	return slices.ContainsFunc(k.signers, func(s ssh.Signer) bool {
-		return bytes.Equal(s.PublicKey().Marshal(), pub.Marshal())
-	})
+// offer adds a key, if it has a private half, among own, and ssh config allows it.
+func (k *keyring) offer(e *endpoint, id identity, own []identity) {
+	if c, ok := id.public.(*ssh.Certificate); ok && id.signer == nil {
+		for _, o := range own {
+			if o.signer != nil && sameKey(o.signer.PublicKey(), c.Key) {
+				// It fails only for another key.
+				id.signer, _ = ssh.NewCertSigner(c, o.signer)
+				break
+			}
+		}
+		id.why = id.what + " is for a private key that csu does not have"
+	}
+	if id.signer == nil {
+		k.notes = append(k.notes, id.why)
+		return
+	}
+	public := id.signer.PublicKey()
+	if bits := rsaBits(public); bits > 0 && bits < e.allow.leastRSA {
+		k.notes = append(k.notes, fmt.Sprintf("%s has %d bits, and RequiredRSASize is %d", id.what, bits, e.allow.leastRSA))
+		return
+	}
+	signer := e.allow.restrict(id.signer)
+	if signer == nil {
+		k.notes = append(k.notes, fmt.Sprintf("%s is a %s, which PubkeyAcceptedAlgorithms does not have", id.what, public.Type()))
+		return
+	}
+	k.signers = append(k.signers, signer)
+	k.offered = append(k.offered, fmt.Sprintf("%s (%s %s)", id.what, public.Type(), ssh.FingerprintSHA256(public)))
 }
 
 // close closes the connection to the agent. Its keys cannot sign afterwards.
@@ -99,57 +139,87 @@ func (k *keyring) askAgent(ctx context.Context, socket string) []ssh.Signer {
 	return signers
 }
 
-// keyFile is a private key file, or what is known of one that cannot be used.
-type keyFile struct {
-	name    string
-	signer  ssh.Signer    // nil if it cannot be used
-	public  ssh.PublicKey // nil if unknown; the agent may have the private half
-	problem string
-}
-
-// readFiles reads the named key files. A missing file is noted only if ssh
-// config names it.
-func (k *keyring) readFiles(names []string, named bool) []keyFile {
-	var files []keyFile
-	for _, name := range names {
-		f := keyFile{name: name}
+// readFiles reads the key files of e and, unless ssh config names certificates,
+// those beside them. A missing file is noted only if ssh config names it.
+func (k *keyring) readFiles(e *endpoint) []identity {
+	var out []identity
+	for _, name := range e.identities {
+		id := identity{what: "key file " + name}
 		if pub, err := os.ReadFile(name + ".pub"); err == nil {
 			if key, _, _, _, err := ssh.ParseAuthorizedKey(pub); err == nil {
-				f.public = key
+				id.public = key
 			}
 		}
 		private, err := os.ReadFile(name)
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && !named && f.public == nil:
+		case errors.Is(err, fs.ErrNotExist) && !e.identitiesSet && id.public == nil:
 			continue
 		case err != nil:
-			f.problem = fmt.Sprintf("cannot use key file %s: %v", name, err)
+			id.why = fmt.Sprintf("cannot use key file %s: %v", name, err)
 		default:
-			f.parse(private)
+			id.parse(name, private)
 		}
-		files = append(files, f)
+		if mode, open := othersMayRead(name); open {
+			id.signer, id.why = nil, fmt.Sprintf("key file %s is ignored, others may read it (mode %#o): chmod 600 it", name, mode)
+		}
+		out = append(out, id)
+		if len(e.certificates) > 0 {
+			continue
+		}
+		if c := readCertificate(name + "-cert.pub"); c != nil {
+			out = append(out, identity{what: "certificate " + name + "-cert.pub", public: c})
+		}
 	}
-	return files
+	return out
 }
 
-func (f *keyFile) parse(private []byte) {
+// othersMayRead reports whether ssh would ignore the private key in a file of
+// the operator for its permissions (OpenSSH 9.2, authfile.c,
+// sshkey_perm_ok).
+func othersMayRead(name string) (fs.FileMode, bool) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return info.Mode().Perm(), ok && int(owner.Uid) == os.Getuid() && info.Mode().Perm()&0o077 != 0
+}
+
+// readCertificate returns the certificate of a user in a file, or nil.
+func readCertificate(name string) *ssh.Certificate {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil
+	}
+	key, _, _, _, err := ssh.ParseAuthorizedKey(text)
+	if err != nil {
+		return nil
+	}
+	c, ok := key.(*ssh.Certificate)
+	if !ok || c.CertType != ssh.UserCert {
+		return nil
+	}
+	return c
+}
+
+func (id *identity) parse(name string, private []byte) {
 	signer, err := ssh.ParsePrivateKey(private)
 	var encrypted *ssh.PassphraseMissingError
 	switch {
 	case err == nil:
-		f.signer, f.public = signer, signer.PublicKey()
+		id.signer, id.public = signer, signer.PublicKey()
 	case errors.As(err, &encrypted):
 		if encrypted.PublicKey != nil {
-			f.public = encrypted.PublicKey
+			id.public = encrypted.PublicKey
 		}
-		f.problem = fmt.Sprintf("key file %s is encrypted and not in the agent: load it with \"ssh-add %s\"", f.name, f.name)
+		id.why = fmt.Sprintf("key file %s is encrypted and not in the agent: load it with \"ssh-add %s\"", name, name)
 	default:
 		// IdentityFile may name a public key whose private half is in the agent.
 		if key, _, _, _, pubErr := ssh.ParseAuthorizedKey(private); pubErr == nil {
-			f.public = key
-			f.problem = fmt.Sprintf("key file %s is a public key whose private key the agent does not have", f.name)
+			id.public = key
+			id.why = fmt.Sprintf("key file %s is a public key whose private key the agent does not have", name)
 			return
 		}
-		f.problem = fmt.Sprintf("cannot use key file %s: %v", f.name, err)
+		id.why = fmt.Sprintf("cannot use key file %s: %v", name, err)
 	}
 }

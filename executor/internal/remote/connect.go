@@ -32,6 +32,7 @@ type seat struct {
 
 // conn is an authenticated connection.
 type conn struct {
+	host   *endpoint
 	client *ssh.Client
 	slots  chan struct{}
 	gone   chan struct{} // closed when the connection has ended
@@ -52,17 +53,18 @@ func (c *conn) alive() bool {
 	}
 }
 
-// connection returns the pool's connection to e and whether it existed before.
-func (p *Pool) connection(ctx context.Context, e *endpoint) (c *conn, existed bool, err error) {
+// connection returns the pool's connection for r and whether it existed before.
+// e is what ssh says of r, or nil if it is to be asked.
+func (p *Pool) connection(ctx context.Context, r request, e *endpoint) (c *conn, existed bool, err error) {
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		return nil, false, &UnreachableError{Host: e.String(), Err: errClosed}
+		return nil, false, &UnreachableError{Host: r.name, Err: errClosed}
 	}
-	s := p.seats[e.key()]
+	s := p.seats[r]
 	if s == nil {
 		s = &seat{lock: make(chan struct{}, 1)}
-		p.seats[e.key()] = s
+		p.seats[r] = s
 	}
 	p.mu.Unlock()
 
@@ -70,10 +72,15 @@ func (p *Pool) connection(ctx context.Context, e *endpoint) (c *conn, existed bo
 	case s.lock <- struct{}{}:
 		defer func() { <-s.lock }()
 	case <-ctx.Done():
-		return nil, false, &UnreachableError{Host: e.String(), Err: ctx.Err()}
+		return nil, false, &UnreachableError{Host: r.name, Err: ctx.Err()}
 	}
 	if c := s.conn.Load(); c != nil && c.alive() {
 		return c, true, nil
+	}
+	if e == nil {
+		if e, err = p.resolve(ctx, r); err != nil {
+			return nil, false, err
+		}
 	}
 	c, err = p.dial(ctx, e)
 	if err != nil {
@@ -90,17 +97,17 @@ func (p *Pool) connection(ctx context.Context, e *endpoint) (c *conn, existed bo
 	return c, false, nil
 }
 
-// open opens a session on e. A connection that turns out to be dead is replaced
+// open opens a session for r. A connection that turns out to be dead is replaced
 // once. A session that the server refuses is requested again for a while, since
 // others may end. Both are safe because nothing was sent yet.
-func (p *Pool) open(ctx context.Context, e *endpoint) (*session, error) {
+func (p *Pool) open(ctx context.Context, r request) (*session, error) {
 	var limit <-chan time.Time // set at the first refusal
 	for {
-		c, existed, err := p.connection(ctx, e)
+		c, existed, err := p.connection(ctx, r, nil)
 		if err != nil {
 			return nil, err
 		}
-		s, err := c.open(ctx, e)
+		s, err := c.open(ctx)
 		if err == nil {
 			return s, nil
 		}
@@ -115,17 +122,17 @@ func (p *Pool) open(ctx context.Context, e *endpoint) (*session, error) {
 			case <-limit:
 			case <-ctx.Done():
 			}
-			return nil, &UnreachableError{Host: e.String(), Err: err}
+			return nil, &UnreachableError{Host: c.host.String(), Err: err}
 		}
 		if !existed || ctx.Err() != nil {
-			return nil, &UnreachableError{Host: e.String(), Err: err}
+			return nil, &UnreachableError{Host: c.host.String(), Err: err}
 		}
 		c.client.Close()
 		<-c.gone
 	}
 }
 
-func (c *conn) open(ctx context.Context, e *endpoint) (*session, error) {
+func (c *conn) open(ctx context.Context) (*session, error) {
 	select {
 	case c.slots <- struct{}{}:
 	case <-c.gone:
@@ -135,7 +142,7 @@ func (c *conn) open(ctx context.Context, e *endpoint) (*session, error) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, openLimit, fmt.Errorf("no answer within %v", openLimit))
 	defer cancel()
-	s := &session{host: e.String(), login: e.user, conn: c}
+	s := &session{host: c.host.String(), login: c.host.user, conn: c}
 	opened := make(chan error, 1)
 	go func() {
 		var err error
@@ -161,12 +168,8 @@ func (c *conn) open(ctx context.Context, e *endpoint) (*session, error) {
 	}
 }
 
-// dial connects to e, through its jump host if it has one.
+// dial connects to e and logs in.
 func (p *Pool) dial(ctx context.Context, e *endpoint) (*conn, error) {
-	known, err := readKnownHosts(e)
-	if err != nil {
-		return nil, err
-	}
 	raw, err := p.reach(ctx, e)
 	if err != nil {
 		return nil, err
@@ -174,82 +177,76 @@ func (p *Pool) dial(ctx context.Context, e *endpoint) (*conn, error) {
 	keys := gatherKeys(ctx, e)
 	defer keys.close()
 
-	// A connection through a jump host's channel has no deadlines, but any
-	// connection can be closed.
-	ctx, cancel := context.WithTimeoutCause(ctx, e.connectTimeout, fmt.Errorf("no login within %v", e.connectTimeout))
+	// A connection through a jump host's channel or a command has no deadlines,
+	// but any connection can be closed.
+	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, fmt.Errorf("no login within %v", e.timeout))
 	defer cancel()
 	watched := &watchedConn{Conn: raw}
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 
+	key := &hostKey{ctx: ctx, host: e}
 	refused := &AuthError{Host: e.String(), User: e.user, Notes: keys.notes}
-	client, channels, requests, err := ssh.NewClientConn(watched, e.checkAs, &ssh.ClientConfig{
+	client, err := handshake(watched, key, keys, refused)
+	switch {
+	case err == nil:
+		p.note(key.notes)
+		return newConn(e, client), nil
+	case key.refusal != nil:
+		raw.Close()
+		p.note(key.notes)
+		return nil, key.refusal
+	case ctx.Err() != nil:
+		return nil, &UnreachableError{Host: e.String(), Err: context.Cause(ctx)}
+	case !key.accepted || watched.broken.Load():
+		raw.Close()
+		return nil, &UnreachableError{Host: e.String(), Err: err}
+	default:
+		// The connection is intact and the host is the right one, so the
+		// authentication failed.
+		raw.Close()
+		refused.Offered = keys.offered
+		for _, method := range refused.Accepts {
+			if setting := e.unsupported[method]; setting != "" {
+				refused.Unsupported = append(refused.Unsupported, setting)
+			}
+		}
+		return nil, refused
+	}
+}
+
+// handshake logs in on an open connection. It fills what refused says of the
+// server.
+func handshake(raw net.Conn, key *hostKey, keys *keyring, refused *AuthError) (*ssh.Client, error) {
+	greeted, err := greet(raw)
+	if err != nil {
+		return nil, err
+	}
+	order, err := key.order()
+	if err != nil {
+		return nil, err
+	}
+	e := key.host
+	client, channels, requests, err := ssh.NewClientConn(greeted, e.addr(), &ssh.ClientConfig{
+		Config:            ssh.Config{KeyExchanges: e.allow.kex, Ciphers: e.allow.ciphers, MACs: e.allow.macs},
 		User:              e.user,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(keys.signers...)},
-		HostKeyCallback:   known.check,
-		HostKeyAlgorithms: known.algorithms(e.checkAs),
+		ClientVersion:     ourVersion,
+		HostKeyCallback:   key.check,
+		HostKeyAlgorithms: order,
 		AuthCallback: func(c *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 			refused.Accepts = c.AllowedMethods
 			return nil, nil
 		},
 	})
-	switch {
-	case err == nil:
-		return newConn(ssh.NewClient(client, channels, requests)), nil
-	case known.refusal != nil:
-		return nil, known.refusal
-	case ctx.Err() != nil:
-		return nil, &UnreachableError{Host: e.String(), Err: context.Cause(ctx)}
-	case !known.accepted || watched.broken.Load():
-		return nil, &UnreachableError{Host: e.String(), Err: err}
-	default:
-		// The connection is intact and the host is the right one, so the
-		// authentication failed.
-		refused.Offered = keys.offered
-		return nil, refused
+	if err != nil {
+		return nil, err
 	}
+	return ssh.NewClient(client, channels, requests), nil
 }
 
-// reach makes the network connection for the handshake with e.
-func (p *Pool) reach(ctx context.Context, e *endpoint) (net.Conn, error) {
-	for {
-		var jump *conn
-		existed := false
-		if e.jump != nil {
-			var err error
-			if jump, existed, err = p.connection(ctx, e.jump); err != nil {
-				return nil, fmt.Errorf("jump host of %q: %w", e.name, err)
-			}
-		}
-		limited, cancel := context.WithTimeoutCause(ctx, e.connectTimeout, fmt.Errorf("no connection within %v", e.connectTimeout))
-		var raw net.Conn
-		var err error
-		if jump != nil {
-			raw, err = jump.client.DialContext(limited, "tcp", e.addr())
-		} else {
-			raw, err = p.cfg.Dial(limited, "tcp", e.addr())
-		}
-		if err != nil && limited.Err() != nil {
-			err = context.Cause(limited)
-		}
-		cancel()
-		if err == nil {
-			return raw, nil
-		}
-		var refused *ssh.OpenChannelError
-		if existed && ctx.Err() == nil && !errors.As(err, &refused) {
-			// The jump host may have gone away in the meantime. With a new
-			// connection to it, the error is about the host itself.
-			jump.client.Close()
-			<-jump.gone
-			continue
-		}
-		return nil, &UnreachableError{Host: e.String(), Err: err}
-	}
-}
-
-func newConn(client *ssh.Client) *conn {
-	c := &conn{client: client, slots: make(chan struct{}, sessionsAtOnce), gone: make(chan struct{})}
+func newConn(host *endpoint, client *ssh.Client) *conn {
+	c := &conn{host: host, client: client, slots: make(chan struct{}, sessionsAtOnce), gone: make(chan struct{})}
 	go func() {
 		// The users of the connection report how it ended.
 		_ = client.Wait()

@@ -57,6 +57,9 @@ type AuthError struct {
 	Notes   []string // why other keys were not offered
 	Accepts []string // the methods that the server accepts, if it said so
 	Reason  string   // set if the login succeeded but the account runs no commands
+	// Unsupported are settings of ssh config for other ways to log in that the
+	// server accepts, but csu lacks.
+	Unsupported []string
 }
 
 func (e *AuthError) Error() string {
@@ -77,7 +80,75 @@ func (e *AuthError) Error() string {
 	if len(e.Accepts) > 0 {
 		fmt.Fprintf(&b, "; the server accepts %s, but csu uses publickey", strings.Join(e.Accepts, ", "))
 	}
+	for _, setting := range e.Unsupported {
+		fmt.Fprintf(&b, "; csu does not support %s, which your ssh config has for this host", setting)
+		if provider, ok := strings.CutPrefix(setting, "PKCS11Provider "); ok {
+			fmt.Fprintf(&b, ": load its keys into the agent with \"ssh-add -s %s\"", provider)
+		}
+	}
 	return b.String()
+}
+
+// HostKeyError reports that a host did not prove its identity. Nothing was run,
+// and no key was offered to it.
+type HostKeyError struct {
+	Host    string      // as in "azar03 (azar03.cp.lsst.org:22)"
+	Entry   string      // the host's name in known_hosts
+	Shown   string      // type and SHA-256 fingerprint of the key that the host showed; "" if it did not get that far
+	Files   []string    // the known_hosts files
+	Known   []KnownLine // the lines that name the host; empty for an unknown host
+	Revoked bool        // the key shown is marked @revoked in known_hosts
+	Login   string      // the argument for ssh that makes the host known
+	Command string      // KnownHostsCommand, or ""
+	DNS     bool        // VerifyHostKeyDNS, which csu does not support
+	Err     error       // another cause, or nil
+}
+
+// KnownLine is a line of a known_hosts file.
+type KnownLine struct {
+	File string
+	Line int
+	Key  string // type and SHA-256 fingerprint
+}
+
+func (e *HostKeyError) Error() string {
+	files := strings.Join(e.Files, ", ")
+	head := "host key of " + e.Host + ": "
+	switch {
+	case e.Shown == "":
+		return fmt.Sprintf("%snot checked: %v", head, e.Err)
+	case e.Revoked:
+		return fmt.Sprintf("%sthe host shows %s, which %s marks as revoked; stop and ask the host's administrator", head, e.Shown, e.lines())
+	case len(e.Known) == 0 && e.Err == nil:
+		return head + e.unknown(files)
+	case e.Err != nil:
+		return fmt.Sprintf("%sthe host shows %s, which is not accepted: %v; ask the host's administrator, or correct %s", head, e.Shown, e.Err, files)
+	default:
+		return fmt.Sprintf("%sthe host shows %s, but the known key is %s; this may be an attack, or the host was reinstalled: do not continue until its administrator confirms the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
+			head, e.Shown, e.lines(), e.Known[0].File, e.Entry)
+	}
+}
+
+// unknown says what to do about a host without a known key.
+func (e *HostKeyError) unknown(files string) string {
+	s := fmt.Sprintf("unknown: the host shows %s, and no line of %s names %s", e.Shown, files, e.Entry)
+	if e.Command != "" {
+		s += fmt.Sprintf(", nor does KnownHostsCommand %q", e.Command)
+	}
+	if e.DNS {
+		s += "; csu does not support VerifyHostKeyDNS"
+	}
+	return s + fmt.Sprintf("; compare the fingerprint with the one that the host's administrator gives you, then connect once with \"ssh %s\" to accept it", e.Login)
+}
+
+func (e *HostKeyError) Unwrap() error { return e.Err }
+
+func (e *HostKeyError) lines() string {
+	var all []string
+	for _, k := range e.Known {
+		all = append(all, fmt.Sprintf("%s:%d (%s)", k.File, k.Line, k.Key))
+	}
+	return strings.Join(all, ", ")
 }
 
 // LostError reports that the connection broke, or an answer timed out, after

@@ -1,11 +1,11 @@
 package remote
 
 import (
-	"bufio"
-	"crypto/ed25519"
+	"bytes"
+	"context"
+	"crypto/rsa"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -15,183 +15,281 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// HostKeyError reports that a host did not prove its identity. Nothing was run,
-// and no key was offered to it.
-type HostKeyError struct {
-	Host    string      // as in "azar03 (azar03.cp.lsst.org:22)"
-	Entry   string      // the host's name in known_hosts
-	Shown   string      // type and SHA-256 fingerprint of the key that the host showed; "" if it did not get that far
-	Files   []string    // the known_hosts files
-	Known   []KnownLine // the lines that name the host; empty for an unknown host
-	Revoked bool        // the key shown is marked @revoked in known_hosts
-	Login   string      // the argument for ssh that makes the host known
-	Err     error       // another cause, or nil
-}
-
-// KnownLine is a line of a known_hosts file.
-type KnownLine struct {
-	File string
-	Line int
-	Key  string // type and SHA-256 fingerprint
-}
-
-func (e *HostKeyError) Error() string {
-	files := strings.Join(e.Files, ", ")
-	head := "host key of " + e.Host + ": "
-	switch {
-	case e.Shown == "":
-		return fmt.Sprintf("%snot checked: %v; correct the file or remove the line", head, e.Err)
-	case e.Revoked:
-		return fmt.Sprintf("%sthe host shows %s, which %s marks as revoked; stop and ask the host's administrator", head, e.Shown, e.lines())
-	case len(e.Known) == 0 && e.Err == nil:
-		return fmt.Sprintf("%sunknown: the host shows %s, and no line of %s names %s; compare the fingerprint with the one that the host's administrator gives you, then connect once with \"ssh %s\" to accept it",
-			head, e.Shown, files, e.Entry, e.Login)
-	case e.Err != nil:
-		return fmt.Sprintf("%sthe host shows %s, which is not accepted: %v; ask the host's administrator, or correct %s", head, e.Shown, e.Err, files)
-	default:
-		return fmt.Sprintf("%sthe host shows %s, but the known key is %s; this may be an attack, or the host was reinstalled: do not continue until its administrator confirms the new fingerprint, then remove the old lines with \"ssh-keygen -f %s -R '%s'\"",
-			head, e.Shown, e.lines(), e.Known[0].File, e.Entry)
-	}
-}
-
-func (e *HostKeyError) Unwrap() error { return e.Err }
-
-func (e *HostKeyError) lines() string {
-	var all []string
-	for _, k := range e.Known {
-		all = append(all, fmt.Sprintf("%s:%d (%s)", k.File, k.Line, k.Key))
-	}
-	return strings.Join(all, ", ")
-}
-
-// knownHosts checks the key of one host.
-type knownHosts struct {
-	callback ssh.HostKeyCallback
+// hostKey checks the key of one host as ssh does (OpenSSH 9.2, sshconnect.c,
+// verify_host_key and check_host_key), except that a @revoked line about the
+// host that cannot be read is no permission.
+type hostKey struct {
+	ctx      context.Context
 	host     *endpoint
-	accepted bool          // the host proved its identity
+	accepted bool          // the host proved its identity, or ssh config demands no proof
 	refusal  *HostKeyError // set if it did not
+	notes    []string
 }
 
-// readKnownHosts reads the existing known_hosts files of e.
-func readKnownHosts(e *endpoint) (*knownHosts, error) {
-	var present []string
-	for _, name := range e.knownHosts {
-		if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {
-			present = append(present, name)
-		}
+// entry returns the host's name in known_hosts.
+func (k *hostKey) entry() string {
+	if k.host.trust.alias != "" {
+		return k.host.trust.alias
 	}
-	callback, err := knownhosts.New(present...)
+	return knownhosts.Normalize(k.host.addr())
+}
+
+// order returns the host key algorithms to request. The files are read when the
+// host has answered: SSSD's ProxyCommand fills them just before that.
+func (k *hostKey) order() ([]string, error) {
+	t := &k.host.trust
+	found := readKnown(t.files(), k.entry())
+	said, err := t.ask(k.ctx, "ORDER", k.entry(), nil)
 	if err != nil {
-		return nil, &HostKeyError{Host: e.String(), Files: e.knownHosts, Err: err}
+		return nil, k.refuse(nil, nil, err)
 	}
-	return &knownHosts{callback: callback, host: e}, nil
+	found.add(said)
+	return k.host.allow.hostKeyOrder(found.lines), nil
 }
 
-// check is the ssh.HostKeyCallback; address is the endpoint's checkAs.
-func (k *knownHosts) check(address string, remote net.Addr, key ssh.PublicKey) error {
-	err := k.callback(address, remote, key)
-	if err == nil {
-		k.accepted = true
+// check is the ssh.HostKeyCallback.
+func (k *hostKey) check(_ string, remote net.Addr, key ssh.PublicKey) error {
+	if err := k.verify(remote, key); err != nil {
+		return err
+	}
+	k.accepted = true
+	return nil
+}
+
+func (k *hostKey) verify(remote net.Addr, key ssh.PublicKey) error {
+	t := &k.host.trust
+	local := isLocal(k.host, remote)
+	certificate, _ := key.(*ssh.Certificate)
+	if err := k.notRevoked(key); err != nil {
+		return k.refuse(key, nil, err)
+	}
+	if bits := rsaBits(key); bits > 0 && bits < k.host.allow.leastRSA {
+		return k.refuse(key, nil, fmt.Errorf("it has %d bits, and RequiredRSASize is %d", bits, k.host.allow.leastRSA))
+	}
+	if t.localhostUnproven && local && t.alias == "" {
 		return nil
 	}
-	k.refusal = &HostKeyError{
-		Host:  k.host.String(),
-		Entry: knownhosts.Normalize(address),
-		Shown: describe(key),
-		Files: k.host.knownHosts,
-		Login: k.host.name,
-	}
-	var mismatch *knownhosts.KeyError
-	var revoked *knownhosts.RevokedError
-	switch {
-	case errors.As(err, &mismatch):
-		for _, w := range mismatch.Want {
-			k.refusal.Known = append(k.refusal.Known, knownLine(w))
-		}
-	case errors.As(err, &revoked):
-		k.refusal.Revoked = true
-		k.refusal.Known = []KnownLine{knownLine(revoked.Revoked)}
-	default:
-		k.refusal.Err = err
-	}
-	return k.refusal
-}
-
-func knownLine(k knownhosts.KnownKey) KnownLine {
-	return KnownLine{File: k.Filename, Line: k.Line, Key: describe(k.Key)}
-}
-
-func describe(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
-
-// algorithms returns the host key algorithms to request, starting with those
-// that known_hosts has a key for. A host has several keys and shows one.
-// Without this order it could show one that is not in known_hosts, and would
-// look like another host.
-func (k *knownHosts) algorithms(address string) []string {
-	var authority bool
-	var known []string
-	for _, w := range k.lines(address) {
-		if isAuthority(w) {
-			authority = true
-			continue
-		}
-		switch t := w.Key.Type(); t {
-		case ssh.KeyAlgoRSA:
-			known = append(known, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-		default:
-			known = append(known, t)
-		}
-	}
-	var certificates, plain []string
-	for _, a := range ssh.SupportedAlgorithms().HostKeys {
-		if strings.Contains(a, "-cert-v01@") {
-			certificates = append(certificates, a)
-		} else {
-			plain = append(plain, a)
-		}
-	}
-	// A certificate is requested only if its authority is known. Otherwise it
-	// would be refused even if its key were the known one.
-	var order []string
-	if authority {
-		order = append(order, certificates...)
-	}
-	for _, a := range slices.Concat(known, plain) {
-		if slices.Contains(plain, a) && !slices.Contains(order, a) {
-			order = append(order, a)
-		}
-	}
-	return order
-}
-
-// lines returns the lines of known_hosts that name address. The package reveals
-// them only when a key does not match, so lines checks a key that cannot match.
-func (k *knownHosts) lines(address string) []knownhosts.KnownKey {
-	none, err := ssh.NewPublicKey(ed25519.PublicKey(make([]byte, ed25519.PublicKeySize)))
+	found := readKnown(t.files(), k.entry())
+	said, err := t.ask(k.ctx, "HOSTNAME", k.entry(), key)
 	if err != nil {
+		return k.refuse(key, nil, err)
+	}
+	found.add(said)
+	k.notes = append(k.notes, found.notes...)
+	var mistrust error // why the certificate does not count
+	if certificate != nil {
+		var status status
+		if status, mistrust = k.certified(found.lines, certificate); status == trusted {
+			return nil
+		} else if status == revoked {
+			return k.judge(key, status, found.lines, nil)
+		}
+		key = certificate.Key
+	}
+	status := statusOf(found.lines, key)
+	if status == unknown && t.alias == "" && k.host.port != "22" {
+		// ssh accepts a key that is known for the host without a port.
+		bare := readKnown(t.files(), strings.ToLower(k.host.host))
+		if statusOf(bare.lines, key) == trusted {
+			return nil
+		}
+		if certificate != nil {
+			if status, _ := k.certified(bare.lines, certificate); status == trusted {
+				return nil
+			}
+		}
+	}
+	if err := k.judge(key, status, found.lines, mistrust); err != nil {
+		return err
+	}
+	return k.checkAddress(remote, local, key, status)
+}
+
+// judge decides about a key by what known_hosts says of it.
+func (k *hostKey) judge(key ssh.PublicKey, status status, lines []knownLine, mistrust error) error {
+	t := &k.host.trust
+	bad := slices.DeleteFunc(slices.Clone(lines), func(l knownLine) bool { return l.err == nil })
+	for _, l := range bad {
+		if l.marker == revokedMarker {
+			return k.refuse(key, nil, fmt.Errorf("%s:%d revokes a key of this host and cannot be read: %w", l.file, l.line, l.err))
+		}
+	}
+	switch status {
+	case trusted:
+		for _, l := range bad {
+			k.notes = append(k.notes, fmt.Sprintf("%s:%d is skipped, it cannot be read: %v", l.file, l.line, l.err))
+		}
+		return nil
+	case unknown:
+		if t.strict != "accept-new" && t.strict != "false" {
+			if len(bad) > 0 {
+				mistrust = fmt.Errorf("%s:%d names the host and cannot be read: %w", bad[0].file, bad[0].line, bad[0].err)
+			}
+			return k.refuse(key, nil, mistrust)
+		}
+		k.notes = append(k.notes, fmt.Sprintf("StrictHostKeyChecking is off for new hosts: %s was not known with the key %s", k.host, describe(key)))
+		if err := t.remember(k.entry(), key); err != nil {
+			k.notes = append(k.notes, fmt.Sprintf("the key of %s cannot be added to known hosts: %v", k.host, err))
+		}
 		return nil
 	}
-	var mismatch *knownhosts.KeyError
-	if errors.As(k.callback(address, &net.TCPAddr{}, none), &mismatch) {
-		return mismatch.Want
+	if t.strict == "false" {
+		k.notes = append(k.notes, fmt.Sprintf("StrictHostKeyChecking is off: %s shows the key %s, which known hosts contradict", k.host, describe(key)))
+		return nil
+	}
+	err := k.refuse(key, slices.DeleteFunc(slices.Clone(lines), func(l knownLine) bool {
+		return l.key == nil || l.marker == authorityMarker || (status == revoked) != (l.marker == revokedMarker)
+	}), nil)
+	err.Revoked = status == revoked
+	return err
+}
+
+// checkAddress compares the key with what is known of the address (CheckHostIP).
+func (k *hostKey) checkAddress(remote net.Addr, local bool, key ssh.PublicKey, status status) error {
+	t := &k.host.trust
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok || !t.address || local || !k.host.direct() || tcp.IP.String() == k.host.host || status == changed {
+		return nil
+	}
+	found := readKnown(t.files(), knownhosts.Normalize(net.JoinHostPort(tcp.IP.String(), k.host.port)))
+	if statusOf(found.lines, key) != changed {
+		return nil
+	}
+	if t.strict == "false" {
+		k.notes = append(k.notes, fmt.Sprintf("StrictHostKeyChecking is off: the address %s of %s is known with another key", tcp.IP, k.host))
+		return nil
+	}
+	return k.refuse(key, found.lines, nil)
+}
+
+// direct reports whether csu connects to the host's address itself.
+func (e *endpoint) direct() bool { return e.jump == nil && e.proxyCommand == "" }
+
+func isLocal(e *endpoint, remote net.Addr) bool {
+	tcp, ok := remote.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback() && e.direct()
+}
+
+// status is what known_hosts says of a key.
+type status int
+
+const (
+	unknown status = iota
+	trusted
+	changed
+	revoked
+)
+
+// statusOf returns what lines say of a plain key.
+func statusOf(lines []knownLine, key ssh.PublicKey) status {
+	s := unknown
+	for _, l := range lines {
+		switch {
+		case l.key == nil || l.marker == authorityMarker:
+		case l.marker == revokedMarker:
+			if sameKey(l.key, key) {
+				return revoked
+			}
+		case sameKey(l.key, key):
+			s = trusted
+		case s == unknown:
+			s = changed
+		}
+	}
+	return s
+}
+
+// certified returns what lines say of a certificate, and why it does not count.
+func (k *hostKey) certified(lines []knownLine, c *ssh.Certificate) (status, error) {
+	s := unknown
+	for _, l := range lines {
+		switch {
+		case l.key == nil || l.marker == "":
+		case l.marker == revokedMarker:
+			if sameKey(l.key, c.SignatureKey) || sameKey(l.key, c.Key) {
+				return revoked, nil
+			}
+		case sameKey(l.key, c.SignatureKey):
+			s = trusted
+		}
+	}
+	if s != trusted {
+		return s, nil
+	}
+	if of := k.host.allow.authorities; of != nil && !slices.Contains(of, c.Signature.Format) {
+		return unknown, fmt.Errorf("its certificate is signed with %s, which CASignatureAlgorithms does not have", c.Signature.Format)
+	}
+	if c.CertType != ssh.HostCert {
+		return unknown, errors.New("its certificate is not one of a host")
+	}
+	name := k.host.host
+	if k.host.trust.alias != "" {
+		name = k.host.trust.alias
+	}
+	for _, principal := range c.ValidPrincipals { // ssh allows patterns, the library does not
+		if matches(strings.ToLower(principal), strings.ToLower(name)) {
+			name = principal
+			break
+		}
+	}
+	if err := new(ssh.CertChecker).CheckCert(name, c); err != nil {
+		return unknown, fmt.Errorf("its certificate: %w", err)
+	}
+	return trusted, nil
+}
+
+// notRevoked checks the key against RevokedHostKeys, which may be a list or a
+// KRL. ssh-keygen reads both.
+func (k *hostKey) notRevoked(key ssh.PublicKey) error {
+	for _, file := range k.host.trust.revoked {
+		shown, err := os.CreateTemp("", "csu-hostkey-*.pub")
+		if err != nil {
+			return fmt.Errorf("check RevokedHostKeys: %w", err)
+		}
+		defer os.Remove(shown.Name())
+		_, err = shown.Write(ssh.MarshalAuthorizedKey(key))
+		if err := errors.Join(err, shown.Close()); err != nil {
+			return fmt.Errorf("check RevokedHostKeys: %w", err)
+		}
+		if out, err := ask(k.ctx, "ssh-keygen", "-Q", "-f", file, shown.Name()); err != nil {
+			if strings.Contains(out, "REVOKED") {
+				return fmt.Errorf("the file of RevokedHostKeys, %s, revokes it", file)
+			}
+			return fmt.Errorf("RevokedHostKeys cannot be checked: %w", err)
+		}
 	}
 	return nil
 }
 
-// isAuthority reports whether k's line is marked @cert-authority, which the
-// package does not reveal.
-func isAuthority(k knownhosts.KnownKey) bool {
-	f, err := os.Open(k.Filename)
-	if err != nil {
-		return false
+// refuse keeps and returns the refusal.
+func (k *hostKey) refuse(key ssh.PublicKey, lines []knownLine, why error) *HostKeyError {
+	t := &k.host.trust
+	k.refusal = &HostKeyError{
+		Host: k.host.String(), Entry: k.entry(), Files: t.files(), Login: k.host.name, Err: why,
+		Command: strings.Join(t.command, " "), DNS: t.dns,
 	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		if n == k.Line {
-			fields := strings.Fields(lines.Text())
-			return len(fields) > 0 && fields[0] == "@cert-authority"
+	if key != nil {
+		k.refusal.Shown = describe(key)
+	}
+	for _, l := range lines {
+		k.refusal.Known = append(k.refusal.Known, KnownLine{File: l.file, Line: l.line, Key: describe(l.key)})
+	}
+	return k.refusal
+}
+
+func describe(key ssh.PublicKey) string { return key.Type() + " " + ssh.FingerprintSHA256(key) }
+
+func sameKey(a, b ssh.PublicKey) bool { return bytes.Equal(a.Marshal(), b.Marshal()) }
+
+// rsaBits returns the size of an RSA key, or 0 for another key.
+func rsaBits(key ssh.PublicKey) int {
+	if c, ok := key.(*ssh.Certificate); ok {
+		key = c.Key
+	}
+	if plain, ok := key.(ssh.CryptoPublicKey); ok {
+		if k, ok := plain.CryptoPublicKey().(*rsa.PublicKey); ok {
+			return k.N.BitLen()
 		}
 	}
-	return false
+	return 0
 }

@@ -143,7 +143,7 @@ func TestHostCertificate(t *testing.T) {
 		t.Errorf("the host's certificate authority is known: %v", err)
 	}
 	// If only the plain key is known, the certificate must not interfere.
-	write(t, h.known, h.KnownHosts())
+	write(t, h.known, knownhosts.Line([]string{h.Addr}, key)+"\n")
 	if err := h.runTrue(t); err != nil {
 		t.Errorf("only the plain key is known: %v", err)
 	}
@@ -151,11 +151,37 @@ func TestHostCertificate(t *testing.T) {
 	refused(t, h)
 }
 
-func TestUnreadableKnownHosts(t *testing.T) {
+// A bad line about another host hides nothing, and is noted once.
+func TestBadLineOfKnownHosts(t *testing.T) {
 	h := newHost(t, ground.SSHDOptions{})
-	write(t, h.known, "azar03 ssh-ed25519 nonsense\n")
+	write(t, h.known, "azar04 ssh-ed25519 nonsense\n"+h.KnownHosts())
+	p := h.pool(t)
+	for range 2 {
+		if _, err := p.Run(t.Context(), h.target, "true"); err != nil {
+			t.Fatal(err)
+		}
+		p.seats[h.target.request()].close()
+	}
+	if notes := p.Notes(); len(notes) != 1 || !strings.Contains(notes[0], h.known+":1 is skipped") {
+		t.Errorf("notes %q, want one about line 1 of %s", notes, h.known)
+	}
+}
+
+// A bad line about the host is no permission, but it does not spoil a good one.
+func TestBadLineAboutTheHost(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	bad := knownhosts.Normalize(h.Addr) + " ssh-ed25519 nonsense\n"
+	write(t, h.known, bad)
 	if e := refused(t, h); !strings.Contains(e.Error(), h.known+":1") {
 		t.Errorf("refused with %v; want file and line", e)
+	}
+	write(t, h.known, bad+h.KnownHosts())
+	if err := h.runTrue(t); err != nil {
+		t.Errorf("with a good line about the host too: %v", err)
+	}
+	write(t, h.known, h.KnownHosts()+"@revoked "+bad)
+	if e := refused(t, h); !strings.Contains(e.Error(), h.known+":3 revokes a key") {
+		t.Errorf("refused with %v; want the unreadable revocation named", e)
 	}
 }
 

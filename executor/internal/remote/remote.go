@@ -38,9 +38,11 @@
 //
 // # Trust and accounts
 //
-// Hosts, jump hosts, accounts and keys are those of the operator's ~/.ssh/config. Host keys are always
-// checked against known_hosts, whatever StrictHostKeyChecking says. Authentication is by key, from the agent
-// or from an unencrypted key file.
+// Where ssh works, csu works: ssh itself is asked, by ssh -G, for all settings of a host and its jump hosts,
+// and what it leaves to do is done as it does it: tokens, known_hosts, ProxyCommand and KnownHostsCommand,
+// certificates, algorithms. Authentication is by key, from the agent or from an unencrypted key file, and never
+// asks. GSSAPI, PKCS#11 and host-based authentication are not supported; an [*AuthError] names them where they
+// are configured.
 package remote
 
 import (
@@ -49,6 +51,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -66,12 +69,15 @@ const (
 
 // Config says how to reach hosts.
 type Config struct {
-	// SSHConfigFile is read instead of ~/.ssh/config, which need not exist. The
-	// system-wide /etc/ssh/ssh_config is not read.
+	// SSHConfigFile is used by ssh instead of ~/.ssh/config and the system-wide
+	// configuration (ssh -F). "" means those two.
 	SSHConfigFile string
-	// Dial makes the network connections, including those to jump hosts. Nil
-	// means a net.Dialer.
+	// Dial makes the network connections, including those to jump hosts but not
+	// those of a ProxyCommand. Nil means a net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Allow, unless nil, may refuse to connect to the address of a host or jump
+	// host, however it is reached.
+	Allow func(addr string) error
 	// Clock is the clock that Look waits by. Nil means the real one.
 	Clock *clock.Clock
 }
@@ -83,7 +89,9 @@ type Pool struct {
 
 	mu     sync.Mutex
 	closed bool
-	seats  map[string]*seat
+	seats  map[request]*seat
+	bare   settings // those of ssh without any configuration
+	notes  []string // see Notes
 }
 
 // Ways to become the account that commands run as; see [Target].
@@ -97,8 +105,8 @@ const (
 type Target struct {
 	// Host is the name in the plan. It is tried as an alias in ssh config.
 	Host string
-	// Address is the DNS name. It is used if ssh config has no HostName for
-	// Host or for Address. Empty means Host.
+	// Address is the DNS name. ssh is asked about it if ssh config has no other
+	// name for Host. Empty means Host.
 	Address string
 	// User is the account that the commands run as: "dco", "admin", "operator".
 	// ViaOwn does not use it.
@@ -108,16 +116,13 @@ type Target struct {
 	Via string
 }
 
-// New returns a pool without connections. It reads ssh config and known_hosts
+// New returns a pool without connections. It asks ssh and reads known_hosts
 // whenever it connects, so that the operator can correct them in the meantime.
 func New(cfg Config) *Pool {
-	if cfg.Dial == nil {
-		cfg.Dial = new(net.Dialer).DialContext
-	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real()
 	}
-	return &Pool{cfg: cfg, seats: make(map[string]*seat)}
+	return &Pool{cfg: cfg, seats: make(map[request]*seat)}
 }
 
 // Close closes all connections. Detached commands continue. A closed pool makes
@@ -169,11 +174,7 @@ func (p *Pool) run(ctx context.Context, t Target, script string, pass func(conte
 	if err := t.check(); err != nil {
 		return "", err
 	}
-	e, err := p.endpoint(t)
-	if err != nil {
-		return "", err
-	}
-	session, err := p.open(ctx, e)
+	session, err := p.open(ctx, t.request())
 	if err != nil {
 		return "", err
 	}
@@ -197,17 +198,32 @@ func (p *Pool) run(ctx context.Context, t Target, script string, pass func(conte
 	return done.verdict(t, mark)
 }
 
-// endpoint resolves where to log in for t, and as whom.
-func (p *Pool) endpoint(t Target) (*endpoint, error) {
-	cfg, err := readSSHConfig(p.cfg.SSHConfigFile)
-	if err != nil {
-		return nil, err
-	}
-	login := ""
+// request returns what ssh is asked about t.
+func (t Target) request() request {
+	r := request{name: t.Host, address: t.Address}
 	if t.Via == ViaLogin {
-		login = t.User
+		r.user = t.User
 	}
-	return cfg.resolve(t.Host, t.Address, override{user: login})
+	return r
+}
+
+// Notes returns, once each, what the operator should know of the logins so far:
+// lines of known_hosts that cannot be read, and host keys that ssh config let
+// pass without proof.
+func (p *Pool) Notes() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.notes)
+}
+
+func (p *Pool) note(notes []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range notes {
+		if !slices.Contains(p.notes, n) {
+			p.notes = append(p.notes, n)
+		}
+	}
 }
 
 // String returns host and account as error messages name them.

@@ -254,11 +254,7 @@ func TestKeepAlive(t *testing.T) {
 	var w wire
 	p := New(Config{SSHConfigFile: h.config, Dial: w.dial})
 	defer p.Close()
-	e, err := p.endpoint(h.target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, _, err := p.connection(t.Context(), e)
+	c, _, err := p.connection(t.Context(), h.target.request(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
