@@ -85,6 +85,11 @@ func serveAgent(t *testing.T, files ...string) (socket string) {
 		if err := keyring.Add(agent.AddedKey{PrivateKey: key}); err != nil {
 			t.Fatal(err)
 		}
+		if c := readCertificate(f + "-cert.pub"); c != nil {
+			if err := keyring.Add(agent.AddedKey{PrivateKey: key, Certificate: c}); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
 	if err != nil {

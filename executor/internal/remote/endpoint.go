@@ -67,10 +67,7 @@ func (e *endpoint) String() string {
 // maxJumps limits a chain of jump hosts; a longer one is a cycle.
 const maxJumps = 8
 
-// resolve asks ssh how to reach r, and each jump host on the way. The operator's
-// configuration may know a host of the plan by its name or by its address: the
-// name counts if ssh config turns it into another one (HostName, or
-// CanonicalizeHostname), else the address.
+// resolve asks ssh how to reach r, and each jump host on the way.
 func (p *Pool) resolve(ctx context.Context, r request) (*endpoint, error) {
 	return p.resolveFor(ctx, r, 0)
 }
@@ -79,12 +76,7 @@ func (p *Pool) resolveFor(ctx context.Context, r request, depth int) (*endpoint,
 	if depth > maxJumps {
 		return nil, &ConfigError{Problem: fmt.Sprintf("the jump host %q is reached through more than %d others; remove the cycle in ProxyJump", r.name, maxJumps)}
 	}
-	name := r.name
-	s, err := p.askSSH(ctx, r, name)
-	if err == nil && r.address != "" && r.address != name && strings.EqualFold(s.get("hostname"), name) {
-		name = r.address
-		s, err = p.askSSH(ctx, r, name)
-	}
+	name, s, err := p.askAbout(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +98,29 @@ func (p *Pool) resolveFor(ctx context.Context, r request, depth int) (*endpoint,
 		return nil, &ConfigError{Problem: "ssh's settings for " + name, Err: err}
 	}
 	return e, nil
+}
+
+// nobody is a name that only settings for all hosts apply to.
+const nobody = "csu.invalid"
+
+// askAbout returns what ssh says of r, and the name that it was asked about. The
+// operator's configuration may know a host of the plan by its name or by its
+// address. The name counts if ssh config has something for it that it has neither
+// for the address nor for all hosts, else the address.
+func (p *Pool) askAbout(ctx context.Context, r request) (string, settings, error) {
+	byName, err := p.askSSH(ctx, r, r.name)
+	if err != nil || r.address == "" || r.address == r.name || !strings.EqualFold(byName.get("hostname"), r.name) {
+		return r.name, byName, err
+	}
+	byAddress, err := p.askSSH(ctx, r, r.address)
+	if err != nil || byName.sameFor(byAddress) {
+		return r.address, byAddress, err
+	}
+	common, err := p.askSSH(ctx, r, nobody)
+	if err != nil || byName.sameFor(common) {
+		return r.address, byAddress, err
+	}
+	return r.name, byName, nil
 }
 
 // read takes what ssh says into e. own are the settings that ssh has without

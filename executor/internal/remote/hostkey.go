@@ -226,39 +226,66 @@ func (k *hostKey) certified(lines []knownLine, c *ssh.Certificate) (status, erro
 	if k.host.trust.alias != "" {
 		name = k.host.trust.alias
 	}
-	for _, principal := range c.ValidPrincipals { // ssh allows patterns, the library does not
-		if matches(strings.ToLower(principal), strings.ToLower(name)) {
-			name = principal
-			break
-		}
-	}
 	if err := new(ssh.CertChecker).CheckCert(name, c); err != nil {
 		return unknown, fmt.Errorf("its certificate: %w", err)
 	}
 	return trusted, nil
 }
 
-// notRevoked checks the key against RevokedHostKeys, which may be a list or a
-// KRL. ssh-keygen reads both.
+// notRevoked checks the key against RevokedHostKeys.
 func (k *hostKey) notRevoked(key ssh.PublicKey) error {
 	for _, file := range k.host.trust.revoked {
-		shown, err := os.CreateTemp("", "csu-hostkey-*.pub")
+		text, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("check RevokedHostKeys: %w", err)
-		}
-		defer os.Remove(shown.Name())
-		_, err = shown.Write(ssh.MarshalAuthorizedKey(key))
-		if err := errors.Join(err, shown.Close()); err != nil {
-			return fmt.Errorf("check RevokedHostKeys: %w", err)
-		}
-		if out, err := ask(k.ctx, "ssh-keygen", "-Q", "-f", file, shown.Name()); err != nil {
-			if strings.Contains(out, "REVOKED") {
-				return fmt.Errorf("the file of RevokedHostKeys, %s, revokes it", file)
-			}
 			return fmt.Errorf("RevokedHostKeys cannot be checked: %w", err)
+		}
+		listed := listsKey(text, key)
+		if bytes.HasPrefix(text, []byte("SSHKRL\n\x00")) {
+			listed, err = k.krlHas(file, key)
+		}
+		if err != nil {
+			return fmt.Errorf("RevokedHostKeys cannot be checked: %w", err)
+		}
+		if listed {
+			return fmt.Errorf("the file of RevokedHostKeys, %s, revokes it", file)
 		}
 	}
 	return nil
+}
+
+// listsKey reports whether a list of public keys has the key, or the authority
+// of a certificate.
+func listsKey(list []byte, key ssh.PublicKey) bool {
+	certificate, _ := key.(*ssh.Certificate)
+	for len(list) > 0 {
+		listed, _, _, rest, err := ssh.ParseAuthorizedKey(list)
+		if err != nil {
+			return false // there is no further key
+		}
+		if sameKey(listed, key) || certificate != nil && (sameKey(listed, certificate.Key) || sameKey(listed, certificate.SignatureKey)) {
+			return true
+		}
+		list = rest
+	}
+	return false
+}
+
+// krlHas reports whether a KRL revokes the key. ssh-keygen reads its format.
+func (k *hostKey) krlHas(file string, key ssh.PublicKey) (bool, error) {
+	shown, err := os.CreateTemp("", "csu-hostkey-*.pub")
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(shown.Name())
+	_, err = shown.Write(ssh.MarshalAuthorizedKey(key))
+	if err := errors.Join(err, shown.Close()); err != nil {
+		return false, err
+	}
+	out, err := ask(k.ctx, "ssh-keygen", "-Q", "-f", file, shown.Name())
+	if strings.Contains(out, ": REVOKED") {
+		return true, nil
+	}
+	return false, err
 }
 
 // refuse keeps and returns the refusal.

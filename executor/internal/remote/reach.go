@@ -215,24 +215,30 @@ func (p *proxy) failed(err error) error {
 	return fmt.Errorf("ProxyCommand %q: %w", p.command, err)
 }
 
-// Read reports what the command said if it has ended.
 func (p *proxy) Read(b []byte) (int, error) {
 	n, err := p.Reader.Read(b)
+	return n, p.explain(err)
+}
+
+func (p *proxy) Write(b []byte) (int, error) {
+	n, err := p.WriteCloser.Write(b)
+	return n, p.explain(err)
+}
+
+// explain returns what the command said if it has ended.
+func (p *proxy) explain(err error) error {
 	if err == nil {
-		return n, nil
+		return nil
 	}
 	select {
 	case <-p.ended:
-	case <-time.After(time.Second): // it has closed its output only
+	case <-time.After(time.Second): // it has closed its input or output only
+		return err
 	}
-	switch {
-	case p.process.ProcessState == nil:
-	case p.err != nil:
-		err = p.failed(p.err)
-	default:
-		err = p.failed(errors.New("it has ended"))
+	if p.err != nil {
+		return p.failed(p.err)
 	}
-	return n, err
+	return p.failed(errors.New("it has ended"))
 }
 
 // Close ends the command with all that it has started.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -71,6 +72,17 @@ func (p *Pool) defaults(ctx context.Context) (settings, error) {
 		p.bare = bare
 	}
 	return p.bare, nil
+}
+
+// sameFor reports whether the settings of two names differ only in the names.
+func (s settings) sameFor(other settings) bool {
+	plain := func(s settings) settings {
+		s = maps.Clone(s)
+		delete(s, "host")
+		delete(s, "hostname")
+		return s
+	}
+	return maps.EqualFunc(plain(s), plain(other), slices.Equal)
 }
 
 // get returns the value of a setting, or "" if ssh does not print it.
