@@ -148,8 +148,20 @@ func (p *preflight) host(ctx context.Context, t remote.Target) []Check {
 	if err == nil {
 		return []Check{ready(subject, "lets you in")}
 	}
-	remedy := cmp.Or(exit.HintOf(err), fmt.Sprintf("check that %s is up and reachable from here, also through the jump hosts of ~/.ssh/config", t.Address))
+	remedy := cmp.Or(exit.HintOf(err), fmt.Sprintf("check that %s is up and reachable from here, also through the jump hosts of your ssh config", t.Address))
 	return []Check{notReady(subject, remedy, "%v", late(err))}
+}
+
+// logins returns what the operator should know of the logins to all hosts.
+func (p *preflight) logins() []Check {
+	if len(p.needs.hosts) == 0 {
+		return nil
+	}
+	var out []Check
+	for _, note := range p.Systems.Remote.Notes() {
+		out = append(out, remark("ssh", "%s", note))
+	}
+	return out
 }
 
 // target checks the context and the API server (P20); wrong is why they are not the

@@ -117,7 +117,7 @@ func Run(ctx context.Context, o Options) []Check {
 		})
 	}
 	all.Wait()
-	return slices.Concat(found...)
+	return append(slices.Concat(found...), p.logins()...)
 }
 
 // NotReadyError reports checks that failed. Their texts and remedies are shown by

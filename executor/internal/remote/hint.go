@@ -3,11 +3,11 @@ package remote
 import "fmt"
 
 // Hint returns the remedy.
-func (e *ConfigError) Hint() string { return "correct your ssh config" }
+func (e *ConfigError) Hint() string { return "correct your ssh config: \"ssh -G HOST\" shows what ssh makes of it" }
 
 // Hint returns the remedy.
 func (e *UnreachableError) Hint() string {
-	return fmt.Sprintf("check that %s is up and reachable from here, also through the jump hosts of ~/.ssh/config", e.Host)
+	return fmt.Sprintf("check that %s is up and reachable from here, also through the jump hosts and commands of your ssh config", e.Host)
 }
 
 // Hint returns the remedy.
@@ -17,7 +17,7 @@ func (e *HostKeyError) Hint() string {
 
 // Hint returns the remedy.
 func (e *AuthError) Hint() string {
-	return "check your agent (ssh-add -l), the user in ~/.ssh/config and your account there"
+	return "check your agent (ssh-add -l), the user in your ssh config and your account there"
 }
 
 // Hint returns the remedy.

@@ -10,7 +10,7 @@ const (
 	knownCA   = "[127.0.0.1]:$USERCA $USERCA_ED25519\n"
 	oldKey    = "Host azar03\n  HostName 127.0.0.1\n  Port $OLDKEY\n"
 	knownOld  = "[127.0.0.1]:$OLDKEY $HOST_RSA\n"
-	nobody    = "# no host\n"
+	noHost    = "# no host\n"
 )
 
 // A stand-in for sss_ssh_knownhostsproxy of SSSD, with the arguments of
@@ -67,9 +67,9 @@ var likeSSH = []likeCase{
 	{name: "ProxyJump to itself", host: "azar03.cp.lsst.org", user: "Host *\n  ProxyJump azar03.cp.lsst.org\n", works: false, says: "jumphost loop"},
 	{name: "a jump host that is not known", user: bastion + toMain + "  ProxyJump bastion\n", known: "[127.0.0.1]:$MAIN $MAIN_ED25519\n", works: false, says: "jump host of"},
 	{name: "ProxyCommand", user: toMain + "  ProxyCommand $FORWARD %h %p\n", works: true},
-	{name: "ProxyCommand of the system for all (lsst-control)", system: rubin, user: toMain, known: nobody, files: map[string]string{"sss.sh": sssd}, works: true},
-	{name: "the same with a jump host", system: rubin, user: bastion + toMain + "  ProxyJump bastion\n", known: nobody, files: map[string]string{"sss.sh": sssd}, works: true},
-	{name: "the same for a host that the directory lacks", system: rubin, user: "Host azar03\n  HostName 127.0.0.1\n  Port $RSAHOST\n", known: nobody, files: map[string]string{"sss.sh": sssd}, works: false, says: "pubconf/known_hosts names [127.0.0.1]:$RSAHOST"},
+	{name: "ProxyCommand of the system for all (lsst-control)", system: rubin, user: toMain, known: noHost, files: map[string]string{"sss.sh": sssd}, works: true},
+	{name: "the same with a jump host", system: rubin, user: bastion + toMain + "  ProxyJump bastion\n", known: noHost, files: map[string]string{"sss.sh": sssd}, works: true},
+	{name: "the same for a host that the directory lacks", system: rubin, user: "Host azar03\n  HostName 127.0.0.1\n  Port $RSAHOST\n", known: noHost, files: map[string]string{"sss.sh": sssd}, works: false, says: "pubconf/known_hosts names [127.0.0.1]:$RSAHOST"},
 	{name: "ProxyCommand with ssh -W", user: bastion + toMain + "  ProxyCommand ssh -W %h:%p bastion\n", works: true},
 	{name: "ProxyCommand with a pipe of the shell", user: toMain + "  ProxyCommand sh -c 'exec $FORWARD \"%h\" \"%p\" 2>/dev/null'\n", works: true},
 	{name: "ProxyCommand with tokens", user: toMain + "  ProxyCommand sh -c 'test %n:%r:%% = azar03:ada:%% && exec $FORWARD %h %p'\n", works: true},
@@ -79,7 +79,7 @@ var likeSSH = []likeCase{
 	{name: "ProxyCommand none", user: toMain + "  ProxyCommand none\nHost *\n  ProxyCommand false\n", works: true},
 
 	// Known hosts.
-	{name: "an unknown host", user: toMain, known: nobody, works: false, says: "unknown"},
+	{name: "an unknown host", user: toMain, known: noHost, works: false, says: "unknown"},
 	{name: "another key", user: toMain, known: "[127.0.0.1]:$MAIN $OTHER\n", works: false, says: "may be an attack"},
 	{name: "one bad line (git-bug#1485)", user: toMain, known: "nonsense\nazar04 ssh-ed25519 nonsense\n[127.0.0.1]:$MAIN $MAIN_ED25519\n", works: true, says: "is skipped"},
 	{name: "a bad hash", user: toMain, known: "|1|x|y $OTHER\n[127.0.0.1]:$MAIN $MAIN_ED25519\n", works: true, says: "is skipped"},
@@ -94,18 +94,18 @@ var likeSSH = []likeCase{
 	{name: "a revoked key", user: toMain, known: "[127.0.0.1]:$MAIN $MAIN_ED25519\n@revoked * $MAIN_ED25519\n", works: false, says: "revoked"},
 	{name: "HostKeyAlias", user: toMain + "  HostKeyAlias Azar03.cp\n", known: "azar03.cp $MAIN_ED25519\n", works: true},
 	{name: "UserKnownHostsFile with tokens and a space", user: toMain + "  UserKnownHostsFile none\nHost *\n  GlobalKnownHostsFile \"~/known here\" /nosuch\n", files: map[string]string{"known here": "[127.0.0.1]:$MAIN $MAIN_ED25519\n"}, works: true},
-	{name: "UserKnownHostsFile with a token", user: toMain + "  UserKnownHostsFile ~/known/%n\n", known: nobody, files: map[string]string{"known/azar03": "[127.0.0.1]:$MAIN $MAIN_ED25519\n"}, works: true},
-	{name: "KnownHostsCommand (FreeIPA's sss_ssh_knownhosts)", system: "KnownHostsCommand $HOME/known.sh %H\n", user: toMain, known: nobody, files: map[string]string{"known.sh": "#!/bin/sh\necho \"$1 $MAIN_ED25519\"\n"}, works: true},
-	{name: "KnownHostsCommand with tokens", user: toMain + "  KnownHostsCommand $HOME/known.sh \"%I of %H\" %t %f %K\n", known: nobody, files: map[string]string{"known.sh": "#!/bin/sh\ncase $1 in\n\"ORDER of [127.0.0.1]:$MAIN\") test \"$2$3$4\" = NONENONENONE || exit 1;;\n\"HOSTNAME of [127.0.0.1]:$MAIN\") echo \"* $2 $4\";;\nesac\n"}, works: true},
+	{name: "UserKnownHostsFile with a token", user: toMain + "  UserKnownHostsFile ~/known/%n\n", known: noHost, files: map[string]string{"known/azar03": "[127.0.0.1]:$MAIN $MAIN_ED25519\n"}, works: true},
+	{name: "KnownHostsCommand (FreeIPA's sss_ssh_knownhosts)", system: "KnownHostsCommand $HOME/known.sh %H\n", user: toMain, known: noHost, files: map[string]string{"known.sh": "#!/bin/sh\necho \"$1 $MAIN_ED25519\"\n"}, works: true},
+	{name: "KnownHostsCommand with tokens", user: toMain + "  KnownHostsCommand $HOME/known.sh \"%I of %H\" %t %f %K\n", known: noHost, files: map[string]string{"known.sh": "#!/bin/sh\ncase $1 in\n\"ORDER of [127.0.0.1]:$MAIN\") test \"$2$3$4\" = NONENONENONE || exit 1;;\n\"HOSTNAME of [127.0.0.1]:$MAIN\") echo \"* $2 $4\";;\nesac\n"}, works: true},
 	{name: "KnownHostsCommand that fails", user: toMain + "  KnownHostsCommand $HOME/known.sh\n", files: map[string]string{"known.sh": "#!/bin/sh\necho not enrolled >&2; exit 1\n"}, works: false, says: "not enrolled"},
 	{name: "KnownHostsCommand that is absent", user: toMain + "  KnownHostsCommand $HOME/absent %H\n", works: true, says: "is not run"},
-	{name: "StrictHostKeyChecking accept-new", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts no\n  UpdateHostKeys no\n", known: nobody, works: true, learns: true, says: "was not known"},
-	{name: "the same, hashed", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts yes\n  UpdateHostKeys no\n", known: nobody, works: true, learns: true, says: "was not known"},
+	{name: "StrictHostKeyChecking accept-new", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts no\n  UpdateHostKeys no\n", known: noHost, works: true, learns: true, says: "was not known"},
+	{name: "the same, hashed", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts yes\n  UpdateHostKeys no\n", known: noHost, works: true, learns: true, says: "was not known"},
 	{name: "accept-new and another key", user: toMain + "  StrictHostKeyChecking accept-new\n", known: "[127.0.0.1]:$MAIN $OTHER\n", works: false, says: "may be an attack"},
-	{name: "StrictHostKeyChecking no and no file", user: toMain + "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n", known: nobody, works: true, says: "StrictHostKeyChecking"},
+	{name: "StrictHostKeyChecking no and no file", user: toMain + "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n", known: noHost, works: true, says: "StrictHostKeyChecking"},
 	{name: "StrictHostKeyChecking no and another key", user: toMain + "  StrictHostKeyChecking no\n", known: "[127.0.0.1]:$MAIN $OTHER\n", works: true, says: "contradict"},
-	{name: "StrictHostKeyChecking yes", user: toMain + "  StrictHostKeyChecking yes\n", known: nobody, works: false, says: "unknown"},
-	{name: "NoHostAuthenticationForLocalhost", user: toMain + "  NoHostAuthenticationForLocalhost yes\n", known: nobody, works: true},
+	{name: "StrictHostKeyChecking yes", user: toMain + "  StrictHostKeyChecking yes\n", known: noHost, works: false, says: "unknown"},
+	{name: "NoHostAuthenticationForLocalhost", user: toMain + "  NoHostAuthenticationForLocalhost yes\n", known: noHost, works: true},
 	{name: "RevokedHostKeys", user: toMain + "  RevokedHostKeys ~/revoked\n", files: map[string]string{"revoked": "$MAIN_ED25519\n"}, works: false, says: "revokes it"},
 	{name: "RevokedHostKeys of another host", user: toMain + "  RevokedHostKeys $DIR/keys/revoked.krl\n", works: true},
 	{name: "RevokedHostKeys that is absent", user: toMain + "  RevokedHostKeys ~/absent\n", works: false, says: "RevokedHostKeys cannot be checked"},
