@@ -226,7 +226,7 @@ func TestWhatIsWrongWithHosts(t *testing.T) {
 		}), "host azar03 as dco", []string{"host key of azar03", "but the known key is", "do not continue until its administrator"}, (&remote.HostKeyError{}).Hint()},
 		{"an unknown host", host(func(_ *testing.T, h *ground.SSHD) { h.HostKeys = nil }), "host azar03 as dco", []string{"host key of azar03", "unknown", "known_hosts"}, (&remote.HostKeyError{}).Hint()},
 		{"a host down", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = closed }), "host azar03 as dco", []string{"cannot reach", "connection refused"}, (&remote.UnreachableError{Host: "azar03 (" + closed + ")"}).Hint()},
-		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Addr = "127.0.0.1:ssh22" }), "host azar03 as dco", []string{"ssh22"}, (&remote.ConfigError{}).Hint()},
+		{"a mistake in the ssh config", host(func(_ *testing.T, h *ground.SSHD) { h.Key = "~/.ssh/%Z" }), "host azar03 as dco", []string{"IdentityFile", "%Z"}, (&remote.ConfigError{}).Hint()},
 		{"a key refused", host(func(t *testing.T, h *ground.SSHD) {
 			h.Key = filepath.Join(t.TempDir(), "other")
 			ground.NewKey(t, h.Key, ground.Ed25519)

@@ -67,10 +67,11 @@ func (s *Site) power(host string, on bool) error {
 }
 
 // startHosts starts a server for each host of the plan, with its own keys,
-// whose sessions run in the host's folder.
+// whose sessions run in the host's folder. csu reaches it with the client options
+// of a Rubin host: only the directory of SSSD knows the host keys.
 func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
 	t.Helper()
-	known := filepath.Join(dir, "known_hosts")
+	known := filepath.Join(dir, "known_hosts") // the operator's own, which is absent
 	var keys, config strings.Builder
 	for _, h := range p.Hosts {
 		logins := map[string]rehearsal.Login{}
@@ -97,6 +98,6 @@ func (s *Site) startHosts(t testing.TB, p *plan.Plan, dir string) {
 		}
 		config.WriteString(host.ConfigBlock(alias, known))
 	}
-	writeFile(t, known, []byte(keys.String()))
+	config.WriteString(writeSSSD(t, dir, keys.String()))
 	writeFile(t, filepath.Join(dir, "ssh_config"), []byte(config.String()))
 }

@@ -69,7 +69,7 @@ Host *
 
 func TestResolveRefuses(t *testing.T) {
 	for text, want := range map[string]string{
-		"Host azar03\n  Port ssh22\n":                                                             "ssh22",
+		"Host azar03\n  Port ssh22\n":                                                           "ssh22",
 		"Match nonsense\n  Port 23\n":                                                           "nonsense",
 		"Host azar03\n  IdentityFile ~/.ssh/%Z\n":                                               "%Z",
 		"Host azar03\n  IdentityFile ~/.ssh/%\n":                                                "ends with %",

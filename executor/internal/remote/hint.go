@@ -3,7 +3,9 @@ package remote
 import "fmt"
 
 // Hint returns the remedy.
-func (e *ConfigError) Hint() string { return "correct your ssh config: \"ssh -G HOST\" shows what ssh makes of it" }
+func (e *ConfigError) Hint() string {
+	return "correct your ssh config: \"ssh -G HOST\" shows what ssh makes of it"
+}
 
 // Hint returns the remedy.
 func (e *UnreachableError) Hint() string {
