@@ -47,8 +47,10 @@ func TestLikeSSH(t *testing.T) {
 	play.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Setsid: true}
 	if os.Getuid() != 0 {
 		play.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		play.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		play.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		// Not as root of the namespace, as whom ssh would set groups.
+		play.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}}
+		play.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}}
+		play.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN}
 	}
 	out, err := play.CombinedOutput()
 	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.ENOSPC) {
@@ -154,7 +156,7 @@ func playScene(t *testing.T, file string) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(s.Dir, "passwd"), "ada:x:0:0:the operator:"+s.Values["HOME"]+":/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
+	write(t, filepath.Join(s.Dir, "passwd"), fmt.Sprintf("ada:x:%d:%d:the operator:%s:/bin/sh\n", os.Getuid(), os.Getgid(), s.Values["HOME"]))
 	write(t, filepath.Join(s.Dir, "hosts"), "127.0.0.1 localhost azar03.cp.lsst.org azar03.cp.lsst.org.\n")
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		t.Fatalf("keep mounts to this test: %v", err)
