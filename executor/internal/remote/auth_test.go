@@ -69,6 +69,27 @@ func TestNoKey(t *testing.T) {
 	}
 }
 
+// What csu does not support is named where it would have mattered: where the
+// server accepts it, and no key works.
+func TestUnsupportedWaysToLogIn(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{Config: []string{"GSSAPIAuthentication yes", "HostbasedAuthentication yes"}})
+	if err := os.Remove(h.Key); err != nil {
+		t.Fatal(err)
+	}
+	settings := []string{"GSSAPIAuthentication yes", "HostbasedAuthentication yes", "PKCS11Provider /usr/lib/opensc-pkcs11.so"}
+	write(t, h.config, h.ConfigBlock("azar03", h.known, settings...))
+	e := noEntry(t, h)
+	for _, want := range []string{"GSSAPIAuthentication", "HostbasedAuthentication", "ssh-add -s /usr/lib/opensc-pkcs11.so"} {
+		if !strings.Contains(e.Error(), want) {
+			t.Errorf("%v; want %q in it", e, want)
+		}
+	}
+	write(t, h.config, h.ConfigBlock("azar03", h.known, "GSSAPIAuthentication no"))
+	if e := noEntry(t, h); len(e.Unsupported) > 0 {
+		t.Errorf("%v names %q, which are not configured", e, e.Unsupported)
+	}
+}
+
 // serveAgent runs an agent with keys on a socket of its own.
 func serveAgent(t *testing.T, files ...string) (socket string) {
 	t.Helper()

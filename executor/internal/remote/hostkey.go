@@ -35,7 +35,8 @@ func (k *hostKey) entry() string {
 }
 
 // order returns the host key algorithms to request. The files are read when the
-// host has answered: SSSD's ProxyCommand fills them just before that.
+// host has answered: SSSD's ProxyCommand fills them just before that. Here %H
+// has the port, as in OpenSSH 10; up to 9.2 at least it had none.
 func (k *hostKey) order() ([]string, error) {
 	t := &k.host.trust
 	found := readKnown(t.files(), k.entry())

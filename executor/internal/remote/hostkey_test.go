@@ -193,3 +193,31 @@ func TestHostKeyAlias(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// ssh can check the address as well; not for a host on the loopback interface.
+func TestCheckHostIP(t *testing.T) {
+	dir := t.TempDir()
+	key := ground.NewKey(t, filepath.Join(dir, "key"), ground.Ed25519)
+	other := ground.NewKey(t, filepath.Join(dir, "other"), ground.Ed25519)
+	for _, c := range []struct {
+		name, strict string
+		remote       string
+		refused      bool
+	}{
+		{"the known address", "ask", "192.0.2.1", false},
+		{"an address without a known key", "ask", "192.0.2.2", false},
+		{"the address of another host", "ask", "192.0.2.3", true},
+		{"the address of another host, unchecked", "false", "192.0.2.3", false},
+	} {
+		e := &endpoint{name: "azar03", host: "azar03", port: "22", trust: trust{address: true, strict: c.strict, userFiles: []string{filepath.Join(dir, "known_hosts")}}}
+		write(t, e.trust.userFiles[0], knownhosts.Line([]string{"azar03", "192.0.2.1"}, key)+"\n"+knownhosts.Line([]string{"192.0.2.3"}, other)+"\n")
+		k := &hostKey{ctx: t.Context(), host: e}
+		err := k.check("", &net.TCPAddr{IP: net.ParseIP(c.remote), Port: 22}, key)
+		if (err != nil) != c.refused || k.accepted == c.refused {
+			t.Errorf("%s: %v, accepted %v; want refused %v", c.name, err, k.accepted, c.refused)
+		}
+		if want := c.strict == "false"; (len(k.notes) > 0) != want {
+			t.Errorf("%s: notes %q, want some %v", c.name, k.notes, want)
+		}
+	}
+}

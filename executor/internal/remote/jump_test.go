@@ -91,3 +91,11 @@ func TestJumpHostWithAccountAndPort(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestBindAddressThatIsAbsent(t *testing.T) {
+	h := newHost(t, ground.SSHDOptions{})
+	write(t, h.config, h.ConfigBlock("azar03", h.known, "BindInterface nosuch0"))
+	if err := h.runTrue(t); err == nil || !strings.Contains(err.Error(), `"nosuch0"`) {
+		t.Errorf("Run = %v, want the interface named", err)
+	}
+}

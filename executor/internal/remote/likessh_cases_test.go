@@ -76,6 +76,8 @@ var likeSSH = []likeCase{
 	{name: "ProxyCommand that fails", user: toMain + "  ProxyCommand sh -c 'echo no ticket >&2; exit 3'\n", works: false, says: "no ticket"},
 	{name: "ProxyCommand that wants the terminal", user: toMain + "  ProxyCommand sh -c 'read x </dev/tty; echo got $$x >&2; exit 1'\n", works: false, says: "/dev/tty"},
 	{name: "ProxyUseFdpass", user: toMain + "  ProxyCommand $PASS %h %p\n  ProxyUseFdpass yes\n", works: true},
+	{name: "ProxyUseFdpass that fails", user: toMain + "  ProxyCommand sh -c 'echo no route >&2; exit 1'\n  ProxyUseFdpass yes\n", works: false, says: "no route"},
+	{name: "ProxyUseFdpass without a connection", user: toMain + "  ProxyCommand true\n  ProxyUseFdpass yes\n", works: false, says: "it passed no connection"},
 	{name: "ProxyCommand none", user: toMain + "  ProxyCommand none\nHost *\n  ProxyCommand false\n", works: true},
 
 	// Known hosts.
@@ -101,6 +103,7 @@ var likeSSH = []likeCase{
 	{name: "KnownHostsCommand that is absent", user: toMain + "  KnownHostsCommand $HOME/absent %H\n", works: true, says: "is not run"},
 	{name: "StrictHostKeyChecking accept-new", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts no\n  UpdateHostKeys no\n", known: noHost, works: true, learns: true, says: "was not known"},
 	{name: "the same, hashed", user: toMain + "  StrictHostKeyChecking accept-new\n  HashKnownHosts yes\n  UpdateHostKeys no\n", known: noHost, works: true, learns: true, says: "was not known"},
+	{name: "accept-new and a file that cannot be written", user: toMain + "  StrictHostKeyChecking accept-new\n  UserKnownHostsFile /proc/known\n", works: true, says: "cannot be added"},
 	{name: "accept-new and another key", user: toMain + "  StrictHostKeyChecking accept-new\n", known: "[127.0.0.1]:$MAIN $OTHER\n", works: false, says: "may be an attack"},
 	{name: "StrictHostKeyChecking no and no file", user: toMain + "  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n", known: noHost, works: true, says: "StrictHostKeyChecking"},
 	{name: "StrictHostKeyChecking no and another key", user: toMain + "  StrictHostKeyChecking no\n", known: "[127.0.0.1]:$MAIN $OTHER\n", works: true, says: "contradict"},

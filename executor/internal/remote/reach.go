@@ -26,7 +26,7 @@ func (p *Pool) reach(ctx context.Context, e *endpoint) (net.Conn, error) {
 	}
 	switch {
 	case e.proxyCommand != "":
-		conn, err := startProxy(e)
+		conn, err := startProxy(ctx, e)
 		if err != nil {
 			return nil, &UnreachableError{Host: e.String(), Err: err}
 		}
@@ -134,14 +134,21 @@ type proxy struct {
 }
 
 // startProxy runs the ProxyCommand of e with the operator's shell, as ssh does
-// (OpenSSH 9.2, sshconnect.c, ssh_proxy_connect).
-func startProxy(e *endpoint) (net.Conn, error) {
+// (OpenSSH 9.2, sshconnect.c, ssh_proxy_connect). The command lives as long as
+// the connection; ctx limits only one that passes a connection.
+func startProxy(ctx context.Context, e *endpoint) (net.Conn, error) {
 	shell := os.Getenv("SHELL")
 	if shell == "" {
 		shell = "/bin/sh"
 	}
 	p := &proxy{command: e.proxyCommand, said: &overheard{}, ended: make(chan struct{})}
-	p.process = offstage(exec.CommandContext(context.Background(), shell, "-c", "exec "+e.proxyCommand))
+	life := context.Background()
+	if e.proxyPassesFD {
+		var cancel context.CancelFunc
+		life, cancel = context.WithTimeout(ctx, e.timeout)
+		defer cancel()
+	}
+	p.process = offstage(exec.CommandContext(life, shell, "-c", "exec "+e.proxyCommand))
 	p.process.Stderr = p.said
 	if e.proxyPassesFD {
 		return p.passed()
@@ -186,25 +193,28 @@ func (p *proxy) passed() (net.Conn, error) {
 	if err := p.process.Run(); err != nil {
 		return nil, p.failed(err)
 	}
-	control := make([]byte, syscall.CmsgSpace(4))
-	if err := syscall.SetNonblock(pair[0], true); err != nil {
-		return nil, err
-	}
-	_, n, _, _, err := syscall.Recvmsg(pair[0], make([]byte, 1), control, 0)
+	fd, err := received(pair[0])
 	if err != nil {
 		return nil, p.failed(err)
 	}
-	messages, err := syscall.ParseSocketControlMessage(control[:n])
-	if err != nil || len(messages) == 0 {
-		return nil, p.failed(errors.New("it passed no connection"))
-	}
-	fds, err := syscall.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) == 0 {
-		return nil, p.failed(errors.New("it passed no connection"))
-	}
-	file := os.NewFile(uintptr(fds[0]), "connection")
+	file := os.NewFile(uintptr(fd), "connection")
 	defer file.Close()
 	return net.FileConn(file)
+}
+
+// received returns the file descriptor that was sent to a socket.
+func received(socket int) (int, error) {
+	control := make([]byte, syscall.CmsgSpace(4))
+	_, n, _, _, err := syscall.Recvmsg(socket, make([]byte, 1), control, syscall.MSG_DONTWAIT)
+	if err == nil {
+		var messages []syscall.SocketControlMessage
+		if messages, err = syscall.ParseSocketControlMessage(control[:n]); err == nil && len(messages) > 0 {
+			if fds, err := syscall.ParseUnixRights(&messages[0]); err == nil && len(fds) > 0 {
+				return fds[0], nil
+			}
+		}
+	}
+	return 0, errors.New("it passed no connection")
 }
 
 // failed returns the error of a command that made no connection.
