@@ -42,7 +42,7 @@ func TestLikeSSH(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	play := exec.CommandContext(t.Context(), self, "-test.run=^TestLikeSSH$", "-test.v=false", "-test.timeout=8m")
+	play := exec.CommandContext(t.Context(), self, "-test.run=^TestLikeSSH$", "-test.v=false", "-test.timeout=20m")
 	play.Env = append(os.Environ(), sceneVariable+"="+file, "SHELL=/bin/sh", "SSH_AUTH_SOCK=", "HOME="+filepath.Join(filepath.Dir(file), "home"))
 	play.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Setsid: true}
 	if os.Getuid() != 0 {
