@@ -35,6 +35,7 @@ const (
 	efdLags          = "efd-lags"
 	efdDown          = "efd-down"
 	efdError         = "efd-error"
+	efdSpoils        = "efd-spoils"
 	syncFails        = "sync-fails"
 	syncBlocked      = "sync-blocked"
 	syncTakenOver    = "sync-taken-over"
@@ -97,6 +98,7 @@ var catalogue = []entry{
 		begin: func(s *Site, _ string) { s.efd.reached = s.efd.horizon(s.clk.Now()) }},
 	{Fault: Fault{efdDown, "", "The EFD is down for four hours, starting at the first script."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 4 * time.Hour},
 	{Fault: Fault{efdError, "", "The EFD answers every query with status 200 and an error for two minutes, starting at the first script."}, usual: hasScript, on: []moment{ScriptAdded}, lasts: 2 * time.Minute},
+	{Fault: Fault{efdSpoils, "", "Every ninth answer of the EFD is spoilt: an overload told with status 200, an answer that is missing or doubled, or times in the future."}},
 
 	{Fault: Fault{syncFails, "application", "The first sync of the application fails."}, usual: firstApplication},
 	{Fault: Fault{syncBlocked, "application", "A sync window blocks the sync of the application."}, usual: firstApplication,

@@ -26,6 +26,8 @@ type efd struct {
 	points     map[string][]point // by measurement, sorted by time
 	components map[string][]*csc
 	reached    time.Time // the horizon when the fault efd-lags began
+	answers    int       // given since the fault efd-spoils began
+	spoilt     int       // of them
 }
 
 // defaultLag is how late data arrive if the plan does not say.
@@ -289,8 +291,50 @@ func (s *Site) serveQuery(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	results := s.efd.results(statements, r.FormValue("db"), r.FormValue("epoch"))
+	if s.strikes(efdSpoils, "") {
+		results = s.efd.spoil(results)
+	}
 	s.mu.Unlock()
 	writeJSON(w, http.StatusOK, map[string]any{"results": results})
+}
+
+// spoils are the ways in which every ninth answer is spoilt, in turn. The texts are those
+// of influxdata/influxdb at 09783cb (1.8), which has them with status 200.
+var spoils = []func([]result) []result{
+	overloaded("max-concurrent-queries limit exceeded(20, 20)"),
+	func(r []result) []result { return r[:len(r)-1] }, // one is missing
+	overloaded("engine is closed"),
+	func(r []result) []result { // the last one is doubled, or answers no statement
+		r[len(r)-1].StatementID--
+		return r
+	},
+	overloaded("query interrupted"),
+	func(r []result) []result { // the rows are of the day after
+		for i := range r {
+			for j := range r[i].Series {
+				for _, row := range r[i].Series[j].Values {
+					if ms, ok := row[0].(int64); ok {
+						row[0] = ms + (24 * time.Hour).Milliseconds()
+					}
+				}
+			}
+		}
+		return r
+	},
+	overloaded("query-timeout limit exceeded"),
+}
+
+func overloaded(text string) func([]result) []result {
+	return func([]result) []result { return []result{{Error: text}} }
+}
+
+// spoil returns the results as they are, or every ninth time spoilt.
+func (e *efd) spoil(results []result) []result {
+	if e.answers++; e.answers%9 != 0 {
+		return results
+	}
+	e.spoilt++
+	return spoils[(e.spoilt-1)%len(spoils)](results)
 }
 
 // results executes the statements of a request, up to the first that fails. All of

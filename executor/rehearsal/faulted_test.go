@@ -262,6 +262,11 @@ var faultedRuns = []faulted{
 	{fault: efdDown, replies: []reply{doubted("down/watcher", operator.KeepWaiting, mend(efdDown), "cannot determine", "503")},
 		holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
 	{fault: efdError, holds: times(3, ScriptAdded, "ScriptQueue:1", setStatePath)},
+	{fault: efdSpoils, holds: all(times(3, ScriptAdded, "ScriptQueue:1", setStatePath), func(r *practice) {
+		if n := r.site.efd.spoilt; n < 3 {
+			r.t.Errorf("%d answers were spoilt, want several", n)
+		}
+	})},
 
 	{fault: syncFails, replies: []reply{failed("new/simonyitel", operator.Retry, nil, "etcdserver: request timed out")},
 		holds: times(2, SyncStarted, "simonyitel", "")},
@@ -297,7 +302,7 @@ var faultedRuns = []faulted{
 // lasting are the faults that nothing ends in these runs. Either the run completes in
 // spite of them, or they only affect the site before the upgrade.
 var lasting = map[string]bool{
-	cscStuck: true, cscStaysStandby: true, cscSaysStandby: true, hostKeyChanged: true, queuePaused: true, registryOther: true, slackBusy: true,
+	cscStuck: true, cscStaysStandby: true, cscSaysStandby: true, hostKeyChanged: true, queuePaused: true, registryOther: true, slackBusy: true, efdSpoils: true,
 }
 
 // remedies are what the operator does about a fault if ending it is not enough.

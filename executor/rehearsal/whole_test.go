@@ -140,6 +140,7 @@ var wholes = []whole{
 		asked(doubted("offline/watcher", operator.KeepWaiting, mend(efdDown), "cannot determine", "503")),
 	}},
 	{fault: efdError, struck: outlasted(efdError, "offline/watcher")},
+	{fault: efdSpoils, struck: func(c *Carried) bool { return c.site.efd.spoilt >= len(spoils) }},
 
 	{fault: syncFails, struck: happened(SyncEnded, "Failed"), answers: []response{
 		asked(failed(ownSync, operator.Retry, nil, "etcdserver: request timed out")),

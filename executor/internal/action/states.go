@@ -160,6 +160,8 @@ func (o observation) String() string {
 	switch {
 	case o.podEnded:
 		b.WriteString("its pod has ended")
+	case o.sight.Ahead > 0:
+		fmt.Fprintf(&b, "unknown: its times in the EFD are %s ahead of this machine's clock", o.sight.Ahead.Round(time.Second))
 	case o.presence == efd.Unknown:
 		b.WriteString("unknown: neither it nor any other CSC is heard, so the EFD may be down or late")
 	case o.presence == efd.Silent && o.sight.State != plan.Offline:

@@ -8,16 +8,19 @@ import (
 	"time"
 )
 
-// answer is what InfluxDB 1.x sends. A statement without results has no series.
-// An error may accompany status 200, for the whole answer or for one statement.
+// answer is what InfluxDB 1.x sends: for each statement a result with its number,
+// in order. A statement without results has no series. An error may accompany
+// status 200, for the whole answer or for one statement.
 type answer struct {
-	Results []struct {
-		StatementID int      `json:"statement_id"`
-		Series      []series `json:"series"`
-		Partial     bool     `json:"partial"`
-		Error       string   `json:"error"`
-	} `json:"results"`
-	Error string `json:"error"`
+	Results []result `json:"results"`
+	Error   string   `json:"error"`
+}
+
+type result struct {
+	StatementID *int     `json:"statement_id"`
+	Series      []series `json:"series"`
+	Partial     bool     `json:"partial"`
+	Error       string   `json:"error"`
 }
 
 type series struct {
@@ -31,13 +34,15 @@ type series struct {
 type row struct {
 	measurement string
 	fields      map[string]any // only those that the point has
+	ahead       time.Duration  // its time is in the future by so much, and cannot be believed
 }
 
-// notExecuted is InfluxDB's error for each statement after one that failed.
-const notExecuted = "not executed"
-
-// decode returns the rows of each statement.
-func decode(body []byte, statements []string) ([][]row, error) {
+// decode returns the rows of each statement. Each statement must have exactly one
+// result, and each row must be one that was asked for: a result that is missing
+// would look as if the EFD had nothing, and so as if a CSC were silent. The error for a
+// time that is after now by more than clocks may differ is an [*AheadError], with which
+// decode returns the rows all the same.
+func decode(body []byte, statements []selection, now time.Time, differ time.Duration) ([][]row, error) {
 	var a answer
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.UseNumber()
@@ -45,18 +50,23 @@ func decode(body []byte, statements []string) ([][]row, error) {
 		return nil, &FormatError{Reason: "the answer is not InfluxDB's JSON: is this the address of its query API?"}
 	}
 	if a.Error != "" {
-		return nil, &QueryError{Message: a.Error}
+		return nil, &QueryError{Message: withoutQuery(a.Error)}
+	}
+	// Before anything else, since an answer with an error is not complete.
+	for _, r := range a.Results {
+		if r.Error != "" {
+			return nil, &QueryError{Message: withoutQuery(r.Error), at: r.index(statements)}
+		}
+	}
+	if len(a.Results) != len(statements) {
+		return nil, &FormatError{Reason: fmt.Sprintf("%d answers to %d statements", len(a.Results), len(statements))}
 	}
 	rows := make([][]row, len(statements))
-	seen := 0
-	for _, r := range a.Results {
-		if r.StatementID < 0 || r.StatementID >= len(statements) {
-			return nil, &FormatError{Reason: fmt.Sprintf("an answer to statement %d of %d", r.StatementID+1, len(statements))}
+	var ahead error
+	for i, r := range a.Results {
+		if r.index(statements) != i {
+			return nil, &FormatError{Reason: fmt.Sprintf("of %d answers, answer %d is not to statement %d", len(statements), i+1, i+1)}
 		}
-		if r.Error != "" {
-			return nil, &QueryError{Statement: statements[r.StatementID], Message: r.Error, cutShort: r.Error == notExecuted}
-		}
-		seen++
 		for _, s := range r.Series {
 			if r.Partial || s.Partial {
 				return nil, &FormatError{Measurement: s.Name, Reason: "the server truncated its answer"}
@@ -65,13 +75,46 @@ func decode(body []byte, statements []string) ([][]row, error) {
 			if err != nil {
 				return nil, err
 			}
-			rows[r.StatementID] = append(rows[r.StatementID], got...)
+			for j := range got {
+				if err := got[j].answers(statements[i], now, differ); err != nil {
+					return nil, err
+				}
+				if got[j].ahead > 0 && ahead == nil {
+					_, ahead = got[j].time()
+				}
+			}
+			rows[i] = append(rows[i], got...)
 		}
 	}
-	if seen != len(statements) {
-		return nil, &FormatError{Reason: fmt.Sprintf("%d answers to %d statements", seen, len(statements))}
+	return rows, ahead
+}
+
+// index returns the index of the result's statement, or -1 if it names none.
+func (r *result) index(statements []selection) int {
+	if r.StatementID == nil || *r.StatementID < 0 || *r.StatementID >= len(statements) {
+		return -1
 	}
-	return rows, nil
+	return *r.StatementID
+}
+
+// answers checks that the row is of the measurement and the times that were asked
+// for, and notes whether its time is in the future by more than clocks may differ.
+func (r *row) answers(s selection, now time.Time, differ time.Duration) error {
+	if r.measurement != s.measurement() {
+		return &FormatError{Measurement: r.measurement, Reason: fmt.Sprintf("%q was asked for", s.measurement())}
+	}
+	at, err := r.time()
+	if err != nil {
+		return err
+	}
+	// Times come in whole milliseconds.
+	if at.Before(s.since.Truncate(time.Millisecond)) {
+		return &FormatError{Measurement: r.measurement, Reason: fmt.Sprintf("a row of %s, earlier than was asked for", at.Format(time.DateTime))}
+	}
+	if by := at.Sub(now); by > differ {
+		r.ahead = by
+	}
+	return nil
 }
 
 func (s series) rows() ([]row, error) {
@@ -98,7 +141,7 @@ func errorText(body []byte) string {
 	if json.Unmarshal(body, &a) != nil {
 		return ""
 	}
-	return a.Error
+	return withoutQuery(a.Error)
 }
 
 func (r row) missing(field, want string) error {
@@ -108,8 +151,12 @@ func (r row) missing(field, want string) error {
 	return &FormatError{Measurement: r.measurement, Reason: fmt.Sprintf("field %q is missing", field)}
 }
 
-// time returns the timestamp of the point, in UTC.
+// time returns the timestamp of the point, in UTC. The error for a time that cannot
+// be believed is an [*AheadError].
 func (r row) time() (time.Time, error) {
+	if r.ahead > 0 {
+		return time.Time{}, &AheadError{Measurement: r.measurement, By: r.ahead}
+	}
 	ms, err := r.integer("time")
 	if err != nil {
 		return time.Time{}, err

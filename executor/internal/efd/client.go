@@ -16,7 +16,7 @@
 //   - witness: a CSC that was heard, when the question is whether another one
 //     is silent. Without a witness, the EFD itself may be silent.
 //
-// This package only reads. A read that fails for a transient reason is retried.
+// This package only reads. A read that fails for a reason that may pass is retried.
 package efd
 
 import (
@@ -26,6 +26,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +41,11 @@ const (
 	maxAnswer = 64 << 20
 	// callLimit is real time, like every limit of a single network call.
 	callLimit = 20 * time.Second
-	attempts  = 3
+	// attempts is how often a request is sent in all. The pauses in between are 2
+	// and 4 s: an overload passes in seconds, a restart in a minute. What lasts
+	// longer is for the steps, which poll, and for the operator.
+	attempts   = 3
+	firstPause = 2 * time.Second
 
 	// lookBack limits the search for the last value of something that rarely
 	// changes: a CSC may have kept its summary state, or a queue its content,
@@ -52,6 +57,8 @@ const (
 	// skew is how far apart the clocks may be, those of the machines that
 	// timestamp the data and that of the machine that runs csu.
 	skew = 10 * time.Second
+	// late is how late, in real time, csu's clock may follow that of a simulated site.
+	late = 2 * time.Second
 )
 
 // Client reads one EFD. It may be used by several goroutines at once.
@@ -86,10 +93,9 @@ func (c *Client) Lag() time.Duration { return c.lag }
 
 // ask runs the statements, at most maxStatements per request. It returns the
 // rows of each and the time of the run at which the first request was sent.
-func (c *Client) ask(ctx context.Context, statements ...string) (rows [][]row, asked time.Time, err error) {
-	for len(statements) > 0 {
-		n := min(maxStatements, len(statements))
-		got, at, err := c.batch(ctx, statements[:n])
+func (c *Client) ask(ctx context.Context, statements ...selection) (rows [][]row, asked time.Time, err error) {
+	for chunk := range slices.Chunk(statements, maxStatements) {
+		got, at, err := c.batch(ctx, chunk)
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -97,49 +103,69 @@ func (c *Client) ask(ctx context.Context, statements ...string) (rows [][]row, a
 			asked = at
 		}
 		rows = append(rows, got...)
-		statements = statements[n:]
 	}
 	return rows, asked, nil
 }
 
-// batch runs the statements of one request and retries after a transient
-// failure.
-func (c *Client) batch(ctx context.Context, statements []string) ([][]row, time.Time, error) {
-	pause := time.Second
+// batch runs the statements of one request and retries after a failure that may pass.
+func (c *Client) batch(ctx context.Context, statements []selection) ([][]row, time.Time, error) {
+	pause := firstPause
 	for attempt := 1; ; attempt++ {
 		asked := c.clk.Now()
 		rows, err := c.request(ctx, statements)
-		if err == nil {
-			return rows, asked, nil
-		}
 		var query *QueryError
-		if errors.As(err, &query) && query.cutShort && len(statements) > 1 {
-			// The real reason is missing; running the statement alone reveals
-			// it.
-			if _, _, alone := c.batch(ctx, []string{query.Statement}); alone != nil {
-				return nil, asked, alone
+		if errors.As(err, &query) && query.Message == notExecuted && len(statements) > 1 && query.at >= 0 {
+			// The real reason is missing. If the statement runs alone, it has passed.
+			if _, alone := c.request(ctx, statements[query.at:query.at+1]); alone != nil {
+				err = alone
 			}
-			return nil, asked, err
 		}
-		var passing *UnreachableError
-		if !errors.As(err, &passing) || attempt == attempts || ctx.Err() != nil {
-			return nil, asked, err
+		if err == nil || !passing(err) || attempt == attempts || ctx.Err() != nil {
+			return judged(rows, asked, err)
 		}
 		if c.clk.Sleep(ctx, pause) != nil {
-			return nil, asked, err
+			return judged(rows, asked, err)
 		}
 		pause *= 2
 	}
 }
 
-func (c *Client) request(ctx context.Context, statements []string) ([][]row, error) {
+// judged returns the last answer. If all that is wrong with it are times in the
+// future, each row decides for itself: the clock of one machine is no reason to know
+// nothing of all CSCs.
+func judged(rows [][]row, asked time.Time, err error) ([][]row, time.Time, error) {
+	var ahead *AheadError
+	if errors.As(err, &ahead) {
+		err = nil
+	}
+	return rows, asked, err
+}
+
+// passing reports whether another try may help.
+func passing(err error) bool {
+	var auth *AuthError
+	var query *QueryError
+	switch {
+	case errors.As(err, &auth):
+		return false
+	case errors.As(err, &query):
+		return query.passing()
+	}
+	return true
+}
+
+func (c *Client) request(ctx context.Context, statements []selection) ([][]row, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	// The statements of one look are too long for a GET. InfluxDB accepts a
 	// SELECT by POST as well, even from a user who may only read. Milliseconds
 	// are enough: the server itself orders by its nanoseconds.
 	address := c.base + "/query?" + url.Values{"db": {c.database}, "epoch": {"ms"}}.Encode()
-	form := url.Values{"q": {strings.Join(statements, ";\n")}}
+	texts := make([]string, len(statements))
+	for i, s := range statements {
+		texts[i] = s.String()
+	}
+	form := url.Values{"q": {strings.Join(texts, ";\n")}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, &UnreachableError{Address: c.base, Err: errors.New("the address is not a URL")}
@@ -165,7 +191,7 @@ func (c *Client) request(ctx context.Context, statements []string) ([][]row, err
 	if err := c.refusal(resp, body); err != nil {
 		return nil, err
 	}
-	return decode(body, statements)
+	return decode(body, statements, c.clk.Now(), skew+time.Duration(float64(late)*max(0, c.clk.Speed()-1)))
 }
 
 // unreachable drops the URL from the error of a request, since the error names
@@ -189,7 +215,7 @@ func (c *Client) refusal(resp *http.Response, body []byte) error {
 	case code == http.StatusTooManyRequests, code >= 500:
 		return &UnreachableError{Address: c.base, Status: code, Message: said}
 	case code == http.StatusBadRequest && said != "":
-		return &QueryError{Message: said}
+		return &QueryError{Message: said, refused: true}
 	case code >= 300 && code < 400:
 		return &FormatError{Reason: fmt.Sprintf("%s/query redirects elsewhere (%s), perhaps to a login page: is this the address of the EFD's query API?", c.base, resp.Status)}
 	default:

@@ -58,11 +58,14 @@ func TestErrorsInsideAnAnswerOf200(t *testing.T) {
 		t.Errorf("no such database: %v, want a QueryError that says so", err)
 	}
 	c := New(db.URL, db.Database, "", "", nil, clock.Real(), testLag)
-	for statement, want := range map[string]string{
-		`SELECT shout(a) FROM b`: "undefined function shout()",
-		`SELECT FROM b`:          "error parsing query",
+	asks := func(field string) selection {
+		return selection{component: "X", topic: "t", fields: []string{field}, since: time.Now()}
+	}
+	for field, want := range map[string]string{
+		"shout(a)": "undefined function shout()",
+		"":         "error parsing query",
 	} {
-		for _, statements := range [][]string{{statement}, {`SELECT a FROM b`, statement, `SELECT a FROM b`}} {
+		for _, statements := range [][]selection{{asks(field)}, {asks("a"), asks(field), asks("a")}} {
 			_, _, err := c.ask(t.Context(), statements...)
 			if query = nil; !errors.As(err, &query) || !strings.Contains(query.Message, want) {
 				t.Errorf("%q: %v, want a QueryError with %q", statements, err, want)

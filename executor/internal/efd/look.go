@@ -18,6 +18,9 @@ type Sight struct {
 	StateAt     time.Time // when it wrote State; zero if there is none
 	HeartbeatAt time.Time // its newest heartbeat within the lag and 5 minutes; zero if none
 	Heard       bool      // HeartbeatAt is no older than the lag and 15 s
+	// Ahead is how far a time of the CSC is in the future, if it is further than
+	// clocks may differ. Then the CSC's state is unknown, and the rest is empty.
+	Ahead time.Duration
 }
 
 // freshness is added to the lag. Heartbeats come every second, and an
@@ -49,13 +52,13 @@ func (c *Client) Look(ctx context.Context, cscs []CSC) ([]Sight, error) {
 	// The state and the heartbeat of a CSC are in the same request.
 	for chunk := range slices.Chunk(cscs, maxStatements/2) {
 		now := c.clk.Now()
-		var statements []string
+		var statements []selection
 		for _, csc := range chunk {
 			if err := checkComponent(csc.Component); err != nil {
 				return nil, fmt.Errorf("read the EFD: %w", err)
 			}
 			statements = append(statements,
-				selection{component: csc.Component, topic: "logevent_summaryState", fields: []string{"summaryState"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-lookBack), newest: true}.String(),
+				selection{component: csc.Component, topic: "logevent_summaryState", fields: []string{"summaryState"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-lookBack), newest: true},
 				c.heartbeat(csc, now))
 		}
 		rows, asked, err := c.ask(ctx, statements...)
@@ -73,12 +76,18 @@ func (c *Client) Look(ctx context.Context, cscs []CSC) ([]Sight, error) {
 	return sights, nil
 }
 
-func (c *Client) heartbeat(csc CSC, now time.Time) string {
-	return selection{component: csc.Component, topic: "logevent_heartbeat", fields: []string{"salIndex"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-c.lag - heartbeatLookBack), newest: true}.String()
+func (c *Client) heartbeat(csc CSC, now time.Time) selection {
+	return selection{component: csc.Component, topic: "logevent_heartbeat", fields: []string{"salIndex"}, where: []string{is("salIndex", csc.Index)}, since: now.Add(-c.lag - heartbeatLookBack), newest: true}
 }
 
 func (c *Client) sight(csc CSC, states, heartbeats []row, asked time.Time) (Sight, error) {
 	s := Sight{CSC: csc}
+	for _, r := range slices.Concat(states, heartbeats) {
+		s.Ahead = max(s.Ahead, r.ahead)
+	}
+	if s.Ahead > 0 {
+		return s, nil
+	}
 	var err error
 	if len(states) > 0 {
 		n, err := states[0].integer("summaryState")
@@ -104,7 +113,7 @@ func (c *Client) sight(csc CSC, states, heartbeats []row, asked time.Time) (Sigh
 // are running, it shows how recent the EFD's data are.
 func (c *Client) Fresh(ctx context.Context, cscs []CSC) (time.Time, error) {
 	now := c.clk.Now()
-	var statements []string
+	var statements []selection
 	for _, csc := range cscs {
 		if err := checkComponent(csc.Component); err != nil {
 			return time.Time{}, fmt.Errorf("read the EFD: %w", err)
@@ -136,13 +145,13 @@ func newestTime(rows [][]row) (time.Time, error) {
 // their indices.
 func (c *Client) Alive(ctx context.Context, components []string) ([]CSC, error) {
 	now := c.clk.Now()
-	var statements []string
+	var statements []selection
 	for _, name := range components {
 		if err := checkComponent(name); err != nil {
 			return nil, fmt.Errorf("read the EFD: %w", err)
 		}
 		// The indices are the question here, so there is no filter by salIndex.
-		statements = append(statements, selection{component: name, topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: now.Add(-c.lag - freshness)}.String())
+		statements = append(statements, selection{component: name, topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: now.Add(-c.lag - freshness)})
 	}
 	rows, _, err := c.ask(ctx, statements...)
 	if err != nil {

@@ -6,8 +6,8 @@ import "time"
 type Presence int
 
 const (
-	// Unknown: neither the CSC nor any other was heard. The EFD, or the
-	// connection to it, may be down.
+	// Unknown: neither the CSC nor any other was heard, so that the EFD, or the
+	// connection to it, may be down; or the CSC's times are in the future.
 	Unknown Presence = iota
 	// Speaking: its heartbeats arrive.
 	Speaking
@@ -39,6 +39,9 @@ const offlineHolds = 24 * time.Hour
 // later than the lag after it. A heartbeat just before or just after it does
 // not matter.
 func Judge(s Sight, all []Sight, now time.Time, lag time.Duration) Presence {
+	if s.Ahead > 0 {
+		return Unknown
+	}
 	saidOffline := s.State == "OFFLINE" &&
 		!s.StateAt.Before(now.Add(-offlineHolds)) &&
 		!s.StateAt.Before(s.HeartbeatAt.Add(-lag))

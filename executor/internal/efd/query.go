@@ -16,6 +16,8 @@ type selection struct {
 	newest           bool // only the newest point
 }
 
+func (s selection) measurement() string { return "lsst.sal." + s.component + "." + s.topic }
+
 func (s selection) String() string {
 	fields := "*"
 	if len(s.fields) > 0 {
@@ -23,7 +25,7 @@ func (s selection) String() string {
 	}
 	where := append([]string{}, s.where...)
 	where = append(where, "time >= '"+s.since.UTC().Format("2006-01-02T15:04:05.000000000Z")+"'")
-	statement := fmt.Sprintf(`SELECT %s FROM "lsst.sal.%s.%s" WHERE %s`, fields, s.component, s.topic, strings.Join(where, " AND "))
+	statement := fmt.Sprintf(`SELECT %s FROM "%s" WHERE %s`, fields, s.measurement(), strings.Join(where, " AND "))
 	if s.newest {
 		statement += " ORDER BY time DESC LIMIT 1"
 	}

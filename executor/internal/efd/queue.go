@@ -23,7 +23,7 @@ type Queue struct {
 func (c *Client) Queue(ctx context.Context, queue int) (Queue, error) {
 	// All fields, because an array is stored as one field for each of its 400
 	// elements.
-	rows, _, err := c.ask(ctx, selection{component: "ScriptQueue", topic: "logevent_queue", where: []string{is("salIndex", queue)}, since: c.clk.Now().Add(-lookBack), newest: true}.String())
+	rows, _, err := c.ask(ctx, selection{component: "ScriptQueue", topic: "logevent_queue", where: []string{is("salIndex", queue)}, since: c.clk.Now().Add(-lookBack), newest: true})
 	if err != nil {
 		return Queue{}, err
 	}

@@ -123,11 +123,11 @@ var scriptFields = []string{
 	"timestampProcessStart", "timestampConfigureStart", "timestampConfigureEnd", "timestampRunStart", "timestampProcessEnd",
 }
 
-func scripts(queue int, since time.Time, newest bool, where ...string) string {
+func scripts(queue int, since time.Time, newest bool, where ...string) selection {
 	return selection{
 		component: "ScriptQueue", topic: "logevent_script", fields: scriptFields,
 		where: append([]string{is("salIndex", queue)}, where...), since: since, newest: newest,
-	}.String()
+	}
 }
 
 func readScript(r row) (e ScriptEvent, err error) {
@@ -207,10 +207,10 @@ func (c *Client) FindScript(ctx context.Context, queue int, identity string, sin
 	}
 	since = c.bound(since)
 	rows, _, err := c.ask(ctx,
-		selection{component: "ScriptQueue", topic: "command_add", fields: []string{"descr", "path", "private_seqNum"}, where: []string{is("salIndex", queue)}, since: since}.String(),
+		selection{component: "ScriptQueue", topic: "command_add", fields: []string{"descr", "path", "private_seqNum"}, where: []string{is("salIndex", queue)}, since: since},
 		scripts(queue, since, false, says("executionId", identity)),
 		// Of any queue, since the one in question may be down.
-		selection{component: "ScriptQueue", topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: c.clk.Now().Add(-c.lag - heartbeatLookBack), newest: true}.String(),
+		selection{component: "ScriptQueue", topic: "logevent_heartbeat", fields: []string{"salIndex"}, since: c.clk.Now().Add(-c.lag - heartbeatLookBack), newest: true},
 	)
 	if err != nil {
 		return ScriptEvent{}, false, err
@@ -284,7 +284,7 @@ func carries(text, identity string) bool {
 // added, starting with the last command. A sequence number is unique only to
 // its sender, and only for a time, so the path and the time must match as well.
 func (c *Client) scriptOf(ctx context.Context, queue int, commands []command) (ScriptEvent, bool, error) {
-	var statements []string
+	var statements []selection
 	for _, k := range commands {
 		statements = append(statements, scripts(queue, k.at.Add(-skew), true, is("cmdId", k.seqNum), says("path", k.path)))
 	}

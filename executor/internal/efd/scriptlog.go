@@ -39,11 +39,11 @@ func (m LogMessage) String() string {
 func (c *Client) ScriptLog(ctx context.Context, index int, since time.Time, most int) (reason string, messages []LogMessage, err error) {
 	since = c.bound(since)
 	rows, _, err := c.ask(ctx,
-		selection{component: "Script", topic: "logevent_state", fields: []string{"reason"}, where: []string{is("salIndex", index)}, since: since, newest: true}.String(),
+		selection{component: "Script", topic: "logevent_state", fields: []string{"reason"}, where: []string{is("salIndex", index)}, since: since, newest: true},
 		selection{
 			component: "Script", topic: "logevent_logMessage", fields: []string{"level", "message", "traceback"},
 			where: []string{is("salIndex", index), fmt.Sprintf("level >= %d", warning)}, since: since,
-		}.String(),
+		},
 	)
 	if err != nil {
 		return "", nil, err
