@@ -230,7 +230,7 @@ func TestSSHWhereACSCMustBeSilent(t *testing.T) {
 	if ran() {
 		t.Fatal("a daemon was started although one was running or its state was unknown")
 	}
-	s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.MTVMS.logevent_heartbeat"`)
+	s.silence("MTVMS:1")
 	expect(t, try("csu-r7k/crios/silent/1").perform(t), Done, "exit status 0")
 	if !ran() {
 		t.Error("the daemon was not started although its CSC was silent")

@@ -167,7 +167,7 @@ func TestEFDThatLagsBehindDoesNotSayThatAScriptIsNotThere(t *testing.T) {
 	s.queue = func(command) (int, string) {
 		// The EFD stops ingesting data. The last heartbeat is half a minute ahead,
 		// less than csu needs to be certain.
-		s.db.Execute(t, `DROP MEASUREMENT "lsst.sal.ScriptQueue.logevent_heartbeat"`)
+		s.silence("ScriptQueue:1")
 		s.point("ScriptQueue", "logevent_heartbeat", s.now().Add(commandLimit), "salIndex=1i")
 		return http.StatusGatewayTimeout, `{"ack":"Command time out."}`
 	}

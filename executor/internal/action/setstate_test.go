@@ -31,11 +31,10 @@ func (s *site) moves(stuck ...string) func(command) (int, string) {
 					return s.ends(efd.ProcessDone, efd.ScriptFailed)(c)
 				}
 			}
-			at := s.now()
 			if state == "OFFLINE" {
-				at = s.later().Add(time.Hour) // after its last heartbeat
+				s.stop(name)
 			}
-			s.state(name, state, at)
+			s.state(name, state, s.now())
 		}
 		return s.ends(efd.ProcessDone, efd.ScriptDone)(c)
 	}

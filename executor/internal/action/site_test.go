@@ -34,6 +34,9 @@ type site struct {
 	commands []command                     // that LOVE received
 	queue    func(c command) (int, string) // carries out a command and returns status and body
 	seqNum   int
+
+	beats   stdsync.Mutex
+	beating map[efd.CSC]bool // send heartbeats
 }
 
 // command is a command that LOVE received.
@@ -55,7 +58,7 @@ func newSite(t testing.TB) *site {
 // newSiteAt is newSite with a different speed of time.
 func newSiteAt(t testing.TB, speed float64) *site {
 	t.Helper()
-	s := &site{t: t, db: ground.StartInfluxDB(t, false)}
+	s := &site{t: t, db: ground.StartInfluxDB(t, false), beating: map[efd.CSC]bool{}}
 	now := time.Now()
 	clk := clock.Fast(now, now, speed)
 	server := httptest.NewServer(s)
@@ -63,7 +66,7 @@ func newSiteAt(t testing.TB, speed float64) *site {
 	s.systems = &Systems{
 		Clock: clk,
 		LOVE:  love.New(server.URL+"/love", "operator", "a password", server.Client()),
-		EFD:   efd.New(s.db.URL, s.db.Database, "", "", nil, clk, testLag),
+		EFD:   efd.New(s.db.URL, s.db.Database, "", "", &http.Client{Transport: beforehand(s.beat)}, clk, testLag),
 	}
 	return s
 }
@@ -109,8 +112,41 @@ func (s *site) point(component, topic string, at time.Time, fields string) {
 
 func (s *site) now() time.Time { return s.systems.Clock.Now() }
 
-// later returns a time after the end of every test: a message with it stays fresh.
-func (s *site) later() time.Time { return s.now().Add(10 * time.Hour) }
+// beforehand calls itself before each request.
+type beforehand func()
+
+func (b beforehand) RoundTrip(r *http.Request) (*http.Response, error) {
+	b()
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// beat writes the heartbeats that are due. Before each query, since at this speed a busy
+// machine would make every CSC seem silent.
+func (s *site) beat() {
+	s.beats.Lock()
+	defer s.beats.Unlock()
+	for c := range s.beating {
+		s.point(c.Component, "logevent_heartbeat", s.now().Add(time.Duration(c.Index)), fmt.Sprintf("salIndex=%di", c.Index))
+	}
+}
+
+// stop ends the heartbeats of a CSC.
+func (s *site) stop(csc string) {
+	s.beats.Lock()
+	defer s.beats.Unlock()
+	c, err := efd.ParseCSC(csc)
+	if err != nil {
+		s.t.Error(err)
+	}
+	delete(s.beating, c)
+}
+
+// silence ends the heartbeats of a CSC and forgets those of its component.
+func (s *site) silence(csc string) {
+	s.stop(csc)
+	component, _, _ := strings.Cut(csc, ":")
+	s.db.Execute(s.t, fmt.Sprintf("DROP MEASUREMENT %q", "lsst.sal."+component+".logevent_heartbeat"))
+}
 
 var stateNumbers = map[string]int{"DISABLED": 1, "ENABLED": 2, "FAULT": 3, "OFFLINE": 4, "STANDBY": 5}
 
@@ -132,7 +168,9 @@ func (s *site) alive(state string, cscs ...string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.point(c.Component, "logevent_heartbeat", s.later().Add(time.Duration(c.Index)), fmt.Sprintf("salIndex=%di", c.Index))
+		s.beats.Lock()
+		s.beating[c] = true
+		s.beats.Unlock()
 		s.state(csc, state, s.now().Add(-time.Hour+time.Duration(c.Index)))
 	}
 }
