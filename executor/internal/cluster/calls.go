@@ -86,7 +86,10 @@ func limited(ctx context.Context, call func(context.Context) error) error {
 
 // explain adds what a person can do about it to the error of a request.
 func (c *Cluster) explain(op string, err error) error {
+	var login *LoginError
 	switch {
+	case errors.As(err, &login):
+		return fmt.Errorf("%s: %w", op, login) // without the URL around it
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("%s: %w; the API server rejects the credentials of context %q: log in to the cluster again", op, err, c.context)
 	case apierrors.IsForbidden(err):
@@ -106,12 +109,16 @@ func transient(err error) bool {
 		// again, the list is as of now.
 		return code >= 500 || code == http.StatusTooManyRequests || code == http.StatusRequestTimeout || code == http.StatusGone
 	}
-	return !untrusted(err)
+	var login *LoginError
+	return !untrusted(err) && !errors.As(err, &login)
 }
 
-// Away reports whether an error means that the API server did not answer, or
-// answered with an error that may pass.
-func Away(err error) bool { return transient(err) }
+// Away reports whether an error means that the API server did not answer, answered
+// with an error that may pass, or wants the operator to log in again.
+func Away(err error) bool {
+	var login *LoginError
+	return transient(err) || errors.As(err, &login) || apierrors.IsUnauthorized(err)
+}
 
 // refused reports whether a failed request certainly had no effect.
 func refused(err error) bool {
@@ -120,7 +127,8 @@ func refused(err error) bool {
 		code := status.Status().Code
 		return code >= 400 && code < 500 && code != http.StatusRequestTimeout
 	}
-	return unreachable(err) || untrusted(err)
+	var login *LoginError
+	return unreachable(err) || untrusted(err) || errors.As(err, &login)
 }
 
 // unreachable reports whether no connection was made.

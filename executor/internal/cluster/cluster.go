@@ -16,10 +16,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	_ "k8s.io/client-go/plugin/pkg/client/auth/oidc" // kubeconfigs with auth-provider: oidc
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -32,6 +34,7 @@ import (
 type Cluster struct {
 	context string
 	config  *rest.Config
+	plugin  *plugin // that gives the credential, or nil
 	typed   kubernetes.Interface
 	dynamic dynamic.Interface
 	clock   *clock.Clock
@@ -89,16 +92,19 @@ func connect(kubeconfig, context string) (*Cluster, error) {
 	// support.
 	config.ContentType = runtime.ContentTypeJSON
 	config.WarningHandler = rest.NoWarnings{} // the default one writes to standard error
-	config.Wrap(func(next http.RoundTripper) http.RoundTripper { return learning{next} })
-	typed, err := kubernetes.NewForConfig(config)
+	client, plugin, err := logIn(context, config)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
 	}
-	dyn, err := dynamic.NewForConfig(config)
+	typed, err := kubernetes.NewForConfigAndClient(config, client)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
 	}
-	return &Cluster{context: context, config: config, typed: typed, dynamic: dyn, clock: clock.Real()}, nil
+	dyn, err := dynamic.NewForConfigAndClient(config, client)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %q, context %q: %w", where, context, err)
+	}
+	return &Cluster{context: context, config: config, plugin: plugin, typed: typed, dynamic: dyn, clock: clock.Real()}, nil
 }
 
 // keepSecret makes the kubeconfig's credentials known to package secret, before anything
@@ -107,6 +113,19 @@ func keepSecret(file *clientcmdapi.Config, context *clientcmdapi.Context) {
 	if u := file.AuthInfos[context.AuthInfo]; u != nil {
 		secret.Know(u.Token)
 		secret.KnowLogin(u.Username, u.Password)
+		if u.AuthProvider != nil {
+			for _, name := range []string{"id-token", "refresh-token", "client-secret"} {
+				secret.Know(u.AuthProvider.Config[name])
+			}
+		}
+		if u.Exec != nil {
+			// A plugin that ends with an error may show how it was called.
+			for _, v := range u.Exec.Env {
+				if strings.Contains(strings.ToUpper(v.Name), "SECRET") || strings.Contains(strings.ToUpper(v.Name), "PASSWORD") || strings.Contains(strings.ToUpper(v.Name), "TOKEN") {
+					secret.Know(v.Value)
+				}
+			}
+		}
 	}
 	if c := file.Clusters[context.Cluster]; c != nil {
 		secret.KnowURL(c.Server)
@@ -121,6 +140,9 @@ type learning struct{ next http.RoundTripper }
 func (l learning) RoundTrip(r *http.Request) (*http.Response, error) {
 	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	secret.Know(credential)
+	if flag, ok := r.Context().Value(reached{}).(*atomic.Bool); ok {
+		flag.Store(true)
+	}
 	return l.next.RoundTrip(r)
 }
 

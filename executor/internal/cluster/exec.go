@@ -102,7 +102,11 @@ func (c *Cluster) execIn(ctx context.Context, pod *corev1.Pod, container string,
 	// to standard error.
 	ctx = klog.NewContext(ctx, klog.Logger{})
 	var out, errs output
-	begun, err := stream(ctx, c.config, request.URL(), remotecommand.StreamOptions{Stdout: &out, Stderr: &errs})
+	config, err := c.withCertificate(ctx)
+	if err != nil {
+		return "", c.explain(op, err)
+	}
+	begun, err := stream(ctx, config, request.URL(), remotecommand.StreamOptions{Stdout: &out, Stderr: &errs})
 	var exit utilexec.CodeExitError
 	switch {
 	case errors.As(err, &exit):

@@ -119,7 +119,7 @@ func TestTimesInTheFutureAreUnknown(t *testing.T) {
 		s.heartbeat(csc, 5*time.Second)
 	}
 	s.state("ATDome:0", 4, -time.Hour) // its own word: OFFLINE
-	s.heartbeat("ATPtg:0", -skew/2)      // within what clocks may differ
+	s.heartbeat("ATPtg:0", -skew/2)    // within what clocks may differ
 	cscs := []CSC{{"MTMount", 0}, {"ATDome", 0}, {"ATPtg", 0}}
 	c, _ := s.spoilt(0, nil)
 	sights, err := c.Look(t.Context(), cscs)
