@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
@@ -52,13 +53,12 @@ func (cmd *preflightCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	systems, err := systems.Connect(l.plan, l.siteMap, environment)
-	if err != nil {
-		return err
-	}
+	systems, missing := systems.ConnectPartly(l.plan, l.siteMap, environment)
 	defer systems.Remote.Close()
 	began := time.Now()
-	checks := preflight.Run(context.Background(), l.preflight(systems, s, stages))
+	options := l.preflight(systems, s, stages)
+	options.Missing = missing
+	checks := preflight.Run(context.Background(), options)
 	c.checks(checks, true)
 	if err := preflight.Verdict(checks); err != nil {
 		return err
@@ -70,9 +70,20 @@ func (cmd *preflightCommand) Run(c *console) error {
 // preflight returns the options to check the stages of a run in the given state.
 func (l *loaded) preflight(systems *systems.Clients, s *state.State, stages []string) preflight.Options {
 	return preflight.Options{
-		Plan: l.plan, Systems: systems, Stages: stages, RunID: s.Run.ID,
+		Plan: l.plan, Systems: systems, Stages: stages, RunID: s.Run.ID, Ends: l.expectedEnd(systems.Clock.Now(), s),
 		Down: report.Down(s), Begun: s.Begun(), Rehearsed: l.siteMap != nil, Folder: filepath.Dir(l.journal),
 	}
+}
+
+// expectedEnd returns when a run that goes on now is expected to end, if nothing fails and
+// every question is answered at once.
+func (l *loaded) expectedEnd(now time.Time, s *state.State) time.Time {
+	for i, stage := range review.EstimatePlan(l.plan).Stages {
+		if !s.Stages[i].Done {
+			now = now.Add(time.Duration(stage.Takes))
+		}
+	}
+	return now
 }
 
 // beforeStage is exec's preflight: of everything before the first stage, and of

@@ -173,6 +173,25 @@ func (p *preflight) target(wrong error) Check {
 	return ready(subject, "context %s, API server %s", p.Systems.Cluster.Context(), p.Systems.Cluster.Server())
 }
 
+// login says until when the operator's credential for the cluster is valid.
+func (p *preflight) login(ctx context.Context, subject string) Check {
+	at, renews, err := p.Systems.Cluster.Expiry(ctx)
+	stamp := at.UTC().Format("2006-01-02 15:04 UTC")
+	switch {
+	case err != nil:
+		return notReady(subject, exit.HintOf(err), "%v", late(err))
+	case at.IsZero():
+		return ready(subject, "does not say when it expires")
+	case !at.After(time.Now()) && !renews:
+		return notReady(subject, "log in to the cluster again", "it expired at %s", stamp)
+	case p.Ends.IsZero() || at.After(p.Ends):
+		return ready(subject, "valid until %s", stamp)
+	case renews:
+		return remark(subject, "it expires at %s, before the expected end at %s; the kubeconfig's plugin must then give another one without asking", stamp, p.Ends.UTC().Format("15:04 UTC"))
+	}
+	return remark(subject, "it expires at %s, before the expected end at %s: log in again first, or csu will ask you to in the middle", stamp, p.Ends.UTC().Format("15:04 UTC"))
+}
+
 // ledger says who has the site.
 func (p *preflight) ledger(ctx context.Context, subject string) Check {
 	l, _, err := ledger.Read(ctx, ledger.In(p.Systems.Cluster, p.Plan.LedgerName()), ledger.Real())
@@ -192,7 +211,7 @@ func (p *preflight) ledger(ctx context.Context, subject string) Check {
 func (p *preflight) permissions(ctx context.Context, subject string) Check {
 	denied, err := p.Systems.Cluster.Allowed(ctx, p.needs.permissions)
 	if err != nil {
-		return notReady(subject, "check that the API server answers", "%v", late(err))
+		return notReady(subject, cmp.Or(exit.HintOf(err), "check that the API server answers"), "%v", late(err))
 	}
 	if len(denied) == 0 {
 		return ready(subject, "all %d granted", len(p.needs.permissions))
@@ -212,9 +231,12 @@ func (p *preflight) application(ctx context.Context, subject, name string) Check
 	case errors.As(err, &missing):
 		return notReady(subject, "check in Argo CD, "+p.Plan.Targets.ArgoCD.URL+", whether the application has another name", "%v", err)
 	case err != nil:
-		return notReady(subject, "check that the API server answers and lets you read Applications", "%v", late(err))
+		return notReady(subject, cmp.Or(exit.HintOf(err), "check that the API server answers and lets you read Applications"), "%v", late(err))
 	case app.OperationRunning:
 		return notReady(subject, "wait until it ends, or terminate it in Argo CD", "an operation by %s is under way", app.OperationBy)
+	case app.SelfHeals:
+		return notReady(subject, "disable auto-sync in Argo CD for the time of the upgrade: argocd app set "+name+" --sync-policy none",
+			"it syncs itself (auto-sync with selfHeal): Argo CD would bring back the Jobs that the plan deletes")
 	case len(app.Problems) > 0:
 		return notReady(subject, "fix the problem that Argo CD reports", "%s", strings.Join(app.Problems, "; "))
 	}

@@ -57,6 +57,10 @@ type Options struct {
 	Rehearsed bool
 	// Folder is where the journal will be.
 	Folder string
+	// Missing is why Systems lacks clients.
+	Missing systems.Missing
+	// Ends is when the run is expected to end; zero if that is unknown.
+	Ends time.Time
 }
 
 // limit limits one check, in real time.
@@ -70,31 +74,46 @@ func Run(ctx context.Context, o Options) []Check {
 	add := func(look func(context.Context) []Check) { looks = append(looks, look) }
 	p := &preflight{o, needs}
 	add(p.local)
+	// where adds a check that needs a client; without says why there is none.
+	where := func(without error, why, subject string, look func(context.Context) []Check) {
+		if without != nil {
+			look = func(context.Context) []Check { return []Check{remark(subject, "not checked: %s", why)} }
+		}
+		add(look)
+	}
+	if err := o.Missing.Credentials; err != nil {
+		add(func(context.Context) []Check {
+			return []Check{notReady("credentials", exit.HintOf(err), "%v", err)}
+		})
+	}
+	const given = "credentials are missing"
 	if needs.love {
-		add(p.love)
+		where(o.Missing.Credentials, given, "LOVE", p.love)
 	}
 	if needs.efd {
-		add(p.efd)
+		where(o.Missing.Credentials, given, "EFD", p.efd)
 	}
 	for _, t := range needs.hosts {
 		add(func(ctx context.Context) []Check { return p.host(ctx, t) })
 	}
 	var wrong error
+	unusable := "nothing is sent to a wrong cluster"
 	if needs.cluster() {
-		wrong = systems.Guard(o.Plan, o.Systems, o.Rehearsed)
-		add(func(context.Context) []Check { return []Check{p.target(wrong)} })
+		if wrong = o.Missing.Cluster; wrong != nil {
+			unusable = "the kubeconfig is unusable"
+			add(func(context.Context) []Check { return []Check{notReady("cluster", exit.HintOf(wrong), "%v", wrong)} })
+		} else {
+			wrong = systems.Guard(o.Plan, o.Systems, o.Rehearsed)
+			add(func(context.Context) []Check { return []Check{p.target(wrong)} })
+		}
 	}
 	// inCluster adds a check that talks to the cluster. To a wrong one nothing is sent:
 	// it would get the operator's credentials (P20).
 	inCluster := func(subject string, look func(ctx context.Context, subject string) Check) {
-		add(func(ctx context.Context) []Check {
-			if wrong != nil {
-				return []Check{remark(subject, "not checked: nothing is sent to a wrong cluster")}
-			}
-			return []Check{look(ctx, subject)}
-		})
+		where(wrong, unusable, subject, func(ctx context.Context) []Check { return []Check{look(ctx, subject)} })
 	}
 	if needs.cluster() {
+		inCluster("credential", p.login)
 		inCluster("ledger", p.ledger)
 		inCluster("permissions", p.permissions)
 	}
@@ -105,7 +124,7 @@ func Run(ctx context.Context, o Options) []Check {
 		inCluster("schema registry", p.registry)
 	}
 	if needs.slack {
-		add(p.slack)
+		where(o.Missing.Credentials, given, "Slack", p.slack)
 	}
 	found := make([][]Check, len(looks))
 	var all sync.WaitGroup

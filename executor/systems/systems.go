@@ -86,6 +86,23 @@ type Clients = action.Systems
 // posted, but the upgrade can run. All other missing credentials are reported together,
 // in an error with the code [exit.Input].
 func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*Clients, error) {
+	s, missing := ConnectPartly(p, m, credentials)
+	for _, err := range []error{missing.Credentials, missing.Cluster} {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Missing is why there are no clients of some systems; its errors are nil if there are.
+type Missing struct {
+	Credentials error // then there is no client of LOVE, the EFD and Slack
+	Cluster     error // then there is none of the cluster, Argo CD and the registry
+}
+
+// ConnectPartly is Connect for a preflight, which names all that is missing.
+func ConnectPartly(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string, error)) (*Clients, Missing) {
 	used := usesOf(p)
 	c := connection{
 		love: p.Targets.LOVE.URL, efd: p.Targets.EFD.URL, lookup: credentials,
@@ -94,24 +111,28 @@ func Connect(p *plan.Plan, m *sitemap.Map, credentials func(name string) (string
 	if m != nil {
 		c.rehearsed(m)
 	}
-	secrets, err := c.secrets(used, m != nil)
-	if err != nil {
-		return nil, err
-	}
-	s := &Clients{
-		Clock: c.clock,
-		LOVE:  love.New(c.love, secrets[LOVEUsername], secrets[LOVEPassword], c.http),
-		EFD:   efd.New(c.efd, p.Targets.EFD.Database, secrets[EFDUsername], secrets[EFDPassword], c.http, c.clock, time.Duration(p.Targets.EFD.Lag)),
-	}
+	s := &Clients{Clock: c.clock}
 	c.remote.Clock = c.clock
 	s.Remote = remote.New(c.remote)
+	missing := Missing{Credentials: c.services(p, s, used, m != nil)}
+	if used.cluster {
+		missing.Cluster = c.cluster(p, s)
+	}
+	return s, missing
+}
+
+// services adds the clients of the systems whose credentials csu is given.
+func (c *connection) services(p *plan.Plan, s *Clients, used uses, rehearsed bool) error {
+	secrets, err := c.secrets(used, rehearsed)
+	if err != nil {
+		return err
+	}
 	if s.Slack, err = slack.New(secrets[SlackToken], secrets[SlackWebhook], c.slack, c.http, c.clock); err != nil {
-		return nil, err
+		return err
 	}
-	if !used.cluster {
-		return s, nil
-	}
-	return s, c.cluster(p, s)
+	s.LOVE = love.New(c.love, secrets[LOVEUsername], secrets[LOVEPassword], c.http)
+	s.EFD = efd.New(c.efd, p.Targets.EFD.Database, secrets[EFDUsername], secrets[EFDPassword], c.http, c.clock, time.Duration(p.Targets.EFD.Lag))
+	return nil
 }
 
 // ConnectCluster is Connect for the cluster alone. It needs only the kubeconfig's

@@ -49,6 +49,7 @@ func New(c *cluster.Cluster, namespace string, clk *clock.Clock) *Client {
 // Application is what csu reads of an Application.
 type Application struct {
 	Name, Project   string
+	SelfHeals       bool   // Argo CD syncs it by itself, and so brings back what is deleted
 	TargetRevision  string // of several sources: joined by commas; so is Revision
 	SyncStatus      string // Synced, OutOfSync, Unknown
 	Revision        string // the one that SyncStatus is the comparison with

@@ -195,3 +195,25 @@ func TestRefreshDoesNotWaitForever(t *testing.T) {
 		t.Errorf("Refresh without a controller = %v, want ErrLimit", err)
 	}
 }
+
+func TestSelfHealing(t *testing.T) {
+	server, client := connect(t)
+	for name, test := range map[string]struct {
+		policy object
+		want   bool
+	}{
+		"none":            {object{}, false},
+		"automated":       {object{"automated": object{"prune": true}}, false},
+		"selfHeal":        {object{"automated": object{"selfHeal": true}}, true},
+		"enabled":         {object{"automated": object{"enabled": true, "selfHeal": true}}, true},
+		"disabled for it": {object{"automated": object{"enabled": false, "selfHeal": true}}, false},
+	} {
+		app := simonyitel()
+		app["spec"].(object)["syncPolicy"] = test.policy
+		server.Put(mountPath, app)
+		got, err := client.Get(t.Context(), "simonyitel")
+		if err != nil || got.SelfHeals != test.want {
+			t.Errorf("%s: %t, %v, want %t", name, got.SelfHeals, err, test.want)
+		}
+	}
+}

@@ -26,6 +26,10 @@ type view struct {
 		Sources    []sourceView `json:"sources"`
 		SyncPolicy *struct {
 			SyncOptions []string `json:"syncOptions"`
+			Automated   *struct {
+				Enabled  *bool `json:"enabled"` // since Argo CD 3.0; absent means true
+				SelfHeal bool  `json:"selfHeal"`
+			} `json:"automated"`
 		} `json:"syncPolicy"`
 	} `json:"spec"`
 	Operation *operationView `json:"operation"`
@@ -131,11 +135,23 @@ func viewOf(app *unstructured.Unstructured) (*view, error) {
 	return &v, nil
 }
 
+// selfHeals reports whether Argo CD syncs the application by itself whenever the cluster
+// differs from it (spec.syncPolicy.automated of argoproj/argo-cd at v3.2.0,
+// pkg/apis/application/v1alpha1/types.go).
+func (v *view) selfHeals() bool {
+	p := v.Spec.SyncPolicy
+	if p == nil || p.Automated == nil {
+		return false
+	}
+	return p.Automated.SelfHeal && (p.Automated.Enabled == nil || *p.Automated.Enabled)
+}
+
 func (v *view) application() Application {
 	app := Application{
 		Name:            v.Metadata.Name,
 		Project:         v.Spec.Project,
 		TargetRevision:  v.targetRevision(),
+		SelfHeals:       v.selfHeals(),
 		SyncStatus:      v.Status.Sync.Status,
 		Revision:        joined(v.Status.Sync.Revision, v.Status.Sync.Revisions),
 		Health:          v.Status.Health.Status,
