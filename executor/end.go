@@ -15,7 +15,9 @@ func (r *run) finish(err error) (Result, error) {
 	res, err := r.concluded(err)
 	res.Unreleased = r.unreleased
 	err = errors.Join(err, r.rescue())
-	if keeping := r.custody.Leave(); keeping != nil {
+	keeping := r.custody.Leave()
+	res.Untouched = r.First && !r.State.Begun() && keeping == nil
+	if keeping != nil {
 		r.Notice("the site's ledger lacks the last records of this run, so resume it here, where its journal is: %v", keeping)
 	}
 	return res, errors.Join(err, r.Journal.Close())

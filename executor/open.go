@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
 )
 
 // open creates the journal or opens the existing one, and claims the site's ledger for
@@ -45,6 +46,11 @@ func (r *run) open() error {
 	if err := r.custody.MayResume(); err != nil {
 		return err
 	}
+	if !r.abort && !r.State.Begun() {
+		if err := r.confirmDay(); err != nil {
+			return err
+		}
+	}
 	if r.abort && r.o.Confirm {
 		if err := r.confirmAbort(); err != nil {
 			return r.notAborted(err)
@@ -72,10 +78,30 @@ func (r *run) openNew() error {
 	if err := r.custody.NeverRun(); err != nil {
 		return err
 	}
+	if err := r.confirmDay(); err != nil {
+		return err
+	}
 	if err := r.begin(); err != nil {
 		return err
 	}
 	return r.custody.Claim()
+}
+
+// confirmDay asks the operator if something speaks against beginning the run today (P54).
+// The answer is recorded once there is a journal.
+func (r *run) confirmDay() error {
+	if r.o.Day == "" {
+		return nil
+	}
+	a, err := r.AskNow(operator.Question{
+		Topic: operator.OtherDay, Title: "Begin today?",
+		Text:    fmt.Sprintf("Begin the %s upgrade of %s today all the same?", r.Plan.Type, r.Plan.Site),
+		Reading: r.o.Day, Choices: []operator.Choice{operator.No, operator.Yes}, // 1 is the harmless one
+	})
+	if err != nil || a.Choice == operator.Yes {
+		return err
+	}
+	return exit.Refuse("begin it on the plan's day, or set another date in the site's upgrade.cue, compile the plan again and have it reviewed", "the run was not begun today")
 }
 
 // resumed returns the record that resumes a run.

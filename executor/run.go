@@ -80,6 +80,9 @@ type Options struct {
 	// permitted; it runs before the stage's consent. Preflight itself reads the state;
 	// the check does not. The check is read-only. Its error stops the run, resumable.
 	Preflight func(stage *plan.Stage, s *state.State) (check func(context.Context) error)
+	// Day is what speaks against beginning the run today, one reason a line; "" for
+	// nothing. The operator is asked before a run begins.
+	Day string
 	// SkipPreflight is the reason to record for running without preflight; "" with
 	// preflight.
 	SkipPreflight string
@@ -112,6 +115,9 @@ type Result struct {
 	State *state.State
 	Down  []string      // CSCs that the run took down and has not seen up again; see [report.Down]
 	Owed  []*state.Step // final steps that still have to run
+	// Untouched says that this call began the run, that no stage of it has begun, and
+	// that the site's ledger does not know of it. Its journal is worth nothing.
+	Untouched bool
 	// Unreleased is why the site was not released although the run is over; nil if it
 	// was, or if there is no ledger. Resuming the run releases it.
 	Unreleased error

@@ -27,7 +27,7 @@ func (cmd *abortCommand) Run(c *console) error {
 		return err
 	}
 	cmd.yes = cmd.Yes
-	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	return c.carryOut(l, cmd.runFlags, "abort", func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Confirm = true
 		return executor.Abort(ctx, o)
 	})

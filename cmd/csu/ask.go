@@ -43,7 +43,7 @@ func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
 // terminalOnly are the topics that are answered only at a terminal: an operator must
 // look before answering.
 var terminalOnly = []operator.Topic{
-	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.Outage, operator.Alone,
+	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.Outage, operator.Alone, operator.OtherDay,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,7 +82,11 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.DryRun {
 		return c.dryRun(l, cmd.Until)
 	}
-	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	what := ""
+	if cmd.Resume {
+		what = "resume"
+	}
+	return c.carryOut(l, cmd.runFlags, what, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = cmd.Resume, cmd.Until
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
 			o.Preflight = c.beforeStage(l, o.Systems)
@@ -161,14 +166,16 @@ func (l *loaded) slow(ctx context.Context) (end func()) {
 }
 
 // carryOut runs a plan for an operator and prints how it ended.
-func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, executor.Options) (executor.Result, error)) error {
+// what says what the command does to a run that has begun: "resume" or "abort"; "" if it
+// needs none.
+func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(context.Context, executor.Options) (executor.Result, error)) error {
 	name, err := operatorName(flags.Operator)
 	if err != nil {
 		return err
 	}
 	clients, err := systems.Connect(l.plan, l.siteMap, environment)
 	if err != nil {
-		return err
+		return cmp.Or(l.noRun(what), err)
 	}
 	defer clients.Remote.Close()
 	banner := ""
@@ -193,6 +200,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 		Reviewed: l.reviewed,
 	}
 	if l.siteMap == nil {
+		o.Day = againstToday(l.plan, time.Now())
 		o.CarriedOut = func() (string, error) { return carriedOut(l.file, l.digest) }
 	}
 	shownUntil, done := context.WithCancel(ctx)
@@ -201,6 +209,9 @@ func (c *console) carryOut(l *loaded, flags runFlags, do func(context.Context, e
 	result, err := do(ctx, o)
 	done()
 	<-ended
+	if result.Untouched && exit.CodeOf(err) == exit.Refused && l.discard() {
+		result.State = nil // there is nothing to resume
+	}
 	return c.ending(l, result, err)
 }
 
@@ -213,9 +224,6 @@ func (c *console) heading(l *loaded, name, banner string) {
 	} else {
 		c.paragraph("Review: %s", strings.Join(l.reviewed, "\n"))
 		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
-		if today := time.Now().Format(time.DateOnly); today != p.Upgrade.Date {
-			c.paragraph("NOTE: this plan is for %s; today is %s.", p.Upgrade.Date, today)
-		}
 	}
 	now := time.Now()
 	times := fmt.Sprintf("Times are in UTC; it is %s%s.", now.UTC().Format("15:04"), atSite(now, zoneOf(p)))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/custody"
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
 	"github.com/lsst-ts/csu/executor/systems"
@@ -28,8 +29,9 @@ func onSite(siteMap string) string {
 	return " --site-map " + shown(siteMap)
 }
 
-// options returns what such a command needs for the plan in the file.
-func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, error) {
+// options returns what such a command needs for the plan in the file. what says what the
+// command does to a run.
+func (f siteFlags) options(c *console, file, what string) (*loaded, executor.Options, error) {
 	l, err := c.load(file, runFlags{SiteMap: f.SiteMap}, ofBegunRun)
 	if err != nil {
 		return nil, executor.Options{}, err
@@ -40,6 +42,9 @@ func (f siteFlags) options(c *console, file string) (*loaded, executor.Options, 
 	}
 	systems, err := systems.ConnectCluster(l.plan, l.siteMap)
 	if err != nil {
+		if none := l.noRun(what); none != nil {
+			err = fail(int(exit.CodeOf(err)), exit.HintOf(err), "%v, and csu cannot ask the site's ledger: %w", none, err)
+		}
 		return nil, executor.Options{}, err
 	}
 	return l, executor.Options{
@@ -70,7 +75,7 @@ func (cmd *handoverCommand) Run(c *console) error {
 	if err := checkName("--to", cmd.To); err != nil {
 		return err
 	}
-	_, o, err := cmd.options(c, cmd.Plan)
+	_, o, err := cmd.options(c, cmd.Plan, "hand over")
 	if err != nil {
 		return err
 	}

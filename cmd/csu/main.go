@@ -34,6 +34,8 @@ const (
 type commands struct {
 	Root string `help:"The project's folder, which contains cue.mod (default: the nearest one, from the working directory upward)." placeholder:"DIR" predictor:"dir"`
 
+	ShowVersion kong.VersionFlag `name:"version" help:"Print csu's version."`
+
 	Plan       planCommands              `cmd:"" help:"Compile, check, show, compare and review plans."`
 	Site       siteCommands              `cmd:"" help:"Keep a site's inventory true to Phalanx."`
 	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
@@ -97,7 +99,7 @@ func run(args []string) int {
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: c.width}),
 		kong.Bind(c),
-		kong.Vars{"sites": siteChoice(args)},
+		kong.Vars{"sites": siteChoice(args), "version": "csu " + version()},
 	)
 	if err != nil {
 		return c.report(err) // a mistake in the definitions above
@@ -107,6 +109,9 @@ func run(args []string) int {
 		"plan": complete.PredictFiles("*.json"), "file": complete.PredictFiles("*"), "dir": complete.PredictDirs("*"),
 		"site": complete.PredictFunc(func(a complete.Args) []string { return siteNames(a.All) }),
 	}))
+	if len(args) > 0 && args[0] == "help" { // as git and kubectl take it
+		args = append(args[1:], "--help")
+	}
 	ctx, err := parser.Parse(args)
 	if exited >= 0 {
 		return exited // --help

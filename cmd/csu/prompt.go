@@ -96,6 +96,7 @@ var evidence = map[operator.Topic]string{
 	operator.Aborting:    "What an abort does",
 	operator.Unexpected:  "Jobs",
 	operator.Alone:       "Why csu asks",
+	operator.OtherDay:    "Why csu asks",
 	operator.TakingOver:  "Progress",
 	operator.Unlocking:   "Progress",
 }
@@ -115,6 +116,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Unexpected:   "delete them",
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
 			operator.Alone:        "the plan was not carried out, and no other csu is running it",
+			operator.OtherDay:     "begin today; everyone affected has agreed",
 			operator.TakingOver:   "take over the run and resume it here",
 			operator.Unlocking:    "release the site from the run",
 			operator.Former:       "confirmed: resume the run here",
@@ -131,6 +133,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Aborting:     "leave the run as it is; you can resume later",
 			operator.Unexpected:   "leave them; " + asks,
 			operator.Alone:        "stop csu; nothing was started",
+			operator.OtherDay:     "stop csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is and stop csu",
 			operator.Unlocking:    "leave the run as it is and stop csu",
 			operator.Former:       "stop csu; nothing was started",

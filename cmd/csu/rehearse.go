@@ -152,7 +152,7 @@ func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, e
 		return end, err
 	}
 	l.siteEnds = true
-	err = c.carryOut(l, flags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	err = c.carryOut(l, flags, "", func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		r, err := executor.Run(ctx, o)
 		end = r.End
 		return r, err

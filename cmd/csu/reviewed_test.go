@@ -399,7 +399,7 @@ func TestUnreviewed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = c.carryOut(l, runFlags{}, func(_ context.Context, o executor.Options) (executor.Result, error) {
+			err = c.carryOut(l, runFlags{}, "", func(_ context.Context, o executor.Options) (executor.Result, error) {
 				if len(o.Reviewed) != 1 || !regexp.MustCompile(want).MatchString(o.Reviewed[0]) {
 					t.Errorf("for the journal: %q, want %q", o.Reviewed, want)
 				}

@@ -41,7 +41,7 @@ func (cmd *takeoverCommand) Run(c *console) error {
 			return err
 		}
 	}
-	return c.carryOut(l, cmd.runFlags, func(ctx context.Context, o executor.Options) (executor.Result, error) {
+	return c.carryOut(l, cmd.runFlags, "", func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = true, cmd.Until
 		o.Takeover = &custody.Takeover{Reason: cmd.Reason, Force: cmd.Force}
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {

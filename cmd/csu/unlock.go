@@ -27,7 +27,7 @@ func (cmd *unlockCommand) Run(c *console) error {
 	if strings.TrimSpace(cmd.Reason) == "" {
 		return fail(exitInput, "say why the site may be released", "--reason is empty")
 	}
-	l, o, err := cmd.options(c, cmd.Plan)
+	l, o, err := cmd.options(c, cmd.Plan, "unlock")
 	if err != nil {
 		return err
 	}

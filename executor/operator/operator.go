@@ -31,6 +31,7 @@ const (
 	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
 	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
 	Alone        Topic = "only run"      // is this the plan's only run, which csu cannot determine
+	OtherDay     Topic = "other day"     // may the run begin today, which is not the plan's day or not one for it
 	TakingOver   Topic = "takeover"      // shall the run be taken over
 	Unlocking    Topic = "unlock"        // shall the run lose the site
 	Former       Topic = "former csu"    // has the csu that was at work stopped
