@@ -80,7 +80,7 @@ func (g guard) unlessBegun(c *console, l *loaded, err error) error {
 		return nil
 	}
 	c.difference(err)
-	if g.canForce && exit.CodeOf(err) == exit.Refused && !errors.Is(err, errRules) {
+	if g.canForce && exit.CodeOf(err) == exit.Refused && !errors.Is(err, errRules) && !errors.Is(err, errNoGit) {
 		return fail(exitRefused, exit.HintOf(err)+"; to carry the plan out all the same, give --unreviewed REASON", "%w", err)
 	}
 	return err

@@ -199,6 +199,7 @@ func (r worktree) path(name string) string {
 func (r worktree) git(args ...string) (string, error) {
 	git := exec.Command("git", args...)
 	git.Dir = string(r)
+	git.Env = append(os.Environ(), "LC_ALL=C") // csu reads some of its messages
 	out, err := git.Output()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && len(exit.Stderr) > 0 {

@@ -138,6 +138,11 @@ func newProject(t *testing.T) *repository {
 			t.Fatal(err)
 		}
 	}
+	attributes, err := os.ReadFile("../../.gitattributes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.write(t, ".gitattributes", string(attributes))
 	r.git(t, "init", "-q", "-b", "main", ".")
 	r.commit(t, "The base")
 	return r

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/zip"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -58,7 +59,7 @@ func (c *console) keptPlan(l *loaded, data []byte) (*keptPlan, error) {
 		return fail(exitRefused, inProject, "plan %q cannot be compared with its sources: %w", l.file, err)
 	}
 	if _, err := exec.LookPath("git"); err != nil {
-		return nil, fail(exitRefused, "install git", "plan %q cannot be compared with its sources: %w", l.file, err)
+		return nil, fail(exitRefused, "install git", "plan %q cannot be compared with its sources: %w: %w", l.file, errNoGit, err)
 	}
 	file, err := filepath.Abs(l.file)
 	if err != nil {
@@ -88,8 +89,30 @@ func (c *console) keptPlan(l *loaded, data []byte) (*keptPlan, error) {
 
 // git returns the output of git in the project's folder. A clone that lacks objects must
 // not fetch them: the guard needs no network, and its answer not to change with it.
+// Nor must the operator's line ends get into what is compared.
 func (k *keptPlan) git(args ...string) (string, error) {
-	return k.worktree.git(append([]string{"-c", "protocol.allow=never"}, args...)...)
+	return k.worktree.git(append([]string{"-c", "protocol.allow=never", "-c", "core.autocrlf=false"}, args...)...)
+}
+
+// errNoGit reports that git cannot be asked here at all. The remedy is to make it work, and
+// not to do without the review.
+var errNoGit = errors.New("csu cannot use git here")
+
+// unusable returns the refusal if git does not work in this folder, otherwise nil. The
+// texts are those of git 2.39 (setup.c), which are in English whatever the locale.
+func (k *keptPlan) unusable(err error) error {
+	text, hint := err.Error(), ""
+	switch {
+	case strings.Contains(text, "dubious ownership"):
+		text = "the clone belongs to another account, so git does not trust it"
+		hint = fmt.Sprintf("use a clone of your own account; if this one is yours or you trust its owner, run git config --global --add safe.directory %s", shown(string(k.worktree)))
+	case strings.Contains(text, "not a git repository"):
+		text = "the project's folder is not a Git repository"
+		hint = "run csu in a clone of the project, made with git clone; a copy of its files does not show what was reviewed"
+	default:
+		return nil
+	}
+	return k.refused(hint, "cannot be compared with its sources: %w: %s", errNoGit, text)
 }
 
 // refused returns a refusal of the plan.
@@ -108,7 +131,7 @@ func (k *keptPlan) object(name string) (string, error) {
 		return "", nil // git says nothing more
 	}
 	if err != nil {
-		return "", k.refused(inProject, "cannot be compared with its sources: git: %w", err)
+		return "", cmp.Or(k.unusable(err), k.refused(inProject, "cannot be compared with its sources: git: %w", err))
 	}
 	return strings.TrimSpace(out), nil
 }

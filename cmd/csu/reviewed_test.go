@@ -274,9 +274,11 @@ func TestReviewed(t *testing.T) {
 			if err := os.RemoveAll(filepath.Join(r.dir, ".git")); err != nil {
 				t.Fatal(err)
 			}
-		}, preflight: "git: .*not a git repository", exec: "git: .*not a git repository", hint: inProject},
+		}, preflight: "the project's folder is not a Git repository$", exec: "the project's folder is not a Git repository$", hint: "run csu in a clone of the project"},
+		"another's clone": {change: func(*testing.T, *repository) {}, env: []string{"GIT_TEST_ASSUME_DIFFERENT_OWNER=1"},
+			preflight: "the clone belongs to another account", exec: "the clone belongs to another account", hint: "use a clone of your own account; if this one is yours or you trust its owner, run git config --global --add safe.directory "},
 		"no git": {change: func(*testing.T, *repository) {}, env: []string{"PATH="},
-			preflight: `cannot be compared with its sources: exec: "git": executable file not found`, exec: "executable file not found", hint: "install git"},
+			preflight: `cannot be compared with its sources: csu cannot use git here: exec: "git": executable file not found`, exec: "executable file not found", hint: "install git"},
 		"no project": {change: func(t *testing.T, r *repository) { r.git(t, "mv", "cue.mod", "other.mod"); r.commit(t, "No module") },
 			preflight: "no cue.mod in this folder or above$", exec: "no cue.mod in this folder or above$", hint: inProject},
 		"another project": {change: func(t *testing.T, r *repository) {
@@ -296,6 +298,9 @@ func TestReviewed(t *testing.T) {
 				switch {
 				case command.refusal != passes:
 					r.refuses(t, x.env, command.args+file, `^error: plan ".*`+command.refusal, "^hint: "+regexp.QuoteMeta(x.hint))
+				case strings.HasPrefix(command.args, "preflight"):
+					// Of a stage without hosts, which are real ones.
+					r.refuses(t, x.env, command.args+file+" --stage begin", "^NOT OK +credentials: missing credentials")
 				case strings.HasPrefix(command.args, "announce"):
 					r.refuses(t, x.env, command.args+file, "^error: (the plan is for|post the announcement: no terminal)")
 				default:
@@ -309,6 +314,21 @@ func TestReviewed(t *testing.T) {
 // TestReviewedInClones: other ways to have the project on a disk.
 func TestReviewedInClones(t *testing.T) {
 	t.Parallel()
+	t.Run("with Windows' line ends", func(t *testing.T) {
+		t.Parallel()
+		r := newClone(t)
+		r.git(t, "config", "core.autocrlf", "true")
+		r.git(t, "rm", "-q", "-r", "--cached", ".")
+		r.git(t, "reset", "-q", "--hard")
+		r.ends(t, exitInput, nil, "exec "+night, "^error: missing credentials")
+		// As before the project had attributes, which keep the plans.
+		data, err := os.ReadFile(filepath.Join(r.dir, night))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.write(t, night, strings.ReplaceAll(string(data), "\n", "\r\n"))
+		r.ends(t, exitInput, nil, "exec "+night, "lines end like those of Windows", "git config core.autocrlf false")
+	})
 	r := newClone(t)
 	r.edit(t, otherLag)
 	r.edit(t, source{"sites/summit/upgrade.cue", `cycle:  "c0045"`, `cycle:  "c0046"`})

@@ -125,6 +125,10 @@ func canonical(name string, p *Plan, data []byte) error {
 	if bytes.Equal(want, data) {
 		return nil
 	}
+	if bytes.Equal(want, bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))) {
+		return &InvalidError{name, []Problem{{Line: 1, Text: "its lines end like those of Windows (CR LF), but a plan's end with LF: " +
+			"Git has converted them; run git config core.autocrlf false, remove the file and restore it with git checkout"}}}
+	}
 	line := 1
 	for i := 0; i < len(want) && i < len(data) && want[i] == data[i]; i++ {
 		if data[i] == '\n' {
