@@ -203,6 +203,9 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 		o.Day = againstToday(l.plan, time.Now())
 		o.CarriedOut = func() (string, error) { return carriedOut(l.file, l.digest) }
 	}
+	if l.siteMap == nil {
+		defer stayAwake()()
+	}
 	shownUntil, done := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); view.refresh(shownUntil) }()
