@@ -27,6 +27,8 @@ func (c *comparer) weigh(ch *Change) {
 		weighTarget(ch)
 	case kind == "plan" && ch.Field == "doubts":
 		ch.Weight, ch.Why = Danger, "the rules treat other facts as doubtful"
+	case kind == "plan" && strings.HasPrefix(ch.Field, "facts.approvals"):
+		ch.Weight, ch.Why = Danger, "others must approve the plan before it is carried out"
 	case kind == "plan":
 		ch.Weight, ch.Why = Danger, "this is a plan for something else"
 	default:

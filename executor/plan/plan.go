@@ -115,6 +115,22 @@ type Facts struct {
 	EnableAll  bool        `json:"enableAll,omitempty"`
 	ClosedLoop *ClosedLoop `json:"closedLoop,omitempty"`
 	Telescopes []Telescope `json:"telescopes,omitempty"` // that are tested (P50, P51)
+	// Approvals says who must have approved the plan before it is carried out; nil if
+	// the site asks for no approvals. A csu that does not know the field refuses it, as
+	// every unknown one.
+	Approvals *Approvals `json:"approvals,omitempty"`
+}
+
+// Approvals says who must have approved a plan.
+type Approvals struct {
+	Roles       []Need `json:"roles"`                 // sorted by name
+	NotByAuthor bool   `json:"notByAuthor,omitempty"` // the authors of the plan's commits do not count
+}
+
+// Need is how many people must approve in a role.
+type Need struct {
+	Role  string `json:"role"`
+	Count int    `json:"count"` // at least 1
 }
 
 // Begins says when deployments begin. Without days it is any day.

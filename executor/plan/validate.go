@@ -74,11 +74,32 @@ func (v *validator) head() {
 			}
 		}
 	}
+	if a := p.Facts.Approvals; a != nil {
+		v.approvals(a)
+	}
 	if p.Upgrade.Attempt < 1 {
 		v.add("", "the upgrade's attempt is %d: it counts from 1", p.Upgrade.Attempt)
 	}
 	if len(p.Stages) == 0 {
 		v.add("", "the plan has no stages")
+	}
+}
+
+var rolePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 ._-]*$`)
+
+func (v *validator) approvals(a *Approvals) {
+	if len(a.Roles) == 0 {
+		v.add("", "the approvals name no role")
+	}
+	for i, n := range a.Roles {
+		switch {
+		case !rolePattern.MatchString(n.Role):
+			v.add("", "the approvals' role %q is not a name of letters, digits, spaces, dots, hyphens and underscores", n.Role)
+		case n.Count < 1:
+			v.add("", "the approvals' role %q needs %d people: at least 1", n.Role, n.Count)
+		case i > 0 && a.Roles[i-1].Role >= n.Role:
+			v.add("", "the approvals' roles are not sorted, or name %q twice", n.Role)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ func decodeSite(s *source) *model.Site {
 		b := s.whole(root.with("deployments", typ))
 		site.Begins[typ] = model.Begins{At: b.text("at"), Only: b.texts("only"), Never: b.texts("never")}
 	}
+	site.Approvals = s.approvals(root.with("approvals"))
 	if c := s.whole(root.with("closedLoop")); c.exists() {
 		site.ClosedLoop = &model.ClosedLoop{
 			Pos: s.places.of(c.at), CSC: c.text("csc"), Mirror: c.text("mirror"), Machine: c.prose("machine"), Help: c.text("help"),
@@ -55,6 +56,22 @@ func decodeSite(s *source) *model.Site {
 	site.Recovery = s.recovery(root.with("recovery"))
 	site.Durations = s.durations(root.with("durations"))
 	return site
+}
+
+// approvals returns what each upgrade type needs, of those that need any.
+func (s *source) approvals(at path) map[string]model.Approvals {
+	out := map[string]model.Approvals{}
+	for _, typ := range types {
+		a := model.Approvals{Roles: map[string]int{}, NotByAuthor: s.parts(at).flag("notByAuthor")}
+		f := s.whole(at.with(typ))
+		for _, role := range s.names(at.with(typ)) {
+			a.Roles[role], _ = f.number(role)
+		}
+		if len(a.Roles) > 0 {
+			out[typ] = a
+		}
+	}
+	return out
 }
 
 func (s *source) targets(at path) model.Targets {

@@ -35,12 +35,13 @@ type Places interface {
 // Site is one of the observatory's sites.
 type Site struct {
 	Pos           Pos
-	Places        Places            // of its definition, below "site"
-	Name          string            // of its folder
-	TestStand     bool              // tested after a recovery and an incremental upgrade (P48, P49)
-	TrackingOnly  bool              // its tests take no images (P52)
-	TimeZone      string            // such as America/Santiago
-	Begins        map[string]Begins // by upgrade type: when deployments begin (P54)
+	Places        Places               // of its definition, below "site"
+	Name          string               // of its folder
+	TestStand     bool                 // tested after a recovery and an incremental upgrade (P48, P49)
+	TrackingOnly  bool                 // its tests take no images (P52)
+	TimeZone      string               // such as America/Santiago
+	Begins        map[string]Begins    // by upgrade type: when deployments begin (P54)
+	Approvals     map[string]Approvals // by upgrade type; without an entry no approval is needed
 	ClosedLoop    *ClosedLoop
 	Environment   string // of Phalanx
 	Domain        string // DNS domain of the hosts
@@ -62,6 +63,12 @@ type Site struct {
 type Begins struct {
 	At          string   // local time, such as 09:00
 	Only, Never []string // days of the week
+}
+
+// Approvals says who must approve an upgrade before it is carried out.
+type Approvals struct {
+	Roles       map[string]int // people, by role
+	NotByAuthor bool           // the authors of the plan's commits do not count
 }
 
 // ClosedLoop is a mirror that must be in closed-loop control before the control

@@ -1,6 +1,7 @@
 package procedure
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
@@ -34,6 +35,12 @@ func facts(s *model.Site, typ string) plan.Facts {
 	}
 	if m2 := s.ClosedLoop; m2 != nil {
 		out.ClosedLoop = &plan.ClosedLoop{CSC: m2.CSC, Mirror: m2.Mirror, Machine: m2.Machine}
+	}
+	if a, ok := s.Approvals[typ]; ok {
+		out.Approvals = &plan.Approvals{NotByAuthor: a.NotByAuthor}
+		for _, role := range slices.Sorted(maps.Keys(a.Roles)) {
+			out.Approvals.Roles = append(out.Approvals.Roles, plan.Need{Role: role, Count: a.Roles[role]})
+		}
 	}
 	for _, t := range s.Testing {
 		out.Telescopes = append(out.Telescopes, plan.Telescope{Name: t.Name, Consists: t.Telescope})
