@@ -84,6 +84,16 @@ func Requested(root, site string) ([]plan.Type, error) {
 	return out, err
 }
 
+// Approvals returns who must approve an upgrade of a type at a site; nil if none is
+// needed.
+func Approvals(root, site string, typ plan.Type) (*plan.Approvals, error) {
+	s, err := load.Site(root, site)
+	if err != nil {
+		return nil, err
+	}
+	return procedure.Approvals(s, string(typ)), nil
+}
+
 // Compile loads the site and the request, and returns the plan. If the sources are
 // wrong, its error has all their problems. If the procedure does not allow the
 // request, its error is a [*RefusedError].

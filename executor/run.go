@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -88,6 +89,10 @@ type Options struct {
 	SkipPreflight string
 	// Reviewed is what to record of the plan's review.
 	Reviewed []string
+	// Approved is what to record of the plan's approvals when the run begins; nil for none.
+	Approved *journal.Approved
+	// Announcement is posted to the plan's channel when the run begins; "" for none.
+	Announcement string
 	// Performer returns the performer of an action; nil means [action.Of].
 	Performer func(plan.Parameters) action.Performer
 }
@@ -212,6 +217,7 @@ func newRun(ctx context.Context, o Options, abort bool) (*run, error) {
 	r.custody, err = custody.New(r.Run, custody.Options{
 		Digest: o.Digest, PlanFile: o.PlanFile, Journal: o.Journal, FS: o.FS, SiteMap: o.SiteMap, Version: o.Version,
 		Ledger: o.Ledger, Timing: o.Timing, Takeover: o.Takeover, Abort: abort, CarriedOut: o.CarriedOut,
+		Approved: o.Approved,
 	})
 	if err != nil {
 		r.Release()
@@ -239,6 +245,11 @@ func (r *run) drive() error {
 	}
 	for _, text := range r.o.Reviewed {
 		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
+			return err
+		}
+	}
+	if r.o.Announcement != "" {
+		if err := r.announce(r.o.Announcement); err != nil {
 			return err
 		}
 	}
@@ -274,4 +285,26 @@ func (r *run) drive() error {
 	}
 	r.final()
 	return nil
+}
+
+// announce posts a message to the plan's channel, once in a run: a message that may have
+// been posted is never posted again. A channel that does not answer stops nothing.
+func (r *run) announce(text string) error {
+	channel := r.Plan.Targets.Slack.Channel
+	if !r.First {
+		r.Notice("If %s does not have this message, post it by hand: %s", channel, text)
+		return nil
+	}
+	if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: fmt.Sprintf("to be announced on %s: %s", channel, text)}); err != nil {
+		return err
+	}
+	outcome := "announced on " + channel
+	var err error
+	r.Beside(func() { err = r.o.Systems.Slack.Post(r.Ctx, channel, text, time.Minute) })
+	if err != nil {
+		outcome = fmt.Sprintf("cannot announce it on %s: %v; post it by hand: %s", channel, err, text)
+	}
+	r.Notice("%s", outcome)
+	_, err = r.Record(journal.Record{Event: journal.Guarded, Text: outcome})
+	return err
 }

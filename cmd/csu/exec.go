@@ -44,6 +44,8 @@ type execCommand struct {
 	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
 	Unreviewed    string `help:"Carry the plan out although csu cannot see that it was reviewed; the journal records the reason." placeholder:"REASON"`
+	Emergency     string `help:"Carry the plan out without the approvals that are missing; the journal and the site's channel get the reason." placeholder:"REASON"`
+	Approver      string `help:"Who owes an approval after an --emergency: a person in the site's allowed_signers." placeholder:"NAME"`
 	DryRun        bool   `help:"Print what would run, without running anything."`
 	// AnswersTemplate reads the plan only.
 	AnswersTemplate bool `help:"Write the questions that the run will ask, as a file for --answers with empty answers, without running anything."`
@@ -53,7 +55,7 @@ type execCommand struct {
 func (execCommand) Help() string {
 	return `Carries out exactly this plan, stage by stage, and asks for your consent before each stage. The journal, PLAN.journal, records each step before it starts and its outcome when it ends. Press Ctrl-C once to stop after the running steps finish, twice to exit at once. After either, or after a crash, continue with --resume.
 
-The plan must be what the committed sources give, and be in origin's default branch as last fetched; --unreviewed REASON runs it all the same. For a run that has begun, csu only warns.
+The plan must be what the committed sources give, and be in origin's default branch as last fetched; --unreviewed REASON runs it all the same. If the site asks for approvals, the people it names must have run csu approve; --emergency REASON runs it without, and --approver then owes one. For a run that has begun, csu only warns.
 
 Secrets come from environment variables: CSU_LOVE_USERNAME, CSU_LOVE_PASSWORD, CSU_EFD_USERNAME, CSU_EFD_PASSWORD, and CSU_SLACK_TOKEN or CSU_SLACK_WEBHOOK. To read one from a file, add _FILE to its name and give the file's path. SSH_AUTH_SOCK and KUBECONFIG work as usual.
 
@@ -70,7 +72,10 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.AnswersTemplate {
 		return c.writeTemplate(cmd.Plan)
 	}
-	l, err := c.load(cmd.Plan, cmd.runFlags, guard{merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true})
+	l, err := c.load(cmd.Plan, cmd.runFlags, guard{
+		merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true,
+		approvals: true, emergency: emergency{strings.TrimSpace(cmd.Emergency), cmd.Approver},
+	})
 	if err != nil {
 		return err
 	}
@@ -110,6 +115,10 @@ type loaded struct {
 	// reviewed is what csu found of the plan's review, or why it runs all the same; for
 	// the journal.
 	reviewed []string
+	// approvals are what csu found of the plan's approvals, and approved what the journal
+	// records of them; nil if none are needed.
+	approvals *approvals
+	approved  *journal.Approved
 }
 
 // load reads a plan and the answers given in advance, and applies the guard.
@@ -197,7 +206,7 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 		Stop:     signals(view, clients.Clock.Now, cancel),
 		Ledger:   custody.NewLedger(l.plan, clients),
 		Timing:   l.timing(),
-		Reviewed: l.reviewed,
+		Reviewed: l.reviewed, Approved: l.approved, Announcement: l.emergencyText(name),
 	}
 	if l.siteMap == nil {
 		o.Day = againstToday(l.plan, time.Now())
@@ -227,6 +236,12 @@ func (c *console) heading(l *loaded, name, banner string) {
 	} else {
 		c.paragraph("Review: %s", strings.Join(l.reviewed, "\n"))
 		c.paragraph("Cluster: %s, %s", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server)
+	}
+	if l.approvals != nil {
+		counted, _ := l.approvals.lines()
+		for _, a := range counted {
+			c.paragraph("Approved as %s", a)
+		}
 	}
 	now := time.Now()
 	times := fmt.Sprintf("Times are in UTC; it is %s%s.", now.UTC().Format("15:04"), atSite(now, zoneOf(p)))

@@ -22,6 +22,8 @@ type guard struct {
 	begun      bool
 	unreviewed string // the reason to carry out a plan that was not reviewed; "" for none
 	canForce   bool   // the command has the flag --unreviewed
+	approvals  bool   // the plan must also have the approvals that its site asks for
+	emergency  emergency
 	// readsOnly says that the command only reads the site's ledger, with the kubeconfig's
 	// own address and credentials. It requires nothing of the plan.
 	readsOnly bool
@@ -31,6 +33,7 @@ type guard struct {
 var (
 	beforeMerge = guard{}
 	afterMerge  = guard{merged: true}
+	ofRehearsal = guard{approvals: true}
 	ofBegunRun  = guard{merged: true, begun: true}
 	ofStatus    = guard{readsOnly: true}
 )
@@ -43,9 +46,16 @@ func (g guard) apply(c *console, l *loaded, data []byte) error {
 	if err := g.unlessBegun(c, l, c.followsRules(l)); err != nil {
 		return err
 	}
-	if l.siteMap != nil {
-		return nil // a rehearsal may come before the review
+	if l.siteMap == nil { // a rehearsal may come before the review
+		if err := g.review(c, l, data); err != nil {
+			return err
+		}
 	}
+	return g.approved(c, l, data)
+}
+
+// review checks that the plan was reviewed, unless it is to run nevertheless.
+func (g guard) review(c *console, l *loaded, data []byte) error {
 	found, err := c.reviewed(l, data, g.merged)
 	if err == nil {
 		l.reviewed = append(l.reviewed, found)

@@ -70,6 +70,7 @@ var alone = map[string][]string{
 	"compiler/verify":         {"executor/plan"},
 	"compiler/review":         {"executor/plan", "executor/visible"},
 	"cmd/csu/internal/early":  nil,
+	"compiler/approval":       {"executor/plan", "executor/exit"},
 	"executor/exit":           nil,
 	"executor/secret":         nil,
 	"executor/visible":        nil,

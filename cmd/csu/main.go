@@ -38,6 +38,8 @@ type commands struct {
 
 	Plan       planCommands              `cmd:"" help:"Compile, check, show, compare and review plans."`
 	Site       siteCommands              `cmd:"" help:"Keep a site's inventory true to Phalanx."`
+	Approve    approveCommand            `cmd:"" help:"Approve a plan: sign its digest with your SSH key."`
+	Verify     verifyCommand             `cmd:"" help:"Verify who approved a plan, and that it is what ran, with which consents (read-only)."`
 	Preflight  preflightCommand          `cmd:"" help:"Check that everything the plan needs is reachable and permitted (read-only)."`
 	Exec       execCommand               `cmd:"" help:"Carry out a plan stage by stage and keep a journal next to it."`
 	Abort      abortCommand              `cmd:"" help:"Abort a run: run its final steps, which undo what must not stay, and close its journal."`

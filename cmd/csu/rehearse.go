@@ -147,7 +147,7 @@ func (cmd *rehearseCommand) fresh() error {
 // ended.
 func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, err error) {
 	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, rehearsal.MapFile)}
-	l, err := c.load(cmd.Plan, flags, beforeMerge)
+	l, err := c.load(cmd.Plan, flags, ofRehearsal)
 	if err != nil {
 		return end, err
 	}

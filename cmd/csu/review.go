@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/compiler/approval"
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -42,6 +44,9 @@ func (cmd *reviewCommand) Run(c *console) error {
 		return err
 	}
 	if out.Plans, err = r.plans(); err != nil {
+		return err
+	}
+	if err := r.approvals(&out); err != nil {
 		return err
 	}
 	comment, reasons := out.Markdown()
@@ -158,6 +163,84 @@ func (r *reviewer) check(name string) string {
 	}
 	c.report(err)
 	return said.String()
+}
+
+// approvals adds the state of the approvals, by the signers' files of the base. A wrong
+// signers' file fails the check, and so does one that changes together with a plan: none
+// of its keys would count.
+func (r *reviewer) approvals(out *review.PullRequest) error {
+	lists, err := r.changed(r.base, "sites/*/allowed_signers")
+	if err != nil {
+		return err
+	}
+	for _, name := range lists {
+		text, err := os.ReadFile(r.path(name))
+		if err == nil {
+			_, err = approval.ParseSigners(name, string(text))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			out.Requests = append(out.Requests, review.Finding{Subject: name, Text: "csu refuses this list of signers", Details: err.Error()})
+		}
+	}
+	files, err := r.changed(r.base, "plans/*"+approval.Extension+"*")
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for i := range out.Plans {
+		p := &out.Plans[i]
+		seen[p.File] = true
+		if p.New == nil || p.New.Facts.Approvals == nil {
+			continue
+		}
+		p.Approvals = r.approvalsOf(p.File, p.New)
+		if list := signersFile(p.New.Site); slices.Contains(lists, list) {
+			p.Fails = strings.TrimSpace(fmt.Sprintf("%s\n%s changes together with %s, so none of its keys would count for the plan: change it in a pull request of its own", p.Fails, p.File, list))
+		}
+	}
+	for _, name := range files {
+		file, isApproval := strings.CutSuffix(filepath.ToSlash(filepath.Dir(name)), approval.Dir(""))
+		if !isApproval || seen[file] {
+			continue
+		}
+		seen[file] = true
+		text := "its approvals change, but it asks for none"
+		if p, _, err := plan.ReadFile(r.path(file)); err != nil {
+			text = "its approvals change, but it cannot be read: " + err.Error()
+		} else if p.Facts.Approvals != nil {
+			text = r.approvalsOf(file, p)
+		}
+		out.Approved = append(out.Approved, review.Finding{Subject: file, Text: text})
+	}
+	return nil
+}
+
+// approvalsOf says who has approved a plan, by the signers' file of the base.
+func (r *reviewer) approvalsOf(file string, p *plan.Plan) string {
+	a, err := func() (*approvals, error) {
+		data, err := plan.Encode(p)
+		if err != nil {
+			return nil, err
+		}
+		digest, err := plan.Digest(p)
+		if err != nil {
+			return nil, err
+		}
+		k := &keptPlan{worktree: r.worktree, file: file, name: "./" + file, plan: p, data: data}
+		return k.approvalsBy(r.base, fmt.Sprintf("commit %.12s", r.base), p.Facts.Approvals, digest, time.Now())
+	}()
+	if err != nil {
+		return "approvals cannot be verified: " + err.Error()
+	}
+	var parts []string
+	for _, c := range a.Counted {
+		parts = append(parts, fmt.Sprintf("approved as %s by %s", c.Role, c.By))
+	}
+	if len(a.Missing) > 0 {
+		parts = append(parts, "approvals missing: "+approval.MissingText(a.Missing))
+	}
+	_, refused := a.lines()
+	return strings.Join(append(parts, refused...), "; ")
 }
 
 // A past plan is a plan at the base, or why it cannot be read.

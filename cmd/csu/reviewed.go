@@ -190,24 +190,14 @@ func (k *keptPlan) sources() (found string, err error) {
 
 // given checks that the sources of a commit give the plan's bytes.
 func (k *keptPlan) given(commit string) error {
-	cannot := func(hint string, err error) error {
-		return k.refused(hint, "cannot be compared with the sources of commit %.12s: %w", commit, err)
-	}
-	archive, err := k.git("archive", "--format=zip", commit, "--", "*.cue")
+	dir, err := k.unpacked(commit)
 	if err != nil {
-		return cannot("check that the commit has the sources; "+whole, fmt.Errorf("git: %w", err))
+		return err
 	}
-	dir, err := os.MkdirTemp("", "csu-sources-")
-	if err == nil {
-		defer os.RemoveAll(dir)
-		err = unpack(dir, archive)
-	}
-	if err != nil {
-		return cannot("check that the sources are plain files, and that csu can write to TMPDIR", err)
-	}
+	defer os.RemoveAll(dir)
 	want, _, err := compiler.Compile(compiler.Request{Root: dir, Site: k.plan.Site, Type: k.plan.Type})
 	if err != nil {
-		return cannot("correct the sources, compile the plan again and commit both", err)
+		return k.incomparable(commit, "correct the sources, compile the plan again and commit both", err)
 	}
 	data, err := plan.Encode(want)
 	if err != nil {
@@ -217,6 +207,28 @@ func (k *keptPlan) given(commit string) error {
 		return nil
 	}
 	return k.differs(commit, want)
+}
+
+// incomparable reports why the plan cannot be compared with the sources of a commit.
+func (k *keptPlan) incomparable(commit, hint string, err error) error {
+	return k.refused(hint, "cannot be compared with the sources of commit %.12s: %w", commit, err)
+}
+
+// unpacked returns a temporary folder with the sources of a commit.
+func (k *keptPlan) unpacked(commit string) (dir string, err error) {
+	archive, err := k.git("archive", "--format=zip", commit, "--", "*.cue")
+	if err != nil {
+		return "", k.incomparable(commit, "check that the commit has the sources; "+whole, fmt.Errorf("git: %w", err))
+	}
+	dir, err = os.MkdirTemp("", "csu-sources-")
+	if err == nil {
+		err = unpack(dir, archive)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return "", k.incomparable(commit, "check that the sources are plain files, and that csu can write to TMPDIR", err)
+	}
+	return dir, nil
 }
 
 // unpack writes the files of a zip archive into a folder.

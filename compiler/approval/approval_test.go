@@ -84,7 +84,7 @@ func approve(t *testing.T, k Key, role, by string) File {
 
 func count(t *testing.T, signers *Signers, at time.Time, files ...File) *Tally {
 	t.Helper()
-	got, err := Count(Question{Plan: newPlan(), PlanFile: planFile, Digest: digest, Files: files, Signers: signers, Authors: []string{"ada@lsst.org"}, At: at})
+	got, err := Count(Question{Plan: newPlan(), Need: newPlan().Facts.Approvals, PlanFile: planFile, Digest: digest, Files: files, Signers: signers, Authors: []string{"ada@lsst.org"}, At: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestEveryKindOfKey(t *testing.T) {
 			if len(got.Counted) != 1 || got.Counted[0].Key != strings.Fields(keygen(t, line, "-l", "-f", "-"))[1] {
 				t.Errorf("counted %+v, refused %+v", got.Counted, got.Refused)
 			}
-			if MissingText(got.Missing) != "1 as lead, 1 as reviewer" {
+			if MissingText(got.Missing) != "1 lead, 1 reviewer" {
 				t.Errorf("missing: %s", MissingText(got.Missing))
 			}
 		})
@@ -289,7 +289,7 @@ func TestRefused(t *testing.T) {
 
 	p := newPlan()
 	p.Facts.Approvals.NotByAuthor = true
-	got, err := Count(Question{Plan: p, PlanFile: planFile, Digest: digest, Files: []File{good, approve(t, bob, "lead", "bob@lsst.org")}, Signers: signers, Authors: []string{"ada@lsst.org"}, At: noon})
+	got, err := Count(Question{Plan: p, Need: p.Facts.Approvals, PlanFile: planFile, Digest: digest, Files: []File{good, approve(t, bob, "lead", "bob@lsst.org")}, Signers: signers, Authors: []string{"ada@lsst.org"}, At: noon})
 	if err != nil || len(got.Refused) != 1 || got.Refused[0].Reason != "ada@lsst.org is an author of the plan, and authors do not approve at this site" || len(got.Counted) != 1 {
 		t.Errorf("the author: %+v, %v", got, err)
 	}
@@ -335,7 +335,7 @@ func TestNoKeygen(t *testing.T) {
 	f := approve(t, k, "lead", "ada@lsst.org")
 	signers := signersOf(t, `ada@lsst.org namespaces="lead@csu.lsst.org" `+public(t, k))
 	t.Setenv("PATH", "")
-	_, err := Count(Question{Plan: newPlan(), PlanFile: planFile, Digest: digest, Files: []File{f}, Signers: signers, At: noon})
+	_, err := Count(Question{Plan: newPlan(), Need: newPlan().Facts.Approvals, PlanFile: planFile, Digest: digest, Files: []File{f}, Signers: signers, At: noon})
 	_, signing := Sign(k, Of(newPlan(), planFile, digest, "lead", "ada@lsst.org", noon))
 	for _, err := range []error{err, signing} {
 		if err == nil || exit.CodeOf(err) != exit.Refused || exit.HintOf(err) != "install OpenSSH's client, 8.7 or later" {

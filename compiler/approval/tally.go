@@ -31,6 +31,7 @@ type Question struct {
 	Plan     *plan.Plan
 	PlanFile string
 	Digest   string // of the plan
+	Need     *plan.Approvals
 	Files    []File
 	Signers  *Signers
 	// Authors are the authors of the plan's commits, by e-mail address; they count unless
@@ -39,6 +40,8 @@ type Question struct {
 	// At is when the approvals must count. A key must be valid then as well as at the
 	// time in the statement, which the holder of an expired key could have backdated.
 	At time.Time
+	// Void is why no approval counts, whatever it says; "" if they may.
+	Void string
 }
 
 // A Tally is the answer.
@@ -67,7 +70,7 @@ func Count(q Question) (*Tally, error) {
 	slices.SortStableFunc(t.Counted, func(a, b Approval) int { return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.File, b.File)) })
 	t.once()
 	slices.SortFunc(t.Refused, func(a, b Refusal) int { return strings.Compare(a.File, b.File) })
-	for _, n := range q.Plan.Facts.Approvals.Roles {
+	for _, n := range q.Need.Roles {
 		for _, a := range t.Counted {
 			if a.Role == n.Role {
 				n.Count--
@@ -114,13 +117,15 @@ func (q *Question) check(f File) (Approval, error) {
 	}
 	key := Fingerprint(blob)
 	switch owner := q.Signers.Owner(blob); {
+	case q.Void != "":
+		return refuse("%s", q.Void)
 	case s.Plan != filepath.Base(q.PlanFile):
 		return refuse("it approves another plan, %s", s.Plan)
 	case s.Attempt != q.Plan.Upgrade.Attempt:
 		return refuse("it approves attempt %d, and this plan is attempt %d", s.Attempt, q.Plan.Upgrade.Attempt)
 	case s.Digest != q.Digest:
 		return refuse("it approves other bytes of the plan (digest %.12s…, this plan's is %.12s…)", s.Digest, q.Digest)
-	case needs(q.Plan.Facts.Approvals, s.Role) == 0:
+	case needs(q.Need, s.Role) == 0:
 		return refuse("the plan needs no approval as %s", s.Role)
 	case namespace != Namespace(s.Role):
 		return refuse("it is signed in the namespace %q, not %q", namespace, Namespace(s.Role))
@@ -128,7 +133,7 @@ func (q *Question) check(f File) (Approval, error) {
 		return refuse("key %s is not in %s", key, q.Signers.Name)
 	case owner != s.By:
 		return refuse("it says that %s approves, but key %s is that of %s", s.By, key, owner)
-	case q.Plan.Facts.Approvals.NotByAuthor && slices.Contains(q.Authors, s.By):
+	case q.Need.NotByAuthor && slices.Contains(q.Authors, s.By):
 		return refuse("%s is an author of the plan, and authors do not approve at this site", s.By)
 	case s.Time.After(q.At.Add(skew)):
 		return refuse("it is dated %s UTC, after %s UTC, at which it would have to count", s.Time.Format(time.DateTime), q.At.UTC().Format(time.DateTime))
@@ -143,7 +148,7 @@ func (q *Question) check(f File) (Approval, error) {
 func MissingText(missing []plan.Need) string {
 	var all []string
 	for _, n := range missing {
-		all = append(all, fmt.Sprintf("%d as %s", n.Count, n.Role))
+		all = append(all, fmt.Sprintf("%d %s", n.Count, n.Role))
 	}
 	return strings.Join(all, ", ")
 }
@@ -154,14 +159,14 @@ func Explain(s Statement, signers, statement string, at time.Time) string {
 	words := append([]string{"TZ=UTC", "ssh-keygen"}, verifyFlags(s, signers, statement+".sig", at)...)
 	for i, w := range words {
 		if i > 0 {
-			words[i] = quoted(w)
+			words[i] = Quoted(w)
 		}
 	}
-	return strings.Join(words, " ") + " < " + quoted(statement)
+	return strings.Join(words, " ") + " < " + Quoted(statement)
 }
 
-// quoted returns a word for a shell.
-func quoted(w string) string {
+// Quoted returns a word for a shell.
+func Quoted(w string) string {
 	if strings.IndexFunc(w, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:@", r)
 	}) < 0 {

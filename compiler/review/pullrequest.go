@@ -15,6 +15,8 @@ type PullRequest struct {
 	Base     string // the revision that plans are compared with, for commands
 	Requests []Finding
 	Plans    []ChangedPlan
+	// Approved are the unchanged plans whose approvals a pull request changes.
+	Approved []Finding
 }
 
 // A Finding is why a request has no plan.
@@ -35,6 +37,9 @@ type ChangedPlan struct {
 	Old map[string]*plan.Plan
 	// Fails says why the plan does not pass, as csu prints it; "" if it passes.
 	Fails string
+	// Approvals says who has approved the plan and who is missing, in a sentence; "" if it
+	// needs no approvals.
+	Approvals string
 }
 
 // dangers is the number of dangerous changes.
@@ -158,6 +163,9 @@ func (d *discussion) verdicts() []string {
 		out = append(out, fmt.Sprintf("- **%s:** %s", inMarkdown(f.Subject), inMarkdown(f.Text)))
 		d.reasons = append(d.reasons, f.Subject+": "+f.Text)
 	}
+	for _, f := range d.Approved {
+		out = append(out, fmt.Sprintf("- %s: %s", codeSpan(f.Subject), inMarkdown(f.Text)))
+	}
 	failing := len(d.Requests)
 	var unnamed []int
 	for i := range d.Plans {
@@ -203,6 +211,9 @@ func (d *discussion) verdict(i int) string {
 		parts = append(parts, c.Count())
 	default:
 		parts = append(parts, counted(c.dangers(), "change")+" to review first, "+counted(len(c.Changes)-c.dangers(), "other"))
+	}
+	if p.Approvals != "" {
+		parts = append(parts, inMarkdown(p.Approvals))
 	}
 	return strings.Join(parts, "; ")
 }

@@ -41,6 +41,8 @@ type Options struct {
 	// returns a description of it, or "" if there is none. If it is nil, or returns
 	// [ErrNoHistory], there is no such record.
 	CarriedOut func() (string, error)
+	// Approved is what to record of the plan's approvals; nil for none.
+	Approved *journal.Approved
 }
 
 // ErrNoHistory reports that there is no record of past runs.
@@ -103,6 +105,7 @@ func (c *Custodian) Self(id string) *journal.Run {
 		Format: journal.Format, ID: id, Digest: c.o.Digest, Plan: c.o.PlanFile,
 		Operator: c.run.OperatorName, Version: c.o.Version, PID: os.Getpid(), SiteMap: c.o.SiteMap,
 		Host: c.host, Process: c.process, Settle: c.settle, Doubted: c.doubted,
+		Approved: c.o.Approved,
 	}
 }
 

@@ -108,6 +108,38 @@ type Run struct {
 	Doubted bool `json:"doubted,omitempty"`
 	// SiteMap is the path of the site map, if the run is a rehearsal.
 	SiteMap string `json:"siteMap,omitempty"`
+	// Approved says whose approvals this executor went by; nil if the plan asks for none,
+	// or if the run had begun before.
+	Approved *Approved `json:"approved,omitempty"`
+}
+
+// Approved says who had approved a plan when csu began to carry it out.
+type Approved struct {
+	Time    time.Time  `json:"time"`    // by the machine's clock, also in a rehearsal
+	Signers Signers    `json:"signers"` // by which the approvals were verified
+	By      []Approval `json:"by"`
+	Missing []string   `json:"missing,omitempty"` // such as "1 lead"
+	// Emergency is the reason to carry the plan out without what is missing; "" if
+	// nothing is missing, or in a rehearsal.
+	Emergency string `json:"emergency,omitempty"`
+	Owes      string `json:"owes,omitempty"`    // who approves later, in an emergency
+	Modules   string `json:"modules,omitempty"` // SHA-256 of the versions and sums of the modules in csu
+}
+
+// Signers identifies the file of the people whose approvals count.
+type Signers struct {
+	File   string `json:"file"`
+	Commit string `json:"commit"`
+	Digest string `json:"digest"` // SHA-256
+}
+
+// Approval is one person's.
+type Approval struct {
+	Role   string    `json:"role"`
+	By     string    `json:"by"`
+	Key    string    `json:"key"`    // fingerprint
+	Time   time.Time `json:"time"`   // in the signed statement
+	Digest string    `json:"digest"` // SHA-256 of the statement, a zero byte and the signature
 }
 
 // Answer is a question to the operator, and the decision.
@@ -202,6 +234,11 @@ func clean(r *Record) {
 		r.Run = &c
 		named = append(named, &c.ID, &c.Digest, &c.Plan, &c.Version, &c.Host, &c.Process, &c.SiteMap)
 		texts = append(texts, &c.Operator)
+		if c.Approved != nil {
+			a := *c.Approved
+			c.Approved = &a
+			texts = append(texts, &a.Emergency)
+		}
 	}
 	if r.Answer != nil {
 		c := *r.Answer

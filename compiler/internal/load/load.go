@@ -89,6 +89,10 @@ func Sites(root string) ([]string, error) {
 	return sites, nil
 }
 
+// Site loads sites/<name> below root. Its error is a [*Problems] with all problems, or a
+// [*NoSiteError].
+func Site(root, name string) (*model.Site, error) { return newProject(root, nil).site(name) }
+
 // Upgrade loads sites/<name> below root, and the request for the upgrade type from
 // file, or from the site's upgrade.cue if file is "". It reads the schema once for
 // both. Its error is a [*Problems] with all problems, or a [*NoSiteError].

@@ -29,6 +29,7 @@ func facts(s *model.Site, typ string) plan.Facts {
 		Domain: s.Domain, FQDN: s.FQDN, ImageRegistry: s.ImageRegistry, CSCs: len(s.CSCs),
 		TimeZone: s.TimeZone, TestStand: s.TestStand, TrackingOnly: s.TrackingOnly,
 		EnableIfNecessary: s.States.IfNecessary, EnableAll: s.States.EnableAll,
+		Approvals: Approvals(s, typ),
 	}
 	if b, ok := s.Begins[typ]; ok {
 		out.Begins = &plan.Begins{At: b.At, Only: b.Only, Never: b.Never}
@@ -36,14 +37,21 @@ func facts(s *model.Site, typ string) plan.Facts {
 	if m2 := s.ClosedLoop; m2 != nil {
 		out.ClosedLoop = &plan.ClosedLoop{CSC: m2.CSC, Mirror: m2.Mirror, Machine: m2.Machine}
 	}
-	if a, ok := s.Approvals[typ]; ok {
-		out.Approvals = &plan.Approvals{NotByAuthor: a.NotByAuthor}
-		for _, role := range slices.Sorted(maps.Keys(a.Roles)) {
-			out.Approvals.Roles = append(out.Approvals.Roles, plan.Need{Role: role, Count: a.Roles[role]})
-		}
-	}
 	for _, t := range s.Testing {
 		out.Telescopes = append(out.Telescopes, plan.Telescope{Name: t.Name, Consists: t.Telescope})
+	}
+	return out
+}
+
+// Approvals returns who must approve an upgrade of the type; nil if none is needed.
+func Approvals(s *model.Site, typ string) *plan.Approvals {
+	a, ok := s.Approvals[typ]
+	if !ok {
+		return nil
+	}
+	out := &plan.Approvals{NotByAuthor: a.NotByAuthor}
+	for _, role := range slices.Sorted(maps.Keys(a.Roles)) {
+		out.Roles = append(out.Roles, plan.Need{Role: role, Count: a.Roles[role]})
 	}
 	return out
 }

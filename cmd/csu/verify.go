@@ -1,0 +1,436 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/compiler/approval"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
+)
+
+type verifyCommand struct {
+	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	Online  bool   `help:"Compare the journal with the head that the site's cluster keeps."`
+	Explain bool   `help:"Print how to repeat the checks without csu, with git, ssh-keygen and sha256sum."`
+	SiteMap string `help:"Verify the rehearsed run in the folder of this site map." placeholder:"FILE" predictor:"file"`
+}
+
+func (verifyCommand) Help() string {
+	return `Verifies, without a network, who approved which bytes of the plan and when, that these bytes are what ran, who consented to each stage, that the journal's chain is whole, and which csu ran it. It goes by the signers' file of the commit that the journal names; for a plan that has not run, by that of origin's default branch. Read-only. Exits with 1 if a check fails or an approval is still owed after an emergency.
+
+Examples:
+
+  csu verify plans/2026-12-15-summit-full.json
+  csu verify plans/2026-12-15-summit-full.json --explain
+  csu verify plans/2026-12-15-summit-full.json --online`
+}
+
+// How a check ended.
+const (
+	passed    = "ok"
+	failed    = "FAILED"
+	unchecked = "-" // not checked, or nothing to check
+)
+
+// A verification is a plan and all that is known of its approvals and its run.
+type verification struct {
+	*console
+	l       *loaded
+	data    []byte
+	kept    *keptPlan
+	begun   *journal.Run      // by which the first stage began; nil without a journal
+	runs    []*journal.Record // of the executors
+	stages  []consented
+	head    journal.Head
+	state   *state.State
+	commits *approvals // by which the approvals were verified; nil if they were not
+	explain []string
+	failed  int // checks
+}
+
+// consented is the consent to a stage.
+type consented struct {
+	stage string
+	at    time.Time
+	*journal.Answer
+}
+
+func (cmd *verifyCommand) Run(c *console) error {
+	l, err := c.load(cmd.Plan, runFlags{SiteMap: cmd.SiteMap}, ofStatus)
+	if err != nil {
+		return err
+	}
+	v := &verification{console: c, l: l}
+	if v.data, err = plan.Encode(l.plan); err != nil {
+		return err
+	}
+	v.bytes()
+	v.run()
+	if err := v.approvals(); err != nil {
+		return err
+	}
+	v.consents()
+	v.builds()
+	v.cluster(cmd)
+	v.limits()
+	if cmd.Explain {
+		v.explained()
+	}
+	return v.verdict()
+}
+
+// says prints how a check ended.
+func (v *verification) says(mark, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if mark == failed {
+		v.failed++
+	}
+	v.paragraph("  %-6s %s", mark, text)
+}
+
+// bytes verifies that the sources give the plan, and that it was merged.
+func (v *verification) bytes() {
+	v.paragraph("Plan %s\n  digest %s", v.l.file, v.l.digest)
+	var err error
+	if v.kept, err = v.keptPlan(v.l, v.data); err != nil {
+		v.kept = nil
+		v.says(failed, "%v", err)
+		return
+	}
+	for _, check := range []func() (string, error){v.kept.sources, v.kept.origin} {
+		if found, err := check(); err != nil {
+			v.says(failed, "%v", err)
+		} else {
+			v.says(passed, "%s", found)
+		}
+	}
+}
+
+// run reads the journal, which must be that of these bytes, and whole.
+func (v *verification) run() {
+	v.paragraph("\nRun")
+	s, err := state.Read(journal.Disk, v.l.journal, v.l.plan, v.l.digest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		v.says(unchecked, "the plan was not carried out here: there is no journal %s", shown(v.l.journal))
+		return
+	case err != nil:
+		v.says(failed, "%v", err)
+		return
+	case s.Records == 0:
+		v.says(unchecked, "the plan was not carried out: journal %s has no record", shown(v.l.journal))
+		return
+	}
+	v.state = s
+	answered := map[string]consented{}
+	err = journal.Read(journal.Disk, v.l.journal, func(r *journal.Record) error {
+		v.head = journal.Head{Seq: r.Seq, Hash: r.Hash}
+		if r.Run != nil {
+			v.runs = append(v.runs, r)
+			if len(v.stages) == 0 && (r.Run.Approved != nil || v.begun == nil) {
+				v.begun = r.Run
+			}
+		}
+		if r.Event == journal.Answered && operator.Topic(r.Answer.Topic) == operator.StageConsent && operator.Choice(r.Answer.Choice) == operator.Yes {
+			answered[r.Stage] = consented{r.Stage, r.Time, r.Answer}
+		}
+		if r.Event == journal.StageBegun {
+			a := answered[r.Stage]
+			a.stage = r.Stage
+			v.stages = append(v.stages, a)
+		}
+		return nil
+	})
+	if err != nil {
+		v.says(failed, "%v", err)
+		return
+	}
+	v.says(passed, "run %s carried out these bytes: its journal %s has their digest", s.Run.ID, shown(v.l.journal))
+	v.says(passed, "the journal's chain is whole: %d records, the last has the hash %s", v.head.Seq, v.head.Hash)
+	if s.Run.SiteMap != "" {
+		v.says(unchecked, "it is a rehearsal; the times of its journal are the simulated site's")
+	}
+	switch s.Ended {
+	case "":
+		v.says(unchecked, "it has not ended: the last record is of %s", utc(s.Last))
+	default:
+		v.says(passed, "it is %s since %s", s.Ended, utc(s.Last))
+	}
+	v.explain = append(v.explain,
+		"# the chain: each record has the SHA-256 of its own text before the hash, and the hash of the record before; the last one's:",
+		fmt.Sprintf(`tail -n 1 %s | sed 's/,"hash":"[0-9a-f]*"}$//' | tr -d '\n' | sha256sum`, shown(v.l.journal)))
+}
+
+// approvals verifies who approved the plan.
+func (v *verification) approvals() error {
+	v.paragraph("\nApprovals")
+	var recorded *journal.Approved
+	if v.begun != nil {
+		recorded = v.begun.Approved
+	}
+	need := v.l.plan.Facts.Approvals
+	switch {
+	case need == nil && recorded == nil:
+		v.says(unchecked, "the plan asks for no approvals")
+		return nil
+	case v.kept == nil:
+		v.says(failed, "csu cannot verify them without the project's repository")
+		return nil
+	case v.begun != nil && recorded == nil:
+		v.says(failed, "the journal does not say whose approvals the run went by")
+	}
+	if need == nil {
+		need = v.kept.needed()
+	}
+	if need == nil {
+		v.says(failed, "the run went by approvals, but the plan asks for none: verify it where its site asks for them")
+		return nil
+	}
+	var a *approvals
+	var err error
+	if recorded != nil {
+		a, err = v.recorded(need, recorded)
+	} else {
+		a, err = v.kept.approvals(need, v.l.digest, time.Now())
+	}
+	if err != nil {
+		v.says(failed, "%v", err)
+		return nil
+	}
+	if a == nil {
+		return nil
+	}
+	v.commits = a
+	v.tally(a, recorded)
+	return v.owed(need, recorded)
+}
+
+// recorded counts the approvals as the run did: by the signers' file that it went by, at
+// the time when it began. It returns nil if it cannot.
+func (v *verification) recorded(need *plan.Approvals, r *journal.Approved) (*approvals, error) {
+	commit, err := v.kept.commit(r.Signers.Commit)
+	if err != nil {
+		return nil, err
+	}
+	if commit == "" {
+		v.says(failed, "commit %s, which has the signers' file, is not in this repository: run git fetch", r.Signers.Commit)
+		return nil, nil
+	}
+	if branch, err := v.kept.defaultBranch(); err != nil {
+		return nil, err
+	} else if _, err := v.kept.git("merge-base", "--is-ancestor", commit, "refs/remotes/"+branch); err != nil {
+		v.says(failed, "commit %.12s, which has the signers' file, is not part of %s", commit, branch)
+		return nil, nil
+	}
+	a, err := v.kept.approvalsBy(commit, fmt.Sprintf("commit %.12s", commit), need, v.l.digest, r.Time)
+	if err == nil && a.signers.Digest() != r.Signers.Digest {
+		v.says(failed, "%s has the digest %s, but the run went by one of %s", a.signers.Name, a.signers.Digest(), r.Signers.Digest)
+		return nil, nil
+	}
+	return a, err
+}
+
+// tally prints what counts, what does not, and what is missing.
+func (v *verification) tally(a *approvals, recorded *journal.Approved) {
+	v.says(passed, "signers: %s, SHA-256 %s", a.signers.Name, a.signers.Digest())
+	counted, refused := a.lines()
+	for i, text := range counted {
+		if recorded != nil && !slices.ContainsFunc(recorded.By, func(r journal.Approval) bool { return r.Digest == a.Counted[i].Digest }) {
+			v.says(unchecked, "%s; the run did not go by it", text)
+			continue
+		}
+		v.says(passed, "%s", text)
+	}
+	for _, text := range refused {
+		mark := failed
+		if recorded != nil && !slices.ContainsFunc(recorded.By, func(r journal.Approval) bool { return strings.HasPrefix(text, fileOf(r)) }) {
+			mark = unchecked // the run did not go by it
+		}
+		v.says(mark, "%s", text)
+	}
+	if recorded != nil {
+		for _, r := range recorded.By {
+			if !slices.ContainsFunc(a.Counted, func(c approval.Approval) bool { return c.Digest == r.Digest }) {
+				v.says(failed, "the run went by an approval of %s as %s, key %s, which is not in %s or has been changed", r.By, r.Role, r.Key, approval.Dir(v.l.file))
+			}
+		}
+		return
+	}
+	if len(a.Missing) > 0 {
+		v.says(failed, "missing: %s", approval.MissingText(a.Missing))
+	}
+}
+
+// fileOf is the name that csu approve gives an approval's file.
+func fileOf(r journal.Approval) string {
+	return approval.Statement{Role: r.Role, By: r.By}.FileName()
+}
+
+// owed says what an emergency left out, and whether the approver has paid.
+func (v *verification) owed(need *plan.Approvals, r *journal.Approved) error {
+	if r == nil || len(r.Missing) == 0 {
+		return nil
+	}
+	missing := strings.Join(r.Missing, ", ")
+	if r.Emergency == "" {
+		mark := failed
+		if v.state.Run.SiteMap != "" {
+			mark = unchecked
+		}
+		v.says(mark, "the run began without %s", missing)
+		return nil
+	}
+	v.says(unchecked, "EMERGENCY: the run began without %s: %s", missing, r.Emergency)
+	now, err := v.kept.approvals(need, v.l.digest, time.Now())
+	if err != nil {
+		v.says(failed, "%v", err)
+		return nil
+	}
+	if i := slices.IndexFunc(now.Counted, func(a approval.Approval) bool { return a.By == r.Owes }); i >= 0 {
+		a := now.Counted[i]
+		v.says(passed, "%s has paid the approval that was owed: %s, %s, key %s", a.By, a.Role, utc(a.Time), a.Key)
+		return nil
+	}
+	v.says(failed, "OWED: %s has not approved yet: csu approve %s --role ROLE", r.Owes, v.l.file)
+	return nil
+}
+
+// consents prints who consented to each stage.
+func (v *verification) consents() {
+	if v.state == nil {
+		return
+	}
+	v.paragraph("\nConsents")
+	for _, s := range v.stages {
+		if s.Answer == nil {
+			v.says(failed, "stage %s began without a consent", s.stage)
+			continue
+		}
+		v.says(passed, "%s: %s, %s, %s", s.stage, s.By, utc(s.at), s.Via)
+	}
+	if n := len(v.l.plan.Stages) - len(v.stages); n > 0 {
+		v.says(unchecked, "stages that did not begin: %d", n)
+	}
+}
+
+// builds prints which csu was at work.
+func (v *verification) builds() {
+	v.paragraph("\ncsu")
+	for _, r := range v.runs {
+		what := "began the run"
+		if r.Event == journal.Resumed {
+			what = "resumed it"
+		}
+		sums := "its modules were not recorded"
+		if a := r.Run.Approved; a != nil && a.Modules != "" {
+			sums = "modules " + a.Modules
+		}
+		v.says(unchecked, "version %s %s for %s on %s, %s; %s", r.Run.Version, what, r.Run.Operator, filepath.Base(r.Run.Host), utc(r.Time), sums)
+	}
+	v.says(unchecked, "version %s verifies this; modules %s", version(), modules())
+	v.says(unchecked, "the plan does not say which csu compiled it: this one compiles it again")
+}
+
+// cluster compares the journal with what the cluster keeps.
+func (v *verification) cluster(cmd *verifyCommand) {
+	v.paragraph("\nCluster")
+	if !cmd.Online {
+		v.says(unchecked, "not checked: whether the cluster keeps the same head of the journal (--online)")
+		return
+	}
+	if v.state == nil {
+		v.says(unchecked, "not checked: there is no journal to compare")
+		return
+	}
+	status := &statusCommand{Plan: cmd.Plan, SiteMap: cmd.SiteMap}
+	l, err := status.ledger(v.l.plan)
+	if err != nil {
+		v.says(failed, "cannot read the site's ledger: %v", err)
+		return
+	}
+	head := journal.Head{}
+	if ended := l.Ended(v.l.digest); ended != nil {
+		head = ended.Head
+	} else if l.Head.Digest == v.l.digest {
+		head = l.Head.Head
+	}
+	_, has := journal.Upto(journal.Disk, v.l.journal, head)
+	newest := v.head.Seq
+	if v.state.Released {
+		newest-- // the ledger was released before that was recorded
+	}
+	switch {
+	case head.Seq == 0:
+		v.says(failed, "the site's ledger does not know this run")
+	case !has:
+		v.says(failed, "the cluster keeps record %d with the hash %s, which this journal does not have", head.Seq, head.Hash)
+	case head.Seq < newest:
+		v.says(failed, "the cluster keeps record %d, but this journal has %d records: the others are not confirmed", head.Seq, v.head.Seq)
+	default:
+		v.says(passed, "the cluster keeps the same head: record %d with the hash %s", head.Seq, head.Hash)
+	}
+}
+
+// limits prints what no check here can show.
+func (v *verification) limits() {
+	v.paragraph("\n%s", lines(`This cannot show
+  when an approval was signed: its time is the signer's word, and the holder of a key that was valid then can write any time
+  who typed at the terminal: the operator's name is what they or their account said
+  that the journal is the only one: its chain has no signature; the head that the cluster keeps is the other witness
+  what a pull request held that was merged by rebase: csu sees its commits one by one`))
+}
+
+// explained prints how to repeat the checks without csu.
+func (v *verification) explained() {
+	v.paragraph("\nTo repeat the checks, in the project's folder:\n")
+	say := func(text string) { line(v.out, "  %s", text) }
+	say("# the plan's digest:")
+	say("sha256sum " + shown(v.l.file))
+	if a := v.commits; a != nil {
+		say("# the signers, and each approval at the time that it states and at the time that counts:")
+		say(fmt.Sprintf("git show %s:./%s > allowed_signers", a.commit, signersFile(v.l.plan.Site)))
+		for _, c := range a.Counted {
+			name := filepath.Join(approval.Dir(shown(v.l.file)), c.File)
+			say(approval.Explain(c.Statement, "allowed_signers", name, c.Time))
+			say(approval.Explain(c.Statement, "allowed_signers", name, a.at))
+			say("cat " + approval.Quoted(name))
+		}
+	}
+	for _, text := range v.explain {
+		say(text)
+	}
+}
+
+// verdict prints the one line that all of this amounts to.
+func (v *verification) verdict() error {
+	if n := v.failed; n > 0 {
+		checks := "1 check"
+		if n > 1 {
+			checks = fmt.Sprintf("%d checks", n)
+		}
+		return fail(exitFailed, "the lines marked FAILED say why", "plan %q is not verified: %s failed", v.l.file, checks)
+	}
+	approved := "approved"
+	switch {
+	case v.commits == nil:
+		approved = "reviewed"
+	case v.begun != nil && v.begun.Approved != nil && v.begun.Approved.Emergency != "":
+		approved = "begun in an emergency, and the owed approval is there"
+	case len(v.commits.Missing) > 0:
+		approved = "rehearsed without all approvals"
+	}
+	ran := "what ran is what is here"
+	if v.state == nil {
+		ran = "it was not carried out here"
+	}
+	v.paragraph("\nVerified: the plan is %s; %s.", approved, ran)
+	return nil
+}
