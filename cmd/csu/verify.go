@@ -43,17 +43,18 @@ const (
 // A verification is a plan and all that is known of its approvals and its run.
 type verification struct {
 	*console
-	l       *loaded
-	data    []byte
-	kept    *keptPlan
-	begun   *journal.Run      // by which the first stage began; nil without a journal
-	runs    []*journal.Record // of the executors
-	stages  []consented
-	head    journal.Head
-	state   *state.State
-	commits *approvals // by which the approvals were verified; nil if they were not
-	explain []string
-	failed  int // checks
+	l          *loaded
+	data       []byte
+	kept       *keptPlan
+	begun      *journal.Run      // by which the first stage began; nil without a journal
+	runs       []*journal.Record // of the executors
+	stages     []consented
+	head       journal.Head
+	state      *state.State
+	counted    *approvals // nil if none are needed, or if they cannot be verified
+	incomplete bool       // the run began without some
+	explain    []string
+	failed     int // checks
 }
 
 // consented is the consent to a stage.
@@ -74,9 +75,7 @@ func (cmd *verifyCommand) Run(c *console) error {
 	}
 	v.bytes()
 	v.run()
-	if err := v.approvals(); err != nil {
-		return err
-	}
+	v.approvals()
 	v.consents()
 	v.builds()
 	v.cluster(cmd)
@@ -170,7 +169,7 @@ func (v *verification) run() {
 }
 
 // approvals verifies who approved the plan.
-func (v *verification) approvals() error {
+func (v *verification) approvals() {
 	v.paragraph("\nApprovals")
 	var recorded *journal.Approved
 	if v.begun != nil {
@@ -180,10 +179,10 @@ func (v *verification) approvals() error {
 	switch {
 	case need == nil && recorded == nil:
 		v.says(unchecked, "the plan asks for no approvals")
-		return nil
+		return
 	case v.kept == nil:
 		v.says(failed, "csu cannot verify them without the project's repository")
-		return nil
+		return
 	case v.begun != nil && recorded == nil:
 		v.says(failed, "the journal does not say whose approvals the run went by")
 	}
@@ -192,7 +191,7 @@ func (v *verification) approvals() error {
 	}
 	if need == nil {
 		v.says(failed, "the run went by approvals, but the plan asks for none: verify it where its site asks for them")
-		return nil
+		return
 	}
 	var a *approvals
 	var err error
@@ -203,14 +202,19 @@ func (v *verification) approvals() error {
 	}
 	if err != nil {
 		v.says(failed, "%v", err)
-		return nil
+		return
 	}
 	if a == nil {
-		return nil
+		return
 	}
-	v.commits = a
+	v.counted = a
 	v.tally(a, recorded)
-	return v.owed(need, recorded)
+	if recorded == nil && len(a.Missing) > 0 {
+		v.says(failed, "missing: %s", approval.MissingText(a.Missing))
+	}
+	if recorded != nil {
+		v.lacked(a, recorded)
+	}
 }
 
 // recorded counts the approvals as the run did: by the signers' file that it went by, at
@@ -238,12 +242,12 @@ func (v *verification) recorded(need *plan.Approvals, r *journal.Approved) (*app
 	return a, err
 }
 
-// tally prints what counts, what does not, and what is missing.
+// tally prints what counts and what does not.
 func (v *verification) tally(a *approvals, recorded *journal.Approved) {
 	v.says(passed, "signers: %s, SHA-256 %s", a.signers.Name, a.signers.Digest())
 	counted, refused := a.lines()
 	for i, text := range counted {
-		if recorded != nil && !slices.ContainsFunc(recorded.By, func(r journal.Approval) bool { return r.Digest == a.Counted[i].Digest }) {
+		if recorded != nil && !wentBy(recorded, a.Counted[i]) {
 			v.says(unchecked, "%s; the run did not go by it", text)
 			continue
 		}
@@ -256,17 +260,19 @@ func (v *verification) tally(a *approvals, recorded *journal.Approved) {
 		}
 		v.says(mark, "%s", text)
 	}
-	if recorded != nil {
-		for _, r := range recorded.By {
-			if !slices.ContainsFunc(a.Counted, func(c approval.Approval) bool { return c.Digest == r.Digest }) {
-				v.says(failed, "the run went by an approval of %s as %s, key %s, which is not in %s or has been changed", r.By, r.Role, r.Key, approval.Dir(v.l.file))
-			}
-		}
+	if recorded == nil {
 		return
 	}
-	if len(a.Missing) > 0 {
-		v.says(failed, "missing: %s", approval.MissingText(a.Missing))
+	for _, r := range recorded.By {
+		if !slices.ContainsFunc(a.Counted, func(c approval.Approval) bool { return c.Digest == r.Digest }) {
+			v.says(failed, "the run went by an approval of %s as %s, key %s, which is not in %s or has been changed", r.By, r.Role, r.Key, approval.Dir(v.l.file))
+		}
 	}
+}
+
+// wentBy reports whether the run went by an approval.
+func wentBy(recorded *journal.Approved, a approval.Approval) bool {
+	return slices.ContainsFunc(recorded.By, func(r journal.Approval) bool { return r.Digest == a.Digest })
 }
 
 // fileOf is the name that csu approve gives an approval's file.
@@ -274,33 +280,41 @@ func fileOf(r journal.Approval) string {
 	return approval.Statement{Role: r.Role, By: r.By}.FileName()
 }
 
-// owed says what an emergency left out, and whether the approver has paid.
-func (v *verification) owed(need *plan.Approvals, r *journal.Approved) error {
-	if r == nil || len(r.Missing) == 0 {
-		return nil
+// lacked says what the run began without, whatever its journal says of that, and whether
+// the approver has paid what was owed after an emergency.
+func (v *verification) lacked(a *approvals, r *journal.Approved) {
+	missing := approval.Missing(a.need, slices.DeleteFunc(slices.Clone(a.Counted), func(c approval.Approval) bool { return !wentBy(r, c) }))
+	if len(missing) == 0 {
+		return
 	}
-	missing := strings.Join(r.Missing, ", ")
-	if r.Emergency == "" {
-		mark := failed
-		if v.state.Run.SiteMap != "" {
-			mark = unchecked
-		}
-		v.says(mark, "the run began without %s", missing)
-		return nil
+	v.incomplete = true
+	text := approval.MissingText(missing)
+	switch {
+	case r.Emergency != "":
+		v.says(unchecked, "EMERGENCY: the run began without %s: %s", text, r.Emergency)
+		v.owed(a.need, r.Owes)
+	case v.state.Run.SiteMap != "":
+		v.says(unchecked, "the rehearsal began without %s", text)
+	default:
+		v.says(failed, "the run began without %s", text)
 	}
-	v.says(unchecked, "EMERGENCY: the run began without %s: %s", missing, r.Emergency)
+}
+
+// owed says whether a person has approved the plan since an emergency, by the signers of
+// today.
+func (v *verification) owed(need *plan.Approvals, by string) {
 	now, err := v.kept.approvals(need, v.l.digest, time.Now())
 	if err != nil {
 		v.says(failed, "%v", err)
-		return nil
+		return
 	}
-	if i := slices.IndexFunc(now.Counted, func(a approval.Approval) bool { return a.By == r.Owes }); i >= 0 {
-		a := now.Counted[i]
-		v.says(passed, "%s has paid the approval that was owed: %s, %s, key %s", a.By, a.Role, utc(a.Time), a.Key)
-		return nil
+	i := slices.IndexFunc(now.Counted, func(a approval.Approval) bool { return a.By == by })
+	if i < 0 {
+		v.says(failed, "OWED: %s has not approved yet: csu approve %s --role ROLE", by, v.l.file)
+		return
 	}
-	v.says(failed, "OWED: %s has not approved yet: csu approve %s --role ROLE", r.Owes, v.l.file)
-	return nil
+	a := now.Counted[i]
+	v.says(passed, "%s has paid the approval that was owed: %s, %s, key %s", a.By, a.Role, utc(a.Time), a.Key)
 }
 
 // consents prints who consented to each stage.
@@ -394,7 +408,7 @@ func (v *verification) explained() {
 	say := func(text string) { line(v.out, "  %s", text) }
 	say("# the plan's digest:")
 	say("sha256sum " + shown(v.l.file))
-	if a := v.commits; a != nil {
+	if a := v.counted; a != nil {
 		say("# the signers, and each approval at the time that it states and at the time that counts:")
 		say(fmt.Sprintf("git show %s:./%s > allowed_signers", a.commit, signersFile(v.l.plan.Site)))
 		for _, c := range a.Counted {
@@ -420,11 +434,11 @@ func (v *verification) verdict() error {
 	}
 	approved := "approved"
 	switch {
-	case v.commits == nil:
+	case v.counted == nil:
 		approved = "reviewed"
-	case v.begun != nil && v.begun.Approved != nil && v.begun.Approved.Emergency != "":
+	case v.incomplete && v.begun.Approved.Emergency != "":
 		approved = "begun in an emergency, and the owed approval is there"
-	case len(v.commits.Missing) > 0:
+	case v.incomplete:
 		approved = "rehearsed without all approvals"
 	}
 	ran := "what ran is what is here"

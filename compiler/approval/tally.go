@@ -70,17 +70,24 @@ func Count(q Question) (*Tally, error) {
 	slices.SortStableFunc(t.Counted, func(a, b Approval) int { return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.File, b.File)) })
 	t.once()
 	slices.SortFunc(t.Refused, func(a, b Refusal) int { return strings.Compare(a.File, b.File) })
-	for _, n := range q.Need.Roles {
-		for _, a := range t.Counted {
+	t.Missing = Missing(q.Need, t.Counted)
+	return t, nil
+}
+
+// Missing returns how many more people must approve, by role.
+func Missing(need *plan.Approvals, counted []Approval) []plan.Need {
+	var out []plan.Need
+	for _, n := range need.Roles {
+		for _, a := range counted {
 			if a.Role == n.Role {
 				n.Count--
 			}
 		}
 		if n.Count > 0 {
-			t.Missing = append(t.Missing, n)
+			out = append(out, n)
 		}
 	}
-	return t, nil
+	return out
 }
 
 // once refuses what a person has approved after their first approval: nobody counts
