@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/custody"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -91,8 +90,10 @@ type Options struct {
 	Reviewed []string
 	// Approved is what to record of the plan's approvals when the run begins; nil for none.
 	Approved *journal.Approved
-	// Announcement is posted to the plan's channel when the run begins; "" for none.
+	// Announcement is what Post posts to the plan's channel when the run begins; "" for
+	// nothing.
 	Announcement string
+	Post         func(ctx context.Context, channel, text string) error
 	// Performer returns the performer of an action; nil means [action.Of].
 	Performer func(plan.Parameters) action.Performer
 }
@@ -300,7 +301,7 @@ func (r *run) announce(text string) error {
 	}
 	outcome := "announced on " + channel
 	var err error
-	r.Beside(func() { err = r.o.Systems.Slack.Post(r.Ctx, channel, text, time.Minute) })
+	r.Beside(func() { err = r.o.Post(r.Ctx, channel, text) })
 	if err != nil {
 		outcome = fmt.Sprintf("cannot announce it on %s: %v; post it by hand: %s", channel, err, text)
 	}

@@ -71,6 +71,46 @@ func TestReviewIsRecorded(t *testing.T) {
 	}
 }
 
+// TestAnnouncement: what is announced when a run begins is recorded before and after, a
+// channel that does not answer stops nothing, and nothing is posted again.
+func TestAnnouncement(t *testing.T) {
+	for name, x := range map[string]struct {
+		err  error
+		want []string
+	}{
+		"posted":     {nil, []string{"to be announced on #summit: an emergency", "announced on #summit"}},
+		"not posted": {errors.New("no answer"), []string{"to be announced on #summit: an emergency", "cannot announce it on #summit: no answer; post it by hand: an emergency"}},
+	} {
+		b := newBench(t, stage("one", step("a", host("h1"))), stage("two", step("b", host("h1"))))
+		b.plan.Targets.Slack.Channel = "#summit"
+		posts := 0
+		announced := func(o *Options) {
+			o.Announcement = "an emergency"
+			o.Approved = &journal.Approved{By: []journal.Approval{}, Emergency: "fire", Owes: "bob"}
+			o.Post = func(_ context.Context, channel, text string) error {
+				if posts++; channel != "#summit" || text != "an emergency" {
+					t.Errorf("%s: posted %q to %q", name, text, channel)
+				}
+				return x.err
+			}
+		}
+		b.must(Reached, announced, func(o *Options) { o.Until = "one" })
+		b.must(Completed, resumed, announced)
+		var texts []string
+		for _, r := range b.records() {
+			if r.Event == journal.Guarded && strings.Contains(r.Text, "announce") {
+				texts = append(texts, r.Text)
+			}
+			if r.Run != nil && (r.Run.Approved == nil || r.Run.Approved.Owes != "bob") {
+				t.Errorf("%s: %s does not record the approvals: %+v", name, r.Event, r.Run)
+			}
+		}
+		if posts != 1 || !slices.Equal(texts, x.want) {
+			t.Errorf("%s: %d posts, recorded %q, want %q", name, posts, texts, x.want)
+		}
+	}
+}
+
 func TestStagesAreBarriersWithConsent(t *testing.T) {
 	var steps []plan.Step
 	for i := range 5 {

@@ -207,6 +207,9 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 		Ledger:   custody.NewLedger(l.plan, clients),
 		Timing:   l.timing(),
 		Reviewed: l.reviewed, Approved: l.approved, Announcement: l.emergencyText(name),
+		Post: func(ctx context.Context, channel, text string) error {
+			return clients.Slack.Post(ctx, channel, text, time.Minute)
+		},
 	}
 	if l.siteMap == nil {
 		o.Day = againstToday(l.plan, time.Now())
