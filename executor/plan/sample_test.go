@@ -33,6 +33,7 @@ func sample() *Plan {
 			TestStand: true, TrackingOnly: true, EnableIfNecessary: true, EnableAll: true,
 			ClosedLoop: &ClosedLoop{CSC: "MTM2:0", Mirror: "M2", Machine: "Hexrot VM"},
 			Telescopes: []Telescope{{Name: "auxtel", Consists: []string{"auxtel"}}},
+			Approvals:  &Approvals{Roles: []Need{{"M1M3 principal", 1}, {"lead", 2}}, NotByAuthor: true},
 		},
 		Targets: Targets{
 			Kubernetes: Kubernetes{Context: "yagan", Server: "https://yagan.example.org:6443", Kubeconfig: "yagan.yaml"},

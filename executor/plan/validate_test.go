@@ -40,6 +40,10 @@ func TestValidate(t *testing.T) {
 
 		{"a role", func(p *Plan) { p.Hosts[0].Role = "crioo" }, []string{`host "azar03": unknown role "crioo" (camera, bare-metal, ess, crio or machine)`}},
 		{"a telescope", func(p *Plan) { p.Facts.Telescopes[0].Name = "subaru" }, []string{`unknown telescope "subaru" (auxtel or maintel)`}},
+		{"approvals of no role", func(p *Plan) { p.Facts.Approvals = &Approvals{} }, []string{"the approvals name no role"}},
+		{"approvals of a role", func(p *Plan) { p.Facts.Approvals = &Approvals{Roles: []Need{{"a,b", 1}}} }, []string{`the approvals' role "a,b" is not a name of letters, digits, spaces, dots, hyphens and underscores`}},
+		{"approvals of nobody", func(p *Plan) { p.Facts.Approvals = &Approvals{Roles: []Need{{"lead", 0}}} }, []string{`the approvals' role "lead" needs 0 people: at least 1`}},
+		{"approvals twice", func(p *Plan) { p.Facts.Approvals = &Approvals{Roles: []Need{{"lead", 1}, {"lead", 1}}} }, []string{`the approvals' roles are not sorted, or name "lead" twice`}},
 		{"a day of the week", func(p *Plan) { p.Facts.Begins.Never = []string{"Freitag"} }, []string{`unknown day of the week "Freitag"`}},
 		{"a state that a CSC keeps", func(p *Plan) { p.CSCs[1].Keeps = "ON" }, []string{`csc "GenericCamera:101": unknown summary state "ON"`}},
 		{"a state of a CSC", func(p *Plan) { p.CSCs[0].ComesUp = "STANBY" }, []string{`csc "Watcher:0": unknown summary state "STANBY" (did you mean "STANDBY"?)`}},

@@ -125,6 +125,7 @@ func smallPlan(t *testing.T) *plan.Plan {
 	small.Targets.Pages = small.Targets.Pages[:1]
 	small.Facts.TestStand, small.Facts.TrackingOnly, small.Facts.EnableIfNecessary, small.Facts.EnableAll = true, true, true, true
 	small.Facts.Begins.Never = []string{"Friday"}
+	small.Facts.Approvals = &plan.Approvals{Roles: []plan.Need{{Role: "lead", Count: 1}}, NotByAuthor: true}
 	small.Facts.Telescopes = []plan.Telescope{{Name: "auxtel", Consists: []string{"auxtel"}}}
 	small.Stages, small.Final = []plan.Stage{stage}, []plan.Step{back}
 	return &small
