@@ -14,12 +14,6 @@ import (
 // that it can be rewritten as a whole.
 const InventoryFile = "cscs.cue"
 
-// Site loads sites/<name> below root and checks it. Its error is a [*Problems]
-// with all that is wrong, or a [*NoSiteError].
-func Site(root, name string) (*model.Site, error) {
-	return newProject(root, nil).site(name)
-}
-
 // WithInventory is [Site] with another text in the place of the site's inventory.
 func WithInventory(root, name, text string) (*model.Site, error) {
 	return newProject(root, map[string]string{"sites/" + name + "/" + InventoryFile: text}).site(name)

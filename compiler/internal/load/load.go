@@ -89,8 +89,8 @@ func Sites(root string) ([]string, error) {
 	return sites, nil
 }
 
-// Site loads sites/<name> below root. Its error is a [*Problems] with all problems, or a
-// [*NoSiteError].
+// Site loads sites/<name> below root and checks it. Its error is a [*Problems] with all
+// that is wrong, or a [*NoSiteError].
 func Site(root, name string) (*model.Site, error) { return newProject(root, nil).site(name) }
 
 // Upgrade loads sites/<name> below root, and the request for the upgrade type from
