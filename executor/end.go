@@ -68,7 +68,9 @@ func (r *run) concluded(err error) (Result, error) {
 		}
 	}
 	if r.State.Ended != "" {
-		res.End = End(r.State.Ended)
+		if res.End = End(r.State.Ended); res.End == Completed && r.State.Excepted() {
+			res.End = Excepted
+		}
 	}
 	res.Down, res.Owed = report.Down(r.State), r.State.Owed()
 	return res, err

@@ -3,11 +3,13 @@ package executor
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -67,6 +69,8 @@ func (w *work) decided(a operator.Answer) {
 		w.confirm()
 	case operator.Skip:
 		w.tell(operator.StepSkipped, "skipped by %s: %s", a.By, a.Reason)
+	case operator.SetAside:
+		w.tell(operator.Notice, "%s set aside for the rest of the run by %s: %s; told: %s", plan.CSCList(a.CSCs), a.By, a.Reason, a.Told)
 	case operator.Retry:
 		others := false
 		w.r.Do(func() {
@@ -121,11 +125,21 @@ func (w *work) decide() {
 	if step.Final() { // it must be done: it cannot be skipped, and an abort would run it as well
 		q.Choices = []operator.Choice{operator.Retry, operator.ByHand, operator.Stop}
 	}
-	a, err := w.r.AskIf(w.r.Ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
-	if err != nil {
-		return
+	a, err := w.r.AskIf(w.r.Ctx, func(context.Context, bool) (operator.Question, bool) {
+		relieved := false
+		w.r.Do(func() { relieved = w.r.State.Relieved(w.t.step) })
+		if q.CSCs = w.candidates(); len(q.CSCs) > 0 {
+			q.Choices = slices.Insert(q.Choices, slices.Index(q.Choices, operator.Stop), operator.SetAside)
+		}
+		return q, !relieved
+	})
+	switch {
+	case errors.Is(err, owner.ErrUnwanted):
+		w.r.Do(func() { w.t.fresh = true })
+		w.tell(operator.Notice, "started again without the CSCs that were set aside meanwhile")
+	case err == nil:
+		w.decided(a)
 	}
-	w.decided(a)
 }
 
 // confirm looks for the result of a step that the operator says is done. If csu sees that

@@ -104,6 +104,7 @@ type End = owner.End
 // The ends.
 const (
 	Completed   = owner.Completed
+	Excepted    = owner.Excepted
 	Aborted     = owner.Aborted
 	Reached     = owner.Reached
 	Halted      = owner.Halted

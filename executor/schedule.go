@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
@@ -30,8 +31,9 @@ type task struct {
 	holds     hold // why nothing may start because of it
 	permitted bool // it was consented to in this process
 	tried     bool // it was started in this process
-	// fresh: the attempt that the last executor had left open is known to have had no
-	// effect, so the step is simply started again.
+	// fresh: the step is simply started again, since the attempt that the last executor
+	// had left open is known to have had no effect, or since CSCs were set aside that the
+	// failed one had waited for.
 	fresh bool
 }
 
@@ -198,9 +200,10 @@ func (s *schedule) launch(t *task, f func(*work)) {
 	s.running++
 	s.inUse[t.resource]++
 	w := &work{
-		r: s.r, s: s, t: t, step: t.step, last: *t.state, do: s.r.o.Performer(t.step.Action.Parameters),
+		r: s.r, s: s, t: t, last: *t.state,
 		run: s.r.State.Run.ID, begin: s.r.State.Begin, inventory: s.r.State.Inventory[t.step.ID],
 	}
+	w.narrow()
 	go func() {
 		defer func() {
 			p, stack := recover(), []byte(nil)
@@ -247,7 +250,7 @@ func (s *schedule) settle(t *task) {
 		s.finish(t)
 	case phase.Open(), phase == state.Claimed, s.ending():
 		// The next executor checks it.
-	case phase == state.Pending, phase == state.NotDone && t.fresh, s.final && !t.tried:
+	case phase == state.Pending, (phase == state.NotDone || phase == state.Failed) && t.fresh, s.final && !t.tried:
 		s.hold(t, undecided, false)
 		s.queue(t)
 	default:
@@ -325,9 +328,15 @@ func (r *run) final() {
 	if r.Ctx.Err() != nil || r.Halt != nil && r.Halt.End == NotRun {
 		return
 	}
-	last := journal.Record{Event: journal.Complete, Text: report.DownText(r.State)}
-	if r.State.Aborting {
-		last.Event = journal.Aborted
+	last := journal.Record{Event: journal.Aborted, Text: report.DownText(r.State)}
+	if !r.State.Aborting {
+		if err := r.lookAtEnd(); err != nil {
+			return
+		}
+		last.Event = journal.Complete
+		if r.State.Look != nil {
+			last.Text = strings.Join(report.Exceptions(r.State), "\n")
+		}
 	}
 	if _, err := r.Record(last); err != nil {
 		return

@@ -56,7 +56,7 @@ func (r *run) consented(s *state.Stage) bool {
 	if s.Consent == nil {
 		q := operator.Question{
 			Topic: operator.StageConsent, Stage: s.Stage.ID, Title: s.Stage.Title, Text: s.Stage.Consent,
-			Reading:    strings.Join(report.Accepted(r.State), "\n"),
+			Reading:    strings.Join(append(report.Accepted(r.State), report.SetAside(r.State)...), "\n"),
 			Principals: s.Stage.Principals, Choices: choices,
 		}
 		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
@@ -34,7 +35,8 @@ type work struct {
 	r         *run
 	s         *schedule
 	t         *task
-	step      *plan.Step
+	rest      plan.Rest  // of the step, without the CSCs that were set aside
+	step      *plan.Step // what is done of it
 	do        action.Performer
 	last      state.Step // when the work began
 	run       string     // id
@@ -61,7 +63,7 @@ func (w *work) tell(kind operator.EventKind, format string, args ...any) {
 // new returns the step's attempt n for a performer.
 func (w *work) new(n int) *action.Attempt {
 	a := &action.Attempt{
-		Plan: w.r.Plan, Step: w.step, Systems: w.r.o.Systems, Operator: w.r.OperatorName,
+		Plan: w.r.Plan, Step: w.step, Aside: w.rest.Out, Systems: w.r.o.Systems, Operator: w.r.OperatorName,
 		Identity: action.Identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
 	}
 	a.Note = func(v any) error {
@@ -111,10 +113,17 @@ func (w *work) reopen() {
 // attempt starts the step and works on it until it is finished, the operator must
 // decide, or the run ends.
 func (w *work) attempt() {
+	r := w.r
+	if w.t.step == r.Plan.Closing() {
+		w.lookBeforeClosing()
+	}
+	if w.rest.None {
+		w.leaveOut()
+		return
+	}
 	if !w.permit() {
 		return
 	}
-	r := w.r
 	w.number = w.last.Attempt + 1
 	w.a = w.new(w.number)
 	evidence, err := w.do.Prepare(r.Ctx, w.a)
@@ -137,11 +146,11 @@ func (w *work) attempt() {
 		w.conclude(action.Found(action.NotDone, "nothing was sent: %v", err), viaPerform)
 		return
 	}
-	nth := ""
+	how := w.rest.Said()
 	if w.number > 1 {
-		nth = fmt.Sprintf("attempt %d", w.number)
+		how = strings.TrimSuffix(fmt.Sprintf("attempt %d; %s", w.number, how), "; ")
 	}
-	w.tell(operator.StepStarted, "%s", nth)
+	w.tell(operator.StepStarted, "%s", how)
 	w.conclude(w.do.Perform(r.Ctx, w.a), viaPerform)
 }
 
@@ -152,7 +161,7 @@ func (w *work) start() *journal.Record {
 	if !w.s.mayStart() {
 		return nil
 	}
-	rec := w.event(journal.Started, "")
+	rec := w.event(journal.Started, w.rest.Said())
 	rec.Identity, rec.Evidence = w.a.Identity, w.a.Evidence
 	written, err := w.r.Record(rec)
 	if err != nil {

@@ -20,6 +20,7 @@ const (
 	Failed      Code = 1 // failed, stopped, or not as expected
 	Input       Code = 2 // unusable input
 	Refused     Code = 3 // refused by a guard
+	Exceptions  Code = 4 // complete, but some CSCs were set aside or are not in their expected state
 	Interrupted Code = 130
 )
 

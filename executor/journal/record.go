@@ -38,7 +38,8 @@ const (
 	Outcome     Event = "outcome"    // the result of an attempt
 	Doubtful    Event = "in-doubt"   // an attempt's outcome is unknown
 	Confirmed   Event = "confirm"    // whether csu sees the result of a step that the operator says is done
-	NotNeeded   Event = "not-needed" // a final step has nothing to undo
+	Looked      Event = "look"       // which CSCs are not in their expected state at the end; see Evidence, or Text where csu cannot see them
+	NotNeeded   Event = "not-needed" // nothing is left to do: the step undoes nothing, or all its CSCs were set aside
 	Aborting    Event = "abort"      // the run is being aborted: only final steps run from here on
 	Left        Event = "left"       // an abort leaves a step in doubt
 	Stopped     Event = "stopped"    // the executor ended; the run can be resumed
@@ -50,7 +51,7 @@ const (
 
 var events = []Event{
 	RunBegun, Resumed, Inventoried, Guarded, StageBegun, StageDone, Answered, NotBegun, Started, Noted, Suspected,
-	Outcome, Doubtful, Confirmed, NotNeeded, Aborting, Left, Stopped, Complete, Aborted, Released, Elided,
+	Outcome, Doubtful, Confirmed, Looked, NotNeeded, Aborting, Left, Stopped, Complete, Aborted, Released, Elided,
 }
 
 // Record is one line of a journal, in memory and in the file. Which fields are
@@ -66,7 +67,7 @@ type Record struct {
 	Step     string          `json:"step,omitempty"`     // id
 	Attempt  int             `json:"attempt,omitempty"`  // from 1
 	Identity string          `json:"identity,omitempty"` // started: by which the attempt can be found
-	Evidence json.RawMessage `json:"evidence,omitempty"` // started, note, inventory
+	Evidence json.RawMessage `json:"evidence,omitempty"` // started, note, inventory, look
 	Verdict  string          `json:"verdict,omitempty"`  // outcome, in-doubt, confirm
 	Via      string          `json:"via,omitempty"`      // outcome, in-doubt: perform, probe or await
 	Reported bool            `json:"reported,omitempty"` // outcome, in-doubt, not-begun: it was reported, and the run continues
@@ -149,7 +150,10 @@ type Answer struct {
 	Shown  string `json:"shown,omitempty"` // what csu read at that moment, and who had to agree
 	Choice string `json:"choice"`
 	Reason string `json:"reason,omitempty"`
-	By     string `json:"by"`
+	// CSCs were set aside; Told says who was told about it.
+	CSCs []string `json:"cscs,omitempty"`
+	Told string   `json:"told,omitempty"`
+	By   string   `json:"by"`
 	// Checked says that the step counts as done only when csu has looked: a confirm
 	// record follows.
 	Checked bool   `json:"checked,omitempty"`
@@ -244,7 +248,7 @@ func clean(r *Record) {
 		c := *r.Answer
 		r.Answer = &c
 		named = append(named, &c.Topic, &c.Choice)
-		texts = append(texts, &c.Text, &c.Shown, &c.Reason, &c.By, &c.Via)
+		texts = append(texts, &c.Text, &c.Shown, &c.Reason, &c.Told, &c.By, &c.Via)
 	}
 	for _, t := range texts {
 		*t = secret.Redact(*t)

@@ -49,6 +49,7 @@ const (
 	ByHand      Choice = "by hand"      // it was done by hand
 	Skip        Choice = "skip"         // leave it undone; needs a reason
 	Accept      Choice = "accept"       // count it as done although csu does not see it; needs a reason
+	SetAside    Choice = "set aside"    // leave CSCs out of the rest of the run; needs their names, a reason and who was told
 	Stop        Choice = "stop"         // end csu; resume later
 	Abort       Choice = "abort"        // abort the upgrade: run the final steps, then close the journal
 	KeepWaiting Choice = "keep waiting" // check again, for as long as the step's time limit
@@ -70,6 +71,13 @@ type Question struct {
 	// Checked says that csu looks for the result of the step before it counts an answer
 	// that the step is done.
 	Checked bool
+	CSCs    []CSC // that may be set aside
+}
+
+// CSC is a CSC that may be set aside.
+type CSC struct {
+	Name, Principal string
+	Missing         bool // csu does not see it as the step wants it
 }
 
 // Agreement returns the sentence about whose agreement a yes confirms; "" if nobody's.
@@ -90,13 +98,30 @@ func (q *Question) Allows(a Answer) error {
 			names = append(names, string(c))
 		}
 		reason = "is not one of " + strings.Join(names, ", ")
-	case (a.Choice == Skip || a.Choice == Accept) && strings.TrimSpace(a.Reason) == "":
+	case a.Choice.NeedsReason() && strings.TrimSpace(a.Reason) == "":
 		reason = "needs a reason"
+	case a.Choice == SetAside && (len(a.CSCs) == 0 || strings.TrimSpace(a.Told) == ""):
+		reason = "needs the names of CSCs, and who was told"
+	case a.Choice == SetAside && q.strange(a.CSCs) != "":
+		reason = "names " + q.strange(a.CSCs) + ", which this step does not concern"
 	default:
 		return nil
 	}
 	return &AnswerError{Stage: q.Stage, Step: q.Step, Topic: q.Topic, Choice: a.Choice, Reason: reason}
 }
+
+// strange returns the first of the CSCs that may not be set aside; "" if all may.
+func (q *Question) strange(cscs []string) string {
+	for _, name := range cscs {
+		if !slices.ContainsFunc(q.CSCs, func(c CSC) bool { return c.Name == name }) {
+			return name
+		}
+	}
+	return ""
+}
+
+// NeedsReason reports whether the choice must be given with a reason.
+func (c Choice) NeedsReason() bool { return c == Skip || c == Accept || c == SetAside }
 
 // AnswerError reports an answer that the question does not allow.
 type AnswerError struct {
@@ -123,9 +148,11 @@ func (e *AnswerError) ExitCode() exit.Code { return exit.Input }
 // Answer is a decision, who made it, and how it reached csu.
 type Answer struct {
 	Choice Choice
-	Reason string // required with Skip and Accept; otherwise may be empty
-	By     string // the operator's name
-	Via    string // "terminal", or "in advance, by" a flag or the answers file's name
+	Reason string   // required where [Choice.NeedsReason]; otherwise may be empty
+	CSCs   []string // of SetAside: which
+	Told   string   // of SetAside: who was told, the CSCs' principals by their roles
+	By     string   // the operator's name
+	Via    string   // "terminal", or "in advance, by" a flag or the answers file's name
 }
 
 // EventKind is what an event reports.

@@ -359,6 +359,23 @@ func (p *Plan) AllSteps() func(yield func(*Step) bool) {
 	}
 }
 
+// Closing returns the message that announces the end: the last step of the last stage, if
+// it is one; otherwise nil.
+func (p *Plan) Closing() *Step {
+	if len(p.Stages) == 0 {
+		return nil
+	}
+	steps := p.Stages[len(p.Stages)-1].Steps
+	if len(steps) == 0 {
+		return nil
+	}
+	last := &steps[len(steps)-1]
+	if _, ok := last.Action.Parameters.(*Announce); !ok {
+		return nil
+	}
+	return last
+}
+
 // CSC returns the row of the named CSC.
 func (p *Plan) CSC(name string) (*CSC, bool) {
 	for i := range p.CSCs {

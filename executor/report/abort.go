@@ -34,6 +34,9 @@ func Abort(s *state.State) string {
 	if down := Down(s); len(down) > 0 {
 		say("These stay down: %s.", plan.CSCList(down))
 	}
+	for _, line := range SetAside(s) {
+		say("%s.", line)
+	}
 	if stopped := stopped(s); len(stopped) > 0 {
 		say("These services stay stopped until they are started by hand: %s.", strings.Join(stopped, ", "))
 	}

@@ -5,17 +5,21 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lsst-ts/csu/executor/state"
-
+	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/state"
 )
 
 // Down returns the CSCs that the run has taken down and has not seen up again: the
 // Watcher first, the others in the order of the plan's table (P43). A CSC counts as
 // taken down when the step that does it has begun. A CSC that came up in another state
 // than it should end in counts as down until the step that brings it there has begun;
-// the outcome of that step is reported with the step.
+// the outcome of that step is reported with the step. Those that were set aside are not in
+// it; see [SetAside].
 func Down(s *state.State) []string {
+	if s.Ended == journal.Complete && s.Look != nil {
+		return nil // csu has looked: see [Exceptions]
+	}
 	down, early := map[string]bool{}, map[string]bool{}
 	for i := range s.Plan.Stages {
 		for j := range s.Plan.Stages[i].Steps {
@@ -24,7 +28,7 @@ func Down(s *state.State) []string {
 	}
 	var names []string
 	for i := range s.Plan.CSCs {
-		if name := s.Plan.CSCs[i].CSC; down[name] || early[name] {
+		if name := s.Plan.CSCs[i].CSC; (down[name] || early[name]) && !s.IsAside(name) {
 			names = append(names, name)
 			delete(down, name)
 			delete(early, name)

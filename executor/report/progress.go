@@ -36,6 +36,8 @@ func Explain(p state.Phase) string {
 		return "The operator left it undone, with a reason."
 	case state.NotNeeded:
 		return "The step that it would undo was never started."
+	case state.LeftOut:
+		return "Nothing of it is left to do, since its CSCs were set aside."
 	case state.LeftInDoubt:
 		return "The run was aborted without knowing whether it happened."
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 )
@@ -33,8 +34,17 @@ func (s *State) Check(r *journal.Record) error {
 			return fmt.Errorf("record %q names no stage", r.Event)
 		}
 	case journal.Answered:
+		if operator.Choice(r.Answer.Choice) == operator.SetAside {
+			if err := s.checkAside(r); err != nil {
+				return err
+			}
+		}
 		if st != nil {
 			return st.checkAnswer(r)
+		}
+	case journal.Looked:
+		if err := json.Unmarshal(r.Evidence, &[]action.Astray{}); err != nil && r.Text == "" {
+			return fmt.Errorf("record %q: %w", r.Event, err)
 		}
 	case journal.Released:
 		if s.Ended == "" {
@@ -68,7 +78,7 @@ func (st *Step) check(r *journal.Record) error {
 	case journal.Confirmed:
 		fits = st.Phase == Claimed || st.Phase == ByHand // of an older csu
 	case journal.NotNeeded:
-		fits = st.Attempt == 0 && !st.Phase.Finished()
+		fits = (st.Attempt == 0 || !st.Step.Final()) && !st.Phase.Open() && !st.Phase.Finished() && st.Phase != Claimed
 	case journal.Left:
 		fits = st.Phase.Open()
 	}
@@ -84,7 +94,7 @@ func (st *Step) checkAnswer(r *journal.Record) error {
 	fits := true
 	choice := operator.Choice(r.Answer.Choice)
 	switch choice {
-	case operator.Retry:
+	case operator.Retry, operator.SetAside:
 		fits = st.Phase == Failed || st.Phase == NotDone
 	case operator.ByHand, operator.Skip:
 		fits = !st.Phase.Open() && !st.Phase.Finished() && st.Phase != Claimed

@@ -33,13 +33,14 @@ const (
 	ByHand      Phase = "done by hand"
 	Skipped     Phase = "skipped"
 	NotNeeded   Phase = "not needed"
+	LeftOut     Phase = "left out" // all its CSCs were set aside
 	LeftInDoubt Phase = "left in doubt"
 )
 
 // Finished reports whether steps that need this one may start.
 func (p Phase) Finished() bool {
 	switch p {
-	case Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftInDoubt:
+	case Done, Reported, PerhapsSent, ByHand, Skipped, NotNeeded, LeftOut, LeftInDoubt:
 		return true
 	}
 	return false
@@ -76,7 +77,8 @@ type Step struct {
 	// did not answer: this journal has no started record of it.
 	Suspected bool
 
-	claimed Phase // what the step becomes when csu has seen it done, or need not
+	tried   time.Time // when the last attempt was started, or could not be
+	claimed Phase     // what the step becomes when csu has seen it done, or need not
 	// touched: an attempt has had an effect, or may have had part of it;
 	// earlier is the same for the attempts before the last one.
 	touched, earlier bool
@@ -117,6 +119,10 @@ type State struct {
 	Inventory map[string]json.RawMessage
 	// Halt is the text of the last stopped record; "" if the run was resumed since.
 	Halt string
+	// Aside are the CSCs that were set aside, in that order.
+	Aside []Aside
+	// Look is the last look at the CSCs; nil if there was none.
+	Look *Look
 
 	stages map[string]*Stage
 }
@@ -267,6 +273,8 @@ func (s *State) Apply(r *journal.Record) {
 		s.Halt = r.Text
 	case journal.Released:
 		s.Released = true
+	case journal.Looked:
+		s.look(r)
 	case journal.Inventoried:
 		if err := json.Unmarshal(r.Evidence, &s.Inventory); err != nil {
 			s.Inventory = nil // Check has excluded this
@@ -286,6 +294,9 @@ func (s *State) answer(r *journal.Record) {
 	choice := operator.Choice(r.Answer.Choice)
 	if choice == operator.Abort {
 		s.Aborting = true
+	}
+	if choice == operator.SetAside {
+		s.setAside(r)
 	}
 	if st := s.Steps[r.Step]; st != nil {
 		st.answer(r, choice)
@@ -328,7 +339,7 @@ func (st *Step) answer(r *journal.Record, choice operator.Choice) {
 		st.enter(st.claimed, r)
 	case operator.Skip:
 		st.enter(Skipped, r)
-	case operator.Retry:
+	case operator.Retry, operator.SetAside: // with the rest
 		st.enter(Pending, r)
 	case operator.NotHappened:
 		if st.claimed != ByHand {
@@ -341,7 +352,7 @@ func (st *Step) answer(r *journal.Record, choice operator.Choice) {
 func (st *Step) apply(r *journal.Record) {
 	switch r.Event {
 	case journal.NotBegun:
-		st.Text = r.Text
+		st.Text, st.tried = r.Text, r.Time
 		st.enter(NotDone, r)
 		if r.Reported {
 			st.enter(Reported, r)
@@ -364,6 +375,10 @@ func (st *Step) apply(r *journal.Record) {
 		st.confirm(r)
 	case journal.NotNeeded:
 		st.enter(NotNeeded, r)
+		if !st.Step.Final() {
+			st.Text = r.Text
+			st.enter(LeftOut, r)
+		}
 	case journal.Left:
 		st.enter(LeftInDoubt, r)
 	}
@@ -390,7 +405,7 @@ func (st *Step) begin(r *journal.Record) {
 	if !st.Suspected || !st.Phase.Open() { // else the attempt before was never made
 		st.earlier = st.touched
 	}
-	st.Attempt, st.Identity, st.Began = r.Attempt, r.Identity, r.Time
+	st.Attempt, st.Identity, st.Began, st.tried = r.Attempt, r.Identity, r.Time, r.Time
 	st.Evidence, st.Notes, st.Text, st.Confirmed = r.Evidence, nil, "", ""
 	st.Accepted, st.claimed = nil, ""
 	st.touched = true

@@ -71,8 +71,10 @@ func Found(v Verdict, format string, args ...any) Finding {
 
 // Attempt is one try at a step.
 type Attempt struct {
-	Plan     *plan.Plan
-	Step     *plan.Step
+	Plan *plan.Plan
+	Step *plan.Step // without the CSCs that were set aside
+	// Aside are the CSCs that the step leaves out, since they were set aside.
+	Aside    []string
 	Systems  *Systems
 	Operator string // the operator's name
 	// Identity is run id/step id/attempt. It is never reused.

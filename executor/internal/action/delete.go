@@ -78,7 +78,16 @@ func (d deletion) find(ctx context.Context, a *Attempt) ([]cluster.Object, error
 	if d.d.Objects == plan.Namespaces {
 		return a.Systems.Cluster.Namespaces(ctx, d.d.Selector)
 	}
-	return a.Systems.Cluster.Jobs(ctx, d.d.Namespace, d.d.Selector)
+	found, err := a.Systems.Cluster.Jobs(ctx, d.d.Namespace, d.d.Selector)
+	return a.spared(found), err
+}
+
+// spared returns the objects without the Jobs of CSCs that were set aside.
+func (a *Attempt) spared(objects []cluster.Object) []cluster.Object {
+	return slices.DeleteFunc(objects, func(o cluster.Object) bool {
+		row := jobRow(a.Plan, o.Namespace, o.Name)
+		return row != nil && slices.Contains(a.Aside, row.CSC)
+	})
 }
 
 // checkKnown refuses Jobs that do not belong to the step's CSCs: the selector
@@ -172,7 +181,7 @@ func (d deletion) objects(a *Attempt) ([]cluster.Object, error) {
 	for _, o := range evidence.Objects {
 		objects = append(objects, cluster.Object(o))
 	}
-	return objects, nil
+	return a.spared(objects), nil
 }
 
 func (d deletion) Perform(ctx context.Context, a *Attempt) Finding {

@@ -2,6 +2,7 @@ package action
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -41,4 +42,49 @@ func lookAtStates(ctx context.Context, a *Attempt) Finding {
 		return Found(NotDone, "%s", w.lines(missing))
 	}
 	return Found(Unknown, "csu cannot determine the states of the CSCs:\n%s", w.lines(missing))
+}
+
+// Missing returns those CSCs of the step that csu does not see now as the step wants
+// them: to propose them for being set aside. What csu cannot see is not in it.
+func Missing(ctx context.Context, a *Attempt) []string {
+	if s, ok := a.Step.Action.Parameters.(*plan.Sync); ok && a.Systems != nil && a.Systems.Cluster != nil {
+		problems, _ := sync{s}.imageProblems(ctx, a)
+		return slices.Sorted(maps.Keys(problems))
+	}
+	if a.Systems == nil || a.Systems.EFD == nil {
+		return nil
+	}
+	e := a.Step.Effects(a.Plan)
+	w := want{states: map[string][]string{}}
+	for _, name := range e.DownBy() {
+		w.add(a.Plan, name, plan.Offline)
+	}
+	for _, sees := range e.Sees {
+		for _, name := range sees.CSCs {
+			w.add(a.Plan, name, sees.States...)
+		}
+	}
+	if len(w.names) == 0 {
+		return nil
+	}
+	missing, err := w.missingNow(ctx, a)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, o := range missing {
+		names = append(names, o.row.CSC)
+	}
+	return names
+}
+
+// add makes the states those that are wanted of a CSC, if it speaks.
+func (w *want) add(p *plan.Plan, name string, states ...string) {
+	if row, ok := p.CSC(name); !ok || !row.Speaks() || len(states) == 0 {
+		return
+	}
+	if w.states[name] == nil {
+		w.names = append(w.names, name)
+	}
+	w.states[name] = states
 }

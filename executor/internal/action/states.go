@@ -155,8 +155,16 @@ func (o observation) state() string {
 // String describes the CSC's state, since when it has been in it, and whom to tell
 // (P38).
 func (o observation) String() string {
+	text := o.row.CSC + ": " + o.seen()
+	if o.row.Principal != "" {
+		text += " (" + o.row.Principal + ")"
+	}
+	return text
+}
+
+// seen describes the CSC's state, and since when it has been in it.
+func (o observation) seen() string {
 	var b strings.Builder
-	b.WriteString(o.row.CSC + ": ")
 	switch {
 	case o.podEnded:
 		b.WriteString("its pod has ended")
@@ -178,9 +186,6 @@ func (o observation) String() string {
 		b.WriteString("heard, but its summary state is unknown")
 	default:
 		fmt.Fprintf(&b, "%s since %s", o.sight.State, timestamp(o.sight.StateAt))
-	}
-	if o.row.Principal != "" {
-		b.WriteString(" (" + o.row.Principal + ")")
 	}
 	return b.String()
 }

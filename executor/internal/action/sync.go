@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type syncEvidence struct {
 	Revision        string `json:"revision"` // that the sync must deploy
 	ResourceVersion string `json:"resourceVersion"`
 	Operation       string `json:"operation,omitempty"` // who started the last operation
+	// Only are the resources that are synced if Jobs of the application must be left out:
+	// those that are out of sync, except the Jobs.
+	Only []plan.Resource `json:"only,omitempty"`
 }
 
 // syncNote is recorded right before the sync is written.
@@ -62,8 +66,22 @@ func (s sync) Prepare(ctx context.Context, a *Attempt) (any, error) {
 		return nil, fmt.Errorf("prepare the sync of %q: Argo CD cannot compare it with its source%s",
 			s.d.Application, colonList(app.Problems))
 	}
-	return syncEvidence{TargetRevision: app.TargetRevision, Revision: app.Revision, ResourceVersion: app.ResourceVersion, Operation: app.OperationBy}, nil
+	evidence := syncEvidence{TargetRevision: app.TargetRevision, Revision: app.Revision, ResourceVersion: app.ResourceVersion, Operation: app.OperationBy}
+	if s.partly(a) {
+		for _, r := range app.OutOfSync {
+			if r := plan.Resource(r); !a.Plan.Runs(r, a.Aside) {
+				evidence.Only = append(evidence.Only, r)
+			}
+		}
+	}
+	return evidence, nil
 }
+
+// partly reports whether a whole application is synced without the Jobs of CSCs that
+// were set aside. Argo CD can only be told what to sync, not what to leave out. A Job
+// whose image has changed cannot be synced while the old one is there, and would fail the
+// whole sync (P18).
+func (s sync) partly(a *Attempt) bool { return len(s.d.Resources) == 0 && len(a.Aside) > 0 }
 
 // before returns the evidence. It is empty if the attempt was not recorded.
 func (s sync) before(a *Attempt) (before syncEvidence, err error) {
@@ -85,13 +103,20 @@ func colonList(list []string) string {
 
 func (s sync) request(a *Attempt) argocd.SyncRequest {
 	request := argocd.SyncRequest{Operator: a.Operator}
-	for _, r := range s.d.Resources {
+	resources := s.d.Resources
+	if before, err := s.before(a); err == nil && s.partly(a) {
+		resources = before.Only
+	}
+	for _, r := range resources {
 		request.Resources = append(request.Resources, argocd.Resource(r))
 	}
 	return request
 }
 
 func (s sync) Perform(ctx context.Context, a *Attempt) Finding {
+	if s.partly(a) && len(s.request(a).Resources) == 0 {
+		return s.awaitImages(ctx, a, a.limit()) // without resources it would sync everything
+	}
 	if err := a.Note(syncNote{a.Identity}); err != nil {
 		return Found(NotDone, "nothing was synced: record the sync: %v", err)
 	}
@@ -281,24 +306,15 @@ func (s sync) awaitImages(ctx context.Context, a *Attempt, limit *clock.Limit) F
 
 // images checks whether the CSCs run their images.
 func (s sync) images(ctx context.Context, a *Attempt) Finding {
-	var missing []string
-	for namespace, rows := range s.jobs(a) {
-		names := make([]string, len(rows))
-		for i, row := range rows {
-			names[i] = row.Job.Name
-		}
-		found, err := a.Systems.Cluster.JobImages(ctx, namespace, names)
-		if err != nil {
-			return Found(Unknown, "%q is synced; cannot determine whether its CSCs run their images: %v", s.d.Application, err)
-		}
-		for i, row := range rows {
-			if why := imageProblem(row.Image, found[i]); why != "" {
-				missing = append(missing, row.CSC+": "+why)
-			}
-		}
+	problems, err := s.imageProblems(ctx, a)
+	if err != nil {
+		return Found(Unknown, "%q is synced; cannot determine whether its CSCs run their images: %v", s.d.Application, err)
 	}
-	if len(missing) > 0 {
-		slices.Sort(missing)
+	if len(problems) > 0 {
+		var missing []string
+		for _, name := range slices.Sorted(maps.Keys(problems)) {
+			missing = append(missing, name+": "+problems[name])
+		}
 		return Found(Running, "%q is synced; CSCs that run their image: %d of %d; not yet:\n%s", s.d.Application, len(s.d.CSCs)-len(missing), len(s.d.CSCs), strings.Join(missing, "\n"))
 	}
 	switch len(s.d.CSCs) {
@@ -308,6 +324,27 @@ func (s sync) images(ctx context.Context, a *Attempt) Finding {
 		return Found(Done, "%q is synced, and %s runs its image", s.d.Application, s.d.CSCs[0])
 	}
 	return Found(Done, "%q is synced, and all %d CSCs run their images", s.d.Application, len(s.d.CSCs))
+}
+
+// imageProblems says of the CSCs that do not run their images why not.
+func (s sync) imageProblems(ctx context.Context, a *Attempt) (map[string]string, error) {
+	problems := map[string]string{}
+	for namespace, rows := range s.jobs(a) {
+		names := make([]string, len(rows))
+		for i, row := range rows {
+			names[i] = row.Job.Name
+		}
+		found, err := a.Systems.Cluster.JobImages(ctx, namespace, names)
+		if err != nil {
+			return nil, err
+		}
+		for i, row := range rows {
+			if why := imageProblem(row.Image, found[i]); why != "" {
+				problems[row.CSC] = why
+			}
+		}
+	}
+	return problems, nil
 }
 
 // imageProblem says why a Job does not run an image. It is "" if it does.
@@ -355,7 +392,7 @@ func (s sync) Look(ctx context.Context, a *Attempt) Finding {
 	}
 	var left []string
 	for _, r := range app.OutOfSync {
-		if len(s.d.Resources) == 0 || slices.Contains(s.d.Resources, plan.Resource(r)) {
+		if (len(s.d.Resources) == 0 || slices.Contains(s.d.Resources, plan.Resource(r))) && !a.Plan.Runs(plan.Resource(r), a.Aside) {
 			left = append(left, r.String())
 		}
 	}

@@ -133,7 +133,7 @@ func answerTo(q operator.Question, a operator.Answer) *journal.Answer {
 	}
 	return &journal.Answer{
 		Topic: string(q.Topic), Text: q.Text, Shown: shown,
-		Choice: string(a.Choice), Reason: a.Reason, By: a.By, Via: a.Via, Checked: q.Checked && (a.Choice == operator.ByHand || a.Choice == operator.Happened),
+		Choice: string(a.Choice), Reason: a.Reason, CSCs: a.CSCs, Told: a.Told, By: a.By, Via: a.Via, Checked: q.Checked && (a.Choice == operator.ByHand || a.Choice == operator.Happened),
 	}
 }
 

@@ -59,14 +59,17 @@ type End string
 
 // The ends.
 const (
-	Completed   End = End(journal.Complete) // every stage and final step is finished, the journal is closed
-	Aborted     End = End(journal.Aborted)  // aborted: the final steps are finished, the journal is closed
-	Reached     End = "until reached"       // the requested stage is done
-	Halted      End = "stopped"             // by the operator or by a failure; can be resumed
-	Interrupted End = "interrupted"         // by Config.Stop or by the context; can be resumed
-	NotAborted  End = "not given up"        // the operator decided against the abort; can be resumed
-	HandedOver  End = "handed over"         // to another operator, who takes it over
-	NotRun      End = ""                    // refused, or the journal failed; see the error
+	Completed End = End(journal.Complete) // every stage and final step is finished, the journal is closed
+	// Excepted is Completed with CSCs that were set aside, or that csu does not see in
+	// their expected state.
+	Excepted    End = "complete, with exceptions"
+	Aborted     End = End(journal.Aborted) // aborted: the final steps are finished, the journal is closed
+	Reached     End = "until reached"      // the requested stage is done
+	Halted      End = "stopped"            // by the operator or by a failure; can be resumed
+	Interrupted End = "interrupted"        // by Config.Stop or by the context; can be resumed
+	NotAborted  End = "not given up"       // the operator decided against the abort; can be resumed
+	HandedOver  End = "handed over"        // to another operator, who takes it over
+	NotRun      End = ""                   // refused, or the journal failed; see the error
 )
 
 // Halt is why nothing may start any more.

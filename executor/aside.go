@@ -1,0 +1,111 @@
+package executor
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
+)
+
+// narrow lets the work continue without the CSCs that were set aside. The closing
+// message gets the exceptions, which the operator sees before it is posted. The owner
+// calls it.
+func (w *work) narrow() {
+	w.rest = w.r.State.Rest(w.t.step)
+	w.step = w.rest.Step
+	if message, ok := w.step.Action.Parameters.(*plan.Announce); ok && w.t.step == w.r.Plan.Closing() {
+		if text := report.Closing(w.r.State, message.Text); text != message.Text {
+			step, longer := *w.step, *message
+			longer.Text = text
+			step.Action.Parameters = &longer
+			if step.Consent == "" {
+				step.Consent = "Not every CSC is as the plan wants it. csu names the exceptions at the end of the message. Post it?"
+			}
+			w.step = &step
+		}
+	}
+	w.do = w.r.o.Performer(w.step.Action.Parameters)
+}
+
+// leaveOut finishes a step of which nothing is left to do.
+func (w *work) leaveOut() {
+	left := false
+	w.r.Do(func() {
+		if w.s.mayStart() {
+			_, err := w.r.Record(journal.Record{Event: journal.NotNeeded, Stage: w.step.Stage(), Step: w.step.ID, Text: "left out: " + plan.CSCList(w.rest.Out) + " set aside"})
+			left = err == nil
+		}
+	})
+	if left {
+		w.tell(operator.StepSkipped, "left out: %s set aside", plan.CSCList(w.rest.Out))
+	}
+}
+
+// candidates returns the CSCs of the step that may be set aside. For a final step there
+// are none: it must be done.
+func (w *work) candidates() []operator.CSC {
+	if w.step.Final() {
+		return nil
+	}
+	names := w.step.Names(w.r.Plan)
+	if len(names) == 0 {
+		return nil
+	}
+	missing := action.Missing(w.r.Ctx, w.new(w.last.Attempt))
+	var cscs []operator.CSC
+	for _, name := range names {
+		if row, ok := w.r.Plan.CSC(name); ok && !slices.Contains(w.rest.Out, name) && !slices.Contains(w.rest.In, name) {
+			cscs = append(cscs, operator.CSC{Name: name, Principal: row.Principal, Missing: slices.Contains(missing, name)})
+		}
+	}
+	return cscs
+}
+
+// look returns the record of csu's own look at the CSCs at the end; false if csu has no
+// means of seeing them, or the run is interrupted.
+func (r *run) look(aside []string) (journal.Record, bool) {
+	rec := journal.Record{Event: journal.Looked}
+	if r.o.Systems == nil || r.o.Systems.EFD == nil {
+		return rec, false
+	}
+	astray, err := action.LookAtEnd(r.Ctx, r.o.Systems, r.Plan, aside)
+	if err == nil {
+		rec.Evidence, err = json.Marshal(astray)
+	}
+	if err != nil {
+		rec.Text = err.Error()
+	}
+	return rec, r.Ctx.Err() == nil
+}
+
+// lookBeforeClosing looks at the CSCs before the end is announced.
+func (w *work) lookBeforeClosing() {
+	var aside []string
+	w.r.Do(func() { aside = w.r.State.AsideNames() })
+	rec, seen := w.r.look(aside)
+	w.r.Do(func() {
+		if seen {
+			if _, err := w.r.Record(rec); err != nil {
+				return
+			}
+		}
+		w.narrow()
+	})
+}
+
+// lookAtEnd looks at the CSCs before the run is complete.
+func (r *run) lookAtEnd() error {
+	aside := r.State.AsideNames()
+	var rec journal.Record
+	seen := false
+	r.Beside(func() { rec, seen = r.look(aside) })
+	if !seen {
+		return r.Ctx.Err()
+	}
+	_, err := r.Record(rec)
+	return err
+}
