@@ -294,6 +294,14 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 			c.paragraph("Not seen done: %s", line)
 		}
 	}
+	switch {
+	case r.End == executor.Excepted:
+		c.exceptions(r.State)
+	case r.State != nil:
+		for _, line := range report.SetAside(r.State) {
+			c.paragraph("%s", line)
+		}
+	}
 	if len(r.Down) > 0 {
 		c.paragraph("Not seen back up: %s", plan.CSCList(r.Down))
 	}
@@ -312,8 +320,8 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	}
 	if r.Unreleased != nil {
 		what := "complete"
-		if r.End == executor.Aborted {
-			what = "aborted"
+		if r.End != executor.Completed {
+			what = string(r.End)
 		}
 		return fail(exitFailed, "check that the cluster is reachable, then "+resume, "the upgrade is %s, but its site is not yet released: %w", what, r.Unreleased)
 	}
@@ -326,6 +334,12 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		fmt.Fprintln(c.out, "\nThe upgrade is complete.")
 		c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		return nil
+	case executor.Excepted:
+		what := "upgrade"
+		if l.siteMap != nil {
+			what = "rehearsal"
+		}
+		return fail(exitExceptions, "commit the journal, "+shown(l.journal)+", and post the exceptions if the closing message does not name them", "the %s is complete, with exceptions", what)
 	case executor.Aborted:
 		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")
 		return nil

@@ -28,6 +28,7 @@ const (
 	exitFailed      = int(exit.Failed)
 	exitInput       = int(exit.Input)
 	exitRefused     = int(exit.Refused)
+	exitExceptions  = int(exit.Exceptions)
 	exitInterrupted = int(exit.Interrupted)
 )
 

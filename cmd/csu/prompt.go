@@ -145,6 +145,8 @@ func meaning(t operator.Topic, c operator.Choice) string {
 		return "it was done by hand; csu checks what it can see of it"
 	case operator.Skip:
 		return "leave it undone and continue; csu asks for the reason"
+	case operator.SetAside:
+		return "leave CSCs out of the rest of the run; csu asks which, why, and who was told"
 	case operator.Stop:
 		return "stop csu: nothing new starts; running steps finish; you can resume later"
 	case operator.Abort:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -107,12 +108,13 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if stopped := site.end(); err == nil {
 		err = stopped
 	}
-	if err != nil {
+	if err != nil && end != executor.Excepted {
 		fmt.Fprintln(c.err, fit(c.err, "The rehearsal's journal and the site's record are in "+dir))
 		return err
 	}
-	if err := c.recorded(p, filepath.Join(dir, rehearsal.RecordFile), time.Since(began), end); err != nil {
-		return err
+	if failed := c.recorded(p, filepath.Join(dir, rehearsal.RecordFile), time.Since(began), end); failed != nil || err != nil {
+		fmt.Fprintln(c.err, fit(c.err, "The rehearsal's journal and the site's record are in "+dir))
+		return cmp.Or(err, failed)
 	}
 	if !keep {
 		return os.RemoveAll(dir)
@@ -302,6 +304,10 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 	if end == executor.Aborted {
 		_, err = fmt.Fprintf(c.out, "  %d of the %d CSCs are not in their expected state, as the abort left them\n", len(s.Astray), s.Seen)
 		return err
+	}
+	if end == executor.Excepted {
+		c.paragraph("  CSCs not in their expected state: %s", strings.Join(s.Astray, ", "))
+		return nil
 	}
 	if len(s.Astray) == 0 {
 		_, err = fmt.Fprintf(c.out, "  all %d CSCs are in their expected state\n", s.Seen)

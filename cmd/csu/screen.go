@@ -229,6 +229,15 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 				s.say("Nothing was %s.", map[operator.Choice]string{operator.Skip: "skipped", operator.Accept: "accepted"}[choice])
 				continue
 			}
+		case operator.SetAside:
+			complete, err := s.readAside(ctx, q, &a)
+			if err != nil {
+				return operator.Answer{}, err
+			}
+			if !complete {
+				s.say("Nothing was set aside.")
+				continue
+			}
 		case operator.Abort:
 			if q.AbortText != "" {
 				s.say("%s", hanging(q.AbortText))
@@ -290,8 +299,11 @@ func (s *screen) openSince() string {
 // typed, and returns "" where that is all there is to say.
 func (s *screen) readReason(ctx context.Context, q operator.Question, c operator.Choice) (string, error) {
 	why := "why is it skipped?"
-	if c == operator.Accept {
+	switch c {
+	case operator.Accept:
 		why = "why does it count as done?"
+	case operator.SetAside:
+		why = "why are they set aside?"
 	}
 	for asked := false; ; asked = true {
 		line, err := s.readLine(ctx, func(width int) string { return promptAbout(q, why, width) })

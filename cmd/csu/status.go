@@ -153,6 +153,7 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 		{"Failed", []state.Phase{state.Failed, state.NotDone, state.Reported}},
 		{"To be retried", []state.Phase{state.Pending}},
 		{"Skipped, or perhaps sent", []state.Phase{state.Skipped, state.PerhapsSent}},
+		{"Left out", []state.Phase{state.LeftOut}},
 	} {
 		// Of those that wait, the ones that were begun before; those that another csu
 		// may have carried out are counted below.
@@ -177,6 +178,14 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 	}
 	for _, line := range report.Accepted(s) {
 		p("Not seen done: %s", line)
+	}
+	switch {
+	case s.Ended == journal.Complete && s.Excepted():
+		c.exceptions(s)
+	default:
+		for _, line := range report.SetAside(s) {
+			p("%s", line)
+		}
 	}
 	if text := report.Doubts(s); text != "" {
 		p("%s", text)
@@ -237,6 +246,9 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 			if text := report.DownText(state); text != "" {
 				say("%s.", text)
 			}
+			for _, line := range report.SetAside(state) {
+				say("%s", line)
+			}
 		}
 	}
 	switch {
@@ -296,6 +308,8 @@ func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 	switch {
 	case s.Ended != "" && !s.Released && systems.UsesCluster(s.Plan):
 		return fmt.Sprintf("csu exec %s --resume%s: the run has ended, but its site is not yet released", cmd.Plan, flags)
+	case s.Ended == journal.Complete && s.Excepted():
+		return "post the exceptions where that was not done; the run is complete, with exceptions. Commit its journal."
 	case s.Ended == journal.Complete:
 		return "nothing; the run is complete. Commit its journal."
 	case s.Ended == journal.Aborted:

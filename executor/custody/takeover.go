@@ -203,6 +203,9 @@ func (c *Custodian) progress(s *state.State) []string {
 		reached += "; the last minute may be missing"
 	}
 	lines := []string{reached + ".", report.Progress(s)}
+	for _, line := range report.SetAside(s) {
+		lines = append(lines, line+".")
+	}
 	if down := report.DownText(s); down != "" {
 		lines = append(lines, down+".")
 	}

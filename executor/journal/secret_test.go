@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestSecretsAreNotWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := *answer.Answer, (journal.Answer{Topic: "doubt", Text: "***", Shown: "a ***", Choice: "yes", Reason: "***", By: "***", Via: "***"}); got != want {
+	if got, want := *answer.Answer, (journal.Answer{Topic: "doubt", Text: "***", Shown: "a ***", Choice: "yes", Reason: "***", By: "***", Via: "***"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("the answer is %+v, want %+v", got, want)
 	}
 	written, err := j.Append(journal.Record{

@@ -37,7 +37,7 @@ func Abort(s *state.State) string {
 	for _, line := range SetAside(s) {
 		say("%s.", line)
 	}
-	if stopped := stopped(s); len(stopped) > 0 {
+	if stopped := Stopped(s); len(stopped) > 0 {
 		say("These services stay stopped until they are started by hand: %s.", strings.Join(stopped, ", "))
 	}
 	whole, parts := updated(s)
@@ -66,9 +66,9 @@ func because(s *state.State, final *plan.Step) string {
 	return fmt.Sprintf("%s, which it undoes, was begun and is %s", final.Undoes, undone.Phase)
 }
 
-// stopped returns the services on hosts that the run has stopped or begun to stop, and
+// Stopped returns the services on hosts that the run has stopped or begun to stop, and
 // has not started again.
-func stopped(s *state.State) []string {
+func Stopped(s *state.State) []string {
 	var names []string
 	for step := range s.Plan.AllSteps() {
 		e, st := step.Effects(s.Plan), s.Steps[step.ID]
