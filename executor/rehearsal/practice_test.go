@@ -44,6 +44,8 @@ type reply struct {
 	do     func(*practice)
 	choice operator.Choice
 	reason string
+	aside  []string // CSCs to set aside
+	told   string
 }
 
 // practice is a rehearsal with an operator who answers yes to consents and manual
@@ -219,7 +221,7 @@ func (r *practice) Ask(ctx context.Context, q operator.Question) (operator.Answe
 		r.note("> %s%s\n", next.choice, map[bool]string{true: ": " + next.reason}[next.reason != ""])
 		r.mu.Unlock()
 	}
-	return operator.Answer{Choice: next.choice, Reason: next.reason, By: "Ana", Via: "terminal"}, ctx.Err()
+	return operator.Answer{Choice: next.choice, Reason: next.reason, CSCs: next.aside, Told: next.told, By: "Ana", Via: "terminal"}, ctx.Err()
 }
 
 // Tell implements [operator.Operator].
