@@ -73,6 +73,36 @@ func TestScreenCallsTheOperator(t *testing.T) {
 	}
 }
 
+// TestScreenSetsAside: the names that csu proposes and the principal are taken with Enter; a
+// stranger is refused, and without a reason nothing is set aside.
+func TestScreenSetsAside(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	q := failureOf("hosts/azar03")
+	q.Choices = append(q.Choices, operator.SetAside)
+	q.CSCs = []operator.CSC{{Name: "MTMount:0", Principal: "mount team", Missing: true}, {Name: "ESS:105"}}
+	answers := put(t, view, q)
+	s.reads(t, "? refresh >")
+	s.types(t, "set aside\n")
+	s.reads(t, "which CSCs? (Enter: MTMount:0)")
+	s.types(t, "ESS:106\n")
+	s.reads(t, `"ESS:106" is not a CSC of this step. Its CSCs: MTMount:0, ESS:105`)
+	s.types(t, "\n")
+	s.reads(t, "why are they set aside?")
+	s.types(t, "\n")
+	s.reads(t, "why are they set aside?")
+	s.types(t, "\n")
+	s.reads(t, "Nothing was set aside.")
+	s.types(t, "6 motor broken\n")
+	s.reads(t, "which CSCs?")
+	s.types(t, "MTMount, ESS:105\n")
+	s.reads(t, "who was told? (Enter: mount team)")
+	s.types(t, "\n")
+	if a := <-answers; a.Choice != operator.SetAside || a.Reason != "motor broken" || a.Told != "mount team" || len(a.CSCs) != 2 || q.Allows(a) != nil {
+		t.Errorf("the answer is %+v", a)
+	}
+}
+
 // TestScreenFailureAmongOthers: while one failure is asked about, another step
 // fails and others end. None of that comes between what is typed: ? shows it and
 // puts the question again. The prompt names the step that the answer is

@@ -30,6 +30,13 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 	answer := func(c operator.Choice) journal.Record {
 		return journal.Record{Event: journal.Answered, Stage: "one", Step: "one/a", Answer: &journal.Answer{Topic: "failed", Choice: string(c)}}
 	}
+	p.CSCs = []plan.CSC{{CSC: "MTMount:0"}}
+	aside := func(cscs ...string) journal.Record {
+		r := answer(operator.SetAside)
+		r.Answer.CSCs = cscs
+		return r
+	}
+	failed := []journal.Record{started(1), outcome(1, "failed")}
 	for name, c := range map[string]struct {
 		records []journal.Record
 		want    string // in the error of the last record
@@ -45,6 +52,12 @@ func TestRecordsThatDoNotFit(t *testing.T) {
 		"an outcome after a word":  {[]journal.Record{started(1), answer(operator.Happened), outcome(1, "done")}, "does not fit"},
 		"an outcome after by hand": {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.ByHand), outcome(1, "done")}, "does not fit"},
 		"accepted unsaid":          {[]journal.Record{started(1), outcome(1, "failed"), answer(operator.Accept)}, "does not fit"},
+		"nothing set aside":        {append(failed, aside()), "sets nothing aside"},
+		"a stranger set aside":     {append(failed, aside("ESS:1")), `no CSC "ESS:1"`},
+		"set aside twice":          {append(failed, aside("MTMount:0"), started(2), outcome(2, "failed"), aside("MTMount:0")), "already set aside"},
+		"set aside in doubt":       {[]journal.Record{started(1), aside("MTMount:0")}, "does not fit"},
+		"left out under way":       {[]journal.Record{started(1), {Event: journal.NotNeeded, Step: "one/a"}}, "does not fit"},
+		"an unreadable look":       {[]journal.Record{{Event: journal.Looked, Evidence: []byte("{}")}}, "cannot unmarshal"},
 		"two outcomes":             {[]journal.Record{started(1), outcome(1, "failed"), outcome(1, "done")}, "does not fit"},
 		"an unknown step":          {[]journal.Record{{Event: journal.Started, Step: "one/b"}}, `no step "one/b"`},
 		"an unknown stage":         {[]journal.Record{{Event: journal.StageDone, Stage: "two"}}, `no stage "two"`},
