@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
 )
@@ -17,7 +16,7 @@ import (
 // the outcome of that step is reported with the step. Those that were set aside are not in
 // it; see [SetAside].
 func Down(s *state.State) []string {
-	if s.Ended == journal.Complete && s.Look != nil {
+	if s.Judged() {
 		return nil // csu has looked: see [Exceptions]
 	}
 	down, early := map[string]bool{}, map[string]bool{}

@@ -81,6 +81,9 @@ func (s *State) look(r *journal.Record) {
 	}
 }
 
+// Judged reports whether the run is complete, and csu has looked at the CSCs.
+func (s *State) Judged() bool { return s.Ended == journal.Complete && s.Look != nil }
+
 // Excepted reports whether the run, if it is complete, is so with exceptions.
 func (s *State) Excepted() bool {
 	return len(s.Aside) > 0 || s.Look != nil && (len(s.Look.Astray) > 0 || s.Look.Blind != "")
