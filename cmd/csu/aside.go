@@ -75,7 +75,7 @@ func (s *screen) readProposed(ctx context.Context, q operator.Question, what, pr
 	if proposed != "" {
 		what += fmt.Sprintf(" (Enter: %s)", proposed)
 	}
-	line, err := s.readLine(ctx, promptAbout(q, what, s.width))
+	line, err := s.readLine(ctx, func(width int) string { return promptAbout(q, what, width) })
 	if line = strings.TrimSpace(line); line == "" {
 		line = proposed
 	}
