@@ -335,11 +335,10 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		c.paragraph("Commit its journal, %s: it documents the deployment.", shown(l.journal))
 		return nil
 	case executor.Excepted:
-		what := "upgrade"
 		if l.siteMap != nil {
-			what = "rehearsal"
+			return fail(exitExceptions, "", "the rehearsal is complete, with exceptions; nothing real was changed")
 		}
-		return fail(exitExceptions, "commit the journal, "+shown(l.journal)+", and post the exceptions if the closing message does not name them", "the %s is complete, with exceptions", what)
+		return fail(exitExceptions, "post the exceptions if the closing message does not name them, and commit the journal, "+shown(l.journal), "the upgrade is complete, with exceptions")
 	case executor.Aborted:
 		fmt.Fprintln(c.out, "\nThe upgrade was aborted and its journal is closed.")
 		return nil
