@@ -51,7 +51,7 @@ var terminalOnly = []operator.Topic{
 // Via says so, and by what.
 func (a *asker) beforehand(q operator.Question) (operator.Answer, bool) {
 	given := func(c operator.Choice, reason, by string) (operator.Answer, bool) {
-		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: "in advance, by " + by}, true
+		return operator.Answer{Choice: c, Reason: reason, By: a.name, Via: operator.InAdvance + by}, true
 	}
 	switch {
 	case q.Topic == operator.Aborting:

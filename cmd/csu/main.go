@@ -48,6 +48,7 @@ type commands struct {
 	Handover   handoverCommand           `cmd:"" help:"Stop a running csu so that a colleague can take over its run."`
 	Unlock     unlockCommand             `cmd:"" help:"Unlock the site of a run that will never be resumed."`
 	Status     statusCommand             `cmd:"" help:"Show the progress of a run, which steps have an unknown outcome, and what to do next."`
+	Report     reportCommand             `cmd:"" help:"Report what took how long in a run, what went wrong, and what is left."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
 	Version    versionCommand            `cmd:"" help:"Print csu's version."`

@@ -18,37 +18,8 @@ func inMarkdown(s string) string {
 		if sp.Code {
 			b.WriteString(codeSpan(sp.Text))
 		} else {
-			b.WriteString(escaped(sp.Text))
+			b.WriteString(visible.Markdown(sp.Text))
 		}
-	}
-	return b.String()
-}
-
-// escaped is plain text as Markdown.
-func escaped(s string) string {
-	var b strings.Builder
-	runes := []rune(s)
-	word := func(i int) bool {
-		return i >= 0 && i < len(runes) && (unicode.IsLetter(runes[i]) || unicode.IsDigit(runes[i]))
-	}
-	for i, r := range runes {
-		switch r {
-		case '\\', '`', '*', '[', ']', '<', '|', '~', '$':
-			b.WriteByte('\\')
-		case '_':
-			if !word(i-1) || !word(i+1) { // within a word it is not emphasis
-				b.WriteByte('\\')
-			}
-		case '&':
-			b.WriteString("&amp;")
-			continue
-		case '@':
-			if !word(i-1) && word(i+1) { // avoid a mention
-				b.WriteString("@<!-- -->")
-				continue
-			}
-		}
-		b.WriteRune(r)
 	}
 	return b.String()
 }
@@ -94,7 +65,7 @@ func inCell(s string) string {
 		if sp.Code {
 			b.WriteString(codeCell(sp.Text))
 		} else {
-			b.WriteString(escaped(sp.Text))
+			b.WriteString(visible.Markdown(sp.Text))
 		}
 	}
 	return b.String()

@@ -1,9 +1,7 @@
 package review
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
@@ -11,14 +9,12 @@ import (
 	"slices"
 	"strings"
 
+	look "github.com/lsst-ts/csu/executor/page"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
 //go:embed page.html
 var pageTemplate string
-
-//go:embed page.css
-var pageStyle string
 
 //go:embed page.js
 var pageScript string
@@ -114,8 +110,7 @@ type pageCSC struct {
 
 func newPage(p *plan.Plan) *page {
 	g := &page{Title: title(p), Reason: p.Upgrade.Reason, Plan: p, Summary: Summarize(p), Estimate: EstimatePlan(p), Registry: newLists(p).registry,
-		Style: template.CSS(pageStyle), Script: template.JS(pageScript)}
-	g.Policy = fmt.Sprintf("default-src 'none'; img-src data:; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", hashed(pageStyle), hashed(pageScript))
+		Style: template.CSS(look.Style), Script: template.JS(pageScript), Policy: look.Policy(look.Style, pageScript)}
 	for _, f := range g.Summary.facts(g.Estimate, countedCSCs) {
 		g.Facts = append(g.Facts, newFact(f))
 	}
@@ -195,12 +190,6 @@ func cscsOf(e plan.Effects) []string {
 		unique(&out, set...)
 	}
 	return out
-}
-
-// hashed returns the hash of a text for a content security policy.
-func hashed(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
 // clock returns a duration as hours and minutes since a start.

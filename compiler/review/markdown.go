@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/visible"
 )
 
 // brevity is the length in characters from which a runbook has repeated remarks only
@@ -86,7 +87,7 @@ func (m *markdown) closeDetails() { m.f("\n</details>\n\n") }
 
 func (m *markdown) summary() {
 	p, s := m.plan, Summarize(m.plan)
-	m.f("# %s\n\nReason: %s\n\n", escaped(oneLine(title(p))), inMarkdown(p.Upgrade.Reason))
+	m.f("# %s\n\nReason: %s\n\n", visible.Markdown(oneLine(title(p))), inMarkdown(p.Upgrade.Reason))
 	m.f("| | |\n|---|---|\n")
 	for _, f := range s.facts(m.estimate, m.lists.refer) {
 		m.f("| %s | %s |\n", f.label, inCell(f.text))

@@ -1,7 +1,6 @@
 package review
 
 import (
-	"reflect"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/plan"
@@ -76,35 +75,4 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // shown returns a copy of the plan in which every text is visible: what
 // a reviewer sees must be what the plan says.
-func shown(p *plan.Plan) *plan.Plan {
-	c := visibleCopy(reflect.ValueOf(*p)).Interface().(plan.Plan)
-	return &c
-}
-
-func visibleCopy(v reflect.Value) reflect.Value {
-	out := reflect.New(v.Type()).Elem()
-	switch v.Kind() {
-	case reflect.String:
-		out.SetString(visible.Text(v.String()))
-	case reflect.Struct:
-		for i := range v.NumField() {
-			out.Field(i).Set(visibleCopy(v.Field(i)))
-		}
-	case reflect.Slice:
-		for i := range v.Len() {
-			out = reflect.Append(out, visibleCopy(v.Index(i)))
-		}
-	case reflect.Pointer:
-		if !v.IsNil() {
-			out.Set(reflect.New(v.Type().Elem()))
-			out.Elem().Set(visibleCopy(v.Elem()))
-		}
-	case reflect.Interface:
-		if !v.IsNil() {
-			out.Set(visibleCopy(v.Elem()))
-		}
-	default:
-		out.Set(v)
-	}
-	return out
-}
+func shown(p *plan.Plan) *plan.Plan { return visible.Copy(p) }

@@ -152,8 +152,11 @@ type Answer struct {
 	CSCs   []string // of SetAside: which
 	Told   string   // of SetAside: who was told, the CSCs' principals by their roles
 	By     string   // the operator's name
-	Via    string   // "terminal", or "in advance, by" a flag or the answers file's name
+	Via    string   // "terminal", or [InAdvance] and a flag or the answers file's name
 }
+
+// InAdvance begins the Via of an answer that was given before the question.
+const InAdvance = "in advance, by "
 
 // EventKind is what an event reports.
 type EventKind string

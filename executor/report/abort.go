@@ -40,7 +40,7 @@ func Abort(s *state.State) string {
 	if stopped := Stopped(s); len(stopped) > 0 {
 		say("These services stay stopped until they are started by hand: %s.", strings.Join(stopped, ", "))
 	}
-	whole, parts := updated(s)
+	whole, parts := Updated(s)
 	if len(whole) > 0 {
 		say("These stay updated: %s.", strings.Join(whole, ", "))
 	}
@@ -98,10 +98,10 @@ func announced(s *state.State) []string {
 	return slices.Sorted(maps.Keys(some))
 }
 
-// updated returns the applications that were synced and the services on hosts that were
+// Updated returns the applications that were synced and the services on hosts that were
 // updated: those that are known to be done, and those that were only begun. If an
 // attempt had no effect, the application or service is in neither list.
-func updated(s *state.State) (whole, parts []string) {
+func Updated(s *state.State) (whole, parts []string) {
 	add := func(names *[]string, name string) {
 		if !slices.Contains(*names, name) {
 			*names = append(*names, name)
