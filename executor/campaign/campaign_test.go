@@ -187,6 +187,7 @@ func (c *campaign) run(a Case, ref *Reference) (v Verdict, dir string) {
 	if err != nil {
 		v.Problems = append(v.Problems, err.Error())
 	}
+	v.Problems = append(v.Problems, misreported(ref.Plan, ref.Digest, v.Journal)...)
 	return v, b.Dir
 }
 

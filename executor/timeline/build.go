@@ -29,18 +29,20 @@ type bar struct {
 // A Log takes in the records of a journal in their order. The records must be those that
 // [state.State.Check] allows.
 type Log struct {
-	plan   *plan.Plan
-	digest string
-	state  *state.State
-	last   time.Time // of the record before
-	now    time.Time // of the record
-	bars   []*bar
-	tries  map[string][]*bar    // attempts, by step
-	looks  map[string]*bar      // open checks, by step
-	since  map[string]time.Time // by step: the last record of it that a question may follow
-	stages map[string]*Span     // from the first question or step to the last record
-	begun  map[string]time.Time // when the stages had their consents
-	asked  time.Time            // when the last question was answered
+	plan    *plan.Plan
+	digest  string
+	state   *state.State
+	effects map[string]plan.Effects // by step
+	order   map[string]int          // of stages; the final steps, of stage "", come last
+	last    time.Time               // of the record before
+	now     time.Time               // of the record
+	bars    []*bar
+	tries   map[string][]*bar    // attempts, by step
+	looks   map[string]*bar      // open checks, by step
+	since   map[string]time.Time // by step: the last record of it that a question may follow
+	stages  map[string]*Span     // from the first question or step to the last record
+	begun   map[string]time.Time // when the stages had their consents
+	asked   time.Time            // when the last question was answered
 
 	run       Run
 	trouble   []Event
@@ -51,10 +53,18 @@ type Log struct {
 
 // NewLog returns the log of a run before its first record. digest is the plan's.
 func NewLog(p *plan.Plan, digest string) *Log {
-	return &Log{
-		plan: p, digest: digest, state: state.New(p),
-		tries: map[string][]*bar{}, looks: map[string]*bar{}, since: map[string]time.Time{}, stages: map[string]*Span{}, begun: map[string]time.Time{}, before: map[string]string{},
+	l := &Log{
+		plan: p, digest: digest, state: state.New(p), effects: map[string]plan.Effects{}, order: map[string]int{"": len(p.Stages)},
+		tries: map[string][]*bar{}, looks: map[string]*bar{}, since: map[string]time.Time{},
+		stages: map[string]*Span{}, begun: map[string]time.Time{}, before: map[string]string{},
 	}
+	for i := range p.Stages {
+		l.order[p.Stages[i].ID] = i
+	}
+	for st := range p.AllSteps() {
+		l.effects[st.ID] = st.Effects(p)
+	}
+	return l
 }
 
 // Read returns the log of the journal in a file, while an executor may be writing it. A

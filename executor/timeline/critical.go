@@ -15,13 +15,7 @@ const mostCosts = 5
 // critical returns the critical path of the bars in a time: segments that follow one
 // another from its beginning to its end.
 func (l *Log) critical(bars []*bar, all Span) []Segment {
-	w := &walk{log: l, nested: map[*bar][]*bar{}, passed: map[*bar]bool{}, resource: map[string]string{}, order: map[string]int{"": len(l.plan.Stages)}, now: all.Ended}
-	for i := range l.plan.Stages {
-		w.order[l.plan.Stages[i].ID] = i
-	}
-	for st := range l.plan.AllSteps() {
-		w.resource[st.ID] = st.Effects(l.plan).Resource
-	}
+	w := &walk{log: l, nested: map[*bar][]*bar{}, passed: map[*bar]bool{}, now: all.Ended}
 	for _, b := range bars {
 		if b.inside != nil {
 			w.nested[b.inside] = append(w.nested[b.inside], b)
@@ -48,10 +42,8 @@ type walk struct {
 	nested   map[*bar][]*bar
 	absences []*bar
 	passed   map[*bar]bool
-	resource map[string]string // by step
-	order    map[string]int    // of stages; the final steps come last
-	now      time.Time         // the path is known from here on
-	path     []Segment         // backward
+	now      time.Time // the path is known from here on
+	path     []Segment // backward
 }
 
 // last returns the bar with which the time ends. An open question holds up what else is
@@ -98,8 +90,8 @@ func (w *walk) allows(one, other *bar) bool {
 		return false // it is a part of its attempt
 	case one.activity == Absent, other.activity == Absent, one.stage == "" && one.step == "":
 		return true
-	case w.order[one.stage] != w.order[other.stage]:
-		return w.order[one.stage] < w.order[other.stage]
+	case w.log.order[one.stage] != w.log.order[other.stage]:
+		return w.log.order[one.stage] < w.log.order[other.stage]
 	case one.step == other.step, one.step == "":
 		return true // the same step again, or its stage's consent
 	case one.held, other.activity == Waiting && one.activity == Waiting:
@@ -109,7 +101,7 @@ func (w *walk) allows(one, other *bar) bool {
 	case other.stage == "": // final steps run one after the other
 		return true
 	}
-	if r := w.resource[one.step]; r != "" && r == w.resource[other.step] {
+	if r := w.log.effects[one.step].Resource; r != "" && r == w.log.effects[other.step].Resource {
 		return true
 	}
 	step := w.log.state.Steps[other.step]
@@ -129,7 +121,7 @@ func (w *walk) take(b *bar) {
 	parts := slices.Clone(w.nested[b])
 	if b.activity != Absent {
 		for _, a := range w.absences {
-			if a.Begun.After(b.Begun) && a.Begun.Before(b.Ended) {
+			if !a.Begun.Before(b.Begun) && a.Begun.Before(b.Ended) {
 				parts = append(parts, a)
 			}
 		}
@@ -213,8 +205,7 @@ func (l *Log) cscs() []CSC {
 		if !l.state.Steps[st.ID].Phase.Happened() {
 			continue
 		}
-		e := st.Effects(l.plan)
-		for _, w := range e.Sees {
+		for _, w := range l.effects[st.ID].Sees {
 			for _, c := range w.CSCs {
 				if len(w.States) == 1 {
 					seen[c] = w.States[0]

@@ -115,7 +115,7 @@ func drawn(p *plan.Plan, d *rand.Rand) []journal.Record {
 		stage := &p.Stages[i]
 		write(journal.Record{Event: journal.Answered, Stage: stage.ID, Answer: yes})
 		write(journal.Record{Event: journal.StageBegun, Stage: stage.ID})
-		for range 30 * len(stage.Steps) {
+		for range 14 * len(stage.Steps) {
 			step(&stage.Steps[d.IntN(len(stage.Steps))])
 			if d.IntN(60) == 0 {
 				if d.IntN(2) == 0 {
@@ -148,7 +148,7 @@ func drawn(p *plan.Plan, d *rand.Rand) []journal.Record {
 func TestEveryPrefix(t *testing.T) {
 	p := threeStages(t)
 	seen := map[timeline.Activity]int{}
-	for seed := range uint64(40) {
+	for seed := range uint64(25) {
 		records := drawn(p, rand.New(rand.NewPCG(seed, 1)))
 		l := timeline.NewLog(p, digest)
 		for n := range records {

@@ -156,9 +156,20 @@ func overview(r *timeline.Report) chart {
 
 // critical returns the lines of a row for what of the critical path is in it.
 func (c *chart) critical(r *timeline.Report, in func(timeline.Segment) bool) []mark {
+	return c.criticalIn(r, timeline.Span{Begun: r.Begun, Ended: r.Until}, in)
+}
+
+// criticalIn is critical for a row that shows a time only.
+func (c *chart) criticalIn(r *timeline.Report, all timeline.Span, in func(timeline.Segment) bool) []mark {
 	var out []mark
 	for _, s := range r.Critical {
-		if in(s) {
+		if s.Begun.Before(all.Begun) {
+			s.Begun = all.Begun
+		}
+		if s.Ended.After(all.Ended) {
+			s.Ended = all.Ended
+		}
+		if in(s) && s.Length() > 0 {
 			out = append(out, c.axis.line(s.Span, "on the critical path: "+segmentText(s)))
 		}
 	}
@@ -228,13 +239,13 @@ func (c *chart) waits(r *timeline.Report, waits []timeline.Wait) {
 		if w.Length() == 0 {
 			continue
 		}
-		out := row{Label: "Question: " + w.Topic, Note: answered(w) + " after " + lasting(w.Length()), Class: "asked"}
+		out := row{Label: "Question: " + w.Topic, Note: answered(w) + " after " + lasting(w.Length()), Class: "question"}
 		if w.Choice == "" {
 			out.Note = "open for " + lasting(w.Length())
 		}
 		out.Marks = append(out.Marks, c.axis.mark(w.Span, "answer", out.Label+", "+answered(w)))
-		out.Marks = append(out.Marks, c.critical(r, func(g timeline.Segment) bool {
-			return g.Activity == timeline.Waiting && g.Stage == w.Stage && g.Step == w.Step && g.Topic == w.Topic && !g.Begun.Before(w.Begun) && !g.Ended.After(w.Ended)
+		out.Marks = append(out.Marks, c.criticalIn(r, w.Span, func(g timeline.Segment) bool {
+			return g.Activity == timeline.Waiting && g.Stage == w.Stage && g.Step == w.Step && g.Topic == w.Topic
 		})...)
 		c.Rows = append(c.Rows, out)
 	}
