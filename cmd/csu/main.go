@@ -50,6 +50,7 @@ type commands struct {
 	Status     statusCommand             `cmd:"" help:"Show the progress of a run, which steps have an unknown outcome, and what to do next."`
 	Report     reportCommand             `cmd:"" help:"Report what took how long in a run, what went wrong, and what is left."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
+	Durations  durationsCommand          `cmd:"" help:"Learn from journals how long the actions at a site take."`
 	Rehearse   rehearseCommand           `cmd:"" help:"Carry out a plan against a simulated site."`
 	Version    versionCommand            `cmd:"" help:"Print csu's version."`
 	Completion kongcompletion.Completion `cmd:"" help:"Show how to set up tab completion in bash, zsh or fish."`

@@ -15,6 +15,7 @@ type Estimate struct {
 	Takes  plan.Duration // the whole plan, its final steps included
 	Stages []StageEstimate
 	Final  plan.Duration // the final steps, one after the other
+	Range  *Range        // nil if no step has a learned duration; see [EstimateWithRange]
 }
 
 // A StageEstimate is one stage's part.
@@ -47,6 +48,15 @@ func EstimatePlan(p *plan.Plan) Estimate {
 		e.Final += s.Takes
 	}
 	e.Takes += e.Final
+	return e
+}
+
+// EstimateWithRange is [EstimatePlan] with the plan's range.
+func EstimateWithRange(p *plan.Plan) Estimate {
+	e := EstimatePlan(p)
+	if r, ok := EstimateRange(p); ok {
+		e.Range = &r
+	}
 	return e
 }
 

@@ -109,7 +109,7 @@ type pageCSC struct {
 }
 
 func newPage(p *plan.Plan) *page {
-	g := &page{Title: title(p), Reason: p.Upgrade.Reason, Plan: p, Summary: Summarize(p), Estimate: EstimatePlan(p), Registry: newLists(p).registry,
+	g := &page{Title: title(p), Reason: p.Upgrade.Reason, Plan: p, Summary: Summarize(p), Estimate: EstimateWithRange(p), Registry: newLists(p).registry,
 		Style: template.CSS(look.Style), Script: template.JS(pageScript), Policy: look.Policy(look.Style, pageScript)}
 	for _, f := range g.Summary.facts(g.Estimate, countedCSCs) {
 		g.Facts = append(g.Facts, newFact(f))

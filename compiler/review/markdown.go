@@ -35,7 +35,7 @@ func Markdown(w io.Writer, p *plan.Plan) error {
 // once.
 func runbook(p *plan.Plan, once bool) (string, error) {
 	var b strings.Builder
-	m := &markdown{w: &b, plan: p, lists: newLists(p), estimate: EstimatePlan(p), abridged: once, said: map[string]string{}, notes: map[string]string{}, numbers: map[string]string{}}
+	m := &markdown{w: &b, plan: p, lists: newLists(p), estimate: EstimateWithRange(p), abridged: once, said: map[string]string{}, notes: map[string]string{}, numbers: map[string]string{}}
 	for i, s := range p.Stages {
 		m.numbers[s.ID] = fmt.Sprintf("stage %d", i+1)
 		for j := range s.Steps {

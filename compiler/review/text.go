@@ -20,7 +20,7 @@ type Terminal struct {
 // doing them by hand, which [Markdown] has.
 func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	t := newText(w, on)
-	summary, estimate := Summarize(p), EstimatePlan(p)
+	summary, estimate := Summarize(p), EstimateWithRange(p)
 	t.line("", bold, title(p))
 	t.line("", plain, "Reason: "+p.Upgrade.Reason)
 	t.line("", plain, fmt.Sprintf("Cluster %s, %s; scripts run on ScriptQueue:%d", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server, p.Upgrade.Queue))

@@ -307,12 +307,23 @@ type Step struct {
 	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before it starts
 	Action     Action   `json:"action"`
 	// Takes is how long it usually takes; only people use it.
-	Takes   Duration `json:"takes"`
+	Takes Duration `json:"takes"`
+	// Spread is how long it took in the past, at a site whose durations were learned; nil
+	// elsewhere. Takes is then the median. A csu that does not know this field refuses the
+	// plan by its name, so that plans without it keep their format.
+	Spread  *Spread  `json:"spread,omitempty"`
 	Timeout Duration `json:"timeout"`
 	// OnFailure also holds for a step whose time ran out.
 	OnFailure OnFailure `json:"onFailure"`
 	ByHand    string    `json:"byHand"`           // what a person would do instead (P12)
 	Undoes    string    `json:"undoes,omitempty"` // final steps: the id of the step that this one undoes
+}
+
+// Spread is a range in which 80 % of past attempts ended.
+type Spread struct {
+	Low  Duration `json:"low"`  // 10th percentile
+	High Duration `json:"high"` // 90th percentile
+	From int      `json:"from"` // number of attempts
 }
 
 // Final reports whether the step is one of the plan's final steps.

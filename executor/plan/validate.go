@@ -246,6 +246,9 @@ func (v *validator) step(s *Step, stage string) {
 	if s.ByHand == "" {
 		v.add(subject, "it does not say how it is done by hand")
 	}
+	if r := s.Spread; r != nil && (r.From < 1 || r.Low < 0 || r.Low > s.Takes || s.Takes > r.High) {
+		v.add(subject, "it usually takes %s, which does not fit its range from %s to %s of %d attempts", s.Takes, r.Low, r.High, r.From)
+	}
 	if s.Timeout <= 0 || time.Duration(s.Timeout) > 24*time.Hour {
 		v.add(subject, "its time limit is %s: it must be more than nothing and at most 24h", s.Timeout)
 	}

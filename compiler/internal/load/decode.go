@@ -55,6 +55,13 @@ func decodeSite(s *source) *model.Site {
 	}
 	site.Recovery = s.recovery(root.with("recovery"))
 	site.Durations = s.durations(root.with("durations"))
+	for _, l := range s.whole(root).structs("learned") {
+		from, _ := l.number("from")
+		site.Learned = append(site.Learned, model.Learned{
+			Kind: l.text("kind"), Purpose: l.text("purpose"), Target: l.text("target"), From: from,
+			P10: l.seconds("p10"), P50: l.seconds("p50"), P90: l.seconds("p90"),
+		})
+	}
 	return site
 }
 

@@ -3,6 +3,7 @@ package load
 import (
 	"slices"
 	"strconv"
+	"time"
 
 	"cuelang.org/go/cue"
 )
@@ -67,6 +68,12 @@ func (f fields) flag(name string) bool {
 func (f fields) number(name string) (int, bool) {
 	n, ok := read(f, name, cue.Value.Int64)
 	return int(n), ok
+}
+
+// seconds returns a duration that the source gives as a number of seconds.
+func (f fields) seconds(name string) time.Duration {
+	s, _ := read(f, name, cue.Value.Float64)
+	return time.Duration(s * float64(time.Second))
 }
 
 func (f fields) texts(name string) []string {

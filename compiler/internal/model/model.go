@@ -57,6 +57,14 @@ type Site struct {
 	Testing       []TestSequence
 	Recovery      Recovery
 	Durations     map[string]time.Duration // by action kind: how long one usually takes
+	Learned       []Learned
+}
+
+// Learned is how long the past attempts of one class of actions took.
+type Learned struct {
+	Kind, Purpose, Target string
+	From                  int // number of attempts
+	P10, P50, P90         time.Duration
 }
 
 // Begins is when deployments of a type begin. Without days, any day will do.

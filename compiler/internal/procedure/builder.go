@@ -81,11 +81,43 @@ func (s *stage) add(step plan.Step) string {
 	if step.OnFailure == "" {
 		step.OnFailure = plan.Ask
 	}
-	if step.Takes == 0 {
-		step.Takes = s.b.takes(step.Action.Parameters)
-	}
+	s.b.estimate(&step)
 	s.Steps = append(s.Steps, step)
 	return step.ID
+}
+
+// estimate says how long a step usually takes: as past runs took, as its command says, or
+// as its kind takes at the site. A time that the procedure has set stays.
+func (b *builder) estimate(step *plan.Step) {
+	_, command := step.Action.Parameters.(*plan.SSH)
+	if step.Takes != 0 && !command {
+		return
+	}
+	class, times, ok := plan.ClassOf(step.Action.Parameters, b.role)
+	i := slices.IndexFunc(b.site.Learned, func(l model.Learned) bool {
+		return ok && plan.Class{Kind: plan.Kind(l.Kind), Purpose: l.Purpose, Target: l.Target} == class
+	})
+	switch {
+	case i >= 0:
+		l, n := b.site.Learned[i], time.Duration(times)
+		step.Takes = plan.Duration(max(time.Second, (n * l.P50).Round(time.Second)))
+		step.Spread = &plan.Spread{
+			Low:  min(step.Takes, plan.Duration((n * l.P10).Truncate(time.Second))),
+			High: max(step.Takes, plan.Duration((n*l.P90 + time.Second - 1).Truncate(time.Second))), From: l.From,
+		}
+	case step.Takes == 0:
+		step.Takes = b.takes(step.Action.Parameters)
+	}
+}
+
+// role returns what a host is for; "" for an unknown one.
+func (b *builder) role(host string) plan.Role {
+	for i := range b.site.Hosts {
+		if b.site.Hosts[i].Name == host {
+			return plan.Role(b.site.Hosts[i].Role)
+		}
+	}
+	return ""
 }
 
 // takes returns how long an action usually takes at the site.

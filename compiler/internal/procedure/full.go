@@ -81,7 +81,7 @@ func (b *builder) releaseSchema() {
 	back := b.compatibility("forward", "Schema registry back to FORWARD", "NONE", "FORWARD", "P25")
 	back.ID = "final/" + back.ID
 	back.OnFailure = plan.Ask
-	back.Takes = b.takes(back.Action.Parameters)
+	b.estimate(&back)
 	back.Undoes = id
 	b.plan.Final = append(b.plan.Final, back)
 }

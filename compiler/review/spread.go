@@ -1,0 +1,142 @@
+package review
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lsst-ts/csu/executor/plan"
+)
+
+// A Range is how long a plan takes in 80 % of the cases if nothing fails and every question
+// is answered at once. Percentiles of steps don't add up to those of a plan, so the plan is
+// simulated with times drawn for its steps, always with the same seed.
+type Range struct {
+	Low, Median, High plan.Duration
+	// Decides are the steps whose times decide most of it, the most important first.
+	Decides []Decider
+	// Unknown are the steps without a learned duration, which count with their usual time.
+	Unknown []string
+}
+
+// A Decider is a step with its part of the variance of the whole, 0 to 1.
+type Decider struct {
+	ID    string
+	Share float64
+}
+
+const (
+	simulations  = 1000
+	mostDeciders = 3
+	// z90 is the 90th percentile of the normal distribution.
+	z90 = 1.2815515655446004
+)
+
+// EstimateRange simulates a plan, which must be valid; false if none of its steps has a
+// learned duration.
+func EstimateRange(p *plan.Plan) (Range, bool) {
+	c := *p
+	c.Stages, c.Final = slices.Clone(p.Stages), slices.Clone(p.Final)
+	for i := range c.Stages {
+		c.Stages[i].Steps = slices.Clone(c.Stages[i].Steps)
+	}
+	var spread []*plan.Step
+	var r Range
+	for s := range c.AllSteps() {
+		switch {
+		case s.Spread != nil:
+			spread = append(spread, s)
+		default:
+			r.Unknown = append(r.Unknown, s.ID)
+		}
+	}
+	if len(spread) == 0 {
+		return Range{}, false
+	}
+	usual := make([]plan.Step, len(spread))
+	for i, s := range spread {
+		usual[i] = *s
+	}
+	d := rand.New(rand.NewPCG(1, 1))
+	whole := make([]float64, simulations)
+	each := make([][]float64, len(spread))
+	for n := range whole {
+		for i, s := range spread {
+			s.Takes = draw80(&usual[i], d)
+			each[i] = append(each[i], float64(s.Takes))
+		}
+		whole[n] = float64(EstimatePlan(&c).Takes)
+	}
+	r.decides(spread, each, whole)
+	slices.Sort(whole)
+	at := func(q float64) plan.Duration {
+		return plan.Duration(time.Duration(whole[int(q*float64(simulations-1))]).Round(time.Second))
+	}
+	r.Low, r.Median, r.High = at(.1), at(.5), at(.9)
+	return r, true
+}
+
+// draw80 draws a time from a distribution that has the step's percentiles: on each side of
+// the median, the logarithm is normal.
+func draw80(s *plan.Step, d *rand.Rand) plan.Duration {
+	const least = float64(time.Second / 2) // a range may begin at nothing
+	middle := math.Log(max(least, float64(s.Takes)))
+	z := d.NormFloat64()
+	edge := math.Log(max(least, float64(s.Spread.High)))
+	if z < 0 {
+		edge = math.Log(max(least, float64(s.Spread.Low)))
+	}
+	return plan.Duration(math.Exp(middle + math.Abs(z)/z90*(edge-middle)))
+}
+
+// decides finds the steps that vary together with the whole.
+func (r *Range) decides(steps []*plan.Step, each [][]float64, whole []float64) {
+	total := covariance(whole, whole)
+	if total <= 0 {
+		return
+	}
+	for i, s := range steps {
+		if share := covariance(each[i], whole) / total; share >= .05 {
+			r.Decides = append(r.Decides, Decider{s.ID, share})
+		}
+	}
+	slices.SortStableFunc(r.Decides, func(a, b Decider) int { return cmp.Compare(b.Share, a.Share) })
+	r.Decides = r.Decides[:min(len(r.Decides), mostDeciders)]
+}
+
+func covariance(x, y []float64) float64 {
+	mx, my := mean(x), mean(y)
+	sum := 0.
+	for i := range x {
+		sum += (x[i] - mx) * (y[i] - my)
+	}
+	return sum / float64(len(x))
+}
+
+func mean(x []float64) float64 {
+	sum := 0.
+	for _, v := range x {
+		sum += v
+	}
+	return sum / float64(len(x))
+}
+
+// text says the range and what decides it.
+func (r *Range) text() string {
+	text := fmt.Sprintf("in 80 %% of the cases %s to %s", about(r.Low), about(r.High))
+	var names []string
+	for _, d := range r.Decides {
+		names = append(names, fmt.Sprintf("%s (%.0f %%)", d.ID, 100*d.Share))
+	}
+	if len(names) > 0 {
+		text += "; what decides it: " + strings.Join(names, ", ")
+	}
+	if n := len(r.Unknown); n > 0 {
+		text += fmt.Sprintf("; %s without a learned duration: %s", counted(n, "step"), strings.Join(r.Unknown, ", "))
+	}
+	return text
+}
