@@ -36,10 +36,21 @@ type StepEstimate struct {
 }
 
 // EstimatePlan returns the estimate of a plan, which must be valid.
-func EstimatePlan(p *plan.Plan) Estimate {
+func EstimatePlan(p *plan.Plan) Estimate { return estimate(p, resourcesOf(p)) }
+
+// resourcesOf returns what only one step at a time may use, by step.
+func resourcesOf(p *plan.Plan) map[string]string {
+	out := map[string]string{}
+	for s := range p.AllSteps() {
+		out[s.ID] = s.Effects(p).Resource
+	}
+	return out
+}
+
+func estimate(p *plan.Plan, resources map[string]string) Estimate {
 	var e Estimate
 	for i := range p.Stages {
-		s := estimateStage(p, &p.Stages[i])
+		s := estimateStage(&p.Stages[i], resources)
 		s.Begins = e.Takes
 		e.Takes += s.Takes
 		e.Stages = append(e.Stages, s)
@@ -70,11 +81,11 @@ type run struct {
 	started  bool
 }
 
-func estimateStage(p *plan.Plan, s *plan.Stage) StageEstimate {
+func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
 	runs := make([]*run, len(s.Steps))
 	byID := map[string]*run{}
 	for i := range s.Steps {
-		runs[i] = &run{step: &s.Steps[i], resource: s.Steps[i].Effects(p).Resource}
+		runs[i] = &run{step: &s.Steps[i], resource: resources[s.Steps[i].ID]}
 		byID[s.Steps[i].ID] = runs[i]
 	}
 	now := plan.Duration(0)

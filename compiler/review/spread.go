@@ -32,8 +32,6 @@ type Decider struct {
 const (
 	simulations  = 1000
 	mostDeciders = 3
-	// z90 is the 90th percentile of the normal distribution.
-	z90 = 1.2815515655446004
 )
 
 // EstimateRange simulates a plan, which must be valid; false if none of its steps has a
@@ -57,19 +55,26 @@ func EstimateRange(p *plan.Plan) (Range, bool) {
 	if len(spread) == 0 {
 		return Range{}, false
 	}
-	usual := make([]plan.Step, len(spread))
-	for i, s := range spread {
-		usual[i] = *s
+	var times []lognormal
+	for _, s := range spread {
+		times = append(times, learnedTimes(s))
 	}
+	resources := resourcesOf(p)
 	d := rand.New(rand.NewPCG(1, 1))
 	whole := make([]float64, simulations)
 	each := make([][]float64, len(spread))
 	for n := range whole {
+		// The median of a class is off by the same for all of its steps.
+		off := map[plan.Class]float64{}
 		for i, s := range spread {
-			s.Takes = draw80(&usual[i], d)
+			class, _, _ := s.Class(p)
+			if _, drawn := off[class]; !drawn {
+				off[class] = d.NormFloat64()
+			}
+			s.Takes = times[i].draw(off[class], d)
 			each[i] = append(each[i], float64(s.Takes))
 		}
-		whole[n] = float64(EstimatePlan(&c).Takes)
+		whole[n] = float64(estimate(&c, resources).Takes)
 	}
 	r.decides(spread, each, whole)
 	slices.Sort(whole)
@@ -80,17 +85,36 @@ func EstimateRange(p *plan.Plan) (Range, bool) {
 	return r, true
 }
 
-// draw80 draws a time from a distribution that has the step's percentiles: on each side of
-// the median, the logarithm is normal.
-func draw80(s *plan.Step, d *rand.Rand) plan.Duration {
+// lognormal is the distribution of a time whose logarithm is normal, as that of times that
+// are sometimes much longer, and never much shorter, than usual.
+// Its mean is known from so many attempts.
+type lognormal struct {
+	mean, deviation float64
+	from            int
+}
+
+// learnedTimes returns the distribution of a step's times, from its percentiles.
+func learnedTimes(s *plan.Step) lognormal {
 	const least = float64(time.Second / 2) // a range may begin at nothing
-	middle := math.Log(max(least, float64(s.Takes)))
-	z := d.NormFloat64()
-	edge := math.Log(max(least, float64(s.Spread.High)))
-	if z < 0 {
-		edge = math.Log(max(least, float64(s.Spread.Low)))
-	}
-	return plan.Duration(math.Exp(middle + math.Abs(z)/z90*(edge-middle)))
+	log := func(d plan.Duration) float64 { return math.Log(max(least, float64(d))) }
+	return lognormal{log(s.Takes), (log(s.Spread.High) - log(s.Spread.Low)) / (2 * edge(s.Spread.From)), s.Spread.From}
+}
+
+// draw draws a time. off is by how many of its standard errors the median is off: the
+// standard error of the median of n values is the square root of π/2n deviations.
+func (l lognormal) draw(off float64, d *rand.Rand) plan.Duration {
+	return plan.Duration(math.Exp(l.mean + l.deviation*(d.NormFloat64()+off*math.Sqrt(math.Pi/2/float64(l.from)))))
+}
+
+// edge returns how many standard deviations from the mean the 90th percentile of n attempts
+// lies on average. It is further out than the distribution's own, 1.28: it is made so that
+// the next attempt is below it with 90 %, although the distribution is not known exactly. The
+// order statistics are Blom's (Statistical Estimates and Transformed Beta-Variables, 1958).
+func edge(n int) float64 {
+	score := func(i float64) float64 { return math.Sqrt2 * math.Erfinv(2*(i-.375)/(float64(n)+.25)-1) }
+	at := min(.9*float64(n+1), float64(n))
+	low := math.Floor(at)
+	return score(low) + (at-low)*(score(min(low+1, float64(n)))-score(low))
 }
 
 // decides finds the steps that vary together with the whole.

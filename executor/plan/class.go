@@ -1,6 +1,9 @@
 package plan
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Class is what the duration of an action depends on: its kind, what it is for, and what
 // it is done to. The durations of past attempts are kept by class.
@@ -66,4 +69,14 @@ func (s *Step) Class(p *Plan) (c Class, times int, ok bool) {
 		}
 		return ""
 	})
+}
+
+// Learned returns the usual duration of a step and its spread from percentiles of past
+// attempts, in whole seconds.
+func Learned(p10, p50, p90 time.Duration, from int) (Duration, *Spread) {
+	takes := Duration(max(time.Second, p50.Round(time.Second)))
+	return takes, &Spread{
+		Low:  min(takes, Duration(p10.Truncate(time.Second))),
+		High: max(takes, Duration((p90 + time.Second - 1).Truncate(time.Second))), From: from,
+	}
 }

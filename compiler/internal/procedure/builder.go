@@ -100,11 +100,7 @@ func (b *builder) estimate(step *plan.Step) {
 	switch {
 	case i >= 0:
 		l, n := b.site.Learned[i], time.Duration(times)
-		step.Takes = plan.Duration(max(time.Second, (n * l.P50).Round(time.Second)))
-		step.Spread = &plan.Spread{
-			Low:  min(step.Takes, plan.Duration((n * l.P10).Truncate(time.Second))),
-			High: max(step.Takes, plan.Duration((n*l.P90 + time.Second - 1).Truncate(time.Second))), From: l.From,
-		}
+		step.Takes, step.Spread = plan.Learned(n*l.P10, n*l.P50, n*l.P90, l.From)
 	case step.Takes == 0:
 		step.Takes = b.takes(step.Action.Parameters)
 	}
