@@ -14,18 +14,18 @@ import (
 // narrow lets the work continue without the CSCs that were set aside. The closing
 // message gets the exceptions, which the operator sees before it is posted. The owner
 // calls it.
-func (w *work) narrow() {
-	w.rest = w.r.State.Rest(w.t.step)
+func (w *work) narrow(step *plan.Step) {
+	w.rest = w.r.State.Rest(step)
 	w.step = w.rest.Step
-	if message, ok := w.step.Action.Parameters.(*plan.Announce); ok && w.t.step == w.r.Plan.Closing() {
+	if message, ok := w.step.Action.Parameters.(*plan.Announce); ok && step == w.r.Plan.Closing() {
 		if text := report.Closing(w.r.State, message.Text); text != message.Text {
-			step, longer := *w.step, *message
+			changed, longer := *w.step, *message
 			longer.Text = text
-			step.Action.Parameters = &longer
-			if step.Consent == "" {
-				step.Consent = "Not every CSC is as the plan wants it. csu names the exceptions at the end of the message. Post it?"
+			changed.Action.Parameters = &longer
+			if changed.Consent == "" {
+				changed.Consent = "Not every CSC is as the plan wants it. csu names the exceptions at the end of the message. Post it?"
 			}
-			w.step = &step
+			w.step = &changed
 		}
 	}
 	w.do = w.r.o.Performer(w.step.Action.Parameters)
@@ -93,7 +93,7 @@ func (w *work) lookBeforeClosing() {
 				return
 			}
 		}
-		w.narrow()
+		w.narrow(w.t.step)
 	})
 }
 

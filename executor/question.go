@@ -16,40 +16,47 @@ import (
 	"github.com/lsst-ts/csu/executor/state"
 )
 
-// permit asks about a step's doubt and for its own consent. It returns false if the step
-// does not start now: it was skipped or done by hand, another step has failed meanwhile,
-// or the run is ending.
+// permit asks for the step's own consent, and about its doubt if that was not answered
+// before the stage. It returns false if the step does not start now: it was skipped or
+// done by hand, another step has failed meanwhile, or the run is ending.
 func (w *work) permit() bool {
 	permitted, step := w.step.Final(), w.step
 	w.r.Do(func() { permitted = permitted || w.t.permitted })
 	if permitted {
 		return true
 	}
-	for _, topic := range []operator.Topic{operator.Doubt, operator.StepConsent} {
-		text := step.Consent
-		if topic == operator.Doubt {
-			text = step.Doubt
-		}
-		if text == "" {
-			continue
-		}
-		a, err := w.r.AskIf(w.r.Ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
-			may := false
-			if w.r.Do(func() { may = w.s.mayStart() }); !may {
-				return operator.Question{}, false
-			}
-			return operator.Question{
-				Topic: topic, Stage: step.Stage(), Step: step.ID, Title: step.Title, Text: text,
-				Principals: step.Principals, Reading: w.reading(ctx), Checked: true,
-				Choices: []operator.Choice{operator.Yes, operator.ByHand, operator.Skip, operator.No, operator.Abort},
-			}, true
-		})
-		if err != nil || a.Choice != operator.Yes {
-			w.decided(a)
-			return false
-		}
+	if step.Doubt != "" && w.last.Doubt == nil && !w.agreed(operator.Doubt, step.Doubt) {
+		return false
+	}
+	if step.Consent != "" && !w.agreed(operator.StepConsent, step.Consent) {
+		return false
 	}
 	return w.r.Do(func() { w.t.permitted = true })
+}
+
+// agreed asks about a step that may start now, and reports whether the answer is yes.
+func (w *work) agreed(topic operator.Topic, text string) bool {
+	open := false
+	a, err := w.r.AskIf(w.r.Ctx, func(ctx context.Context, _ bool) (operator.Question, bool) {
+		if !open {
+			w.r.Do(func() { open = w.s.mayStart() })
+		}
+		return w.permission(ctx, topic, text), open
+	})
+	if err != nil || a.Choice != operator.Yes {
+		w.decided(a)
+		return false
+	}
+	return true
+}
+
+// permission returns the question whether the step may be done.
+func (w *work) permission(ctx context.Context, topic operator.Topic, text string) operator.Question {
+	return operator.Question{
+		Topic: topic, Stage: w.step.Stage(), Step: w.step.ID, Title: w.step.Title, Text: text,
+		Principals: w.step.Principals, Reading: w.reading(ctx), Checked: true,
+		Choices: []operator.Choice{operator.Yes, operator.ByHand, operator.Skip, operator.No, operator.Abort},
+	}
 }
 
 // reading returns the present state of what the step is about to touch.
@@ -125,21 +132,59 @@ func (w *work) decide() {
 	if step.Final() { // it must be done: it cannot be skipped, and an abort would run it as well
 		q.Choices = []operator.Choice{operator.Retry, operator.ByHand, operator.Stop}
 	}
-	a, err := w.r.AskIf(w.r.Ctx, func(context.Context, bool) (operator.Question, bool) {
-		relieved := false
+	seen, relieved := "", false
+	a, err := w.r.AskIf(w.r.Ctx, func(ctx context.Context, late bool) (operator.Question, bool) {
+		now := q
 		w.r.Do(func() { relieved = w.r.State.Relieved(w.t.step) })
-		if q.CSCs = w.candidates(); len(q.CSCs) > 0 {
-			q.Choices = slices.Insert(q.Choices, slices.Index(q.Choices, operator.Stop), operator.SetAside)
+		if relieved {
+			now.Reading = "the CSCs that it failed for were set aside meanwhile"
+			return now, false
 		}
-		return q, !relieved
+		if now.CSCs = w.candidates(); len(now.CSCs) > 0 {
+			now.Choices = slices.Insert(slices.Clone(q.Choices), slices.Index(q.Choices, operator.Stop), operator.SetAside)
+		}
+		if !late || !w.do.Traits().Observes {
+			return now, true
+		}
+		// What the step was waiting for may have come about since.
+		f := w.glance(ctx)
+		head, missing, _ := strings.Cut(st.Text, "\n")
+		if seen = f.Text; f.Verdict == action.NotDone && seen != missing {
+			now.Text = fmt.Sprintf("%s: %s. Now:\n%s", what, strings.TrimRight(head, ":"), seen)
+		}
+		if f.Verdict == action.Done {
+			now.Reading = seen
+		}
+		return now, f.Verdict != action.Done
 	})
 	switch {
-	case errors.Is(err, owner.ErrUnwanted):
+	case errors.Is(err, owner.ErrUnwanted) && relieved:
 		w.r.Do(func() { w.t.fresh = true })
 		w.tell(operator.Notice, "started again without the CSCs that were set aside meanwhile")
+	case errors.Is(err, owner.ErrUnwanted):
+		w.settled(q, seen)
 	case err == nil:
 		w.decided(a)
 	}
+}
+
+// settled has a step tried again that has failed and whose question needs no answer: what
+// it was waiting for is there.
+func (w *work) settled(q operator.Question, seen string) {
+	pending := false
+	if w.r.Do(func() { pending = w.t.state.Phase == state.Pending }); !pending {
+		_ = w.r.Withdraw(q, seen) // it was not put; a journal that fails stops the run by itself
+	}
+}
+
+// glance looks for the step's result, without waiting for it.
+func (w *work) glance(ctx context.Context) action.Finding {
+	if w.a == nil {
+		w.reopen()
+	}
+	a := *w.a
+	a.Glance = true
+	return w.do.Look(ctx, &a)
 }
 
 // confirm looks for the result of a step that the operator says is done. If csu sees that
@@ -177,21 +222,26 @@ func (w *work) confirm() {
 			w.tell(operator.StepFailed, "%s", rec.Text)
 			return // a final step, which must be seen done
 		}
-		look = w.askUnseen(f.Text)
+		look = w.askUnseen(f)
 	}
 }
 
 // askUnseen asks about a step that is done according to the operator, and that csu does
 // not see done. It reports whether to look again.
-func (w *work) askUnseen(seen string) (again bool) {
-	a, err := w.r.AskIf(w.r.Ctx, func(context.Context, bool) (operator.Question, bool) {
+func (w *work) askUnseen(f action.Finding) (again bool) {
+	a, err := w.r.AskIf(w.r.Ctx, func(ctx context.Context, late bool) (operator.Question, bool) {
+		if late {
+			f = w.glance(ctx)
+		}
 		return operator.Question{
-			Topic: operator.Unseen, Stage: w.step.Stage(), Step: w.step.ID, Title: w.step.Title, Reading: seen,
+			Topic: operator.Unseen, Stage: w.step.Stage(), Step: w.step.ID, Title: w.step.Title, Reading: f.Text,
 			Text:    "You say that it is done, but csu sees that it is not. The steps that need it wait for your decision.",
 			Choices: []operator.Choice{operator.KeepWaiting, operator.NotHappened, operator.Accept, operator.Stop, operator.Abort},
-		}, true
+		}, f.Verdict != action.Done
 	})
 	switch {
+	case errors.Is(err, owner.ErrUnwanted):
+		return true
 	case err != nil:
 		return false
 	case a.Choice == operator.Accept:
@@ -212,17 +262,25 @@ func byHand(step *plan.Step) string {
 }
 
 // askInDoubt asks what became of an attempt that its probe cannot judge. Nothing new
-// starts until that is answered. If it had to wait for another question, it probes again
-// at its turn and returns the new finding: minutes may have passed, and the operator must
-// not decide by an outdated one. If the new finding needs no decision, the error is
-// owner.ErrUnwanted. waited is as in conclude.
+// starts until that is answered. If it had to wait for another question, and while it is
+// open, it probes again and returns the new finding: minutes may have passed, and the
+// operator must not decide by an outdated one. If the new finding needs no decision, the
+// error is owner.ErrUnwanted. waited is as in conclude.
 func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, action.Finding, error) {
 	w.r.Do(func() { w.s.hold(w.t, unsure, true) })
-	answer, err := w.r.AskIf(w.r.Ctx, func(_ context.Context, late bool) (operator.Question, bool) {
-		if late {
+	open := false
+	answer, err := w.r.AskIf(w.r.Ctx, func(ctx context.Context, late bool) (operator.Question, bool) {
+		if !open {
 			// Not with the context of the question: if the run begins to end, it would
 			// cut the probe short, and the finding would be wrong.
-			f = w.do.Probe(w.r.Ctx, w.a)
+			ctx = w.r.Ctx
+		}
+		if open = true; late {
+			now := w.do.Probe(ctx, w.a)
+			if ctx.Err() != nil {
+				return operator.Question{}, true // it may be cut short: nobody reads it
+			}
+			f = now
 		}
 		return w.inDoubt(f), f.Verdict == action.Unknown || f.Verdict == action.Running && waited
 	})

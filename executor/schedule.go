@@ -152,7 +152,7 @@ func (s *schedule) sort() {
 			s.notNeeded(t)
 		case phase.Open():
 			open = append(open, t)
-		case phase == state.Claimed:
+		case phase == state.Claimed && t.unmet == 0:
 			claimed = append(claimed, t)
 		case phase == state.Failed && !s.final: // a final step that failed in an earlier csu is simply retried
 			s.fail(t)
@@ -187,7 +187,11 @@ func (s *schedule) start() {
 			rest = append(rest, t)
 			continue
 		}
-		s.launch(t, (*work).attempt)
+		f := (*work).attempt
+		if t.state.Phase == state.Claimed { // its doubt was answered so, before the stage
+			f = (*work).confirm
+		}
+		s.launch(t, f)
 	}
 	clear(s.ready[len(rest):])
 	s.ready = rest
@@ -199,11 +203,8 @@ func (s *schedule) launch(t *task, f func(*work)) {
 	t.working = true
 	s.running++
 	s.inUse[t.resource]++
-	w := &work{
-		r: s.r, s: s, t: t, last: *t.state,
-		run: s.r.State.Run.ID, begin: s.r.State.Begin, inventory: s.r.State.Inventory[t.step.ID],
-	}
-	w.narrow()
+	w := s.r.workOn(t.step)
+	w.s, w.t = s, t
 	go func() {
 		defer func() {
 			p, stack := recover(), []byte(nil)

@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"context"
 	"strings"
 
 	"github.com/lsst-ts/csu/executor/exit"
@@ -37,7 +38,7 @@ func (r *run) stage(s *state.Stage) {
 	}
 }
 
-// consented asks the operator for their consent to the stage and about its doubts.
+// consented asks the operator about the stage's doubts and for their consent to it.
 // Answers given before a crash still count.
 func (r *run) consented(s *state.Stage) bool {
 	if r.o.Preflight != nil {
@@ -52,24 +53,66 @@ func (r *run) consented(s *state.Stage) bool {
 			return false
 		}
 	}
-	choices := []operator.Choice{operator.Yes, operator.No, operator.Abort}
-	if s.Consent == nil {
-		q := operator.Question{
-			Topic: operator.StageConsent, Stage: s.Stage.ID, Title: s.Stage.Title, Text: s.Stage.Consent,
-			Reading:    strings.Join(append(report.Accepted(r.State), report.SetAside(r.State)...), "\n"),
-			Principals: s.Stage.Principals, Choices: choices,
-		}
-		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {
-			return false
+	if !r.doubtsAnswered(s) {
+		return false
+	}
+	if s.Consent != nil {
+		return true
+	}
+	a, err := r.Ask(operator.Question{
+		Topic: operator.StageConsent, Stage: s.Stage.ID, Title: s.Stage.Title, Text: s.Stage.Consent,
+		Reading:    strings.Join(append(report.Accepted(r.State), report.SetAside(r.State)...), "\n"),
+		Principals: s.Stage.Principals, Choices: []operator.Choice{operator.Yes, operator.No, operator.Abort},
+	})
+	return err == nil && a.Choice == operator.Yes
+}
+
+// doubtsAnswered asks about all doubts of the stage and its steps, so that no step has to
+// wait for such an answer later. It returns false if the run is ending.
+func (r *run) doubtsAnswered(s *state.Stage) bool {
+	type doubt struct {
+		about string
+		w     *work // nil for a doubt of the stage
+		ask   owner.Questioner
+	}
+	var doubts []doubt
+	for _, text := range s.Stage.Doubts {
+		if _, answered := s.Doubts[text]; !answered {
+			q := operator.Question{
+				Topic: operator.Doubt, Stage: s.Stage.ID, Title: s.Stage.Title, Text: text,
+				Choices: []operator.Choice{operator.Yes, operator.No, operator.Abort},
+			}
+			doubts = append(doubts, doubt{s.Stage.ID, nil, func(context.Context, bool) (operator.Question, bool) { return q, true }})
 		}
 	}
-	for _, doubt := range s.Stage.Doubts {
-		if _, answered := s.Doubts[doubt]; answered {
-			continue
+	for i := range s.Stage.Steps {
+		step := &s.Stage.Steps[i]
+		if st := r.State.Steps[step.ID]; step.Doubt != "" && st.Doubt == nil && st.Phase == state.Pending {
+			w := r.workOn(step)
+			if w.rest.None {
+				continue // it is left out
+			}
+			doubts = append(doubts, doubt{step.ID, w, func(ctx context.Context, _ bool) (operator.Question, bool) {
+				return w.permission(ctx, operator.Doubt, step.Doubt), true
+			}})
 		}
-		q := operator.Question{Topic: operator.Doubt, Stage: s.Stage.ID, Title: s.Stage.Title, Text: doubt, Choices: choices}
-		if a, err := r.Ask(q); err != nil || a.Choice != operator.Yes {
+	}
+	if len(doubts) > 1 {
+		var about []string
+		for _, d := range doubts {
+			about = append(about, d.about)
+		}
+		r.Tell(operator.Notice, s.Stage, "%d doubts rest on this stage; csu asks about each before your consent: %s", len(doubts), strings.Join(about, ", "))
+	}
+	for _, d := range doubts {
+		a, err := r.AskBeside(d.ask)
+		switch {
+		case err != nil, a.Choice == operator.No, a.Choice == operator.Abort:
 			return false
+		case a.Choice == operator.ByHand:
+			d.w.tell(operator.Notice, "%s says that it is done by hand; csu checks that when its turn comes", a.By)
+		case a.Choice != operator.Yes:
+			d.w.decided(a)
 		}
 	}
 	return true

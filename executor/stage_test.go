@@ -36,14 +36,14 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 	want := []journal.Event{
 		journal.RunBegun, journal.Guarded,
-		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.Started, journal.Outcome, journal.StageDone,
-		journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.StageDone,
+		journal.Asked, journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.Started, journal.Outcome, journal.StageDone,
+		journal.Asked, journal.Answered, journal.StageBegun, journal.Started, journal.Outcome, journal.StageDone,
 		journal.Complete, journal.Released,
 	}
 	if !slices.Equal(events, want) {
 		t.Errorf("records %v, want %v", events, want)
 	}
-	if r := b.records()[4]; r.Identity != "csu-"+res.RunID+"/one/a/1" || string(r.Evidence) != `{"before":"one/a"}` || len(res.RunID) != 12 {
+	if r := b.records()[5]; r.Identity != "csu-"+res.RunID+"/one/a/1" || string(r.Evidence) != `{"before":"one/a"}` || len(res.RunID) != 12 {
 		t.Errorf("started: %+v", r)
 	}
 	l := b.ledger.Now()

@@ -51,6 +51,16 @@ type work struct {
 	unanswered bool
 }
 
+// workOn returns work on a step that is in no schedule yet. The owner calls it.
+func (r *run) workOn(step *plan.Step) *work {
+	w := &work{
+		r: r, last: *r.State.Steps[step.ID],
+		run: r.State.Run.ID, begin: r.State.Begin, inventory: r.State.Inventory[step.ID],
+	}
+	w.narrow(step)
+	return w
+}
+
 // event returns a record about the step's attempt.
 func (w *work) event(event journal.Event, text string) journal.Record {
 	return journal.Record{Event: event, Stage: w.step.Stage(), Step: w.step.ID, Attempt: w.number, Text: text}

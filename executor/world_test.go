@@ -47,6 +47,8 @@ type behaviour struct {
 	await   func(ctx context.Context, a *action.Attempt) action.Finding
 	look    func(ctx context.Context, a *action.Attempt) action.Finding
 	reading string
+	// readings replaces reading where it changes.
+	readings func() string
 }
 
 func newWorld(t *testing.T) *world {
@@ -158,6 +160,9 @@ func (s scripted) Look(ctx context.Context, a *action.Attempt) action.Finding {
 }
 
 func (s scripted) Reading(_ context.Context, a *action.Attempt) (string, error) {
+	if do := s.w.behaviour(a).readings; do != nil {
+		return do(), nil
+	}
 	return s.w.behaviour(a).reading, nil
 }
 

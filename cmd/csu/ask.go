@@ -22,13 +22,18 @@ type asker struct {
 	slow func(context.Context) (end func())
 }
 
-// Ask implements [operator.Operator]. What was answered beforehand is shown
+// Beforehand implements [operator.Prepared]. What was answered beforehand is shown
 // nevertheless: the operator sees what was agreed to, and with whom.
-func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
-	if ans, ok := a.beforehand(q); ok {
+func (a *asker) Beforehand(q operator.Question) (operator.Answer, bool) {
+	ans, given := a.beforehand(q)
+	if given {
 		a.screen.show(q, fmt.Sprintf("Answered %s: %s.", ans.Via, ans.Choice))
-		return ans, nil
 	}
+	return ans, given
+}
+
+// Ask implements [operator.Operator].
+func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	if !a.attended {
 		a.screen.show(q, "There is no terminal to ask on.")
 		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}

@@ -142,6 +142,9 @@ func meaning(t operator.Topic, c operator.Choice) string {
 	case operator.Retry:
 		return "do this step again"
 	case operator.ByHand:
+		if t == operator.Doubt {
+			return "it is done by hand; csu checks what it can see of it when its turn comes"
+		}
 		return "it was done by hand; csu checks what it can see of it"
 	case operator.Skip:
 		return "leave it undone and continue; csu asks for the reason"

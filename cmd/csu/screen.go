@@ -176,7 +176,9 @@ func (s *screen) hide() {
 // Ask implements [operator.Operator]. It is only called on a terminal.
 func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer, error) {
 	s.mu.Lock()
-	s.open, s.since = &q, s.now()
+	if s.open, s.since = &q, q.Since; s.since.IsZero() {
+		s.since = s.now()
+	}
 	s.mu.Unlock()
 	s.put()
 	bell := time.NewTicker(s.ring)
@@ -209,8 +211,14 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		}
 		bell.Reset(s.ring) // somebody is there
 		if line = strings.TrimSpace(line); line == "" || line == again {
-			s.put()
-			continue
+			if q.Refresh == nil {
+				s.put()
+				continue
+			}
+			s.say("csu looks again.")
+			q.Refresh()
+			<-ctx.Done() // the question is put again with what is seen now
+			return operator.Answer{}, ctx.Err()
 		}
 		choice, remark, ok := answerFrom(line, q.Choices)
 		if !ok {

@@ -103,6 +103,46 @@ func TestScreenSetsAside(t *testing.T) {
 	}
 }
 
+// TestScreenLooksAgain: an empty line has the evidence read again. The question then ends
+// without an answer, and so does one that is withdrawn: what is half typed, and the key
+// that the operator was about to press, answer nothing.
+func TestScreenLooksAgain(t *testing.T) {
+	t.Parallel()
+	view, s := screenAtTerminal(t)
+	ask := func(typed string) {
+		t.Helper()
+		ctx, end := context.WithCancel(t.Context())
+		defer end()
+		q := failureOf("hosts/azar03")
+		q.Refresh = end
+		ended := make(chan error, 1)
+		go func() {
+			_, err := view.Ask(ctx, q)
+			ended <- err
+		}()
+		s.reads(t, "? refresh >")
+		s.types(t, typed)
+		if !strings.HasSuffix(typed, "\n") {
+			s.reads(t, typed)
+			end()
+		}
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("%q: Ask = %v", typed, err)
+		}
+	}
+	ask("\n")
+	ask("?\n")
+	ask("3 not nee")
+	answers := put(t, view, failureOf("hosts/azar01"))
+	s.reads(t, "? refresh >")
+	s.types(t, "\n")
+	s.reads(t, "? refresh >")
+	s.types(t, "1\n")
+	if a := <-answers; a.Choice != operator.Retry || a.Reason != "" {
+		t.Errorf("the answer is %+v", a)
+	}
+}
+
 // TestScreenFailureAmongOthers: while one failure is asked about, another step
 // fails and others end. None of that comes between what is typed: ? shows it and
 // puts the question again. The prompt names the step that the answer is

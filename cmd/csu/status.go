@@ -187,6 +187,13 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 			p("%s", line)
 		}
 	}
+	if text := report.Waiting(s); text != "" {
+		waits := fmt.Sprintf("csu has been waiting for %s since %s", s.Run.Operator, utc(s.Asked.Time))
+		if !held {
+			waits = fmt.Sprintf("Asked last, at %s, and not answered", utc(s.Asked.Time))
+		}
+		p("%s: %s", waits, text)
+	}
 	if text := report.Doubts(s); text != "" {
 		p("%s", text)
 	}
@@ -243,6 +250,9 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
 		if state, err := state.Of(p, digest, lines); err == nil {
 			say("As of record %d, %s: %s", l.Head.Seq, at(l.Head.Time), report.Progress(state))
+			if text := report.Waiting(state); text != "" {
+				say("Asked last, at %s, and not answered by then: %s", at(state.Asked.Time), text)
+			}
 			if text := report.DownText(state); text != "" {
 				say("%s.", text)
 			}
@@ -315,18 +325,10 @@ func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 	case s.Ended == journal.Aborted:
 		return "the run was aborted. To try again, raise attempt in upgrade.cue and compile a new plan."
 	case held:
-		if failed := s.In(state.Failed, state.NotDone); len(failed) > 0 {
-			return fmt.Sprintf("csu is running the plan and waits at its terminal for an answer about %s; this command does not disturb it.", failed[0].Step.ID)
+		if s.Asked != nil {
+			return fmt.Sprintf("%s answers at csu's terminal; this command does not disturb it.", s.Run.Operator)
 		}
-		begun, _ := s.Open()
-		stage := s.Stage()
-		switch {
-		case stage == nil || stage.Begun || len(begun) > 0 || s.Aborting:
-			return "csu is running the plan; this command does not disturb it."
-		case stage.Consent == nil:
-			return fmt.Sprintf("csu is running the plan and may be waiting at its terminal for consent to stage %q; this command does not disturb it.", stage.Stage.ID)
-		}
-		return fmt.Sprintf("csu is running the plan and may be waiting at its terminal for an answer about stage %q; this command does not disturb it.", stage.Stage.ID)
+		return "csu is running the plan; this command does not disturb it."
 	case s.Aborting:
 		return fmt.Sprintf("csu abort %s%s", cmd.Plan, flags)
 	}

@@ -21,7 +21,7 @@ func TestStatusOfFailures(t *testing.T) {
 	again.Phase, again.Attempt, again.Text = state.Pending, 1, "exit status 1"
 	failed.Phase, failed.Attempt, failed.Text = state.Failed, 1, "exit status 2"
 	for held, next := range map[bool]string{
-		true:  "Next: csu is running the plan and waits at its terminal for an answer about hosts/azar03; ",
+		true:  "Next: csu is running the plan; this command does not disturb it.",
 		false: "Next: csu exec plan.json --resume, or csu abort plan.json",
 	} {
 		got := statusText(s, held)
@@ -62,29 +62,40 @@ func TestStatusOfSuspected(t *testing.T) {
 	}
 }
 
-// TestStatusOfConsent: who looks on learns that a csu may be waiting for a consent.
-func TestStatusOfConsent(t *testing.T) {
-	const only = "Next: csu is running the plan; this command does not disturb it."
+// TestStatusOfAQuestion: who looks on learns whether csu works or waits, for whom, since
+// when and for what; and what was asked last when csu died.
+func TestStatusOfAQuestion(t *testing.T) {
+	at := time.Date(2026, 11, 24, 3, 12, 5, 0, time.UTC)
 	for name, c := range map[string]struct {
-		change func(s *state.State)
-		want   string
+		asked      journal.Record
+		held, dead string
 	}{
-		"next": {func(s *state.State) {}, `Next: csu is running the plan and may be waiting at its terminal for consent to stage "hosts"; `},
-		"with doubts": {func(s *state.State) { s.Stages[1].Consent = &journal.Answer{} },
-			`Next: csu is running the plan and may be waiting at its terminal for an answer about stage "hosts"; `},
-		"suspected": {func(s *state.State) {
-			s.Steps["hosts/ess01"].Phase, s.Steps["hosts/ess01"].Suspected = state.InDoubt, true
-		}, `for consent to stage "hosts"; `},
-		"begun":     {func(s *state.State) { s.Stages[1].Begun = true }, only},
-		"under way": {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Started }, only},
-		"failed":    {func(s *state.State) { s.Steps["hosts/ess01"].Phase = state.Failed }, "for an answer about hosts/ess01; "},
-		"given up":  {func(s *state.State) { s.Aborting = true }, only},
-		"all done":  {func(s *state.State) { s.Stages[1].Done = true }, only},
+		"stage": {journal.Record{Stage: "hosts", Question: &journal.Question{Topic: "stage consent", Text: "Two hosts are updated.\n"}},
+			"csu has been waiting for Ada Operator since 2026-11-24 03:12:05 UTC: stage consent at stage \"hosts\": Two hosts are updated.\n",
+			"Asked last, at 2026-11-24 03:12:05 UTC, and not answered: stage consent at stage \"hosts\": Two hosts are updated.\n"},
+		"step": {journal.Record{Stage: "hosts", Step: "hosts/azar03", Question: &journal.Question{Topic: "failed", Text: "it failed:\nexit status 1"}},
+			"UTC: failed at hosts/azar03: it failed …\n", "not answered: failed at hosts/azar03: it failed …\n"},
+		"run": {journal.Record{Question: &journal.Question{Topic: "outage", Text: "Continue without the site's ledger?"}},
+			"UTC: outage: Continue without the site's ledger?\n", "not answered: outage: Continue"},
 	} {
 		s := atHosts()
-		c.change(s)
-		if got := statusText(s, true); !strings.Contains(got, c.want) {
-			t.Errorf("%s: status does not say %q:\n%s", name, c.want, got)
+		s.Run.Operator = "Ada Operator"
+		c.asked.Event, c.asked.Time = journal.Asked, at
+		s.Apply(&c.asked)
+		for held, wants := range map[bool][]string{
+			true:  {c.held, "Next: Ada Operator answers at csu's terminal; this command does not disturb it."},
+			false: {c.dead, "Next: csu exec plan.json --resume, or csu abort plan.json"},
+		} {
+			got := statusText(s, held)
+			for _, want := range wants {
+				if !strings.Contains(got, want) {
+					t.Errorf("%s, held %t: status does not say %q:\n%s", name, held, want, got)
+				}
+			}
+		}
+		s.Apply(&journal.Record{Event: journal.Answered, Stage: "hosts", Answer: &journal.Answer{Choice: "yes"}})
+		if got := statusText(s, true); strings.Contains(got, "waiting") || !strings.Contains(got, "Next: csu is running the plan; this command does not disturb it.") {
+			t.Errorf("%s, answered: status says\n%s", name, got)
 		}
 	}
 }

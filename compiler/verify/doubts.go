@@ -53,7 +53,7 @@ func doubts(v *view, f *findings) {
 }
 
 // asked reports whether the operator is asked about the doubt before the step
-// starts. The step that runs a command asks about the command; a host's doubt is
+// starts: all doubts of a stage are asked before it begins. The step that runs a command asks about the command; a host's doubt is
 // asked before the host is touched; the step, its stage, or an earlier one asks
 // about anything else.
 func (v *view) asked(d *plan.Doubt, n *node) bool {

@@ -66,12 +66,14 @@ func (c *Custodian) without(ctx context.Context) (agreed bool, err error) {
 	}
 	a, err := c.run.AskIf(ctx, func(context.Context, bool) (operator.Question, bool) {
 		now, again := c.keeper.Outage()
-		wanted := now != nil && again == n
-		c.run.Do(func() { wanted = wanted && c.outage.agreed != n })
+		wanted, reading := now != nil && again == n, away.Error() // whatever its next error is
+		if c.run.Do(func() { wanted = wanted && c.outage.agreed != n }); !wanted {
+			reading = "the cluster answers again"
+		}
 		return operator.Question{
 			Topic: operator.Outage, Title: "The cluster does not answer",
 			Text:    text + ".",
-			Reading: fmt.Sprint(now), Choices: []operator.Choice{operator.Yes, operator.Stop},
+			Reading: reading, Choices: []operator.Choice{operator.Yes, operator.Stop},
 		}, wanted
 	})
 	switch {

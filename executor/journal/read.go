@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -133,12 +134,14 @@ func (x *extent) misplaced(r *Record) string {
 		return "missing run"
 	case (r.Event == Answered) != (r.Answer != nil):
 		return "it has an unexpected answer, or no answer"
+	case (r.Event == Asked || r.Event == Withdrawn) != (r.Question != nil):
+		return "it has an unexpected question, or no question"
 	case r.Event == Elided && !isHash(r.Original):
 		return "it lacks the hash of the elided record"
 	case r.Event != Elided && r.Original != "":
 		return "it has an unexpected hash of an elided record"
-	case n == 1 && r.Run.Format != Format:
-		return fmt.Sprintf("the journal has the format %q, but this csu supports only %q", r.Run.Format, Format)
+	case n == 1 && !slices.Contains(formats, r.Run.Format):
+		return fmt.Sprintf("the journal has the format %q, but this csu supports only %q", r.Run.Format, formats)
 	}
 	return ""
 }

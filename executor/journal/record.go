@@ -17,7 +17,11 @@ import (
 // Format is the version of the journal's format. It is raised whenever a csu
 // that knows only the old format would misread the new one: a new event, a new
 // field, a new meaning.
-const Format = "csu-journal/2"
+const Format = "csu-journal/3"
+
+// formats are those that can be read. A journal of format 2 has no records of what was
+// asked; a csu that continues it adds them.
+var formats = []string{"csu-journal/2", Format}
 
 // Event is the kind of a record.
 type Event string
@@ -30,6 +34,8 @@ const (
 	Guarded     Event = "guard"      // a guard was passed; Text says which
 	StageBegun  Event = "stage"      // a stage has its consents; its steps may start
 	StageDone   Event = "stage-done" // every step of the stage is finished
+	Asked       Event = "asked"      // a question was put to the operator, and is open until it is answered or withdrawn; see Question
+	Withdrawn   Event = "withdrawn"  // a question is settled without an answer; Text says by what
 	Answered    Event = "answer"     // the operator has answered; the answer applies from here on
 	NotBegun    Event = "not-begun"  // an attempt ended before its started record
 	Started     Event = "started"    // an attempt is about to touch something: identity and evidence
@@ -50,7 +56,7 @@ const (
 )
 
 var events = []Event{
-	RunBegun, Resumed, Inventoried, Guarded, StageBegun, StageDone, Answered, NotBegun, Started, Noted, Suspected,
+	RunBegun, Resumed, Inventoried, Guarded, StageBegun, StageDone, Asked, Withdrawn, Answered, NotBegun, Started, Noted, Suspected,
 	Outcome, Doubtful, Confirmed, Looked, NotNeeded, Aborting, Left, Stopped, Complete, Aborted, Released, Elided,
 }
 
@@ -71,6 +77,7 @@ type Record struct {
 	Verdict  string          `json:"verdict,omitempty"`  // outcome, in-doubt, confirm
 	Via      string          `json:"via,omitempty"`      // outcome, in-doubt: perform, probe or await
 	Reported bool            `json:"reported,omitempty"` // outcome, in-doubt, not-begun: it was reported, and the run continues
+	Question *Question       `json:"question,omitempty"` // asked, withdrawn
 	Answer   *Answer         `json:"answer,omitempty"`
 	Text     string          `json:"text,omitempty"` // for people
 	// Original is the hash of the record that an elided record replaces. The
@@ -141,6 +148,12 @@ type Approval struct {
 	Key    string    `json:"key"`    // fingerprint
 	Time   time.Time `json:"time"`   // in the signed statement
 	Digest string    `json:"digest"` // SHA-256 of the statement, a zero byte and the signature
+}
+
+// Question is a question to the operator that waits for an answer, or no longer does.
+type Question struct {
+	Topic string `json:"topic"`
+	Text  string `json:"text,omitempty"`
 }
 
 // Answer is a question to the operator, and the decision.
@@ -243,6 +256,11 @@ func clean(r *Record) {
 			c.Approved = &a
 			texts = append(texts, &a.Emergency)
 		}
+	}
+	if r.Question != nil {
+		c := *r.Question
+		r.Question = &c
+		named, texts = append(named, &c.Topic), append(texts, &c.Text)
 	}
 	if r.Answer != nil {
 		c := *r.Answer

@@ -72,6 +72,11 @@ type Question struct {
 	// that the step is done.
 	Checked bool
 	CSCs    []CSC // that may be set aside
+	// Since is when the question was put first; the zero time if that is now.
+	Since time.Time
+	// Refresh has the evidence read again. Ask's context then ends, and the question is
+	// put again if it is still to be decided. It is nil if there is no evidence.
+	Refresh func()
 }
 
 // CSC is a CSC that may be set aside.
@@ -188,9 +193,16 @@ type Event struct {
 // from several goroutines. The executor asks one question at a time.
 type Operator interface {
 	// Ask returns one of the question's choices. It returns [*UnattendedError]
-	// if no one can answer, and ctx's error when the run is interrupted.
+	// if no one can answer, and ctx's error when the run is interrupted or the question
+	// is withdrawn: what was typed by then answers nothing.
 	Ask(ctx context.Context, q Question) (Answer, error)
 	Tell(e Event)
+}
+
+// Prepared is an [Operator] who has given some answers before their questions come up.
+// Such a question does not wait, and is not put.
+type Prepared interface {
+	Beforehand(q Question) (a Answer, given bool)
 }
 
 // UnattendedError says that there was no terminal to ask a question on, and that it

@@ -304,7 +304,7 @@ type Step struct {
 	Needs      []string `json:"needs"`                // ids of steps of the same stage that must be finished before
 	Consent    string   `json:"consent,omitempty"`    // asked when the step is about to start
 	Principals []string `json:"principals,omitempty"` // whose agreement that consent confirms (P3)
-	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before it starts
+	Doubt      string   `json:"doubt,omitempty"`      // why a fact it rests on is doubtful; asked before its stage begins
 	Action     Action   `json:"action"`
 	// Takes is how long it usually takes; only people use it.
 	Takes Duration `json:"takes"`

@@ -256,7 +256,7 @@ func TestNamesOutsideTheFolderAreRefused(t *testing.T) {
 func TestReadingIsNoEffect(t *testing.T) {
 	s := start(t, smallPlan())
 	p, target := s.pool(t), s.target(t, "m1m3-crio-vms", "admin")
-	for _, look := range []string{"hostname; uptime", "/etc/init.d/ts-VMS status", "pgrep -x ts-VMSd", "systemctl is-active ts-VMS"} {
+	for _, look := range []string{"hostname; uptime -s", "/etc/init.d/ts-VMS status", "pgrep -x ts-VMSd", "systemctl is-active ts-VMS"} {
 		if _, err := p.Run(t.Context(), target, look); err != nil {
 			t.Errorf("%s: %v", look, err)
 		}

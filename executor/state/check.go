@@ -33,6 +33,10 @@ func (s *State) Check(r *journal.Record) error {
 		if r.Stage == "" {
 			return fmt.Errorf("record %q names no stage", r.Event)
 		}
+	case journal.Withdrawn:
+		if st != nil && operator.Topic(r.Question.Topic) == operator.Failed {
+			return st.checkAnswer(r, operator.Retry)
+		}
 	case journal.Answered:
 		if operator.Choice(r.Answer.Choice) == operator.SetAside {
 			if err := s.checkAside(r); err != nil {
@@ -40,7 +44,7 @@ func (s *State) Check(r *journal.Record) error {
 			}
 		}
 		if st != nil {
-			return st.checkAnswer(r)
+			return st.checkAnswer(r, operator.Choice(r.Answer.Choice))
 		}
 	case journal.Looked:
 		if err := json.Unmarshal(r.Evidence, &[]action.Astray{}); err != nil && r.Text == "" {
@@ -90,9 +94,8 @@ func (st *Step) check(r *journal.Record) error {
 
 // checkAnswer checks that an answer fits the step's phase: a step in doubt must not be
 // retried, and a step that is open or finished must not be skipped or done by hand.
-func (st *Step) checkAnswer(r *journal.Record) error {
+func (st *Step) checkAnswer(r *journal.Record, choice operator.Choice) error {
 	fits := true
-	choice := operator.Choice(r.Answer.Choice)
 	switch choice {
 	case operator.Retry, operator.SetAside:
 		fits = st.Phase == Failed || st.Phase == NotDone

@@ -69,6 +69,8 @@ type Step struct {
 	By, Via   string    // if an answer led to the phase: whose answer, and how it was given
 	Reason    string    // of a skip
 	Confirmed string    // whether csu sees a step that the operator says is done
+	// Doubt is the answer by which the operator has confirmed the step's doubt; nil before.
+	Doubt *journal.Answer
 	// Accepted is the answer by which the operator has counted the step as done although
 	// csu saw that it was not, which is what was shown; nil for any other step.
 	Accepted *journal.Answer
@@ -117,6 +119,9 @@ type State struct {
 	// Inventory has the Jobs that the run's deletions may delete, by step; nil if they
 	// were not recorded.
 	Inventory map[string]json.RawMessage
+	// Asked is the record of the question that waits for an answer, or did when csu
+	// ended; nil if none does. A resumed run asks again.
+	Asked *journal.Record
 	// Halt is the text of the last stopped record; "" if the run was resumed since.
 	Halt string
 	// Aside are the CSCs that were set aside, in that order.
@@ -252,7 +257,7 @@ func (s *State) Apply(r *journal.Record) {
 		s.Begin = r.Time
 	}
 	switch r.Event {
-	case journal.RunBegun, journal.Resumed, journal.Guarded, journal.Answered, journal.Suspected, journal.Inventoried, journal.Stopped:
+	case journal.RunBegun, journal.Resumed, journal.Guarded, journal.Asked, journal.Withdrawn, journal.Answered, journal.Suspected, journal.Inventoried, journal.Stopped:
 	default:
 		s.Settle, s.Doubted = false, false
 	}
@@ -260,12 +265,17 @@ func (s *State) Apply(r *journal.Record) {
 	case journal.RunBegun, journal.Resumed:
 		s.Run = *r.Run
 		s.Settle, s.Doubted = s.Settle || r.Run.Settle, s.Doubted || r.Run.Doubted
-		s.Halt = ""
+		s.Halt, s.Asked = "", nil
 	case journal.StageBegun:
 		s.stages[r.Stage].Begun = true
 	case journal.StageDone:
 		s.stages[r.Stage].Done = true
+	case journal.Asked:
+		s.Asked = r
+	case journal.Withdrawn:
+		s.withdraw(r)
 	case journal.Answered:
+		s.Asked = nil
 		s.answer(r)
 	case journal.Aborting:
 		s.Aborting = true
@@ -279,14 +289,21 @@ func (s *State) Apply(r *journal.Record) {
 		if err := json.Unmarshal(r.Evidence, &s.Inventory); err != nil {
 			s.Inventory = nil // Check has excluded this
 		}
-	case journal.Complete:
-		s.Ended = journal.Complete
-	case journal.Aborted:
-		s.Ended = journal.Aborted
+	case journal.Complete, journal.Aborted:
+		s.Ended, s.Asked = r.Event, nil
 	default:
 		if st := s.Steps[r.Step]; st != nil {
 			st.apply(r)
 		}
+	}
+}
+
+// withdraw closes a question. A step that had failed is tried again: it was waiting for
+// what has come about meanwhile.
+func (s *State) withdraw(r *journal.Record) {
+	s.Asked = nil
+	if st := s.Steps[r.Step]; st != nil && operator.Topic(r.Question.Topic) == operator.Failed {
+		st.enter(Pending, r)
 	}
 }
 
@@ -330,6 +347,10 @@ func (st *Step) answer(r *journal.Record, choice operator.Choice) {
 		st.enter(p, r)
 	}
 	switch choice {
+	case operator.Yes:
+		if operator.Topic(r.Answer.Topic) == operator.Doubt {
+			st.Doubt = r.Answer
+		}
 	case operator.ByHand:
 		says(ByHand)
 	case operator.Happened:

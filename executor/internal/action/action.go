@@ -93,6 +93,8 @@ type Attempt struct {
 	// Inventory is an [Inventory] of what the run may delete in this step. It is
 	// nil if it was not recorded when the run began.
 	Inventory json.RawMessage
+	// Glance makes Look return what it sees at once, for an operator who waits for it.
+	Glance bool
 	// Notes are the values recorded with Note in this attempt, the newest last.
 	Notes []json.RawMessage
 

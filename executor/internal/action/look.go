@@ -10,7 +10,7 @@ import (
 
 // lookAtStates looks for the result of a step where its effects say that it shows: in the
 // states of the CSCs. Since the EFD lags behind what was done by hand a moment ago, it
-// waits for them a little.
+// waits for them a little, except at a glance.
 func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	e := a.Step.Effects(a.Plan)
 	stopped := e.DownBy(plan.ByService)
@@ -29,8 +29,13 @@ func lookAtStates(ctx context.Context, a *Attempt) Finding {
 	if len(w.names) == 0 || a.Systems.EFD == nil {
 		return Found(Unknown, "csu has no means of seeing it")
 	}
-	most := 4 * a.Systems.EFD.Lag()
-	missing, err := w.await(ctx, a, a.Systems.Clock.Limit(most), most)
+	var missing []observation
+	var err error
+	if most := 4 * a.Systems.EFD.Lag(); a.Glance {
+		missing, err = w.missingNow(ctx, a)
+	} else {
+		missing, err = w.await(ctx, a, a.Systems.Clock.Limit(most), most)
+	}
 	switch {
 	case err != nil:
 		return Found(Unknown, "csu cannot determine the states of the CSCs: %v", err)

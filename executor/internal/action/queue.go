@@ -1,6 +1,7 @@
 package action
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -152,14 +153,20 @@ func (q *queueing) resume(ctx context.Context) (problem string) {
 	var now efd.Queue
 	var answer operator.Answer
 	var err error
+	var open operator.Question
 	q.limit.Exclude(func() {
 		answer, err = q.a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
-			if now, problem = q.accepts(ctx); problem != "" || now.Running {
-				return operator.Question{}, false
+			at, why := q.accepts(ctx)
+			if open.Text != "" && (why != "" || ctx.Err() != nil) {
+				return open, true // it is decided by what was seen before
 			}
-			return q.a.question(operator.QueuePaused,
+			if now, problem = at, why; problem != "" || now.Running {
+				return q.a.question(operator.QueuePaused, "", cmp.Or(problem, q.name()+" is running again")), false
+			}
+			open = q.a.question(operator.QueuePaused,
 				fmt.Sprintf("%s is paused: it would accept the script but not run it. Resume it? This clears its current script and starts the queued ones.", q.name()),
-				q.content(ctx, now), operator.Yes, operator.No), true
+				q.content(ctx, now), operator.Yes, operator.No)
+			return open, true
 		})
 	})
 	if problem != "" || now.Running {

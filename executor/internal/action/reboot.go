@@ -152,14 +152,15 @@ func (r reboot) Look(ctx context.Context, a *Attempt) Finding {
 	return r.inspect(ctx, a, false)
 }
 
-// Reading returns the host's name and uptime, so that the operator sees which
-// machine it is.
+// Reading returns the host's name and when it was booted, so that the operator sees
+// which machine it is. To the minute, since what an open question shows must not change
+// by itself: uptime -s is off by a second now and then.
 func (r reboot) Reading(ctx context.Context, a *Attempt) (string, error) {
 	t, err := target(a, r.d.Host, r.d.User)
 	if err != nil {
 		return "", err
 	}
-	out, err := a.Systems.Remote.Run(ctx, t, "hostname; uptime")
+	out, err := a.Systems.Remote.Run(ctx, t, `hostname; echo "up since $(uptime -s | cut -c -16)"`)
 	if err != nil {
 		return "", err
 	}

@@ -1,11 +1,13 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -16,27 +18,41 @@ import (
 // ending.
 var ErrEnding = errors.New("the run is ending: no more questions are asked")
 
-// ErrUnwanted reports that a question was not asked because there was nothing left to
-// decide when its turn came.
+// ErrUnwanted reports that a question was not asked, or was withdrawn, because there was
+// nothing left to decide.
 var ErrUnwanted = errors.New("the question is no longer needed")
+
+// rereadAfter is how often the evidence of an open question is read again, in the run's
+// time.
+const rereadAfter = time.Minute
+
+// Questioner makes a question from the present evidence. late reports that time has
+// passed since the caller read it: the question had to wait for another one, or it is
+// open, and is made again. If it is not wanted, there is nothing left to decide, and its
+// Reading says why.
+type Questioner func(ctx context.Context, late bool) (q operator.Question, wanted bool)
 
 // OpenQuestions allows questions.
 func (r *Run) OpenQuestions() { r.questions, r.endQuestions = context.WithCancel(r.Ctx) }
 
 // Ask asks the operator a question and records the answer. Questions are asked one at a
 // time; running steps continue. The owner calls it.
-func (r *Run) Ask(q operator.Question) (a operator.Answer, err error) {
-	r.Beside(func() {
-		a, err = r.AskIf(r.Ctx, func(context.Context, bool) (operator.Question, bool) { return q, true })
-	})
+func (r *Run) Ask(q operator.Question) (operator.Answer, error) {
+	return r.AskBeside(func(context.Context, bool) (operator.Question, bool) { return q, true })
+}
+
+// AskBeside is [Run.AskIf] for the owner.
+func (r *Run) AskBeside(question Questioner) (a operator.Answer, err error) {
+	r.Beside(func() { a, err = r.AskIf(r.Ctx, question) })
 	return a, err
 }
 
 // AskIf waits for its turn, and asks. The question is made at that moment, so that it
-// shows the present state; late reports that it had to wait for another question, so
-// that what the caller knows may be outdated. If the question is no longer wanted, the
-// error is [ErrUnwanted]. Both AskIf and question are called beside the owner.
-func (r *Run) AskIf(ctx context.Context, question func(ctx context.Context, late bool) (q operator.Question, wanted bool)) (a operator.Answer, err error) {
+// shows the present state. While it is open, it is made again each minute and when the
+// operator asks for that; if it then shows something else, it is put again. If it is not
+// wanted any more, it is withdrawn, and the error is [ErrUnwanted]. Both AskIf and
+// question are called beside the owner, and no two calls of question at once.
+func (r *Run) AskIf(ctx context.Context, question Questioner) (a operator.Answer, err error) {
 	var open context.Context
 	if !r.Do(func() { open = r.questions }) {
 		return a, ErrEnding
@@ -61,8 +77,10 @@ func (r *Run) AskIf(ctx context.Context, question func(ctx context.Context, late
 	case ended():
 		return a, ErrEnding
 	}
-	a, err = r.put(ctx, q)
+	q, a, err = r.put(ctx, q, question)
 	switch {
+	case errors.Is(err, ErrUnwanted):
+		return a, err
 	case err != nil && ended():
 		return operator.Answer{}, ErrEnding
 	case err != nil:
@@ -90,22 +108,116 @@ func (r *Run) turn(ctx context.Context) (late bool, err error) {
 	}
 }
 
-// put asks the operator, and checks that the question allows the answer. It is called
-// beside the owner.
-func (r *Run) put(ctx context.Context, q operator.Question) (operator.Answer, error) {
+// put asks the operator until they answer, and returns the question as it was put last.
+// That the question waits is recorded, unless its answer was given beforehand.
+func (r *Run) put(ctx context.Context, q operator.Question, question Questioner) (operator.Question, operator.Answer, error) {
+	if a, given := r.beforehand(q); given {
+		a, err := r.checked(q, a)
+		return q, a, err
+	}
+	asked := journal.Record{Event: journal.Asked, Stage: q.Stage, Step: q.Step, Question: &journal.Question{Topic: string(q.Topic), Text: q.Text}}
+	put, err := r.RecordBeside(asked)
+	if err != nil {
+		return q, operator.Answer{}, err
+	}
+	for {
+		q.Since = put.Time
+		a, again, err := r.open(ctx, q, question)
+		switch {
+		case again != nil && !again.wanted:
+			return q, a, r.Withdraw(q, again.q.Reading)
+		case err == nil:
+			a, err = r.checked(q, a)
+			return q, a, err
+		case again == nil || ctx.Err() != nil:
+			return q, a, err
+		case again.changed:
+			r.about(q, "what csu sees has changed; it asks again")
+		}
+		q = again.q
+	}
+}
+
+// remade is an open question that was made again.
+type remade struct {
+	q               operator.Question
+	wanted, changed bool
+}
+
+// open puts a question. While it is open, it is made again; if it must then be put again
+// or withdrawn, the operator's prompt ends, and again is not nil.
+func (r *Run) open(ctx context.Context, q operator.Question, question Questioner) (a operator.Answer, again *remade, err error) {
+	prompt, end := context.WithCancel(ctx)
+	defer end()
+	pause, refresh := context.WithCancel(prompt)
+	defer refresh()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for {
+			asked := r.Clock.Sleep(pause, rereadAfter) != nil
+			if prompt.Err() != nil {
+				return
+			}
+			now, wanted := question(prompt, true)
+			if prompt.Err() != nil {
+				return // it may have been cut short
+			}
+			changed := now.Text != q.Text || now.Reading != q.Reading || !slices.Equal(now.Choices, q.Choices)
+			if asked || changed || !wanted {
+				again = &remade{now, wanted, changed}
+				end()
+				return
+			}
+		}
+	}()
+	shown := r.complete(q)
+	shown.Refresh = refresh
+	a, err = r.Operator.Ask(prompt, shown)
+	end()
+	<-watched
+	return a, again, err
+}
+
+// Withdraw records that a question needs no answer, and why. Its error is [ErrUnwanted],
+// or the journal's. It is called beside the owner.
+func (r *Run) Withdraw(q operator.Question, why string) error {
+	_, err := r.RecordBeside(journal.Record{Event: journal.Withdrawn, Stage: q.Stage, Step: q.Step, Question: &journal.Question{Topic: string(q.Topic)}, Text: why})
+	if err != nil {
+		return err
+	}
+	r.about(q, "settled without your answer: %s", why)
+	return ErrUnwanted
+}
+
+// about tells the operator something about a question.
+func (r *Run) about(q operator.Question, format string, args ...any) {
+	r.tell(operator.Event{Kind: operator.Notice, Stage: q.Stage, Step: q.Step, Title: q.Title}, format, args)
+}
+
+// beforehand returns the answer that was given before the question came up.
+func (r *Run) beforehand(q operator.Question) (operator.Answer, bool) {
+	if p, prepared := r.Operator.(operator.Prepared); prepared {
+		return p.Beforehand(r.complete(q))
+	}
+	return operator.Answer{}, false
+}
+
+// complete adds what an abort would do to a question that offers it. It is called beside
+// the owner.
+func (r *Run) complete(q operator.Question) operator.Question {
 	if q.Topic != operator.Aborting && slices.Contains(q.Choices, operator.Abort) {
 		r.Do(func() { q.AbortText = report.Abort(r.State) })
 	}
-	a, err := r.Operator.Ask(ctx, q)
-	if err == nil {
-		err = q.Allows(a)
-	}
-	if err != nil {
+	return q
+}
+
+// checked checks that the question allows the answer.
+func (r *Run) checked(q operator.Question, a operator.Answer) (operator.Answer, error) {
+	if err := q.Allows(a); err != nil {
 		return operator.Answer{}, err
 	}
-	if a.By == "" {
-		a.By = r.OperatorName
-	}
+	a.By = cmp.Or(a.By, r.OperatorName)
 	return a, nil
 }
 
@@ -113,7 +225,15 @@ func (r *Run) put(ctx context.Context, q operator.Question) (operator.Answer, er
 // when the run begins. The owner calls it.
 func (r *Run) AskNow(q operator.Question) (a operator.Answer, err error) {
 	open := r.questions
-	r.Beside(func() { a, err = r.put(open, q) })
+	r.Beside(func() {
+		given := false
+		if a, given = r.beforehand(q); !given {
+			a, err = r.Operator.Ask(open, r.complete(q))
+		}
+		if err == nil {
+			a, err = r.checked(q, a)
+		}
+	})
 	switch {
 	case err != nil && open.Err() != nil:
 		return a, ErrEnding
