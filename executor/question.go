@@ -41,7 +41,10 @@ func (w *work) agreed(topic operator.Topic, text string) bool {
 		if !open {
 			w.r.Do(func() { open = w.s.mayStart() })
 		}
-		return w.permission(ctx, topic, text), open
+		if !open {
+			return operator.Question{}, false
+		}
+		return w.permission(ctx, topic, text), true
 	})
 	if err != nil || a.Choice != operator.Yes {
 		w.decided(a)
@@ -273,7 +276,7 @@ func (w *work) askInDoubt(f action.Finding, waited bool) (operator.Answer, actio
 		if !open {
 			// Not with the context of the question: if the run begins to end, it would
 			// cut the probe short, and the finding would be wrong.
-			ctx = w.r.Ctx
+			ctx = owner.InQuestion(w.r.Ctx)
 		}
 		if open = true; late {
 			now := w.do.Probe(ctx, w.a)

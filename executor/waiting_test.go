@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/lsst-ts/csu/executor/internal/action"
+	"github.com/lsst-ts/csu/executor/internal/gate"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/journal/journaltest"
 	"github.com/lsst-ts/csu/executor/operator"
@@ -156,6 +157,30 @@ func TestOutageQuestionSettlesItself(t *testing.T) {
 	b.must(Completed, func(o *Options) { o.Operator = who })
 	if got := b.eventsOf(operator.Outage); !slices.Equal(got, []journal.Event{journal.Asked, journal.Withdrawn}) {
 		t.Errorf("recorded %v", got)
+	}
+}
+
+// TestEvidenceWhileTheClusterIsAway: what reads a question's evidence does not ask whether
+// to continue without the cluster, since that question would wait for this one for ever.
+func TestEvidenceWhileTheClusterIsAway(t *testing.T) {
+	b := twoStages(t)
+	b.world.script["one/b"] = behaviour{perform: func(ctx context.Context, a *action.Attempt) action.Finding {
+		b.away(true)
+		b.time.Advance(10*60e9, nil)
+		answer, err := a.Ask(ctx, func(ctx context.Context) (operator.Question, bool) {
+			q, _ := manually("switch M2")(ctx)
+			q.Reading = fmt.Sprint(gate.Pass(ctx))
+			return q, true
+		})
+		b.away(false)
+		if err != nil || answer.Choice != operator.Yes {
+			t.Errorf("Ask = %+v, %v", answer, err)
+		}
+		return b.world.effect(a, action.Done)
+	}}
+	b.must(Completed)
+	if q := b.person.questions(operator.Manual); len(q) != 1 || !strings.Contains(q[0].Reading, "unreachable since") {
+		t.Errorf("asked %+v", q)
 	}
 }
 

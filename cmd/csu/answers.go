@@ -45,7 +45,7 @@ func (p *prepared) answers(q operator.Question) bool {
 // ifPaused is the text of a question that is asked only if the queue is found paused.
 const ifPaused = "Asked only if ScriptQueue:%d is paused when this step begins, as it is if the script that shuts down all CSCs has failed. Resume it? This clears its current script and starts the queued ones."
 
-// questions returns what a run of the plan asks if nothing fails, in the plan's order,
+// questions returns what a run of the plan asks if nothing fails, in the order of asking,
 // without answers.
 func questions(p *plan.Plan) []prepared {
 	var all []prepared
@@ -62,13 +62,16 @@ func questions(p *plan.Plan) []prepared {
 	for i := range p.Stages {
 		s := &p.Stages[i]
 		pauses := map[int]bool{} // queues
-		add(s.ID, operator.StageConsent, s.Title, s.Consent, s.Principals)
 		for _, doubt := range s.Doubts {
 			add(s.ID, operator.Doubt, s.Title, doubt, nil)
 		}
 		for j := range s.Steps {
 			step := &s.Steps[j]
 			add(step.ID, operator.Doubt, step.Title, step.Doubt, step.Principals)
+		}
+		add(s.ID, operator.StageConsent, s.Title, s.Consent, s.Principals)
+		for j := range s.Steps {
+			step := &s.Steps[j]
 			add(step.ID, operator.StepConsent, step.Title, step.Consent, step.Principals)
 			manual(step)
 			queue := step.Effects(p).Queue

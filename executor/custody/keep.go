@@ -165,7 +165,7 @@ func (c *Custodian) Keep(ctx context.Context, seq int) error {
 	for {
 		err := c.keeper.Keep(ctx, seq)
 		var away *ledger.AwayError
-		if err == nil || !errors.As(err, &away) {
+		if err == nil || !errors.As(err, &away) || owner.Asking(ctx) {
 			return err
 		}
 		if agreed, err := c.without(ctx); err != nil || agreed {

@@ -26,6 +26,21 @@ var ErrUnwanted = errors.New("the question is no longer needed")
 // time.
 const rereadAfter = time.Minute
 
+// rereadLimit is how long that may take, in real time, so that a host that does not answer
+// keeps nobody waiting who has asked for it.
+const rereadLimit = 30 * time.Second
+
+type inQuestion struct{}
+
+// InQuestion returns a context for reading the evidence of a question; see [Asking].
+func InQuestion(ctx context.Context) context.Context {
+	return context.WithValue(ctx, inQuestion{}, true)
+}
+
+// Asking reports whether the context is that of a question's evidence. What reads it must
+// not ask: it would wait for the very question that waits for it.
+func Asking(ctx context.Context) bool { return ctx.Value(inQuestion{}) != nil }
+
 // Questioner makes a question from the present evidence. late reports that time has
 // passed since the caller read it: the question had to wait for another one, or it is
 // open, and is made again. If it is not wanted, there is nothing left to decide, and its
@@ -70,7 +85,7 @@ func (r *Run) AskIf(ctx context.Context, question Questioner) (a operator.Answer
 	if ended() {
 		return a, ErrEnding
 	}
-	q, wanted := question(ctx, late)
+	q, wanted := question(InQuestion(ctx), late)
 	switch {
 	case !wanted:
 		return a, ErrUnwanted
@@ -159,9 +174,14 @@ func (r *Run) open(ctx context.Context, q operator.Question, question Questioner
 			if prompt.Err() != nil {
 				return
 			}
-			now, wanted := question(prompt, true)
-			if prompt.Err() != nil {
-				return // it may have been cut short
+			look, enough := context.WithTimeout(InQuestion(prompt), rereadLimit)
+			now, wanted := question(look, true)
+			short := look.Err() != nil
+			if enough(); prompt.Err() != nil {
+				return
+			}
+			if short { // so it says nothing
+				now, wanted = q, true
 			}
 			changed := now.Text != q.Text || now.Reading != q.Reading || !slices.Equal(now.Choices, q.Choices)
 			if asked || changed || !wanted {
