@@ -73,8 +73,8 @@ func TestAnswersToAnotherText(t *testing.T) {
 	t.Parallel()
 	p := readPlan(t, incremental)
 	all := questions(p)
-	all[1].Text += " And more."
-	all[1].Choice = operator.Yes
+	all[0].Text += " And more."
+	all[0].Choice = operator.Yes
 	data, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
