@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 
@@ -33,16 +34,14 @@ func (w *work) narrow(step *plan.Step) {
 
 // leaveOut finishes a step of which nothing is left to do.
 func (w *work) leaveOut() {
-	left := false
+	text := "left out: " + plan.CSCList(w.rest.Out) + " set aside"
 	w.r.Do(func() {
 		if w.s.mayStart() {
-			_, err := w.r.Record(journal.Record{Event: journal.NotNeeded, Stage: w.step.Stage(), Step: w.step.ID, Text: "left out: " + plan.CSCList(w.rest.Out) + " set aside"})
-			left = err == nil
+			if _, err := w.r.Record(journal.Record{Event: journal.NotNeeded, Stage: w.step.Stage(), Step: w.step.ID, Text: text}); err == nil {
+				w.r.TellStep(operator.StepSkipped, w.step, "%s", text)
+			}
 		}
 	})
-	if left {
-		w.tell(operator.StepSkipped, "left out: %s set aside", plan.CSCList(w.rest.Out))
-	}
 }
 
 // candidates returns the CSCs of the step that may be set aside. For a final step there
@@ -51,12 +50,12 @@ func (w *work) candidates() []operator.CSC {
 	if w.step.Final() {
 		return nil
 	}
-	names := w.step.Names(w.r.Plan)
-	if len(names) == 0 {
-		return nil
-	}
-	missing := action.Missing(w.r.Ctx, w.new(w.last.Attempt))
 	var cscs []operator.CSC
+	var missing []string
+	names := w.step.Names(w.r.Plan)
+	if len(names) > 0 {
+		missing = action.Missing(w.r.Ctx, w.new(w.last.Attempt))
+	}
 	for _, name := range names {
 		if row, ok := w.r.Plan.CSC(name); ok && !slices.Contains(w.rest.Out, name) && !slices.Contains(w.rest.In, name) {
 			cscs = append(cscs, operator.CSC{Name: name, Principal: row.Principal, Missing: slices.Contains(missing, name)})
@@ -65,13 +64,13 @@ func (w *work) candidates() []operator.CSC {
 	return cscs
 }
 
-// look returns the record of csu's own look at the CSCs at the end; false if csu has no
+// look returns the record of csu's own look at the CSCs at the end; nil if csu has no
 // means of seeing them, or the run is interrupted.
-func (r *run) look(aside []string) (journal.Record, bool) {
-	rec := journal.Record{Event: journal.Looked}
+func (r *run) look(aside []string) *journal.Record {
 	if r.o.Systems == nil || r.o.Systems.EFD == nil {
-		return rec, false
+		return nil
 	}
+	rec := journal.Record{Event: journal.Looked}
 	astray, err := action.LookAtEnd(r.Ctx, r.o.Systems, r.Plan, aside)
 	if err == nil {
 		rec.Evidence, err = json.Marshal(astray)
@@ -79,33 +78,36 @@ func (r *run) look(aside []string) (journal.Record, bool) {
 	if err != nil {
 		rec.Text = err.Error()
 	}
-	return rec, r.Ctx.Err() == nil
+	if r.Ctx.Err() != nil {
+		return nil
+	}
+	return &rec
 }
 
 // lookBeforeClosing looks at the CSCs before the end is announced.
 func (w *work) lookBeforeClosing() {
 	var aside []string
 	w.r.Do(func() { aside = w.r.State.AsideNames() })
-	rec, seen := w.r.look(aside)
+	rec := w.r.look(aside)
 	w.r.Do(func() {
-		if seen {
-			if _, err := w.r.Record(rec); err != nil {
-				return
-			}
+		if w.r.recordIf(rec) == nil {
+			w.narrow(w.t.step)
 		}
-		w.narrow(w.t.step)
 	})
 }
 
 // lookAtEnd looks at the CSCs before the run is complete.
 func (r *run) lookAtEnd() error {
+	var rec *journal.Record
 	aside := r.State.AsideNames()
-	var rec journal.Record
-	seen := false
-	r.Beside(func() { rec, seen = r.look(aside) })
-	if !seen {
-		return r.Ctx.Err()
+	r.Beside(func() { rec = r.look(aside) })
+	return cmp.Or(r.Ctx.Err(), r.recordIf(rec))
+}
+
+func (r *run) recordIf(rec *journal.Record) error {
+	if rec == nil {
+		return nil
 	}
-	_, err := r.Record(rec)
+	_, err := r.Record(*rec)
 	return err
 }

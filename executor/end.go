@@ -2,7 +2,6 @@ package executor
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -14,33 +13,13 @@ func (r *run) finish(err error) (Result, error) {
 	r.custody.EndRenewal()
 	res, err := r.concluded(err)
 	res.Unreleased = r.unreleased
-	err = errors.Join(err, r.rescue())
+	err = errors.Join(err, r.custody.Rescue())
 	keeping := r.custody.Leave()
 	res.Untouched = r.First && !r.State.Begun() && keeping == nil
 	if keeping != nil {
 		r.Notice("the site's ledger lacks the last records of this run, so resume it here, where its journal is: %v", keeping)
 	}
 	return res, errors.Join(err, r.Journal.Close())
-}
-
-// rescue saves the journal to a new file if its own was lost during the run.
-func (r *run) rescue() error {
-	var lost *journal.LostFileError
-	if r.Halt == nil || !errors.As(r.Halt.Err, &lost) {
-		return nil
-	}
-	name, err := r.Journal.Save()
-	if err != nil {
-		return fmt.Errorf("restore the journal: %w", err)
-	}
-	r.Notice("the journal was restored from memory as %q; the last answer is missing in it and will be asked for again", name)
-	at, err := journal.PlaceOf(r.o.FS, name)
-	if err != nil {
-		return err
-	}
-	at.Path = r.Journal.Place().Path // the operator moves the file back there
-	r.custody.Use(at)                // so that a resume recognizes this csu by its lock
-	return nil
 }
 
 // concluded records how the executor ended.

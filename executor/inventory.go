@@ -6,7 +6,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/internal/action"
 	"github.com/lsst-ts/csu/executor/journal"
-	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // inventory records, when the run begins, which Jobs its deletions may delete, by their
@@ -18,25 +17,16 @@ func (r *run) inventory() error {
 	if r.State.Inventory != nil || !r.First || r.State.Aborting || r.o.Systems == nil || r.o.Systems.Cluster == nil {
 		return nil
 	}
-	found := map[string]action.Inventory{}
-	for step := range r.Plan.AllSteps() {
-		d, ok := step.Action.Parameters.(*plan.Delete)
-		if !ok || d.Objects != plan.Jobs {
-			continue
-		}
-		var jobs action.Inventory
-		var err error
-		r.Beside(func() { jobs, err = action.TakeInventory(r.Ctx, r.o.Systems, d) })
-		if r.Ctx.Err() != nil {
-			return nil // interrupted; drive sees that
-		}
-		if err != nil {
-			r.Notice("cannot record yet which Jobs the run may delete: %v", err)
-			return nil
-		}
-		found[step.ID] = jobs
-	}
-	if len(found) == 0 {
+	var found map[string]action.Inventory
+	var err error
+	r.Beside(func() { found, err = action.Inventories(r.Ctx, r.o.Systems, r.Plan) })
+	switch {
+	case r.Ctx.Err() != nil:
+		return nil // interrupted; drive sees that
+	case err != nil:
+		r.Notice("cannot record yet which Jobs the run may delete: %v", err)
+		return nil
+	case len(found) == 0:
 		return nil
 	}
 	evidence, err := json.Marshal(found)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
@@ -37,7 +36,7 @@ func (r *run) open() error {
 		r.torn = fmt.Sprintf("the last line of the journal was incomplete, so nothing had been done because of it; it is saved in %q", torn)
 		r.Notice("%s", r.torn)
 	}
-	if err := r.resumable(); err != nil {
+	if err := r.custody.Resumable(r.o.Resume); err != nil {
 		return cmp.Or(r.custody.Elsewhere(), err)
 	}
 	if r.State.Ended != "" {
@@ -93,15 +92,11 @@ func (r *run) confirmDay() error {
 	if r.o.Day == "" {
 		return nil
 	}
-	a, err := r.AskNow(operator.Question{
+	return r.RequireYes(operator.Question{
 		Topic: operator.OtherDay, Title: "Begin today?",
 		Text:    fmt.Sprintf("Begin the %s upgrade of %s today all the same?", r.Plan.Type, r.Plan.Site),
 		Reading: r.o.Day, Choices: []operator.Choice{operator.No, operator.Yes}, // 1 is the harmless one
-	})
-	if err != nil || a.Choice == operator.Yes {
-		return err
-	}
-	return exit.Refuse("begin it on the plan's day, or set another date in the site's upgrade.cue, compile the plan again and have it reviewed", "the run was not begun today")
+	}, "begin it on the plan's day, or set another date in the site's upgrade.cue, compile the plan again and have it reviewed", "the run was not begun today")
 }
 
 // resumed returns the record that resumes a run.
@@ -111,32 +106,6 @@ func (r *run) resumed() journal.Record {
 		text = strings.TrimSpace(fmt.Sprintf("taken over by %s: %s. %s", r.OperatorName, t.Reason, text))
 	}
 	return journal.Record{Event: journal.Resumed, Run: r.custody.Self(r.State.Run.ID), Text: text}
-}
-
-// resumable refuses a run that is over, or that is not to be resumed by this command.
-func (r *run) resumable() error {
-	s := r.State
-	rehearsed := s.Run.SiteMap != ""
-	switch {
-	case s.Ended != "" && rehearsed == (r.o.SiteMap != "") && !s.Released && r.o.Ledger != nil && r.o.Takeover == nil:
-		return nil // it is over, but not released
-	case s.Ended == journal.Complete:
-		return exit.Refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s is complete: it cannot be run again", s.Run.ID)
-	case s.Ended == journal.Aborted:
-		return exit.Refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s was aborted: it cannot be run again", s.Run.ID)
-	case rehearsed != (r.o.SiteMap != ""):
-		return exit.Refuse("keep a rehearsal's journal in the folder of its site map", "the run in this journal is %s, but this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
-	case !r.o.Resume && s.Begun():
-		return exit.Refuse("resume it with csu exec PLAN --resume, or look at it with csu status PLAN", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
-	}
-	return nil
-}
-
-func kindOfRun(rehearsed bool) string {
-	if rehearsed {
-		return "a rehearsal"
-	}
-	return "a real one"
 }
 
 // begin creates the journal of a new run.

@@ -13,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -97,15 +98,7 @@ func (w *work) decided(a operator.Answer) {
 // tellRunning reports which steps csu waits for before it ends: that may take an hour.
 func (w *work) tellRunning(choice operator.Choice) {
 	var ids []string
-	w.r.Do(func() {
-		for _, st := range w.r.State.In(state.Started) {
-			id := st.Step.ID
-			if st.Step.Takes > 0 {
-				id += fmt.Sprintf(" (usually %s)", st.Step.Takes)
-			}
-			ids = append(ids, id)
-		}
-	})
+	w.r.Do(func() { ids = report.Running(w.r.State) })
 	if len(ids) == 0 {
 		return
 	}
@@ -129,7 +122,7 @@ func (w *work) decide() {
 	q := operator.Question{
 		Topic: operator.Failed, Stage: step.Stage(), Step: step.ID, Title: step.Title,
 		Text:    fmt.Sprintf("%s: %s", what, st.Text),
-		Reading: byHand(step), Checked: true,
+		Reading: report.ByHand(step), Checked: true,
 		Choices: []operator.Choice{operator.Retry, operator.ByHand, operator.Skip, operator.Stop, operator.Abort},
 	}
 	if step.Final() { // it must be done: it cannot be skipped, and an abort would run it as well
@@ -253,15 +246,6 @@ func (w *work) askUnseen(f action.Finding) (again bool) {
 		w.tell(operator.StepFailed, "%s confirmed that it is not done", a.By)
 	}
 	return a.Choice == operator.KeepWaiting
-}
-
-// byHand returns how to do a step by hand. Commands, which are indented, begin on a line
-// of their own.
-func byHand(step *plan.Step) string {
-	if strings.HasPrefix(step.ByHand, " ") {
-		return "By hand:\n" + step.ByHand
-	}
-	return "By hand: " + step.ByHand
 }
 
 // askInDoubt asks what became of an attempt that its probe cannot judge. Nothing new

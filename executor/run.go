@@ -201,11 +201,7 @@ func newRun(ctx context.Context, o Options, abort bool) (*run, error) {
 		o.Timing = ledger.Real()
 	}
 	r := &run{o: o, abort: abort}
-	var ids []string
-	for i := range o.Plan.Stages {
-		ids = append(ids, o.Plan.Stages[i].ID)
-	}
-	if o.Until != "" && !slices.Contains(ids, o.Until) {
+	if ids := o.Plan.StageIDs(); o.Until != "" && !slices.Contains(ids, o.Until) {
 		return nil, exit.Unusable("its stages are "+strings.Join(ids, ", "), "run until %q: the plan has no such stage%s", o.Until, plan.DidYouMean(o.Until, ids))
 	}
 	if o.Systems != nil {
@@ -240,12 +236,16 @@ func (r *run) drive() error {
 	if err := r.inventory(); err != nil || r.Halted() {
 		return err
 	}
+	var guarded []string
 	if r.o.Systems != nil && systems.UsesCluster(r.Plan) {
-		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: "the cluster is the plan's: " + r.Plan.Targets.Kubernetes.Context}); err != nil {
-			return err
-		}
+		guarded = append(guarded, "the cluster is the plan's: "+r.Plan.Targets.Kubernetes.Context)
 	}
-	for _, text := range r.o.Reviewed {
+	guarded = append(guarded, r.o.Reviewed...)
+	if r.o.SkipPreflight != "" {
+		guarded = append(guarded, fmt.Sprintf("%s continued without preflight: %s", r.OperatorName, r.o.SkipPreflight))
+		r.Notice("%s", guarded[len(guarded)-1])
+	}
+	for _, text := range guarded {
 		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
 			return err
 		}
@@ -254,13 +254,6 @@ func (r *run) drive() error {
 		if err := r.announce(r.o.Announcement); err != nil {
 			return err
 		}
-	}
-	if r.o.SkipPreflight != "" {
-		text := fmt.Sprintf("%s continued without preflight: %s", r.OperatorName, r.o.SkipPreflight)
-		if _, err := r.Record(journal.Record{Event: journal.Guarded, Text: text}); err != nil {
-			return err
-		}
-		r.Notice("%s", text)
 	}
 	repeated := r.State.Aborting
 	// The answer comes first: it alone aborts the run, should csu crash right after it.

@@ -378,10 +378,7 @@ func toResume(err error, begun, siteEnds bool, resume string) error {
 
 // knownStages refuses a flag that names stages that the plan lacks.
 func knownStages(p *plan.Plan, flag string, stages ...string) error {
-	var ids []string
-	for i := range p.Stages {
-		ids = append(ids, p.Stages[i].ID)
-	}
+	ids := p.StageIDs()
 	for _, s := range stages {
 		if flag == "--consent" && s == "all" {
 			continue

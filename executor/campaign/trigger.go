@@ -128,10 +128,7 @@ func (t Trigger) Check(p *plan.Plan) error {
 		if !both {
 			return fmt.Errorf("trigger %q: %q is no step or stage with an event of the journal, such as \"offline/cscs started\"", t, t.Key)
 		}
-		known := []string{""} // of the run itself
-		for i := range p.Stages {
-			known = append(known, p.Stages[i].ID)
-		}
+		known := append([]string{""}, p.StageIDs()...) // "" is the run itself
 		for st := range p.AllSteps() {
 			known = append(known, st.ID)
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/lsst-ts/csu/executor/internal/owner"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
-	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
 )
@@ -186,20 +185,6 @@ func (c *Custodian) claim() ledger.Claim {
 func (c *Custodian) update(change func(*ledger.Ledger) error) (err error) {
 	c.run.Beside(func() { err = ledger.Update(c.run.Ctx, c.o.Ledger, c.o.Timing, change) })
 	return err
-}
-
-// requireYes asks a question before there is a journal to record the answer in, and
-// refuses unless the answer is yes.
-func (c *Custodian) requireYes(q operator.Question, remedy, refused string) error {
-	q.Choices = []operator.Choice{operator.Yes, operator.No}
-	a, err := c.run.AskNow(q)
-	switch {
-	case err != nil:
-		return err
-	case a.Choice != operator.Yes:
-		return exit.Refuse(remedy, "%s", refused)
-	}
-	return nil
 }
 
 // withoutLedger returns the error of a command that could not read or write the site's

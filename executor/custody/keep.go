@@ -20,13 +20,13 @@ func (c *Custodian) Claim() error {
 		return nil
 	}
 	if c.keeper != nil { // a takeover has claimed it
-		c.Use(c.run.Journal.Place())
+		c.use(c.run.Journal.Place())
 		return nil
 	}
 	claim := c.claim()
 	claim.Alone = true // the operator has confirmed it if necessary
 	c.keeper = c.newKeeper(claim)
-	c.Use(c.run.Journal.Place())
+	c.use(c.run.Journal.Place())
 	for c.seen.away == nil { // if it is away, the first effect asks
 		err := c.claimSeen()
 		var displaced *ledger.DisplacedError
@@ -60,8 +60,28 @@ func (c *Custodian) claimSeen() (err error) {
 	return err
 }
 
-// Use makes the ledger copy this run's journal, which is at the place.
-func (c *Custodian) Use(at journal.Place) {
+// Rescue saves the journal to a new file if its own was lost during the run.
+func (c *Custodian) Rescue() error {
+	var lost *journal.LostFileError
+	if c.run.Halt == nil || !errors.As(c.run.Halt.Err, &lost) {
+		return nil
+	}
+	name, err := c.run.Journal.Save()
+	if err != nil {
+		return fmt.Errorf("restore the journal: %w", err)
+	}
+	c.run.Notice("the journal was restored from memory as %q; the last answer is missing in it and will be asked for again", name)
+	at, err := journal.PlaceOf(c.o.FS, name)
+	if err != nil {
+		return err
+	}
+	at.Path = c.run.Journal.Place().Path // the operator moves the file back there
+	c.use(at)                            // so that a resume recognizes this csu by its lock
+	return nil
+}
+
+// use makes the ledger copy this run's journal, which is at the place.
+func (c *Custodian) use(at journal.Place) {
 	if c.keeper == nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/internal/action"
@@ -35,7 +36,7 @@ func (c *Custodian) Admit() error {
 // confirmAlone asks the operator to confirm that this is the plan's only run, which
 // neither a journal nor a ledger shows.
 func (c *Custodian) confirmAlone(why string) error {
-	err := c.requireYes(operator.Question{
+	err := c.run.RequireYes(operator.Question{
 		Topic: operator.Alone, Title: "Is this the only run of this plan?",
 		Text:    "Confirm that this plan has never been carried out elsewhere, and that no other csu is at work on it.",
 		Reading: why,
@@ -66,6 +67,33 @@ func (c *Custodian) NeverRun() error {
 		why += ": " + c.seen.away.Error()
 	}
 	return c.confirmAlone(why)
+}
+
+// Resumable refuses a run that is over, or that is not to be resumed by this command:
+// resume says whether it is to be resumed at all.
+func (c *Custodian) Resumable(resume bool) error {
+	s := c.run.State
+	rehearsed := s.Run.SiteMap != ""
+	switch {
+	case s.Ended != "" && rehearsed == (c.o.SiteMap != "") && !s.Released && c.o.Ledger != nil && c.o.Takeover == nil:
+		return nil // it is over, but not released
+	case s.Ended == journal.Complete:
+		return exit.Refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s is complete: it cannot be run again", s.Run.ID)
+	case s.Ended == journal.Aborted:
+		return exit.Refuse("to do the upgrade again, raise attempt in upgrade.cue and compile a new plan", "this plan's run %s was aborted: it cannot be run again", s.Run.ID)
+	case rehearsed != (c.o.SiteMap != ""):
+		return exit.Refuse("keep a rehearsal's journal in the folder of its site map", "the run in this journal is %s, but this one would be %s", kindOfRun(rehearsed), kindOfRun(!rehearsed))
+	case !resume && s.Begun():
+		return exit.Refuse("resume it with csu exec PLAN --resume, or look at it with csu status PLAN", "this plan's run %s was begun on %s and is not finished", s.Run.ID, s.Begin.UTC().Format(time.DateTime)+" UTC")
+	}
+	return nil
+}
+
+func kindOfRun(rehearsed bool) string {
+	if rehearsed {
+		return "a rehearsal"
+	}
+	return "a real one"
 }
 
 // MayResume refuses a run that another process is working on, or has continued from
@@ -180,7 +208,7 @@ func (c *Custodian) formerStopped(h *ledger.Holder) error {
 		q.Text = fmt.Sprintf("The csu of %s on %s starts nothing more as soon as the ledger is yours, but it may still be sending something at this moment."+
 			" csu waits until that has arrived. Answer yes only if that csu reaches the cluster, or is stopped.", h.Operator, h.Host)
 	}
-	return c.requireYes(q, fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator), "the other csu must be stopped first")
+	return c.run.RequireYes(q, fmt.Sprintf("ask %s to stop it, or switch off its machine, then run this command again", h.Operator), "the other csu must be stopped first")
 }
 
 // suspect puts every unfinished step in doubt, because another csu may have continued the

@@ -169,7 +169,7 @@ func (c *Custodian) mayTakeOver(l *ledger.Ledger) error {
 
 // confirmTakeover shows whose run it is and how far it has come, and asks.
 func (c *Custodian) confirmTakeover(s *state.State) error {
-	return c.requireYes(operator.Question{
+	return c.run.RequireYes(operator.Question{
 		Topic: operator.TakingOver, Title: "Take this run over?",
 		Text:    fmt.Sprintf("Run %s of the %s upgrade of %s, begun %s UTC.", s.Run.ID, c.run.Plan.Type, c.run.Plan.Site, s.Begin.UTC().Format("2006-01-02 15:04")),
 		Reading: strings.Join(append(c.leader(), c.progress(s)...), "\n"),

@@ -76,7 +76,7 @@ func (c *Custodian) confirmUnlock() error {
 		}
 	}
 	lines = append(lines, "All of that stays as it is. It does not include what a csu may have done without the cluster.")
-	err = c.requireYes(operator.Question{
+	err = c.run.RequireYes(operator.Question{
 		Topic: operator.Unlocking, Title: fmt.Sprintf("Take %s from its run?", c.run.Plan.Site),
 		Text:    fmt.Sprintf("Run %s of plan %q. Unlock a site only if its run will never be resumed: csu abort aborts a run properly.", h.Run, h.Plan),
 		Reading: strings.Join(lines, "\n"),

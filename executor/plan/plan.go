@@ -352,6 +352,15 @@ func (p *Plan) Step(id string) (*Step, bool) {
 	return nil, false
 }
 
+// StageIDs returns the ids of the stages, in their order.
+func (p *Plan) StageIDs() []string {
+	var ids []string
+	for i := range p.Stages {
+		ids = append(ids, p.Stages[i].ID)
+	}
+	return ids
+}
+
 // AllSteps yields every step in the plan's order, the final ones last.
 func (p *Plan) AllSteps() func(yield func(*Step) bool) {
 	return func(yield func(*Step) bool) {

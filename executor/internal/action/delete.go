@@ -36,6 +36,23 @@ type Inventory struct {
 	Objects []recorded `json:"objects"`
 }
 
+// Inventories lists the Jobs that the plan's deletions of Jobs would delete now, by step.
+func Inventories(ctx context.Context, s *Systems, p *plan.Plan) (map[string]Inventory, error) {
+	found := map[string]Inventory{}
+	for step := range p.AllSteps() {
+		d, ok := step.Action.Parameters.(*plan.Delete)
+		if !ok || d.Objects != plan.Jobs {
+			continue
+		}
+		jobs, err := TakeInventory(ctx, s, d)
+		if err != nil {
+			return nil, err
+		}
+		found[step.ID] = jobs
+	}
+	return found, nil
+}
+
 // TakeInventory lists the Jobs that a deletion of Jobs would delete now.
 func TakeInventory(ctx context.Context, s *Systems, d *plan.Delete) (Inventory, error) {
 	found, err := s.Cluster.Jobs(ctx, d.Namespace, d.Selector)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/report"
@@ -261,6 +262,19 @@ func (r *Run) AskNow(q operator.Question) (a operator.Answer, err error) {
 		r.Given = append(r.Given, answerTo(q, a))
 	}
 	return a, err
+}
+
+// RequireYes is [Run.AskNow] for a question that must be answered with yes: any other
+// answer is refused, with the remedy. The owner calls it.
+func (r *Run) RequireYes(q operator.Question, remedy, refused string) error {
+	if q.Choices == nil {
+		q.Choices = []operator.Choice{operator.Yes, operator.No}
+	}
+	a, err := r.AskNow(q)
+	if err == nil && a.Choice != operator.Yes {
+		return exit.Refuse(remedy, "%s", refused)
+	}
+	return err
 }
 
 // answerTo returns an answer for the journal, with the question and what was shown with
