@@ -121,7 +121,11 @@ func carryOut(t *testing.T, u *upgrade, p *plan.Plan, site *rehearsal.Site, jour
 		Plan: p, Digest: digest, PlanFile: path.Base(u.name), Journal: filepath.Join(site.Map.Dir, journal), SiteMap: file,
 		Systems: systems, Clock: systems.Clock, Operator: someone, OperatorName: "test", Version: "test", Ledger: custody.NewLedger(p, systems), Timing: ledger.Rehearsed(systems.Clock.Speed()),
 	})
-	if err != nil || result.End != executor.Completed {
+	want := executor.Completed
+	if len(rehearsal.Summarize(p, site.Record()).Astray) > 0 { // csu's own look finds what the site's record shows
+		want = executor.Excepted
+	}
+	if err != nil || result.End != want {
 		t.Fatalf("%s: the run ended %q, %s: %v\n%s", u.name, result.End, result.Text, err, someone.tail())
 	}
 	if len(result.Down) > 0 || len(result.Owed) > 0 {
