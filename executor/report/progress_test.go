@@ -10,7 +10,7 @@ import (
 
 func TestEveryPhaseIsExplained(t *testing.T) {
 	seen := map[string]state.Phase{}
-	for _, p := range []state.Phase{state.Pending, state.Started, state.InDoubt, state.Failed, state.NotDone, state.Done, state.Reported, state.PerhapsSent, state.Claimed, state.ByHand, state.Skipped, state.NotNeeded, state.LeftInDoubt} {
+	for _, p := range []state.Phase{state.Pending, state.Started, state.InDoubt, state.Failed, state.NotDone, state.Done, state.Reported, state.PerhapsSent, state.Claimed, state.ByHand, state.Skipped, state.NotNeeded, state.LeftOut, state.LeftInDoubt} {
 		text := Explain(p)
 		if !strings.HasSuffix(text, ".") || seen[text] != "" {
 			t.Errorf("%q is explained as %q", p, text)
