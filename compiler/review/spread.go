@@ -23,7 +23,8 @@ type Range struct {
 	Unknown []string
 }
 
-// A Decider is a step with its part of the variance of the whole, 0 to 1.
+// A Decider is a step with the part of the variance of the whole that goes with its time,
+// 0 to 1.
 type Decider struct {
 	ID    string
 	Share float64
@@ -124,7 +125,8 @@ func (r *Range) decides(steps []*plan.Step, each [][]float64, whole []float64) {
 		return
 	}
 	for i, s := range steps {
-		if share := covariance(each[i], whole) / total; share >= .05 {
+		c := covariance(each[i], whole)
+		if share := c * math.Abs(c) / max(1, covariance(each[i], each[i])*total); share >= .05 {
 			r.Decides = append(r.Decides, Decider{s.ID, share})
 		}
 	}
@@ -160,7 +162,8 @@ func (r *Range) text() string {
 		text += "; what decides it: " + strings.Join(names, ", ")
 	}
 	if n := len(r.Unknown); n > 0 {
-		text += fmt.Sprintf("; %s without a learned duration: %s", counted(n, "step"), strings.Join(r.Unknown, ", "))
+		text += fmt.Sprintf("; not learned, and counted with their usual times: %s", shortened(strings.Join(r.Unknown, ", "), longList))
+		text += fmt.Sprintf(" (%s)", counted(n, "step"))
 	}
 	return text
 }

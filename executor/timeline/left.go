@@ -25,6 +25,9 @@ func (l *Log) left() []Left {
 	if _, parts := report.Updated(s); len(parts) > 0 {
 		out = append(out, Left{"in part", "", "Perhaps updated only in part: " + strings.Join(parts, ", ")})
 	}
+	for _, line := range report.SetAside(s) {
+		out = append(out, Left{"set aside", "", line})
+	}
 	for st := range s.Plan.AllSteps() {
 		if a := s.Steps[st.ID].Accepted; a != nil {
 			out = append(out, Left{"not seen", st.ID, fmt.Sprintf("%s: counts as done because %s said so, against the evidence: %s", st.Title, a.By, a.Reason)})
@@ -39,7 +42,7 @@ func (l *Log) left() []Left {
 // remains says what a phase leaves behind, for those that do.
 var remains = map[state.Phase]string{
 	state.Skipped: "skipped", state.Reported: "failed", state.PerhapsSent: "perhaps sent", state.LeftInDoubt: "in doubt",
-	state.Failed: "failed", state.NotDone: "failed", state.InDoubt: "in doubt", state.Started: "open", state.Claimed: "not seen",
+	state.LeftOut: "left out", state.Failed: "failed", state.NotDone: "failed", state.InDoubt: "in doubt", state.Started: "open", state.Claimed: "not seen",
 }
 
 // because returns what is known about a step's phase.
