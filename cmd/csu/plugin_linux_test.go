@@ -106,13 +106,11 @@ if test -e out; then echo 'session ended, run: tool login' >&2; exit 1; fi
 		}
 	}
 	set("in")
-	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator"))
-	s.reads(t, `Consent needed for stage "begin"`, at)
-	set("out")
-	s.types(t, "yes\n")
+	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin,offline"))
 	for range doubts(t, r) {
 		s.reads(t, `Doubt to confirm before stage "begin"`, at)
+		set("out")
 		s.types(t, "1\n")
 	}
-	s.reads(t, "session ended, run: tool login", at)
+	s.reads(t, "The cluster does not answer", "session ended, run: tool login", "1 yes, 2 stop, ? refresh >")
 }
