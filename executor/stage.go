@@ -71,9 +71,8 @@ func (r *run) consented(s *state.Stage) bool {
 // wait for such an answer later. It returns false if the run is ending.
 func (r *run) doubtsAnswered(s *state.Stage) bool {
 	type doubt struct {
-		about string
-		w     *work // nil for a doubt of the stage
-		ask   owner.Questioner
+		w   *work // nil for a doubt of the stage
+		ask owner.Questioner
 	}
 	var doubts []doubt
 	for _, text := range s.Stage.Doubts {
@@ -82,7 +81,7 @@ func (r *run) doubtsAnswered(s *state.Stage) bool {
 				Topic: operator.Doubt, Stage: s.Stage.ID, Title: s.Stage.Title, Text: text,
 				Choices: []operator.Choice{operator.Yes, operator.No, operator.Abort},
 			}
-			doubts = append(doubts, doubt{s.Stage.ID, nil, func(context.Context, bool) (operator.Question, bool) { return q, true }})
+			doubts = append(doubts, doubt{nil, func(context.Context, bool) (operator.Question, bool) { return q, true }})
 		}
 	}
 	for i := range s.Stage.Steps {
@@ -92,7 +91,7 @@ func (r *run) doubtsAnswered(s *state.Stage) bool {
 			if w.rest.None {
 				continue // it is left out
 			}
-			doubts = append(doubts, doubt{step.ID, w, func(ctx context.Context, _ bool) (operator.Question, bool) {
+			doubts = append(doubts, doubt{w, func(ctx context.Context, _ bool) (operator.Question, bool) {
 				return w.permission(ctx, operator.Doubt, step.Doubt), true
 			}})
 		}
@@ -100,9 +99,15 @@ func (r *run) doubtsAnswered(s *state.Stage) bool {
 	if len(doubts) > 1 {
 		var about []string
 		for _, d := range doubts {
-			about = append(about, d.about)
+			if d.w != nil {
+				about = append(about, d.w.step.ID)
+			}
 		}
-		r.Tell(operator.Notice, s.Stage, "%d doubts rest on this stage; csu asks about each before your consent: %s", len(doubts), strings.Join(about, ", "))
+		steps := ""
+		if len(about) > 0 {
+			steps = "; the steps that rest on them: " + strings.Join(about, ", ")
+		}
+		r.Tell(operator.Notice, s.Stage, "%d doubts rest on this stage; csu asks about each before your consent%s", len(doubts), steps)
 	}
 	for _, d := range doubts {
 		a, err := r.AskBeside(d.ask)

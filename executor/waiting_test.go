@@ -374,7 +374,7 @@ func TestDoubtsAreAskedBeforeTheStage(t *testing.T) {
 	if want := []string{"doubt is it the site?", "doubt is it h1? one/a", "doubt is it h3? one/c", "stage consent May one begin?"}; !slices.Equal(asked, want) {
 		t.Errorf("asked %q, want %q", asked, want)
 	}
-	if !b.person.heard(operator.Notice, "3 doubts rest on this stage; csu asks about each before your consent: one, one/a, one/c") {
+	if !b.person.heard(operator.Notice, "3 doubts rest on this stage; csu asks about each before your consent; the steps that rest on them: one/a, one/c") {
 		t.Errorf("the operator was told %+v", b.person.told)
 	}
 	b.person.answer = nil

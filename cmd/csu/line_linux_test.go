@@ -174,7 +174,7 @@ func TestLineSuspend(t *testing.T) {
 	s.reads(t, "shell>")
 	before := s.mode(t)
 	s.types(t, strings.Join(csu(t, "exec", r.plan, "--site-map", r.siteMap).Args, " ")+"\n")
-	s.reads(t, `Consent needed for stage "begin"`, at)
+	s.reads(t, `Doubt to confirm before stage "begin"`, at)
 	s.types(t, "n")
 	s.reads(t, "n")
 	s.types(t, "\x1a")
@@ -183,7 +183,7 @@ func TestLineSuspend(t *testing.T) {
 		t.Errorf("the shell's mode is %+v, before it was %+v", after, before)
 	}
 	s.types(t, "fg\n")
-	s.reads(t, `Consent needed for stage "begin"`, "1 yes start this stage", at+" n")
+	s.reads(t, `Doubt to confirm before stage "begin"`, "1 yes checked, and the answer is yes", at+" n")
 	s.types(t, "o\n")
 	s.reads(t, "stopped the run at stage", "shell>")
 	if after := s.mode(t); after != before {

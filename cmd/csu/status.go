@@ -326,7 +326,7 @@ func (c *console) next(cmd *statusCommand, s *state.State, held bool) string {
 		return "the run was aborted. To try again, raise attempt in upgrade.cue and compile a new plan."
 	case held:
 		if s.Asked != nil {
-			return fmt.Sprintf("%s answers at csu's terminal; this command does not disturb it.", s.Run.Operator)
+			return fmt.Sprintf("csu is running the plan and waits at the terminal of %s; this command does not disturb it.", s.Run.Operator)
 		}
 		return "csu is running the plan; this command does not disturb it."
 	case s.Aborting:

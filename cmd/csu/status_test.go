@@ -83,7 +83,7 @@ func TestStatusOfAQuestion(t *testing.T) {
 		c.asked.Event, c.asked.Time = journal.Asked, at
 		s.Apply(&c.asked)
 		for held, wants := range map[bool][]string{
-			true:  {c.held, "Next: Ada Operator answers at csu's terminal; this command does not disturb it."},
+			true:  {c.held, "Next: csu is running the plan and waits at the terminal of Ada Operator; this command does not disturb it."},
 			false: {c.dead, "Next: csu exec plan.json --resume, or csu abort plan.json"},
 		} {
 			got := statusText(s, held)

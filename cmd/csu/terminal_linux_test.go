@@ -28,6 +28,13 @@ func TestTerminalConsent(t *testing.T) {
 	s.reads(t,
 		"REHEARSAL: a simulated site, nothing real is touched",
 		"Operator: Ada Operator",
+		`Doubt to confirm before stage "begin"`, "1 yes checked, and the answer is yes: continue", at)
+	for range len(doubts(t, r)) - 1 {
+		s.types(t, "1\n")
+		s.reads(t, `Doubt to confirm before stage "begin"`, at)
+	}
+	s.types(t, "1\n")
+	s.reads(t,
 		`Consent needed for stage "begin": Before anything goes down`,
 		"Nothing goes down in this stage.",
 		"1 yes start this stage",
@@ -39,10 +46,6 @@ func TestTerminalConsent(t *testing.T) {
 	s.types(t, "4\n")
 	s.reads(t, `"4" is not one of the choices`, at)
 	s.types(t, "yes\n")
-	for range doubts(t, r) {
-		s.reads(t, `Doubt to confirm before stage "begin"`, "1 yes checked, and the answer is yes: continue", at)
-		s.types(t, "1\n")
-	}
 	s.reads(t, "stage begin Before anything goes down", "start begin/kept", "… begin/kept", "done begin/kept", "stage done begin",
 		`Consent needed for stage "offline"`, at)
 	s.types(t, "no\n")
@@ -191,7 +194,7 @@ func TestTerminalInterrupt(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap))
-	s.reads(t, `Consent needed for stage "begin"`, at)
+	s.reads(t, `Doubt to confirm before stage "begin"`, at)
 	s.types(t, "\x03")
 	s.wantExit(t, exitInterrupted)
 	s.reads(t, "No new steps start", "error: interrupted", "hint: resume with csu exec")
