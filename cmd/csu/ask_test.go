@@ -13,7 +13,7 @@ func TestLooks(t *testing.T) {
 	t.Parallel()
 	yesNo := []operator.Choice{operator.Yes, operator.No}
 	choices := map[operator.Topic][]operator.Choice{
-		operator.Outage: {operator.Yes, operator.Stop}, operator.Alone: yesNo, operator.TakingOver: yesNo, operator.Unlocking: yesNo, operator.Former: yesNo,
+		operator.Outage: {operator.Yes, operator.Stop}, operator.Alone: yesNo, operator.TakingOver: yesNo, operator.Unlocking: yesNo, operator.Former: yesNo, operator.OtherDay: yesNo,
 		operator.FormerOutage: yesNo, operator.Unexpected: {operator.Yes, operator.No, operator.Stop},
 		operator.Failed: {operator.Retry, operator.ByHand, operator.Skip, operator.SetAside, operator.Stop}, operator.InDoubt: {operator.Happened, operator.NotHappened}, operator.Unseen: {operator.KeepWaiting, operator.NotHappened, operator.Accept},
 	}

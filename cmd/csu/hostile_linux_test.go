@@ -31,7 +31,7 @@ func TestHostileQuestion(t *testing.T) {
 	progress.Text = hostile
 	view.Tell(progress)
 	answered := put(t, view, hostileQuestion())
-	s.reads(t, "Not done: step", "Still running: hosts/love01", "2 abort")
+	s.reads(t, "Not done: step", "Still running: hosts/love01", "2 abort, ? refresh >")
 	noticed := event("03:00:02", operator.Notice, "")
 	noticed.Text = hostile
 	view.Tell(noticed)

@@ -495,7 +495,11 @@ func TestReviewOfBegunRun(t *testing.T) {
 				if name == "origin" && command == "preflight " {
 					want = "" // it does not ask
 				}
-				r.ends(t, exitInput, nil, command+day, want, "^error: missing credentials")
+				code, missing := exitInput, "^error: missing credentials"
+				if command == "preflight " {
+					code, missing = exitRefused, "^NOT OK  credentials: missing credentials"
+				}
+				r.ends(t, code, nil, command+day, want, missing)
 			}
 			for _, command := range []string{"handover --to Bob ", "unlock --reason x "} {
 				r.ends(t, exitInput, nil, command+day, warning, "^error: read kubeconfig")

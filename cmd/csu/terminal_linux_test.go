@@ -91,7 +91,7 @@ func TestTerminalFailure(t *testing.T) {
 	r := newServed(t, "--fault", "host-command-fails=azar03")
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator",
 		"--consent", "begin,offline,services-down", "--answers", doubtsAnswered(t)))
-	const prompt = "services-down/azar03: 1 retry, 2 by hand, 3 skip, 4 stop, 5 abort, ? refresh >"
+	const prompt = "services-down/azar03: 1 retry, 2 by hand, 3 skip, 4 set aside, 5 stop, 6 abort, ? refresh >"
 	s.reads(t, "failed services-down/azar03", `Not done: step "services-down/azar03"`, "How to do it by hand", "./shutdown_gc",
 		"3 skip leave it undone and continue; csu asks for the reason", prompt)
 	s.types(t, "skip\n")
