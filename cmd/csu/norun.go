@@ -51,11 +51,10 @@ func (l *loaded) discard() bool {
 // line: its date is another one, or deployments do not begin on this day (P54). Days are
 // the site's.
 func againstToday(p *plan.Plan, now time.Time) string {
-	zone, err := time.LoadLocation(p.Facts.TimeZone)
-	if err != nil {
-		zone = time.UTC
+	now = now.UTC()
+	if zone := zoneOf(p); zone != nil {
+		now = now.In(zone)
 	}
-	now = now.In(zone)
 	today := now.Format(time.DateOnly)
 	var reasons []string
 	if date := p.Upgrade.Date; date != today {
