@@ -58,12 +58,12 @@ func TestAPluginAtTheTerminal(t *testing.T) {
 	r := newServed(t)
 	dir := r.pluginOf(t, greedy)
 	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator"))
-	s.reads(t, `Consent needed for stage "begin"`, at)
-	s.types(t, "yes\n")
 	for range doubts(t, r) {
 		s.reads(t, `Doubt to confirm before stage "begin"`, at)
 		s.types(t, "1\n")
 	}
+	s.reads(t, `Consent needed for stage "begin"`, at)
+	s.types(t, "yes\n")
 	s.reads(t, `Consent needed for stage "offline"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
