@@ -57,13 +57,7 @@ func TestAPluginAtTheTerminal(t *testing.T) {
 	t.Parallel()
 	r := newServed(t)
 	dir := r.pluginOf(t, greedy)
-	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator"))
-	for range doubts(t, r) {
-		s.reads(t, `Doubt to confirm before stage "begin"`, at)
-		s.types(t, "1\n")
-	}
-	s.reads(t, `Consent needed for stage "begin"`, at)
-	s.types(t, "yes\n")
+	s := atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin", "--answers", doubtsAnswered(t)))
 	s.reads(t, `Consent needed for stage "offline"`, at)
 	s.types(t, "no\n")
 	s.wantExit(t, exitFailed)
@@ -106,11 +100,9 @@ if test -e out; then echo 'session ended, run: tool login' >&2; exit 1; fi
 		}
 	}
 	set("in")
-	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin,offline"))
-	for range doubts(t, r) {
-		s.reads(t, `Doubt to confirm before stage "begin"`, at)
-		set("out")
-		s.types(t, "1\n")
-	}
+	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin", "--answers", doubtsAnswered(t)))
+	s.reads(t, `Consent needed for stage "offline"`, at)
+	set("out")
+	s.types(t, "yes\n")
 	s.reads(t, "The cluster does not answer", "session ended, run: tool login", "1 yes, 2 stop, ? refresh >")
 }
