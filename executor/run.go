@@ -72,9 +72,7 @@ type Options struct {
 	// Takeover makes [Run] continue a run that was begun elsewhere, from the
 	// ledger's copy of its journal; nil for any other run.
 	Takeover *custody.Takeover
-	// CarriedOut finds the end of a run of this plan in the record of past runs,
-	// and returns a description of it, or "" if there is none. It is called before a
-	// run begins. If it is nil, or returns [custody.ErrNoHistory], there is no such record.
+	// CarriedOut finds the end of a run of this plan; see [custody.Options].
 	CarriedOut func() (string, error)
 	// Preflight returns a check that everything the stage uses is reachable and
 	// permitted; it runs before the stage's consent. Preflight itself reads the state;
@@ -90,11 +88,10 @@ type Options struct {
 	Reviewed []string
 	// Approved is what to record of the plan's approvals when the run begins; nil for none.
 	Approved *journal.Approved
-	// Announcement is what Post posts to the plan's channel when the run begins; "" for
-	// nothing.
+	// Announcement is what Post posts to the plan's channel at the begin; "" for nothing.
 	Announcement string
 	Post         func(ctx context.Context, channel, text string) error
-	// Performer returns the performer of an action; nil means [action.Of].
+	// Performer gives the performer of an action; nil means [action.Of].
 	Performer func(plan.Parameters) action.Performer
 }
 

@@ -75,6 +75,7 @@ func (r *run) doubtsAnswered(s *state.Stage) bool {
 		ask owner.Questioner
 	}
 	var doubts []doubt
+	var about []string // steps
 	for _, text := range s.Stage.Doubts {
 		if _, answered := s.Doubts[text]; !answered {
 			q := operator.Question{
@@ -91,18 +92,13 @@ func (r *run) doubtsAnswered(s *state.Stage) bool {
 			if w.rest.None {
 				continue // it is left out
 			}
+			about = append(about, step.ID)
 			doubts = append(doubts, doubt{w, func(ctx context.Context, _ bool) (operator.Question, bool) {
 				return w.permission(ctx, operator.Doubt, step.Doubt), true
 			}})
 		}
 	}
 	if len(doubts) > 1 {
-		var about []string
-		for _, d := range doubts {
-			if d.w != nil {
-				about = append(about, d.w.step.ID)
-			}
-		}
 		steps := ""
 		if len(about) > 0 {
 			steps = "; the steps that rest on them: " + strings.Join(about, ", ")
