@@ -64,7 +64,10 @@ func (c *Custodian) without(ctx context.Context) (agreed bool, err error) {
 	if !newest {
 		text += ", and that no other csu has continued this run from another copy of its journal"
 	}
-	a, err := c.run.AskIf(ctx, func(context.Context, bool) (operator.Question, bool) {
+	a, err := c.run.AskIf(ctx, func(ctx context.Context, late bool) (operator.Question, bool) {
+		if late {
+			_ = c.keeper.Pass(ctx) // the operator need not wait for the next renewal; Outage has the result
+		}
 		now, again := c.keeper.Outage()
 		wanted, reading := now != nil && again == n, away.Error() // whatever its next error is
 		if c.run.Do(func() { wanted = wanted && c.outage.agreed != n }); !wanted {
