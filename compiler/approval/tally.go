@@ -46,7 +46,7 @@ type Question struct {
 
 // A Tally is the answer.
 type Tally struct {
-	Counted []Approval  // by time
+	Counted []Approval  // by role and person
 	Refused []Refusal   // by file
 	Missing []plan.Need // how many more people, by role
 }
@@ -69,6 +69,7 @@ func Count(q Question) (*Tally, error) {
 	}
 	slices.SortStableFunc(t.Counted, func(a, b Approval) int { return cmp.Or(a.Time.Compare(b.Time), strings.Compare(a.File, b.File)) })
 	t.once()
+	slices.SortFunc(t.Counted, func(a, b Approval) int { return cmp.Or(strings.Compare(a.Role, b.Role), strings.Compare(a.By, b.By)) })
 	slices.SortFunc(t.Refused, func(a, b Refusal) int { return strings.Compare(a.File, b.File) })
 	t.Missing = Missing(q.Need, t.Counted)
 	return t, nil
