@@ -37,7 +37,8 @@ func TestEffectsAreWhatTheSiteObserves(t *testing.T) {
 			used := counts{}
 
 			got := r.run(func(o *executor.Options) { o.Systems = r.only(o.Systems, e, &used) })
-			if got.End != executor.Completed {
+			// A plan that only shuts CSCs down ends with exceptions: nothing brings them up.
+			if got.End != executor.Completed && (got.End != executor.Excepted || len(e.Down) == 0) {
 				t.Fatalf("the run ended %q: %s\n%s\n%s", got.End, got.Text, r.seen.String(), r.site.tail(20))
 			}
 			r.sees(e)
