@@ -208,7 +208,7 @@ func TestWhatIsWrongWithAccountsAndData(t *testing.T) {
 		{"the EFD down", func(x *trial) { x.site.EFD = "http://" + closed }, "EFD", []string{"connection refused"}, "and that it answers"},
 		{"the EFD stale", func(x *trial) { x.heartbeats(x.database("stale"), 12*time.Minute) }, "EFD", []string{"newest heartbeat is 12m"}, "check in Chronograf"},
 		{"the EFD silent", func(x *trial) { x.heartbeats(x.database("silent"), time.Hour) }, "EFD", []string{"no CSC was heard"}, "check in Chronograf"},
-		{"the clock behind", func(x *trial) { x.heartbeats(x.database("ahead"), -20*time.Minute) }, "clock", []string{"behind the EFD's data"}, "ntp"},
+		{"the clock behind", func(x *trial) { x.heartbeats(x.database("ahead"), -20*time.Minute) }, "clock", []string{"ahead of this machine's clock"}, "ntp"},
 		{"no folder for the journal", func(x *trial) { x.options.Folder = filepath.Join(x.t.TempDir(), "missing") }, "journal's folder", []string{"missing"}, "create the folder"},
 	})
 }
