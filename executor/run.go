@@ -64,8 +64,7 @@ type Options struct {
 	// finish, and the run can be resumed. When the context ends, the run does not
 	// wait for running steps.
 	Stop <-chan struct{}
-	// Ledger says in the site's cluster which run may continue; nil if the plan
-	// uses no cluster.
+	// Ledger says which run may continue; nil if the plan uses no cluster.
 	Ledger ledger.Store
 	// Timing is the ledger's timing; the zero value means [ledger.Real].
 	Timing ledger.Timing
