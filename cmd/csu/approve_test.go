@@ -476,7 +476,7 @@ func TestReviewShowsApprovals(t *testing.T) {
 	review(exitComplete, "^- `"+night+"`: approved as lead by ada@lsst\\.org; approved as reviewer by bob@lsst\\.org; approvals missing: 1 M1M3 principal$")
 	r.approve(t, "cyd", "M1M3 principal")
 	r.commit(t, "Approvals")
-	review(exitComplete, "approved as M1M3 principal by cyd@lsst\\.org$")
+	review(exitComplete, "^- `"+night+"`: approved as M1M3 principal by cyd@lsst\\.org; approved as lead by ada@lsst\\.org; approved as reviewer by bob@lsst\\.org$")
 	r.edit(t, otherQueue)
 	r.compile(t)
 	review(exitComplete, "^[0-9]+\\. `"+night+"`: .*; approvals missing: 1 M1M3 principal, 1 lead, 1 reviewer; M1M3-principal-cyd@lsst\\.org\\.approval does not count: it approves other bytes")
