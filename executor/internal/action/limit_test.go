@@ -179,3 +179,45 @@ func TestAnnounceWaitsNoLongerThanItsLimit(t *testing.T) {
 		}
 	})
 }
+
+// The look at the end takes what the EFD says, however late, and asks a few times where it
+// says nothing: nobody looks after it.
+func TestSlowEFDAtTheEnd(t *testing.T) {
+	for name, c := range map[string]struct {
+		takes time.Duration
+		fails int
+		says  string // in the error; "" if the states are known
+	}{
+		"slow":              {25 * time.Second, 0, ""},
+		"no answer at once": {time.Second, 2, ""},
+		"no answer":         {time.Second, 1000, "not now"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				clk := clock.Real()
+				hc := &http.Client{Transport: slowly{c.takes, func(r *http.Request) (int, string) {
+					if asked++; asked <= c.fails {
+						return http.StatusBadRequest, `{"error":"not now"}`
+					}
+					return nothing(r)
+				}}}
+				y := newTry(t, &Systems{Clock: clk, EFD: efd.New("http://efd", "efd", "", "", hc, clk, testLag)},
+					&plan.AwaitState{Want: []plan.Want{{States: []string{plan.Standby}, CSCs: []string{"MTMount:0"}}}}, row("MTMount:0"))
+				astray, err := LookAtEnd(t.Context(), y.Systems, y.Plan, []string{"MTMount:0"})
+				switch {
+				case c.says == "" && (err != nil || len(astray) != 1):
+					t.Errorf("got %v, %v, want the CSC", astray, err)
+				case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+					t.Errorf("got %v, %v, want an error", astray, err)
+				}
+				// And of a CSC that it waits for.
+				asked = 0
+				astray, err = LookAtEnd(t.Context(), y.Systems, y.Plan, nil)
+				if c.says == "" && (err != nil || len(astray) != 1) {
+					t.Errorf("waiting: got %v, %v, want the CSC", astray, err)
+				}
+			})
+		})
+	}
+}

@@ -48,6 +48,10 @@ type Astray struct {
 	Want []string `json:"want"` // the states in which it may end
 }
 
+// looksAtEnd is how often the EFD is asked at the end: no answer passes in most cases, and
+// nobody looks after this.
+const looksAtEnd = 3
+
 // LookAtEnd returns the CSCs that the plan touches or waits for, and that are not in a
 // state in which they may end, in the order of the plan's table. It gives the EFD time to
 // show the states, but does not wait for those that were set aside.
@@ -65,11 +69,18 @@ func LookAtEnd(ctx context.Context, s *Systems, p *plan.Plan, aside []string) ([
 	}
 	most := 4 * s.EFD.Lag()
 	if len(rest.names) > 0 {
-		if _, err := rest.await(ctx, a, s.Clock.Limit(most), most); err != nil {
+		// What it could not read in that time is read once more, below.
+		if _, err := rest.await(ctx, a, s.Clock.Limit(most), most); ctx.Err() != nil {
 			return nil, err
 		}
 	}
 	missing, err := all.missingNow(ctx, a)
+	for range looksAtEnd - 1 {
+		if err == nil || s.Clock.Sleep(ctx, statePause) != nil {
+			break
+		}
+		missing, err = all.missingNow(ctx, a)
+	}
 	if err != nil {
 		return nil, err
 	}
