@@ -188,7 +188,7 @@ func TestSlowEFDAtTheEnd(t *testing.T) {
 		fails int
 		says  string // in the error; "" if the states are known
 	}{
-		"slow":              {25 * time.Second, 0, ""},
+		"slow":              {15 * time.Second, 0, ""},
 		"no answer at once": {time.Second, 2, ""},
 		"no answer":         {time.Second, 1000, "not now"},
 	} {
