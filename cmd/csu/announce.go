@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -110,7 +112,7 @@ func announcement(p *plan.Plan, dayBefore bool) (string, error) {
 			when += fmt.Sprintf(" at %s %s time", b.At, p.Site)
 		}
 	}
-	return fmt.Sprintf("%s %s at %s. Reason: %s.", when, what, p.Site, p.Upgrade.Reason), nil
+	return strings.TrimSpace(fmt.Sprintf("%s %s at %s. Reason: %s. %s", when, what, p.Site, p.Upgrade.Reason, review.Meanwhile(p))), nil
 }
 
 func changed(p *plan.Plan) string {

@@ -67,7 +67,7 @@ var alone = map[string][]string{
 	"executor/sitemap":        {"executor/plan", "executor/exit"},
 	"executor/internal/clock": nil,
 	"compiler/internal/model": nil,
-	"compiler/verify":         {"executor/plan"},
+	"compiler/verify":         {"executor/plan", "compiler/review"},
 	"cmd/csu/internal/early":  nil,
 	"compiler/approval":       {"executor/plan", "executor/exit"},
 	"compiler/review":         {"executor/page", "executor/plan", "executor/visible"},

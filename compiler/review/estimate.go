@@ -35,7 +35,8 @@ type StepEstimate struct {
 	Begins, Ends plan.Duration
 }
 
-// EstimatePlan returns the estimate of a plan, which must be valid.
+// EstimatePlan returns the estimate of a plan. Of one that is not valid it says nothing,
+// and does not panic: the rules use it.
 func EstimatePlan(p *plan.Plan) Estimate { return estimate(p, resourcesOf(p)) }
 
 // resourcesOf returns what only one step at a time may use, by step.
@@ -92,7 +93,7 @@ func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
 	holder := map[string]*run{} // last step that used a resource
 	var last *run
 	for left := len(runs); left > 0; {
-		next := plan.Duration(-1)
+		next, before := plan.Duration(-1), left
 		for _, r := range runs {
 			if r.started {
 				if r.ends > now && (next < 0 || r.ends < next) {
@@ -123,6 +124,8 @@ func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
 		}
 		if next >= 0 {
 			now = next
+		} else if left == before {
+			break // steps that need each other: the plan is not valid
 		}
 	}
 	out := StageEstimate{ID: s.ID}
@@ -143,6 +146,9 @@ func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
 func (r *run) ready(byID map[string]*run, now plan.Duration) (last *run, ready bool) {
 	for _, id := range r.step.Needs {
 		n := byID[id]
+		if n == nil {
+			continue // the plan is not valid
+		}
 		if !n.started || n.ends > now {
 			return nil, false
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -80,6 +81,9 @@ func good(site string, t plan.Type) *plan.Plan {
 	case plan.Recovery:
 		d.recovery()
 	}
+	first := &d.p.Stages[0].Steps[0]
+	first.Action.Parameters.(*plan.Announce).Text += ". " + review.Meanwhile(d.p)
+	first.ByHand = d.byHand(first.Action.Parameters)
 	d.p.Facts.CSCs, d.p.Facts.Doubts = len(d.p.CSCs), len(d.p.Doubts)
 	return d.p
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -12,6 +13,8 @@ func announceRules() []Rule {
 		{"announced", []string{"P40", "P42", "P53"},
 			"The start of the deployment is announced on the site's channel before anything goes down. The end of a full upgrade is announced too: " +
 				"Nublado is available again, unless integration testing follows.", announced},
+		{"announced-facts", []string{"P53"},
+			"The announcement of the start says how long the plan takes at least, and which of the ScriptQueues, the Watcher, LOVE and Nublado are unavailable meanwhile.", announcedFacts},
 		{"broken-reported", []string{"P39", "P40"},
 			"CSCs that do not work are reported to the site, after the CSCs are watched coming up and again at the end.", brokenReported},
 	}
@@ -57,6 +60,18 @@ func announced(v *view, f *findings) {
 			if (s.does.Syncs != "" || s.cites("P40")) && !before(s, n) {
 				f.step(n, "run it after "+s.ID, "announces that Nublado is available, but %s may still be running", s.ID)
 			}
+		}
+	}
+}
+
+// announcedFacts compares the announcement of the start with what the steps amount to.
+func announcedFacts(v *view, f *findings) {
+	says := review.Meanwhile(v.Plan)
+	for _, n := range v.announcing("P53") {
+		a, ok := n.Action.Parameters.(*plan.Announce)
+		opening := v.any(func(m *node) bool { return m.takesDown() && before(n, m) })
+		if ok && opening && !strings.HasSuffix(a.Text, says) {
+			f.step(n, "recompile the plan", "its message does not end with what the plan's steps amount to: %q", says)
 		}
 	}
 }

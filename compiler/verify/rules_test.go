@@ -115,6 +115,12 @@ func orderBreaches() []breach {
 		{"small-first", "an application is forgotten", sumRec, drop("deploy/auxtel")},
 		{"announced", "nothing is said", sumInc, drop("begin/announce")},
 		{"announced", "something goes down before", sumInc, add("begin", plan.Step{ID: "x", Action: plan.Action{Parameters: &plan.SetState{State: plan.Offline, CSCs: []string{watcher}}}})},
+		{"announced-facts", "it takes longer", sumInc, func(p *plan.Plan) { at(p, "begin/announce").Takes = plan.Duration(time.Hour) }},
+		{"announced-facts", "LOVE is said to work", sumFull, func(p *plan.Plan) {
+			a := act[*plan.Announce](p, "begin/announce")
+			a.Text = strings.Replace(a.Text, ", LOVE", "", 1)
+			at(p, "begin/announce").ByHand = strings.Replace(at(p, "begin/announce").ByHand, ", LOVE", "", 1)
+		}},
 		{"announced", "Nublado is forgotten", sumFull, drop("end/again")},
 		{"announced", "Nublado although testing follows", sumFull, func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = true }},
 		{"broken-reported", "nothing at the end", sumInc, drop("end/look")},

@@ -50,6 +50,7 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 		return nil, b.problems
 	}
 	b.tables()
+	b.sayMeanwhile()
 	return b.plan, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
+	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -49,6 +50,20 @@ func (b *builder) what() string {
 	}
 	return "the recovery of the control system after IT maintenance"
 }
+
+// sayMeanwhile completes the announcement of the start with what is known only when the
+// plan is: how long it takes, and what is unavailable meanwhile.
+func (b *builder) sayMeanwhile() {
+	for step := range b.plan.AllSteps() {
+		if a, ok := step.Action.Parameters.(*plan.Announce); ok && step.ID == startID {
+			said := b.announce("", "", strings.TrimSpace(a.Text+" "+review.Meanwhile(b.plan)), false)
+			step.Action, step.ByHand = said.Action, said.ByHand
+		}
+	}
+}
+
+// startID is the step that announces the start of the deployment.
+const startID = "begin/announce"
 
 // begin adds the stage before anything goes down: the announcement (P53), M2
 // (P4, P5) and the CSCs that keep their states (P6).
