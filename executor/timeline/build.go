@@ -42,7 +42,8 @@ type Log struct {
 	since   map[string]time.Time // by step: the last record of it that a question may follow
 	stages  map[string]*Span     // from the first question or step to the last record
 	begun   map[string]time.Time // when the stages had their consents
-	asked   time.Time            // when the last question was answered
+	open    *bar                 // the question that waits for its answer; nil if none does
+	asked   time.Time            // when the last question was answered or settled
 
 	run       Run
 	trouble   []Event
@@ -100,6 +101,10 @@ func (l *Log) Take(r *journal.Record) error {
 		l.begin(r)
 	case journal.Guarded:
 		l.guards = append(l.guards, r.Text)
+	case journal.Asked:
+		l.ask(r)
+	case journal.Withdrawn:
+		l.settle(l.now, "settled: "+r.Text)
 	case journal.StageBegun:
 		l.begun[r.Stage] = l.now
 		l.inStage(r.Stage, l.now)
@@ -109,7 +114,12 @@ func (l *Log) Take(r *journal.Record) error {
 		l.attempt(r)
 	case journal.Confirmed:
 		l.confirm(r)
+	case journal.Complete, journal.Aborted:
+		l.settle(l.now, unanswered)
 	case journal.Stopped, journal.Aborting:
+		if r.Event == journal.Stopped {
+			l.settle(l.now, unanswered)
+		}
 		l.trouble = append(l.trouble, Event{Time: l.now, What: map[journal.Event]string{journal.Stopped: "stopped", journal.Aborting: "aborting"}[r.Event], Text: r.Text})
 	}
 	if r.Step != "" {
@@ -126,6 +136,7 @@ func (l *Log) begin(r *journal.Record) {
 	if r.Event == journal.RunBegun {
 		return
 	}
+	l.settle(l.last, unanswered)
 	l.bars = append(l.bars, &bar{Span: Span{l.last, l.now}, activity: Absent})
 	text := "by " + r.Run.Operator
 	if r.Run.Host != "" {
@@ -236,16 +247,12 @@ func (l *Log) answer(r *journal.Record) {
 		Time: l.now, Stage: r.Stage, Step: r.Step, Topic: a.Topic, Question: a.Text, Shown: a.Shown,
 		Choice: a.Choice, Reason: a.Reason, By: a.By, Via: a.Via,
 	})
-	w := Wait{Stage: r.Stage, Step: r.Step, Topic: a.Topic, Choice: a.Choice, By: a.By, Reason: a.Reason}
-	w.Span = Span{l.askedAt(r), l.now}
-	b := &bar{Span: w.Span, activity: Waiting, stage: r.Stage, step: r.Step, wait: w}
-	if r.Step != "" {
-		b.inside = l.running(r.Step)
-	}
-	l.bars = append(l.bars, b)
-	l.asked = l.now
+	b := l.question(r, a.Topic)
+	b.Ended, b.open = l.now, false
+	b.wait.Choice, b.wait.By, b.wait.Reason = a.Choice, a.By, a.Reason
+	l.open, l.asked = nil, l.now
 	if r.Stage != "" {
-		l.inStage(r.Stage, w.Begun)
+		l.inStage(r.Stage, b.Begun)
 		l.inStage(r.Stage, l.now)
 	}
 	if r.Step == "" {

@@ -54,6 +54,11 @@ func (n *night) answer(minute float64, stage, step string, topic operator.Topic,
 	n.at(minute, journal.Record{Event: journal.Answered, Stage: stage, Step: step, Answer: &journal.Answer{Topic: string(topic), Choice: string(c), Reason: "since Bob says so", By: "Ada", Via: "terminal", Checked: c == operator.ByHand}})
 }
 
+func (n *night) asked(minute float64, stage, step string, topic operator.Topic) {
+	n.t.Helper()
+	n.at(minute, journal.Record{Event: journal.Asked, Stage: stage, Step: step, Question: &journal.Question{Topic: string(topic), Text: "What now?"}})
+}
+
 func stageOf(step string) string { stage, _, _ := strings.Cut(step, "/"); return stage }
 
 // path writes a critical path, in minutes since its beginning.
@@ -177,5 +182,58 @@ func TestAnswersInAdvance(t *testing.T) {
 	n.at(5, journal.Record{Event: journal.Answered, Stage: "one", Answer: &journal.Answer{Topic: string(operator.StageConsent), Choice: "yes", By: "Ada", Via: operator.InAdvance + "--consent"}})
 	if r := n.log.Report(timeline.Options{}); r.Asked != 0 || len(r.Waits) != 1 {
 		t.Errorf("%d waits took %v", len(r.Waits), time.Duration(r.Asked))
+	}
+}
+
+// TestQuestionsAreExact: a question waits from when it was asked to its answer, until it
+// is settled or until csu ends, and what csu did before it was asked is not a wait.
+func TestQuestionsAreExact(t *testing.T) {
+	n := begun(t, fork())
+	n.asked(2, "one", "", operator.StageConsent)
+	n.answer(5, "one", "", operator.StageConsent, operator.Yes)
+	n.at(5, journal.Record{Event: journal.StageBegun, Stage: "one"})
+	n.started(5, "one/a", 1)
+	n.started(5, "one/b", 1)
+	n.ended(8, "one/a", 1, action.Failed)
+	n.asked(9, "one", "one/a", operator.Failed)
+	n.at(12, journal.Record{Event: journal.Withdrawn, Stage: "one", Step: "one/a", Question: &journal.Question{Topic: string(operator.Failed)}, Text: "all CSCs are there now"})
+	n.started(12, "one/a", 2)
+	n.ended(13, "one/a", 2, action.Done)
+	n.at(14, journal.Record{Event: journal.Doubtful, Stage: "one", Step: "one/b", Attempt: 1, Verdict: string(action.Unknown), Text: "not seen"})
+	n.asked(15, "one", "one/b", operator.InDoubt)
+	n.at(20, journal.Record{Event: journal.Stopped, Text: "interrupted"})
+	n.at(30, journal.Record{Event: journal.Resumed, Run: &journal.Run{ID: "1", Digest: digest, Operator: "Bob"}})
+	n.asked(31, "one", "one/b", operator.InDoubt)
+	open := n.log.Report(timeline.Options{Now: time.Date(2026, 11, 24, 12, 34, 0, 0, time.UTC)})
+	n.answer(35, "one", "one/b", operator.InDoubt, operator.Happened)
+
+	lines := func(r *timeline.Report) string {
+		var all []string
+		for _, w := range r.Waits {
+			all = append(all, fmt.Sprintf("%s %s%s %g-%g %s%s", w.Topic, w.Stage, strings.TrimPrefix(w.Step, w.Stage), w.Begun.Sub(r.Begun).Minutes(), w.Ended.Sub(r.Begun).Minutes(), w.Choice, w.Settled))
+			if !w.Exact {
+				t.Errorf("the wait for %s is not exact", w.Topic)
+			}
+		}
+		return strings.Join(all, "\n")
+	}
+	const before = "stage consent one 2-5 yes\nfailed one/a 9-12 settled: all CSCs are there now\nin doubt one/b 15-20 not answered: csu ended\n"
+	if got, want := lines(open), before+"in doubt one/b 31-34 "; got != want {
+		t.Errorf("while a question is open, the waits are\n%s\nwant\n%s", got, want)
+	}
+	r := n.log.Report(timeline.Options{})
+	if got, want := lines(r), before+"in doubt one/b 31-35 happened"; got != want {
+		t.Errorf("the waits are\n%s\nwant\n%s", got, want)
+	}
+	if got, want := path(r), "between 2, stage consent 3, step one/b 10, in doubt 5, away 10, step one/b 1, in doubt 4"; got != want {
+		t.Errorf("the critical path is\n%s, want\n%s", got, want)
+	}
+	for _, r := range []*timeline.Report{open, r} {
+		if problem := timelinetest.Wrong(r); problem != "" {
+			t.Error(problem)
+		}
+	}
+	if asked := time.Duration(r.Asked).Minutes(); asked != 15 {
+		t.Errorf("people were waited for for %g minutes, want 15", asked)
 	}
 }

@@ -108,11 +108,24 @@ func drawn(p *plan.Plan, d *rand.Rand) []journal.Record {
 				Checked: (c == operator.ByHand || c == operator.Happened) && d.IntN(2) == 0,
 			}
 		}
+		if r.Event == journal.Answered && s.Check(&r) == nil && d.IntN(4) > 0 { // else of an older csu
+			q := journal.Question{Topic: r.Answer.Topic, Text: r.Answer.Text}
+			write(journal.Record{Event: journal.Asked, Stage: r.Stage, Step: r.Step, Question: &q})
+			if d.IntN(5) == 0 {
+				write(journal.Record{Event: journal.Withdrawn, Stage: r.Stage, Step: r.Step, Question: &q, Text: "it is settled"})
+			}
+			if d.IntN(5) == 0 { // csu has died, or works on while the question is open
+				return
+			}
+		}
 		write(r)
 	}
 	yes := &journal.Answer{Topic: string(operator.StageConsent), Text: "May it begin?", Choice: string(operator.Yes), By: "Ada", Via: "terminal"}
 	for i := range p.Stages {
 		stage := &p.Stages[i]
+		if d.IntN(4) > 0 {
+			write(journal.Record{Event: journal.Asked, Stage: stage.ID, Question: &journal.Question{Topic: yes.Topic, Text: yes.Text}})
+		}
 		write(journal.Record{Event: journal.Answered, Stage: stage.ID, Answer: yes})
 		write(journal.Record{Event: journal.StageBegun, Stage: stage.ID})
 		for range 14 * len(stage.Steps) {

@@ -64,7 +64,7 @@ type Report struct {
 
 	Stages    []Stage    `json:"stages"`   // all of the plan's
 	Final     []Step     `json:"final"`    // the final steps
-	Waits     []Wait     `json:"waits"`    // in the order of their answers, the open ones last
+	Waits     []Wait     `json:"waits"`    // in the order in which the questions ended, an open one last
 	Absences  []Span     `json:"absences"` // times in which no csu was running
 	Critical  []Segment  `json:"critical"` // from the beginning to the end
 	Costs     []Cost     `json:"costs"`    // what cost most of the critical path, at most five
@@ -152,10 +152,14 @@ type Wait struct {
 	Stage  string `json:"stage"` // id; "" for the whole run's
 	Step   string `json:"step"`  // id; "" for a stage's
 	Topic  string `json:"topic"`
-	Choice string `json:"choice"` // "" while it is open
+	Choice string `json:"choice"` // "" if it has no answer
 	By     string `json:"by"`
 	Reason string `json:"reason"`
-	// Exact says that the journal records when csu asked. Otherwise the wait is taken to
+	// Settled says how the question ended without an answer; "" if it was answered or is
+	// open.
+	Settled string `json:"settled"`
+	// Exact says that the journal records when csu asked, or that the answer was given
+	// beforehand. Otherwise the wait is taken to
 	// begin when what preceded the question ended, and may be too long.
 	Exact bool `json:"exact"`
 }

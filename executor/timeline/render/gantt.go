@@ -240,7 +240,7 @@ func (c *chart) waits(r *timeline.Report, waits []timeline.Wait) {
 			continue
 		}
 		out := row{Label: "Question: " + w.Topic, Note: answered(w) + " after " + lasting(w.Length()), Class: "question"}
-		if w.Choice == "" {
+		if w.Choice == "" && w.Settled == "" {
 			out.Note = "open for " + lasting(w.Length())
 		}
 		out.Marks = append(out.Marks, c.axis.mark(w.Span, "answer", out.Label+", "+answered(w)))

@@ -106,7 +106,7 @@ func (m *markdown) trouble(r *timeline.Report) {
 	m.f("\n<details><summary>Questions and answers (%d)</summary>\n", len(r.Waits))
 	m.head("asked", "waited", "about", "question", "answer", "remark")
 	for _, w := range r.Waits {
-		m.row(clock(w.Begun), lasting(w.Length()), about(w.Stage, w.Step), w.Topic, answered(w), w.Reason)
+		m.row(clock(w.Begun), waited(w), about(w.Stage, w.Step), w.Topic, answered(w), w.Reason)
 	}
 	m.f("\n</details>\n")
 }

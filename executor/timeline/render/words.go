@@ -109,9 +109,21 @@ func attempts(s timeline.Step) string {
 	return strings.Join(parts, ", ")
 }
 
+// waited says how long a question waited; at most that long where the journal does not say
+// when it was asked.
+func waited(w timeline.Wait) string {
+	if !w.Exact {
+		return "≤ " + lasting(w.Length())
+	}
+	return lasting(w.Length())
+}
+
 // answered says what an answer was.
 func answered(w timeline.Wait) string {
-	if w.Choice == "" {
+	switch {
+	case w.Settled != "":
+		return w.Settled
+	case w.Choice == "":
 		return "open"
 	}
 	return fmt.Sprintf("%s: %s", w.By, w.Choice)
