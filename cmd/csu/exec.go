@@ -305,6 +305,11 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	if len(r.Down) > 0 {
 		c.paragraph("Not seen back up: %s", plan.CSCList(r.Down))
 	}
+	if r.State != nil {
+		if unready := report.Unready(r.State); len(unready) > 0 {
+			c.paragraph("Up, but not in the state that they should end in: %s", plan.CSCList(unready))
+		}
+	}
 	for _, s := range r.Owed {
 		c.paragraph("Still to run: %s, %s", s.Step.ID, s.Step.Title)
 	}

@@ -34,6 +34,9 @@ func Abort(s *state.State) string {
 	if down := Down(s); len(down) > 0 {
 		say("These stay down: %s.", plan.CSCList(down))
 	}
+	if unready := Unready(s); len(unready) > 0 {
+		say("These stay up in another state than they should end in: %s.", plan.CSCList(unready))
+	}
 	for _, line := range SetAside(s) {
 		say("%s.", line)
 	}

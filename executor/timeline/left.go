@@ -16,6 +16,9 @@ func (l *Log) left() []Left {
 	if down := report.Down(s); len(down) > 0 {
 		out = append(out, Left{"down", "", fmt.Sprintf("%d CSCs were taken down and have not been seen up again: %s", len(down), plan.CSCList(down))})
 	}
+	if unready := report.Unready(s); len(unready) > 0 {
+		out = append(out, Left{"not ready", "", fmt.Sprintf("%d CSCs are up again, but not in the state that they should end in: %s", len(unready), plan.CSCList(unready))})
+	}
 	if stopped := report.Stopped(s); len(stopped) > 0 {
 		out = append(out, Left{"stopped", "", "Services that were stopped and not started again: " + strings.Join(stopped, ", ")})
 	}

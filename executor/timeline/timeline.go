@@ -233,7 +233,7 @@ type CSC struct {
 
 // Left is something that is not as the plan wants it.
 type Left struct {
-	What string `json:"what"` // down, stopped, in part, set aside, left out, not seen, skipped, failed, perhaps sent, in doubt, owed, open
+	What string `json:"what"` // down, not ready, stopped, in part, set aside, left out, not seen, skipped, failed, perhaps sent, in doubt, owed, open
 	Step string `json:"step"` // "" if it is about no single step
 	Text string `json:"text"`
 }
