@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/operator"
 )
 
@@ -17,7 +18,8 @@ type asker struct {
 	file     string
 	answers  []prepared
 	screen   *screen
-	attended bool // there is a terminal
+	shown    *live.Recorder // what csu status and csu watch show of it; may be nil
+	attended bool           // there is a terminal
 	// slow lets the clock of a rehearsal run at real speed until end is called.
 	slow func(context.Context) (end func())
 }
@@ -38,12 +40,16 @@ func (a *asker) Ask(ctx context.Context, q operator.Question) (operator.Answer, 
 		a.screen.show(q, "There is no terminal to ask on.")
 		return operator.Answer{}, &operator.UnattendedError{Question: q, Want: want(q)}
 	}
+	defer a.shown.Ask(q)()
 	defer a.slow(ctx)()
 	return a.screen.Ask(ctx, q)
 }
 
 // Tell implements [operator.Operator].
-func (a *asker) Tell(e operator.Event) { a.screen.Tell(e) }
+func (a *asker) Tell(e operator.Event) {
+	a.shown.Tell(e)
+	a.screen.Tell(e)
+}
 
 // terminalOnly are the topics that are answered only at a terminal: an operator must
 // look before answering.

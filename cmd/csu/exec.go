@@ -20,6 +20,7 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/report"
@@ -199,10 +200,19 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 	if l.siteMap != nil {
 		go systems.FollowClock(ctx, l.siteMap, clients.Clock)
 	}
+	recorder := live.Record(l.journal, clients.Clock.Now)
+	defer recorder.End()
+	follower := newLooker(l.plan, l.digest, l.journal)
+	view.look = func() *live.View {
+		if follower.read() != nil || follower.log.State().Records == 0 {
+			return nil // it has not begun
+		}
+		return follower.view(true, recorder.Present())
+	}
 	o := executor.Options{
 		Plan: l.plan, Digest: l.digest, PlanFile: filepath.Base(l.file), Journal: l.journal, SiteMap: l.mapFile,
 		Systems: clients, Clock: clients.Clock, OperatorName: name, Version: version(),
-		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, attended: c.terminal, slow: l.slow},
+		Operator: &asker{name: name, consents: flags.Consent, yes: flags.yes, file: flags.Answers, answers: l.answers, screen: view, shown: recorder, attended: c.terminal, slow: l.slow},
 		Stop:     signals(view, clients.Clock.Now, cancel),
 		Ledger:   custody.NewLedger(l.plan, clients),
 		Timing:   l.timing(),
@@ -312,6 +322,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 	}
 	for _, s := range r.Owed {
 		c.paragraph("Still to run: %s, %s", s.Step.ID, s.Step.Title)
+	}
+	if r.State != nil && r.State.Begun() {
+		c.summary(l)
 	}
 	resume := "resume with csu exec " + l.file + " --resume"
 	switch {

@@ -16,10 +16,13 @@ import (
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/preflight"
+	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/state"
+	"github.com/lsst-ts/csu/executor/timeline"
 )
 
 // hostile clears the screen, moves the cursor, hides and reverses what follows, and
@@ -89,6 +92,38 @@ func spoil(v reflect.Value) {
 	}
 }
 
+// hostileView is a view of a run all of whose texts are hostile.
+func hostileView() *live.View {
+	v := &live.View{
+		Phase: live.InDoubt, Stage: &live.Stage{Number: 1, Of: 2, Usual: 1e9}, Waits: &live.Wait{Choices: []string{""}}, Running: []live.Running{{Sign: &live.Sign{}}},
+		Trouble: []live.Step{{}}, Decided: []live.Step{{}}, Owed: []live.Step{{}}, Down: []report.Fall{{}, {By: "step"}, {Early: true}}, Aside: []string{""},
+		Events: []timeline.Event{{}}, End: &live.End{}, Records: 1,
+	}
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.String:
+			v.SetString(hostile)
+		case reflect.Struct:
+			for i := range v.NumField() {
+				if v.Field(i).CanSet() {
+					fill(v.Field(i))
+				}
+			}
+		case reflect.Slice:
+			for i := range v.Len() {
+				fill(v.Index(i))
+			}
+		case reflect.Pointer:
+			if !v.IsNil() {
+				fill(v.Elem())
+			}
+		}
+	}
+	fill(reflect.ValueOf(v).Elem())
+	return v
+}
+
 // TestHostileTexts: whatever a plan, a server, a ledger or a name says, each way to
 // print it writes no character that is not visible, and no line that csu has not
 // written.
@@ -107,8 +142,13 @@ func TestHostileTexts(t *testing.T) {
 	l := &loaded{plan: p, file: hostile, digest: hostile, journal: "/nonexistent/journal"}
 	remedied := fail(exitInput, hostile, "read: %w", errors.New(hostile))
 	for name, print := range map[string]func(c *console){
-		"status":            func(c *console) { c.status(&statusCommand{Plan: hostile}, s, false, hostile, hostile) },
-		"status, held":      func(c *console) { c.status(&statusCommand{Plan: "p"}, s, true, "", "") },
+		"status":       func(c *console) { c.status(hostileView(), &statusCommand{Plan: hostile}, s, false) },
+		"status, held": func(c *console) { c.status(&live.View{}, &statusCommand{Plan: "p"}, s, true) },
+		"status --watch": func(c *console) {
+			for _, l := range panelOf(hostileView(), 100, 0, nil, false) {
+				fmt.Fprintln(c.raw, l)
+			}
+		},
 		"dry run":           func(c *console) { _ = c.dryRun(l, "") },
 		"heading":           func(c *console) { c.heading(l, hostile, "banner") },
 		"rehearsed heading": func(c *console) { c.heading(&loaded{plan: p, mapFile: hostile}, hostile, "banner") },

@@ -50,7 +50,7 @@ var importRules = []importRule{
 		"steps and systems report to the run's owner; only the run and its custodian see it"},
 	{module + "executor/custody", []string{"executor", "executor/campaign", "cmd/csu"},
 		"who may continue a run is decided before the run, and not by its steps"},
-	{module + "executor/journal", []string{"executor", "executor/custody", "executor/internal/owner", "executor/journal/", "executor/state", "executor/ledger", "executor/ledger/", "executor/timeline", "executor/campaign", "cmd/csu"},
+	{module + "executor/journal", []string{"executor", "executor/custody", "executor/internal/owner", "executor/journal/", "executor/state", "executor/ledger", "executor/ledger/", "executor/timeline", "executor/live", "executor/campaign", "cmd/csu"},
 		"the journal is the executor's, and its ledger's; others read it through its State or its Timeline"},
 	{module + "executor/rehearsal", []string{"cmd/csu", "executor/campaign", "executor/ground"},
 		"the executor must not be able to tell a simulated site from a real one"},

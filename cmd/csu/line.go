@@ -215,7 +215,7 @@ func (s *screen) redraw(e *editor) {
 	_ = control(s.in, func(fd int) error { return setEditing(fd, setMode, e.mode) }) // fails if the terminal is gone
 	e.terminal.SetBracketedPasteMode(true)
 	above := e.fit(s)
-	_, _ = io.WriteString(e.terminal, harmless(s.asked())+above)
+	_, _ = io.WriteString(e.terminal, harmless(s.asked(*s.open))+above)
 }
 
 // listen begins to read what is typed, for as long as csu runs: a read that has
@@ -269,7 +269,7 @@ func (e *editor) takes(read []byte, err error) {
 
 // unasked answers what is typed while no question is open. The caller holds the lock.
 func (s *screen) unasked(line string) {
-	s.shown++ // the terminal has shown what was typed, and the line's end
+	s.block = append(s.block, 1) // the terminal has shown what was typed, and the line's end
 	s.hide()
 	if line == detailsKey && len(s.running) > 0 {
 		s.text("", s.details())

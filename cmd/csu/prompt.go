@@ -255,7 +255,7 @@ func wrap(indent, text string, width int) string {
 		own := len(paragraph) - len(strings.TrimLeft(paragraph, " "))
 		start := indent + paragraph[:own]
 		line, cells := start, len(start)
-		for i, word := range splitWords(paragraph[own:]) {
+		for i, word := range fitting(splitWords(paragraph[own:]), width-len(start)-2) {
 			size := len([]rune(word))
 			bare := len([]rune(strings.TrimRight(word, " ")))
 			if i > 0 && cells+bare > width {
@@ -267,6 +267,23 @@ func wrap(indent, text string, width int) string {
 		lines = append(lines, strings.TrimRight(line, " "))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// fitting splits words that are wider than a line after their commas, as in a list of
+// indices: elsewhere the terminal would break them, within a name or a number.
+func fitting(words []string, width int) []string {
+	if !slices.ContainsFunc(words, func(w string) bool { return len([]rune(w)) > width && strings.Contains(w, ",") }) {
+		return words
+	}
+	var out []string
+	for _, w := range words {
+		if len([]rune(w)) > width {
+			out = append(out, slices.DeleteFunc(strings.SplitAfter(w, ","), func(s string) bool { return s == "" })...)
+		} else {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 // splitWords splits behind each run of spaces, which stay with the word before. So

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/secret"
@@ -42,16 +43,31 @@ func (s *screen) follow(e operator.Event) {
 // detailsKey, typed while steps run, shows what csu waits for.
 const detailsKey = "d"
 
-// draw writes the block of what runs.
+// draw writes the block of what runs: where the run is, each step with how long it has run
+// and its last sign of life, and what is owed at the end.
 func (s *screen) draw() {
 	if !s.terminal || s.asking || len(s.running) == 0 {
 		return
 	}
 	now := s.now()
-	for _, r := range s.running {
+	if v := s.view; v != nil {
+		s.blockLine("   " + s.where(v))
+		if owed := owedText(v); owed != "" {
+			s.blockLine("   " + owed)
+		}
+	}
+	room := max(3, s.height-6)
+	for i, r := range s.running {
+		if s.height > 0 && i == room && len(s.running) > room+1 {
+			s.blockLine(fmt.Sprintf("   …  and %d more", len(s.running)-i))
+			break
+		}
 		line := fmt.Sprintf("   …  %s  %s", r.id, now.Sub(r.since).Truncate(time.Second))
+		if r.usual > 0 {
+			line += " of usually " + r.usual.String()
+		}
 		if r.progress != "" {
-			line += "  " + strings.ReplaceAll(r.progress, "\n", " ")
+			line += "  " + signText(&live.Sign{At: r.told, Text: r.progress}, now)
 		} else {
 			line += "  " + r.title
 		}
@@ -60,13 +76,46 @@ func (s *screen) draw() {
 	s.blockLine("      " + detailsKey + " and Enter: details; Ctrl-C: stop after these steps")
 }
 
-func (s *screen) blockLine(line string) {
-	line = visible.Line(secret.Redact(line))
-	if cells := []rune(line); len(cells) > s.width-1 {
-		line = string(cells[:s.width-2]) + "…"
+// where says in which stage the run is, how long it has taken and when it will end.
+func (s *screen) where(v *live.View) string {
+	var parts []string
+	if v.Stage != nil {
+		parts = append(parts, fmt.Sprintf("stage %d of %d", v.Stage.Number, v.Stage.Of))
 	}
+	parts = append(parts, lasting(s.now().Sub(v.Begun))+" elapsed")
+	if v.End != nil {
+		parts = append(parts, endText(v, s.zone))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (s *screen) blockLine(line string) {
+	line = cut(visible.Line(secret.Redact(line)), s.width-1)
 	fmt.Fprintln(s.out, line)
-	s.shown++
+	s.block = append(s.block, len([]rune(line)))
+}
+
+// cut cuts a line that is too long, between words.
+func cut(line string, width int) string {
+	if len([]rune(line)) <= width {
+		return line
+	}
+	return elided(line, width)
+}
+
+// elided ends a line, after so many words as fit, with dots.
+func elided(line string, width int) string {
+	const dots = " …"
+	cells := []rune(line)
+	if room := max(1, width-len([]rune(dots))); len(cells) > room {
+		end := strings.LastIndexAny(string(cells[:room+1]), " ,")
+		if kept := string(cells[:room]); end < len(kept)/2 { // one long word
+			line = kept
+		} else {
+			line = line[:end]
+		}
+	}
+	return strings.TrimRight(line, " ,") + dots
 }
 
 // details says of each step that runs what csu waits for, since when and for how long, and
@@ -121,7 +170,8 @@ func (s *screen) follows(p *plan.Plan) {
 	for step := range p.AllSteps() {
 		s.usual[step.ID], s.limits[step.ID] = step.Takes, step.Timeout
 	}
-	for _, stage := range review.EstimatePlan(p).Stages {
-		s.takes[stage.ID] = stage.Takes
+	s.numbers = map[string]int{}
+	for i, stage := range review.EstimatePlan(p).Stages {
+		s.takes[stage.ID], s.numbers[stage.ID] = stage.Takes, i+1
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/visible"
@@ -34,12 +35,18 @@ type screen struct {
 	usual     map[string]plan.Duration // how long each step usually takes, by its id; nil where that is not known
 	limits    map[string]plan.Duration // of each step, by its id
 	takes     map[string]plan.Duration // how long each stage takes, by its id
+	numbers   map[string]int           // of the stages, from 1, by their ids
+	look      func() *live.View        // returns the run as it is now, nil if that is not known; may be nil
 	ring      time.Duration            // how long a question is open when the terminal's bell rings, again and again
 
 	mu      sync.Mutex
 	running []runningStep
 	backlog []operator.Event   // what has happened while a question is open
-	shown   int                // lines of the block below the events
+	view    *live.View         // the run as it was a second ago, at most; nil if that is not known
+	block   []int              // the widths of the lines below the events
+	height  int                // of the terminal; 0 if that is not known
+	said    int                // lines that were printed
+	failure failure            // that was printed last
 	asking  bool               // there is no block meanwhile
 	open    *operator.Question // nil while no question is put
 	since   time.Time          // when it was put first
@@ -83,18 +90,30 @@ func (s *screen) refresh(ctx context.Context) {
 		case got := <-changed:
 			s.mu.Lock()
 			if got == syscall.SIGCONT {
-				s.shown = 0 // what was shown is now somewhere above what the shell has written
+				s.block = nil // what was shown is now somewhere above what the shell has written
 			}
+			s.redrawBlock()
 			s.mu.Unlock()
 		case <-tick.C:
-			s.mu.Lock()
-			if !s.asking {
-				s.hide()
-				s.measure()
-				s.draw()
+			var view *live.View
+			if s.look != nil {
+				view = s.look()
 			}
+			s.mu.Lock()
+			s.view = view
+			s.redrawBlock()
 			s.mu.Unlock()
 		}
+	}
+}
+
+// redrawBlock writes the block anew, for the terminal's present size. The caller holds the
+// lock.
+func (s *screen) redrawBlock() {
+	if !s.asking {
+		s.height = s.measure()
+		s.hide()
+		s.draw()
 	}
 }
 
@@ -149,9 +168,29 @@ func (s *screen) print(e operator.Event) {
 		head += atSite(e.Time, s.zone)
 	}
 	s.text("", visible.Line(head))
-	if text := strings.TrimSpace(e.Text); text != "" && text != e.Title {
+	text := strings.TrimSpace(e.Text)
+	if text != "" && text != e.Title {
 		s.text("            ", text)
 	}
+	if e.Kind == operator.StepFailed {
+		s.failure = failure{e.Step, text, s.said}
+	}
+}
+
+// failure is one that was printed, after so many lines.
+type failure struct {
+	step, text string
+	said       int
+}
+
+// once returns a question without the text of a failure that is still on the screen above
+// it. Only its first put may leave it out.
+func (s *screen) once(q operator.Question) operator.Question {
+	f, room := s.failure, max(s.height, 24)/2
+	if q.Topic == operator.Failed && f.step == q.Step && f.text != "" && s.terminal && s.said-f.said < room {
+		q.Text = strings.Replace(q.Text, f.text, "see above", 1)
+	}
+	return q
 }
 
 // text prints lines: wrapped on a terminal; elsewhere as they are, for those who
@@ -162,14 +201,20 @@ func (s *screen) text(indent, text string) {
 	} else {
 		text = indent + strings.ReplaceAll(text, "\n", "\n"+indent)
 	}
+	s.said += 1 + strings.Count(text, "\n")
 	fmt.Fprintln(s.out, text)
 }
 
-// hide removes the block.
+// hide removes the block. If the terminal has become narrower since, it has broken the lines
+// of the block.
 func (s *screen) hide() {
-	if s.shown > 0 {
-		fmt.Fprintf(s.raw, "\r\x1b[%dA\x1b[J", s.shown)
-		s.shown = 0
+	rows := 0
+	for _, cells := range s.block {
+		rows += max(1, (cells+s.width-1)/max(1, s.width))
+	}
+	if rows > 0 {
+		fmt.Fprintf(s.raw, "\r\x1b[%dA\x1b[J", rows)
+		s.block = nil
 	}
 }
 
@@ -180,7 +225,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		s.since = s.now()
 	}
 	s.mu.Unlock()
-	s.put()
+	s.put(true)
 	bell := time.NewTicker(s.ring)
 	defer bell.Stop()
 	answered := make(chan struct{})
@@ -212,7 +257,7 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 		bell.Reset(s.ring) // somebody is there
 		if line = strings.TrimSpace(line); line == "" || line == again {
 			if q.Refresh == nil {
-				s.put()
+				s.put(false)
 				continue
 			}
 			s.say("csu looks again.")
@@ -265,23 +310,30 @@ func (s *screen) Ask(ctx context.Context, q operator.Question) (operator.Answer,
 }
 
 // put prints what has happened since the question was put before, the question,
-// and what runs meanwhile.
-func (s *screen) put() {
+// and what runs meanwhile. What was printed right above the question for the first time is
+// not said again.
+func (s *screen) put(first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hide()
 	s.asking = true
 	s.catchUp()
-	fmt.Fprint(s.out, s.asked())
+	q := *s.open
+	if first {
+		q = s.once(q)
+	}
+	text := s.asked(q)
+	s.said += strings.Count(text, "\n")
+	fmt.Fprint(s.out, text)
 }
 
-// asked is the open question as it is printed, with what runs meanwhile.
-func (s *screen) asked() string {
-	text := fmt.Sprintf("\n%s\n\n", questionText(*s.open, s.width))
+// asked is a question as it is printed, with what runs meanwhile.
+func (s *screen) asked(q operator.Question) string {
+	text := fmt.Sprintf("\n%s\n\n", questionText(q, s.width))
 	if s.zone != nil {
 		text += wrap("", s.openSince(), s.width) + "\n\n"
 	}
-	if running := stillRunning(*s.open, s.running, s.width); running != "" {
+	if running := stillRunning(q, s.running, s.width); running != "" {
 		text += running + "\n\n"
 	}
 	return text
@@ -296,6 +348,13 @@ func (s *screen) openSince() string {
 		text += fmt.Sprintf(", %s ago", plan.Duration(waited))
 	}
 	text += "."
+	if n := s.numbers[s.open.Stage]; n > 0 {
+		text += fmt.Sprintf(" Stage %d of %d", n, len(s.numbers))
+		if takes := s.takes[s.open.Stage]; takes > 0 {
+			text += fmt.Sprintf(", which usually takes %s", takes)
+		}
+		text += "."
+	}
 	if takes := s.takes[s.open.Stage]; takes > 0 && s.open.Topic == operator.StageConsent {
 		end := now.Add(time.Duration(takes))
 		text += fmt.Sprintf(" If it starts now, the stage ends at about %s UTC%s.", end.UTC().Format("15:04"), atSite(end, s.zone))

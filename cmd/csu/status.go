@@ -1,11 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/report"
 	"github.com/lsst-ts/csu/executor/sitemap"
@@ -23,15 +23,19 @@ import (
 
 type statusCommand struct {
 	Plan    string `arg:"" help:"The plan's file." placeholder:"PLAN" predictor:"plan"`
+	Watch   bool   `help:"Show the run on the whole terminal, each second anew, until Ctrl-C." xor:"form"`
+	JSON    bool   `name:"json" help:"Write what is shown as JSON, for programs." xor:"form"`
 	SiteMap string `help:"Show the rehearsed run in the folder of this site map." placeholder:"FILE" predictor:"file"`
 }
 
 func (statusCommand) Help() string {
 	return `Reads the journal next to the plan, even while csu writes it, and shows how far the run has come, which steps have an unknown outcome, and what to do next. Without a journal it shows what the site's ledger, which has a copy of the journal in the site's cluster, says about the run and its operator. It warns you if the journal is out of date. Read-only.
 
-Example:
+Examples:
 
-  csu status plans/2026-11-24-summit-incremental.json`
+  csu status plans/2026-11-24-summit-incremental.json
+  csu status --watch plans/2026-11-24-summit-incremental.json
+  csu status --json plans/2026-11-24-summit-incremental.json | jq .phase`
 }
 
 func (cmd *statusCommand) Run(c *console) error {
@@ -39,23 +43,30 @@ func (cmd *statusCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	p, digest, name := l.plan, l.digest, l.journal
-	state, err := state.Read(journal.Disk, name, p, digest)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	g := &glance{cmd: cmd, console: c, looker: newLooker(l.plan, l.digest, l.journal)}
+	switch {
+	case cmd.Watch:
+		return g.watch()
+	case cmd.JSON:
+		v, err := g.look()
+		if err != nil {
+			return err
+		}
+		data, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return fmt.Errorf("write the status: %w", err)
+		}
+		_, err = fmt.Fprintf(c.exact(), "%s\n", data)
 		return err
 	}
-	if err != nil || state.Records == 0 {
-		return c.statusElsewhere(cmd, p, digest, name)
-	}
-	held, err := journal.Held(name)
+	v, err := g.here()
 	if err != nil {
 		return err
 	}
-	note, next := "", ""
-	if !held && !state.Released && systems.UsesCluster(p) {
-		note, next = cmd.fromLedger(p, digest, name, state)
+	if v == nil {
+		return c.statusElsewhere(cmd, l.plan, l.digest, l.journal)
 	}
-	c.status(cmd, state, held, note, next)
+	c.status(v, cmd, g.log.State(), g.held)
 	return nil
 }
 
@@ -116,22 +127,18 @@ func (cmd *statusCommand) compareWith(l *ledger.Ledger, claim ledger.Claim, here
 
 func utc(t time.Time) string { return t.UTC().Format(time.DateTime) + " UTC" }
 
-// status prints one screen. note is what the site's ledger has to add, and next
-// what can be done because of it, where that is not "".
-func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, next string) {
+// status prints a run.
+func (c *console) status(v *live.View, cmd *statusCommand, s *state.State, held bool) {
 	p, zone := c.paragraph, zoneOf(s.Plan)
 	p("Run %s of %s, led by %s, started %s, last record %s", s.Run.ID, cmd.Plan, s.Run.Operator, utc(s.Begin)+atSite(s.Begin, zone), utc(s.Last)+atSite(s.Last, zone))
 	if s.Run.SiteMap != "" {
 		p("This is a rehearsal against the simulated site of %s.", s.Run.SiteMap)
 	}
-	finished, all := 0, 0
-	for _, st := range s.Steps {
-		all++
-		if st.Phase.Finished() {
-			finished++
-		}
+	p("%d of %d steps are finished.", v.Finished, v.Steps)
+	if v.Stage != nil && v.End != nil {
+		p("%s.", stageText(v))
+		p("%s.", timeText(v, zone))
 	}
-	p("%d of %d steps are finished.", finished, all)
 	for i := range s.Stages {
 		st := &s.Stages[i]
 		mark := "not started"
@@ -169,6 +176,11 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 		}
 		for _, st := range steps {
 			p("  %s  %s (attempt %d, since %s UTC)", st.Step.ID, st.Phase, st.Attempt, st.Since.UTC().Format(time.TimeOnly))
+			for _, r := range v.Running {
+				if r.ID == st.Step.ID && r.Sign != nil {
+					p("      %s", signText(r.Sign, v.Now))
+				}
+			}
 			for _, line := range strings.Split(strings.TrimSpace(st.Text+"\n"+st.Reason), "\n") {
 				if line != "" {
 					p("      %s", line)
@@ -193,6 +205,9 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 			waits = fmt.Sprintf("Asked last, at %s, and not answered", utc(s.Asked.Time))
 		}
 		p("%s: %s", waits, text)
+		if w := v.Waits; w != nil && w.Reading != "" {
+			p("  csu shows: %s", lines(w.Reading))
+		}
 	}
 	if text := report.Doubts(s); text != "" {
 		p("%s", text)
@@ -203,10 +218,10 @@ func (c *console) status(cmd *statusCommand, s *state.State, held bool, note, ne
 	for _, o := range s.Owed() {
 		p("Still to run, at the end or on abort: %s  %s", o.Step.ID, o.Step.Title)
 	}
-	if note != "" {
-		p("%s", lines(note))
+	if v.Note != "" {
+		p("%s", lines(v.Note))
 	}
-	p("Next: %s", cmp.Or(next, c.next(cmd, s, held)))
+	p("Next: %s", v.Next)
 }
 
 // statusElsewhere says what the site's ledger knows of a plan whose journal is not
@@ -249,7 +264,11 @@ func (c *console) statusElsewhere(cmd *statusCommand, p *plan.Plan, digest, jour
 	}
 	if lines, _, err := journal.Unpack(l.Copy); err == nil && l.Head.Digest == digest {
 		if state, err := state.Of(p, digest, lines); err == nil {
-			say("As of record %d, %s: %s", l.Head.Seq, at(l.Head.Time), report.Progress(state))
+			age := ""
+			if state.Run.SiteMap == "" {
+				age = fmt.Sprintf(", %s ago", lasting(time.Since(l.Head.Time)))
+			}
+			say("As of record %d, %s%s: %s", l.Head.Seq, at(l.Head.Time), age, report.Progress(state))
 			if text := report.Waiting(state); text != "" {
 				say("Asked last, at %s, and not answered by then: %s", at(state.Asked.Time), text)
 			}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/ledger"
+	"github.com/lsst-ts/csu/executor/live"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
 )
@@ -155,6 +156,9 @@ func atHosts() *state.State {
 
 func statusText(s *state.State, held bool) string {
 	var out bytes.Buffer
-	(&console{out: &out}).status(&statusCommand{Plan: "plan.json"}, s, held, "", "")
+	c := &console{out: &out}
+	cmd := &statusCommand{Plan: "plan.json"}
+	v := &live.View{Next: c.next(cmd, s, held)}
+	c.status(v, cmd, s, held)
 	return out.String()
 }

@@ -12,14 +12,14 @@ import (
 
 // A Fall is what the run has taken from a CSC and not given back yet.
 type Fall struct {
-	CSC   string
-	Since time.Time // when the step that took it down began
+	CSC   string    `json:"csc"`
+	Since time.Time `json:"since"` // when the step that took it down began
 	// By is the step that takes it down and has no outcome yet: it may be down by now. "" if
 	// it is down.
-	By string
+	By string `json:"by,omitempty"`
 	// Early says that it is up again, but in another state than it should end in. The
 	// outcome of the step that brings it there is reported with the step.
-	Early bool
+	Early bool `json:"early,omitempty"`
 }
 
 // Fallen returns the CSCs that the run has taken down, or is taking down, and that are not

@@ -62,6 +62,9 @@ func (w *walk) last() *bar {
 			found = b
 		}
 	}
+	if found != nil && found.inside != nil {
+		return found.inside // the question about an attempt is a part of it
+	}
 	return found
 }
 

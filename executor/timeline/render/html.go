@@ -21,7 +21,7 @@ var pageStyle string
 
 var parsed = template.Must(template.New("report").Funcs(template.FuncMap{
 	"about": about, "answered": answered, "attempts": attempts, "clock": clock, "compared": compared, "ending": ending, "moment": moment,
-	"percent": percent, "plain": plain, "seconds": seconds, "segment": segmentText,
+	"percent": percent, "plain": plain, "seconds": seconds, "segment": segmentText, "waited": waited,
 	"lasting":   func(s timeline.Span) string { return lasting(s.Length()) },
 	"named":     func(c timeline.Cost) string { return what(c.Activity, c.Stage, c.Step, c.Topic) },
 	"at":        func(id string) template.URL { return template.URL("#" + (&url.URL{Fragment: id}).EscapedFragment()) },
