@@ -135,25 +135,30 @@ func orphans(site *model.Site, now *inventory.Inventory, commit Commit) error {
 // derive returns what Phalanx deploys at the site, of which it needs everything but the
 // inventory.
 func derive(ctx context.Context, root string, site *model.Site, from Phalanx) (*inventory.Inventory, Commit, error) {
-	names, err := load.Names(root)
-	if err != nil {
-		return nil, Commit{}, err
-	}
 	rev, err := phalanx.Open(ctx, from.Dir, from.Rev)
 	if err != nil {
 		return nil, Commit{}, err
 	}
-	commit := Commit{rev.Commit, rev.Date, rev.Subject}
+	now, err := inventoryOf(ctx, root, site, rev)
+	return now, commitOf(rev), err
+}
+
+// inventoryOf returns what a revision deploys at the site.
+func inventoryOf(ctx context.Context, root string, site *model.Site, rev *phalanx.Revision) (*inventory.Inventory, error) {
+	names, err := load.Names(root)
+	if err != nil {
+		return nil, err
+	}
 	now, problems, err := inventory.Of(ctx, rev, site, names)
 	if err != nil {
-		return nil, commit, err
+		return nil, err
 	}
 	if len(problems) > 0 {
 		refused := &RefusedError{}
 		for _, p := range problems {
 			refused.Problems = append(refused.Problems, Warning(p))
 		}
-		return nil, commit, refused
+		return nil, refused
 	}
-	return now, commit, nil
+	return now, nil
 }

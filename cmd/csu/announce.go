@@ -100,11 +100,17 @@ func announcement(p *plan.Plan, dayBefore bool) (string, error) {
 	if err != nil {
 		return "", fail(exitInput, "", "read the plan's date: %w", err)
 	}
-	what := map[plan.Type]string{
-		plan.Full:        fmt.Sprintf("the control system is upgraded to cycle %s", p.Upgrade.Cycle),
-		plan.Incremental: "some components of the control system are upgraded (" + changed(p) + ")",
-		plan.Recovery:    "the control system is brought back after the maintenance by IT",
-	}[p.Type]
+	what := "the control system is brought back after the maintenance by IT"
+	switch {
+	case p.Type == plan.Full && p.Upgrade.LowersCycle():
+		what = fmt.Sprintf("the control system goes back to cycle %s (rollback from %s)", p.Upgrade.Cycle, p.Upgrade.From)
+	case p.Type == plan.Full:
+		what = fmt.Sprintf("the control system is upgraded to cycle %s", p.Upgrade.Cycle)
+	case p.Type == plan.Incremental && p.Kind() == "incremental upgrade":
+		what = "some components of the control system are upgraded (" + changed(p) + ")"
+	case p.Type == plan.Incremental:
+		what = p.What() + " takes place"
+	}
 	when := fmt.Sprintf("In one hour, on %s,", day.Format("Monday 2 January"))
 	if dayBefore {
 		when = fmt.Sprintf("Tomorrow, %s,", day.Format("Monday 2 January"))

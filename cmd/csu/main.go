@@ -58,6 +58,7 @@ type commands struct {
 
 type planCommands struct {
 	Compile compileCommand `cmd:"" help:"Compile a site's upgrade request into a plan."`
+	Request requestCommand `cmd:"" help:"Write an upgrade's request from what a range of Phalanx's commits changes."`
 	Check   checkCommand   `cmd:"" help:"Check that a plan follows the rules and still matches its sources."`
 	Show    showCommand    `cmd:"" help:"Show a plan: an overview, or the complete runbook."`
 	Diff    diffCommand    `cmd:"" help:"Compare two plans by meaning, dangerous changes first."`

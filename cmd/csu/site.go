@@ -143,7 +143,12 @@ func table(w io.Writer, head []string, differences []compiler.Difference) error 
 	for _, d := range differences {
 		rows = append(rows, []string{d.CSC, d.What, d.Old, d.New})
 	}
-	width := make([]int, len(head))
+	return columns(w, rows)
+}
+
+// columns prints rows whose cells are aligned. All have as many cells as the first.
+func columns(w io.Writer, rows [][]string) error {
+	width := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, cell := range row {
 			width[i] = max(width[i], utf8.RuneCountInString(cell))
@@ -156,7 +161,7 @@ func table(w io.Writer, head []string, differences []compiler.Difference) error 
 			b.WriteString(strings.Repeat(" ", width[i]-utf8.RuneCountInString(cell)+2))
 		}
 		if err := line(w, "%s", strings.TrimRight(b.String(), " ")); err != nil {
-			return fmt.Errorf("print the differences: %w", err)
+			return fmt.Errorf("print the table: %w", err)
 		}
 	}
 	return nil

@@ -61,7 +61,7 @@ func traits(p *plan.Plan) []trait {
 	}
 	for _, c := range p.CSCs {
 		// Revisions and states are those of the cycle and of the night.
-		c.ComesUp, c.Expect = "", ""
+		c.ComesUp, c.Expect, c.Before = "", "", ""
 		if i := strings.LastIndexByte(c.Image, ':'); i > strings.LastIndexByte(c.Image, '/') {
 			c.Image = c.Image[:i]
 		}

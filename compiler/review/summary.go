@@ -10,20 +10,23 @@ import (
 
 // Summary is what a reviewer wants to know first.
 type Summary struct {
-	Down         []string // CSCs that go down, in the order of the table
-	Unsent       []string // those of them that no step sends to OFFLINE
-	Touched      []string // CSCs whose state, Job, image or service a step changes, in the order of the table
-	Jobs         []string // CSCs and others whose Jobs are deleted
-	Namespaces   []string // selectors of the namespaces that are deleted
-	Synced       []string // applications
-	Hosts        []string // logged in to
-	Reboots      []string // hosts
-	Levels       []string // what the registry is set to, one after the other
-	Scripts      int      // steps that use a ScriptQueue
-	Consents     []Asked  // those of stages and of steps
+	Moves        []plan.Move // what runs before and after, of the CSCs for which that changes
+	Down         []string    // CSCs that go down, in the order of the table
+	Unsent       []string    // those of them that no step sends to OFFLINE
+	Touched      []string    // CSCs whose state, Job, image or service a step changes, in the order of the table
+	Jobs         []string    // CSCs and others whose Jobs are deleted
+	Namespaces   []string    // selectors of the namespaces that are deleted
+	Synced       []string    // applications
+	Hosts        []string    // logged in to
+	Reboots      []string    // hosts
+	Levels       []string    // what the registry is set to, one after the other
+	Scripts      int         // steps that use a ScriptQueue
+	Consents     []Asked     // those of stages and of steps
 	Doubts       []Asked
 	Persons      []Asked // manual steps
 	Irreversible []Asked // what no step of the plan undoes
+
+	full bool // the upgrade changes all CSCs
 }
 
 // Asked is something that the operator is asked or must know, with its place.
@@ -35,7 +38,7 @@ type Asked struct {
 
 // Summarize returns the summary of a plan.
 func Summarize(p *plan.Plan) Summary {
-	s := summarizer{plan: p, down: map[string]bool{}, sent: map[string]bool{}, touched: map[string]bool{}}
+	s := summarizer{plan: p, Summary: Summary{Moves: p.Moves(), full: p.Type == plan.Full}, down: map[string]bool{}, sent: map[string]bool{}, touched: map[string]bool{}}
 	for i := range p.Stages {
 		stage := &p.Stages[i]
 		s.Consents = append(s.Consents, Asked{stage.ID, stage.Consent, stage.Principals})
@@ -155,6 +158,7 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 			out = append(out, fact{label, text})
 		}
 	}
+	add("Images", s.images(list))
 	if len(s.Down) > 0 {
 		add("CSCs taken down", list(s.Down))
 	} else {
@@ -183,6 +187,24 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 		}
 	}
 	return out
+}
+
+// images says what runs before the upgrade and after it. Of many CSCs that change alike it
+// gives the number in a full upgrade, whose CSCs all change, and else a list.
+func (s *Summary) images(list func([]string) string) string {
+	const few = 3
+	var all []string
+	for _, m := range s.Moves {
+		names := plan.CSCList(m.CSCs)
+		switch n := len(m.CSCs); {
+		case n > few && s.full:
+			names = counted(n, "CSC")
+		case n > few:
+			names = list(m.CSCs)
+		}
+		all = append(all, names+" "+m.Images())
+	}
+	return strings.Join(all, "; ")
 }
 
 func (s *Summary) asked() string {
@@ -231,10 +253,7 @@ func shortened(s string, n int) string {
 }
 
 func title(p *plan.Plan) string {
-	text := fmt.Sprintf("%s: %s upgrade, cycle %s, on %s", p.Site, p.Type, p.Upgrade.Cycle, p.Upgrade.Date)
-	if p.Type == plan.Recovery {
-		text = fmt.Sprintf("%s: recovery after an upgrade of the OS or Kubernetes, cycle %s, on %s", p.Site, p.Upgrade.Cycle, p.Upgrade.Date)
-	}
+	text := fmt.Sprintf("%s: %s, cycle %s, on %s", p.Site, p.Kind(), p.Upgrade.Cycle, p.Upgrade.Date)
 	if p.Upgrade.Attempt > 1 {
 		text += fmt.Sprintf(", attempt %d", p.Upgrade.Attempt)
 	}

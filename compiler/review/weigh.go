@@ -235,6 +235,8 @@ func (c *comparer) weighRow(ch *Change, kind, name string) {
 		ch.Why = "its image is from another registry"
 	case ch.What == Added:
 		ch.Weight = Effect
+	case ch.Field == "before":
+		ch.Weight, ch.Why = Effect, "another image is expected to run before"
 	case ch.Field == "image":
 		ch.Why = "another image runs"
 	case ch.Field == "expect":

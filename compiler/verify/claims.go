@@ -49,6 +49,14 @@ func (v *view) firstConsent(f *findings, s *plan.Stage) {
 	if v.Type != plan.Recovery && !v.says(s.Consent, v.Upgrade.Cycle) {
 		f.stage(s, "name the cycle", "the first consent does not name the cycle %q", v.Upgrade.Cycle)
 	}
+	if v.Upgrade.RollsBack() && !v.says(s.Consent, "rollback") {
+		f.stage(s, "say that it is a rollback", "the upgrade goes back to what ran before, but the first consent does not call it a rollback")
+	}
+	for _, m := range v.Moves() {
+		if v.Type == plan.Incremental && !strings.Contains(s.Consent, m.String()) {
+			f.stage(s, "recompile the plan", "the first consent does not say %q", m)
+		}
+	}
 }
 
 func count(set map[string]bool) int {
@@ -240,7 +248,7 @@ func (v *view) statements(text string, principals []string, report func(string, 
 		}
 	}
 	for _, m := range cycleClaim.FindAllString(text, -1) {
-		if m != v.Upgrade.Cycle {
+		if m != v.Upgrade.Cycle && m != v.Upgrade.From {
 			report("its consent names the cycle %s, but the request's is %s", m, v.Upgrade.Cycle)
 		}
 	}

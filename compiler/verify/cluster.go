@@ -18,9 +18,10 @@ func clusterRules() []Rule {
 			"Deleting Nublado's user namespaces ends all sessions. Only a full upgrade does it, with its own consent and before Nublado is synced.", nubladoConsent},
 		{"jobs-replaced", []string{"P18", "P21", "P32", "P33", "P44"},
 			"A Job cannot be changed in place. It is deleted once, before the sync that brings it back, and every deleted Job is brought back. " +
-				"A full upgrade and a recovery replace all Jobs of the CSC chart.", jobsReplaced},
+				"A full upgrade and a recovery replace all Jobs of the CSC chart. A CSC that the request removes does not come back, and one that it adds is only brought.", jobsReplaced},
 		{"images", []string{"P32", "P33"},
-			"After the upgrade each CSC runs the image of the cycle, with the revision in the request, from the site's registry, and a sync deploys it. CSCs of one class run the same repository.", images},
+			"After the upgrade each CSC runs the image of the cycle, with the revision in the request, from the site's registry, and a sync deploys it. CSCs of one class run the same repository. " +
+				"What ran before is in the table; to go back to a lower revision or cycle the request says so.", images},
 		{"sync-width", []string{"P32", "P33"},
 			"A sync names the CSCs whose Jobs it brings back, all in its application. A sync that is limited to some resources lists exactly those Jobs.", syncWidth},
 	}
@@ -120,6 +121,12 @@ func jobsReplaced(v *view, f *findings) {
 			a, ok := n.Action.Parameters.(*plan.Sync)
 			return ok && (slices.Contains(a.CSCs, c.CSC) || a.Application == c.Job.Application && len(a.Resources) == 0)
 		})
+		if v.added(c.CSC) {
+			if len(removals) > 0 || !slices.ContainsFunc(bringing, func(s *node) bool { return s.brings(c) }) {
+				f.plan("add it to the cscs of its application's sync, and delete nothing", "the request adds %s, but no sync brings its Job, or a step deletes it", c.CSC)
+			}
+			continue
+		}
 		if v.Type != plan.Incremental && len(removals) == 0 {
 			f.plan("add it to the step that deletes the Jobs of its namespace", "no step deletes the Job of %s, so it would keep running unchanged", c.CSC)
 		}
@@ -136,12 +143,22 @@ func jobsReplaced(v *view, f *findings) {
 				f.step(s, "delete the Job first, or remove the CSC", "brings a new Job of %s, but no step deletes the old one", c.CSC)
 			}
 		}
-		if len(removals) > 0 && !slices.ContainsFunc(bringing, func(s *node) bool { return s.brings(c) }) {
+		gone := v.removed(c.CSC)
+		for _, s := range bringing {
+			if gone && s.brings(c) {
+				f.step(s, "take it out of its cscs", "brings back the Job of %s, which the request removes", c.CSC)
+			}
+		}
+		if !gone && len(removals) > 0 && !slices.ContainsFunc(bringing, func(s *node) bool { return s.brings(c) }) {
 			f.step(removals[0], "add it to the cscs of its application's sync", "deletes the Job of %s, but no sync brings it back", c.CSC)
 		}
 	}
 	loveCommander(v, f)
 }
+
+// added and removed report whether the request adds or removes a CSC.
+func (v *view) added(csc string) bool   { return slices.Contains(v.Upgrade.Added, csc) }
+func (v *view) removed(csc string) bool { return slices.Contains(v.Upgrade.Removed, csc) }
 
 // loveCommander requires the Jobs of love to be deleted last: LOVE is needed until
 // love is synced (P18).
@@ -175,12 +192,12 @@ func first(s []string) string {
 var tagged = regexp.MustCompile(`^[^:@\s]+(:\d+)?(/[^:@\s]+)+:([A-Za-z0-9._-]+)$`)
 
 func images(v *view, f *findings) {
-	revisions := map[string]int{}
+	given := map[string]plan.Change{}
 	for _, c := range slices.Concat(v.Upgrade.Revisions, v.Upgrade.Changed) {
-		if _, twice := revisions[c.CSC]; twice {
+		if _, twice := given[c.CSC]; twice {
 			f.plan("name it once", "the request gives %s a revision twice", c.CSC)
 		}
-		revisions[c.CSC] = c.Revision
+		given[c.CSC] = c
 	}
 	repositories := map[string]*plan.CSC{} // by class: the first with it
 	for i := range v.CSCs {
@@ -189,6 +206,10 @@ func images(v *view, f *findings) {
 			if c.Image != "" {
 				f.plan("recompile the plan", "%s runs on a host but has the image %q", c.CSC, c.Image)
 			}
+			continue
+		}
+		v.before(f, c)
+		if v.removed(c.CSC) && c.Image == "" {
 			continue
 		}
 		m := tagged.FindStringSubmatch(c.Image)
@@ -204,8 +225,8 @@ func images(v *view, f *findings) {
 		} else if repository(one.Image) != repository(c.Image) {
 			f.plan("recompile the plan", "the image of %s is %q, but that of %s, of the same class, is %q", c.CSC, c.Image, one.CSC, one.Image)
 		}
-		revision, given := revisions[c.CSC]
-		if !v.tagFits(m[3], revision, given) {
+		change, named := given[c.CSC]
+		if !v.tagFits(m[3], change, named) {
 			f.plan("recompile the plan", "the image of %s has the tag %q, which does not match cycle %q and the request's revision", c.CSC, m[3], v.Upgrade.Cycle)
 		}
 	}
@@ -221,16 +242,21 @@ func repository(image string) string {
 
 var threeDigits = regexp.MustCompile(`^\.\d{3}$`)
 
-// tagFits reports whether an image's tag is the cycle's, with the given revision or,
-// if none is given in the same cycle, with any.
-func (v *view) tagFits(tag string, revision int, given bool) bool {
+// tagFits reports whether an image's tag is the cycle's, with the revision that the
+// request gives or, if it gives none in the same cycle, with any.
+func (v *view) tagFits(tag string, change plan.Change, named bool) bool {
 	suffix, ok := strings.CutPrefix(tag, v.Upgrade.Cycle)
+	if named && change.Why == plan.Configuration {
+		named = false
+	}
 	switch {
 	case !ok:
 		return false
-	case given && revision > 0:
-		return suffix == fmt.Sprintf(".%03d", revision)
-	case given || v.Type == plan.Full:
+	case change.Why == plan.Unpinned:
+		return suffix == ""
+	case named && (change.Revision > 0 || change.Why == plan.Rollback):
+		return suffix == fmt.Sprintf(".%03d", change.Revision)
+	case named || v.Type == plan.Full:
 		return suffix == "" || suffix == ".000"
 	}
 	return suffix == "" || threeDigits.MatchString(suffix)

@@ -88,17 +88,22 @@ func (v *view) requestNames(f *findings, known names) {
 			f.plan("correct the request and recompile the plan", "the request names the %s %q, which is not in the plan's tables%s", what, name, plan.DidYouMean(name, list))
 		}
 	}
-	for _, c := range slices.Concat(v.Upgrade.Changed, v.Upgrade.Revisions) {
+	u := &v.Upgrade
+	for _, c := range slices.Concat(u.Changed, u.Revisions) {
 		check(c.CSC, "CSC", known.cscs)
+	}
+	for _, c := range slices.Concat(u.Added, u.Removed) {
+		check(c, "CSC", known.cscs)
 	}
 	for _, h := range v.Upgrade.Hosts {
 		check(h, "host", known.hosts)
 	}
-	if v.Type != plan.Incremental && len(v.Upgrade.Changed)+len(v.Upgrade.Applications)+len(v.Upgrade.Hosts) > 0 {
-		f.plan("correct the request and recompile the plan", "changed, applications and hosts are for an incremental upgrade; this is one of type %q", v.Type)
+	named := len(u.Changed) + len(u.Added) + len(u.Removed) + len(u.Applications) + len(u.Hosts)
+	if v.Type != plan.Incremental && named > 0 {
+		f.plan("correct the request and recompile the plan", "changed, added, removed, applications and hosts are for an incremental upgrade; this is one of type %q", v.Type)
 	}
-	if v.Type == plan.Incremental && len(v.Upgrade.Changed) == 0 {
-		f.plan("correct the request and recompile the plan", "an incremental upgrade must name the CSCs that change, but this one names none")
+	if v.Type == plan.Incremental && named == 0 {
+		f.plan("correct the request and recompile the plan", "an incremental upgrade must name what changes, but this one names nothing")
 	}
 }
 

@@ -25,8 +25,8 @@ func offlineRules() []Rule {
 			"No Job is deleted and no service is stopped before its CSC was seen OFFLINE: a CSC that is killed leaves its hardware as it is. " +
 				"Only a recovery, after an upgrade of the OS or Kubernetes, deletes Jobs without this.", offlineBeforeRemoval},
 		{"only-concerned", []string{"P14", "P17", "P21", "P33"},
-			"An incremental upgrade takes down and syncs exactly what it affects: the changed CSCs and the hosts that run them, " +
-				"the Watcher and the ScriptQueues, and what the request names.", onlyConcerned},
+			"An incremental upgrade takes down and syncs exactly what it affects: the changed and removed CSCs and the hosts that run them, " +
+				"the Watcher and the ScriptQueues, and what the request names. The Watcher and the ScriptQueues stay up if only LOVE or nothing goes down.", onlyConcerned},
 	}
 }
 
@@ -38,7 +38,7 @@ func watcherFirst(v *view, f *findings) {
 		return len(n.sends) > 0 && n.sends[0] == watcher
 	})
 	down := v.down()
-	if len(down) == 0 {
+	if len(down) == 0 || v.Quiet() {
 		return
 	}
 	how := "sent to OFFLINE"
@@ -65,11 +65,15 @@ func watcherFirst(v *view, f *findings) {
 }
 
 func queuesLast(v *view, f *findings) {
-	if v.Type == plan.Recovery {
+	if v.Type == plan.Recovery || v.Quiet() {
 		return
 	}
 	sending := v.where(func(n *node) bool { return len(n.sends) > 0 })
-	for _, q := range v.queues() {
+	queues := v.queues()
+	if v.Upgrade.QueuesStay && v.Type == plan.Incremental {
+		queues = nil // only-concerned refuses to take them down
+	}
+	for _, q := range queues {
 		by := slices.DeleteFunc(slices.Clone(sending), func(n *node) bool { return !slices.Contains(n.sends, q) })
 		switch {
 		case len(by) == 0:
@@ -204,12 +208,16 @@ func offlineBeforeRemoval(v *view, f *findings) {
 }
 
 // affected returns the CSCs that an incremental upgrade takes down: those that
-// change, those that share a host with them or run on a host that the request
-// names, the Watcher and the ScriptQueues.
+// change or are removed, those that share a host with them or run on a host that the
+// request names, the Watcher and the ScriptQueues. The latter stay up if nothing that
+// speaks SAL goes down, the ScriptQueues also if the request says so.
 func (v *view) affected() map[string]bool {
-	out := map[string]bool{watcher: true}
+	out := map[string]bool{watcher: !v.Quiet()}
 	for _, q := range v.queues() {
-		out[q] = true
+		out[q] = !v.Quiet() && !v.Upgrade.QueuesStay
+	}
+	for _, c := range v.Upgrade.Removed {
+		out[c] = true
 	}
 	for _, h := range v.affectedHosts() {
 		for _, c := range v.On(h) {

@@ -140,7 +140,7 @@ func protectedSeen(v *view, f *findings, name, state string, touching []*node) {
 		return n.OnFailure == plan.Ask && slices.Equal(n.wants(name), []string{state})
 	})
 	down := v.down()
-	if v.Type != plan.Recovery {
+	if v.Type != plan.Recovery && !v.Quiet() {
 		early := slices.ContainsFunc(looks, func(l *node) bool {
 			return !slices.ContainsFunc(down, func(d *node) bool { return !before(l, d) })
 		})

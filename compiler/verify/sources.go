@@ -36,19 +36,19 @@ var instructions = []instruction{
 	{number: "P3", when: (*view).touchesPrincipals},
 	{number: "P4", when: (*view).asksForM2, kinds: []plan.Kind{plan.KindManual}},
 	{number: "P5", types: recoveryOnly, when: (*view).hasClosedLoop, kinds: []plan.Kind{plan.KindSetState}},
-	{number: "P6", when: func(v *view) bool { return len(v.protectedStates()) > 0 }, kinds: []plan.Kind{plan.KindAwaitState}},
+	{number: "P6", when: func(v *view) bool { return len(v.protectedStates()) > 0 && v.movesCSCs() }, kinds: []plan.Kind{plan.KindAwaitState}},
 	{number: "P7", types: fullOnly, kinds: []plan.Kind{plan.KindScript}},
-	{number: "P8", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindScript, plan.KindSetState}},
-	{number: "P9", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindSetState}},
+	{number: "P8", types: []plan.Type{plan.Full, plan.Incremental}, when: (*view).movesCSCs, kinds: []plan.Kind{plan.KindScript, plan.KindSetState}},
+	{number: "P9", types: []plan.Type{plan.Full, plan.Incremental}, when: (*view).takesQueuesDown, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P10", types: fullOnly, kinds: []plan.Kind{plan.KindSetState}},
-	{number: "P11", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindAwaitState, plan.KindSetState}},
-	{number: "P14", types: incrementalOnly, kinds: []plan.Kind{plan.KindSetState}},
+	{number: "P11", types: []plan.Type{plan.Full, plan.Incremental}, when: (*view).movesCSCs, kinds: []plan.Kind{plan.KindAwaitState, plan.KindSetState}},
+	{number: "P14", types: incrementalOnly, when: (*view).movesCSCs, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P15", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P16", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindAnnounce}},
 	{number: "P17", types: fullOnly, when: (*view).stopsServices, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P18", types: []plan.Type{plan.Full, plan.Recovery}, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P19", types: fullOnly, kinds: []plan.Kind{plan.KindDelete}},
-	{number: "P21", types: incrementalOnly, kinds: []plan.Kind{plan.KindDelete}},
+	{number: "P21", types: incrementalOnly, when: func(v *view) bool { return len(v.down()) > 0 }, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P22", types: []plan.Type{plan.Full, plan.Incremental}, kinds: []plan.Kind{plan.KindManual}},
 	{number: "P23", types: fullOnly, when: (*view).updatesCheckouts, kinds: []plan.Kind{plan.KindSSH}},
 	{number: "P24", types: fullOnly, when: (*view).breaksSchema, kinds: []plan.Kind{plan.KindCompatibility}},
@@ -62,12 +62,12 @@ var instructions = []instruction{
 	{number: "P34", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindManual, plan.KindSSH}},
 	{number: "P35", when: (*view).stopsBridges, kinds: []plan.Kind{plan.KindAnnounce}},
 	{number: "P36", types: fullOnly, when: (*view).stopsServices, kinds: []plan.Kind{plan.KindSSH}},
-	{number: "P37", kinds: []plan.Kind{plan.KindAwaitState}},
-	{number: "P39", kinds: []plan.Kind{plan.KindAwaitState, plan.KindManual}},
+	{number: "P37", when: (*view).seesCSCs, kinds: []plan.Kind{plan.KindAwaitState}},
+	{number: "P39", when: (*view).seesCSCs, kinds: []plan.Kind{plan.KindAwaitState, plan.KindManual}},
 	{number: "P40", kinds: []plan.Kind{plan.KindAnnounce, plan.KindManual}},
 	{number: "P41", types: []plan.Type{plan.Full, plan.Recovery}, when: (*view).enables, kinds: []plan.Kind{plan.KindSetState}},
 	{number: "P42", types: fullOnly, when: func(v *view) bool { return !v.Upgrade.IntegrationTestingFollows }, kinds: []plan.Kind{plan.KindAnnounce}},
-	{number: "P43", types: incrementalOnly, kinds: []plan.Kind{plan.KindSetState, plan.KindAwaitState}},
+	{number: "P43", types: incrementalOnly, when: (*view).movesCSCs, kinds: []plan.Kind{plan.KindSetState, plan.KindAwaitState}},
 	{number: "P44", types: recoveryOnly, kinds: []plan.Kind{plan.KindDelete}},
 	{number: "P44", types: recoveryOnly, kinds: []plan.Kind{plan.KindSync}},
 	{number: "P45", types: recoveryOnly, when: func(v *view) bool { return len(v.onCRIOs()) > 0 }, kinds: []plan.Kind{plan.KindSSH}},
@@ -161,6 +161,21 @@ func (v *view) touchesPrincipals() bool {
 func (v *view) asksForM2() bool {
 	m2 := v.Facts.ClosedLoop
 	return m2 != nil && (v.Type != plan.Incremental || v.any(func(n *node) bool { return n.down[m2.CSC] }))
+}
+
+// movesCSCs reports whether the plan takes down something that speaks SAL.
+func (v *view) movesCSCs() bool { return !v.Quiet() }
+
+func (v *view) takesQueuesDown() bool {
+	return v.movesCSCs() && !(v.Type == plan.Incremental && v.Upgrade.QueuesStay)
+}
+
+// seesCSCs reports whether CSCs come up that have a state.
+func (v *view) seesCSCs() bool {
+	return v.movesCSCs() || slices.ContainsFunc(v.Upgrade.Added, func(name string) bool {
+		c, ok := v.CSC(name)
+		return ok && c.Speaks()
+	})
 }
 
 func (v *view) hasClosedLoop() bool { return v.Facts.ClosedLoop != nil }

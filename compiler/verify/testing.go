@@ -81,8 +81,8 @@ func cycled(v *view, f *findings) {
 		return
 	}
 	setting := v.setting("P49")
-	for _, change := range v.Upgrade.Changed {
-		c, ok := v.CSC(change.CSC)
+	for _, name := range v.changedOrAdded() {
+		c, ok := v.CSC(name)
 		if !ok || c.Job == nil || !c.Speaks() || isQueue(c.CSC) || c.CSC == watcher {
 			continue
 		}
@@ -117,6 +117,15 @@ func cycled(v *view, f *findings) {
 	}
 }
 
+// changedOrAdded returns the CSCs of the request that run afterwards.
+func (v *view) changedOrAdded() []string {
+	var out []string
+	for _, c := range v.Upgrade.Changed {
+		out = append(out, c.CSC)
+	}
+	return append(out, v.Upgrade.Added...)
+}
+
 // tests reports whether the plan must test the telescope of P50 or P51, if the site
 // has it: always after a recovery, and after an incremental upgrade if a part of it
 // changed.
@@ -126,8 +135,8 @@ func (v *view) tests(number string) bool {
 		return i >= 0
 	}
 	parts := v.Facts.Telescopes[i].Consists
-	return slices.ContainsFunc(v.Upgrade.Changed, func(change plan.Change) bool {
-		c, ok := v.CSC(change.CSC)
+	return slices.ContainsFunc(v.changedOrAdded(), func(name string) bool {
+		c, ok := v.CSC(name)
 		return ok && (slices.Contains(parts, c.CSC) || c.Job != nil && slices.Contains(parts, c.Job.Application))
 	})
 }

@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"embed"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -230,34 +228,13 @@ func splitImage(image string) (repository, tag string) {
 	return image[:i], image[i+1:]
 }
 
-// before returns the cycle and the images before the plan's upgrade: for a full
-// one the previous cycle, for an incremental one the previous revision.
+// before returns the cycle and the images before the plan's upgrade.
 func (d *Deployment) before() (cycle string, images map[string]string) {
-	cycle, images = d.plan.Upgrade.Cycle, map[string]string{}
-	if n, err := strconv.Atoi(strings.TrimPrefix(cycle, "c")); err == nil && d.plan.Type == plan.Full {
-		cycle = fmt.Sprintf("c%04d", n-1)
-	}
+	images = map[string]string{}
 	for _, row := range d.plan.CSCs {
-		repository, tag := splitImage(row.Image)
-		switch {
-		case d.plan.Type == plan.Full && strings.HasPrefix(tag, d.plan.Upgrade.Cycle):
-			tag = cycle
-		case slices.ContainsFunc(d.plan.Upgrade.Changed, func(c plan.Change) bool { return c.CSC == row.CSC && c.Revision > 0 }):
-			tag = fmt.Sprintf("%s.%03d", cycle, revisionBefore(tag))
-		}
-		images[row.CSC] = repository + ":" + tag
+		images[row.CSC] = cmp.Or(row.Before, row.Image)
 	}
-	return cycle, images
-}
-
-// revisionBefore returns the revision before that of a tag such as c0044.007.
-func revisionBefore(tag string) int {
-	_, revision, _ := strings.Cut(tag, ".")
-	n, err := strconv.Atoi(revision)
-	if err != nil {
-		return 0
-	}
-	return max(0, n-1)
+	return cmp.Or(d.plan.Upgrade.From, d.plan.Upgrade.Cycle), images
 }
 
 // Add commits a file besides those of the site.

@@ -63,24 +63,31 @@ type Upgrade struct {
 	Reason  string `json:"reason"`  // given to the scripts that want one
 	Queue   int    `json:"queue"`   // SAL index of the ScriptQueue that runs the scripts
 
+	// From is the cycle that was deployed before, where the upgrade changes it. One that is
+	// above Cycle makes the upgrade a rollback.
+	From          string   `json:"from,omitempty"`
 	Revisions     []Change `json:"revisions,omitempty"` // full: revisions that the new cycle already has
 	BreaksSchema  bool     `json:"breaksSchema,omitempty"`
 	SyncSasquatch bool     `json:"syncSasquatch,omitempty"`
 	CriosDone     bool     `json:"criosDone,omitempty"`
 
 	Changed      []Change `json:"changed,omitempty"`      // incremental: what changes
+	Added        []string `json:"added,omitempty"`        // incremental: CSCs that the site gets
+	Removed      []string `json:"removed,omitempty"`      // incremental: CSCs that the site loses
 	Applications []string `json:"applications,omitempty"` // incremental: synced beside it
 	Hosts        []string `json:"hosts,omitempty"`        // incremental: updated beside those of the changed CSCs
+	QueuesStay   bool     `json:"queuesStay,omitempty"`   // incremental: the ScriptQueues stay up
 
 	StartBridges              bool     `json:"startBridges,omitempty"` // csu starts the camera bridges, not the camera team (P34)
 	IntegrationTestingFollows bool     `json:"integrationTestingFollows,omitempty"`
 	Branches                  []Branch `json:"branches,omitempty"`
 }
 
-// Change gives a CSC a revision of its image within the cycle.
+// Change is a CSC that changes, and why.
 type Change struct {
 	CSC      string `json:"csc"`
-	Revision int    `json:"revision,omitempty"` // 0 where the CSC has no image: it runs on a host
+	Revision int    `json:"revision,omitempty"` // of its image within the cycle; 0 also where the request gives none
+	Why      Why    `json:"why,omitempty"`
 }
 
 // Branch is the branch of a configuration repository that is deployed.
@@ -222,7 +229,10 @@ type CSC struct {
 	CSC     string `json:"csc"`
 	Job     *Job   `json:"job,omitempty"`  // where it runs in the cluster,
 	Host    string `json:"host,omitempty"` // or the host that runs it
+	// Image runs after the upgrade; "" if the upgrade removes the CSC. Before ran until then,
+	// where it is another; "" also if the upgrade adds the CSC.
 	Image   string `json:"image,omitempty"`
+	Before  string `json:"before,omitempty"`
 	ComesUp string `json:"comesUp,omitempty"` // summary state after a start
 	Expect  string `json:"expect,omitempty"`  // summary state at the end of the upgrade
 	Keeps   string `json:"keeps,omitempty"`   // the summary state that it keeps through every upgrade (P6)

@@ -1,10 +1,9 @@
 package rehearsal
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -74,7 +73,7 @@ type past struct {
 
 func (s *Site) pastOf(c *csc) past {
 	was, ok := stateOf(c.row.Expect)
-	if !ok {
+	if removed := c.row.Image == ""; !ok || removed && c.row.Job != nil {
 		if was, ok = stateOf(c.row.ComesUp); !ok {
 			was = standby
 		}
@@ -110,6 +109,10 @@ func (s *Site) hasSSH(host string) bool {
 
 // addPast adds the history of a CSC, with its Job and pod.
 func (s *Site) addPast(c *csc) {
+	if slices.Contains(s.plan.Upgrade.Added, c.row.CSC) {
+		c.state = offline // it has none
+		return
+	}
 	p := s.pastOf(c)
 	c.podRan = p.podRan
 	since := s.Map.Epoch.Add(-s.between("lives since "+c.row.CSC, 24*time.Hour, 20*24*time.Hour))
@@ -162,40 +165,7 @@ func (s *Site) addPastJob(c *csc, p past, since time.Time) {
 }
 
 // imageBefore returns the image that a CSC runs before the upgrade.
-func (s *Site) imageBefore(row *plan.CSC) string {
-	repository, tag, tagged := cutLast(row.Image, ":")
-	if !tagged {
-		return row.Image
-	}
-	cycle, revision, _ := strings.Cut(tag, ".")
-	switch s.plan.Type {
-	case plan.Full:
-		n, err := strconv.Atoi(strings.TrimPrefix(cycle, "c"))
-		if err != nil || n < 1 {
-			return repository + ":before-" + cycle
-		}
-		return fmt.Sprintf("%s:c%04d", repository, n-1)
-	case plan.Incremental:
-		changed := slices.ContainsFunc(s.plan.Upgrade.Changed, func(c plan.Change) bool { return c.CSC == row.CSC && c.Revision > 0 })
-		n, err := strconv.Atoi(revision)
-		if !changed || err != nil {
-			return row.Image
-		}
-		if n <= 1 {
-			return repository + ":" + cycle
-		}
-		return fmt.Sprintf("%s:%s.%03d", repository, cycle, n-1)
-	}
-	return row.Image
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 || strings.Contains(s[i:], "/") {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
-}
+func (s *Site) imageBefore(row *plan.CSC) string { return cmp.Or(row.Before, row.Image) }
 
 // labelsFor returns labels that a selector matches.
 func labelsFor(text string) map[string]string {
@@ -299,7 +269,7 @@ func (s *Site) addApplications() {
 		}
 		a := k.addApplication(name, revision)
 		for _, c := range s.cscs {
-			if c.row.Job != nil && c.row.Job.Application == name {
+			if c.row.Job != nil && c.row.Job.Application == name && c.row.Image != "" { // Phalanx has no removed ones
 				a.rows = append(a.rows, c.row)
 				a.wanted[c.row.CSC] = c.row.Image
 				if later {

@@ -24,7 +24,8 @@ type Fall struct {
 
 // Fallen returns the CSCs that the run has taken down, or is taking down, and that are not
 // up again as they should be: the Watcher first, the others in the order of the plan's table
-// (P43). Those that were set aside are not in it; see [SetAside].
+// (P43). Those that the upgrade removes are not in it, nor those that were set aside; see
+// [SetAside].
 func Fallen(s *state.State) []Fall {
 	if s.Judged() {
 		return nil // csu has looked: see [Exceptions]
@@ -37,7 +38,8 @@ func Fallen(s *state.State) []Fall {
 	}
 	var out []Fall
 	for i := range s.Plan.CSCs {
-		if c := f.of[s.Plan.CSCs[i].CSC]; c != nil && !s.IsAside(c.CSC) {
+		row := &s.Plan.CSCs[i]
+		if c := f.of[row.CSC]; c != nil && !s.IsAside(c.CSC) && row.Expect != plan.Offline {
 			out = append(out, *c)
 			delete(f.of, c.CSC)
 		}

@@ -23,6 +23,7 @@ type Inventory struct {
 	CSCs        []model.CSC // by application, then by Job
 
 	Rendering *phalanx.Rendering
+	found     []phalanx.CSC // of which CSCs are made, in the same order
 }
 
 // Problem is something in Phalanx that an inventory cannot say.
@@ -41,7 +42,7 @@ func Of(ctx context.Context, rev *phalanx.Revision, site *model.Site, names *mod
 	if err != nil {
 		return nil, nil, err
 	}
-	out := &Inventory{Commit: rev.Commit, Environment: site.Environment, Rendering: rendering}
+	out := &Inventory{Commit: rev.Commit, Environment: site.Environment, Rendering: rendering, found: found}
 	d := deriver{site: site, names: names, byClass: map[string]string{}, places: map[string]string{}}
 	for component := range names.Components {
 		d.byClass[strings.ToLower(component)] = component

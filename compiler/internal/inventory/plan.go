@@ -17,7 +17,7 @@ import (
 func CheckPlan(p *plan.Plan, now *Inventory) []string {
 	c := planCheck{plan: p, now: now, rows: map[string]*plan.CSC{}, deployed: map[string]*model.CSC{}}
 	for i := range p.CSCs {
-		if row := &p.CSCs[i]; row.Job != nil {
+		if row := &p.CSCs[i]; row.Job != nil && row.Image != "" { // without an image the plan removes it
 			c.rows[row.CSC] = row
 		}
 	}

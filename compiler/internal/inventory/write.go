@@ -59,15 +59,20 @@ func fields(c *model.CSC) []string {
 		add("comesUp", c.ComesUp)
 	}
 	if len(c.Resources) > 0 {
-		var all []string
-		for _, r := range c.Resources {
-			one := fmt.Sprintf("kind: %q, name: %q", r.Kind, r.Name)
-			if r.Group != "" {
-				one = fmt.Sprintf("group: %q, ", r.Group) + one
-			}
-			all = append(all, "{"+one+"}")
-		}
-		out = append(out, "resources: ["+strings.Join(all, ", ")+"]")
+		out = append(out, "resources: "+resourcesCUE(c.Resources))
 	}
 	return out
+}
+
+// resourcesCUE returns the resources of a CSC as a list.
+func resourcesCUE(resources []model.Resource) string {
+	var all []string
+	for _, r := range resources {
+		one := fmt.Sprintf("kind: %q, name: %q", r.Kind, r.Name)
+		if r.Group != "" {
+			one = fmt.Sprintf("group: %q, ", r.Group) + one
+		}
+		all = append(all, "{"+one+"}")
+	}
+	return "[" + strings.Join(all, ", ") + "]"
 }

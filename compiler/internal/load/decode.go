@@ -40,6 +40,7 @@ func decodeSite(s *source) *model.Site {
 			Pos: s.places.of(at), Name: name, Namespace: s.parts(at).text("namespace"),
 		})
 	}
+	site.Others = f.texts("otherApplications")
 	for _, name := range s.names(root.with("cscs")) {
 		site.CSCs = append(site.CSCs, s.csc(root.with("cscs", name), name))
 	}
@@ -114,12 +115,19 @@ func (s *source) csc(at path, name string) model.CSC {
 	}
 	csc.CSCName, csc.CSCClass = f.text("cscName"), f.text("cscClass")
 	csc.Revision, csc.Pinned = f.number("revision")
-	for _, r := range f.structs("resources") {
-		csc.Resources = append(csc.Resources, model.Resource{Group: r.text("group"), Kind: r.text("kind"), Name: r.text("name")})
-	}
+	csc.Resources = f.resources()
 	csc.ComesUp, csc.Principal = f.text("comesUp"), f.text("principal")
 	csc.Doubt, csc.Note = f.prose("doubt"), f.prose("note")
 	return csc
+}
+
+// resources decodes what the chart of a CSC renders for it beside the Job.
+func (f fields) resources() []model.Resource {
+	var out []model.Resource
+	for _, r := range f.structs("resources") {
+		out = append(out, model.Resource{Group: r.text("group"), Kind: r.text("kind"), Name: r.text("name")})
+	}
+	return out
 }
 
 // outsideCSC decodes a CSC that a host runs.

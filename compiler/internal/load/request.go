@@ -77,7 +77,11 @@ func (c *requestCheck) run() {
 	case "full":
 		c.revisions()
 	case "incremental":
+		c.something()
 		c.changed()
+		c.added()
+		c.removed()
+		c.queues()
 		c.lists()
 	}
 }
@@ -93,11 +97,12 @@ func (c *requestCheck) read() {
 	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = f.flag("breaksSchema"), f.flag("syncSasquatch"), f.flag("criosDone")
 	req.Applications, req.Hosts = f.texts("applications"), f.texts("hosts")
 	req.StartBridges, req.IntegrationTestingFollows = f.flag("startBridges"), f.flag("integrationTestingFollows")
+	req.QueuesStay, req.Removed = f.flag("queuesStay"), f.texts("removed")
 	for _, change := range f.structs("changed") {
-		revision, pinned := change.number("revision")
-		req.Changed = append(req.Changed, model.Change{
-			Pos: c.places.of(change.at), CSC: change.text("csc"), Pinned: pinned, Revision: revision,
-		})
+		req.Changed = append(req.Changed, c.readChange(change))
+	}
+	for _, name := range c.names(c.at.with("added")) {
+		req.Added = append(req.Added, c.source.csc(c.at.with("added", name), name))
 	}
 	branches := c.at.with("branches")
 	for _, name := range c.names(branches) {
@@ -137,49 +142,13 @@ func (c *requestCheck) revisions() {
 	}
 }
 
-// changed checks the CSCs that an incremental upgrade changes.
-func (c *requestCheck) changed() {
-	subject := c.subject + ": changed"
-	if at := c.at.with("changed"); len(c.req.Changed) == 0 && !c.wrong(at) {
-		c.report(at, subject, "names no CSC", "name the CSCs that change, each with its revision")
-	}
-	seen := map[string]bool{}
-	for i, change := range c.req.Changed {
-		one := c.at.with("changed", strconv.Itoa(i))
-		if change.CSC == "" {
-			continue // CUE reports that it is missing
-		}
-		if seen[change.CSC] {
-			c.report(one, subject, fmt.Sprintf("names CSC %s twice", change.CSC), "remove one of them")
-			continue
-		}
-		seen[change.CSC] = true
-		if csc, ok := c.csc(one.with("csc"), subject, change.CSC); ok {
-			c.change(one, subject, change, csc)
-		}
-	}
-}
-
-// change checks the revision of one CSC.
-func (c *requestCheck) change(at path, subject string, change model.Change, csc *model.CSC) {
-	name := csc.Name()
-	switch {
-	case csc.Application == "" && change.Pinned:
-		c.report(at.with("revision"), subject, fmt.Sprintf("CSC %s runs on host %s and has no image with a revision", name, csc.Host), "remove the revision")
-	case csc.Application != "" && csc.Pinned && !change.Pinned:
-		c.report(at, subject, fmt.Sprintf("CSC %s has revision %d, but the request gives no new one", name, csc.Revision), fmt.Sprintf("add the new revision, such as revision: %d", csc.Revision+1))
-	case change.Pinned && csc.Pinned && change.Revision <= csc.Revision:
-		c.report(at.with("revision"), subject, fmt.Sprintf("revision %d of CSC %s is not above the deployed revision %d (%s)", change.Revision, name, csc.Revision, csc.Pos),
-			"raise it, or update the inventory")
-	}
-}
-
 // lists checks what an incremental upgrade names besides CSCs.
 func (c *requestCheck) lists() {
 	var applications, hosts []string
 	for _, a := range c.site.Applications {
 		applications = append(applications, a.Name)
 	}
+	applications = append(applications, c.site.Others...)
 	for i := range c.site.Hosts {
 		hosts = append(hosts, c.site.Hosts[i].Name)
 	}

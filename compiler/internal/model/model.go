@@ -51,6 +51,7 @@ type Site struct {
 	ImageRegistry string // host name in front of an image's name
 	Targets       Targets
 	Applications  []Application // those with CSCs, and love; in the order of the inventory
+	Others        []string      // further applications of the control system, which a request may name
 	CSCs          []CSC         // inventory's order, then those outside the cluster
 	Hosts         []Host
 	States        States
@@ -327,15 +328,18 @@ type Request struct {
 	CriosDone     bool
 
 	Changed      []Change
+	Added        []CSC
+	Removed      []string
 	Applications []string
 	Hosts        []string
+	QueuesStay   bool
 
 	StartBridges              bool
 	IntegrationTestingFollows bool
 	Branches                  []Branch
 }
 
-// Change gives a CSC a revision of its image.
+// Change is a CSC that changes.
 type Change struct {
 	Pos      Pos
 	CSC      string
@@ -343,6 +347,11 @@ type Change struct {
 	// Pinned: a revision is given. A CSC on a host has none, nor does one whose
 	// image is the bare cycle's, as at the test stands.
 	Pinned bool
+	Why    string // "" for a new revision, or rollback, configuration, unpinned
+
+	// What else changes of its line in the inventory; empty or nil: nothing.
+	Image, ComesUp string
+	Resources      *[]Resource
 }
 
 // Branch is the branch of a configuration repository.

@@ -30,15 +30,15 @@ const (
 // builder builds a plan.
 type builder struct {
 	site     *model.Site
+	before   map[string]model.CSC // what runs before the upgrade, by name
 	req      *model.Request
 	cscs     map[string]*model.CSC // of the site, by name
 	plan     *plan.Plan
 	problems []Problem
 
-	down     []string          // CSCs that this upgrade takes down, in the site's order
-	hosts    []*model.Host     // hosts that it affects, in the site's order
-	expect   map[string]string // final states that differ from the site's
-	revision map[string]int    // revisions in the request
+	down   []string          // CSCs that this upgrade takes down, in the site's order
+	hosts  []*model.Host     // hosts that it affects, in the site's order
+	expect map[string]string // final states that differ from the site's
 }
 
 func (b *builder) subject() string { return fmt.Sprintf("upgrade %q", b.req.Type) }
@@ -52,6 +52,12 @@ func (b *builder) csc(name string) (*model.CSC, bool) {
 	c, ok := b.cscs[name]
 	return c, ok
 }
+
+// removed reports whether the upgrade removes the CSC.
+func (b *builder) removed(csc string) bool { return slices.Contains(b.req.Removed, csc) }
+
+// added returns the CSCs that the upgrade adds, in the order of the request.
+func (b *builder) added() []string { return b.plan.Upgrade.Added }
 
 func (b *builder) goesDown(csc string) bool { return slices.Contains(b.down, csc) }
 

@@ -8,6 +8,9 @@
 package procedure
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -23,11 +26,12 @@ type Problem struct {
 // Compile returns the plan for the request at the site. If the request asks for
 // something that the procedure does not allow, it returns all problems instead.
 func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
-	b := &builder{site: site, req: req, cscs: map[string]*model.CSC{}, plan: &plan.Plan{
+	site, before := afterwards(site, req)
+	b := &builder{site: site, before: before, req: req, cscs: map[string]*model.CSC{}, plan: &plan.Plan{
 		Format:  plan.Format,
 		Site:    site.Name,
 		Type:    plan.Type(req.Type),
-		Upgrade: upgrade(req),
+		Upgrade: upgrade(req, site.Cycle),
 		Facts:   facts(site, req.Type),
 		Targets: targets(site),
 	}}
@@ -54,15 +58,59 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 	return b.plan, nil
 }
 
-// upgrade copies the request into the plan.
-func upgrade(r *model.Request) plan.Upgrade {
+// afterwards returns the site with the CSCs that it has during the upgrade: as they are
+// after it, and also those that it removes. It returns what ran before beside it.
+func afterwards(site *model.Site, req *model.Request) (*model.Site, map[string]model.CSC) {
+	before := map[string]model.CSC{}
+	for i := range site.CSCs {
+		before[site.CSCs[i].Name()] = site.CSCs[i]
+	}
+	after := *site
+	after.CSCs = slices.Concat(site.CSCs, req.Added)
+	for i := range after.CSCs {
+		c := &after.CSCs[i]
+		for _, change := range slices.Concat(req.Revisions, req.Changed) {
+			if change.CSC == c.Name() {
+				changed(c, change)
+			}
+		}
+	}
+	return &after, before
+}
+
+// changed makes a CSC of the cluster what it is after its change.
+func changed(c *model.CSC, change model.Change) {
+	if c.Job == "" {
+		return
+	}
+	switch {
+	case change.Pinned:
+		c.Revision, c.Pinned = change.Revision, true
+	case plan.Why(change.Why) == plan.Unpinned:
+		c.Revision, c.Pinned = 0, false
+	}
+	c.Image, c.ComesUp = cmp.Or(change.Image, c.Image), cmp.Or(change.ComesUp, c.ComesUp)
+	if change.Resources != nil {
+		c.Resources = *change.Resources
+	}
+}
+
+// upgrade copies the request into the plan. deployed is the site's cycle.
+func upgrade(r *model.Request, deployed string) plan.Upgrade {
 	u := plan.Upgrade{
 		Date: r.Date, Attempt: r.Attempt, Cycle: r.Cycle, Reason: r.Reason, Queue: r.Queue,
 		Revisions:    changes(r.Revisions),
 		BreaksSchema: r.BreaksSchema, SyncSasquatch: r.SyncSasquatch, CriosDone: r.CriosDone,
 		Changed:      changes(r.Changed),
-		Applications: r.Applications, Hosts: r.Hosts,
+		Removed:      r.Removed,
+		Applications: r.Applications, Hosts: r.Hosts, QueuesStay: r.QueuesStay,
 		StartBridges: r.StartBridges, IntegrationTestingFollows: r.IntegrationTestingFollows,
+	}
+	if deployed != r.Cycle {
+		u.From = deployed
+	}
+	for i := range r.Added {
+		u.Added = append(u.Added, r.Added[i].Name())
 	}
 	for _, br := range r.Branches {
 		u.Branches = append(u.Branches, plan.Branch{Repository: br.Repository, Branch: br.Branch})
@@ -73,7 +121,7 @@ func upgrade(r *model.Request) plan.Upgrade {
 func changes(in []model.Change) []plan.Change {
 	var out []plan.Change
 	for _, c := range in {
-		out = append(out, plan.Change{CSC: c.CSC, Revision: c.Revision})
+		out = append(out, plan.Change{CSC: c.CSC, Revision: c.Revision, Why: plan.Why(c.Why)})
 	}
 	return out
 }

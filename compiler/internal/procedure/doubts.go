@@ -1,6 +1,7 @@
 package procedure
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 
@@ -13,6 +14,10 @@ import (
 // functions that make the steps decide which step asks them.
 func (b *builder) doubts() {
 	b.doubt(plan.Doubt{Text: b.site.Targets.ServerDoubt})
+	b.doubt(plan.Doubt{Text: b.lowerCycle()})
+	if doubt := b.queuesStay(); doubt != "" {
+		b.doubt(plan.Doubt{Text: doubt, CSCs: []string{b.req.Changed[0].CSC}})
+	}
 	b.doubtsOfCSCs()
 	for _, h := range b.site.Hosts {
 		b.doubtsOfHost(&h)
@@ -40,6 +45,29 @@ func (b *builder) doubts() {
 			b.doubt(plan.Doubt{Text: t.Doubt, Step: "testing-" + seq.Name + "/" + t.ID})
 		}
 	}
+}
+
+// lowerCycle asks about what an earlier cycle may not get along with; "" if the upgrade is
+// none.
+func (b *builder) lowerCycle() string {
+	u := &b.plan.Upgrade
+	if !u.LowersCycle() {
+		return ""
+	}
+	asked := "The request says that they are."
+	if !u.BreaksSchema {
+		asked = "The request says that they are not (breaksSchema)."
+	}
+	return fmt.Sprintf("This upgrade goes back from cycle %s to cycle %s. The schema registry and sasquatch stay at %[1]s: the topics keep the schemas that the later cycle registered, and sasquatch its connectors. "+
+		"Are the schemas of %[2]s incompatible with those? %s Does sasquatch have to go back, too, and is that planned?", u.From, u.Cycle, asked)
+}
+
+// queuesStay asks whether the ScriptQueues may stay up; "" if they do not.
+func (b *builder) queuesStay() string {
+	if !b.req.QueuesStay || b.quiet() || len(b.req.Changed) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("The ScriptQueues stay up, as the request says, and keep the interface of %s that they have. Does its interface stay as it is?", oneCSC(b.req.Changed[0].CSC))
 }
 
 // doubt adds a doubt to the table if a step rests on it.

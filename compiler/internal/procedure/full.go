@@ -103,8 +103,8 @@ func (b *builder) compatibility(id, title, expect, set string, source ...string)
 // and the start of the services: all except the camera bridges.
 func (b *builder) clusterAndServices() []string {
 	var out []string
-	for _, name := range b.speaking(b.down) {
-		if c, ok := b.csc(name); ok && !c.Bridge {
+	for _, name := range b.speaking(union(b.down, b.added())) {
+		if c, ok := b.csc(name); ok && !c.Bridge && !b.removed(name) {
 			out = append(out, name)
 		}
 	}
@@ -119,7 +119,7 @@ func (b *builder) toEnable() []string {
 	}
 	var out []string
 	for _, csc := range b.site.States.Enable {
-		if b.goesDown(csc) {
+		if b.goesDown(csc) && !b.removed(csc) {
 			out = append(out, csc)
 		}
 	}

@@ -8,13 +8,13 @@ import (
 )
 
 // incremental is the upgrade of a few CSCs within a cycle: like a full one,
-// limited to what changes.
+// limited to what changes. One of LOVE alone takes down nothing that speaks SAL.
 func (b *builder) incremental() {
 	b.begin()        // P4, P6, P53
 	b.sendOffline()  // P8, P9, P14
 	b.camerasDown()  // P15, P16
 	b.servicesDown() // P17
-	b.deleteJobsOf() // P21
+	b.deleteJobsOf() // P21; love-commander's with the sync of love
 
 	b.configuration()                                                  // P22, P23
 	b.updateHosts()                                                    // P28, P29
@@ -31,6 +31,9 @@ func (b *builder) incremental() {
 // sendOffline adds the stage that sends the affected CSCs to OFFLINE, the
 // Watcher first and the ScriptQueues last.
 func (b *builder) sendOffline() {
+	if b.quiet() {
+		return
+	}
 	s := b.stage("offline", "Send the affected CSCs to OFFLINE", "P11", "P12", "P13")
 	first := s.add(b.setState("watcher", "Watcher to OFFLINE", plan.Offline, []string{watcher}, 0, "P8", "P11", "P14"))
 	var cscs []string
@@ -44,10 +47,16 @@ func (b *builder) sendOffline() {
 	if len(cscs) > 0 {
 		last = s.add(after(b.setState("cscs", plan.CSCList(cscs)+" to OFFLINE", plan.Offline, cscs, 1, "P11", "P14"), first))
 	}
-	s.add(after(b.queuesDown("P9", "P14"), last))
-	text := fmt.Sprintf("The Watcher, %s and the ScriptQueues go down now, in this order.", plan.CSCList(cscs))
-	if len(cscs) == 0 {
-		text = "The Watcher and the ScriptQueues go down now, in this order."
+	text := ""
+	if b.req.QueuesStay {
+		s.Doubts = append(s.Doubts, plan.CSCList(cscs)+": "+b.queuesStay())
+		text = fmt.Sprintf("The Watcher and %s go down now, in this order. The ScriptQueues stay up.", plan.CSCList(cscs))
+	} else {
+		s.add(after(b.queuesDown("P9", "P14"), last))
+		text = fmt.Sprintf("The Watcher, %s and the ScriptQueues go down now, in this order.", plan.CSCList(cscs))
+		if len(cscs) == 0 {
+			text = "The Watcher and the ScriptQueues go down now, in this order."
+		}
 	}
 	if other := b.notAskedFor(cscs); len(other) > 0 {
 		text += fmt.Sprintf(" The request does not name %s, but this plan stops what runs on %s.", plan.CSCList(other), strings.Join(b.hostsOf(other), ", "))
@@ -64,6 +73,7 @@ func (b *builder) notAskedFor(cscs []string) []string {
 		for _, c := range b.req.Changed {
 			asked = asked || c.CSC == csc
 		}
+		asked = asked || b.removed(csc)
 		if !asked {
 			out = append(out, csc)
 		}
@@ -87,9 +97,13 @@ func (b *builder) deleteJobsOf() {
 	b.deleteAffectedJobs(s)
 	var names []string
 	for _, csc := range b.down {
-		if c, ok := b.csc(csc); ok && c.Job != "" {
+		if c, ok := b.csc(csc); ok && c.Job != "" && !ofLOVE(c) {
 			names = append(names, csc)
 		}
 	}
-	s.close(fmt.Sprintf("csu deletes the %s in cluster %s (%s), and no others.", namedJobs(names), b.site.Targets.Context, b.site.Targets.Server))
+	text := fmt.Sprintf("csu deletes the %s in cluster %s (%s), and no others.", namedJobs(names), b.site.Targets.Context, b.site.Targets.Server)
+	if gone := b.req.Removed; len(gone) > 0 {
+		text += fmt.Sprintf(" %s will not come back: Phalanx does not deploy it any more. What else its chart has made stays until someone prunes it in Argo CD.", plan.CSCList(gone))
+	}
+	s.close(text)
 }

@@ -97,7 +97,7 @@ func (b *builder) deleteAffectedJobs(s *stage) {
 	done := map[string]bool{}
 	for _, name := range b.down {
 		c, _ := b.csc(name)
-		if c.Job == "" || done[name] {
+		if c.Job == "" || done[name] || ofLOVE(c) {
 			continue
 		}
 		selector, cscs, note := b.narrowest(c)
@@ -164,15 +164,22 @@ func (b *builder) deleteNublado() plan.Step {
 	}
 }
 
-// deleteCommander makes the step that deletes love-commander's Job (P18).
+// ofLOVE reports whether a Job is one of LOVE's own, as love-commander's.
+func ofLOVE(c *model.CSC) bool { return c.Component == "" && c.Application == loveApplication }
+
+// deleteCommander makes the step that deletes love-commander's Job, if it goes down
+// (P18).
 func (b *builder) deleteCommander() (plan.Step, bool) {
 	source := []string{"P18"}
-	if plan.Type(b.req.Type) == plan.Recovery {
+	switch plan.Type(b.req.Type) {
+	case plan.Recovery:
 		source = append(source, "P44")
+	case plan.Incremental:
+		source = []string{"P21"}
 	}
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
-		if c.Component == "" && c.Application == loveApplication {
+		if ofLOVE(c) && b.goesDown(c.Name()) {
 			return b.deleteJobs("love-commander", "Delete love-commander's Job; LOVE accepts no commands until love is synced",
 				b.namespace(c), "csc-name="+c.CSCName, []string{c.Name()}, source...), true
 		}

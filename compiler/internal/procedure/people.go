@@ -37,19 +37,7 @@ func (b *builder) announce(id, title, text string, handover bool, source ...stri
 }
 
 // what returns the upgrade's name in messages.
-func (b *builder) what() string {
-	switch plan.Type(b.req.Type) {
-	case plan.Full:
-		return fmt.Sprintf("the upgrade of the control system to cycle %s", b.req.Cycle)
-	case plan.Incremental:
-		var names []string
-		for _, c := range b.req.Changed {
-			names = append(names, c.CSC)
-		}
-		return fmt.Sprintf("the incremental upgrade of %s (cycle %s)", plan.CSCList(names), b.req.Cycle)
-	}
-	return "the recovery of the control system after IT maintenance"
-}
+func (b *builder) what() string { return b.plan.What() }
 
 // sayMeanwhile completes the announcement of the start with what is known only when the
 // plan is: how long it takes, and what is unavailable meanwhile.
@@ -69,26 +57,61 @@ const startID = "begin/announce"
 // (P4, P5) and the CSCs that keep their states (P6).
 func (b *builder) begin() {
 	s := b.stage("begin", "Before anything goes down", "P2")
+	please := "Please do not use the control system until we announce the end."
+	switch {
+	case b.quiet() && b.plan.Upgrade.SyncsLOVE():
+		please = "The control system stays up, but LOVE may not answer until we announce the end."
+	case b.quiet():
+		please = "The control system stays up."
+	}
 	s.add(b.announce("announce", "Announce the start of the deployment",
-		fmt.Sprintf("%s: %s begins now. Please do not use the control system until we announce the end.", b.site.Name, b.what()), false, "P53"))
+		fmt.Sprintf("%s: %s begins now. %s", b.site.Name, b.what(), please), false, "P53"))
 	b.askForM2(s)
-	if cscs := b.protectedCSCs(); len(cscs) > 0 && plan.Type(b.req.Type) != plan.Recovery {
+	if cscs := b.protectedCSCs(); len(cscs) > 0 && plan.Type(b.req.Type) != plan.Recovery && !b.quiet() {
 		step := b.awaitStates("kept", "Check the CSCs that keep their states", cscs, func(name string) []string {
 			k, _ := b.protected(name)
 			return []string{k.State}
 		}, limitLook, "P6")
 		s.add(step)
 	}
-	s.Doubts = append(s.Doubts, b.protectedDoubts()...)
+	if !b.quiet() {
+		s.Doubts = append(s.Doubts, b.protectedDoubts()...)
+	}
+	if doubt := b.lowerCycle(); doubt != "" {
+		s.Doubts = append(s.Doubts, doubt)
+	}
 	if b.site.Targets.ServerDoubt != "" {
 		s.Doubts = append(s.Doubts, b.site.Targets.ServerDoubt)
 	}
-	consent := fmt.Sprintf("You are leading %s at %s, and everyone concerned has agreed. From now on, nothing may be done there without your consent. "+
+	consent := b.moves() + fmt.Sprintf("You are leading %s at %s, and everyone concerned has agreed. From now on, nothing may be done there without your consent. "+
 		"Nothing goes down in this stage. Every step says how to do it by hand if csu or LOVE fails.", b.what(), b.site.Name)
 	if plan.Type(b.req.Type) == plan.Recovery {
 		consent += " While the cluster is unreachable, csu runs without the site's ledger: make sure that no one else runs an upgrade."
 	}
 	s.close(consent)
+}
+
+// moves says what runs before the upgrade and after it, for the first consent: of a full
+// upgrade the cycle, of an incremental one every CSC that changes.
+func (b *builder) moves() string {
+	switch plan.Type(b.req.Type) {
+	case plan.Full:
+		return fmt.Sprintf("%s → %s. ", b.site.Cycle, b.req.Cycle)
+	case plan.Recovery:
+		return ""
+	}
+	rows := plan.Plan{Upgrade: b.plan.Upgrade}
+	for i := range b.site.CSCs {
+		rows.CSCs = append(rows.CSCs, b.row(&b.site.CSCs[i]))
+	}
+	var all []string
+	for _, m := range rows.Moves() {
+		all = append(all, m.String())
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return strings.Join(all, "; ") + ". "
 }
 
 // protectedDoubts returns the doubts about the CSCs that keep their states, each

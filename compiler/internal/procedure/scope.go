@@ -18,7 +18,6 @@ const (
 // refuses requests that the procedure does not allow.
 func (b *builder) scope() {
 	b.expect = map[string]string{}
-	b.revision = map[string]int{}
 	switch plan.Type(b.req.Type) {
 	case plan.Full:
 		b.scopeFull()
@@ -84,12 +83,10 @@ func (b *builder) scopeIncremental() {
 		b.refuse(b.req.Pos, "request a full upgrade, which sets the schema registry to NONE and back",
 			"an upgrade that breaks schema compatibility cannot be incremental (P26)")
 	}
-	if len(b.req.Changed) == 0 {
-		b.refuse(b.req.Pos, `name the CSCs that change, such as changed: [{csc: "MTMount:0", revision: 7}]`,
-			"no changed CSCs")
-		return
+	affected := map[string]bool{watcher: !b.quiet()}
+	for _, name := range b.req.Removed {
+		affected[name] = true
 	}
-	affected := map[string]bool{watcher: true}
 	hosts := map[string]bool{}
 	for _, change := range b.req.Changed {
 		c, ok := b.csc(change.CSC)
@@ -132,11 +129,15 @@ func (b *builder) scopeIncremental() {
 	for i := range b.site.CSCs {
 		c := &b.site.CSCs[i]
 		_, protected := b.protected(c.Name())
-		if !protected && (affected[c.Name()] || c.Component == scriptQueue) {
+		queue := c.Component == scriptQueue && !b.quiet() && !b.req.QueuesStay
+		if !protected && (affected[c.Name()] || queue) {
 			b.down = append(b.down, c.Name())
 		}
 	}
 }
+
+// quiet reports whether the plan takes down nothing that speaks SAL.
+func (b *builder) quiet() bool { return b.plan.Quiet() }
 
 func (b *builder) sameCycle() {
 	if b.req.Cycle != b.site.Cycle {
@@ -145,7 +146,7 @@ func (b *builder) sameCycle() {
 	}
 }
 
-// revise records the revision of a CSC in the cluster.
+// revise refuses a revision of what is not at the site, or of a CSC on a host.
 func (b *builder) revise(change model.Change) {
 	c, ok := b.csc(change.CSC)
 	switch {
@@ -154,9 +155,6 @@ func (b *builder) revise(change model.Change) {
 	case c.Job == "" && change.Revision != 0:
 		b.refuse(change.Pos, "remove the revision: a host deploys a branch",
 			"%s runs on host %q and has no image, so it cannot have a revision", change.CSC, c.Host)
-	case c.Job == "":
-	case change.Pinned:
-		b.revision[change.CSC] = change.Revision
 	}
 }
 
@@ -192,7 +190,7 @@ func (b *builder) updatable(change model.Change, c *model.CSC) {
 func (b *builder) afterEnabling() {
 	if b.enables() {
 		for _, csc := range b.site.States.Enable {
-			b.expect[csc] = plan.Enabled
+			b.expect[csc] = plan.Enabled // a removed one stays OFFLINE: see expected
 		}
 	}
 	if b.enablesAll() {

@@ -177,6 +177,9 @@ func (b *builder) queuesDown(source ...string) plan.Step {
 
 // watch adds the stage that waits for the CSCs to come up (P37 to P40).
 func (b *builder) watch(id, title string, cscs []string) {
+	if len(cscs) == 0 {
+		return
+	}
 	s := b.stage(id, title, "P13", "P38")
 	step := b.awaitStates("up", "Wait for every CSC to come up in its state", cscs, func(name string) []string {
 		c, _ := b.csc(name)
@@ -219,6 +222,9 @@ func (b *builder) ofPrincipal(principal string, cscs []string) []string {
 // one; the Watcher goes last, when there is something to watch. If there is none
 // to enable, the stage only checks their states (P37).
 func (b *builder) enable(cscs []string, source string) {
+	if b.quiet() {
+		return // nothing has been moved
+	}
 	s := b.stage(enableStage, "Bring CSCs to their final states")
 	if len(cscs) == 0 {
 		if plan.Type(b.req.Type) == plan.Recovery {
@@ -317,9 +323,12 @@ func (b *builder) keepNumbers() []string {
 }
 
 // seenAgain returns the CSCs whose states are checked at the end: those that went
-// down, and those that keep their states or are brought back to them.
+// down or are new, and those that keep their states or are brought back to them.
 func (b *builder) seenAgain() []string {
-	out := union(b.speaking(b.down), b.served())
+	out := union(union(b.speaking(b.down), b.speaking(b.added())), b.served())
+	if b.quiet() {
+		return out
+	}
 	for _, k := range b.site.States.Keep {
 		if !slices.Contains(out, k.CSC) {
 			out = append(out, k.CSC)

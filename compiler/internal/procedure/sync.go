@@ -104,7 +104,7 @@ func (b *builder) syncedApplications() []string {
 	}
 	for _, a := range b.site.Applications {
 		if plan.Type(b.req.Type) != plan.Incremental ||
-			slices.ContainsFunc(b.down, func(c string) bool { return b.runsIn(c, a.Name) }) {
+			len(b.jobsOf(a.Name)) > 0 {
 			out = append(out, a.Name)
 		}
 	}
@@ -159,9 +159,16 @@ func (b *builder) deploy() {
 		"Pulling the images can take many minutes. Only applications with CSCs, and love, are synced.")
 }
 
-// jobsOf returns the CSCs of an application that go down.
+// jobsOf returns the CSCs of an application whose Jobs its sync creates: those that go
+// down and come back, and those that are new.
 func (b *builder) jobsOf(application string) []string {
-	return b.selectDown(func(c *model.CSC) bool { return c.Application == application })
+	out := b.selectDown(func(c *model.CSC) bool { return c.Application == application && !b.removed(c.Name()) })
+	for _, name := range b.added() {
+		if b.runsIn(name, application) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // deployAffected adds the stage that syncs only the Jobs that were deleted, and
@@ -171,11 +178,20 @@ func (b *builder) deployAffected() {
 	for _, a := range b.site.Applications {
 		cscs := b.jobsOf(a.Name)
 		whole := slices.Contains(b.req.Applications, a.Name)
+		gone := ""
+		if a.Name == loveApplication {
+			if step, ok := b.deleteCommander(); ok {
+				gone = s.add(step)
+			}
+		}
 		switch {
 		case whole:
-			s.add(b.sync(a.Name, nil, cscs, "P33"))
+			done := s.add(after(b.sync(a.Name, nil, cscs, "P33"), gone))
+			if a.Name == loveApplication {
+				s.add(after(b.loveAnswers(), done))
+			}
 		case len(cscs) > 0:
-			s.add(b.sync(a.Name, b.resources(cscs), cscs, "P33"))
+			s.add(after(b.sync(a.Name, b.resources(cscs), cscs, "P33"), gone))
 		}
 	}
 	for _, name := range b.req.Applications {
@@ -183,11 +199,46 @@ func (b *builder) deployAffected() {
 			s.add(b.sync(name, nil, nil, "P33"))
 		}
 	}
-	text := "Argo CD creates the deleted Jobs again and syncs the ConfigMaps of their charts, and nothing else in their applications."
-	if len(b.req.Applications) > 0 {
-		text = fmt.Sprintf("Argo CD creates the deleted Jobs again, and syncs the ConfigMaps of their charts and the whole of %s.", strings.Join(b.req.Applications, ", "))
+	s.close(b.deploying() + " Pulling the images can take many minutes.")
+}
+
+// deploying says what is synced, and which Job of LOVE is deleted before.
+func (b *builder) deploying() string {
+	text, whole := "", strings.Join(b.req.Applications, ", ")
+	if step, ok := b.deleteCommander(); ok {
+		text = fmt.Sprintf("csu deletes the %s; LOVE accepts no commands until love is synced. ", namedJobs(step.Action.Parameters.(*plan.Delete).CSCs))
 	}
-	s.close(text + " Pulling the images can take many minutes.")
+	jobs := "the deleted Jobs again"
+	if len(b.added()) > 0 {
+		jobs = "the deleted Jobs again, and those of " + plan.CSCList(b.added())
+		if len(b.down) == 0 {
+			jobs = "the Jobs of " + plan.CSCList(b.added())
+		}
+	}
+	switch {
+	case len(b.down)+len(b.added()) == 0:
+		return fmt.Sprintf("Argo CD syncs the whole of %s.", whole)
+	case whole != "":
+		return text + fmt.Sprintf("Argo CD creates %s, and syncs the ConfigMaps of their charts and the whole of %s.", jobs, whole)
+	}
+	return text + fmt.Sprintf("Argo CD creates %s and syncs the ConfigMaps of their charts, and nothing else in their applications.", jobs)
+}
+
+// loveAnswers makes the step that checks LOVE once it is synced: its Deployments are
+// rolled, and csu's scripts go through it.
+func (b *builder) loveAnswers() plan.Step {
+	t := b.site.Targets
+	return manual("love-answers", "Check that LOVE answers", fmt.Sprintf("Wait until the Deployments of LOVE are rolled out:\n\n"+
+		"    kubectl --context %s rollout status deployment -n %s\n\n"+
+		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.Context, b.loveNamespace(), t.LOVEURL, t.LOVEView), nil, nil, "P33", "P40")
+}
+
+// loveNamespace returns the namespace of LOVE.
+func (b *builder) loveNamespace() string {
+	if a, ok := b.site.Application(loveApplication); ok {
+		return a.Namespace
+	}
+	return loveApplication
 }
 
 // resources returns the Jobs of the CSCs and the ConfigMaps that their charts may

@@ -97,7 +97,7 @@ func (b *builder) row(c *model.CSC) plan.CSC {
 			Application: c.Application, Namespace: b.namespace(c), Name: c.Job,
 			Label: c.Label, CSCName: c.CSCName, CSCClass: c.CSCClass,
 		}
-		row.Image = b.image(c)
+		row.Before, row.Image = b.images(c)
 	}
 	if k, ok := b.protected(c.Name()); ok {
 		row.Keeps = k.State
@@ -123,6 +123,9 @@ func (b *builder) expected(c *model.CSC) string {
 	if k, ok := b.protected(c.Name()); ok {
 		return k.State
 	}
+	if b.removed(c.Name()) {
+		return plan.Offline
+	}
 	if state := b.expect[c.Name()]; state != "" {
 		return state
 	}
@@ -136,21 +139,32 @@ func (b *builder) namespace(c *model.CSC) string {
 	return c.Application
 }
 
-// image returns the image that the CSC runs after the upgrade. A new cycle does not
+// images returns the images that the CSC runs before the upgrade and after it; "" where
+// it runs none, and before also where it is the same. A new cycle does not
 // inherit the revisions of the old one, but a CSC that is pinned stays pinned: it begins
 // the cycle at revision 0, which charts/csc renders as .000 (lsst-sqre/phalanx, helpers.makeImage in
 // charts/csc/templates/_helpers.tpl at 650a0ef2c; the merges that started the cycles c0043 and
 // c0044, c0d2cfb1f and eaf7a126c, pin 99 and 100 CSCs of the summit at 0). One that is not
 // pinned, as at the test stands, gets the bare cycle.
-func (b *builder) image(c *model.CSC) string {
-	after := *c
-	if b.req.Cycle != b.site.Cycle {
-		after.Revision = 0
+func (b *builder) images(c *model.CSC) (before, after string) {
+	image := func(c *model.CSC, cycle string) string {
+		return b.site.ImageRegistry + "/" + c.Image + ":" + c.Tag(cycle)
 	}
-	if revision, given := b.revision[c.Name()]; given {
-		after.Revision, after.Pinned = revision, true
+	if old, ok := b.before[c.Name()]; ok {
+		before = image(&old, b.site.Cycle)
 	}
-	return b.site.ImageRegistry + "/" + c.Image + ":" + after.Tag(b.req.Cycle)
+	if b.removed(c.Name()) {
+		return before, ""
+	}
+	now := *c
+	given := slices.ContainsFunc(b.req.Revisions, func(r model.Change) bool { return r.CSC == c.Name() })
+	if b.req.Cycle != b.site.Cycle && !given {
+		now.Revision = 0
+	}
+	if after = image(&now, b.req.Cycle); before == after {
+		before = ""
+	}
+	return before, after
 }
 
 // cscsOn returns the CSCs of the services on a host.

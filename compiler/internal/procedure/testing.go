@@ -19,8 +19,8 @@ func (b *builder) testChanged() {
 	topics := s.add(manual("topics", "Check that all new topics exist",
 		"Check in Kafdrop, or in the log of the schema-registry pod in namespace "+b.site.Targets.RegistryNamespace+", that all new topics exist.", nil, nil, "P49"))
 	var cycled []string
-	for _, change := range b.req.Changed {
-		c, _ := b.csc(change.CSC)
+	for _, name := range b.changedOrAdded() {
+		c, _ := b.csc(name)
 		if c.Component != "" && c.Job != "" && c.Component != scriptQueue && c.Name() != watcher {
 			cycled = append(cycled, c.Name())
 		}
@@ -48,10 +48,19 @@ func (b *builder) testChanged() {
 	}
 }
 
+// changedOrAdded returns the CSCs of the request that run afterwards.
+func (b *builder) changedOrAdded() []string {
+	var out []string
+	for _, c := range b.req.Changed {
+		out = append(out, c.CSC)
+	}
+	return append(out, b.added()...)
+}
+
 // affects reports whether the upgrade changed a component of the telescope.
 func (b *builder) affects(seq model.TestSequence) bool {
-	return slices.ContainsFunc(b.req.Changed, func(change model.Change) bool {
-		c, ok := b.csc(change.CSC)
+	return slices.ContainsFunc(b.changedOrAdded(), func(name string) bool {
+		c, ok := b.csc(name)
 		return ok && (slices.Contains(seq.Telescope, c.Application) || slices.Contains(seq.Telescope, c.Name()))
 	})
 }
