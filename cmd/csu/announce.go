@@ -109,7 +109,7 @@ func announcement(p *plan.Plan, dayBefore bool) (string, error) {
 	case p.Type == plan.Incremental && p.Kind() == "incremental upgrade":
 		what = "some components of the control system are upgraded (" + changed(p) + ")"
 	case p.Type == plan.Incremental:
-		what = p.What() + " takes place"
+		what = p.What() + " is carried out"
 	}
 	when := fmt.Sprintf("In one hour, on %s,", day.Format("Monday 2 January"))
 	if dayBefore {

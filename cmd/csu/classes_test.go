@@ -35,7 +35,7 @@ var classes = []*upgrade{
 	{name: "summit/incremental+queuesstay", request: `date: "2026-11-24", changed: [{csc: "EAS:0", why: "configuration"}], queuesStay: true`},
 	{name: "summit/full+back", request: `date: "2026-12-15", cycle: "c0043", revisions: "MTMount:0": 5`},
 	{name: "tucson-teststand/incremental+added", request: `date: "2026-11-24"
-		added: "FiberSpectrograph:301": {application: "calsys", job: "fiberspectrograph301", cscName: "fiberspectrograph301", cscClass: "fiberspectrograph", image: "fiberspec"}`},
+		added: "FiberSpectrograph:301": {application: "calsys", job: "fiberspectrograph301", cscName: "fiberspectrograph301", cscClass: "fiberspectrograph", image: "fiberspectrograph"}`},
 }
 
 // TestClasses: a request of each class compiles to a plan that keeps the rules and is

@@ -76,8 +76,8 @@ func looksComplete(v *view, f *findings) {
 	})
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
-		if !c.Speaks() || !v.goesDown(c) {
-			continue
+		if !c.Speaks() || !v.goesDown(c) || v.removed(c.CSC) {
+			continue // a removed one is seen OFFLINE at the end: see lastLook
 		}
 		watched := slices.ContainsFunc(watches, func(n *node) bool {
 			return n.wants(c.CSC) != nil && !v.movesAfter(n, c)

@@ -136,11 +136,14 @@ func protectedUnit(v *view, f *findings, name, state string, touching []*node) {
 // protectedSeen requires a check of the CSC before anything goes down, except in a
 // recovery, and one after everything that could have disturbed it.
 func protectedSeen(v *view, f *findings, name, state string, touching []*node) {
+	if v.Quiet() {
+		return // nothing that speaks SAL goes down
+	}
 	looks := v.where(func(n *node) bool {
 		return n.OnFailure == plan.Ask && slices.Equal(n.wants(name), []string{state})
 	})
 	down := v.down()
-	if v.Type != plan.Recovery && !v.Quiet() {
+	if v.Type != plan.Recovery {
 		early := slices.ContainsFunc(looks, func(l *node) bool {
 			return !slices.ContainsFunc(down, func(d *node) bool { return !before(l, d) })
 		})

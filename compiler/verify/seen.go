@@ -120,7 +120,7 @@ func enabledList(v *view, f *findings) {
 	for i := range v.CSCs {
 		c := &v.CSCs[i]
 		listed := c.CSC == watcher || plan.Component(c.CSC) == "ESS" && c.Speaks()
-		if !listed || !v.goesDown(c) {
+		if !listed || !v.goesDown(c) || v.removed(c.CSC) {
 			continue
 		}
 		if !slices.ContainsFunc(v.setting(number), func(n *node) bool { return n.sets(c.CSC, plan.Enabled) }) {

@@ -111,12 +111,18 @@ func (u *Upgrade) incremental() string {
 	return joined(parts)
 }
 
-// joined joins parts of a sentence.
+// joined joins parts to one subject of a sentence.
 func joined(parts []string) string {
-	if n := len(parts); n > 1 {
-		return strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
+	switch n := len(parts); n {
+	case 0:
+		return ""
+	case 1:
+		return parts[0]
+	case 2:
+		return parts[0] + " with " + parts[1]
+	default:
+		return parts[0] + " with " + strings.Join(parts[1:n-1], ", ") + " and " + parts[n-1]
 	}
-	return strings.Join(parts, "")
 }
 
 // Move is what CSCs run before an upgrade and after it.

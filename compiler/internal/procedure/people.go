@@ -58,10 +58,7 @@ const startID = "begin/announce"
 func (b *builder) begin() {
 	s := b.stage("begin", "Before anything goes down", "P2")
 	please := "Please do not use the control system until we announce the end."
-	switch {
-	case b.quiet() && b.plan.Upgrade.SyncsLOVE():
-		please = "The control system stays up, but LOVE may not answer until we announce the end."
-	case b.quiet():
+	if b.quiet() {
 		please = "The control system stays up."
 	}
 	s.add(b.announce("announce", "Announce the start of the deployment",

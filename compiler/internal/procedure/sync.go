@@ -210,7 +210,7 @@ func (b *builder) deploying() string {
 	}
 	jobs := "the deleted Jobs again"
 	if len(b.added()) > 0 {
-		jobs = "the deleted Jobs again, and those of " + plan.CSCList(b.added())
+		jobs = "the deleted Jobs again and the new ones of " + plan.CSCList(b.added()) + ","
 		if len(b.down) == 0 {
 			jobs = "the Jobs of " + plan.CSCList(b.added())
 		}
@@ -228,17 +228,8 @@ func (b *builder) deploying() string {
 // rolled, and csu's scripts go through it.
 func (b *builder) loveAnswers() plan.Step {
 	t := b.site.Targets
-	return manual("love-answers", "Check that LOVE answers", fmt.Sprintf("Wait until the Deployments of LOVE are rolled out:\n\n"+
-		"    kubectl --context %s rollout status deployment -n %s\n\n"+
-		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.Context, b.loveNamespace(), t.LOVEURL, t.LOVEView), nil, nil, "P33", "P40")
-}
-
-// loveNamespace returns the namespace of LOVE.
-func (b *builder) loveNamespace() string {
-	if a, ok := b.site.Application(loveApplication); ok {
-		return a.Namespace
-	}
-	return loveApplication
+	return manual("love-answers", "Check that LOVE answers", fmt.Sprintf("In Argo CD (%s), application %s: wait until all its Deployments are rolled out and Healthy. "+
+		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.ArgoCDURL, loveApplication, t.LOVEURL, t.LOVEView), nil, nil, "P33", "P40")
 }
 
 // resources returns the Jobs of the CSCs and the ConfigMaps that their charts may
