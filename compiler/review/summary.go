@@ -25,8 +25,6 @@ type Summary struct {
 	Doubts       []Asked
 	Persons      []Asked // manual steps
 	Irreversible []Asked // what no step of the plan undoes
-
-	full bool // the upgrade changes all CSCs
 }
 
 // Asked is something that the operator is asked or must know, with its place.
@@ -38,7 +36,7 @@ type Asked struct {
 
 // Summarize returns the summary of a plan.
 func Summarize(p *plan.Plan) Summary {
-	s := summarizer{plan: p, Summary: Summary{Moves: p.Moves(), full: p.Type == plan.Full}, down: map[string]bool{}, sent: map[string]bool{}, touched: map[string]bool{}}
+	s := summarizer{plan: p, Summary: Summary{Moves: p.Moves()}, down: map[string]bool{}, sent: map[string]bool{}, touched: map[string]bool{}}
 	for i := range p.Stages {
 		stage := &p.Stages[i]
 		s.Consents = append(s.Consents, Asked{stage.ID, stage.Consent, stage.Principals})
@@ -189,15 +187,19 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 	return out
 }
 
-// images says what runs before the upgrade and after it. Of many CSCs that change alike it
-// gives the number in a full upgrade, whose CSCs all change, and else a list.
+// images says what runs before the upgrade and after it. If most of the site changes, it
+// gives only the number of those that change alike.
 func (s *Summary) images(list func([]string) string) string {
-	const few = 3
+	const few, most = 3, 50
 	var all []string
+	total := 0
+	for _, m := range s.Moves {
+		total += len(m.CSCs)
+	}
 	for _, m := range s.Moves {
 		names := plan.CSCList(m.CSCs)
 		switch n := len(m.CSCs); {
-		case n > few && s.full:
+		case n > few && total > most:
 			names = counted(n, "CSC")
 		case n > few:
 			names = list(m.CSCs)

@@ -81,6 +81,11 @@ func good(site string, t plan.Type) *plan.Plan {
 	case plan.Recovery:
 		d.recovery()
 	}
+	for _, m := range d.p.Moves() {
+		if t == plan.Incremental {
+			d.p.Stages[0].Consent += " " + m.String()
+		}
+	}
 	first := &d.p.Stages[0].Steps[0]
 	first.Action.Parameters.(*plan.Announce).Text += ". " + review.Meanwhile(d.p)
 	first.ByHand = d.byHand(first.Action.Parameters)
@@ -203,6 +208,7 @@ func (d *draft) end() {
 
 func (d *draft) full() {
 	d.p.Upgrade.BreaksSchema, d.p.Upgrade.SyncSasquatch = true, true
+	d.p.Upgrade.From = "c0044"
 	d.p.Upgrade.Revisions = []plan.Change{{CSC: "MTMount:0", Revision: 1}}
 	d.retag("MTMount:0", "c0045.001")
 	d.begin(true)
@@ -262,7 +268,10 @@ func generated(s *plan.Step) {
 func (d *draft) retag(csc, tag string) {
 	c, _ := d.p.CSC(csc)
 	name, _, _ := strings.Cut(c.Image, ":")
-	c.Image = name + ":" + tag
+	c.Image, c.Before = name+":"+tag, name+":c0045"
+	if d.p.Type == plan.Full {
+		c.Before = name + ":c0044.006"
+	}
 }
 
 func (d *draft) incremental() {

@@ -270,6 +270,27 @@ func clusterBreaches() []breach {
 		{"images", "the old cycle", sumFull, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ts-dockerhub.lsst.org/ataos:c0044" }},
 		{"images", "another registry", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "docker.io/ataos:c0045" }},
 		{"images", "another repository than the rest of its class", sumInc, func(p *plan.Plan) { csc(p, "ESS:104").Image = "ts-dockerhub.lsst.org/essx:c0045" }},
+		{"images", "what runs before is what runs after", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Before = csc(p, "ATAOS:0").Image }},
+		{"images", "a CSC changes that the request does not name", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Before = "ts-dockerhub.lsst.org/ataos:c0045.001" }},
+		{"images", "a rollback that the request does not call so", sumInc, func(p *plan.Plan) { csc(p, "MTMount:0").Before = "ts-dockerhub.lsst.org/mtmount:c0045.008" }},
+		{"images", "a rollback to a higher revision", sumInc, func(p *plan.Plan) { p.Upgrade.Changed[0].Why = plan.Rollback }},
+		{"images", "a configuration with another image", sumInc, func(p *plan.Plan) { p.Upgrade.Changed[0].Why = plan.Configuration }},
+		{"images", "a revision that is not lost", sumInc, func(p *plan.Plan) { p.Upgrade.Changed[0].Why = plan.Unpinned }},
+		{"images", "removed, and still there", sumInc, func(p *plan.Plan) { p.Upgrade.Removed = []string{"ATAOS:0"} }},
+		{"images", "added, and there before", sumInc, func(p *plan.Plan) {
+			p.Upgrade.Added = []string{"ATAOS:0"}
+			csc(p, "ATAOS:0").Before = "ts-dockerhub.lsst.org/ataos:c0045.001"
+		}},
+		{"images", "from another cycle", sumFull, func(p *plan.Plan) { p.Upgrade.From = "c0043" }},
+		{"jobs-replaced", "removed, and brought back", sumInc, func(p *plan.Plan) { p.Upgrade.Removed = []string{"MTMount:0"} }},
+		{"jobs-replaced", "added, and not brought", sumInc, func(p *plan.Plan) { p.Upgrade.Added = []string{"ATAOS:0"} }},
+		{"only-concerned", "the ScriptQueues stay up", sumInc, func(p *plan.Plan) { p.Upgrade.QueuesStay = true }},
+		{"only-concerned", "removed, and left up", sumInc, func(p *plan.Plan) { p.Upgrade.Removed = []string{"ATAOS:0"} }},
+		{"consent-names", "a rollback that it does not name", sumFull, func(p *plan.Plan) { p.Upgrade.From = "c0046" }},
+		{"consent-names", "what runs before and after", sumInc, func(p *plan.Plan) {
+			p.Stages[0].Consent = strings.ReplaceAll(p.Stages[0].Consent, "c0045.007", "c0045.006")
+		}},
+		{"known-names", "added and removed CSCs of no table", sumInc, func(p *plan.Plan) { p.Upgrade.Added, p.Upgrade.Removed = []string{"ESS:1"}, []string{"ESS:2"} }},
 		{"images", "no tag", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ataos" }},
 		{"sync-width", "a Job of another CSC", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[0].Name = "ess104" }},
 		{"sync-width", "the whole application", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources = nil }},
