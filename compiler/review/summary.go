@@ -188,7 +188,7 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 }
 
 // images says what runs before the upgrade and after it. If most of the site changes, it
-// gives only the number of those that change alike.
+// gives the number of those that come from one cycle to one tag.
 func (s *Summary) images(list func([]string) string) string {
 	const few, most = 3, 50
 	var all []string
@@ -196,7 +196,11 @@ func (s *Summary) images(list func([]string) string) string {
 	for _, m := range s.Moves {
 		total += len(m.CSCs)
 	}
-	for _, m := range s.Moves {
+	moves := s.Moves
+	if total > most {
+		moves = byCycle(moves)
+	}
+	for _, m := range moves {
 		names := plan.CSCList(m.CSCs)
 		switch n := len(m.CSCs); {
 		case n > few && total > most:
@@ -207,6 +211,24 @@ func (s *Summary) images(list func([]string) string) string {
 		all = append(all, names+" "+m.Images())
 	}
 	return strings.Join(all, "; ")
+}
+
+// byCycle joins the moves from any revision of a cycle to the same tag.
+func byCycle(moves []plan.Move) []plan.Move {
+	var out []plan.Move
+	for _, m := range moves {
+		if m.Old != m.New {
+			m.Old, _, _ = strings.Cut(m.Old, ".")
+		}
+		i := slices.IndexFunc(out, func(o plan.Move) bool { return o.Images() == m.Images() })
+		if i < 0 {
+			m.CSCs = slices.Clone(m.CSCs)
+			out = append(out, m)
+			continue
+		}
+		out[i].CSCs = append(out[i].CSCs, m.CSCs...)
+	}
+	return out
 }
 
 func (s *Summary) asked() string {
