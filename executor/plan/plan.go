@@ -226,9 +226,9 @@ type Page struct {
 type CSC struct {
 	// CSC is the SAL name with its index, such as "MTMount:0". A job of the CSC
 	// chart that speaks no SAL has its Job's name, without a colon.
-	CSC     string `json:"csc"`
-	Job     *Job   `json:"job,omitempty"`  // where it runs in the cluster,
-	Host    string `json:"host,omitempty"` // or the host that runs it
+	CSC  string `json:"csc"`
+	Job  *Job   `json:"job,omitempty"`  // where it runs in the cluster,
+	Host string `json:"host,omitempty"` // or the host that runs it
 	// Image runs after the upgrade; "" if the upgrade removes the CSC. Before ran until then,
 	// where it is another; "" also if the upgrade adds the CSC.
 	Image   string `json:"image,omitempty"`
