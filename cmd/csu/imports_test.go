@@ -54,6 +54,8 @@ var importRules = []importRule{
 		"the journal is the executor's, and its ledger's; others read it through its State or its Timeline"},
 	{module + "executor/rehearsal", []string{"cmd/csu", "executor/campaign", "executor/ground"},
 		"the executor must not be able to tell a simulated site from a real one"},
+	{module + "executor/page/pagetest", nil,
+		"only tests start a browser"},
 	{module + "executor/campaign", nil,
 		"the campaign is a maintainers' tool: only tests use it, and the released csu does not contain it"},
 }

@@ -48,6 +48,7 @@ type commands struct {
 	Handover   handoverCommand           `cmd:"" help:"Stop a running csu so that a colleague can take over its run."`
 	Unlock     unlockCommand             `cmd:"" help:"Unlock the site of a run that will never be resumed."`
 	Status     statusCommand             `cmd:"" help:"Show the progress of a run, which steps have an unknown outcome, and what to do next."`
+	Watch      watchCommand              `cmd:"" help:"Serve a page on this machine that shows a run to a room (read-only)."`
 	Report     reportCommand             `cmd:"" help:"Report what took how long in a run, what went wrong, and what is left."`
 	Announce   announceCommand           `cmd:"" help:"Post the announcement of a deployment to the site's Slack channel."`
 	Durations  durationsCommand          `cmd:"" help:"Learn from journals how long the actions at a site take."`

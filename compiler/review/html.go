@@ -19,11 +19,27 @@ var pageTemplate string
 //go:embed page.js
 var pageScript string
 
+//go:embed run.css
+var runStyle string
+
+//go:embed run.js
+var runScript string
+
 // HTML writes the plan as a self-contained page: the summary, the stages with their
 // steps and the graph of their needs, the hosts and the CSCs. A step's id is its
 // fragment: #offline/watcher opens and shows the step.
-func HTML(w io.Writer, p *plan.Plan) error {
+func HTML(w io.Writer, p *plan.Plan) error { return newPage(shown(p)).write(w) }
+
+// LiveHTML is [HTML] with a run laid over the plan: its script shows what the server of the
+// page sends from the address "events", each a run as csu status --json writes it.
+func LiveHTML(w io.Writer, p *plan.Plan) error {
 	g := newPage(shown(p))
+	style, script := look.Style+runStyle, pageScript+runScript
+	g.Live, g.Style, g.Script, g.Policy = true, template.CSS(style), template.JS(script), look.ServedPolicy(style, script)
+	return g.write(w)
+}
+
+func (g *page) write(w io.Writer) error {
 	t, err := template.New("page").Funcs(template.FuncMap{
 		"at":     at,
 		"blocks": blocks,
@@ -63,6 +79,7 @@ type page struct {
 	Style         template.CSS
 	Script        template.JS
 	Policy        string
+	Live          bool // a run is laid over the plan
 }
 
 type pageFact struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsst-ts/csu/executor/page/pagetest"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -22,62 +23,46 @@ func pageFile(t *testing.T, p *plan.Plan) string {
 	return (&url.URL{Scheme: "file", Path: file}).String()
 }
 
-// quiet wants no error on the console and nothing loaded but the page.
-func (b *browser) quiet(address string) {
-	b.t.Helper()
-	for _, r := range b.requests {
-		if r != address {
-			b.t.Errorf("the page asks for %q", r)
-		}
-	}
-	for _, e := range b.errors {
-		b.t.Errorf("the console shows %s", e)
-	}
-	if len(b.requests) == 0 {
-		b.t.Error("not even the page itself was asked for: the test sees no requests")
-	}
-}
-
 func TestPageInABrowser(t *testing.T) {
 	p := read(t, summitFull)
 	address := pageFile(t, p)
-	b := startBrowser(t)
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
+	b := pagetest.Start(t)
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": 1400, "height": 900, "deviceScaleFactor": 1, "mobile": false}, nil)
 
-	b.open(address + "#offline/queues")
-	b.comes("a deep link opens its step", `document.getElementById("offline/queues").open`)
-	b.holds("a deep link opens no other", `document.querySelectorAll("details.step[open]").length === 1`)
-	b.comes("a deep link shows its step below the header", `(() => {
+	b.Open(address + "#offline/queues")
+	b.Comes("a deep link opens its step", `document.getElementById("offline/queues").open`)
+	b.Holds("a deep link opens no other", `document.querySelectorAll("details.step[open]").length === 1`)
+	b.Comes("a deep link shows its step below the header", `(() => {
 		const top = document.getElementById("offline/queues").getBoundingClientRect().top;
 		return top >= document.querySelector("header").getBoundingClientRect().bottom - 2 && top < innerHeight / 2;
 	})()`)
 
-	b.eval(`document.querySelector('.graph a[href="#deploy/love"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`, nil)
-	b.comes("a box of the graph leads to its step", `document.getElementById("deploy/love").open && location.hash === "#deploy/love"`)
+	b.Eval(`document.querySelector('.graph a[href="#deploy/love"]').dispatchEvent(new MouseEvent("click", {bubbles: true}))`, nil)
+	b.Comes("a box of the graph leads to its step", `document.getElementById("deploy/love").open && location.hash === "#deploy/love"`)
 
-	b.eval(`document.querySelector("#_close").click()`, nil)
-	b.holds("everything is closed", `document.querySelectorAll("details.step[open]").length === 0`)
-	b.eval(`document.querySelector("[id='offline/rest'] summary").click()`, nil)
-	b.holds("a click opens a step", `document.getElementById("offline/rest").open`)
-	b.eval(`document.querySelector("#_open").click()`, nil)
-	b.holds("everything is open", `document.querySelectorAll("details.step:not([open])").length === 0`)
+	b.Eval(`document.querySelector("#_close").click()`, nil)
+	b.Holds("everything is closed", `document.querySelectorAll("details.step[open]").length === 0`)
+	b.Eval(`document.querySelector("[id='offline/rest'] summary").click()`, nil)
+	b.Holds("a click opens a step", `document.getElementById("offline/rest").open`)
+	b.Eval(`document.querySelector("#_open").click()`, nil)
+	b.Holds("everything is open", `document.querySelectorAll("details.step:not([open])").length === 0`)
 
-	b.search("azar03")
-	b.holds("a search shows the steps on a host", `visible("services-down/azar03") && visible("services-up/azar03")`)
-	b.holds("a search hides the others", `!visible("offline/queues") && !visible("schema")`)
-	b.holds("a search says how much it found", `document.getElementById("_found").textContent.endsWith(" steps")`)
-	b.search("p24 registry")
-	b.holds("a search takes numbers of the procedure and several words", `visible("schema/none") && !visible("services-down/azar03")`)
-	b.search("ESS:105")
-	b.holds("a search takes CSCs", `visible("enable/ess") && visible("_csc:ESS:105") && !visible("_csc:ATAOS:0")`)
-	b.open(address + "#services-down/azar03")
-	b.comes("a link to what a search hides ends the search", `visible("services-down/azar03") && document.getElementById("_search").value === ""`)
-	b.holds("every link leads somewhere", `Array.from(document.querySelectorAll('a[href^="#"]')).every((a) => document.getElementById(decodeURIComponent(a.getAttribute("href").slice(1))))`)
-	b.holds("every id is there once", `(() => { const ids = Array.from(document.querySelectorAll("[id]"), (e) => e.id); return new Set(ids).size === ids.length; })()`)
-	b.holds("nothing is wider than the page", `document.documentElement.scrollWidth <= innerWidth`)
+	search(b, "azar03")
+	b.Holds("a search shows the steps on a host", `visible("services-down/azar03") && visible("services-up/azar03")`)
+	b.Holds("a search hides the others", `!visible("offline/queues") && !visible("schema")`)
+	b.Holds("a search says how much it found", `document.getElementById("_found").textContent.endsWith(" steps")`)
+	search(b, "p24 registry")
+	b.Holds("a search takes numbers of the procedure and several words", `visible("schema/none") && !visible("services-down/azar03")`)
+	search(b, "ESS:105")
+	b.Holds("a search takes CSCs", `visible("enable/ess") && visible("_csc:ESS:105") && !visible("_csc:ATAOS:0")`)
+	b.Open(address + "#services-down/azar03")
+	b.Comes("a link to what a search hides ends the search", `visible("services-down/azar03") && document.getElementById("_search").value === ""`)
+	b.Holds("every link leads somewhere", `Array.from(document.querySelectorAll('a[href^="#"]')).every((a) => document.getElementById(decodeURIComponent(a.getAttribute("href").slice(1))))`)
+	b.Holds("every id is there once", `(() => { const ids = Array.from(document.querySelectorAll("[id]"), (e) => e.id); return new Set(ids).size === ids.length; })()`)
+	b.Holds("nothing is wider than the page", `document.documentElement.scrollWidth <= innerWidth`)
 
 	var steps int
-	b.eval(`document.querySelectorAll("details.step").length`, &steps)
+	b.Eval(`document.querySelectorAll("details.step").length`, &steps)
 	want := 0
 	for range p.AllSteps() {
 		want++
@@ -85,13 +70,12 @@ func TestPageInABrowser(t *testing.T) {
 	if steps != want {
 		t.Errorf("the page has %d steps, the plan %d", steps, want)
 	}
-	b.quiet(address)
+	b.Quiet(address)
 }
 
 // search types into the page's search.
-func (b *browser) search(words string) {
-	b.t.Helper()
-	b.eval(`window.visible = (id) => { const e = document.getElementById(id); return e.offsetParent !== null; };
+func search(b *pagetest.Browser, words string) {
+	b.Eval(`window.visible = (id) => { const e = document.getElementById(id); return e.offsetParent !== null; };
 		(() => { const s = document.getElementById("_search"); s.value = "`+words+`"; s.dispatchEvent(new Event("input")); })()`, nil)
 }
 
@@ -99,14 +83,14 @@ func TestTextNeverBreaksThePage(t *testing.T) {
 	p := read(t, summitFull)
 	withHostileText(p)
 	address := pageFile(t, p)
-	b := startBrowser(t)
-	b.open(address)
-	b.holds("there is one script", `document.scripts.length === 1`)
-	b.holds("there is no image", `document.images.length === 0`)
-	b.holds("the text is shown as it is", `document.querySelector("h1").textContent.includes("<script>alert(1)</script>")`)
-	b.holds("what hides is shown", `document.querySelector(".stage .consent").textContent.includes("\\u202e")`)
-	b.holds("the page works", `document.querySelectorAll("details.step").length > 100`)
-	b.quiet(address)
+	b := pagetest.Start(t)
+	b.Open(address)
+	b.Holds("there is one script", `document.scripts.length === 1`)
+	b.Holds("there is no image", `document.images.length === 0`)
+	b.Holds("the text is shown as it is", `document.querySelector("h1").textContent.includes("<script>alert(1)</script>")`)
+	b.Holds("what hides is shown", `document.querySelector(".stage .consent").textContent.includes("\\u202e")`)
+	b.Holds("the page works", `document.querySelectorAll("details.step").length > 100`)
+	b.Quiet(address)
 	if text := rendered(t, func(w io.Writer) error { return HTML(w, p) }); strings.ContainsAny(text, "\x1b\u202e") {
 		t.Error("a character that hides or moves others is written as it is")
 	}

@@ -24,6 +24,11 @@ func Policy(style, script string) string {
 	return fmt.Sprintf("default-src 'none'; img-src data:; style-src %s; script-src %s; base-uri 'none'; form-action 'none'", hashed(style), source)
 }
 
+// ServedPolicy is [Policy] for a page that its server tells what happens.
+func ServedPolicy(style, script string) string {
+	return Policy(style, script) + "; connect-src 'self'"
+}
+
 // hashed returns a text's hash as the source of a policy.
 func hashed(s string) string {
 	sum := sha256.Sum256([]byte(s))

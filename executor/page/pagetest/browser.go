@@ -1,4 +1,5 @@
-package review
+// Package pagetest opens csu's pages in a real browser, for tests.
+package pagetest
 
 import (
 	"encoding/json"
@@ -7,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,14 +17,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// A browser is a headless Chromium with one page, spoken to in the DevTools
+// A Browser is a headless Chromium with one page, spoken to in the DevTools
 // protocol.
-type browser struct {
+type Browser struct {
 	t        *testing.T
 	conn     *websocket.Conn
 	last     int
-	requests []string // addresses that the page asked for
-	errors   []string // that the console showed
+	Requests []string // addresses that the page asked for
+	Errors   []string // that the console showed
 	loaded   string   // the loader of the document that was loaded last
 }
 
@@ -30,7 +32,8 @@ type browser struct {
 // something is wrong, however slow the machine.
 const patience = 5 * time.Minute
 
-func startBrowser(t *testing.T) *browser {
+// Start starts a browser, which ends with the test.
+func Start(t *testing.T) *Browser {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
 	if err != nil {
@@ -50,7 +53,7 @@ func startBrowser(t *testing.T) *browser {
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
 		_ = cmd.Wait()                                      // killed
 	})
-	b := &browser{t: t}
+	b := &Browser{t: t}
 	address := b.address(filepath.Join(profile, "DevToolsActivePort"), &said)
 	dialer := websocket.Dialer{HandshakeTimeout: patience}
 	b.conn, _, err = dialer.Dial(address, nil)
@@ -59,15 +62,15 @@ func startBrowser(t *testing.T) *browser {
 	}
 	t.Cleanup(func() { b.conn.Close() })
 	for _, domain := range []string{"Page", "Runtime", "Network", "Log"} {
-		b.call(domain+".enable", nil, nil)
+		b.Call(domain+".enable", nil, nil)
 	}
-	b.call("Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}, nil)
+	b.Call("Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}, nil)
 	return b
 }
 
 // address waits until chromium has written its port, and returns where its page
 // is spoken to.
-func (b *browser) address(portFile string, said fmt.Stringer) string {
+func (b *Browser) address(portFile string, said fmt.Stringer) string {
 	b.t.Helper()
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if data, err := os.ReadFile(portFile); err == nil {
@@ -81,7 +84,7 @@ func (b *browser) address(portFile string, said fmt.Stringer) string {
 	}
 }
 
-func (b *browser) page(port string) string {
+func (b *Browser) page(port string) string {
 	b.t.Helper()
 	req, err := http.NewRequest(http.MethodPut, "http://127.0.0.1:"+port+"/json/new?about:blank", nil)
 	if err != nil {
@@ -111,8 +114,8 @@ type message struct {
 	} `json:"error"`
 }
 
-// call sends a command and waits for its result.
-func (b *browser) call(method string, params, result any) {
+// Call sends a command and waits for its result.
+func (b *Browser) Call(method string, params, result any) {
 	b.t.Helper()
 	b.last++
 	if err := b.conn.WriteJSON(map[string]any{"id": b.last, "method": method, "params": params}); err != nil {
@@ -136,7 +139,7 @@ func (b *browser) call(method string, params, result any) {
 }
 
 // read takes one message and keeps what events say.
-func (b *browser) read() message {
+func (b *Browser) read() message {
 	b.t.Helper()
 	if err := b.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		b.t.Fatal(err)
@@ -161,33 +164,33 @@ func (b *browser) read() message {
 		if err := json.Unmarshal(m.Params, &p); err != nil {
 			b.t.Fatal(err)
 		}
-		b.requests = append(b.requests, p.Request.URL)
+		b.Requests = append(b.Requests, p.Request.URL)
 	case "Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled":
-		b.errors = append(b.errors, string(m.Params))
+		b.Errors = append(b.Errors, string(m.Params))
 	}
 	return m
 }
 
-// open loads an address and waits until it is there. Another fragment of the
+// Open loads an address and waits until it is there. Another fragment of the
 // same page loads nothing. The empty page that was there before may be said to be
 // loaded only now.
-func (b *browser) open(address string) {
+func (b *Browser) Open(address string) {
 	b.t.Helper()
 	var r struct{ LoaderID string }
-	b.call("Page.navigate", map[string]any{"url": address}, &r)
+	b.Call("Page.navigate", map[string]any{"url": address}, &r)
 	for r.LoaderID != "" && b.loaded != r.LoaderID {
 		b.read()
 	}
 }
 
-// eval runs an expression in the page and reads its value.
-func (b *browser) eval(expression string, value any) {
+// Eval runs an expression in the page and reads its value.
+func (b *Browser) Eval(expression string, value any) {
 	b.t.Helper()
 	var r struct {
 		Result    struct{ Value json.RawMessage }
 		Exception *struct{ Text string } `json:"exceptionDetails"`
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	b.Call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
 	if r.Exception != nil {
 		b.t.Fatalf("%s: %s", expression, r.Exception.Text)
 	}
@@ -198,24 +201,54 @@ func (b *browser) eval(expression string, value any) {
 	}
 }
 
-// holds wants an expression to be true.
-func (b *browser) holds(what, expression string) {
+// Holds wants an expression to be true.
+func (b *Browser) Holds(what, expression string) {
 	b.t.Helper()
 	var ok bool
-	if b.eval("Boolean("+expression+")", &ok); !ok {
+	if b.Eval("Boolean("+expression+")", &ok); !ok {
 		b.t.Errorf("%s: %s does not hold", what, expression)
 	}
 }
 
-// comes wants an expression to become true: the page follows a link when the
+// Comes wants an expression to become true: the page follows a link when the
 // browser gets to it.
-func (b *browser) comes(what, expression string) {
+func (b *Browser) Comes(what, expression string) {
 	b.t.Helper()
 	for limit := time.Now().Add(patience); time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		var ok bool
-		if b.eval("Boolean("+expression+")", &ok); ok {
+		if b.Eval("Boolean("+expression+")", &ok); ok {
 			return
 		}
 	}
 	b.t.Errorf("%s: %s does not come to hold", what, expression)
+}
+
+// Size gives the page a size in pixels.
+func (b *Browser) Size(width, height int) {
+	b.t.Helper()
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false}, nil)
+}
+
+// Screenshot returns a picture of what the page shows, as PNG.
+func (b *Browser) Screenshot() []byte {
+	b.t.Helper()
+	var r struct{ Data []byte }
+	b.Call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	return r.Data
+}
+
+// Quiet wants no error on the console and nothing loaded but these addresses.
+func (b *Browser) Quiet(addresses ...string) {
+	b.t.Helper()
+	for _, r := range b.Requests {
+		if !slices.Contains(addresses, r) {
+			b.t.Errorf("the page asks for %q", r)
+		}
+	}
+	for _, e := range b.Errors {
+		b.t.Errorf("the console shows %s", e)
+	}
+	if len(b.Requests) == 0 {
+		b.t.Error("not even the page itself was asked for: the test sees no requests")
+	}
 }
