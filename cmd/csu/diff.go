@@ -15,28 +15,32 @@ import (
 )
 
 type diffCommand struct {
-	Plans   []string `arg:"" help:"The old plan and the new one; with --against, only the new one." placeholder:"PLAN"`
+	Plans   []string `arg:"" help:"The old plan and the new one; only the new one with --against, or to compare it with the last that was carried out or committed." placeholder:"PLAN"`
 	Against string   `help:"Compare with the same file at this Git revision, such as origin/main." placeholder:"REV"`
 	Format  string   `enum:"text,markdown,json" default:"text" help:"text for the terminal, markdown for a pull request, json for programs."`
 }
 
 func (diffCommand) Help() string {
-	return `Compares steps, consents, doubts, CSCs, targets and tables by meaning and shows dangerous changes first. Exits with 1 if the plans differ and with 0 if they are the same.
+	return `Compares steps, consents, doubts, CSCs, targets and tables by meaning and shows dangerous changes first. A new plan alone is compared with the last plan of its site and type that was carried out or, if none was, committed; what differs beyond what the two requests ask for comes first. Exits with 1 if the plans differ and with 0 if they are the same.
 
 Examples:
 
   csu plan diff old.json plans/2026-11-24-summit-incremental.json
+  csu plan diff plans/2026-12-15-summit-full.json
   csu plan diff --against origin/main --format markdown plans/2026-11-24-summit-incremental.json`
 }
 
 func (cmd *diffCommand) Run(c *console) error {
-	old, now, err := cmd.read()
+	old, now, err := cmd.read(c)
 	if err != nil {
 		return err
 	}
 	comparison, err := review.Compare(old, now)
 	if err != nil {
 		return err
+	}
+	if cmd.alone() {
+		comparison.Shape(old, now)
 	}
 	switch cmd.Format {
 	case "markdown":
@@ -55,9 +59,12 @@ func (cmd *diffCommand) Run(c *console) error {
 	return nil
 }
 
-func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
+// alone reports whether csu finds the old plan itself.
+func (cmd *diffCommand) alone() bool { return cmd.Against == "" && len(cmd.Plans) == 1 }
+
+func (cmd *diffCommand) read(c *console) (old, now *plan.Plan, err error) {
 	want := 2
-	if cmd.Against != "" {
+	if cmd.Against != "" || cmd.alone() {
 		want = 1
 	}
 	if len(cmd.Plans) != want {
@@ -65,6 +72,13 @@ func (cmd *diffCommand) read() (old, now *plan.Plan, err error) {
 	}
 	if now, _, err = plan.ReadFile(cmd.Plans[want-1]); err != nil {
 		return nil, nil, err
+	}
+	if cmd.alone() {
+		old, name, why, err := beforeIt(cmd.Plans[0], now)
+		if err == nil && cmd.Format == "text" {
+			c.paragraph("Compared with %s, %s.", name, why)
+		}
+		return old, now, err
 	}
 	if cmd.Against == "" {
 		old, _, err = plan.ReadFile(cmd.Plans[0])

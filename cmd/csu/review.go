@@ -23,7 +23,7 @@ type reviewCommand struct {
 }
 
 func (reviewCommand) Help() string {
-	return `Reviews every plan that differs from a Git revision, in Markdown, as the comment on a pull request: first whether each plan follows the rules and the sources compile to it, and every dangerous change; then all changes by meaning; then the runbooks. A new plan is compared with the most similar plan of its site and type. Exits with 1 if a check fails, a request has no plan, or a dangerous change does not fit into the first 60 lines.
+	return `Reviews every plan that differs from a Git revision, in Markdown, as the comment on a pull request: first whether each plan follows the rules and the sources compile to it, and every dangerous change; then all changes by meaning; then the runbooks. A new plan is compared with the last plan of its site and type that was carried out or, if none was, committed; what differs beyond what the two requests ask for comes first. Exits with 1 if a check fails, a request has no plan, or a dangerous change does not fit into the first 60 lines.
 
 Examples:
 
@@ -145,6 +145,9 @@ func (r *reviewer) plans() ([]review.ChangedPlan, error) {
 				if b.err == nil && b.plan.Site == p.New.Site && b.plan.Type == p.New.Type {
 					p.Old[file] = b.plan
 				}
+			}
+			if p.Last, p.LastWhy, err = r.predecessor(r.base, p.Old); err != nil {
+				return nil, err
 			}
 		}
 		out = append(out, p)

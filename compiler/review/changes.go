@@ -146,6 +146,37 @@ var heads = map[Weight]string{
 	Minor:  "Words, times and order",
 }
 
+// A part is the changes that are shown together, in the form of a comparison.
+type part struct {
+	Comparison
+	asked string // what the requests have to do with it; "" if that is not known
+}
+
+// parts returns the changes as they are shown: of a comparison with [Comparison.Shape], those
+// that the requests do not ask for come first.
+func (c *Comparison) parts() []part {
+	if !c.shaped {
+		return []part{{*c, ""}}
+	}
+	beyond, asked := part{asked: "beyond what the requests ask for"}, part{asked: "as the requests ask"}
+	for _, ch := range c.Changes {
+		if ch.Asked {
+			asked.Changes = append(asked.Changes, ch)
+		} else {
+			beyond.Changes = append(beyond.Changes, ch)
+		}
+	}
+	return []part{beyond, asked}
+}
+
+// head is the heading of the changes of a weight.
+func (p *part) head(weight Weight) string {
+	if p.asked == "" {
+		return heads[weight]
+	}
+	return heads[weight] + ", " + p.asked
+}
+
 // verdict summarizes in one line how the plans differ.
 func (c *Comparison) verdict() string {
 	if c.Same() {
@@ -160,8 +191,12 @@ func (c *Comparison) verdict() string {
 	if order {
 		return "Same effect, different order."
 	}
-	return fmt.Sprintf("%s: %d to review first, %d others in effect, %d in words, times and order.",
+	text := fmt.Sprintf("%s: %d to review first, %d others in effect, %d in words, times and order.",
 		c.Count(), count[Danger], count[Effect], count[Minor])
+	if c.shaped {
+		text += fmt.Sprintf(" Difference in shape: %s beyond what the requests ask for.", counted(c.Beyond(), "change"))
+	}
+	return text
 }
 
 // effectsOf returns the CSCs that only one of the two plans affects.
@@ -188,16 +223,18 @@ func (c *Comparison) Text(w io.Writer, on Terminal) error {
 		t.line("  ", red, f.label+": "+f.text)
 	}
 	styles := map[Weight]style{Danger: red, Effect: yellow, Minor: dim}
-	for _, weight := range weights {
-		all := c.bundled(weight)
-		if len(all) == 0 {
-			continue
-		}
-		t.gap()
-		t.line("", bold, heads[weight]+":")
-		for _, b := range all {
-			t.line("  ", styles[weight], b.head(func(s string) string { return s }))
-			b.values(t)
+	for _, part := range c.parts() {
+		for _, weight := range weights {
+			all := part.bundled(weight)
+			if len(all) == 0 {
+				continue
+			}
+			t.gap()
+			t.line("", bold, part.head(weight)+":")
+			for _, b := range all {
+				t.line("  ", styles[weight], b.head(func(s string) string { return s }))
+				b.values(t)
+			}
 		}
 	}
 	return t.err
@@ -277,24 +314,30 @@ func (m *markdown) changes(c *Comparison) {
 	if len(c.effectsOf()) > 0 {
 		m.f("\n")
 	}
-	for _, weight := range weights {
-		all := c.bundled(weight)
-		if len(all) == 0 {
-			continue
+	for _, part := range c.parts() {
+		for _, weight := range weights {
+			m.bundles(part.head(weight), weight == Minor, part.bundled(weight))
 		}
-		m.f("## %s\n\n", heads[weight])
-		collapsed := weight == Minor && len(all) > few
-		if collapsed {
-			m.openDetails(counted(len(all), "change"))
-		}
-		for _, b := range all {
-			m.f("- %s\n", b.markdown())
-		}
-		if collapsed {
-			m.closeDetails()
-		} else {
-			m.f("\n")
-		}
+	}
+}
+
+// bundles writes the changes of one weight. Many minor ones are collapsed.
+func (m *markdown) bundles(head string, minor bool, all []bundle) {
+	if len(all) == 0 {
+		return
+	}
+	m.f("## %s\n\n", head)
+	collapsed := minor && len(all) > few
+	if collapsed {
+		m.openDetails(counted(len(all), "change"))
+	}
+	for _, b := range all {
+		m.f("- %s\n", b.markdown())
+	}
+	if collapsed {
+		m.closeDetails()
+	} else {
+		m.f("\n")
 	}
 }
 

@@ -22,6 +22,8 @@ type Comparison struct {
 	NoLongerDown    []string `json:"noLongerDown"`
 	NowTouched      []string `json:"nowTouched"`
 	NoLongerTouched []string `json:"noLongerTouched"`
+
+	shaped bool // the changes that the requests ask for are marked
 }
 
 // A PlanName identifies a plan.
@@ -63,6 +65,8 @@ type Change struct {
 	Gone []string `json:"gone,omitempty"`
 	Come []string `json:"come,omitempty"`
 	Why  string   `json:"why,omitempty"` // what a reviewer must know about it
+	// Asked says that the requests of the two plans ask for it; see [Comparison.Shape].
+	Asked bool `json:"asked,omitempty"`
 }
 
 // Same reports whether the plans are the same.

@@ -35,6 +35,9 @@ type ChangedPlan struct {
 	// Old are the plans that it is compared with: the same file before, or for an added
 	// plan all of its site and type, by file.
 	Old map[string]*plan.Plan
+	// Last is the one of Old that an added plan is compared with, and LastWhy says why, such
+	// as "the last that was carried out"; "" for the most similar one.
+	Last, LastWhy string
 	// Fails says why the plan does not pass, as csu prints it; "" if it passes.
 	Fails string
 	// Approvals says who has approved the plan and who is missing, in a sentence; "" if it
@@ -143,6 +146,9 @@ func (d *discussion) compare() {
 		if p.New == nil {
 			continue
 		}
+		if last := old[p.Last]; p.Last != "" && last != nil {
+			old = map[string]*plan.Plan{p.Last: last}
+		}
 		for _, file := range slices.Sorted(maps.Keys(old)) {
 			c, err := Compare(old[file], p.New)
 			if err != nil {
@@ -152,6 +158,9 @@ func (d *discussion) compare() {
 			if best := d.comparisons[i]; best == nil || c.dangers() <= best.dangers() { // the last of those alike
 				d.comparisons[i], d.like[i] = c, file
 			}
+		}
+		if c := d.comparisons[i]; p.Added && c != nil && d.like[i] != "" {
+			c.Shape(old[d.like[i]], p.New)
 		}
 	}
 }
@@ -195,6 +204,8 @@ func (d *discussion) verdict(i int) string {
 	}
 	var parts []string
 	switch {
+	case p.Added && d.like[i] != "" && d.like[i] == p.Last:
+		parts = append(parts, fmt.Sprintf("new; compared with %s, %s", codeSpan(d.like[i]), p.LastWhy))
 	case p.Added && d.like[i] != "":
 		parts = append(parts, "new; most similar to "+codeSpan(d.like[i]))
 	case p.Added && c != nil:
@@ -207,6 +218,8 @@ func (d *discussion) verdict(i int) string {
 	}
 	switch {
 	case c == nil:
+	case p.Added && d.like[i] != "":
+		parts = append(parts, fmt.Sprintf("%s, %d beyond what the requests ask for", c.Count(), c.Beyond()))
 	case p.Added:
 		parts = append(parts, c.Count())
 	default:
