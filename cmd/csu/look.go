@@ -13,7 +13,8 @@ import (
 )
 
 // A looker looks at a run again and again. It folds the journal only when it has grown, and
-// simulates the rest of the run only then or when a minute has passed.
+// simulates the rest of the run only then or when a minute has passed, and never for more than
+// a twentieth of the time.
 type looker struct {
 	plan            *plan.Plan
 	digest, journal string
@@ -25,6 +26,8 @@ type looker struct {
 	records   int // for which the rest was simulated
 	at        time.Time
 	low, high plan.Duration
+	simulated time.Time     // by this machine's clock
+	cost      time.Duration // of that
 }
 
 func newLooker(p *plan.Plan, digest, journalFile string) *looker {
@@ -60,9 +63,12 @@ func (k *looker) view(held bool, now *live.Now) *live.View {
 
 // left returns how long the rest of the run takes.
 func (k *looker) left(s *state.State, now time.Time) (low, high plan.Duration) {
-	if passed := now.Sub(k.at); s.Records == k.records && passed >= 0 && passed < time.Minute {
+	passed := now.Sub(k.at)
+	known := s.Records == k.records && passed < time.Minute || time.Since(k.simulated) < 20*k.cost
+	if k.records > 0 && passed >= 0 && known {
 		return max(0, k.low-plan.Duration(passed)), max(0, k.high-plan.Duration(passed))
 	}
+	begun := time.Now()
 	k.records, k.at = s.Records, now
 	k.low, k.high = review.Remaining(k.plan, func(id string) review.Progress {
 		st := s.Steps[id]
@@ -72,5 +78,7 @@ func (k *looker) left(s *state.State, now time.Time) (low, high plan.Duration) {
 		}
 		return p
 	})
+	k.simulated = time.Now()
+	k.cost = k.simulated.Sub(begun)
 	return k.low, k.high
 }

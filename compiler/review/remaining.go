@@ -16,7 +16,7 @@ type Progress struct {
 
 // remainingSimulations is how often the rest of a run is simulated: it is asked for again
 // and again while the run goes on.
-const remainingSimulations = 200
+const remainingSimulations = 100
 
 // Remaining returns how long the rest of a run takes in 80 % of the cases if nothing fails
 // and every question is answered at once. A final step that is not finished counts. If no
