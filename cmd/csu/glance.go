@@ -168,7 +168,7 @@ func (g *glance) watch() error {
 			if sizeErr != nil {
 				width, height = 80, 24
 			}
-			lines := []string{}
+			var lines []string
 			if err != nil { // the cluster is away for a moment
 				lines = strings.Split(wrap("", harmless(err.Error()), width), "\n")
 			} else {
