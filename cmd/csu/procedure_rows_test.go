@@ -89,7 +89,7 @@ var procedure = []number{
 		tests:   []string{"cmd/csu.TestProcedure", "executor.TestChoicesAfterFailure"},
 		holds:   everyStepByHand},
 	{name: "P13", asks: "the summary-state view and the dashboards",
-		carried: []carrier{{"*/full* */incremental*", "offline/"}, {"*/*", "watch/ end/look"}},
+		carried: []carrier{{"*/full* */incremental*", "offline/"}, {"*/*", "watch/ end/look"}, {"summit/incremental+index", "deploy/love-answers"}},
 		guard:   "the texts, which name the view and the dashboards, and the links among the targets",
 		tests:   []string{"cmd/csu.TestProcedure"},
 		holds:   viewsAreNamed},

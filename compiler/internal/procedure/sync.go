@@ -229,7 +229,7 @@ func (b *builder) deploying() string {
 func (b *builder) loveAnswers() plan.Step {
 	t := b.site.Targets
 	return manual("love-answers", "Check that LOVE answers", fmt.Sprintf("In Argo CD (%s), application %s: wait until all its Deployments are rolled out and Healthy. "+
-		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.ArgoCDURL, loveApplication, t.LOVEURL, t.LOVEView), nil, nil, "P33", "P40")
+		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.ArgoCDURL, loveApplication, t.LOVEURL, t.LOVEView), nil, nil, "P13")
 }
 
 // resources returns the Jobs of the CSCs and the ConfigMaps that their charts may
