@@ -85,13 +85,13 @@ func Requested(root, site string) ([]plan.Type, error) {
 }
 
 // Approvals returns who must approve an upgrade of a type at a site; nil if none is
-// needed.
+// needed, or if there is no such site. Nothing else of the site need be right.
 func Approvals(root, site string, typ plan.Type) (*plan.Approvals, error) {
-	s, err := load.Site(root, site)
+	rules, err := load.Approvals(root, site)
 	if err != nil {
 		return nil, err
 	}
-	return procedure.Approvals(s, string(typ)), nil
+	return procedure.Approvals(rules, string(typ)), nil
 }
 
 // Compile loads the site and the request, and returns the plan. If the sources are

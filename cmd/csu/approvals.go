@@ -13,6 +13,7 @@ import (
 
 	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/compiler/approval"
+	"github.com/lsst-ts/csu/compiler/gitobject"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/plan"
@@ -56,16 +57,12 @@ func (k *keptPlan) approvalsBy(commit, name string, need *plan.Approvals, digest
 	if err != nil {
 		return nil, err
 	}
-	files, err := approval.Read(approval.Dir(k.path(k.name)))
-	if err != nil {
-		return nil, err
-	}
 	authors, err := k.authors(commit)
 	if err != nil {
 		return nil, err
 	}
 	tally, err := approval.Count(approval.Question{
-		Plan: k.plan, PlanFile: k.file, Digest: digest, Need: need, Files: files, Signers: signers, Authors: authors, At: at, Void: void,
+		Plan: k.plan, PlanFile: k.file, Digest: digest, Need: need, Files: approval.Read(approval.Dir(k.path(k.name))), Signers: signers, Authors: authors, At: at, Void: void,
 	})
 	if err != nil {
 		return nil, err
@@ -88,43 +85,56 @@ func (k *keptPlan) signers(commit, name string) (*approval.Signers, error) {
 	if err != nil {
 		return nil, k.refused(whole, "cannot be compared with %s at %s: git: %w", file, name, err)
 	}
-	return approval.ParseSigners(fmt.Sprintf("%s at %.12s", file, commit), text)
+	signers, err := approval.ParseSigners(fmt.Sprintf("%s at %.12s", file, commit), text)
+	if err != nil {
+		return nil, fail(exitRefused, exit.HintOf(err)+"; have the line corrected in a pull request of its own and merged, then run git fetch", "%w", err)
+	}
+	return signers, nil
 }
 
 // signersApart returns why no key of the signers' file counts for the plan: the commit
 // that brought the plan into the branch also was the last to change the file, so that new
-// keys would approve the plan that brought them. "" if they count. A pull request is one
-// commit of the branch's first parents if it was merged or squashed. The project's first
-// commit is no pull request.
+// keys would approve the plan that brought them. "" if they count. The
+// project's first commit is no pull request.
 func (k *keptPlan) signersApart(commit string) (void string, err error) {
-	last := func(name string) (string, error) {
-		out, err := k.git("log", "-1", "--first-parent", "--format=%H %P", commit, "--", name)
-		if err != nil {
-			return "", k.refused(whole, "cannot be compared with its signers: git: %w", err)
-		}
-		return strings.TrimSpace(out), nil
-	}
 	if _, same, err := k.in(commit); err != nil || !same {
 		return "", err // another commit will bring it
 	}
 	file := signersFile(k.plan.Site)
-	signers, err := last(file)
+	signers, _, err := k.last(commit, file)
 	if err != nil {
 		return "", err
 	}
-	brought, err := last(k.name)
-	if err != nil || signers != brought {
+	by, before, err := k.last(commit, k.name)
+	if err != nil || signers != by {
 		return "", err
 	}
-	shallow, _ := k.git("rev-parse", "--is-shallow-repository")
-	by, parents, _ := strings.Cut(brought, " ")
 	switch {
-	case strings.TrimSpace(shallow) == "true":
+	case before != "":
+	case k.shallow():
 		return "", k.refused("run git fetch --unshallow", "came with the same commit %.12s as %s, as far as this shallow clone shows", by, file)
-	case parents == "":
+	default:
 		return "", nil
 	}
 	return fmt.Sprintf("%s was changed in the same pull request as the plan (commit %.12s); have it changed again, if only in a comment, in a pull request of its own", file, by), nil
+}
+
+// last returns the last of a branch's commits that changed a file, and its first parent; ""
+// for what there is not. A pull request is one commit of the branch's first parents if it
+// was merged or squashed. In a shallow clone the parent may be missing.
+func (k *keptPlan) last(commit, name string) (by, before string, err error) {
+	out, err := k.git("log", "-1", "--first-parent", "--format=%H %P", commit, "--", name)
+	if err != nil {
+		return "", "", k.refused(whole, "cannot be compared with its history: git: %w", err)
+	}
+	commits := append(strings.Fields(out), "", "")
+	return commits[0], commits[1], nil
+}
+
+// shallow reports whether the clone lacks a part of the history.
+func (k *keptPlan) shallow() bool {
+	out, _ := k.git("rev-parse", "--is-shallow-repository")
+	return strings.TrimSpace(out) == "true"
 }
 
 // authors returns the e-mail addresses of the authors of the plan's commits, in HEAD and in
@@ -139,30 +149,91 @@ func (k *keptPlan) authors(commit string) ([]string, error) {
 	return slices.Compact(all), nil
 }
 
-// needed returns who must approve the plan. The rule of an unmerged plan is that of
-// origin's default branch, if there is one: a plan cannot leave it out.
-func (k *keptPlan) needed() *plan.Approvals {
-	need := k.plan.Facts.Approvals
+// needed returns who must approve the plan, by what the plan says and by origin's default
+// branch, as it was last fetched.
+func (k *keptPlan) needed() (*plan.Approvals, error) {
 	branch, err := k.defaultBranch()
 	if err != nil {
-		return need
-	}
-	if _, same, err := k.in("refs/remotes/" + branch); err != nil || same {
-		return need
+		return nil, err
 	}
 	commit, err := k.commit("refs/remotes/" + branch)
 	if err != nil {
-		return need
+		return nil, err
+	}
+	return k.neededBy(commit)
+}
+
+// neededBy returns who must approve the plan by a commit of the branch: in each role as
+// many as the plan, the commit's rule or the rule before the plan came asks for, whichever
+// are most. So a pull request does not relax the rule for the plan that it brings, and a
+// rule that has become stricter holds for the plans that are there. If a rule cannot be
+// read, nobody knows who must approve.
+func (k *keptPlan) neededBy(commit string) (*plan.Approvals, error) {
+	need := k.plan.Facts.Approvals
+	commits := []string{commit}
+	_, same, err := k.in(commit)
+	if err != nil {
+		return nil, err
+	}
+	if same {
+		_, before, err := k.last(commit, k.name)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case before != "":
+			commits = append(commits, before)
+		case k.shallow():
+			return nil, k.refused("run git fetch --unshallow", "may need approvals that this shallow clone does not show: it lacks the rule before the plan came")
+		}
+	}
+	for _, c := range commits {
+		rule, err := k.rule(c)
+		if err != nil {
+			return nil, err
+		}
+		need = approval.Stricter(need, rule)
+	}
+	return need, nil
+}
+
+// neededAtMerge returns who had to approve the plan when it came into origin's default
+// branch; by the branch of today if it is not there.
+func (k *keptPlan) neededAtMerge() (*plan.Approvals, error) {
+	branch, err := k.defaultBranch()
+	if err != nil {
+		return nil, err
+	}
+	by, _, err := k.last("refs/remotes/"+branch, k.name)
+	if err != nil {
+		return nil, err
+	}
+	if by == "" {
+		return k.needed()
+	}
+	return k.neededBy(by)
+}
+
+// rule returns the site's rule at a commit; nil if there is none.
+func (k *keptPlan) rule(commit string) (*plan.Approvals, error) {
+	files, err := k.cueFiles(commit)
+	if err != nil {
+		return nil, k.incomparable(commit, whole, err)
+	}
+	if !slices.ContainsFunc(files, func(f gitobject.File) bool { return strings.HasPrefix(f.Name, "sites/"+k.plan.Site+"/") }) {
+		return nil, nil
 	}
 	dir, err := k.unpacked(commit)
 	if err != nil {
-		return need
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	if rule, err := compiler.Approvals(dir, k.plan.Site, k.plan.Type); err == nil && rule != nil {
-		return rule
+	rule, err := compiler.Approvals(dir, k.plan.Site, k.plan.Type)
+	if err != nil {
+		return nil, k.refused(fmt.Sprintf("correct the approvals of sites/%s in a pull request of its own, then run git fetch", k.plan.Site),
+			"may need approvals, but the rule of commit %.12s cannot be read: %w", commit, err)
 	}
-	return need
+	return rule, nil
 }
 
 // lacking reports a plan that lacks approvals as an error with a remedy.
@@ -230,16 +301,16 @@ func (g guard) approved(c *console, l *loaded, data []byte) error {
 	if !g.approvals {
 		return nil
 	}
-	need := l.plan.Facts.Approvals
 	k, err := c.keptPlan(l, data)
+	var need *plan.Approvals
 	if err == nil {
-		need = k.needed()
-	}
-	if need == nil {
-		return nil
+		need, err = k.needed()
 	}
 	var a *approvals
-	if err == nil {
+	switch {
+	case err == nil && need == nil, err != nil && l.siteMap != nil && l.plan.Facts.Approvals == nil:
+		return nil // a rehearsal needs no repository
+	case err == nil:
 		a, err = k.approvals(need, l.digest, time.Now())
 	}
 	if err == nil {
@@ -269,16 +340,22 @@ func (g guard) approved(c *console, l *loaded, data []byte) error {
 	return g.unlessBegun(c, l, err)
 }
 
-// owe lets a run begin without approvals, one of which the approver owes.
+// owe lets a run begin without approvals, one of which the approver owes. A debt that
+// nobody could pay would be none.
 func (e emergency) owe(c *console, l *loaded, lacking error) error {
-	people := l.approvals.signers.People()
+	signers, able := l.approvals.signers, l.approvals.Able
+	hint := "give one of " + strings.Join(able, ", ")
 	switch {
+	case len(able) == 0:
+		return fail(exitRefused, "have a person with a missing role added to it in a pull request of its own, then run git fetch", "--emergency: %s has nobody who could give a missing approval later", signers.Name)
 	case e.approver == "":
-		return fail(exitInput, "give --approver NAME, one of "+strings.Join(people, ", "), "--emergency: who owes the approval is missing")
-	case !slices.Contains(people, e.approver):
-		return fail(exitInput, "give one of "+strings.Join(people, ", "), "--approver %q: %s has no such person%s", e.approver, l.approvals.signers.Name, plan.DidYouMean(e.approver, people))
+		return fail(exitInput, "give --approver NAME, one of "+strings.Join(able, ", "), "--emergency: who owes the approval is missing")
+	case !slices.Contains(signers.People(), e.approver):
+		return fail(exitInput, hint, "--approver %q: %s has no such person", e.approver, signers.Name)
 	case slices.ContainsFunc(l.approvals.Counted, func(a approval.Approval) bool { return a.By == e.approver }):
-		return fail(exitInput, "name another approver", "--approver %q: %s has approved already, and nobody counts twice", e.approver, e.approver)
+		return fail(exitInput, hint, "--approver %q: %s has approved already, and nobody counts twice", e.approver, e.approver)
+	case !slices.Contains(able, e.approver):
+		return fail(exitInput, hint, "--approver %q: %s has no key for them that may give a missing approval now: %s", e.approver, signers.Name, approval.MissingText(l.approvals.Missing))
 	}
 	l.approved.Emergency, l.approved.Owes = e.reason, e.approver
 	c.warn(lacking, fmt.Sprintf("it is carried out in an emergency: %s; %s owes an approval", e.reason, e.approver))

@@ -41,7 +41,10 @@ func (cmd *approveCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	need := k.needed()
+	need, err := k.needed()
+	if err != nil {
+		return err
+	}
 	if err := cmd.asked(need, l); err != nil {
 		return err
 	}
@@ -66,11 +69,14 @@ func (cmd *approveCommand) Run(c *console) error {
 	for text := range strings.Lines(s.Text()) {
 		line(c.out, "  %s", strings.TrimSuffix(text, "\n"))
 	}
+	if key.Hardware() {
+		c.paragraph("\nTouch the key to confirm that you are there.")
+	}
 	signature, err := approval.Sign(key, s)
 	if err != nil {
 		return err
 	}
-	if err := cmd.counts(k, before, s, signature, l.digest); err != nil {
+	if err := cmd.counts(k, before, key, s, signature, l.digest); err != nil {
 		return err
 	}
 	name, err := approval.Write(approval.Dir(l.file), s, signature)
@@ -92,7 +98,7 @@ func (cmd *approveCommand) Run(c *console) error {
 // asked refuses a role that the plan does not ask for.
 func (cmd *approveCommand) asked(need *plan.Approvals, l *loaded) error {
 	if need == nil {
-		return fail(exitInput, "to ask for some, add approvals to the site's site.cue and compile the plan again", "plan %q asks for no approvals", l.file)
+		return fail(exitInput, "to ask for some, add approvals to the site's approvals.cue and compile the plan again", "plan %q asks for no approvals", l.file)
 	}
 	var roles []string
 	for _, n := range need.Roles {
@@ -135,7 +141,7 @@ func (cmd *approveCommand) signer(signers *approval.Signers) (approval.Key, stri
 }
 
 // counts refuses to write an approval that would not count.
-func (cmd *approveCommand) counts(k *keptPlan, before *approvals, s approval.Statement, signature, digest string) error {
+func (cmd *approveCommand) counts(k *keptPlan, before *approvals, key approval.Key, s approval.Statement, signature, digest string) error {
 	void, err := k.signersApart(before.commit)
 	if err != nil {
 		return err
@@ -151,8 +157,17 @@ func (cmd *approveCommand) counts(k *keptPlan, before *approvals, s approval.Sta
 	if err != nil {
 		return err
 	}
-	if len(t.Refused) > 0 {
-		return fail(exitRefused, "approve in a role that is yours; "+before.signers.Name+" says who may approve as what, and until when", "the approval would not count and was not written: %s", t.Refused[0].Reason)
+	if len(t.Refused) == 0 {
+		return nil
 	}
-	return nil
+	hint := "use a key that is valid now; " + before.signers.Name + " says from when and until when"
+	switch {
+	case void != "":
+		hint = "" // the reason says what to do
+	case before.need.NotByAuthor && slices.ContainsFunc(authors, func(a string) bool { return strings.EqualFold(a, s.By) }):
+		hint = "have somebody else with the role approve"
+	case !before.signers.Names(key.Blob, s.Role):
+		hint = "approve in a role that is yours; " + before.signers.Name + " says who may approve as what"
+	}
+	return fail(exitRefused, hint, "the approval would not count and was not written: %s", t.Refused[0].Reason)
 }

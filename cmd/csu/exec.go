@@ -73,6 +73,9 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.AnswersTemplate {
 		return c.writeTemplate(cmd.Plan)
 	}
+	if cmd.Approver != "" && strings.TrimSpace(cmd.Emergency) == "" {
+		return fail(exitInput, "give --emergency REASON, or leave --approver out", "--approver %s: it is only for an --emergency", cmd.Approver)
+	}
 	l, err := c.load(cmd.Plan, cmd.runFlags, guard{
 		merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true,
 		approvals: true, emergency: emergency{strings.TrimSpace(cmd.Emergency), cmd.Approver},

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -85,7 +86,11 @@ func (g guard) unlessBegun(c *console, l *loaded, err error) error {
 		begun = unread == nil && s.Begun() && (s.Run.SiteMap != "") == (l.siteMap != nil)
 	}
 	if begun {
-		l.reviewed = append(l.reviewed, fmt.Sprintf("%v; the run has begun, so it continues", err))
+		text := fmt.Sprintf("%v; the run has begun, so it continues", err)
+		if slices.Contains(l.reviewed, text) {
+			return nil // the review and the approvals have the same reason
+		}
+		l.reviewed = append(l.reviewed, text)
 		c.warn(err, "this does not stop a run that has begun")
 		return nil
 	}

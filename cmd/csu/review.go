@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -282,9 +283,12 @@ func (r worktree) path(name string) string {
 }
 
 // git returns the output of git in the folder.
-func (r worktree) git(args ...string) (string, error) {
+func (r worktree) git(args ...string) (string, error) { return r.gitWith(nil, args...) }
+
+// gitWith is git with an input; nil for none.
+func (r worktree) gitWith(input io.Reader, args ...string) (string, error) {
 	git := exec.Command("git", args...)
-	git.Dir = string(r)
+	git.Dir, git.Stdin = string(r), input
 	git.Env = append(os.Environ(), "LC_ALL=C") // csu reads some of its messages
 	out, err := git.Output()
 	var exit *exec.ExitError

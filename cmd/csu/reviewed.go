@@ -1,7 +1,6 @@
 package main
 
 import (
-	"archive/zip"
 	"bytes"
 	"cmp"
 	"errors"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/lsst-ts/csu/compiler"
+	"github.com/lsst-ts/csu/compiler/gitobject"
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor/plan"
 )
@@ -87,11 +87,14 @@ func (c *console) keptPlan(l *loaded, data []byte) (*keptPlan, error) {
 	return &keptPlan{worktree: worktree(root), file: l.file, name: "./" + filepath.ToSlash(name), plan: l.plan, data: data, style: review.Terminal{Width: c.width}}, nil
 }
 
-// git returns the output of git in the project's folder. A clone that lacks objects must
-// not fetch them: the guard needs no network, and its answer not to change with it.
-// Nor must the operator's line ends get into what is compared.
+// safely are options of git. A clone that lacks objects must not fetch them: the guard
+// needs no network, and its answer not to change with it. Nor must the operator's line ends
+// or refs/replace get into what is compared.
+var safely = []string{"--no-replace-objects", "-c", "protocol.allow=never", "-c", "core.autocrlf=false"}
+
+// git returns the output of git in the project's folder.
 func (k *keptPlan) git(args ...string) (string, error) {
-	return k.worktree.git(append([]string{"-c", "protocol.allow=never", "-c", "core.autocrlf=false"}, args...)...)
+	return k.worktree.git(append(slices.Clone(safely), args...)...)
 }
 
 // errNoGit reports that git cannot be asked here at all. The remedy is to make it work, and
@@ -182,7 +185,7 @@ func (k *keptPlan) sources() (found string, err error) {
 			return fmt.Sprintf("the sources of commit %.12s give the plan", commit), nil
 		}
 	}
-	if shallow, _ := k.git("rev-parse", "--is-shallow-repository"); same && strings.TrimSpace(shallow) == "true" {
+	if same && k.shallow() {
 		return "", k.refused("run git fetch --unshallow", "is not what the sources give now, and this shallow clone may lack the commit that brought it (%w)", err)
 	}
 	return "", err
@@ -197,7 +200,7 @@ func (k *keptPlan) given(commit string) error {
 	defer os.RemoveAll(dir)
 	want, _, err := compiler.Compile(compiler.Request{Root: dir, Site: k.plan.Site, Type: k.plan.Type})
 	if err != nil {
-		return k.incomparable(commit, "correct the sources, compile the plan again and commit both", err)
+		return k.incomparable(commit, "correct the sources, compile the plan again and commit both", &compileError{err})
 	}
 	data, err := plan.Encode(want)
 	if err != nil {
@@ -209,35 +212,79 @@ func (k *keptPlan) given(commit string) error {
 	return k.differs(commit, want)
 }
 
+// A compileError reports sources from which this csu compiles no plan.
+type compileError struct{ error }
+
+func (e *compileError) Unwrap() error { return e.error }
+
 // incomparable reports why the plan cannot be compared with the sources of a commit.
 func (k *keptPlan) incomparable(commit, hint string, err error) error {
 	return k.refused(hint, "cannot be compared with the sources of commit %.12s: %w", commit, err)
 }
 
-// unpacked returns a temporary folder with the sources of a commit.
+// unpacked returns a temporary folder with the sources of a commit. It reads Git's objects
+// and not git archive, which leaves out what attributes name, such as export-ignore in
+// .git/info/attributes, which nobody reviews.
 func (k *keptPlan) unpacked(commit string) (dir string, err error) {
-	archive, err := k.git("archive", "--format=zip", commit, "--", "*.cue")
+	files, err := k.cueFiles(commit)
 	if err != nil {
-		return "", k.incomparable(commit, "check that the commit has the sources; "+whole, fmt.Errorf("git: %w", err))
+		return "", k.incomparable(commit, "check that the commit has the sources; "+whole, err)
 	}
 	dir, err = os.MkdirTemp("", "csu-sources-")
 	if err == nil {
-		err = unpack(dir, archive)
+		err = k.unpack(dir, files)
 	}
 	if err != nil {
 		os.RemoveAll(dir)
-		return "", k.incomparable(commit, "check that the sources are plain files, and that csu can write to TMPDIR", err)
+		return "", k.incomparable(commit, "check that the sources are plain files, that the clone is complete (made without --filter), and that csu can write to TMPDIR", err)
 	}
 	return dir, nil
 }
 
-// unpack writes the files of a zip archive into a folder.
-func unpack(dir, archive string) error {
-	files, err := zip.NewReader(strings.NewReader(archive), int64(len(archive)))
+// cueFiles returns the CUE files of a commit, below the project's folder.
+func (k *keptPlan) cueFiles(commit string) ([]gitobject.File, error) {
+	out, err := k.git("ls-tree", "-r", "-z", commit)
 	if err != nil {
-		return fmt.Errorf("read the archive of git: %w", err)
+		return nil, fmt.Errorf("git: %w", err)
 	}
-	return os.CopyFS(dir, files)
+	files := slices.DeleteFunc(gitobject.Files([]byte(out)), func(f gitobject.File) bool { return !strings.HasSuffix(f.Name, ".cue") })
+	if len(files) == 0 {
+		return nil, errors.New("it has no file *.cue")
+	}
+	return files, nil
+}
+
+// unpack writes files of a commit into a folder.
+func (k *keptPlan) unpack(dir string, files []gitobject.File) error {
+	var ask strings.Builder
+	for _, f := range files {
+		if !f.Plain {
+			return fmt.Errorf("%q is not a plain file", f.Name)
+		}
+		fmt.Fprintln(&ask, f.Object)
+	}
+	out, err := k.worktree.gitWith(strings.NewReader(ask.String()), append(slices.Clone(safely), "cat-file", "--batch")...)
+	if err != nil {
+		return fmt.Errorf("git: %w", err)
+	}
+	text := map[string][]byte{}
+	if err := gitobject.Contents([]byte(out), func(object string, data []byte) { text[object] = data }); err != nil {
+		return err
+	}
+	for _, f := range files {
+		name, err := filepath.Localize(f.Name)
+		if err != nil {
+			return fmt.Errorf("%q: %w", f.Name, err)
+		}
+		name = filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return fmt.Errorf("write the sources: %w", err)
+		}
+		if err := os.WriteFile(name, text[f.Object], 0o600); err != nil {
+			return fmt.Errorf("write the sources: %w", err)
+		}
+	}
+	return nil
 }
 
 // differs describes how the plan differs from the one that the sources of a commit give.

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,9 +52,11 @@ type verification struct {
 	runs       []*journal.Record // of the executors
 	stages     []consented
 	head       journal.Head
-	state      *state.State
-	counted    *approvals // nil if none are needed, or if they cannot be verified
-	incomplete bool       // the run began without some
+	state      *state.State // nil if nothing was carried out here, or if it is unreadable
+	unread     error        // why there is no state
+	online     bool         // the cluster is asked
+	counted    *approvals   // nil if none are needed, or if they cannot be verified
+	incomplete bool         // the run began without some
 	explain    []string
 	failed     int // checks
 }
@@ -69,10 +73,11 @@ func (cmd *verifyCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	v := &verification{console: c, l: l}
+	v := &verification{console: c, l: l, online: cmd.Online}
 	if v.data, err = plan.Encode(l.plan); err != nil {
 		return err
 	}
+	v.read()
 	v.bytes()
 	v.run()
 	v.approvals()
@@ -104,31 +109,51 @@ func (v *verification) bytes() {
 		v.says(failed, "%v", err)
 		return
 	}
-	for _, check := range []func() (string, error){v.kept.sources, v.kept.origin} {
-		if found, err := check(); err != nil {
-			v.says(failed, "%v", err)
-		} else {
-			v.says(passed, "%s", found)
-		}
+	found, err := v.kept.sources()
+	in, notIn := v.kept.origin()
+	by, another := v.another()
+	switch {
+	case err == nil:
+		v.says(passed, "%s", found)
+	case notIn == nil && another && v.compiles(err):
+		v.says(unchecked, "this csu, %s, does not compile these bytes (%v); the csu that ran them may: verify with csu %s", version(), err, by)
+	default:
+		v.says(failed, "%v", err)
 	}
+	if notIn != nil {
+		v.says(failed, "%v", notIn)
+		return
+	}
+	v.says(passed, "%s", in)
 }
 
-// run reads the journal, which must be that of these bytes, and whole.
-func (v *verification) run() {
-	v.paragraph("\nRun")
+// another reports whether the plan was only carried out by other builds of csu, and the
+// version of the last of them.
+func (v *verification) another() (by string, is bool) {
+	for _, r := range v.runs {
+		by, is = r.Run.Version, true
+		if a := r.Run.Approved; by == version() && (a == nil || a.Modules == "" || a.Modules == modules()) {
+			return "", false
+		}
+	}
+	return by, is
+}
+
+// compiles reports whether an error is only that csu compiles other bytes, or none, from
+// the sources that brought the plan.
+func (v *verification) compiles(err error) bool {
+	var other *differenceError
+	var none *compileError
+	return !v.kept.shallow() && (errors.As(err, &other) || errors.As(err, &none))
+}
+
+// read reads the journal.
+func (v *verification) read() {
 	s, err := state.Read(journal.Disk, v.l.journal, v.l.plan, v.l.digest)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		v.says(unchecked, "the plan was not carried out here: there is no journal %s", shown(v.l.journal))
-		return
-	case err != nil:
-		v.says(failed, "%v", err)
-		return
-	case s.Records == 0:
-		v.says(unchecked, "the plan was not carried out: journal %s has no record", shown(v.l.journal))
+	if err != nil {
+		v.unread = err
 		return
 	}
-	v.state = s
 	answered := map[string]consented{}
 	err = journal.Read(journal.Disk, v.l.journal, func(r *journal.Record) error {
 		v.head = journal.Head{Seq: r.Seq, Hash: r.Hash}
@@ -148,10 +173,29 @@ func (v *verification) run() {
 		}
 		return nil
 	})
-	if err != nil {
-		v.says(failed, "%v", err)
+	switch {
+	case err != nil:
+		v.unread = err
+	case s.Records > 0:
+		v.state = s
+	}
+}
+
+// run verifies that the journal is that of these bytes, and whole.
+func (v *verification) run() {
+	v.paragraph("\nRun")
+	switch {
+	case errors.Is(v.unread, fs.ErrNotExist):
+		v.says(unchecked, "the plan was not carried out here: there is no journal %s", shown(v.l.journal))
+		return
+	case v.unread != nil:
+		v.says(failed, "%v", v.unread)
+		return
+	case v.state == nil:
+		v.says(unchecked, "the plan was not carried out: journal %s has no record", shown(v.l.journal))
 		return
 	}
+	s := v.state
 	v.says(passed, "run %s carried out these bytes: its journal %s has their digest", s.Run.ID, shown(v.l.journal))
 	v.says(passed, "the journal's chain is whole: %d records, the last has the hash %s", v.head.Seq, v.head.Hash)
 	if s.Run.SiteMap != "" {
@@ -161,7 +205,10 @@ func (v *verification) run() {
 	case "":
 		v.says(unchecked, "it has not ended: the last record is of %s", utc(s.Last))
 	default:
-		v.says(passed, "it is %s since %s", s.Ended, utc(s.Last))
+		v.says(passed, "it ended as %s at %s", s.Ended, utc(s.Last))
+	}
+	if text, err := os.ReadFile(v.l.journal); err == nil && !bytes.HasSuffix(text, []byte("\n")) {
+		v.says(unchecked, "the journal's last line is torn and does not count: csu was stopped while it wrote the line, or is writing it now")
 	}
 	v.explain = append(v.explain,
 		"# the chain: each record has the SHA-256 of its own text before the hash, and the hash of the record before; the last one's:",
@@ -175,30 +222,16 @@ func (v *verification) approvals() {
 	if v.begun != nil {
 		recorded = v.begun.Approved
 	}
-	need := v.l.plan.Facts.Approvals
-	switch {
-	case need == nil && recorded == nil:
-		v.says(unchecked, "the plan asks for no approvals")
-		return
-	case v.kept == nil:
+	if v.kept == nil {
 		v.says(failed, "csu cannot verify them without the project's repository")
-		return
-	case v.begun != nil && recorded == nil:
-		v.says(failed, "the journal does not say whose approvals the run went by")
-	}
-	if need == nil {
-		need = v.kept.needed()
-	}
-	if need == nil {
-		v.says(failed, "the run went by approvals, but the plan asks for none: verify it where its site asks for them")
 		return
 	}
 	var a *approvals
 	var err error
 	if recorded != nil {
-		a, err = v.recorded(need, recorded)
+		a, err = v.recorded(recorded)
 	} else {
-		a, err = v.kept.approvals(need, v.l.digest, time.Now())
+		a, err = v.unrecorded()
 	}
 	if err != nil {
 		v.says(failed, "%v", err)
@@ -217,9 +250,30 @@ func (v *verification) approvals() {
 	}
 }
 
-// recorded counts the approvals as the run did: by the signers' file that it went by, at
-// the time when it began. It returns nil if it cannot.
-func (v *verification) recorded(need *plan.Approvals, r *journal.Approved) (*approvals, error) {
+// unrecorded counts the approvals of a plan that was not carried out, or whose journal does
+// not say whose approvals its run went by. It returns nil if none are needed.
+func (v *verification) unrecorded() (*approvals, error) {
+	needed := v.kept.needed
+	if v.begun != nil {
+		needed = v.kept.neededAtMerge // a rule that is younger than the run was none of its
+	}
+	need, err := needed()
+	if err != nil {
+		return nil, err
+	}
+	if need == nil {
+		v.says(unchecked, "the plan asks for no approvals")
+		return nil, nil
+	}
+	if v.begun != nil {
+		v.says(failed, "the journal does not say whose approvals the run went by")
+	}
+	return v.kept.approvals(need, v.l.digest, time.Now())
+}
+
+// recorded counts the approvals as the run did: by the rule and the signers' file that it
+// went by, at the time when it began. It returns nil if it cannot.
+func (v *verification) recorded(r *journal.Approved) (*approvals, error) {
 	commit, err := v.kept.commit(r.Signers.Commit)
 	if err != nil {
 		return nil, err
@@ -232,6 +286,14 @@ func (v *verification) recorded(need *plan.Approvals, r *journal.Approved) (*app
 		return nil, err
 	} else if _, err := v.kept.git("merge-base", "--is-ancestor", commit, "refs/remotes/"+branch); err != nil {
 		v.says(failed, "commit %.12s, which has the signers' file, is not part of %s", commit, branch)
+		return nil, nil
+	}
+	need, err := v.kept.neededBy(commit)
+	if err != nil {
+		return nil, err
+	}
+	if need == nil {
+		v.says(failed, "the run went by approvals, but neither the plan nor commit %.12s asks for any", commit)
 		return nil, nil
 	}
 	a, err := v.kept.approvalsBy(commit, fmt.Sprintf("commit %.12s", commit), need, v.l.digest, r.Time)
@@ -255,6 +317,9 @@ func (v *verification) tally(a *approvals, recorded *journal.Approved) {
 	}
 	for _, text := range refused {
 		mark := failed
+		if recorded == nil && len(a.Missing) == 0 {
+			mark = unchecked // one too many
+		}
 		if recorded != nil && !slices.ContainsFunc(recorded.By, func(r journal.Approval) bool { return strings.HasPrefix(text, fileOf(r)) }) {
 			mark = unchecked // the run did not go by it
 		}
@@ -292,7 +357,7 @@ func (v *verification) lacked(a *approvals, r *journal.Approved) {
 	switch {
 	case r.Emergency != "":
 		v.says(unchecked, "EMERGENCY: the run began without %s: %s", text, r.Emergency)
-		v.owed(a.need, r.Owes)
+		v.owed(a.need, missing, r.Owes)
 	case v.state.Run.SiteMap != "":
 		v.says(unchecked, "the rehearsal began without %s", text)
 	default:
@@ -300,21 +365,23 @@ func (v *verification) lacked(a *approvals, r *journal.Approved) {
 	}
 }
 
-// owed says whether a person has approved the plan since an emergency, by the signers of
-// today.
-func (v *verification) owed(need *plan.Approvals, by string) {
+// owed says whether a person has given one of the missing approvals since an emergency, by
+// the signers of today.
+func (v *verification) owed(need *plan.Approvals, missing []plan.Need, by string) {
 	now, err := v.kept.approvals(need, v.l.digest, time.Now())
 	if err != nil {
 		v.says(failed, "%v", err)
 		return
 	}
-	i := slices.IndexFunc(now.Counted, func(a approval.Approval) bool { return a.By == by })
+	i := slices.IndexFunc(now.Counted, func(a approval.Approval) bool {
+		return a.By == by && slices.ContainsFunc(missing, func(n plan.Need) bool { return n.Role == a.Role })
+	})
 	if i < 0 {
-		v.says(failed, "OWED: %s has not approved yet: csu approve %s --role ROLE", by, v.l.file)
+		v.says(failed, "OWED: %s has not yet given a missing approval (%s): csu approve %s --role ROLE", by, approval.MissingText(missing), v.l.file)
 		return
 	}
 	a := now.Counted[i]
-	v.says(passed, "%s has paid the approval that was owed: %s, %s, key %s", a.By, a.Role, utc(a.Time), a.Key)
+	v.says(passed, "%s has given the approval that was owed: %s, %s, key %s", a.By, a.Role, utc(a.Time), a.Key)
 }
 
 // consents prints who consented to each stage.
@@ -391,60 +458,4 @@ func (v *verification) cluster(cmd *verifyCommand) {
 	default:
 		v.says(passed, "the cluster keeps the same head: record %d with the hash %s", head.Seq, head.Hash)
 	}
-}
-
-// limits prints what no check here can show.
-func (v *verification) limits() {
-	v.paragraph("\n%s", lines(`This cannot show
-  when an approval was signed: its time is the signer's word, and the holder of a key that was valid then can write any time
-  who typed at the terminal: the operator's name is what they or their account said
-  that the journal is the only one: its chain has no signature; the head that the cluster keeps is the other witness
-  what a pull request held that was merged by rebase: csu sees its commits one by one`))
-}
-
-// explained prints how to repeat the checks without csu.
-func (v *verification) explained() {
-	v.paragraph("\nTo repeat the checks, in the project's folder:\n")
-	say := func(text string) { line(v.out, "  %s", text) }
-	say("# the plan's digest:")
-	say("sha256sum " + shown(v.l.file))
-	if a := v.counted; a != nil {
-		say("# the signers, and each approval at the time that it states and at the time that counts:")
-		say(fmt.Sprintf("git show %s:./%s > allowed_signers", a.commit, signersFile(v.l.plan.Site)))
-		for _, c := range a.Counted {
-			name := filepath.Join(approval.Dir(shown(v.l.file)), c.File)
-			say(approval.Explain(c.Statement, "allowed_signers", name, c.Time))
-			say(approval.Explain(c.Statement, "allowed_signers", name, a.at))
-			say("cat " + approval.Quoted(name))
-		}
-	}
-	for _, text := range v.explain {
-		say(text)
-	}
-}
-
-// verdict prints the one line that all of this amounts to.
-func (v *verification) verdict() error {
-	if n := v.failed; n > 0 {
-		checks := "1 check"
-		if n > 1 {
-			checks = fmt.Sprintf("%d checks", n)
-		}
-		return fail(exitFailed, "the lines marked FAILED say why", "plan %q is not verified: %s failed", v.l.file, checks)
-	}
-	approved := "approved"
-	switch {
-	case v.counted == nil:
-		approved = "reviewed"
-	case v.incomplete && v.begun.Approved.Emergency != "":
-		approved = "begun in an emergency, and the owed approval is there"
-	case v.incomplete:
-		approved = "rehearsed without all approvals"
-	}
-	ran := "what ran is what is here"
-	if v.state == nil {
-		ran = "it was not carried out here"
-	}
-	v.paragraph("\nVerified: the plan is %s; %s.", approved, ran)
-	return nil
 }

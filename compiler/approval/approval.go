@@ -80,7 +80,7 @@ func (s Statement) FileName() string {
 func ParseStatement(text string) (Statement, error) {
 	var s Statement
 	lines := strings.Split(text, "\n")
-	if lines[0] != header {
+	if lines[0] != header && lines[0] != header+"\r" {
 		return s, fmt.Errorf("its first line is %q, not %q", short(lines[0]), header)
 	}
 	value := func(i int, name string) string {
@@ -93,11 +93,17 @@ func ParseStatement(text string) (Statement, error) {
 	s = Statement{Plan: value(1, "plan"), Digest: value(3, "digest"), Role: value(4, "role"), By: value(5, "by")}
 	s.Attempt, _ = strconv.Atoi(value(2, "attempt"))
 	s.Time, _ = time.Parse(time.RFC3339, value(6, "time"))
+	if strings.Contains(text, "\r\n") {
+		return s, errWindows
+	}
 	if s.Text() != text {
 		return s, errors.New("it has other lines than plan, attempt, digest, role, by and time, each once and in this order")
 	}
 	return s, nil
 }
+
+// errWindows reports that Git or an editor has changed a signed file.
+var errWindows = errors.New("it has Windows line ends; run git config core.autocrlf false and check the file out again")
 
 func short(s string) string {
 	if len(s) > 60 {
@@ -111,6 +117,7 @@ type File struct {
 	Name      string // path
 	Statement string
 	Signature string // armored; "" if it is missing
+	unusable  string // why it cannot be read; "" if it can
 }
 
 // Digest identifies the file's bytes, signature included.
@@ -119,14 +126,23 @@ func (f File) Digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Read returns the approvals in a folder, by name; none if there is no folder.
-func Read(dir string) ([]File, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// Read returns the approvals in a folder, by name; none if there is no folder. What cannot
+// be read is among them, and does not count: a stray file must not stop a night. Links are
+// not followed, since what they lead to is not what was committed.
+func Read(dir string) []File {
+	info, err := os.Lstat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err == nil && !info.IsDir():
+		err = errors.New("it is not a folder")
+	}
+	var entries []os.DirEntry
+	if err == nil {
+		entries, err = os.ReadDir(dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the approvals: %w", err)
+		return []File{{Name: dir, unusable: err.Error()}}
 	}
 	var out []File
 	for _, e := range entries {
@@ -134,31 +150,28 @@ func Read(dir string) ([]File, error) {
 			continue
 		}
 		f := File{Name: filepath.Join(dir, e.Name())}
-		if f.Statement, err = small(f.Name); err != nil {
-			return nil, err
+		if f.Statement, err = small(f.Name); err == nil {
+			f.Signature, err = small(f.Name + ".sig")
 		}
-		f.Signature, err = small(f.Name + ".sig")
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			f.unusable = err.Error()
 		}
 		out = append(out, f)
 	}
-	return out, nil
+	return out
 }
 
+// small reads a plain file of the folder.
 func small(name string) (string, error) {
-	info, err := os.Stat(name)
+	info, err := os.Lstat(name)
 	if err == nil && (!info.Mode().IsRegular() || info.Size() > mostBytes) {
-		err = fmt.Errorf("%q is not a file of at most %d bytes", name, mostBytes)
+		err = fmt.Errorf("%s is not a plain file of at most %d bytes", filepath.Base(name), mostBytes)
 	}
-	if err != nil {
-		return "", fmt.Errorf("read the approvals: %w", err)
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(name)
 	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return "", fmt.Errorf("read the approvals: %w", err)
-	}
-	return string(data), nil
+	return string(data), err
 }
 
 // Write adds an approval to a folder, which it makes if there is none.
@@ -172,6 +185,25 @@ func Write(dir string, s Statement, signature string) (name string, err error) {
 		return "", err
 	}
 	return name, plan.WriteFile(name, []byte(s.Text()), 0o644)
+}
+
+// Stricter returns what satisfies both: in each role the greater number. Nil asks for
+// nothing.
+func Stricter(a, b *plan.Approvals) *plan.Approvals {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	out := &plan.Approvals{NotByAuthor: a.NotByAuthor || b.NotByAuthor}
+	for _, n := range slices.Concat(a.Roles, b.Roles) {
+		if needs(out, n.Role) == 0 {
+			out.Roles = append(out.Roles, plan.Need{Role: n.Role, Count: max(needs(a, n.Role), needs(b, n.Role))})
+		}
+	}
+	slices.SortFunc(out.Roles, func(a, b plan.Need) int { return strings.Compare(a.Role, b.Role) })
+	return out
 }
 
 // needs returns how many people must approve in a role; 0 for another role.

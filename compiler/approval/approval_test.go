@@ -2,11 +2,14 @@ package approval
 
 import (
 	"context"
-	"fmt"
+	"encoding/base64"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,7 +82,7 @@ func approve(t *testing.T, k Key, role, by string) File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return File{s.FileName(), s.Text(), sig}
+	return File{Name: s.FileName(), Statement: s.Text(), Signature: sig}
 }
 
 func count(t *testing.T, signers *Signers, at time.Time, files ...File) *Tally {
@@ -134,9 +137,9 @@ func TestEveryKindOfKey(t *testing.T) {
 				t.Fatal(err)
 			}
 			keygen(t, "", "-Y", "sign", "-f", file(t, k, dir), "-n", Namespace(s.Role), name)
-			files, err := Read(Dir(filepath.Join(dir, "p.json")))
-			if err != nil || len(files) != 1 {
-				t.Fatalf("read %d approvals: %v", len(files), err)
+			files := Read(Dir(filepath.Join(dir, "p.json")))
+			if len(files) != 1 {
+				t.Fatalf("read %d approvals", len(files))
 			}
 			got := count(t, signers, noon, files...)
 			if len(got.Counted) != 1 || got.Counted[0].Key != strings.Fields(keygen(t, line, "-l", "-f", "-"))[1] {
@@ -196,8 +199,8 @@ func TestRefused(t *testing.T) {
 		"# who may approve",
 		`ada@lsst.org namespaces="lead@csu.lsst.org,reviewer@csu.lsst.org" ` + public(t, ada),
 		`bob@lsst.org namespaces="lead@csu.lsst.org" ` + public(t, bob),
-		`ada@lsst.org namespaces="*@csu.lsst.org",valid-before="20261201" ` + public(t, old),
-		`cyd@lsst.org namespaces="*@csu.lsst.org",valid-after="20270101" ` + public(t, next),
+		`ada@lsst.org namespaces="lead@csu.lsst.org",valid-before="20261201" ` + public(t, old),
+		`cyd@lsst.org namespaces="lead@csu.lsst.org",valid-after="20270101" ` + public(t, next),
 	}, "\n"))
 	good := approve(t, ada, "lead", "ada@lsst.org")
 	if got := count(t, signers, noon, good); len(got.Counted) != 1 {
@@ -259,8 +262,10 @@ func TestRefused(t *testing.T) {
 		"signature damaged":         {flipped, ""},
 		"no signature":              {unsigned, "its signature, " + filepath.Base(good.Name) + ".sig, is missing"},
 		"not a signature":           {other, "the signature is not one of ssh-keygen -Y sign"},
-		"a further line":            {File{"x", good.Statement + "note: x\n", good.Signature}, "it is no statement of csu approve: it has other lines"},
-		"not a statement":           {File{"x", "hello\n", good.Signature}, `its first line is "hello", not "csu-approval/1"`},
+		"a further line":            {File{Name: "x", Statement: good.Statement + "note: x\n", Signature: good.Signature}, "it is no statement of csu approve: it has other lines"},
+		"Windows' line ends":        {File{Name: "x", Statement: good.Statement, Signature: strings.ReplaceAll(good.Signature, "\n", "\r\n")}, "the signature: it has Windows line ends; run git config core.autocrlf false"},
+		"Windows' in the statement": {File{Name: "x", Statement: strings.ReplaceAll(good.Statement, "\n", "\r\n"), Signature: good.Signature}, "it is no statement of csu approve: it has Windows line ends"},
+		"not a statement":           {File{Name: "x", Statement: "hello\n", Signature: good.Signature}, `its first line is "hello", not "csu-approval/1"`},
 	} {
 		got := count(t, signers, noon, x.file)
 		if len(got.Counted) != 0 || len(got.Refused) != 1 || len(got.Missing) != 3 {
@@ -289,7 +294,8 @@ func TestRefused(t *testing.T) {
 
 	p := newPlan()
 	p.Facts.Approvals.NotByAuthor = true
-	got, err := Count(Question{Plan: p, Need: p.Facts.Approvals, PlanFile: planFile, Digest: digest, Files: []File{good, approve(t, bob, "lead", "bob@lsst.org")}, Signers: signers, Authors: []string{"ada@lsst.org"}, At: noon})
+	// Git is told an address in any spelling.
+	got, err := Count(Question{Plan: p, Need: p.Facts.Approvals, PlanFile: planFile, Digest: digest, Files: []File{good, approve(t, bob, "lead", "bob@lsst.org")}, Signers: signers, Authors: []string{"ADA@lsst.org"}, At: noon})
 	if err != nil || len(got.Refused) != 1 || got.Refused[0].Reason != "ada@lsst.org is an author of the plan, and authors do not approve at this site" || len(got.Counted) != 1 {
 		t.Errorf("the author: %+v, %v", got, err)
 	}
@@ -307,18 +313,29 @@ func TestSigners(t *testing.T) {
 		t.Errorf("digest: %s", s.Digest())
 	}
 	for line, says := range map[string]string{
-		"ada@lsst.org " + ada:                             "the option namespaces is missing, so that the key would count for every role",
-		`ada@lsst.org valid-before="20270101" ` + ada:     "the option namespaces is missing or empty",
-		`ada@lsst.org namespaces="" ` + ada:               "the option namespaces is missing or empty",
-		"ada@lsst.org,bob@lsst.org" + roles + ada:         `"ada@lsst.org,bob@lsst.org" is not the name of one person`,
-		"*@lsst.org" + roles + ada:                        `"*@lsst.org" is not the name of one person`,
-		`"ada@lsst.org"` + roles + ada:                    "is not the name of one person",
-		`ada cert-authority,namespaces="lead" ` + ada:     `csu does not know the option "cert-authority"`,
-		`ada namespaces="a\" ` + ada + `" ` + bob:         "a backslash is not accepted",
-		"ada" + roles + "ssh-ed25519":                     "the key is missing",
-		"ada" + roles + "ssh-rsa " + ada[12:]:             `the key is not of the type "ssh-rsa"`,
-		"ada" + roles + "ssh-ed25519 AAAA$":               `"AAAA$" is not a public key`,
-		"ada" + roles + "ssh-rsa-cert-v01@openssh.com AA": "a certificate is not accepted",
+		"ada@lsst.org " + ada:                                                      "the option namespaces is missing, so that the key would count for every role",
+		`ada@lsst.org valid-before="20270101" ` + ada:                              "the option namespaces is missing or empty",
+		`ada@lsst.org namespaces="" ` + ada:                                        "the option namespaces is missing or empty",
+		"ada@lsst.org,bob@lsst.org" + roles + ada:                                  `"ada@lsst.org,bob@lsst.org" is not the name of one person`,
+		"*@lsst.org" + roles + ada:                                                 `"*@lsst.org" is not the name of one person`,
+		`"ada@lsst.org"` + roles + ada:                                             "is not the name of one person",
+		`ada cert-authority,namespaces="lead" ` + ada:                              `csu does not know the option "cert-authority"`,
+		`ada namespaces="a\" ` + ada + `" ` + bob:                                  "a backslash is not accepted",
+		"ada" + roles + "ssh-ed25519":                                              "the key is missing",
+		"ada" + roles + "ssh-rsa " + ada[12:]:                                      `the key is not of the type "ssh-rsa"`,
+		"ada" + roles + "ssh-ed25519 AAAA$":                                        `"AAAA$" is not a public key`,
+		"ada" + roles + "ssh-rsa-cert-v01@openssh.com AA":                          "a certificate is not accepted",
+		`ada namespaces=lead@csu.lsst.org ` + ada:                                  "the value of namespaces is not in double quotes",
+		`ada namespaces="lead@csu.lsst.org"x ` + ada:                               "the value of namespaces is not in double quotes",
+		`ada namespaces="*" ` + ada:                                                `namespaces: "*" is not the name of one namespace`,
+		`ada namespaces="lead, git" ` + ada:                                        `namespaces: " git" is not the name of one namespace`,
+		`ada namespaces="!git,lead" ` + ada:                                        `namespaces: "!git" is not the name of one namespace`,
+		`ada namespaces="a",namespaces="b" ` + ada:                                 "it has the option namespaces twice",
+		`ada namespaces="a",valid-before="soon" ` + ada:                            `valid-before: "soon" is not a date`,
+		`ada namespaces="a",valid-after="20270230" ` + ada:                         `valid-after: "20270230" is not a date`,
+		`ada namespaces="a",valid-after="2027010" ` + ada:                          `valid-after: "2027010" is not a date`,
+		`ada namespaces="a",valid-after="20270101",valid-before="20260101" ` + ada: "the key is never valid",
+		"ada@lsst.org" + roles + ada + "\nAda@LSST.org" + roles + bob:              `allowed_signers:3: "Ada@LSST.org" is another spelling of "ada@lsst.org"`,
 		"ada": "got 1 words",
 		"ada" + roles + ada + "\nbob" + roles + ada: `allowed_signers:3: the key is also that of "ada"`,
 	} {
@@ -347,19 +364,8 @@ func TestNoKeygen(t *testing.T) {
 // TestFiles: what cannot be read or signed is reported by name.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
-	if files, err := Read(filepath.Join(dir, "none")); err != nil || len(files) != 0 {
-		t.Errorf("no folder: %v, %v", files, err)
-	}
-	for name, data := range map[string]string{"README": "not an approval", "big" + Extension: strings.Repeat("x", mostBytes+1)} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := Read(dir); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("big%s\" is not a file of at most %d bytes", Extension, mostBytes)) {
-		t.Errorf("a large file: %v", err)
-	}
-	if _, err := Read(filepath.Join(dir, "README")); err == nil {
-		t.Error("a file counts as a folder")
+	if err := os.WriteFile(filepath.Join(dir, "README"), []byte("not an approval"), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := KeyIn(filepath.Join(dir, "README")); err == nil || exit.CodeOf(err) != exit.Input {
 		t.Errorf("no public key: %v", err)
@@ -377,5 +383,132 @@ func TestFiles(t *testing.T) {
 	t.Setenv("SSH_AUTH_SOCK", "")
 	if _, err := Sign(k, Of(newPlan(), planFile, digest, "lead", "ada", noon)); err == nil || !strings.Contains(err.Error(), Fingerprint(k.Blob)) || exit.HintOf(err) == "" {
 		t.Errorf("no private key: %v", err)
+	}
+}
+
+// TestOneKeyTwoEncodings: a key in another encoding would be a second person's, since
+// ssh-keygen compares the numbers.
+func TestOneKeyTwoEncodings(t *testing.T) {
+	k := newKey(t, "rsa")
+	typ, rest, _ := cutString(k.Blob)
+	exponent, rest, _ := cutString(rest)
+	wire := func(s string) string {
+		return string(binary.BigEndian.AppendUint32(nil, uint32(len(s)))) + s
+	}
+	again := wire(typ) + wire("\x00\x00"+exponent) + rest
+	line := "ssh-rsa " + base64.StdEncoding.EncodeToString([]byte(again))
+	const roles = ` namespaces="lead@csu.lsst.org" `
+	const says = "it is not encoded as ssh-keygen encodes it"
+	if _, err := ParseSigners("allowed_signers", "ada"+roles+public(t, k)+"\nbob"+roles+line+"\n"); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("the list of signers: %v", err)
+	}
+	f := approve(t, k, "lead", "ada@lsst.org")
+	text := strings.Split(f.Signature, "-----")[2]
+	raw, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(text, "\n", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := strings.Replace(string(raw), wire(k.Blob), wire(again), 1)
+	f.Signature = strings.Replace(f.Signature, text, "\n"+base64.StdEncoding.EncodeToString([]byte(changed))+"\n", 1)
+	got := count(t, signersOf(t, "ada@lsst.org"+roles+public(t, k)), noon, f)
+	if len(got.Counted) != 0 || len(got.Refused) != 1 || got.Refused[0].Reason != "the signature's key: "+says {
+		t.Errorf("counted %+v, refused %+v", got.Counted, got.Refused)
+	}
+	if (Key{Blob: wire("sk-ssh-ed25519@openssh.com")}).Hardware() == k.Hardware() {
+		t.Error("csu cannot distinguish hardware keys")
+	}
+}
+
+// TestAble: only those who could give a missing approval now may owe one.
+func TestAble(t *testing.T) {
+	key := func() string { return public(t, newKey(t, "ed25519")) }
+	ada := newKey(t, "ed25519")
+	signers := signersOf(t, strings.Join([]string{
+		`ada namespaces="lead@csu.lsst.org,reviewer@csu.lsst.org" ` + public(t, ada),
+		`bob namespaces="lead@csu.lsst.org" ` + key(),
+		`cyd namespaces="reviewer@csu.lsst.org" ` + key(),
+		`dan namespaces="reviewer@csu.lsst.org",valid-before="20261201" ` + key(),
+		`eve namespaces="reviewer@csu.lsst.org",valid-after="20270101" ` + key(),
+		`fay namespaces="M1M3 principal@csu.lsst.org",valid-before="202612141200Z" ` + key(),
+	}, "\n"))
+	p := newPlan()
+	q := Question{Plan: p, Need: p.Facts.Approvals, PlanFile: planFile, Digest: digest, Files: []File{approve(t, ada, "lead", "ada")}, Signers: signers, Authors: []string{"CYD"}, At: noon}
+	for notByAuthor, want := range map[bool]string{false: "cyd fay", true: "fay"} {
+		q.Need.NotByAuthor = notByAuthor
+		got, err := Count(q)
+		if err != nil || strings.Join(got.Able, " ") != want {
+			t.Errorf("not by author %v: %q, want %q; %v", notByAuthor, got.Able, want, err)
+		}
+	}
+}
+
+// TestStricter: two rules together ask for the greater number in each role.
+func TestStricter(t *testing.T) {
+	a := &plan.Approvals{Roles: []plan.Need{{Role: "lead", Count: 2}, {Role: "reviewer", Count: 1}}}
+	b := &plan.Approvals{Roles: []plan.Need{{Role: "M2", Count: 1}, {Role: "lead", Count: 1}}, NotByAuthor: true}
+	want := &plan.Approvals{Roles: []plan.Need{{Role: "M2", Count: 1}, {Role: "lead", Count: 2}, {Role: "reviewer", Count: 1}}, NotByAuthor: true}
+	for _, got := range []*plan.Approvals{Stricter(a, b), Stricter(b, a), Stricter(Stricter(a, nil), Stricter(nil, b))} {
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	if Stricter(nil, nil) != nil {
+		t.Error("no rule asks for approvals")
+	}
+}
+
+// TestStrayFiles: what is no approval does not count, and stops nothing.
+func TestStrayFiles(t *testing.T) {
+	k := newKey(t, "ed25519")
+	dir := filepath.Join(t.TempDir(), "plan.json.approvals")
+	if files := Read(dir); len(files) != 0 {
+		t.Errorf("no folder: %v", files)
+	}
+	good := approve(t, k, "lead", "ada@lsst.org")
+	s, err := ParseStatement(good.Statement)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, err := Write(dir, s, good.Signature)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(name string) string { return filepath.Join(dir, name+Extension) }
+	for name, data := range map[string]string{in("big"): strings.Repeat("x", mostBytes+1), filepath.Join(dir, "README"): "not an approval"} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		os.Symlink("nosuch", in("dangling")), os.Symlink(name, in("link")), os.Mkdir(in("folder"), 0o700), syscall.Mkfifo(in("fifo"), 0o600),
+		os.Link(name, in("signed by a folder")), os.Mkdir(in("signed by a folder")+".sig", 0o700),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	signers := signersOf(t, `ada@lsst.org namespaces="lead@csu.lsst.org" `+public(t, k))
+	got := count(t, signers, noon, Read(dir)...)
+	var said []string
+	for _, r := range got.Refused {
+		said = append(said, r.File+": "+r.Reason)
+	}
+	want := ""
+	for _, n := range []string{"big", "dangling", "fifo", "folder", "link", "signed by a folder"} {
+		at := n + Extension
+		what := at
+		if n == "signed by a folder" {
+			what += ".sig"
+		}
+		want += at + ": " + what + " is not a plain file of at most 65536 bytes\n"
+	}
+	if len(got.Counted) != 1 || strings.Join(said, "\n")+"\n" != want {
+		t.Errorf("counted %+v, refused\n%s\nwant\n%s", got.Counted, strings.Join(said, "\n"), want)
+	}
+	for what, path := range map[string]string{"file": filepath.Join(dir, "README"), "link": in("link")} {
+		got := count(t, signers, noon, Read(path)...)
+		if len(got.Refused) != 1 || got.Refused[0].Reason != "it is not a folder" {
+			t.Errorf("a %s instead of the folder: %+v", what, got.Refused)
+		}
 	}
 }

@@ -82,6 +82,9 @@ func said(out string, err error) string {
 // signedWith returns the key and the namespace that a signature names, by
 // PROTOCOL.sshsig. Whether it is right is for ssh-keygen to say.
 func signedWith(armored string) (blob, namespace string, err error) {
+	if strings.Contains(armored, "\r\n") {
+		return "", "", fmt.Errorf("the signature: %w", errWindows)
+	}
 	text, begins := strings.CutPrefix(armored, "-----BEGIN SSH SIGNATURE-----\n")
 	text, _, ends := strings.Cut(text, "\n-----END SSH SIGNATURE-----")
 	raw, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(text, "\n", ""))
@@ -90,6 +93,9 @@ func signedWith(armored string) (blob, namespace string, err error) {
 	namespace, _, hasName := cutString(rest)
 	if !begins || !ends || err != nil || !magic || !hasKey || !hasName {
 		return "", "", errors.New("the signature is not one of ssh-keygen -Y sign")
+	}
+	if err := canonical(blob); err != nil {
+		return "", "", fmt.Errorf("the signature's key: %w", err)
 	}
 	return blob, namespace, nil
 }
@@ -128,6 +134,14 @@ func Keys(ctx context.Context) []Key {
 		}
 	}
 	return out
+}
+
+// Hardware reports whether the key is in a device that waits for a touch. ssh-keygen says so
+// only if its standard error is a terminal (readpass.c of openssh-portable 10.5), which csu
+// reads.
+func (k Key) Hardware() bool {
+	typ, _, _ := cutString(k.Blob)
+	return strings.HasPrefix(typ, "sk-")
 }
 
 // KeyIn returns the key of a file: a private key with its public key beside it, or a

@@ -49,6 +49,7 @@ type Tally struct {
 	Counted []Approval  // by role and person
 	Refused []Refusal   // by file
 	Missing []plan.Need // how many more people, by role
+	Able    []string    // who could give a missing approval, in the order of the signers' file
 }
 
 // Count returns who has approved. Its error means that csu cannot find out. An approval
@@ -72,7 +73,17 @@ func Count(q Question) (*Tally, error) {
 	slices.SortFunc(t.Counted, func(a, b Approval) int { return cmp.Or(strings.Compare(a.Role, b.Role), strings.Compare(a.By, b.By)) })
 	slices.SortFunc(t.Refused, func(a, b Refusal) int { return strings.Compare(a.File, b.File) })
 	t.Missing = Missing(q.Need, t.Counted)
+	t.Able = slices.DeleteFunc(q.Signers.People(), func(by string) bool {
+		counts := slices.ContainsFunc(t.Counted, func(a Approval) bool { return a.By == by })
+		may := slices.ContainsFunc(t.Missing, func(n plan.Need) bool { return q.Signers.May(by, n.Role, q.At) })
+		return counts || !may || q.excluded(by)
+	})
 	return t, nil
+}
+
+// excluded reports whether a person does not approve since they are an author of the plan.
+func (q *Question) excluded(by string) bool {
+	return q.Need.NotByAuthor && slices.ContainsFunc(q.Authors, func(a string) bool { return strings.EqualFold(a, by) })
 }
 
 // Missing returns how many more people must approve, by role.
@@ -96,7 +107,7 @@ func Missing(need *plan.Approvals, counted []Approval) []plan.Need {
 func (t *Tally) once() {
 	var first []Approval
 	for _, a := range t.Counted {
-		i := slices.IndexFunc(first, func(o Approval) bool { return o.By == a.By || o.Key == a.Key })
+		i := slices.IndexFunc(first, func(o Approval) bool { return strings.EqualFold(o.By, a.By) || o.Key == a.Key })
 		if i < 0 {
 			first = append(first, a)
 			continue
@@ -111,6 +122,9 @@ func (t *Tally) once() {
 func (q *Question) check(f File) (Approval, error) {
 	refuse := func(format string, args ...any) (Approval, error) {
 		return Approval{}, &invalidError{fmt.Sprintf(format, args...)}
+	}
+	if f.unusable != "" {
+		return refuse("%s", f.unusable)
 	}
 	s, err := ParseStatement(f.Statement)
 	if err != nil {
@@ -141,7 +155,7 @@ func (q *Question) check(f File) (Approval, error) {
 		return refuse("key %s is not in %s", key, q.Signers.Name)
 	case owner != s.By:
 		return refuse("it says that %s approves, but key %s is that of %s", s.By, key, owner)
-	case q.Need.NotByAuthor && slices.Contains(q.Authors, s.By):
+	case q.excluded(s.By):
 		return refuse("%s is an author of the plan, and authors do not approve at this site", s.By)
 	case s.Time.After(q.At.Add(skew)):
 		return refuse("it is dated %s UTC, after %s UTC, at which it would have to count", s.Time.Format(time.DateTime), q.At.UTC().Format(time.DateTime))
@@ -162,11 +176,11 @@ func MissingText(missing []plan.Need) string {
 }
 
 // Explain returns the command that verifies an approval without csu, for a shell in the
-// plan's folder, given the files' names.
+// project's folder, given the statement's file and a word of the shell for the signers' file.
 func Explain(s Statement, signers, statement string, at time.Time) string {
 	words := append([]string{"TZ=UTC", "ssh-keygen"}, verifyFlags(s, signers, statement+".sig", at)...)
 	for i, w := range words {
-		if i > 0 {
+		if i > 0 && w != signers {
 			words[i] = Quoted(w)
 		}
 	}

@@ -131,6 +131,39 @@ func Requested(root, site string) ([]string, error) {
 	return asked, nil
 }
 
+// Approvals returns the approvals that a site asks for, by upgrade type; none for a site
+// that does not exist. It checks nothing else of the site, so that it can read the rules of
+// sources that another csu compiles.
+func Approvals(root, site string) (map[string]model.Approvals, error) {
+	p := newProject(root, nil)
+	if _, err := os.Stat(filepath.Join(p.root, "sites", site)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	files, err := p.siteFiles(site)
+	if err != nil {
+		return nil, err
+	}
+	src := p.read("site "+site, aSite, files)
+	var out map[string]model.Approvals
+	if src.usable {
+		src.guard(func() {
+			site := src.value.LookupPath(cue.ParsePath(aSite.field))
+			rules := site.LookupPath(cue.ParsePath("approvals"))
+			src.usable = site.IncompleteKind() == cue.StructKind && (!rules.Exists() || rules.Validate(cue.Concrete(true)) == nil)
+			if src.usable && rules.Exists() {
+				out = src.approvals(path{aSite.field, "approvals"})
+			}
+		})
+	}
+	if src.usable && len(src.fromGo) == 0 {
+		return out, nil
+	}
+	if err := src.problems(); err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("the approvals of site %q cannot be read", site)
+}
+
 // project is the CUE module below a root. It caches the schema.
 type project struct {
 	*naming

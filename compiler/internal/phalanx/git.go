@@ -1,7 +1,6 @@
 package phalanx
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -11,10 +10,10 @@ import (
 	"os/exec"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
+	"github.com/lsst-ts/csu/compiler/gitobject"
 	"github.com/lsst-ts/csu/executor/exit"
 )
 
@@ -81,18 +80,13 @@ func (r *repository) tree(ctx context.Context, commit string) (*tree, error) {
 		return nil, err
 	}
 	t := &tree{files: map[string]string{}, links: map[string]bool{}}
-	for entry := range strings.SplitSeq(string(out), "\x00") {
-		about, name, ok := strings.Cut(entry, "\t")
-		field := strings.Fields(about) // mode, type, object
-		if !ok || len(field) != 3 {
-			continue
-		}
-		if field[0] == "100644" || field[0] == "100755" {
-			t.files[name] = field[2]
+	for _, f := range gitobject.Files(out) {
+		if f.Plain {
+			t.files[f.Name] = f.Object
 		} else {
-			t.links[name] = true
+			t.links[f.Name] = true
 		}
-		t.paths = append(t.paths, name)
+		t.paths = append(t.paths, f.Name)
 	}
 	slices.Sort(t.paths)
 	return t, nil
@@ -129,30 +123,7 @@ func (r *repository) read(ctx context.Context, objects []string) error {
 	if err != nil {
 		return err
 	}
-	return r.fill(bufio.NewReader(bytes.NewReader(out)))
-}
-
-// fill keeps the objects of an output of git cat-file --batch.
-func (r *repository) fill(from *bufio.Reader) error {
-	for {
-		head, err := from.ReadString('\n')
-		if errors.Is(err, io.EOF) && head == "" {
-			return nil
-		}
-		field := strings.Fields(head) // object, type, size
-		if len(field) != 3 {
-			return fmt.Errorf("git cat-file: object is missing: %s", strings.TrimSpace(head))
-		}
-		size, err := strconv.Atoi(field[2])
-		if err != nil {
-			return fmt.Errorf("git cat-file: size of object %s: %w", field[0], err)
-		}
-		data := make([]byte, size+1) // with the line feed after it
-		if _, err := io.ReadFull(from, data); err != nil {
-			return fmt.Errorf("git cat-file: object %s: %w", field[0], err)
-		}
-		r.blobs[field[0]] = data[:size]
-	}
+	return gitobject.Contents(out, func(object string, data []byte) { r.blobs[object] = data })
 }
 
 // blob returns the content of an object that was read.

@@ -29,7 +29,7 @@ func facts(s *model.Site, typ string) plan.Facts {
 		Domain: s.Domain, FQDN: s.FQDN, ImageRegistry: s.ImageRegistry, CSCs: len(s.CSCs),
 		TimeZone: s.TimeZone, TestStand: s.TestStand, TrackingOnly: s.TrackingOnly,
 		EnableIfNecessary: s.States.IfNecessary, EnableAll: s.States.EnableAll,
-		Approvals: Approvals(s, typ),
+		Approvals: Approvals(s.Approvals, typ),
 	}
 	if b, ok := s.Begins[typ]; ok {
 		out.Begins = &plan.Begins{At: b.At, Only: b.Only, Never: b.Never}
@@ -43,9 +43,10 @@ func facts(s *model.Site, typ string) plan.Facts {
 	return out
 }
 
-// Approvals returns who must approve an upgrade of the type; nil if none is needed.
-func Approvals(s *model.Site, typ string) *plan.Approvals {
-	a, ok := s.Approvals[typ]
+// Approvals returns who must approve an upgrade of the type by a site's rules; nil if none
+// is needed.
+func Approvals(rules map[string]model.Approvals, typ string) *plan.Approvals {
+	a, ok := rules[typ]
 	if !ok {
 		return nil
 	}
