@@ -192,7 +192,7 @@ func TestApprove(t *testing.T) {
 	} {
 		r.ends(t, x.code, nil, "approve "+night+" "+x.args, x.says, x.hint)
 	}
-	r.ends(t, exitInput, nil, "approve "+day+" --role lead", `^error: plan ".*" asks for no approvals$`, "^hint: to ask for some, add approvals to the site's site.cue")
+	r.ends(t, exitInput, nil, "approve "+day+" --role lead", `^error: plan ".*" asks for no approvals$`, "^hint: to ask for some, add approvals to the site's approvals.cue")
 	if files, err := os.ReadDir(filepath.Join(r.dir, approvalsOfNight)); err != nil || len(files) != 4 {
 		t.Errorf("%d files: %v", len(files), err)
 	}
@@ -344,7 +344,7 @@ func TestApprovalsThatDoNotCount(t *testing.T) {
 			}
 			only(t, r, "ada@lsst.org "+string(key))
 			r.merge(t, "Ada may do everything")
-		}, says: []string{`^error: ` + signersOfSummit + ` at [0-9a-f]{12}:3: the option namespaces is missing, so that the key would count for every role$`, "^hint: add the roles"}},
+		}, says: []string{`^error: ` + signersOfSummit + ` at [0-9a-f]{12}:3: the option namespaces is missing, so that the key would count for every role$`, "^hint: add the roles .*; have the line corrected in a pull request of its own and merged, then run git fetch$"}},
 		"no list": {change: func(t *testing.T, r *committee) {
 			r.git(t, "rm", "-q", signersOfSummit)
 			r.merge(t, "Nobody")
@@ -493,5 +493,5 @@ func TestReviewShowsApprovals(t *testing.T) {
 	review(exitFailed, "does not pass", night+" changes together with "+signersOfSummit+", so none of its keys would count for the plan: change it in a pull request of its own")
 	r.git(t, "checkout", "-q", "main", "--", "sites/summit/upgrade.cue", night)
 	r.edit(t, source{signersOfSummit, "eve@lsst.org", "*"})
-	review(exitFailed, "csu refuses this list of signers", signersOfSummit+`:1: "\*" is not the name of one person`)
+	review(exitFailed, `^\*\*The check fails:\*\* 1 list of signers refused \(see below\)`, "csu refuses this list of signers", signersOfSummit+`:1: "\*" is not the name of one person`)
 }

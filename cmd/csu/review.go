@@ -183,7 +183,7 @@ func (r *reviewer) approvals(out *review.PullRequest) error {
 			_, err = approval.ParseSigners(name, string(text))
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			out.Requests = append(out.Requests, review.Finding{Subject: name, Text: "csu refuses this list of signers", Details: err.Error()})
+			out.Signers = append(out.Signers, review.Finding{Subject: name, Text: "csu refuses this list of signers", Details: err.Error()})
 		}
 	}
 	files, err := r.changed(r.base, "plans/*"+approval.Extension+"*")

@@ -183,7 +183,7 @@ func TestReviewed(t *testing.T) {
 			r.git(t, "rm", "-q", "-r", "--cached", ".")
 			r.git(t, "add", night)
 			r.git(t, "commit", "-q", "-m", "The plan only")
-		}, preflight: `sources of commit .*: git: .*\*\.cue`, exec: `git: .*\*\.cue`, hint: "check that the commit has the sources"},
+		}, preflight: `sources of commit .*: it has no file \*\.cue`, exec: `it has no file \*\.cue`, hint: "check that the commit has the sources"},
 		"not committed": {change: func(t *testing.T, r *repository) { r.edit(t, request); r.compile(t) }, plan: "plans/2026-12-22-summit-full.json",
 			preflight: notGiven, exec: notGiven, hint: "compile the plan again, commit it with its sources"},
 		"on a branch here": {change: func(t *testing.T, r *repository) {
@@ -358,7 +358,9 @@ func TestReviewedInClones(t *testing.T) {
 
 	r.git(t, "checkout", "-q", "HEAD~", "--", "sites")
 	r.commit(t, "The cycle before")
-	clone("--depth=1").ends(t, exitInput, nil, "exec "+night, passes)
+	clone("--depth=1").refuses(t, nil, "preflight --stage begin "+night, "^NOT OK +credentials: missing credentials")
+	// Whether the plan needed approvals when it came, a shallow clone does not show.
+	clone("--depth=1").refuses(t, nil, "exec "+night, "may need approvals that this shallow clone does not show", "^hint: run git fetch --unshallow$")
 
 	// A work tree beside the clone, a plan that is reached through a link, from elsewhere.
 	r.git(t, "worktree", "add", "-q", "--detach", filepath.Join(r.dir, "beside"))

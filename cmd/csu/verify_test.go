@@ -153,10 +153,10 @@ func TestVerify(t *testing.T) {
 	for range 3 {
 		cut = cut[:strings.LastIndex(strings.TrimSuffix(cut, "\n"), "\n")+1]
 	}
-	if err := os.WriteFile(lines, []byte(cut), 0o600); err != nil {
+	if err := os.WriteFile(lines, []byte(cut+`{"seq":`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.ends(t, exitComplete, nil, verify, "^  -      it has not ended: the last record is of ", "^  -      not checked: whether the cluster keeps the same head of the journal")
+	r.ends(t, exitComplete, nil, verify, "^  -      it has not ended: the last record is of ", "^  -      the journal's last line is torn and does not count: ", `^Verified: the plan is approved; the run has not ended: ([0-9]+) of ([0-9]+) stages began, as far as this journal shows: its end is not checked \(--online\)\.$`, "^  -      not checked: whether the cluster keeps the same head of the journal")
 
 	// The signers' list may change later: the run went by that of its time.
 	r.write(t, signersOfSummit, r.signer(t, "eve", "lead"))
@@ -201,7 +201,7 @@ func TestVerifyOnline(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.ends(t, exitComplete, nil, "exec --resume --consent all "+flags)
-	r.ends(t, exitComplete, nil, verify, "^  ok     it is complete since ", "^  ok     the cluster keeps the same head: record [0-9]+")
+	r.ends(t, exitComplete, nil, verify, "^  ok     it ended as complete at ", "^  ok     the cluster keeps the same head: record [0-9]+")
 	// Without the cluster's answer nothing is compared.
 	if err := os.Remove(filepath.Join(site, "kubeconfig")); err != nil {
 		t.Fatal(err)
@@ -219,9 +219,13 @@ func TestEmergency(t *testing.T) {
 	emergency := func(approver string) string {
 		return "exec --emergency fire --approver " + approver + " " + night
 	}
-	r.ends(t, exitInput, nil, "exec --emergency fire "+night, "^error: --emergency: who owes the approval is missing$", "^hint: give --approver NAME, one of ada@lsst.org, bob@lsst.org, cyd@lsst.org$")
-	r.ends(t, exitInput, nil, emergency("bib@lsst.org"), `^error: --approver "bib@lsst.org": `+signersOfSummit+` at [0-9a-f]{12} has no such person \(did you mean "bob@lsst.org"\?\)$`, "^hint: give one of ada@lsst.org, ")
-	r.ends(t, exitInput, nil, emergency("ada@lsst.org"), `^error: --approver "ada@lsst.org": ada@lsst.org has approved already, and nobody counts twice$`, "^hint: name another approver$")
+	r.ends(t, exitInput, nil, "exec --emergency fire "+night, "^error: --emergency: who owes the approval is missing$", "^hint: give --approver NAME, one of bob@lsst.org$")
+	for approver, says := range map[string]string{
+		"bib@lsst.org": signersOfSummit + " at [0-9a-f]{12} has no such person$",
+		"ada@lsst.org": "ada@lsst.org has approved already, and nobody counts twice$",
+	} {
+		r.ends(t, exitInput, nil, emergency(approver), `^error: --approver "`+approver+`": `+says, "^hint: give one of bob@lsst.org$")
+	}
 	warning := `^warning: plan ".*" is not approved; missing: 1 reviewer; it is carried out in an emergency: fire; bob@lsst.org owes an approval$`
 	r.ends(t, exitInput, nil, emergency("bob@lsst.org"), warning, passesTheGuards)
 
@@ -257,17 +261,18 @@ func TestEmergency(t *testing.T) {
 			t.Errorf("the journal does not have %q: %q", want, guards)
 		}
 	}
-	r.ends(t, exitFailed, nil, "verify "+night+flags, "^  -      EMERGENCY: the run began without 1 reviewer: fire$", "^  FAILED OWED: bob@lsst.org has not approved yet: csu approve "+night+" --role ROLE$")
-	// Another's approval does not pay it.
+	const owed = `^  FAILED OWED: bob@lsst.org has not yet given a missing approval \(1 reviewer\): csu approve ` + night + " --role ROLE$"
+	r.ends(t, exitFailed, nil, "verify "+night+flags, "^  -      EMERGENCY: the run began without 1 reviewer: fire$", owed)
+	// An approval that was not missing does not pay it.
 	r.approve(t, "bob", "lead")
-	r.ends(t, exitComplete, nil, "verify "+night+flags, "^  ok     bob@lsst.org has paid the approval that was owed: lead, ")
+	r.ends(t, exitFailed, nil, "verify "+night+flags, owed)
 	for _, end := range []string{"", ".sig"} {
 		if err := os.Remove(filepath.Join(r.dir, approvalsOfNight, "lead-bob@lsst.org.approval"+end)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.approve(t, "bob", "reviewer")
-	r.ends(t, exitComplete, nil, "verify "+night+flags, "^  ok     bob@lsst.org has paid the approval that was owed: reviewer, ", "^Verified: the plan is begun in an emergency, and the owed approval is there; what ran is what is here.$")
+	r.ends(t, exitComplete, nil, "verify "+night+flags, "^  ok     bob@lsst.org has given the approval that was owed: reviewer, ", "^Verified: the plan is begun in an emergency, and the owed approval is there; the run has not ended: 1 of [0-9]+ stages began, as far as this journal shows: its end is not checked")
 }
 
 // TestVerifyForgedJournal: what a journal says of the approvals is compared with the

@@ -14,12 +14,13 @@ import (
 type PullRequest struct {
 	Base     string // the revision that plans are compared with, for commands
 	Requests []Finding
+	Signers  []Finding // the lists of signers that csu refuses
 	Plans    []ChangedPlan
 	// Approved are the unchanged plans whose approvals a pull request changes.
 	Approved []Finding
 }
 
-// A Finding is why a request has no plan.
+// A Finding is why a request has no plan or a list of signers is refused.
 type Finding struct {
 	Subject string // such as "summit, full"
 	Text    string // in a sentence, with code in backticks
@@ -168,7 +169,7 @@ func (d *discussion) compare() {
 // verdicts returns a line for each request without a plan, and for each plan.
 func (d *discussion) verdicts() []string {
 	var out []string
-	for _, f := range d.Requests {
+	for _, f := range slices.Concat(d.Requests, d.Signers) {
 		out = append(out, fmt.Sprintf("- **%s:** %s", inMarkdown(f.Subject), inMarkdown(f.Text)))
 		d.reasons = append(d.reasons, f.Subject+": "+f.Text)
 	}
@@ -192,6 +193,9 @@ func (d *discussion) verdicts() []string {
 	}
 	if failing > 0 {
 		d.said = append(d.said, counted(failing, "plan")+" missing or not passing (see below)")
+	}
+	if n := len(d.Signers); n > 0 {
+		d.said = append(d.said, counted(n, "list")+" of signers refused (see below)")
 	}
 	d.fail(unnamed, "the verdicts on", fmt.Sprintf("do not fit into %d lines", verdictLines), "change fewer plans at once")
 	return out
@@ -363,7 +367,7 @@ func (d *discussion) details() {
 		lines := strings.Split(strings.TrimSpace(text), "\n")
 		d.put(fmt.Sprintf("# Not passing: %s\n\n%s\n", title, typed(lines)))
 	}
-	for _, f := range d.Requests {
+	for _, f := range slices.Concat(d.Requests, d.Signers) {
 		one(inMarkdown(f.Subject), f.Details)
 	}
 	for _, p := range d.Plans {

@@ -20,6 +20,7 @@ import (
 	"cuelang.org/go/cue"
 	"cuelang.org/go/cue/build"
 	"cuelang.org/go/cue/cuecontext"
+	cueerrors "cuelang.org/go/cue/errors"
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/exit"
@@ -135,7 +136,10 @@ func Requested(root, site string) ([]string, error) {
 // that does not exist. It checks nothing else of the site, so that it can read the rules of
 // sources that another csu compiles.
 func Approvals(root, site string) (map[string]model.Approvals, error) {
-	p := newProject(root, nil)
+	return newProject(root, nil).approvals(site)
+}
+
+func (p *project) approvals(site string) (map[string]model.Approvals, error) {
 	if _, err := os.Stat(filepath.Join(p.root, "sites", site)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -147,10 +151,13 @@ func Approvals(root, site string) (map[string]model.Approvals, error) {
 	var out map[string]model.Approvals
 	if src.usable {
 		src.guard(func() {
-			site := src.value.LookupPath(cue.ParsePath(aSite.field))
-			rules := site.LookupPath(cue.ParsePath("approvals"))
-			src.usable = site.IncompleteKind() == cue.StructKind && (!rules.Exists() || rules.Validate(cue.Concrete(true)) == nil)
-			if src.usable && rules.Exists() {
+			rules := src.value.LookupPath(cue.ParsePath(aSite.field + ".approvals"))
+			if !rules.Exists() {
+				src.usable = src.valid // a schema without approvals
+				return
+			}
+			whole := slices.ContainsFunc(cueerrors.Errors(src.value.Validate()), func(e cueerrors.Error) bool { return len(e.Path()) < 2 })
+			if src.usable = !whole && rules.Validate(cue.Concrete(true)) == nil; src.usable {
 				out = src.approvals(path{aSite.field, "approvals"})
 			}
 		})
