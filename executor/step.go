@@ -32,16 +32,16 @@ func onlyReported(step *plan.Step) bool { return step.OnFailure == plan.Report &
 // the decision after a failure. It runs beside the owner, and accesses the run's state
 // and the task only with do.
 type work struct {
-	r         *run
-	s         *schedule
-	t         *task
-	rest      plan.Rest  // of the step, without the CSCs that were set aside
-	step      *plan.Step // what is done of it
-	do        action.Performer
-	last      state.Step // when the work began
-	run       string     // id
-	begin     time.Time  // of the run
-	inventory json.RawMessage
+	r          *run
+	s          *schedule
+	t          *task
+	rest       plan.Rest  // of the step, without the CSCs that were set aside
+	step       *plan.Step // what is done of it
+	do         action.Performer
+	last       state.Step // when the work began
+	run, build string     // id; the attempt that began the build that the step awaits
+	begin      time.Time  // of the run
+	inventory  json.RawMessage
 
 	a       *action.Attempt
 	number  int  // of the attempt
@@ -55,7 +55,7 @@ type work struct {
 func (r *run) workOn(step *plan.Step) *work {
 	w := &work{
 		r: r, last: *r.State.Steps[step.ID],
-		run: r.State.Run.ID, begin: r.State.Begin, inventory: r.State.Inventory[step.ID],
+		run: r.State.Run.ID, build: r.State.BegunBy(step), begin: r.State.Begin, inventory: r.State.Inventory[step.ID],
 	}
 	w.narrow(step)
 	return w
@@ -74,7 +74,7 @@ func (w *work) tell(kind operator.EventKind, format string, args ...any) {
 func (w *work) new(n int) *action.Attempt {
 	a := &action.Attempt{
 		Plan: w.r.Plan, Step: w.step, Aside: w.rest.Out, Systems: w.r.o.Systems, Operator: w.r.OperatorName,
-		Identity: action.Identity(w.run, w.step, n), Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
+		Identity: action.Identity(w.run, w.step, n), Begun: w.build, Limit: time.Duration(w.step.Timeout), Inventory: w.inventory,
 	}
 	a.Note = func(v any) error {
 		raw, err := json.Marshal(v)

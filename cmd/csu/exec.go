@@ -322,6 +322,9 @@ func (c *console) ending(l *loaded, r executor.Result, err error) error {
 		if unready := report.Unready(r.State); len(unready) > 0 {
 			c.paragraph("Up, but not in the state that they should end in: %s", plan.CSCList(unready))
 		}
+		if building := report.BuildingText(r.State); building != "" {
+			c.paragraph("%s", building)
+		}
 	}
 	for _, s := range r.Owed {
 		c.paragraph("Still to run: %s, %s", s.Step.ID, s.Step.Title)

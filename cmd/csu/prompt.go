@@ -81,6 +81,7 @@ var heading = map[operator.Topic]string{
 	operator.Unseen:       "Not seen done:",
 	operator.Aborting:     "You are about to abort the upgrade for good.",
 	operator.Unexpected:   "Jobs that did not exist when the run began:",
+	operator.BuildLost:    "Build lost:",
 }
 
 // evidence names what a question's reading is, by its topic.
@@ -95,6 +96,7 @@ var evidence = map[operator.Topic]string{
 	operator.Unseen:      "What csu sees",
 	operator.Aborting:    "What an abort does",
 	operator.Unexpected:  "Jobs",
+	operator.BuildLost:   "What csu found",
 	operator.Alone:       "Why csu asks",
 	operator.OtherDay:    "Why csu asks",
 	operator.TakingOver:  "Progress",
@@ -114,6 +116,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Handover:     "they have been told",
 			operator.QueuePaused:  "resume the queue",
 			operator.Unexpected:   "delete them",
+			operator.BuildLost:    "build again; csu waits for it",
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
 			operator.Alone:        "the plan was not carried out, and no other csu is running it",
 			operator.OtherDay:     "begin today; everyone affected has agreed",
@@ -132,6 +135,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.QueuePaused:  "leave it paused; " + asks,
 			operator.Aborting:     "leave the run as it is; you can resume later",
 			operator.Unexpected:   "leave them; " + asks,
+			operator.BuildLost:    "do not build; " + asks,
 			operator.Alone:        "stop csu; nothing was started",
 			operator.OtherDay:     "stop csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is and stop csu",

@@ -215,6 +215,9 @@ func (c *console) status(v *live.View, cmd *statusCommand, s *state.State, held 
 	if text := report.DownText(s); text != "" {
 		p("%s.", text)
 	}
+	if text := report.BuildingText(s); text != "" {
+		p("%s.", text)
+	}
 	for _, o := range s.Owed() {
 		p("Still to run, at the end or on abort: %s  %s", o.Step.ID, o.Step.Title)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -15,7 +16,10 @@ type Estimate struct {
 	Takes  plan.Duration // the whole plan, its final steps included
 	Stages []StageEstimate
 	Final  plan.Duration // the final steps, one after the other
-	Range  *Range        // nil if no step has a learned duration; see [EstimateWithRange]
+	// See [EstimateWithRange].
+
+	Least plan.Duration // the longest chain that the procedure itself demands
+	Range *Range        // nil if no step has a learned duration
 }
 
 // A StageEstimate is one stage's part.
@@ -50,8 +54,17 @@ func resourcesOf(p *plan.Plan) map[string]string {
 
 func estimate(p *plan.Plan, resources map[string]string) Estimate {
 	var e Estimate
+	begun := map[string]plan.Duration{} // when a step was done, since the start of the plan
 	for i := range p.Stages {
-		s := estimateStage(&p.Stages[i], resources)
+		s := estimateStage(&p.Stages[i], resources, func(step *plan.Step, begins plan.Duration) plan.Duration {
+			if at, building := begun[awaited(step)]; building { // a build's time counts from its beginning
+				return max(0, at+step.Takes-e.Takes-begins)
+			}
+			return step.Takes
+		})
+		for _, step := range s.Steps {
+			begun[step.ID] = e.Takes + step.Ends
+		}
 		s.Begins = e.Takes
 		e.Takes += s.Takes
 		e.Stages = append(e.Stages, s)
@@ -63,9 +76,18 @@ func estimate(p *plan.Plan, resources map[string]string) Estimate {
 	return e
 }
 
-// EstimateWithRange is [EstimatePlan] with the plan's range.
+// awaited returns the step that begins the build for which the step waits; "" for none.
+func awaited(s *plan.Step) string {
+	if a, ok := s.Action.Parameters.(*plan.SSH); ok {
+		return a.Build
+	}
+	return ""
+}
+
+// EstimateWithRange is [EstimatePlan] with the plan's range and its lower bound.
 func EstimateWithRange(p *plan.Plan) Estimate {
 	e := EstimatePlan(p)
+	e.Least = verify.LowerBound(p)
 	if r, ok := EstimateRange(p); ok {
 		e.Range = &r
 	}
@@ -82,7 +104,9 @@ type run struct {
 	started  bool
 }
 
-func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
+// estimateStage estimates a stage. takes returns how long a step takes that begins then,
+// since the start of the stage.
+func estimateStage(s *plan.Stage, resources map[string]string, takes func(s *plan.Step, begins plan.Duration) plan.Duration) StageEstimate {
 	runs := make([]*run, len(s.Steps))
 	byID := map[string]*run{}
 	for i := range s.Steps {
@@ -112,7 +136,7 @@ func estimateStage(s *plan.Stage, resources map[string]string) StageEstimate {
 			if !ready {
 				continue
 			}
-			r.started, r.begins, r.ends, r.after = true, now, now+r.step.Takes, after
+			r.started, r.begins, r.ends, r.after = true, now, now+takes(r.step, now), after
 			holder[r.resource] = r
 			left--
 			if last == nil || r.ends > last.ends {

@@ -180,6 +180,9 @@ func (s *Summary) facts(e Estimate, list func([]string) string) []fact {
 	add("Needs from you", s.asked())
 	if e.Takes > 0 {
 		add("Expected time", about(e.Takes)+", if nothing fails and you answer every question immediately")
+		if e.Least > 0 {
+			add("Lower bound", about(e.Least)+", the longest chain of steps that the procedure itself demands")
+		}
 		if e.Range != nil {
 			add("Range", e.Range.text())
 		}

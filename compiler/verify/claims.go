@@ -210,7 +210,7 @@ func consentFacts(v *view, f *findings) {
 
 // sizes are the numbers of CSCs that the stage's steps send to OFFLINE, bring to a
 // state, or check.
-func (v *view) sizes(s *plan.Stage) [][2]string {
+func (v *view) sizes(s *plan.Stage) (out [][2]string) {
 	sent, seen, ess := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, n := range v.steps {
 		if n.stage != s {
@@ -221,14 +221,16 @@ func (v *view) sizes(s *plan.Stage) [][2]string {
 			ess[c] = plan.Component(c) == "ESS"
 		}
 		if n.looks() {
+			one := map[string]bool{}
 			for _, w := range n.does.Sees {
 				for _, c := range w.CSCs {
-					seen[c] = true
+					seen[c], one[c] = true, true
 				}
 			}
+			out = append(out, [2]string{"CSCs", fmt.Sprint(count(one))})
 		}
 	}
-	return [][2]string{{"CSCs", fmt.Sprint(count(sent))}, {"CSCs", fmt.Sprint(count(seen))}, {"ESS", fmt.Sprint(count(ess))}}
+	return append(out, [][2]string{{"CSCs", fmt.Sprint(count(sent))}, {"CSCs", fmt.Sprint(count(seen))}, {"ESS", fmt.Sprint(count(ess))}}...)
 }
 
 // statements reports what a consent states that is not in the plan.

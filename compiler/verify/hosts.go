@@ -20,6 +20,9 @@ func hostRules() []Rule {
 				"A recovery starts the cRIO services of all CSCs on cRIOs in this way.", silentBeforeStart},
 		{"reboot-consent", []string{"P5", "P47"},
 			"Only a recovery reboots a machine, with a consent in which the operator confirms that it is the right one.", rebootConsent},
+		{"builds", []string{"P6", "P29"},
+			"A build on a cRIO begins with its own consent, before anything else if the request says so. One later step waits for it, with the same host, account and commands, " +
+				"and nothing on the cRIO is updated before that. Code is generated and built only in this way, so that no service is down for it.", builds},
 		{"careful-update", []string{"P29"},
 			"An update to the head of a branch may be ahead of the deployed interface; the step's own consent says so.", carefulUpdate},
 	}
@@ -209,7 +212,7 @@ func rebootConsent(v *view, f *findings) {
 func carefulUpdate(v *view, f *findings) {
 	for _, n := range v.steps {
 		a, ok := n.Action.Parameters.(*plan.SSH)
-		if ok && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
+		if ok && a.Purpose != plan.AwaitBuild && n.Consent == "" && strings.Contains(strings.Join(a.Commands, "\n"), "git checkout main") {
 			f.step(n, "add a consent to the step that says so", "updates to the head of main without its own consent")
 		}
 	}

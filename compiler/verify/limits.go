@@ -35,6 +35,9 @@ func (limitsOf) Compatibility(*plan.Compatibility) limits {
 	return limits{30 * time.Second, 30 * time.Minute}
 }
 func (limitsOf) SSH(a *plan.SSH) limits {
+	if a.Purpose == plan.Build {
+		return limits{time.Minute, 30 * time.Minute} // it only begins
+	}
 	if strings.Contains(strings.Join(a.Commands, "\n"), "salgenerator") {
 		return limits{90 * time.Minute, 6 * time.Hour} // the generation alone takes about an hour
 	}

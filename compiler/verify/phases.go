@@ -9,9 +9,9 @@ import (
 
 func phaseRules() []Rule {
 	return []Rule{
-		{"procedure-order", []string{"P7", "P15", "P17", "P18", "P22", "P24", "P28", "P30", "P32", "P36", "P37", "P41", "P48", "P55"},
-			"The parts of the procedure run in order: CSCs and services go down, the cluster is cleaned up, the configuration is updated, hosts, platform and control system are deployed, services start, " +
-				"and the CSCs are watched, enabled and tested.", procedureOrder},
+		{"procedure-order", []string{"P7", "P15", "P17", "P18", "P22", "P24", "P28", "P29", "P30", "P32", "P35", "P36", "P37", "P41", "P48", "P55"},
+			"The parts of the procedure run in order: CSCs and services go down, the cluster is cleaned up, the configuration is updated, hosts, platform and control system are deployed, bridges and services start beside the watch, " +
+				"the cRIOs are updated once the builds that began with the configuration are done, and the CSCs are enabled and tested.", procedureOrder},
 		{"stage-source", []string{"P2"},
 			"The operator consents to what a stage says about itself: it cites the numbers of all its steps, and each cited number that needs a step has one in the stage.", stageSource},
 		{"once", []string{"P2"},
@@ -22,10 +22,14 @@ func phaseRules() []Rule {
 // phases are the parts of the procedure, in its order.
 var phases = []string{
 	"sending CSCs to OFFLINE", "stopping the camera bridges", "stopping bare-metal services", "cleaning up the cluster",
-	"updating the configuration", "allowing incompatible schemas", "updating hosts", "syncing the platform",
-	"syncing the control system", "starting bare-metal services", "watching CSCs come up", "enabling CSCs", "minimal testing",
-	"enabling all CSCs after maintenance", "announcing that Nublado is available",
+	"updating the configuration", "beginning the builds on cRIOs", "allowing incompatible schemas", "updating hosts", "syncing the platform",
+	"syncing the control system", "starting the camera bridges", "starting bare-metal services", "watching CSCs come up", "updating the cRIOs",
+	"enabling CSCs", "minimal testing", "enabling all CSCs after maintenance", "announcing that Nublado is available",
 }
+
+// beside reports whether the procedure does not order two phases: cameras, bare metal and
+// the watch run beside each other after the syncs (P35).
+func beside(earlier, later int) bool { return earlier == 10 && (later == 11 || later == 12) }
 
 // phase returns the index in phases of the step's part of the procedure, or -1
 // if the step belongs to none, or to the unit of a CSC that keeps its state.
@@ -34,16 +38,21 @@ func (v *view) phase(n *node) int {
 	switch does := &n.does; {
 	case does.Jobs != "" || does.Namespaces != "":
 		if c, ok := v.CSC(first(n.deletes)); ok && c.Job != nil && c.Job.Application == love {
-			return 8
+			return 9
 		}
 		return 3
-	case does.Level != "":
+	case does.Begun != "":
+		if v.Upgrade.CriosFirst {
+			return -1 // see the rule builds
+		}
 		return 5
+	case does.Level != "":
+		return 6
 	case does.Syncs != "":
 		if v.Type == plan.Full && slices.Contains([]string{v.Targets.ArgoCD.AppOfApps, nublado, sasquatch}, does.Syncs) {
-			return 7
+			return 8
 		}
-		return 8
+		return 9
 	case len(n.sends) > 0:
 		return 0
 	case cites("P15", "P16"):
@@ -52,22 +61,26 @@ func (v *view) phase(n *node) int {
 		return 2
 	case cites("P22", "P23"), cites("P32") && does.ByPerson:
 		return 4
-	case cites("P28", "P29") && !cites("P6"):
-		return 6
-	case cites("P31"):
+	case cites("P28") && !cites("P6"):
 		return 7
-	case cites("P36"):
-		return 9
-	case cites("P50", "P51", "P48", "P49"):
-		return 12
-	case cites("P34", "P35", "P39", "P45", "P46", "P47"), cites("P5") && n.brought():
-		return 10
-	case cites("P41", "P43"):
-		return 11
-	case cites("P55"):
+	case cites("P29") && !cites("P6"):
 		return 13
-	case cites("P42"):
+	case cites("P31"):
+		return 8
+	case cites("P34", "P35"):
+		return 10
+	case cites("P36"):
+		return 11
+	case cites("P50", "P51", "P48", "P49"):
+		return 15
+	case cites("P39", "P45", "P46", "P47"), cites("P5") && n.brought():
+		return 12
+	case cites("P41", "P43"):
 		return 14
+	case cites("P55"):
+		return 16
+	case cites("P42"):
+		return 17
 	}
 	return -1
 }
@@ -93,7 +106,7 @@ func procedureOrder(v *view, f *findings) {
 func unfinished(earlier [][]*node, n *node) (*node, int) {
 	for q, nodes := range earlier {
 		for _, e := range nodes {
-			if !before(e, n) {
+			if !beside(q, len(earlier)) && !before(e, n) {
 				return e, q
 			}
 		}

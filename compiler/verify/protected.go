@@ -57,7 +57,11 @@ func protected(v *view, f *findings) {
 		for _, n := range v.steps {
 			noOtherState(f, n, name, state)
 			what := ""
-			if n.touches(c.Host) {
+			if n.touches(c.Host) && n.builds() {
+				if n.does.Begun != "" {
+					what = fmt.Sprintf("builds on %q, which runs %s", c.Host, name)
+				}
+			} else if n.touches(c.Host) {
 				touching = append(touching, n)
 				what = fmt.Sprintf("touches %q, which runs %s", c.Host, name)
 			} else if to, _ := n.sent(name); to == state {
@@ -90,6 +94,10 @@ func noOtherState(f *findings, n *node, name, state string) {
 func (n *node) touches(host string) bool {
 	return host != "" && n.does.Host == host
 }
+
+// builds reports whether the step begins a build on a host or waits for one, which leaves
+// what runs there alone.
+func (n *node) builds() bool { return n.does.Begun != "" || n.does.Ended != "" }
 
 // principalOf returns the principal who must agree before the CSC is touched: the
 // CSC's, or else its host's.

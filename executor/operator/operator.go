@@ -29,6 +29,7 @@ const (
 	Unseen       Topic = "not seen"      // the operator says that a step is done, but csu sees that it is not
 	Aborting     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
 	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
+	BuildLost    Topic = "build lost"    // shall a build that was lost or failed be done again
 	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
 	Alone        Topic = "only run"      // is this the plan's only run, which csu cannot determine
 	OtherDay     Topic = "other day"     // may the run begin today, which is not the plan's day or not one for it

@@ -44,6 +44,9 @@ func ClassOf(d Parameters, role func(host string) Role) (c Class, times int, ok 
 			c.Purpose = Offline
 		}
 	case *SSH:
+		if a.Purpose == AwaitBuild {
+			return Class{}, 0, false // it lasts as long as the build is not done when it is waited for
+		}
 		c.Purpose, c.Target = string(a.Purpose), string(role(a.Host))
 	case *Reboot:
 		c.Target = string(role(a.Host))

@@ -48,11 +48,14 @@ type Effects struct {
 
 	Stopped, Started string // a service on a host
 	Updated          string // an application, or a service on a host
-	Rebooted         string // a host
-	Jobs             string // the namespace in which Jobs are deleted
-	Namespaces       string // the selector of namespaces that are deleted
-	LevelBefore      string // the level that the schema registry must have
-	Level            string // the level that it gets
+	// Begun goes on when the step is done, in later stages too, until the step that
+	// has it as Ended has seen its end: a build on a host.
+	Begun, Ended string
+	Rebooted     string // a host
+	Jobs         string // the namespace in which Jobs are deleted
+	Namespaces   string // the selector of namespaces that are deleted
+	LevelBefore  string // the level that the schema registry must have
+	Level        string // the level that it gets
 
 	// Irreversible is what no step undoes, as a sentence without its full stop; "" for
 	// nothing.

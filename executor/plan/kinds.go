@@ -134,6 +134,10 @@ const (
 	Stop   Purpose = "stop"
 	Update Purpose = "update"
 	Start  Purpose = "start"
+	// Build begins a build that takes long. The step is done once the host has begun it.
+	Build Purpose = "build"
+	// AwaitBuild waits for the end of a build that an earlier step has begun.
+	AwaitBuild Purpose = "await-build"
 )
 
 // SSH runs commands on a host, in a detached process with a name.
@@ -149,6 +153,9 @@ type SSH struct {
 	// daemon must not start beside one that runs (P45). If all of them speak,
 	// the step is done without running anything.
 	Silent []string `json:"silent,omitempty"`
+	// Build is the step that began the build for which [AwaitBuild] waits. The
+	// commands are the same: they run again if the build was lost, after a question.
+	Build string `json:"build,omitempty"`
 }
 
 // Kind implements [Parameters].
@@ -166,6 +173,11 @@ func (a *SSH) Effects(p *Plan) Effects {
 	case Update:
 		e.Updated = service
 		e.Irreversible = a.Service + " is updated, and csu cannot restore the previous version"
+	case Build:
+		e.Begun = "the build of " + service
+		e.Irreversible = "the sources of " + a.Service + " are updated and built, and csu cannot restore the previous ones"
+	case AwaitBuild:
+		e.Ended = "the build of " + service
 	}
 	return e
 }

@@ -70,6 +70,7 @@ type Upgrade struct {
 	BreaksSchema  bool     `json:"breaksSchema,omitempty"`
 	SyncSasquatch bool     `json:"syncSasquatch,omitempty"`
 	CriosDone     bool     `json:"criosDone,omitempty"`
+	CriosFirst    bool     `json:"criosFirst,omitempty"` // the builds on the cRIOs begin before anything else (P29)
 
 	Changed      []Change `json:"changed,omitempty"`      // incremental: what changes
 	Added        []string `json:"added,omitempty"`        // incremental: CSCs that the site gets

@@ -298,7 +298,7 @@ var Ends = []string{"DONE", "FAILED", "STOPPED", "TERMINATED", "LOADFAILED", "CO
 // States are the summary states that plans name.
 var States = []string{Disabled, Enabled, Fault, Offline, Standby, OfflineAvailable}
 
-var purposes = []string{string(Stop), string(Update), string(Start)}
+var purposes = []string{string(Stop), string(Update), string(Start), string(Build), string(AwaitBuild)}
 
 // Levels are the compatibility levels of a schema registry.
 var Levels = []string{"NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"}
@@ -359,6 +359,9 @@ func (v *validator) action(subject string, doer Parameters) {
 		need(a.Service, "service")
 		some(len(a.Commands), "commands")
 		oneOf(string(a.Purpose), "purpose", purposes)
+		if (a.Purpose == AwaitBuild) != (a.Build != "") {
+			v.add(subject, "action %q: the field %q names the step that began the build, for the purpose %q alone", doer.Kind(), "build", AwaitBuild)
+		}
 	case *Reboot:
 		need(a.Host, "host")
 		need(a.User, "user")

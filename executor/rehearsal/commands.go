@@ -86,7 +86,7 @@ func (h *host) readPlan() {
 	s := h.site
 	for step := range s.plan.AllSteps() {
 		a, ok := step.Action.Parameters.(*plan.SSH)
-		if !ok || a.Host != h.row.Name || a.Purpose == plan.Update {
+		if !ok || a.Host != h.row.Name || a.Purpose != plan.Stop && a.Purpose != plan.Start {
 			continue
 		}
 		v := h.services[a.Service]

@@ -43,6 +43,9 @@ func Abort(s *state.State) string {
 	if stopped := Stopped(s); len(stopped) > 0 {
 		say("These services stay stopped until they are started by hand: %s.", strings.Join(stopped, ", "))
 	}
+	if text := BuildingText(s); text != "" {
+		say("%s. Stop them by hand if they should not go on.", text)
+	}
 	whole, parts := Updated(s)
 	if len(whole) > 0 {
 		say("These stay updated: %s.", strings.Join(whole, ", "))

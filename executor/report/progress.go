@@ -72,6 +72,9 @@ func Progress(s *state.State) string {
 			text += fmt.Sprintf(" and %d more", len(open)-most)
 		}
 	}
+	if building := BuildingText(s); building != "" {
+		text += ". " + building
+	}
 	return strings.TrimSpace(text + ". " + Doubts(s))
 }
 

@@ -469,6 +469,15 @@ func (s *State) Open() (begun, suspected []*Step) {
 	return begun, suspected
 }
 
+// BegunBy returns the identity of the attempt that began the build for whose end the step
+// waits; "" for a step that waits for none, or if no attempt was made.
+func (s *State) BegunBy(step *plan.Step) string {
+	if a, ok := step.Action.Parameters.(*plan.SSH); ok && s.Steps[a.Build] != nil {
+		return s.Steps[a.Build].Identity
+	}
+	return ""
+}
+
 // Of folds the lines of a journal over its plan.
 func Of(p *plan.Plan, digest string, lines []byte) (*State, error) {
 	s := New(p)

@@ -22,6 +22,9 @@ func (l *Log) left() []Left {
 	if stopped := report.Stopped(s); len(stopped) > 0 {
 		out = append(out, Left{"stopped", "", "Services that were stopped and not started again: " + strings.Join(stopped, ", ")})
 	}
+	if text := report.BuildingText(s); text != "" {
+		out = append(out, Left{"building", "", text})
+	}
 	for _, st := range s.Owed() {
 		out = append(out, Left{"owed", st.Step.ID, "Still to run, at the end or on abort: " + st.Step.Title})
 	}

@@ -220,7 +220,7 @@ func (c *siteCheck) host(h *model.Host) {
 		for _, one := range []struct {
 			what string
 			*model.Commands
-		}{{"stop", s.Stop}, {"update", s.Update}, {"start", s.Start}} {
+		}{{"stop", s.Stop}, {"build", s.Build}, {"update", s.Update}, {"start", s.Start}} {
 			if one.Commands != nil {
 				c.user(below.with(one.what, "user"), subject+": "+one.what, h, one.User)
 			}

@@ -178,6 +178,7 @@ func (s *source) service(at path, name string) model.Service {
 	return model.Service{
 		Pos: s.places.of(at), Name: name, CSCs: f.texts("cscs"), Keep: f.prose("keep"),
 		Stop:        s.commands(at.with("stop")),
+		Build:       s.commands(at.with("build")),
 		Update:      s.commands(at.with("update")),
 		Start:       s.commands(at.with("start")),
 		StartByHand: f.prose("startByHand"),

@@ -95,6 +95,7 @@ func (c *requestCheck) read() {
 	req.Attempt, _ = f.number("attempt")
 	req.Queue, _ = f.number("queue")
 	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = f.flag("breaksSchema"), f.flag("syncSasquatch"), f.flag("criosDone")
+	req.CriosFirst = f.flag("criosFirst")
 	req.Applications, req.Hosts = f.texts("applications"), f.texts("hosts")
 	req.StartBridges, req.IntegrationTestingFollows = f.flag("startBridges"), f.flag("integrationTestingFollows")
 	req.QueuesStay, req.Removed = f.flag("queuesStay"), f.texts("removed")

@@ -193,7 +193,7 @@ func TestPrincipals(t *testing.T) {
 
 // commandsOf returns what is run for a service: "stop" and so on.
 func commandsOf(s *model.Service) map[string]*model.Commands {
-	return map[string]*model.Commands{"stop": s.Stop, "update": s.Update, "start": s.Start}
+	return map[string]*model.Commands{"stop": s.Stop, "build": s.Build, "update": s.Update, "start": s.Start}
 }
 
 func TestCommands(t *testing.T) {

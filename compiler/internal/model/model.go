@@ -221,6 +221,8 @@ type Service struct {
 	Keep string
 	// Each is nil if it is not documented.
 	Stop, Update, Start *Commands
+	// Build makes what Update copies, while the service runs; nil if nothing is built.
+	Build *Commands
 	// StartByHand has instructions for the operator if it is not documented how
 	// to start what Stop stops (P36).
 	StartByHand string
@@ -326,6 +328,7 @@ type Request struct {
 	BreaksSchema  bool
 	SyncSasquatch bool
 	CriosDone     bool
+	CriosFirst    bool // the builds on the cRIOs begin before anything else (P29)
 
 	Changed      []Change
 	Added        []CSC

@@ -45,14 +45,14 @@ func (b *builder) camerasDown() {
 	s.close(fmt.Sprintf("csu stops the OCS bridges of %s, then tells the camera team on %s that camera stage 1 may begin.", plan.CSCList(b.bridged()), b.site.Targets.SlackChannel))
 }
 
-// camerasUp adds the stage of the cameras' stage 2 (P35), in which the bridges
-// are started (P34), by the camera team unless the request asks csu to do it.
-func (b *builder) camerasUp() {
+// camerasUp adds the steps of the cameras' stage 2 (P35), in which the bridges are
+// started (P34), by the camera team unless the request asks csu to do it. It returns
+// what they do; "" if there are none.
+func (b *builder) camerasUp(s *stage) string {
 	cscs := b.bridged()
 	if len(cscs) == 0 {
-		return
+		return ""
 	}
-	s := b.stage("cameras-up", "Start the camera bridges")
 	done := s.add(manual("stage-1-done", "Wait for the end of camera stage 1",
 		"Wait until the camera team reports that camera stage 1 is done.", nil, nil, "P35"))
 	posted := s.add(after(b.announce("stage-2", "Tell the camera team that camera stage 2 may begin",
@@ -79,7 +79,7 @@ func (b *builder) camerasUp() {
 	if b.req.StartBridges {
 		who = "csu starts the bridges."
 	}
-	s.close(fmt.Sprintf("When the camera team reports that camera stage 1 is done, csu tells them on %s that camera stage 2 may begin. %s You then put each bridge into OFFLINE_AVAILABLE with them.", b.site.Targets.SlackChannel, who))
+	return fmt.Sprintf("When the camera team reports that camera stage 1 is done, csu tells them on %s that camera stage 2 may begin. %s You then put each bridge into OFFLINE_AVAILABLE with them.", b.site.Targets.SlackChannel, who)
 }
 
 func (b *builder) startBridgesText() string {

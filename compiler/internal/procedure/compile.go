@@ -100,7 +100,7 @@ func upgrade(r *model.Request, deployed string) plan.Upgrade {
 	u := plan.Upgrade{
 		Date: r.Date, Attempt: r.Attempt, Cycle: r.Cycle, Reason: r.Reason, Queue: r.Queue,
 		Revisions:    changes(r.Revisions),
-		BreaksSchema: r.BreaksSchema, SyncSasquatch: r.SyncSasquatch, CriosDone: r.CriosDone,
+		BreaksSchema: r.BreaksSchema, SyncSasquatch: r.SyncSasquatch, CriosDone: r.CriosDone, CriosFirst: r.CriosFirst,
 		Changed:      changes(r.Changed),
 		Removed:      r.Removed,
 		Applications: r.Applications, Hosts: r.Hosts, QueuesStay: r.QueuesStay,

@@ -113,7 +113,7 @@ func (b *builder) doubtsOfHost(h *model.Host) {
 		for _, c := range []struct {
 			purpose  plan.Purpose
 			commands *model.Commands
-		}{{plan.Stop, s.Stop}, {plan.Update, s.Update}, {plan.Start, s.Start}} {
+		}{{plan.Stop, s.Stop}, {plan.Build, s.Build}, {plan.Update, s.Update}, {plan.Start, s.Start}} {
 			if c.commands != nil {
 				b.doubt(plan.Doubt{Text: c.commands.Doubt, Host: h.Name, Service: s.Name, Purpose: c.purpose})
 			}

@@ -10,23 +10,23 @@ import (
 
 // full is the upgrade of a whole cycle.
 func (b *builder) full() {
+	b.buildsFirst()  // P29
 	b.begin()        // P4, P6, P53
 	b.shutdownAll()  // P6 to P11
 	b.camerasDown()  // P15, P16
 	b.servicesDown() // P17
 	b.cleanUp()      // P18, P19
 
-	b.configuration()                                                  // P22, P23
-	b.releaseSchema()                                                  // P24; and P25 at the end
-	b.updateHosts()                                                    // P28, P29
-	b.platform()                                                       // P30, P31
-	b.deploy()                                                         // P18 for love-commander, P32
-	b.servicesUp()                                                     // P36
-	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
-	b.camerasUp()                                                      // P34, P35
-	b.updateProtected()                                                // P6, P29; before the Watcher watches
-	b.enable(b.toEnable(), "P41")                                      // P41
-	b.end()                                                            // P40, P42
+	b.configuration()                // P22, P23
+	b.buildsNow()                    // P29
+	b.releaseSchema()                // P24; and P25 at the end
+	b.updateHosts()                  // P28
+	b.platform()                     // P30, P31
+	b.deploy()                       // P18 for love-commander, P32
+	b.comeUp(b.clusterAndServices()) // P34 to P40
+	b.updateCRIOs()                  // P6, P29; before the Watcher watches
+	b.enable(b.toEnable(), "P41")    // P41
+	b.end()                          // P40, P42
 }
 
 // shutdownAll adds the stage that sends every CSC to OFFLINE, the Watcher
@@ -100,11 +100,12 @@ func (b *builder) compatibility(id, title, expect, set string, source ...string)
 }
 
 // clusterAndServices returns the CSCs that come up by themselves after the sync
-// and the start of the services: all except the camera bridges.
+// and the start of the services: all except the camera bridges, and what waits for
+// the update of its cRIO.
 func (b *builder) clusterAndServices() []string {
 	var out []string
 	for _, name := range b.speaking(union(b.down, b.added())) {
-		if c, ok := b.csc(name); ok && !c.Bridge && !b.removed(name) {
+		if c, ok := b.csc(name); ok && !c.Bridge && !b.removed(name) && !b.updatesCRIO(c.Host) {
 			out = append(out, name)
 		}
 	}

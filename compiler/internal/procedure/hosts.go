@@ -1,7 +1,6 @@
 package procedure
 
 import (
-	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -182,46 +181,35 @@ func (b *builder) servicesDown() {
 	s.close(fmt.Sprintf("csu stops these services: %s. This plan starts them again later.", strings.Join(stopped, ", ")))
 }
 
-// updateHosts adds the stage that updates ESS controllers (P28) and cRIOs
-// (P29), and asks about hosts that may need an update.
+// updateHosts adds the stage that updates ESS controllers (P28), and asks about hosts
+// that may need an update.
 func (b *builder) updateHosts() {
 	s := b.stage("hosts", "")
-	var controllers, crios, asked []string
+	var controllers, asked []string
 	for _, h := range b.hosts {
 		switch {
 		case b.hostsProtected(h):
 		case h.Role == model.ESS:
 			controllers = append(controllers, h.Name)
 			b.updateController(s, h)
-		case h.Role == model.CRIO && !b.req.CriosDone:
-			for i := range h.Services {
-				if svc := &h.Services[i]; svc.Update != nil {
-					crios = union(crios, []string{h.Name})
-					s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"))
-				}
-			}
 		case b.asksAbout(h):
 			asked = append(asked, h.Name)
 			s.add(manual(slug(h.Name), fmt.Sprintf("%s: ask whether it needs an update", h.Name), sentence(h.Doubt), nil, nil, "P28"))
 		}
 	}
-	var kinds, text []string
+	var text []string
+	s.Title = "Update other machines"
 	if len(controllers) > 0 {
-		kinds = append(kinds, "ESS controllers")
+		s.Title = "Update ESS controllers"
 		text = append(text, fmt.Sprintf("csu updates these ESS controllers: %s.", strings.Join(controllers, ", ")))
 	}
 	if lost := slices.DeleteFunc(b.served(), b.goesDown); len(lost) > 0 {
 		text = append(text, fmt.Sprintf("A CSC loses its sensors while its controller is down, and may go to FAULT: %s. If one does, bring it back to its final state before stage %q, which checks it.",
 			plan.CSCList(lost), enableStage))
 	}
-	if len(crios) > 0 {
-		kinds = append(kinds, "cRIOs")
-		text = append(text, fmt.Sprintf("csu updates these cRIOs: %s. SAL generation takes about an hour, and continues if the connection drops.", strings.Join(crios, ", ")))
-	}
 	if len(asked) > 0 {
 		text = append(text, fmt.Sprintf("You find out whether these machines need an update: %s.", strings.Join(asked, ", ")))
 	}
-	s.Title = "Update " + cmp.Or(strings.Join(kinds, " and "), "other machines")
 	s.close(strings.Join(text, " "))
 }
 
@@ -273,21 +261,24 @@ func (b *builder) reboots(host string) bool {
 	return slices.ContainsFunc(b.site.Recovery.Reboot, func(r model.Reboot) bool { return r.Host == host })
 }
 
-// servicesUp adds the stage that starts the stopped services (P36). A service
-// with no start commands is started by hand.
-func (b *builder) servicesUp() {
-	s := b.stage("services-up", "Start the services on bare metal")
+// servicesUp adds the steps that start the stopped services (P36), except those that wait
+// for their build. A service with no start commands is started by hand. It returns the
+// steps, and what they do.
+func (b *builder) servicesUp(s *stage) (steps []string, consent string) {
 	var started, byHand []string
 	b.stopped(func(h *model.Host, svc *model.Service) {
+		if b.updatesCRIO(h.Name) {
+			return
+		}
 		name := fmt.Sprintf("%s on %s", svc.Name, h.Name)
 		if svc.Start != nil {
 			started = append(started, name)
-			s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P36"))
+			steps = append(steps, s.add(b.ssh(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P36")))
 			return
 		}
 		byHand = append(byHand, name)
-		s.add(manual(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name),
-			fmt.Sprintf("This plan stopped %s on %s. %s", svc.Name, h.Name, svc.StartByHand), nil, nil, "P36"))
+		steps = append(steps, s.add(manual(slug(h.Name), fmt.Sprintf("%s: start %s", h.Name, svc.Name),
+			fmt.Sprintf("This plan stopped %s on %s. %s", svc.Name, h.Name, svc.StartByHand), nil, nil, "P36")))
 	})
 	var text []string
 	if len(started) > 0 {
@@ -296,18 +287,13 @@ func (b *builder) servicesUp() {
 	if len(byHand) > 0 {
 		text = append(text, fmt.Sprintf("You start these by hand: %s.", strings.Join(byHand, ", ")))
 	}
-	s.close(strings.Join(text, " "))
+	return steps, strings.Join(text, " ")
 }
 
-// keptStage is the id of the stage that updates CSCs that keep their states.
-const keptStage = "kept"
-
-// updateProtected adds the stage for CSCs that keep their state but must be
-// updated. Stop, update, start and the return to the state are one unit, with
-// the principal's agreement (P6, P29). It comes once the ScriptQueues are back.
-func (b *builder) updateProtected() {
-	s := b.stage(keptStage, "Update the CSCs that keep their states")
-	var updated []string
+// updateProtected adds the steps for CSCs that keep their state but must be updated, and
+// returns the CSCs. Stop, update, start and the return to the state are one unit, with
+// the principal's agreement (P6, P29).
+func (b *builder) updateProtected(s *stage) (updated []string) {
 	b.protectedUnits(func(h *model.Host, svc *model.Service) {
 		last, who := "", b.principal(svc.CSCs[0])
 		source := []string{"P6"}
@@ -323,6 +309,9 @@ func (b *builder) updateProtected() {
 			if c != nil {
 				touch(string(purpose), string(purpose), b.ssh("", fmt.Sprintf("%s: %s %s", h.Name, purpose, svc.Name), h, svc.Name, purpose, c, source...))
 			}
+		}
+		if svc.Build != nil {
+			last = s.add(b.awaitBuild(h, svc, source...))
 		}
 		commands(plan.Stop, svc.Stop)
 		commands(plan.Update, svc.Update)
@@ -346,7 +335,7 @@ func (b *builder) updateProtected() {
 			updated = append(updated, csc)
 		}
 	})
-	s.close(fmt.Sprintf("csu stops, updates and starts %s, which it left alone so far, and brings them back to their states. Each step requires the agreement of their principal.", plan.CSCList(updated)))
+	return updated
 }
 
 // restart makes the steps that stop and start a host's services (P46).

@@ -10,22 +10,22 @@ import (
 // incremental is the upgrade of a few CSCs within a cycle: like a full one,
 // limited to what changes. One of LOVE alone takes down nothing that speaks SAL.
 func (b *builder) incremental() {
+	b.buildsFirst()  // P29
 	b.begin()        // P4, P6, P53
 	b.sendOffline()  // P8, P9, P14
 	b.camerasDown()  // P15, P16
 	b.servicesDown() // P17
 	b.deleteJobsOf() // P21; love-commander's with the sync of love
 
-	b.configuration()                                                  // P22, P23
-	b.updateHosts()                                                    // P28, P29
-	b.deployAffected()                                                 // P33
-	b.servicesUp()                                                     // P36
-	b.watch("watch", "Watch the CSCs come up", b.clusterAndServices()) // P37 to P40
-	b.camerasUp()                                                      // P34, P35
-	b.updateProtected()                                                // P6
-	b.enable(b.toEnable(), "P43")                                      // P43
-	b.testChanged()                                                    // P49 to P52
-	b.end()                                                            // P40
+	b.configuration()                // P22, P23
+	b.buildsNow()                    // P29
+	b.updateHosts()                  // P28
+	b.deployAffected()               // P33
+	b.comeUp(b.clusterAndServices()) // P34 to P40
+	b.updateCRIOs()                  // P6, P29
+	b.enable(b.toEnable(), "P43")    // P43
+	b.testChanged()                  // P49 to P52
+	b.end()                          // P40
 }
 
 // sendOffline adds the stage that sends the affected CSCs to OFFLINE, the

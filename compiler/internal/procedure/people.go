@@ -120,7 +120,7 @@ func (b *builder) protectedDoubts() []string {
 		case plan.Type(b.req.Type) == plan.Recovery:
 			return fmt.Sprintf("csu starts %s if it is silent, and brings it to %s", csc, k.State)
 		case b.updatesProtected(k.CSC):
-			return fmt.Sprintf("%s stays %s until csu updates it in stage %q, with its principal's agreement, and brings it back to %s", csc, k.State, keptStage, k.State)
+			return fmt.Sprintf("%s stays %s until csu updates it in stage %q, with its principal's agreement, and brings it back to %s", csc, k.State, criosStage, k.State)
 		}
 		return fmt.Sprintf("%s stays %s", csc, k.State)
 	}

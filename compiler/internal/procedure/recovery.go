@@ -11,19 +11,19 @@ import (
 // recovery brings the control system back after IT has upgraded the OS or
 // Kubernetes.
 func (b *builder) recovery() {
-	b.begin()                                                 // P4, P5, P53
-	b.cleanJobs()                                             // P18, P44
-	b.compare()                                               // P32
-	b.deploy()                                                // P32, P44
-	b.watch("watch", "Watch the CSCs come up", b.inCluster()) // P37 to P40
-	b.m2Back()                                                // P5
-	b.startCRIOs()                                            // P6, P45
-	b.restartHosts()                                          // P46
-	b.rebootHosts()                                           // P47
-	b.enable(b.toEnable(), "P41")                             // P41
-	b.testTelescopes()                                        // P48, P50 to P52
-	b.enableAll()                                             // P55
-	b.end()                                                   // P40
+	b.begin()                     // P4, P5, P53
+	b.cleanJobs()                 // P18, P44
+	b.compare()                   // P32
+	b.deploy()                    // P32, P44
+	b.watchCluster()              // P37 to P40
+	b.m2Back()                    // P5
+	b.startCRIOs()                // P6, P45
+	b.restartHosts()              // P46
+	b.rebootHosts()               // P47
+	b.enable(b.toEnable(), "P41") // P41
+	b.testTelescopes()            // P48, P50 to P52
+	b.enableAll()                 // P55
+	b.end()                       // P40
 }
 
 // cleanJobs adds the stage that deletes the remaining Jobs.

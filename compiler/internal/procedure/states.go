@@ -175,12 +175,33 @@ func (b *builder) queuesDown(source ...string) plan.Step {
 		plan.Offline, b.queues(), 0, source...)
 }
 
-// watch adds the stage that waits for the CSCs to come up (P37 to P40).
-func (b *builder) watch(id, title string, cscs []string) {
+// comeUp adds the stage in which everything comes up, side by side: the cameras' stage 2
+// (P34, P35), the services on bare metal (P36), and the CSCs, which are watched (P37 to P40).
+func (b *builder) comeUp(cscs []string) {
+	s := b.stage("watch", "Start what was stopped, and watch the CSCs come up", "P13", "P38")
+	cameras := b.camerasUp(s)
+	started, services := b.servicesUp(s)
+	if len(cameras)+len(services) == 0 {
+		s.Title = "Watch the CSCs come up"
+	}
+	b.watch(s, cscs, started)
+	s.close(strings.Join(union(nil, []string{cameras, services, s.Consent}), " "))
+}
+
+// watchCluster adds the stage that only watches (P37 to P40): a recovery starts what hosts
+// run in stages of their own.
+func (b *builder) watchCluster() {
+	s := b.stage("watch", "Watch the CSCs come up", "P13", "P38")
+	b.watch(s, b.inCluster(), nil)
+	s.close(s.Consent)
+}
+
+// watch adds the steps that wait for the CSCs to come up (P37 to P40), after those that
+// start some of them.
+func (b *builder) watch(s *stage, cscs, started []string) {
 	if len(cscs) == 0 {
 		return
 	}
-	s := b.stage(id, title, "P13", "P38")
 	step := b.awaitStates("up", "Wait for every CSC to come up in its state", cscs, func(name string) []string {
 		c, _ := b.csc(name)
 		return []string{comesUp(c)}
@@ -189,11 +210,11 @@ func (b *builder) watch(id, title string, cscs []string) {
 	for _, w := range step.Action.Parameters.(*plan.AwaitState).Want {
 		states = append(states, fmt.Sprintf("%d in %s", len(w.CSCs), strings.Join(w.States, " or ")))
 	}
-	up := s.add(step)
+	up := s.add(after(step, started...))
 	s.add(after(b.report(cscs), up))
-	s.close(fmt.Sprintf("csu waits up to %s for %d CSCs to come up: %s. Watch LOVE's view %q and the Chronograf dashboards too. "+
+	s.Consent = fmt.Sprintf("csu waits up to %s for %d CSCs to come up: %s. Watch LOVE's view %q and the Chronograf dashboards too. "+
 		"Report trouble to the principals of the systems. The stage ends when all are up, or when you decide that the rest cannot be fixed now.",
-		plan.Duration(limitComeUp), len(cscs), strings.Join(states, ", "), b.site.Targets.LOVEView))
+		plan.Duration(limitComeUp), len(cscs), strings.Join(states, ", "), b.site.Targets.LOVEView)
 }
 
 // report makes the step that reports CSCs that do not work (P40).

@@ -95,6 +95,9 @@ type Attempt struct {
 	Inventory json.RawMessage
 	// Glance makes Look return what it sees at once, for an operator who waits for it.
 	Glance bool
+	// Begun is the identity of the attempt that began the build for whose end the step
+	// waits; "" if no attempt was made.
+	Begun string
 	// Notes are the values recorded with Note in this attempt, the newest last.
 	Notes []json.RawMessage
 
@@ -182,12 +185,17 @@ func Of(d plan.Parameters) Performer { return plan.Visit(d, plan.Visitor[Perform
 // performers returns the Performer of each kind.
 type performers struct{}
 
-func (performers) Manual(d *plan.Manual) Performer               { return manual{d} }
-func (performers) Announce(d *plan.Announce) Performer           { return announce{d} }
-func (performers) Script(d *plan.Script) Performer               { return script{d} }
-func (performers) SetState(d *plan.SetState) Performer           { return setState{d} }
-func (performers) AwaitState(d *plan.AwaitState) Performer       { return awaitState{d} }
-func (performers) SSH(d *plan.SSH) Performer                     { return sshCommand{d} }
+func (performers) Manual(d *plan.Manual) Performer         { return manual{d} }
+func (performers) Announce(d *plan.Announce) Performer     { return announce{d} }
+func (performers) Script(d *plan.Script) Performer         { return script{d} }
+func (performers) SetState(d *plan.SetState) Performer     { return setState{d} }
+func (performers) AwaitState(d *plan.AwaitState) Performer { return awaitState{d} }
+func (performers) SSH(d *plan.SSH) Performer {
+	if d.Purpose == plan.AwaitBuild {
+		return awaitBuild{sshCommand{d: d}}
+	}
+	return sshCommand{d: d}
+}
 func (performers) Reboot(d *plan.Reboot) Performer               { return reboot{d} }
 func (performers) Delete(d *plan.Delete) Performer               { return deletion{d} }
 func (performers) Sync(d *plan.Sync) Performer                   { return sync{d} }

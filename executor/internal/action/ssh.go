@@ -1,9 +1,12 @@
 package action
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +28,15 @@ const (
 
 // sshCommand runs commands on a host, detached under a name made from the
 // attempt's identity. Package remote explains the files that they leave in ~/.csu.
-type sshCommand struct{ d *plan.SSH }
+type sshCommand struct {
+	d *plan.SSH
+	// of is the identity of the attempt that has started the commands; "" for the one
+	// that is performed.
+	of string
+}
+
+// name returns the commands' name on the host.
+func (s sshCommand) name(a *Attempt) string { return commandName(cmp.Or(s.of, a.Identity)) }
 
 // Traits implements [Performer].
 func (sshCommand) Traits() Traits { return Traits{Identified: true} }
@@ -41,7 +52,16 @@ func (s sshCommand) Prepare(ctx context.Context, a *Attempt) (any, error) {
 
 // sshNote is recorded when the host has confirmed that the command was started.
 type sshNote struct {
-	Started string `json:"started"` // the command's name on the host
+	Again   string `json:"again,omitempty"`   // the name under which a build is about to begin again
+	Started string `json:"started,omitempty"` // the command's name on the host
+}
+
+// confirmed reports whether the host has confirmed the start of the commands.
+func (s sshCommand) confirmed(a *Attempt) bool {
+	return s.of != "" || slices.ContainsFunc(a.Notes, func(raw json.RawMessage) bool {
+		var n sshNote
+		return json.Unmarshal(raw, &n) == nil && n.Started != ""
+	})
 }
 
 // script runs each command in its own shell, since the commands are independent,
@@ -84,12 +104,16 @@ func (s sshCommand) Perform(ctx context.Context, a *Attempt) Finding {
 	if finding, ok := s.checkSilent(ctx, a); !ok {
 		return finding
 	}
-	limit := a.limit()
-	err = a.Systems.Remote.Start(ctx, t, commandName(a.Identity), s.script())
+	return s.run(ctx, a, a.limit(), t)
+}
+
+// run starts the commands and waits until they have ended; of a build, until it has begun.
+func (s sshCommand) run(ctx context.Context, a *Attempt, limit *clock.Limit, t remote.Target) Finding {
+	err := a.Systems.Remote.Start(ctx, t, s.name(a), s.script())
 	var lost *remote.LostError
 	switch {
 	case err == nil, errors.Is(err, remote.ErrExists): // a command of this name is ours
-		if err := a.Note(sshNote{commandName(a.Identity)}); err != nil {
+		if err := a.Note(sshNote{Started: s.name(a)}); err != nil {
 			return Found(Unknown, "the commands were started on %s: %v", t, err)
 		}
 		return s.wait(ctx, a, limit, t, true)
@@ -124,7 +148,7 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, limit *clock.Limit, t 
 	})
 	switch {
 	case err == nil && finding.Verdict == Done:
-		return s.check(ctx, a, limit, t)
+		return s.check(ctx, a, limit, t, finding)
 	case err == nil:
 		return finding
 	case blind != nil:
@@ -137,11 +161,11 @@ func (s sshCommand) wait(ctx context.Context, a *Attempt, limit *clock.Limit, t 
 // before the deadline, find prevents it from starting: what csu reports as not done
 // must not happen later, during the next attempt.
 func (s sshCommand) find(ctx context.Context, a *Attempt, t remote.Target, started bool) (remote.Status, error) {
-	status, err := a.Systems.Remote.Look(ctx, t, commandName(a.Identity))
+	status, err := a.Systems.Remote.Look(ctx, t, s.name(a))
 	if err != nil || status.Known || started || a.Systems.Clock.Since(a.Started) < startLimit {
 		return status, err
 	}
-	return a.Systems.Remote.Forbid(ctx, t, commandName(a.Identity))
+	return a.Systems.Remote.Forbid(ctx, t, s.name(a))
 }
 
 func lastLine(output string) string {
@@ -154,15 +178,19 @@ func lastLine(output string) string {
 func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, started bool) Finding {
 	switch {
 	case !status.Known && started:
-		return Found(Unknown, "the commands were started on %s, but their files in ~/.csu/%s are gone: cannot determine how far they got", t, commandName(a.Identity))
+		return Found(Unknown, "the commands were started on %s, but their files in ~/.csu/%s are gone: cannot determine how far they got", t, s.name(a))
 	case !status.Known && a.Systems.Clock.Since(a.Started) < startLimit:
 		return Found(Running, "the commands have not started on %s yet", t)
 	case !status.Known:
-		return Found(Unknown, "the commands have not started on %s, but may still do so: csu cannot create ~/.csu/%s there to prevent that", t, commandName(a.Identity))
+		return Found(Unknown, "the commands have not started on %s, but may still do so: csu cannot create ~/.csu/%s there to prevent that", t, s.name(a))
 	case status.NotStarted:
 		return Found(NotDone, "the commands were not started on %s", t)
+	case s.d.Purpose == plan.Build: // what becomes of it is for the step that awaits it
+		return Found(Done, "the build of %s has begun on %s, as ~/.csu/%s; it goes on by itself", s.d.Service, t, s.name(a))
 	case status.Running:
 		return Found(Running, "the commands are running on %s; %s", t, lastLines(status.Output))
+	case status.Gone && s.d.Purpose == plan.AwaitBuild:
+		return lostBuild(t, status)
 	case status.Gone:
 		return Found(Unknown, "the commands were started on %s and then killed, or the host was rebooted: cannot determine how far they got; %s", t, lastLines(status.Output))
 	case status.ExitStatus != 0:
@@ -171,10 +199,11 @@ func (s sshCommand) judge(a *Attempt, t remote.Target, status remote.Status, sta
 	return Found(Done, "the commands on %s ended with exit status 0", t)
 }
 
-// check runs the step's check until it passes.
-func (s sshCommand) check(ctx context.Context, a *Attempt, limit *clock.Limit, t remote.Target) Finding {
+// check runs the step's check, if it has one, until it passes. found says that the commands
+// are done.
+func (s sshCommand) check(ctx context.Context, a *Attempt, limit *clock.Limit, t remote.Target, found Finding) Finding {
 	if s.d.Check == "" {
-		return Found(Done, "the commands on %s ended with exit status 0", t)
+		return found
 	}
 	limit.Extend(checkLimit)
 	var failed *remote.ExitError
@@ -210,11 +239,11 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	}
 	var finding Finding
 	err = a.Systems.Clock.Poll(ctx, commandPause, 2*startLimit, func(ctx context.Context) (bool, error) {
-		status, err := s.find(ctx, a, t, len(a.Notes) > 0)
+		status, err := s.find(ctx, a, t, s.confirmed(a))
 		if err != nil {
 			return false, err
 		}
-		finding = s.judge(a, t, status, len(a.Notes) > 0)
+		finding = s.judge(a, t, status, s.confirmed(a))
 		// Wait for a command that may still start.
 		return status.Known || finding.Verdict != Running, nil
 	})
@@ -222,7 +251,7 @@ func (s sshCommand) Probe(ctx context.Context, a *Attempt) Finding {
 	case err != nil:
 		return Found(Unknown, "cannot determine what became of the commands: %v", err)
 	case finding.Verdict == Done:
-		return s.check(ctx, a, a.limit(), t)
+		return s.check(ctx, a, a.limit(), t, finding)
 	}
 	return finding
 }
@@ -232,7 +261,7 @@ func (s sshCommand) Await(ctx context.Context, a *Attempt) Finding {
 	if err != nil {
 		return Found(Unknown, "%v", err)
 	}
-	return s.wait(ctx, a, a.limit(), t, len(a.Notes) > 0)
+	return s.wait(ctx, a, a.limit(), t, s.confirmed(a))
 }
 
 // Look implements [Performer].

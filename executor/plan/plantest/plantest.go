@@ -55,6 +55,8 @@ func samples() []Sample {
 		}}},
 		{"ssh stop", vms(plan.Stop, "/etc/init.d/ts-VMS stop")},
 		{"ssh update", vms(plan.Update, "cd ~/ts_vms && git pull")},
+		{"ssh build", vms(plan.Build, "cd ~/ts_vms && make")},
+		{"ssh await-build", &plan.SSH{Host: "m1m3-crio-vms", User: "admin", Purpose: plan.AwaitBuild, Service: "ts-VMS", Commands: []string{"cd ~/ts_vms && make"}, Build: "all/build"}},
 		{"ssh start", vms(plan.Start, "/etc/init.d/ts-VMS start")},
 		{"ssh start where silent", vms(plan.Start, "/etc/init.d/ts-VMS start", "MTVMS:1")},
 		{"reboot", &plan.Reboot{Host: "azar02", User: "operator", Command: "sudo reboot"}},
