@@ -68,7 +68,7 @@ func TestProvenance(t *testing.T) {
 		{full, `host "azar03"`, "address", nil, "hosts.cue", `azar03: {`},
 		{full, `step "services-down/azar03"`, "action.commands", nil, "hosts.cue", `["./shutdown_gc"]`},
 		{full, `step "services-down/azar03"`, "", nil, "hosts.cue", `stop: {`},
-		{full, `step "services-up/azar03"`, "timeout", nil, "hosts.cue", `"30m"`},
+		{full, `step "watch/azar03"`, "timeout", nil, "hosts.cue", `"30m"`},
 		{full, `step "services-down/auxtel-ill-control"`, "doubt", nil, "hosts.cue", `"""`},
 		{full, `step "hosts/laser-rpi-stop"`, "doubt", nil, "hosts.cue", `"""`},
 		{full, `step "configuration/azar03-docker-compose-ops"`, "action.commands", nil, "hosts.cue", `composeOps`},

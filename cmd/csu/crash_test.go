@@ -39,7 +39,7 @@ func TestKilled(t *testing.T) {
 		{"jobs/scriptqueue", nil},
 		{"hosts/auxtel-ess01-update", []string{`"subject":"auxtel-ess01"`, `"detail":"update_repo docker-compose-ops/ summit"`}},
 		{"deploy/obssys", []string{"/deploy/obssys/"}},
-		{"services-up/azar03", []string{`"detail":"launch_gc"`}},
+		{"watch/azar03", []string{`"detail":"launch_gc"`}},
 		{"watch/up", nil},
 		{"enable/ess", []string{"/enable/ess/"}},
 		{"enable/watcher", nil},

@@ -35,9 +35,9 @@ func allAreSeenUp(t *testing.T, u *upgrade, p *plan.Plan) {
 				brought[csc] = true
 			}
 		case *plan.SSH:
-			if strings.HasPrefix(s.ID, "services-up/") {
+			if strings.HasPrefix(s.ID, "watch/") {
 				for _, c := range p.CSCs {
-					brought[c.CSC] = brought[c.CSC] || c.Host == x.Host
+					brought[c.CSC] = brought[c.CSC] || c.Host == x.Host && !c.Bridge
 				}
 			}
 		}

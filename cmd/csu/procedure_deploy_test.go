@@ -46,7 +46,7 @@ func checkoutsAreUpdated(t *testing.T, u *upgrade, p *plan.Plan) {
 		equal(t, u, id, fmt.Sprint(a.Purpose, " as ", a.User, ": ", a.Commands), "update as dco: ["+want+"]")
 		chained(t, u, p, "configuration/merged", id)
 	}
-	inOrder(t, u, p, "services-down", "configuration", "services-up")
+	inOrder(t, u, p, "services-down", "configuration", "watch")
 }
 
 func registryIsReleased(t *testing.T, u *upgrade, p *plan.Plan) {
@@ -137,25 +137,48 @@ func criosAreUpdated(t *testing.T, u *upgrade, p *plan.Plan) {
 		"m1m3-crio-ss": {"MTM1M3", "MTMount"}, "m1m3-crio-ts": {"MTM1M3TS"}, "m1m3-crio-vms": {"MTVMS"}, "m2-crio-vms01": {"MTVMS"},
 	}
 	for _, id := range citing(p, "P29") {
+		if id == "crios/up" {
+			continue // a look
+		}
 		s, a := stepAs[*plan.SSH](t, p, id)
-		if a.Purpose != plan.Update {
+		text := strings.Join(a.Commands, "\n")
+		switch a.Purpose {
+		case plan.Build:
+			if s.Timeout > thirtyMinutes {
+				t.Errorf("%s: %s may take %s to begin", u.name, id, s.Timeout)
+			}
+		case plan.AwaitBuild:
+			if s.Timeout < 3*thirtyMinutes {
+				t.Errorf("%s: %s has only %s, and the SAL generation alone takes an hour", u.name, id, s.Timeout)
+			}
+			_, begun := stepAs[*plan.SSH](t, p, a.Build)
+			equal(t, u, "what "+id+" would build again", fmt.Sprint(a.Host, a.User, a.Service, a.Commands), fmt.Sprint(begun.Host, begun.User, begun.Service, begun.Commands))
+			inOrder(t, u, p, "configuration", "builds", "deploy", "watch", "crios")
+			continue
+		case plan.Update: // with the service down, nothing but the copy
+			equal(t, u, "the number of commands of "+id, len(a.Commands), 1)
+			says(t, u, id, text, "cp ~/", "/usr/sbin/")
+			of := strings.TrimSuffix(id, "-update")
+			if _, stops := p.Step(of + "-stop"); stops {
+				chained(t, u, p, of+"-built", of+"-stop", id, of+"-start")
+			} else {
+				chained(t, u, p, of+"-built", id, of+"-start")
+			}
+			continue
+		default:
 			continue
 		}
-		text := strings.Join(a.Commands, "\n")
 		for _, component := range generated[a.Host] {
 			says(t, u, id, text, "salgeneratorKafka generate cpp "+component)
 		}
-		says(t, u, id, text, "git checkout main", "make clean && make", "/usr/sbin/")
+		says(t, u, id, text, "git checkout main", "make clean && make")
 		says(t, u, "the consent of "+id, s.Consent, "may be ahead of the deployed interface")
 		says(t, u, id+" by hand", s.ByHand, "nohup sh -c '", ") && echo 1 && (", ">csu-update.log 2>&1 </dev/null &", "if the connection drops")
-		if s.Timeout < 3*thirtyMinutes {
-			t.Errorf("%s: %s has only %s, and the SAL generation alone takes an hour", u.name, id, s.Timeout)
-		}
 	}
 	if p.Upgrade.CriosDone {
 		t.Errorf("%s: the cRIOs are done already", u.name)
 	}
-	inOrder(t, u, p, "services-down", "schema", "hosts", "services-up")
+	inOrder(t, u, p, "services-down", "configuration", "builds", "deploy", "crios")
 }
 
 func platformInOrder(t *testing.T, u *upgrade, p *plan.Plan) {
@@ -217,11 +240,11 @@ func onlyWhatWentDownIsSynced(t *testing.T, u *upgrade, p *plan.Plan) {
 }
 
 func bridgesAreStarted(t *testing.T, u *upgrade, p *plan.Plan) {
-	started := []string{"cameras-up/bridges"}
+	started := []string{"watch/bridges"}
 	if p.Upgrade.StartBridges {
 		started = nil
 		for _, stop := range citing(p, "P15") {
-			id := strings.Replace(stop, "cameras-down/", "cameras-up/", 1)
+			id := strings.Replace(stop, "cameras-down/", "watch/", 1)
 			_, stopped := stepAs[*plan.SSH](t, p, stop)
 			_, a := stepAs[*plan.SSH](t, p, id)
 			equal(t, u, id, *a, plan.SSH{Host: stopped.Host, User: stopped.User, Purpose: plan.Start, Service: stopped.Service,
@@ -229,36 +252,36 @@ func bridgesAreStarted(t *testing.T, u *upgrade, p *plan.Plan) {
 			started = append(started, id)
 		}
 	} else {
-		s, a := stepAs[*plan.Manual](t, p, "cameras-up/bridges")
+		s, a := stepAs[*plan.Manual](t, p, "watch/bridges")
 		for _, stop := range citing(p, "P15") {
 			_, stopped := stepAs[*plan.SSH](t, p, stop)
 			says(t, u, s.ID, a.Text, "sudo systemctl start "+stopped.Service, "systemctl status "+stopped.Service)
 		}
 	}
 	for _, id := range started {
-		chained(t, u, p, "cameras-up/stage-2-heard", id, "cameras-up/available", "cameras-up/seen")
+		chained(t, u, p, "watch/stage-2-heard", id, "watch/available", "watch/seen")
 	}
-	_, available := stepAs[*plan.Manual](t, p, "cameras-up/available")
-	says(t, u, "cameras-up/available", available.Text, "OFFLINE_AVAILABLE", "ccs-shell", "setAvailable --withLock")
-	_, seen := stepAs[*plan.AwaitState](t, p, "cameras-up/seen")
+	_, available := stepAs[*plan.Manual](t, p, "watch/available")
+	says(t, u, "watch/available", available.Text, "OFFLINE_AVAILABLE", "ccs-shell", "setAvailable --withLock")
+	_, seen := stepAs[*plan.AwaitState](t, p, "watch/seen")
 	equal(t, u, "where the bridges are seen", seen.Want, []plan.Want{{States: []string{plan.OfflineAvailable}, CSCs: available.CSCs}})
 	equal(t, u, "the number of bridges", len(available.CSCs), len(citing(p, "P15")))
 }
 
 func stage2IsHandedOver(t *testing.T, u *upgrade, p *plan.Plan) {
-	s, a := stepAs[*plan.Announce](t, p, "cameras-up/stage-2")
+	s, a := stepAs[*plan.Announce](t, p, "watch/stage-2")
 	equal(t, u, "the channel", a.Channel, p.Targets.Slack.Channel)
 	says(t, u, s.ID, a.Text, "stage 2", "may begin")
 	if !a.Handover {
 		t.Errorf("%s: nobody is asked if %s can't be posted", u.name, s.ID)
 	}
-	chained(t, u, p, "cameras-up/stage-1-done", s.ID, "cameras-up/stage-2-heard")
-	inOrder(t, u, p, "cameras-down", "deploy", "cameras-up")
+	chained(t, u, p, "watch/stage-1-done", s.ID, "watch/stage-2-heard")
+	inOrder(t, u, p, "cameras-down", "deploy", "watch")
 }
 
 func servicesAreStarted(t *testing.T, u *upgrade, p *plan.Plan) {
 	for _, id := range citing(p, "P36") {
-		_, stopped := stepAs[*plan.SSH](t, p, strings.Replace(id, "services-up/", "services-down/", 1))
+		_, stopped := stepAs[*plan.SSH](t, p, "services-down/"+strings.TrimSuffix(id[strings.Index(id, "/")+1:], "-start"))
 		s, _ := stepAs[plan.Parameters](t, p, id)
 		switch a := s.Action.Parameters.(type) {
 		case *plan.SSH:
@@ -270,5 +293,5 @@ func servicesAreStarted(t *testing.T, u *upgrade, p *plan.Plan) {
 			t.Errorf("%s: %s is of kind %s", u.name, id, s.Action.Kind())
 		}
 	}
-	inOrder(t, u, p, "services-down", "deploy", "services-up", "watch")
+	inOrder(t, u, p, "services-down", "deploy", "watch")
 }

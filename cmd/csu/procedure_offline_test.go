@@ -81,7 +81,7 @@ func everyStageAsks(t *testing.T, u *upgrade, p *plan.Plan) {
 var principals = map[string]string{
 	"begin/m2-closed-loop": "M2 principal", "begin/m2-vm": "M2 principal",
 	"m2/enabled": "M2 principal", "m2/closed-loop": "M2 principal", "m2/vm": "M2 principal",
-	"reboot/azar02": "IT", "cameras-down": "camera team", "cameras-up": "camera team", "hosts": "ESS principal",
+	"reboot/azar02": "IT", "cameras-down": "camera team", "hosts": "ESS principal",
 }
 
 func principalsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
@@ -98,7 +98,7 @@ func principalsAreNamed(t *testing.T, u *upgrade, p *plan.Plan) {
 			}
 		}
 		want, single := principals[stage]
-		if !single && !isStage && strings.HasPrefix(id, "hosts/") || strings.HasPrefix(id, "kept/") || strings.HasPrefix(id, "crios/") {
+		if !single && !isStage && strings.HasPrefix(id, "hosts/") || strings.HasPrefix(id, "builds/") || strings.HasPrefix(id, "crios/") {
 			want, single = "M1M3 principal", true
 		}
 		if single {
@@ -156,7 +156,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 			}
 		case *plan.SSH:
 			protected := a.Host == "m1m3-crio-ss" || a.Host == "m1m3-crio-ts"
-			if protected && !strings.HasPrefix(s.ID, "kept/") && !strings.HasPrefix(s.ID, "crios/") {
+			if protected && a.Purpose != plan.Build && !strings.HasPrefix(s.ID, "crios/") {
 				t.Errorf("%s: %s touches %s", u.name, s.ID, a.Host)
 			}
 		}
@@ -167,7 +167,7 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 	}
 	// Seen afterwards: by a look of their own unit, or with all others.
 	for csc, own := range map[string]string{"MTM1M3:0": "mtm1m3-0-seen", "MTM1M3TS:0": "mtm1m3ts-0-seen"} {
-		seen := slices.ContainsFunc([]string{"kept/" + own, "crios/" + own, "enable/seen"}, func(id string) bool {
+		seen := slices.ContainsFunc([]string{"crios/" + own, "enable/seen"}, func(id string) bool {
 			s, ok := p.Step(id)
 			if !ok {
 				return false
@@ -181,10 +181,10 @@ func protectedAreKept(t *testing.T, u *upgrade, p *plan.Plan) {
 			t.Errorf("%s: nobody looks at %s afterwards", u.name, csc)
 		}
 	}
-	for _, id := range []string{"kept/m1m3-crio-ss", "kept/m1m3-crio-ts"} {
+	for _, id := range []string{"crios/m1m3-crio-ss", "crios/m1m3-crio-ts"} {
 		if _, ok := p.Step(id + "-stop"); ok {
-			chained(t, u, p, id+"-stop", id+"-update", id+"-start")
-			inOrder(t, u, p, "watch", "kept", "enable", "end")
+			chained(t, u, p, id+"-built", id+"-stop", id+"-update", id+"-start")
+			inOrder(t, u, p, "builds", "watch", "crios", "enable", "end")
 		}
 	}
 	// The contradiction of the sources is told.

@@ -8,7 +8,11 @@ const (
 	notObssys = "auxtel,calsys,control-system-test,envsys,simonyitel,uws"
 	bareMetal = "azar03,m1m3-crio-vms,m2-crio-vms01,love01,vms-data,auxtel-ill-control,flat-fiberspecred,flat-fiberspecblue"
 	essHosts  = "hexrot-ess01,m2hex-ess01,m2-ess01,m2-ess02,m1m3-ess01,laser-rpi,camera-ess01,auxtel-ess01,auxtel-ess02,auxtel-lightning01"
-	keptCRIOs = "kept/{m1m3-crio-ss,m1m3-crio-ts}-{stop,update,start}"
+	keptCRIOs = "crios/{m1m3-crio-ss,m1m3-crio-ts}-{stop,update,start}"
+	awaited   = "crios/{m1m3-crio-ss,m1m3-crio-ts}-built"
+	builds    = "builds/{m1m3-crio-ss,m1m3-crio-ts,m1m3-crio-vms,m2-crio-vms01}"
+	vmsHosts  = "crios/{m1m3-crio-vms,m2-crio-vms01}"
+	notVMS    = "azar03,love01,vms-data,auxtel-ill-control,flat-fiberspecred,flat-fiberspecblue"
 
 	auxtelTracks = "testing-auxtel/{enable-atcs,on-sky,track,stop-tracking,standby}"
 	auxtelImages = "testing-auxtel/{enable-latiss,housekeeping,playlist,images,ingestion}"
@@ -40,17 +44,17 @@ var procedure = []number{
 		holds:   everyStageAsks},
 	{name: "P3", asks: "what controls hardware only with its principal",
 		carried: []carrier{
-			{"summit/full*", "begin/m2-closed-loop {offline,cameras-down,services-down,jobs,configuration,hosts,deploy,services-up}/"},
-			{"summit/full", "hosts/{m1m3-crio-vms,m2-crio-vms01} " + keptCRIOs + " kept/{mtm1m3-0,mtm1m3ts-0}"},
+			{"summit/full*", "begin/m2-closed-loop {offline,cameras-down,services-down,jobs,configuration,hosts,deploy,watch}/"},
+			{"summit/full", builds + " crios/ crios/{m1m3-crio-ss,m1m3-crio-ts}-stop"},
 			{"summit/incremental", "hosts/"},
 			{"summit/incremental+m2", "begin/m2-closed-loop {offline,jobs,deploy}/"},
-			{"summit/incremental+vms", "{offline,services-down,services-up}/ hosts/m1m3-crio-vms"},
-			{"summit/incremental+hosts", "{offline,services-down,hosts,services-up}/ hosts/m2-crio-vms01"},
-			{"summit/incremental+m1m3", "kept/m1m3-crio-ss-{stop,update,start} kept/mtm1m3-0"},
+			{"summit/incremental+vms", "{offline,services-down,crios}/ builds/m1m3-crio-vms"},
+			{"summit/incremental+hosts", "{offline,services-down,hosts,crios}/ builds/m2-crio-vms01"},
+			{"summit/incremental+m1m3", "builds/m1m3-crio-ss crios/ crios/m1m3-crio-ss-stop"},
 			{"summit/recovery", "begin/{m2-closed-loop,m2-vm} {jobs,deploy}/ m2/{enabled,closed-loop,vm} " +
 				"crios/{m1m3-crio-ss,m1m3-crio-vms,m2-crio-vms01,m1m3-crio-ts} crios/{mtm1m3-0,mtm1m3ts-0}-back reboot/azar02"},
 			{"tucson-teststand/full* base-teststand/full " + "summit/incremental+camera summit/incremental+bridges tucson-teststand/incremental+camera", "{offline,cameras-down}/"},
-			{bridgesByCSU, "cameras-up/"},
+			{"tucson-teststand/full+enable summit/incremental+bridges", "watch/"},
 		},
 		holds: principalsAreNamed},
 	{name: "P4", asks: "M2 in closed loop before the control system goes down",
@@ -63,8 +67,8 @@ var procedure = []number{
 		carried: []carrier{
 			{"summit/full* summit/incremental*", "begin/kept enable/seen"},
 			{"summit/full*", "offline/shutdown"},
-			{"summit/full", keptCRIOs + " kept/{mtm1m3-0,mtm1m3ts-0} kept/{mtm1m3-0,mtm1m3ts-0}-{up,seen}"},
-			{"summit/incremental+m1m3", "kept/m1m3-crio-ss-{stop,update,start} kept/mtm1m3-0 kept/mtm1m3-0-{up,seen}"},
+			{"summit/full", awaited + " " + keptCRIOs + " crios/{mtm1m3-0,mtm1m3ts-0} crios/{mtm1m3-0,mtm1m3ts-0}-{up,seen}"},
+			{"summit/incremental+m1m3", "crios/m1m3-crio-ss-{built,stop,update,start} crios/mtm1m3-0 crios/mtm1m3-0-{up,seen}"},
 			{"summit/recovery", "crios/{mtm1m3-0,mtm1m3ts-0}-{back,seen} enable/seen"},
 		},
 		holds: protectedAreKept},
@@ -176,10 +180,10 @@ var procedure = []number{
 		holds: controllersAreUpdated},
 	{name: "P29", asks: "the cRIOs are updated, unless that was done",
 		carried: []carrier{
-			{"summit/full", "hosts/{m1m3-crio-vms,m2-crio-vms01} " + keptCRIOs},
-			{"summit/incremental+vms", "hosts/m1m3-crio-vms"},
-			{"summit/incremental+hosts", "hosts/m2-crio-vms01"},
-			{"summit/incremental+m1m3", "kept/m1m3-crio-ss-{stop,update,start}"},
+			{"summit/full", builds + " crios/up " + vmsHosts + "-{built,update,start} " + awaited + " " + keptCRIOs},
+			{"summit/incremental+vms", "builds/m1m3-crio-vms crios/m1m3-crio-vms-{built,update,start} crios/up"},
+			{"summit/incremental+hosts", "builds/m2-crio-vms01 crios/m2-crio-vms01-{built,update,start} crios/up"},
+			{"summit/incremental+m1m3", "builds/m1m3-crio-ss crios/m1m3-crio-ss-{built,stop,update,start}"},
 		},
 		holds: criosAreUpdated},
 	{name: "P30", asks: "science-platform, then nublado", carried: []carrier{{"*/full*", "platform/{science-platform,nublado}"}}, holds: platformInOrder},
@@ -205,22 +209,24 @@ var procedure = []number{
 		holds: onlyWhatWentDownIsSynced},
 	{name: "P34", asks: "the bridges are started and made available",
 		carried: []carrier{
-			{withBridges, "cameras-up/{available,seen}"},
-			{bridgesByTeam, "cameras-up/bridges"},
-			{bridgesByCSU, "cameras-up/auxtel-mcm"},
-			{"summit/full+options summit/incremental+bridges", "cameras-up/lsstcam-mcm"},
-			{"summit/full+options tucson-teststand/full+enable", "cameras-up/comcam-mcm"},
+			{withBridges, "watch/{available,seen}"},
+			{bridgesByTeam, "watch/bridges"},
+			{bridgesByCSU, "watch/auxtel-mcm"},
+			{"summit/full+options summit/incremental+bridges", "watch/lsstcam-mcm"},
+			{"summit/full+options tucson-teststand/full+enable", "watch/comcam-mcm"},
 		},
 		holds: bridgesAreStarted},
 	{name: "P35", asks: "the camera team hears that stage 2 may begin",
-		carried: []carrier{{withBridges, "cameras-up/{stage-1-done,stage-2,stage-2-heard}"}},
+		carried: []carrier{{withBridges, "watch/{stage-1-done,stage-2,stage-2-heard}"}},
 		holds:   stage2IsHandedOver},
 	{name: "P36", asks: "what was stopped is started",
 		carried: []carrier{
-			{"summit/full*", "services-up/{" + bareMetal + "}"},
-			{"summit/incremental", "services-up/azar03"},
-			{"summit/incremental+vms", "services-up/m1m3-crio-vms"},
-			{"summit/incremental+hosts", "services-up/{m2-crio-vms01,love01,vms-data}"},
+			{"summit/full*", "watch/{" + notVMS + "}"},
+			{"summit/full", vmsHosts + "-start"},
+			{"summit/full+options", "watch/{m1m3-crio-vms,m2-crio-vms01}"}, // the cRIOs are done already
+			{"summit/incremental", "watch/azar03"},
+			{"summit/incremental+vms", "crios/m1m3-crio-vms-start"},
+			{"summit/incremental+hosts", "watch/{love01,vms-data} crios/m2-crio-vms01-start"},
 		},
 		holds: servicesAreStarted},
 
@@ -228,10 +234,12 @@ var procedure = []number{
 	{name: "P37", asks: "all come up in STANDBY, or in their own state",
 		carried: []carrier{
 			{"*/*", "watch/up"},
-			{withBridges, "cameras-up/seen"},
+			{withBridges, "watch/seen"},
 			{"tucson-teststand/full base-teststand/full", "enable/seen"},
-			{"summit/full", "kept/{mtm1m3-0,mtm1m3ts-0}-up"},
-			{"summit/incremental+m1m3", "kept/mtm1m3-0-up"},
+			{"summit/full", "crios/{mtm1m3-0,mtm1m3ts-0}-up crios/up"},
+			{"summit/incremental+m1m3", "crios/mtm1m3-0-up"},
+			{"summit/incremental+vms", "crios/up"},
+			{"summit/incremental+hosts", "crios/up"},
 			{"summit/recovery", "crios/{mtm1m3-0,mtvms-1,mtvms-2,mtm1m3ts-0} restart/azar03-up"},
 		},
 		holds: allAreSeenUp},

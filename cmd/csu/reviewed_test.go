@@ -139,7 +139,7 @@ func TestUnreviewedPlanSendsNoSecret(t *testing.T) {
 		for _, command := range []string{"exec --dry-run ", "exec ", "preflight --stage offline ", "announce --day-before --yes ", "announce --hour-before --yes "} {
 			hostile.refuses(t, env, command+night, `rm -rf`, `target love.url is on the host "127.0.0.1"`, `^error: plan "`+night+`" breaks the rules in [0-9]+ places$`)
 			r.refuses(t, env, command+night,
-				`^  +.*step services-up/love01, action.*: other commands run`, `love\.url`, regexp.QuoteMeta(otherLOVE.new),
+				`^  +.*step watch/love01, action.*: other commands run`, `love\.url`, regexp.QuoteMeta(otherLOVE.new),
 				`^error: plan "`+night+`" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes$`,
 				`^hint: compile the plan again, commit it with its sources and have it reviewed; csu plan check `+night+` shows every difference`)
 		}
@@ -399,7 +399,7 @@ func TestUnreviewed(t *testing.T) {
 		t.Errorf("an empty reason: exit code %d:\n%s", code, out)
 	}
 	r.ends(t, exitInput, nil, "exec --unreviewed GitHub-is-down "+night,
-		`^warning: plan ".*" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes; the plan runs nevertheless: GitHub-is-down$`, "services-up/love01", "^error: missing credentials")
+		`^warning: plan ".*" is not what the sources of commit [0-9a-f]{12} give: [0-9]+ changes; the plan runs nevertheless: GitHub-is-down$`, "watch/love01", "^error: missing credentials")
 	r.ends(t, exitComplete, nil, "exec --dry-run --unreviewed GitHub-is-down "+night, "^warning: ")
 
 	t.Run("journal", func(t *testing.T) {

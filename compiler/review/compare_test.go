@@ -85,8 +85,8 @@ var badEdits = []edit{
 	{"people are sent to another page", func(t *testing.T, p *plan.Plan) { p.Targets.Pages[2].URL = "https://example.org" },
 		[]string{"targets", "pages", "another page", "`https://example.org`"}},
 	{"a person is asked to do something else", func(t *testing.T, p *plan.Plan) {
-		mustStep(t, p, "services-up/vms-data").Action.Parameters.(*plan.Manual).Text += " Then run rm -rf /."
-	}, []string{"services-up/vms-data", "action.text", "a person is asked", "rm -rf /"}},
+		mustStep(t, p, "watch/vms-data").Action.Parameters.(*plan.Manual).Text += " Then run rm -rf /."
+	}, []string{"watch/vms-data", "action.text", "a person is asked", "rm -rf /"}},
 	{"a person is asked to do one more thing", func(t *testing.T, p *plan.Plan) {
 		addStep(p, plan.Step{ID: "end/more", Title: "More", Action: plan.Action{Parameters: &plan.Manual{Text: "Run rm -rf / on azar03."}}})
 	}, []string{"end/more", "added", "it is done now", "rm -rf / on azar03"}},
@@ -94,9 +94,9 @@ var badEdits = []edit{
 		addStep(p, plan.Step{ID: "end/more", Title: "More", Action: plan.Action{Parameters: &plan.Script{Queue: 1, Path: "a.py", Config: "close: dome", Accept: []string{"DONE"}}}})
 	}, []string{"end/more", "added", "a.py", "close: dome"}},
 	{"other commands are given for doing it by hand", func(t *testing.T, p *plan.Plan) {
-		s := mustStep(t, p, "services-up/love01")
+		s := mustStep(t, p, "watch/love01")
 		s.ByHand = strings.Replace(s.ByHand, "    ./launch_love", "    rm -rf ~/love\n    ./launch_love", 1)
-	}, []string{"services-up/love01", "byHand", "other commands", "+ `rm -rf ~/love`"}},
+	}, []string{"watch/love01", "byHand", "other commands", "+ `rm -rf ~/love`"}},
 	{"other Jobs are deleted by hand", func(t *testing.T, p *plan.Plan) {
 		s := mustStep(t, p, "jobs/uws")
 		s.ByHand = strings.Replace(s.ByHand, "-l 'csc-class=ocps'", "--all", 1)

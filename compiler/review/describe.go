@@ -77,7 +77,7 @@ func (describer) SSH(a *plan.SSH) string {
 	case plan.Build:
 		return fmt.Sprintf("csu begins on %s as %s, and does not wait for the end: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
 	case plan.AwaitBuild:
-		return fmt.Sprintf("csu waits on %s as %s for the end of what %s began. If that was lost or has failed, csu asks you before it runs this again: %s%s", a.Host, a.User, a.Build, strings.Join(a.Commands, "; "), conditions(a))
+		return fmt.Sprintf("csu waits for the build that %s began, and asks you before it builds again%s", a.Build, conditions(a))
 	}
 	return fmt.Sprintf("csu runs on %s as %s: %s%s", a.Host, a.User, strings.Join(a.Commands, "; "), conditions(a))
 }

@@ -24,6 +24,8 @@ func TestSummaryFollowsTheEffects(t *testing.T) {
 		"set-state up":           {"", "MTMount:0 MTVMS:1", ""},
 		"ssh stop":               {"MTVMS:1", "MTVMS:1", ""},
 		"ssh update":             {"", "MTVMS:1", "ts-VMS is updated, and csu cannot restore the previous version"},
+		"ssh build":              {"", "MTVMS:1", ""},
+		"ssh await-build":        {"", "MTVMS:1", ""},
 		"ssh start":              {"", "MTVMS:1", ""},
 		"ssh start where silent": {"", "MTVMS:1", ""},
 		"reboot":                 {"MTM2:0", "MTM2:0", "azar02 is rebooted"},

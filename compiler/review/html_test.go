@@ -48,7 +48,7 @@ func TestPageInABrowser(t *testing.T) {
 	b.Holds("everything is open", `document.querySelectorAll("details.step:not([open])").length === 0`)
 
 	search(b, "azar03")
-	b.Holds("a search shows the steps on a host", `visible("services-down/azar03") && visible("services-up/azar03")`)
+	b.Holds("a search shows the steps on a host", `visible("services-down/azar03") && visible("watch/azar03")`)
 	b.Holds("a search hides the others", `!visible("offline/queues") && !visible("schema")`)
 	b.Holds("a search says how much it found", `document.getElementById("_found").textContent.endsWith(" steps")`)
 	search(b, "p24 registry")

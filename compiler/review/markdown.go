@@ -142,8 +142,24 @@ func (m *markdown) asked(all []Asked) {
 	}
 }
 
-// graph draws the stages and lists the critical path of each.
+// graph draws the stages, except in a long plan, and lists the critical path of each.
 func (m *markdown) graph() {
+	if !m.abridged { // the table has the same stages, and a comment holds only so much
+		m.drawing()
+	}
+	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total, and the critical path", about(m.estimate.Takes)))
+	m.f("| stage | time | critical path |\n|---|---|---|\n")
+	for i, e := range m.estimate.Stages {
+		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), codeCell(criticalNames(e)))
+	}
+	if len(m.plan.Final) > 0 {
+		m.f("| at the end, or on abort | %s | one after the other |\n", about(m.estimate.Final))
+	}
+	m.f("\nTimes are what the steps usually take, without waiting for consents, answers and people.\n")
+	m.closeDetails()
+}
+
+func (m *markdown) drawing() {
 	m.f("```mermaid\nflowchart TD\n")
 	var chain []string
 	for i, s := range m.plan.Stages {
@@ -163,16 +179,6 @@ func (m *markdown) graph() {
 		}
 	}
 	m.f("```\n\n")
-	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total, and the critical path", about(m.estimate.Takes)))
-	m.f("| stage | time | critical path |\n|---|---|---|\n")
-	for i, e := range m.estimate.Stages {
-		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), codeCell(criticalNames(e)))
-	}
-	if len(m.plan.Final) > 0 {
-		m.f("| at the end, or on abort | %s | one after the other |\n", about(m.estimate.Final))
-	}
-	m.f("\nTimes are what the steps usually take, without waiting for consents, answers and people.\n")
-	m.closeDetails()
 }
 
 func (m *markdown) before() {

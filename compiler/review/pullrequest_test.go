@@ -10,7 +10,7 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-const love = "services-up/love01"
+const love = "watch/love01"
 
 // changedPlan is a plan of the project, changed.
 func changedPlan(t *testing.T, name string, change func(p *plan.Plan)) ChangedPlan {
@@ -245,8 +245,8 @@ func TestNovelties(t *testing.T) {
 		{"a channel", func(p *plan.Plan) { mustStep(t, p, "begin/announce").Action.Parameters.(*plan.Announce).Channel = "#x" }, `step "begin/announce": posts to #x`},
 		{"a message", func(p *plan.Plan) { mustStep(t, p, "begin/announce").Action.Parameters.(*plan.Announce).Text = "x" }, ""},
 		{"what a person is told", func(p *plan.Plan) {
-			mustStep(t, p, "services-up/vms-data").Action.Parameters.(*plan.Manual).Text += "\n\nx"
-		}, `step "services-up/vms-data": a person is told: x`},
+			mustStep(t, p, "watch/vms-data").Action.Parameters.(*plan.Manual).Text += "\n\nx"
+		}, `step "watch/vms-data": a person is told: x`},
 		{"a script", func(p *plan.Plan) { mustStep(t, p, "offline/shutdown").Action.Parameters.(*plan.Script).Path = "x.py" },
 			`step "offline/shutdown": csu adds the standard script x.py to ScriptQueue:1`},
 		{"a configuration", func(p *plan.Plan) {
@@ -259,7 +259,7 @@ func TestNovelties(t *testing.T) {
 		{"a level", func(p *plan.Plan) {
 			mustStep(t, p, "final/forward").Action.Parameters.(*plan.Compatibility).Set = "FULL"
 		}, `step "final/forward": csu sets the schema registry from NONE to FULL and reads it back.`},
-		{"a step elsewhere", func(p *plan.Plan) { mustStep(t, p, love).ID = "services-up/elsewhere" }, ""},
+		{"a step elsewhere", func(p *plan.Plan) { mustStep(t, p, love).ID = "watch/elsewhere" }, ""},
 	} {
 		p := read(t, summitFull)
 		x.edit(p)

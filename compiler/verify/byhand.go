@@ -166,6 +166,9 @@ func (x hands) AwaitState(a *plan.AwaitState) hand {
 }
 
 func (x hands) SSH(a *plan.SSH) hand {
+	if a.Purpose == plan.AwaitBuild { // its commands are in the text of the step that began the build
+		return hand{says: []string{"step " + a.Build}, only: true}
+	}
 	return hand{runs: [][]string{append(x.v.logIn(a.Host, a.User), a.Commands...)}, only: true}
 }
 

@@ -23,6 +23,8 @@ func TestRulesDrawOnTheEffects(t *testing.T) {
 		"ssh stop":               "mirror team",
 		"ssh update":             "mirror team",
 		"ssh start":              "mirror team",
+		"ssh build":              "mirror team",
+		"ssh await-build":        "mirror team",
 		"ssh start where silent": "mirror team",
 		"reboot":                 "M2 team, IT",
 	}

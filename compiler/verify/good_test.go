@@ -231,6 +231,9 @@ func (d *draft) full() {
 	nub := step("nublado", "P19", 10*time.Minute, &plan.Delete{Objects: plan.Namespaces, Selector: nubladoSelector}, consented())
 	d.stage("jobs", append(d.deleteAll("P18"), nub)...)
 	d.configuration(appOfApps, nublado, sasquatch, controlSystemTest, love, "obssys", "envsys", "auxtel", "simonyitel")
+	if d.atSummit() {
+		d.stage("builds", d.build("m1m3-crio-ss", "ts-M1M3support"), d.build("m1m3-crio-ts", "ts-M1M3thermal"), d.build("m1m3-crio-vms", "ts-VMS"))
+	}
 	d.stage("schema", step("none", "P24", time.Minute, &plan.Compatibility{Expect: "FORWARD", Set: "NONE"}))
 	d.p.Final = []plan.Step{step("final/forward", "P25", time.Minute, &plan.Compatibility{Expect: "NONE", Set: "FORWARD"})}
 	d.p.Final[0].Undoes, d.p.Final[0].ByHand = "schema/none", d.byHand(d.p.Final[0].Action.Parameters)
@@ -239,7 +242,6 @@ func (d *draft) full() {
 			ssh("ess-stop", "P28", plan.Stop, "m2-ess01", "dco", "controller"),
 			ssh("ess-update", "P28", plan.Update, "m2-ess01", "dco", "controller", needs("ess-stop")),
 			ssh("ess-start", "P28", plan.Start, "m2-ess01", "dco", "controller", needs("ess-update")),
-			ssh("vms", "P29", plan.Update, "m1m3-crio-vms", "admin", "ts-VMS", generated, consented("M1M3 principal")),
 			manual("dimm", "P28", "Who owns DIMM?"))
 	}
 	d.stage("platform",
@@ -248,10 +250,16 @@ func (d *draft) full() {
 		manual("efd", "P31", "Is the EFD back?", needs("sasquatch")))
 	d.deployAll("P18", "P32")
 	if d.atSummit() {
-		d.stage("services-up", ssh("azar03", "P36", plan.Start, "azar03", "dco", "gc"), ssh("vms", "P36", plan.Start, "m1m3-crio-vms", "admin", "ts-VMS"))
+		d.stage("services-up", ssh("azar03", "P36", plan.Start, "azar03", "dco", "gc"))
 	}
-	d.watch(slices.DeleteFunc(slices.Concat(down, allQueues), func(c string) bool { return c == "ATCamera:0" }))
+	d.watch(slices.DeleteFunc(slices.Concat(down, allQueues), func(c string) bool { return c == "ATCamera:0" || c == "MTVMS:1" }))
 	d.camerasUp()
+	if d.atSummit() {
+		d.stage("crios", d.built("m1m3-crio-vms", "ts-VMS", "P29"),
+			ssh("vms", "P29", plan.Update, "m1m3-crio-vms", "admin", "ts-VMS", needs("built")),
+			ssh("vms-start", "P29 P36", plan.Start, "m1m3-crio-vms", "admin", "ts-VMS", needs("vms")),
+			d.await("vms-up", "P29 P37", []string{"MTVMS:1"}, expected, needs("vms-start")))
+	}
 	d.enable("P41", append(d.others(), allQueues...))
 	if d.atSummit() {
 		d.keptUnit("m1m3-crio-ss", "ts-M1M3support", "MTM1M3:0")
@@ -263,6 +271,19 @@ func (d *draft) full() {
 // generated makes a step generate SAL code from what main holds today (P29).
 func generated(s *plan.Step) {
 	s.Action.Parameters.(*plan.SSH).Commands = []string{"git checkout main", "salgeneratorKafka generate cpp MTVMS"}
+}
+
+// build begins the build on a cRIO, and built waits for it.
+func (d *draft) build(host, service string) plan.Step {
+	s := ssh(host, "P29", plan.Build, host, "admin", service, generated, consented("M1M3 principal"))
+	s.Timeout = plan.Duration(10 * time.Minute) // it only begins
+	return s
+}
+
+func (d *draft) built(host, service, source string) plan.Step {
+	s := ssh("built", source, plan.AwaitBuild, host, "admin", service, generated)
+	s.Action.Parameters.(*plan.SSH).Build = "builds/" + host
+	return s
 }
 
 func (d *draft) retag(csc, tag string) {
@@ -469,7 +490,8 @@ func (d *draft) afterEnabling(c *plan.CSC) string {
 func (d *draft) keptUnit(host, service, csc string) {
 	agreed := consented("M1M3 principal")
 	d.stage(host,
-		ssh("stop", "P6 P29", plan.Stop, host, "admin", service, agreed),
+		d.built(host, service, "P6 P29"),
+		ssh("stop", "P6 P29", plan.Stop, host, "admin", service, agreed, needs("built")),
 		ssh("update", "P6 P29", plan.Update, host, "admin", service, agreed, needs("stop")),
 		ssh("start", "P6 P29", plan.Start, host, "admin", service, agreed, needs("update")),
 		step("up", "P6 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: d.upOrKept(csc), CSCs: []string{csc}}}}, needs("start")),

@@ -56,7 +56,12 @@ func (w writer) AwaitState(a *plan.AwaitState) string {
 	}
 	return fmt.Sprintf("Watch %q until:\n\n%s", w.p.Targets.LOVE.View, block(lines...))
 }
-func (w writer) SSH(a *plan.SSH) string { return w.onHost(a.Host, a.User, a.Commands...) }
+func (w writer) SSH(a *plan.SSH) string {
+	if a.Purpose == plan.AwaitBuild {
+		return "Look as in step " + a.Build + "."
+	}
+	return w.onHost(a.Host, a.User, a.Commands...)
+}
 func (w writer) Reboot(a *plan.Reboot) string {
 	return w.onHost(a.Host, a.User, "cat /proc/sys/kernel/random/boot_id", a.Command)
 }

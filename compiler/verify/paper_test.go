@@ -42,7 +42,7 @@ func paperBreaches() []breach {
 		}},
 		{"sources", "a number that is none", sumInc, func(p *plan.Plan) { at(p, "begin/m2").Source = []string{"P4", "P56"} }},
 		{"time-limits", "too short for a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").Timeout = plan.Duration(time.Minute) }},
-		{"time-limits", "too short for the SAL generation", sumFull, func(p *plan.Plan) { at(p, "hosts/vms").Timeout = plan.Duration(30 * time.Minute) }},
+		{"time-limits", "too short for the SAL generation", sumFull, func(p *plan.Plan) { at(p, "crios/built").Timeout = plan.Duration(30 * time.Minute) }},
 		{"time-limits", "nearly endless", sumInc, func(p *plan.Plan) { at(p, "watch/up").Timeout = plan.Duration(24 * time.Hour) }},
 		{"doubts", "a stage does not ask", sumFull, func(p *plan.Plan) { p.Stages[0].Doubts = nil }},
 		{"doubts", "a stage asks about another CSC", sumFull, func(p *plan.Plan) { p.Stages[0].Doubts[1] = "MTM1M3TS stays ENABLED: Does that still hold?" }},

@@ -12,7 +12,7 @@ func protectedRules() []Rule {
 	return []Rule{
 		{"protected", []string{"P6", "P45"},
 			"The CSCs that the site keeps in their states, such as MTM1M3TS in ENABLED at the summit, stay there. No step sends them elsewhere, the shutdown script ignores them, " +
-				"what runs them is touched only with a consent that names their principal, and their states are checked before anything goes down and afterwards.", protected},
+				"what runs them is touched only with a consent that names their principal, which may be one for stop, update, start and the way back, and their states are checked before anything goes down and afterwards.", protected},
 		{"m2-closed-loop", []string{"P4"},
 			"A mirror with a closed loop, such as M2 at the summit, is in closed-loop control before the control system goes down. It is switched by hand on the EUI, and the plan asks.", m2ClosedLoop},
 		{"m2-recovery", []string{"P5"},
@@ -67,7 +67,7 @@ func protected(v *view, f *findings) {
 			} else if to, _ := n.sent(name); to == state {
 				what = "commands " + name
 			}
-			if what != "" && !agreed(v, n, c) {
+			if what != "" && !agreed(v, n, c) && !v.inAgreedUnit(n, c) {
 				f.step(n, "add a consent and the principal "+quoted(v.principalOf(c)), "it %s, without its own consent that names the principal", what)
 			}
 		}
@@ -111,6 +111,14 @@ func (v *view) principalOf(c *plan.CSC) string {
 // agreed reports whether the step's own consent names the CSC's principal.
 func agreed(v *view, n *node, c *plan.CSC) bool {
 	return n.Consent != "" && slices.Contains(n.Principals, v.principalOf(c))
+}
+
+// inAgreedUnit reports whether the step follows, in its stage, a stop of the CSC's service
+// whose own consent names the principal: that consent is for the whole unit.
+func (v *view) inAgreedUnit(n *node, c *plan.CSC) bool {
+	return v.any(func(s *node) bool {
+		return s.does.Stopped != "" && s.touches(c.Host) && s.stageAt == n.stageAt && before(s, n) && agreed(v, s, c)
+	})
 }
 
 // protectedUnit requires the steps that touch the host of a protected CSC, bring it

@@ -219,7 +219,7 @@ func protectedBreaches() []breach {
 			a.Want = slices.DeleteFunc(a.Want, func(w plan.Want) bool { return slices.Contains(w.CSCs, "MTM1M3:0") })
 		}},
 		{"protected", "its update and its way back unasked", sumFull, func(p *plan.Plan) {
-			at(p, "m1m3-crio-ss/update").Consent, at(p, "m1m3-crio-ss/back").Principals = "", nil
+			at(p, "m1m3-crio-ss/stop").Consent, at(p, "m1m3-crio-ss/update").Consent, at(p, "m1m3-crio-ss/back").Principals = "", "", nil
 		}},
 		{"protected", "left half done", sumRec, drop("m1m3-crio-ts/back")},
 		{"m2-closed-loop", "nobody asks", sumInc, drop("begin/m2")},
@@ -309,14 +309,26 @@ func hostBreaches() []breach {
 		{"update-while-stopped", "never stopped", sumFull, drop("hosts/ess-stop")},
 		{"update-while-stopped", "never updated", sumFull, drop("hosts/ess-update")},
 		{"update-while-stopped", "its checkout stays", sumFull, drop("configuration/azar03")},
-		{"crios-updated", "one is forgotten", sumFull, drop("hosts/vms")},
+		{"crios-updated", "one is forgotten", sumFull, drop("crios/vms")},
 		{"crios-updated", "done already", sumFull, func(p *plan.Plan) { p.Upgrade.CriosDone = true }},
+		{"builds", "nothing waits for it", sumFull, drop("crios/built")},
+		{"builds", "two wait for it", sumFull, func(p *plan.Plan) { act[*plan.SSH](p, "crios/built").Build = "builds/m1m3-crio-ss" }},
+		{"builds", "it waits for none", sumFull, func(p *plan.Plan) { act[*plan.SSH](p, "crios/built").Build = "schema/none" }},
+		{"builds", "another build in its place", sumFull, func(p *plan.Plan) {
+			act[*plan.SSH](p, "crios/built").Commands = []string{"make", "salgeneratorKafka generate cpp MTMount"}
+		}},
+		{"builds", "stopped before it is done", sumFull, unneed("m1m3-crio-ss/stop")},
+		{"builds", "copied before it is done", sumFull, unneed("crios/vms")},
+		{"builds", "while the service is down", sumFull, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/update").Commands = []string{"cd ~/x && make"} }},
+		{"builds", "the request wants it first", sumFull, func(p *plan.Plan) { p.Upgrade.CriosFirst = true }},
+		{"builds", "unasked", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-vms").Consent = "" }},
+		{"protected", "built without its principal", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-ss").Principals = nil }},
 		{"silent-before-start", "a second daemon", sumRec, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/start").Silent = nil }},
 		{"silent-before-start", "unasked", sumRec, func(p *plan.Plan) { at(p, "m1m3-crio-vms/start").Consent = "" }},
 		{"silent-before-start", "one is not started", sumRec, drop("m1m3-crio-vms/start")},
 		{"reboot-consent", "unasked", sumRec, func(p *plan.Plan) { at(p, "reboot/azar02").Consent = "" }},
 		{"reboot-consent", "in an upgrade", sumInc, add("end", step("x", "P47", time.Hour, &plan.Reboot{Host: "azar03", User: "dco", Command: "reboot"}, consented()))},
-		{"careful-update", "unasked", sumFull, func(p *plan.Plan) { at(p, "hosts/vms").Consent = "" }},
+		{"careful-update", "unasked", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-vms").Consent = "" }},
 		{"registry-back", "never", sumFull, func(p *plan.Plan) { p.Final = nil }},
 		{"registry-back", "another level", sumFull, func(p *plan.Plan) { act[*plan.Compatibility](p, "schema/none").Set = "BACKWARD" }},
 		{"registry-back", "unasked", sumFull, func(p *plan.Plan) { p.Upgrade.BreaksSchema = false }},

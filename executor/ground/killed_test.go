@@ -107,12 +107,12 @@ var blows = map[string][]blow{
 	"2026-11-24-summit-incremental": {
 		{"offline/watcher", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/watcher/")},
 		{"deploy/obssys", whileSyncing("obssys")},
-		{"services-up/azar03", while(rehearsal.CommandRun, "azar03", "launch_gc")},
+		{"watch/azar03", while(rehearsal.CommandRun, "azar03", "launch_gc")},
 	},
 	"2026-12-15-summit-full": {
 		{"offline/shutdown", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/shutdown/")},
-		{"hosts/m1m3-crio-vms", while(rehearsal.CommandRun, "m1m3-crio-vms", "salgeneratorKafka")},
 		{"deploy/simonyitel", whileSyncing("simonyitel")},
+		{"crios/m1m3-crio-vms-update", while(rehearsal.CommandRun, "m1m3-crio-vms", "cp ")},
 	},
 	"2026-12-03-summit-recovery": {
 		{"deploy/auxtel", whileSyncing("auxtel")},

@@ -58,6 +58,10 @@ func TestEffects(t *testing.T) {
 			Resource: "host crio", Host: "crio", User: "admin", EFD: true, Reads: []string{"MTVMS:1"}, Started: "vms on crio", Starts: []string{"MTVMS:1"}}},
 		{&SSH{Host: "a", User: "admin", Purpose: Update, Service: "vms"}, Effects{
 			Resource: "host a", Host: "a", User: "admin", Updated: "vms on a", Irreversible: "vms is updated, and csu cannot restore the previous version"}},
+		{&SSH{Host: "crio", User: "admin", Purpose: Build, Service: "vms"}, Effects{
+			Resource: "host crio", Host: "crio", User: "admin", Begun: "the build of vms on crio"}},
+		{&SSH{Host: "crio", User: "admin", Purpose: AwaitBuild, Service: "vms", Build: "builds/crio"}, Effects{
+			Resource: "host crio", Host: "crio", User: "admin", Ended: "the build of vms on crio"}},
 		{&Reboot{Host: "crio", User: "root"}, Effects{
 			Resource: "host crio", Host: "crio", User: "root", Rebooted: "crio", Down: []Down{{"MTVMS:1", ByReboot}}, Irreversible: "crio is rebooted"}},
 		{&Delete{Objects: Jobs, Namespace: "obssys", CSCs: []string{"Watcher:0"}}, Effects{

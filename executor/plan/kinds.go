@@ -175,7 +175,6 @@ func (a *SSH) Effects(p *Plan) Effects {
 		e.Irreversible = a.Service + " is updated, and csu cannot restore the previous version"
 	case Build:
 		e.Begun = "the build of " + service
-		e.Irreversible = "the sources of " + a.Service + " are updated and built, and csu cannot restore the previous ones"
 	case AwaitBuild:
 		e.Ended = "the build of " + service
 	}

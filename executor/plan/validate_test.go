@@ -92,6 +92,10 @@ func TestValidate(t *testing.T) {
 		{"ssh", action(&SSH{Host: "azar03", User: "dco", Purpose: "kill", Service: "gc"}), []string{
 			`step "offline/announce": action "ssh": the list "commands" is empty`,
 			`step "offline/announce": action "ssh": unknown purpose "kill"`}},
+		{"a build that nothing began", action(&SSH{Host: "crio", User: "admin", Purpose: AwaitBuild, Service: "vms", Commands: []string{"make"}}), []string{
+			`step "offline/announce": action "ssh": the field "build" names the step that began the build, for the purpose "await-build" alone`}},
+		{"a stop that names a build", action(&SSH{Host: "crio", User: "admin", Purpose: Stop, Service: "vms", Commands: []string{"make"}, Build: "a/b"}), []string{
+			`step "offline/announce": action "ssh": the field "build" names the step that began the build, for the purpose "await-build" alone`}},
 		{"reboot", action(&Reboot{Host: "azar03", User: "dco"}), []string{`step "offline/announce": action "reboot": the field "command" is empty`}},
 		{"delete without a selector", action(&Delete{Objects: Jobs, Namespace: "obssys"}), []string{`step "offline/announce": action "delete": the field "selector" is empty`}},
 		{"delete everywhere", action(&Delete{Objects: Jobs, Selector: "csc"}), []string{`step "offline/announce": action "delete": jobs are deleted in a namespace, namespaces are not`}},

@@ -16,7 +16,7 @@ func TestEffectsDecideWhatIsChecked(t *testing.T) {
 	const logins = "admin@m1m3-crio-vms.cp.lsst.org"
 	want := map[string]string{
 		"manual": "", "manual with states": "EFD", "manual with applications": "cluster", "announce": "Slack", "await-state": "EFD",
-		"ssh stop": logins, "ssh update": logins, "ssh start": logins, "ssh start where silent": "EFD " + logins, "reboot": "operator@azar02.cp.lsst.org",
+		"ssh stop": logins, "ssh update": logins, "ssh build": logins, "ssh await-build": logins, "ssh start": logins, "ssh start where silent": "EFD " + logins, "reboot": "operator@azar02.cp.lsst.org",
 		"delete jobs": "cluster", "delete namespaces": "cluster", "sync": "application love cluster", "sync of one": "application envsys cluster",
 		"compatibility": "level FORWARD cluster",
 	}

@@ -18,8 +18,8 @@ func Building(s *state.State) []string {
 	}
 	var names []string
 	for step := range s.Plan.AllSteps() {
-		if begun := begun(s, step); begun != "" && !ended[begun] {
-			names = append(names, begun)
+		if build := buildBegun(s, step); build != "" && !ended[build] {
+			names = append(names, build)
 		}
 	}
 	return names
@@ -34,8 +34,8 @@ func BuildingText(s *state.State) string {
 	return "Begun on hosts, and going on without csu: " + strings.Join(names, ", ")
 }
 
-// begun returns what the step has begun, or may have.
-func begun(s *state.State, step *plan.Step) string {
+// buildBegun returns what the step has begun, or may have.
+func buildBegun(s *state.State, step *plan.Step) string {
 	if st := s.Steps[step.ID]; st.Phase == state.Done || st.Phase.Open() || st.Phase == state.LeftInDoubt {
 		return step.Effects(s.Plan).Begun
 	}

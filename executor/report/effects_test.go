@@ -39,6 +39,7 @@ func TestEffectsSteerTheReport(t *testing.T) {
 	left := map[string]string{
 		"ssh stop":    "These services stay stopped until they are started by hand: ts-VMS on m1m3-crio-vms.",
 		"ssh update":  "These stay updated: ts-VMS on m1m3-crio-vms.",
+		"ssh build":   "Begun on hosts, and going on without csu: the build of ts-VMS on m1m3-crio-vms. Stop them by hand if they should not go on.",
 		"sync":        "These stay updated: application love.",
 		"sync of one": "These stay updated: application envsys.",
 	}

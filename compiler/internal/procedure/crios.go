@@ -68,12 +68,11 @@ func (b *builder) beginBuilds() {
 		}
 		step := b.ssh(slug(h.Name), fmt.Sprintf("%s: begin to build %s", h.Name, svc.Name), h, svc.Name, plan.Build, svc.Build, "P29")
 		step.Timeout, step.Takes = plan.Duration(limitHost), 0 // it only begins
-		step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that csu builds %s on %s in the background, while it runs. %s", b.principal(first(svc.CSCs)), svc.Name, h.Name, svc.Build.Consent))
+		step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that csu builds %s on %s while it runs. %s", b.principal(first(svc.CSCs)), svc.Name, h.Name, svc.Build.Consent))
 		s.add(step)
 		hosts, longest = union(hosts, []string{h.Name}), max(longest, svc.Build.Takes)
 	})
-	s.close(fmt.Sprintf("For %s at %s, csu begins the SAL generation and the builds on %s. They take about %s and go on in the background, whether csu runs or not. "+
-		"No service is stopped for them: stage %q waits for them, and only then stops, copies and starts.", b.what(), b.site.Name, strings.Join(hosts, ", "), plan.Duration(longest), criosStage))
+	s.close(fmt.Sprintf("For %s at %s, csu begins SAL generation and build on %s. They take about %s in the background, whether csu runs or not, and stop no service.", b.what(), b.site.Name, strings.Join(hosts, ", "), plan.Duration(longest)))
 }
 
 func first(names []string) string {
@@ -85,9 +84,10 @@ func first(names []string) string {
 
 // awaitBuild makes the step that waits for a build (P29).
 func (b *builder) awaitBuild(h *model.Host, svc *model.Service, source ...string) plan.Step {
-	step := b.ssh(slug(h.Name+" built"), fmt.Sprintf("%s: wait for the build of %s", h.Name, svc.Name), h, svc.Name, plan.AwaitBuild, svc.Build, source...)
+	step := b.ssh(slug(h.Name+" built"), h.Name+": wait for the build", h, svc.Name, plan.AwaitBuild, svc.Build, source...)
 	step.Action.Parameters.(*plan.SSH).Build = buildStage + "/" + slug(h.Name)
 	step.Consent, step.Doubt = "", "" // asked before the build began
+	step.ByHand = fmt.Sprintf("Log in as in step %s/%s and look at the build below ~/.csu, or do that step.", buildStage, slug(h.Name))
 	return step
 }
 
@@ -96,46 +96,48 @@ func (b *builder) awaitBuild(h *model.Host, svc *model.Service, source ...string
 // long is done, so that a service is down for minutes (P6, P29).
 func (b *builder) updateCRIOs() {
 	s := b.stage(criosStage, "")
-	var other []string
+	var other, started, cscs []string
 	b.crioUpdates(func(h *model.Host, svc *model.Service) {
 		if b.runsProtected(svc) {
 			return
 		}
-		other = append(other, fmt.Sprintf("%s on %s", svc.Name, h.Name))
-		b.updateCRIO(s, h, svc)
+		other, cscs = append(other, fmt.Sprintf("%s on %s", svc.Name, h.Name)), union(cscs, b.speaking(svc.CSCs))
+		started = append(started, b.updateCRIO(s, h, svc))
 	})
+	if len(cscs) > 0 {
+		s.add(after(b.awaitStates("up", plan.CSCList(cscs)+" come up", cscs, func(name string) []string {
+			c, _ := b.csc(name)
+			return []string{comesUp(c)}
+		}, limitComeUp, "P29", "P37"), started...))
+	}
 	kept := b.updateProtected(s)
 	var text []string
 	if len(other) > 0 {
 		s.Title = "Update the cRIOs"
-		text = append(text, fmt.Sprintf("csu waits for the builds, then copies the binary and starts these services, which it stopped: %s.", strings.Join(other, ", ")))
+		text = append(text, fmt.Sprintf("csu waits for the builds, then updates and starts these services: %s.", strings.Join(other, ", ")))
 	}
 	if len(kept) > 0 {
 		s.Title = strings.TrimPrefix(s.Title+" and the CSCs that keep their states", " and the CSCs")
 		if len(other) == 0 {
 			s.Title = "Update the CSCs that keep their states"
 		}
-		text = append(text, fmt.Sprintf("csu stops, updates and starts %s, which it left alone so far, and brings them back to their states. Each step that touches them requires the agreement of their principal.", plan.CSCList(kept)))
+		text = append(text, fmt.Sprintf("With their principal's agreement it stops, updates and starts %s, and brings them back to their states.", plan.CSCList(kept)))
 	}
 	s.close(strings.Join(text, " "))
 }
 
 // updateCRIO adds the steps for a service that the plan has stopped with the others on
-// bare metal (P17): wait for its build, copy, start, and see its CSCs come up.
-func (b *builder) updateCRIO(s *stage, h *model.Host, svc *model.Service) {
+// bare metal (P17): wait for its build, copy, start. It returns the last.
+func (b *builder) updateCRIO(s *stage, h *model.Host, svc *model.Service) string {
 	last := ""
 	if svc.Build != nil {
 		last = s.add(b.awaitBuild(h, svc, "P29"))
 	}
 	last = s.add(after(b.ssh(slug(h.Name+" update"), fmt.Sprintf("%s: update %s", h.Name, svc.Name), h, svc.Name, plan.Update, svc.Update, "P29"), last))
 	if svc.Start == nil {
-		return // the schema wants to know how it is started by hand
+		return last // the schema wants to know how it is started by hand
 	}
-	last = s.add(after(b.ssh(slug(h.Name+" start"), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P29", "P36"), last))
-	if cscs := b.speaking(svc.CSCs); len(cscs) > 0 {
-		s.add(after(b.awaitStates(slug(h.Name+" up"), plan.CSCList(cscs)+" comes up", cscs, func(name string) []string {
-			c, _ := b.csc(name)
-			return []string{comesUp(c)}
-		}, limitComeUp, "P29", "P37"), last))
-	}
+	start := b.ssh(slug(h.Name+" start"), fmt.Sprintf("%s: start %s", h.Name, svc.Name), h, svc.Name, plan.Start, svc.Start, "P29", "P36")
+	start.Doubt = "" // see doubtsOfHost
+	return s.add(after(start, last))
 }

@@ -114,6 +114,9 @@ func (b *builder) doubtsOfHost(h *model.Host) {
 			purpose  plan.Purpose
 			commands *model.Commands
 		}{{plan.Stop, s.Stop}, {plan.Build, s.Build}, {plan.Update, s.Update}, {plan.Start, s.Start}} {
+			if c.purpose == plan.Start && b.updatesCRIO(h.Name) {
+				continue // it follows the update, as the page has it; what is doubtful about its name is asked at the stop
+			}
 			if c.commands != nil {
 				b.doubt(plan.Doubt{Text: c.commands.Doubt, Host: h.Name, Service: s.Name, Purpose: c.purpose})
 			}

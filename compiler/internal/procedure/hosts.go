@@ -295,19 +295,25 @@ func (b *builder) servicesUp(s *stage) (steps []string, consent string) {
 // the principal's agreement (P6, P29).
 func (b *builder) updateProtected(s *stage) (updated []string) {
 	b.protectedUnits(func(h *model.Host, svc *model.Service) {
-		last, who := "", b.principal(svc.CSCs[0])
+		last, who, agreed := "", b.principal(svc.CSCs[0]), false
 		source := []string{"P6"}
 		if h.Role == model.CRIO {
 			source = append(source, "P29")
 		}
-		touch := func(id, what string, step plan.Step) {
+		touch := func(id string, step plan.Step) {
 			step.ID = slug(h.Name + " " + id)
-			step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that csu now touches %s on %s: %s. %s", who, svc.Name, h.Name, what, step.Consent))
+			if !agreed { // one consent for the whole unit, so that no question keeps the service down
+				step.Consent = strings.TrimSpace(fmt.Sprintf("The %s agrees that csu now stops %s on %s, updates it, starts it, and brings %s back to its state. It is down for minutes. %s", who, svc.Name, h.Name, plan.CSCList(svc.CSCs), step.Consent))
+				agreed = true
+			}
+			if id == string(plan.Start) && b.updatesCRIO(h.Name) {
+				step.Doubt = "" // see doubtsOfHost
+			}
 			last = s.add(after(step, last))
 		}
 		commands := func(purpose plan.Purpose, c *model.Commands) {
 			if c != nil {
-				touch(string(purpose), string(purpose), b.ssh("", fmt.Sprintf("%s: %s %s", h.Name, purpose, svc.Name), h, svc.Name, purpose, c, source...))
+				touch(string(purpose), b.ssh("", fmt.Sprintf("%s: %s %s", h.Name, purpose, svc.Name), h, svc.Name, purpose, c, source...))
 			}
 		}
 		if svc.Build != nil {
@@ -316,7 +322,7 @@ func (b *builder) updateProtected(s *stage) (updated []string) {
 		commands(plan.Stop, svc.Stop)
 		commands(plan.Update, svc.Update)
 		if h.Checkout != nil {
-			touch("checkout", "update of its checkout", b.updateCheckout(h, source...))
+			touch("checkout", b.updateCheckout(h, source...))
 		}
 		commands(plan.Start, svc.Start)
 		for _, csc := range svc.CSCs {
@@ -325,7 +331,6 @@ func (b *builder) updateProtected(s *stage) (updated []string) {
 				continue
 			}
 			step := b.setState(slug(csc), fmt.Sprintf("%s back to %s", oneCSC(csc), k.State), k.State, []string{csc}, 0, "P6")
-			step.Consent = fmt.Sprintf("The %s agrees that %s goes to %s now.", b.principal(csc), oneCSC(csc), k.State)
 			up := s.add(after(b.awaitStates(slug(csc+" up"), oneCSC(csc)+" comes up", []string{csc}, func(string) []string {
 				c, _ := b.csc(csc)
 				return []string{comesUp(c), k.State}

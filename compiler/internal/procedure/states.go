@@ -178,7 +178,7 @@ func (b *builder) queuesDown(source ...string) plan.Step {
 // comeUp adds the stage in which everything comes up, side by side: the cameras' stage 2
 // (P34, P35), the services on bare metal (P36), and the CSCs, which are watched (P37 to P40).
 func (b *builder) comeUp(cscs []string) {
-	s := b.stage("watch", "Start what was stopped, and watch the CSCs come up", "P13", "P38")
+	s := b.stage("watch", "Start what was stopped and watch it come up", "P13", "P38")
 	cameras := b.camerasUp(s)
 	started, services := b.servicesUp(s)
 	if len(cameras)+len(services) == 0 {
