@@ -212,3 +212,21 @@ func hostsWereServed(t *testing.T, r *rehearsed) {
 		t.Errorf("%s: started while it ran: %s", r.name, r.tell(again[0]))
 	}
 }
+
+// protectedAreBuiltBefore: what takes long on a cRIO is done while its service runs (P6,
+// P29). executor/rehearsal has a test of how long the service is down.
+func protectedAreBuiltBefore(t *testing.T, r *rehearsed) {
+	for csc, host := range map[string]string{"MTM1M3:0": "m1m3-crio-ss", "MTM1M3TS:0": "m1m3-crio-ts"} {
+		if r.is("summit/incremental+m1m3") && host == "m1m3-crio-ts" {
+			continue
+		}
+		stop, start := r.first(t, rehearsal.ServiceStop, host), r.first(t, rehearsal.ServiceStart, host)
+		r.precedes(t, stop, start)
+		r.precedes(t, start, r.first(t, rehearsal.CSCUp, csc))
+		for _, i := range r.where(rehearsal.CommandRun, host) {
+			if strings.Contains(r.effects[i].Detail, "salgeneratorKafka") || strings.HasPrefix(r.effects[i].Detail, "make") {
+				r.precedes(t, i, stop)
+			}
+		}
+	}
+}

@@ -29,6 +29,7 @@ var observations = []observation{
 	{"P11", "*/full* */incremental*", wereDownBeforeTheQueues},
 	{"P15 P16", withBridges, bridgesWereStopped},
 	{"P17 P23 P28 P29 P36", "*/*", hostsWereServed},
+	{"P6 P29", "summit/full summit/incremental+m1m3", protectedAreBuiltBefore},
 	{"P18 P21", "*/*", jobsWereDeleted},
 	{"P18 P44", "*/recovery*", watchersJobWentFirst},
 	{"P19", "*/*", sessionsWereEnded},

@@ -18,6 +18,7 @@ import (
 	efdapi "github.com/lsst-ts/csu/executor/internal/efd"
 	loveapi "github.com/lsst-ts/csu/executor/internal/love"
 	slackapi "github.com/lsst-ts/csu/executor/internal/slack"
+	"github.com/lsst-ts/csu/executor/operator"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/plan/plantest"
 )
@@ -32,6 +33,9 @@ func TestEffectsAreWhatTheSiteObserves(t *testing.T) {
 			e := sample.Action.Effects(p)
 			r := newPractice(t, p)
 			r.makeReady(sample.Name)
+			if sample.Name == "ssh await-build" { // nothing has begun it
+				r.replies = []reply{{topic: operator.BuildLost, step: "all/1", choice: operator.Yes}}
+			}
 			before := len(r.site.Record())
 			selected := r.site.namespacesWith(e.Namespaces)
 			used := counts{}
