@@ -72,7 +72,7 @@ var alone = map[string][]string{
 	"compiler/verify":         {"executor/plan", "compiler/review"},
 	"cmd/csu/internal/early":  nil,
 	"compiler/approval":       {"executor/plan", "executor/exit", "golang.org/x/crypto/ssh"}, // for the encoding of public keys
-	"compiler/review":         {"compiler/verify", "executor/page", "executor/plan", "executor/visible"},
+	"compiler/review":         {"executor/page", "executor/plan", "executor/visible"},
 	"executor/page":           nil,
 	"executor/exit":           nil,
 	"executor/secret":         nil,

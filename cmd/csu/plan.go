@@ -11,6 +11,7 @@ import (
 
 	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/compiler/review"
+	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -136,5 +137,7 @@ func (cmd *showCommand) Run(c *console) error {
 	case "html":
 		return review.HTML(c.raw, p)
 	}
-	return review.Text(c.raw, p, c.style())
+	on := c.style()
+	on.Least = verify.LowerBound(p)
+	return review.Text(c.raw, p, on)
 }

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -16,10 +15,10 @@ type Estimate struct {
 	Takes  plan.Duration // the whole plan, its final steps included
 	Stages []StageEstimate
 	Final  plan.Duration // the final steps, one after the other
-	// See [EstimateWithRange].
-
-	Least plan.Duration // the longest chain that the procedure itself demands
-	Range *Range        // nil if no step has a learned duration
+	// Least is how long the longest chain takes that the procedure itself demands; 0 if
+	// it is not known here.
+	Least plan.Duration
+	Range *Range // nil if no step has a learned duration; see [EstimateWithRange]
 }
 
 // A StageEstimate is one stage's part.
@@ -84,10 +83,9 @@ func awaited(s *plan.Step) string {
 	return ""
 }
 
-// EstimateWithRange is [EstimatePlan] with the plan's range and its lower bound.
+// EstimateWithRange is [EstimatePlan] with the plan's range.
 func EstimateWithRange(p *plan.Plan) Estimate {
 	e := EstimatePlan(p)
-	e.Least = verify.LowerBound(p)
 	if r, ok := EstimateRange(p); ok {
 		e.Range = &r
 	}

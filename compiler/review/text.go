@@ -13,6 +13,9 @@ import (
 type Terminal struct {
 	Width  int // in characters; less than 40 counts as 40
 	Colour bool
+	// Least is shown beside the expected time: the longest chain of steps that the
+	// procedure itself demands; 0 shows nothing.
+	Least plan.Duration
 }
 
 // Text writes the plan for a terminal: the summary, then stages and steps with
@@ -21,6 +24,7 @@ type Terminal struct {
 func Text(w io.Writer, p *plan.Plan, on Terminal) error {
 	t := newText(w, on)
 	summary, estimate := Summarize(p), EstimateWithRange(p)
+	estimate.Least = on.Least
 	t.line("", bold, title(p))
 	t.line("", plain, "Reason: "+p.Upgrade.Reason)
 	t.line("", plain, fmt.Sprintf("Cluster %s, %s; scripts run on ScriptQueue:%d", p.Targets.Kubernetes.Context, p.Targets.Kubernetes.Server, p.Upgrade.Queue))
