@@ -52,8 +52,8 @@ func TestRequestOfARange(t *testing.T) {
 		}, "Test:42 pinned test:c0044 test:c0044.000", `{csc: "Test:42", revision: 0},`, "incremental upgrade,"},
 		{"configuration", edit("eas", "enabled: true", "enabled: true, env: {RUN_ARG: --state disabled}, claims: [data]"), "EAS:0 configuration eas:c0044.009 eas:c0044.009",
 			`{csc: "EAS:0", why: "configuration", comesUp: "DISABLED", resources: [{kind: "PersistentVolumeClaim", name: "eas-data-pvc"}]},`, "new configuration of EAS,"},
-		{"renumbered", edit("camera-ess111", "ess111", "ess131"), "ESS:131 added ess:c0044.006|ESS:111 removed ess:c0044.006",
-			`"ESS:131": {application: "envsys", job: "camera-ess111", label: "camera-ess111"|removed: ["ESS:111"]`, "addition of ESS:131 with removal of ESS:111,"},
+		{"renumbered", edit("camera-ess111", "classifier: ess111", "classifier: ess131"), "ESS:131 added ess:c0044.006|ESS:111 removed ess:c0044.006",
+			`"ESS:131": {application: "envsys", job: "camera-ess111", cscName: "ess131"|removed: ["ESS:111"]`, "addition of ESS:131 with removal of ESS:111,"},
 		{"LOVE", func(t *testing.T) {
 			c.Write("applications/love/templates/manager.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: manager}\nspec: {}\n")
 			c.Write("applications/nublado/values.yaml", "a: 1\n")
