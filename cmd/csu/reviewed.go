@@ -227,16 +227,23 @@ func (k *keptPlan) incomparable(commit, hint string, err error) error {
 // .git/info/attributes, which nobody reviews.
 func (k *keptPlan) unpacked(commit string) (dir string, err error) {
 	files, err := k.cueFiles(commit)
+	if err == nil && len(files) == 0 {
+		err = errors.New("it has no file *.cue")
+	}
+	var text map[string][]byte
+	if err == nil {
+		text, err = k.contents(files)
+	}
 	if err != nil {
 		return "", k.incomparable(commit, "check that the commit has the sources; "+whole, err)
 	}
 	dir, err = os.MkdirTemp("", "csu-sources-")
 	if err == nil {
-		err = k.unpack(dir, files)
+		err = unpack(dir, files, text)
 	}
 	if err != nil {
 		os.RemoveAll(dir)
-		return "", k.incomparable(commit, "check that the sources are plain files, that the clone is complete (made without --filter), and that csu can write to TMPDIR", err)
+		return "", k.incomparable(commit, "check that the sources are plain files, and that csu can write to TMPDIR", err)
 	}
 	return dir, nil
 }
@@ -247,31 +254,30 @@ func (k *keptPlan) cueFiles(commit string) ([]gitobject.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("git: %w", err)
 	}
-	files := slices.DeleteFunc(gitobject.Files([]byte(out)), func(f gitobject.File) bool { return !strings.HasSuffix(f.Name, ".cue") })
-	if len(files) == 0 {
-		return nil, errors.New("it has no file *.cue")
-	}
-	return files, nil
+	return slices.DeleteFunc(gitobject.Files([]byte(out)), func(f gitobject.File) bool { return !strings.HasSuffix(f.Name, ".cue") }), nil
 }
 
-// unpack writes files of a commit into a folder.
-func (k *keptPlan) unpack(dir string, files []gitobject.File) error {
+// contents returns what is in the files, by object.
+func (k *keptPlan) contents(files []gitobject.File) (map[string][]byte, error) {
 	var ask strings.Builder
 	for _, f := range files {
-		if !f.Plain {
-			return fmt.Errorf("%q is not a plain file", f.Name)
-		}
 		fmt.Fprintln(&ask, f.Object)
 	}
 	out, err := k.worktree.gitWith(strings.NewReader(ask.String()), append(slices.Clone(safely), "cat-file", "--batch")...)
 	if err != nil {
-		return fmt.Errorf("git: %w", err)
+		return nil, fmt.Errorf("git: %w", err)
 	}
 	text := map[string][]byte{}
-	if err := gitobject.Contents([]byte(out), func(object string, data []byte) { text[object] = data }); err != nil {
-		return err
-	}
+	err = gitobject.Contents([]byte(out), func(object string, data []byte) { text[object] = data })
+	return text, err
+}
+
+// unpack writes files into a folder.
+func unpack(dir string, files []gitobject.File, text map[string][]byte) error {
 	for _, f := range files {
+		if !f.Plain {
+			return fmt.Errorf("%q is not a plain file", f.Name)
+		}
 		name, err := filepath.Localize(f.Name)
 		if err != nil {
 			return fmt.Errorf("%q: %w", f.Name, err)
