@@ -223,14 +223,14 @@ func onlyWhatWentDownIsSynced(t *testing.T, u *upgrade, p *plan.Plan) {
 			continue
 		}
 		var want []plan.Resource
+		shared := slices.Clone(p.Shared)
 		for _, name := range a.CSCs {
 			c, _ := p.CSC(name)
 			want = append(want, plan.Resource{Group: "batch", Kind: "Job", Namespace: c.Job.Namespace, Name: c.Job.Name})
-			for _, suffix := range []string{"configfile", "entrypoint", "obsenv-configfile"} {
-				want = append(want, plan.Resource{Kind: "ConfigMap", Namespace: c.Job.Namespace, Name: c.Job.Name + "-" + suffix})
-			}
+			want = append(want, c.Job.Resources...)
+			shared = slices.DeleteFunc(shared, func(r plan.Resource) bool { return r.Namespace != c.Job.Namespace })
 		}
-		equal(t, u, "the resources of "+s.ID, a.Resources, want)
+		equal(t, u, "the resources of "+s.ID, a.Resources, append(want, shared...))
 	}
 	for _, id := range citing(p, "P21") {
 		_, a := stepAs[*plan.Delete](t, p, id)

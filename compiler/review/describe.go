@@ -128,30 +128,23 @@ func conditions(a *plan.SSH) string {
 	return text + "."
 }
 
-// resources names Jobs and counts other objects, since those follow from the Jobs'
-// chart.
+// resources names resources by kind, the Jobs first.
 func resources(rs []plan.Resource) string {
-	var jobs, kinds []string
-	others := map[string]int{}
+	var kinds, parts []string
+	names := map[string][]string{}
 	for _, r := range rs {
-		if r.Kind == "Job" {
-			jobs = append(jobs, r.Name)
-			continue
-		}
 		unique(&kinds, r.Kind)
-		others[r.Kind]++
-	}
-	var parts []string
-	charts := "their charts"
-	switch len(jobs) {
-	case 0:
-	case 1:
-		parts, charts = append(parts, "the Job "+jobs[0]), "its chart"
-	default:
-		parts = append(parts, "the Jobs "+strings.Join(jobs, ", "))
+		names[r.Kind] = append(names[r.Kind], r.Name)
 	}
 	for _, k := range kinds {
-		parts = append(parts, "the "+counted(others[k], k)+" of "+charts)
+		noun := "the " + k + " "
+		if len(names[k]) > 1 {
+			noun = "the " + k + "s "
+		}
+		parts = append(parts, noun+strings.Join(names[k], ", "))
 	}
-	return strings.Join(parts, " and ") + ", as far as they exist"
+	if len(parts) < 2 {
+		return strings.Join(parts, "")
+	}
+	return parts[0] + " with " + strings.Join(parts[1:], " and ")
 }

@@ -23,7 +23,7 @@ func clusterRules() []Rule {
 			"After the upgrade each CSC runs the image of the cycle, with the revision in the request, from the site's registry, and a sync deploys it. CSCs of one class run the same repository. " +
 				"What ran before is in the table; to go back to a lower revision or cycle the request says so.", images},
 		{"sync-width", []string{"P32", "P33"},
-			"A sync names the CSCs whose Jobs it brings back, all in its application. A sync that is limited to some resources lists exactly those Jobs.", syncWidth},
+			"A sync names the CSCs whose Jobs it brings back, all in its application. A sync that is limited to some resources lists exactly those Jobs, what their charts render with them, and what their pods share.", syncWidth},
 	}
 }
 
@@ -265,15 +265,10 @@ func (v *view) tagFits(tag string, change plan.Change, named bool) bool {
 func syncWidth(v *view, f *findings) {
 	for _, n := range v.syncs("") {
 		a := n.Action.Parameters.(*plan.Sync)
-		jobs := map[string]string{} // of the CSCs named, by namespace and name
 		for _, name := range a.CSCs {
 			c, ok := v.CSC(name)
-			switch {
-			case !ok: // reported by known-names
-			case c.Job == nil || c.Job.Application != a.Application:
+			if ok && (c.Job == nil || c.Job.Application != a.Application) { // others are reported by known-names
 				f.step(n, "remove it, or sync its own application", "%s does not belong to the application %q", name, a.Application)
-			default:
-				jobs[c.Job.Namespace+"/"+c.Job.Name] = name
 			}
 		}
 		if v.Type != plan.Incremental {
@@ -281,9 +276,9 @@ func syncWidth(v *view, f *findings) {
 		}
 		switch {
 		case len(a.Resources) > 0:
-			resourcesMatch(f, n, a, jobs)
+			resourcesMatch(v, f, n, a)
 		case v.Type == plan.Incremental && !slices.Contains(v.Upgrade.Applications, a.Application):
-			f.step(n, "list the Jobs and ConfigMaps of its CSCs", "syncs the whole of %q, which is not in the request", a.Application)
+			f.step(n, "list the resources of its CSCs", "syncs the whole of %q, which is not in the request", a.Application)
 		}
 	}
 }
@@ -306,46 +301,21 @@ func wholeApplication(v *view, f *findings, n *node, a *plan.Sync) {
 	}
 }
 
-// chartConfigMaps are the suffixes, after the Job's name, of the ConfigMaps that
-// the CSC chart creates.
-var chartConfigMaps = []string{"configfile", "entrypoint", "obsenv-configfile"}
-
-func resourcesMatch(f *findings, n *node, a *plan.Sync, jobs map[string]string) {
-	listed, maps := map[string]bool{}, map[string]bool{}
-	for _, r := range a.Resources {
-		key := r.Namespace + "/" + r.Name
+// resourcesMatch requires a sync that is limited to some resources to bring back exactly
+// what the tables have for its CSCs.
+func resourcesMatch(v *view, f *findings, n *node, a *plan.Sync) {
+	wanted := v.Brings(a.CSCs)
+	for i, r := range a.Resources {
 		switch {
-		case r.Kind == "Job" && r.Group == "batch":
-			listed[key] = true
-			if jobs[key] == "" {
-				f.step(n, "remove it", "syncs the Job %q, which is not of one of its CSCs", key)
-			}
-		case r.Kind == "ConfigMap" && r.Group == "":
-			maps[key] = true
-			if !slices.ContainsFunc(keys(jobs), func(job string) bool { return strings.HasPrefix(key, job+"-") }) {
-				f.step(n, "remove it", "syncs the ConfigMap %q, which does not belong to a Job of its CSCs", key)
-			}
-		default:
-			f.step(n, "remove it", "syncs %s %q; only Jobs and the ConfigMaps of their charts may be synced individually", r.Kind, key)
+		case !slices.Contains(wanted, r):
+			f.step(n, "remove it", "syncs the %s %q of namespace %q, which the tables do not have for its CSCs", r.Kind, r.Name, r.Namespace)
+		case slices.Contains(a.Resources[:i], r):
+			f.step(n, "name it once", "syncs the %s %q twice", r.Kind, r.Name)
 		}
 	}
-	for _, key := range keys(jobs) {
-		if !listed[key] {
-			f.step(n, "add the Job to its resources", "brings back %s but does not sync its Job %q", jobs[key], key)
-		}
-		for _, suffix := range chartConfigMaps {
-			if !maps[key+"-"+suffix] {
-				f.step(n, "add the ConfigMap to its resources", "brings back the Job of %s without the ConfigMap %q, which may have changed", jobs[key], key+"-"+suffix)
-			}
+	for _, r := range wanted {
+		if !slices.Contains(a.Resources, r) {
+			f.step(n, "add it to its resources", "brings back %s without the %s %q", list(a.CSCs), r.Kind, r.Name)
 		}
 	}
-}
-
-func keys(m map[string]string) []string {
-	var out []string
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

@@ -104,6 +104,7 @@ func (d *draft) tables() {
 			Image: "ts-dockerhub.lsst.org/" + class + ":c0045", ComesUp: comesUp, Expect: expect, Principal: principal,
 		})
 	}
+	d.p.Shared = []plan.Resource{{Kind: "ConfigMap", Namespace: "envsys", Name: "csc-env-config"}}
 	onHost := func(csc, host, state, principal string) *plan.CSC {
 		d.p.CSCs = append(d.p.CSCs, plan.CSC{CSC: csc, Host: host, ComesUp: plan.Standby, Expect: state, Principal: principal})
 		return &d.p.CSCs[len(d.p.CSCs)-1]
@@ -345,15 +346,7 @@ func (d *draft) incremental() {
 
 func (d *draft) part(application string, cscs []string) plan.Step {
 	s := sync(application, "P33", application, cscs)
-	a := s.Action.Parameters.(*plan.Sync)
-	for _, name := range cscs {
-		c, _ := d.p.CSC(name)
-		a.Resources = append(a.Resources,
-			plan.Resource{Group: "batch", Kind: "Job", Namespace: application, Name: c.Job.Name},
-			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-configfile"},
-			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-entrypoint"},
-			plan.Resource{Kind: "ConfigMap", Namespace: application, Name: c.Job.Name + "-obsenv-configfile"})
-	}
+	s.Action.Parameters.(*plan.Sync).Resources = d.p.Brings(cscs)
 	return s
 }
 

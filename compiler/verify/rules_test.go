@@ -294,7 +294,25 @@ func clusterBreaches() []breach {
 		{"images", "no tag", sumInc, func(p *plan.Plan) { csc(p, "ATAOS:0").Image = "ataos" }},
 		{"sync-width", "a Job of another CSC", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[0].Name = "ess104" }},
 		{"sync-width", "the whole application", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources = nil }},
-		{"sync-width", "a ConfigMap is forgotten", sumInc, func(p *plan.Plan) { a := act[*plan.Sync](p, "deploy/envsys"); a.Resources = a.Resources[:3] }},
+		{"sync-width", "what the pods share is forgotten", sumInc, func(p *plan.Plan) {
+			a := act[*plan.Sync](p, "deploy/envsys")
+			a.Resources = a.Resources[:len(a.Resources)-1]
+		}},
+		{"sync-width", "a claim is forgotten", sumInc, func(p *plan.Plan) {
+			csc(p, "ESS:105").Job.Resources = []plan.Resource{{Kind: "PersistentVolumeClaim", Namespace: "envsys", Name: "ess105-data-pvc"}}
+		}},
+		{"sync-width", "a resource twice", sumInc, func(p *plan.Plan) {
+			a := act[*plan.Sync](p, "deploy/envsys")
+			a.Resources = append(a.Resources, a.Resources[0])
+		}},
+		{"complete-tables", "a resource of another namespace", sumFull, func(p *plan.Plan) {
+			csc(p, "ESS:105").Job.Resources = []plan.Resource{{Kind: "Service", Namespace: "envsyss", Name: "ess105-service"}}
+		}},
+		{"complete-tables", "a resource of two CSCs", sumFull, func(p *plan.Plan) {
+			both := []plan.Resource{{Kind: "Service", Namespace: "envsys", Name: "ess-service"}}
+			csc(p, "ESS:104").Job.Resources, csc(p, "ESS:105").Job.Resources = both, both
+		}},
+		{"request", "a short commit of Phalanx", sumFull, func(p *plan.Plan) { p.Upgrade.Phalanx = "650a0ef2c" }},
 		{"sync-width", "another kind of object", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[1].Kind = "Secret" }},
 		{"sync-width", "a CSC of another application", sumFull, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs[0] = "ATAOS:0" }},
 	}

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +15,9 @@ import (
 func tableRules() []Rule {
 	return []Rule{
 		{"complete-tables", []string{"P2", "P18", "P20"},
-			"The tables have as many CSCs and doubts as the plan's facts say. A CSC that is missing may be matched by a selector unseen, and a doubt that is missing is not asked.", completeTables},
+			"The tables have as many CSCs and doubts as the plan's facts say. A CSC that is missing may be matched by a selector unseen, and a doubt that is missing is not asked. What belongs to a Job is in its namespace, once.", completeTables},
 		{"request", []string{"P54"},
-			"The request has a day from 2026 to 2099, an attempt from 1 to 50, a cycle's tag and a reason: a slip of the hand gives others.", request},
+			"The request has a day from 2026 to 2099, an attempt from 1 to 50, a cycle's tag and a reason, and Phalanx's commit in full: a slip of the hand gives others.", request},
 		{"listed-in-order", []string{"P8", "P9", "P10", "P41"},
 			"A set-state step names its CSCs in the order of the table, as the script takes them: to OFFLINE the Watcher first, and the ScriptQueues from the last index down, the one that runs the script at the end; to ENABLED also by name and index.", listedInOrder},
 	}
@@ -27,10 +28,31 @@ func completeTables(v *view, f *findings) {
 	if len(v.CSCs) != v.Facts.CSCs {
 		f.plan(remedy, "the table has %d CSCs, but the site has %d", len(v.CSCs), v.Facts.CSCs)
 	}
+	known := map[plan.Resource]string{}
+	for _, r := range v.Shared {
+		known[r] = "several CSCs"
+	}
+	for i := range v.CSCs {
+		c := &v.CSCs[i]
+		if c.Job == nil {
+			continue
+		}
+		for _, r := range append([]plan.Resource{c.Job.Resource()}, c.Job.Resources...) {
+			if r.Namespace != c.Job.Namespace {
+				f.plan("recompile the plan", "the %s %q of %s is in namespace %q, but its Job is in %q", r.Kind, r.Name, c.CSC, r.Namespace, c.Job.Namespace)
+			}
+			if other := known[r]; other != "" {
+				f.plan("recompile the plan", "the %s %q of %s also belongs to %s", r.Kind, r.Name, c.CSC, other)
+			}
+			known[r] = c.CSC
+		}
+	}
 	if len(v.Doubts) != v.Facts.Doubts {
 		f.plan(remedy, "the table has %d doubts, but there are %d about this plan", len(v.Doubts), v.Facts.Doubts)
 	}
 }
+
+var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // mostAttempts is more than any upgrade was tried.
 const mostAttempts = 50
@@ -45,6 +67,9 @@ func request(v *view, f *findings) {
 	}
 	if !cycleClaim.MatchString(u.Cycle) || len(u.Cycle) != len("c0045") {
 		f.plan("correct the request and recompile the plan", "the cycle is %q, want a tag such as c0045", u.Cycle)
+	}
+	if u.Phalanx != "" && !commitHash.MatchString(u.Phalanx) {
+		f.plan("correct the request and recompile the plan", "the commit of Phalanx is %q, want 40 hexadecimal digits", u.Phalanx)
 	}
 	if strings.TrimSpace(u.Reason) == "" {
 		f.plan("correct the request and recompile the plan", "the request gives no reason, which the scripts want")

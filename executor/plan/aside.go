@@ -104,7 +104,7 @@ func (s *Step) Without(p *Plan, aside []string) Rest {
 func (p *Plan) Runs(o Resource, cscs []string) bool {
 	return slices.ContainsFunc(cscs, func(name string) bool {
 		c, ok := p.CSC(name)
-		return ok && c.Job != nil && o.Group == "batch" && o.Kind == "Job" && o.Namespace == c.Job.Namespace && o.Name == c.Job.Name
+		return ok && c.Job != nil && o == c.Job.Resource()
 	})
 }
 

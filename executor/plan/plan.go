@@ -49,10 +49,13 @@ type Plan struct {
 	Facts   Facts   `json:"facts"`
 	Targets Targets `json:"targets"`
 	CSCs    []CSC   `json:"cscs"`
-	Hosts   []Host  `json:"hosts"`
-	Doubts  []Doubt `json:"doubts"`
-	Stages  []Stage `json:"stages"`
-	Final   []Step  `json:"final"`
+	// Shared are the resources that the pods of several CSCs name, such as a ConfigMap
+	// for all CSCs of an application.
+	Shared []Resource `json:"shared,omitempty"`
+	Hosts  []Host     `json:"hosts"`
+	Doubts []Doubt    `json:"doubts"`
+	Stages []Stage    `json:"stages"`
+	Final  []Step     `json:"final"`
 }
 
 // Upgrade is the request that the plan was compiled from.
@@ -62,6 +65,9 @@ type Upgrade struct {
 	Cycle   string `json:"cycle"`   // image tag of the cycle, such as c0045
 	Reason  string `json:"reason"`  // given to the scripts that want one
 	Queue   int    `json:"queue"`   // SAL index of the ScriptQueue that runs the scripts
+	// Phalanx is the commit of lsst-sqre/phalanx that the plan deploys, 40 hexadecimal
+	// digits. It is left out if the request does not name one.
+	Phalanx string `json:"phalanx,omitempty"`
 
 	// From is the cycle that was deployed before, where the upgrade changes it. One that is
 	// above Cycle makes the upgrade a rollback.
@@ -250,6 +256,8 @@ type Job struct {
 	Label       string `json:"label"` // label csc: the alias in the chart
 	CSCName     string `json:"cscName"`
 	CSCClass    string `json:"cscClass"`
+	// Resources are what its chart renders for it beside the Job.
+	Resources []Resource `json:"resources,omitempty"`
 }
 
 // Host is a row of the table of hosts.
@@ -405,6 +413,33 @@ func (p *Plan) Closing() *Step {
 		return nil
 	}
 	return last
+}
+
+// Brings returns what a sync that is limited to some resources brings back with the
+// CSCs, each once: their Jobs with what their charts render, then what is shared in
+// their namespaces.
+func (p *Plan) Brings(cscs []string) []Resource {
+	var out []Resource
+	namespaces := map[string]bool{}
+	for _, name := range cscs {
+		c, ok := p.CSC(name)
+		if !ok || c.Job == nil {
+			continue
+		}
+		namespaces[c.Job.Namespace] = true
+		out = append(append(out, c.Job.Resource()), c.Job.Resources...)
+	}
+	for _, r := range p.Shared {
+		if namespaces[r.Namespace] {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Resource returns the Job as a resource of its application.
+func (j *Job) Resource() Resource {
+	return Resource{Group: "batch", Kind: "Job", Namespace: j.Namespace, Name: j.Name}
 }
 
 // CSC returns the row of the named CSC.

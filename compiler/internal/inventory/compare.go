@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,11 @@ func Compare(site *model.Site, now *Inventory) []Difference {
 	var out []Difference
 	if site.Cycle != now.Cycle {
 		out = append(out, Difference{What: "cycle", Old: site.Cycle, New: now.Cycle})
+	}
+	for _, a := range slices.Sorted(maps.Keys(union(site.Shared, now.Shared))) {
+		if old, new := resources(site.Shared[a]), resources(now.Shared[a]); old != new {
+			out = append(out, Difference{What: "shared in " + a, Old: orNone(old), New: orNone(new)})
+		}
 	}
 	seen := map[string]bool{}
 	for i := range now.CSCs {
@@ -65,7 +71,7 @@ func compare(old, now *model.CSC) []Difference {
 	add("image", old.Image, now.Image)
 	add("revision", revision(old), revision(now))
 	add("starts in", old.ComesUp, now.ComesUp)
-	add("resources", resources(old), resources(now))
+	add("resources", resources(old.Resources), resources(now.Resources))
 	return out
 }
 
@@ -83,9 +89,16 @@ func revision(c *model.CSC) string {
 	return strconv.Itoa(c.Revision)
 }
 
-func resources(c *model.CSC) string {
+// union returns the keys of both.
+func union(a, b map[string][]model.Resource) map[string][]model.Resource {
+	out := maps.Clone(b)
+	maps.Copy(out, a)
+	return out
+}
+
+func resources(of []model.Resource) string {
 	var all []string
-	for _, r := range c.Resources {
+	for _, r := range of {
 		all = append(all, r.String())
 	}
 	slices.Sort(all)

@@ -21,6 +21,9 @@ type Inventory struct {
 	Environment string
 	Cycle       string
 	CSCs        []model.CSC // by application, then by Job
+	// Shared are the resources that the pods of an application's CSCs name beside what
+	// their own charts render, by application.
+	Shared map[string][]model.Resource
 
 	Rendering *phalanx.Rendering
 	found     []phalanx.CSC // of which CSCs are made, in the same order
@@ -42,7 +45,7 @@ func Of(ctx context.Context, rev *phalanx.Revision, site *model.Site, names *mod
 	if err != nil {
 		return nil, nil, err
 	}
-	out := &Inventory{Commit: rev.Commit, Environment: site.Environment, Rendering: rendering, found: found}
+	out := &Inventory{Commit: rev.Commit, Environment: site.Environment, Shared: map[string][]model.Resource{}, Rendering: rendering, found: found}
 	d := deriver{site: site, names: names, byClass: map[string]string{}, places: map[string]string{}}
 	for component := range names.Components {
 		d.byClass[strings.ToLower(component)] = component
@@ -57,6 +60,14 @@ func Of(ctx context.Context, rev *phalanx.Revision, site *model.Site, names *mod
 			d.refuse(one, "use one cycle for all CSCs, or leave the site as it is until they have it", "has an image of cycle %s, but the first CSC has one of %s", cycle, out.Cycle)
 		}
 		out.CSCs = append(out.CSCs, csc)
+		for _, r := range inNamespace(one.Shared, one.Job.Namespace) {
+			if !slices.Contains(out.Shared[one.Application], r) {
+				out.Shared[one.Application] = append(out.Shared[one.Application], r)
+			}
+		}
+	}
+	for _, shared := range out.Shared {
+		slices.SortFunc(shared, func(a, b model.Resource) int { return strings.Compare(a.String(), b.String()) })
 	}
 	if len(found) == 0 {
 		d.problems = append(d.problems, Problem{
@@ -97,13 +108,19 @@ func (d *deriver) csc(c *phalanx.CSC) (model.CSC, string) {
 			"is in the namespace %q, but the site's application %q has the namespace %q", c.Job.Namespace, c.Application, a.Namespace)
 	}
 	cycle := d.image(c, &out)
-	for _, r := range c.Own {
-		if r.Namespace != c.Job.Namespace {
-			continue // not a namespaced resource of its application
-		}
-		out.Resources = append(out.Resources, model.Resource{Group: r.Group, Kind: r.Kind, Name: r.Name})
-	}
+	out.Resources = inNamespace(c.Own, c.Job.Namespace)
 	return out, cycle
+}
+
+// inNamespace returns those resources that are in a namespace.
+func inNamespace(resources []*phalanx.Resource, namespace string) []model.Resource {
+	var out []model.Resource
+	for _, r := range resources {
+		if r.Namespace == namespace {
+			out = append(out, model.Resource{Group: r.Group, Kind: r.Kind, Name: r.Name})
+		}
+	}
+	return out
 }
 
 // name returns the SAL component and index of a CSC.

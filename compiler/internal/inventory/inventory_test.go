@@ -85,6 +85,11 @@ package site
 site: inventory: {
 	commit: %q
 	cycle:  "c0044"
+	shared: {
+		"envsys": [{kind: "ConfigMap", name: "all-cscs"}, {group: "ricoberger.de", kind: "VaultSecret", name: "envsys"}]
+		"love": [{kind: "ConfigMap", name: "all-cscs"}, {group: "ricoberger.de", kind: "VaultSecret", name: "love"}]
+		"simonyitel": [{kind: "ConfigMap", name: "all-cscs"}, {group: "ricoberger.de", kind: "VaultSecret", name: "simonyitel"}]
+	}
 }
 
 site: cscs: {
@@ -163,7 +168,7 @@ func TestCompare(t *testing.T) {
 	c.Commit("First")
 	before := right(t, c)
 	site := summit()
-	site.Cycle, site.CSCs = before.Cycle, append(slices.Clone(before.CSCs), model.CSC{Component: "MTM1M3", Host: "crio", ComesUp: "STANDBY"})
+	site.Cycle, site.Shared, site.CSCs = before.Cycle, before.Shared, append(slices.Clone(before.CSCs), model.CSC{Component: "MTM1M3", Host: "crio", ComesUp: "STANDBY"})
 	if got := Compare(site, before); len(got) > 0 {
 		t.Errorf("compared with itself: %v", got)
 	}
@@ -213,6 +218,8 @@ func planOf(i *Inventory) *plan.Plan {
 		sync("c", &plan.Sync{Application: "envsys", Revision: "main", CSCs: []string{"ESS:105"}, Resources: []plan.Resource{
 			{Group: "batch", Kind: "Job", Namespace: "envsys", Name: "tma-ess105"},
 			{Kind: "PersistentVolumeClaim", Namespace: "envsys", Name: "tma-ess105-data-pvc"},
+			{Kind: "ConfigMap", Namespace: "envsys", Name: "all-cscs"},
+			{Group: "ricoberger.de", Kind: "VaultSecret", Namespace: "envsys", Name: "envsys"},
 		}}),
 	}}}
 	return p
@@ -253,8 +260,10 @@ func TestCheckPlan(t *testing.T) {
 			"application nublado: the plan syncs it, but the environment summit does not have it"},
 		"revision": {func(p *plan.Plan) { sync(p, 2).Revision = "tickets/DM-1" },
 			`application envsys: the plan syncs revision "tickets/DM-1", but the environment summit makes it follow "main"`},
-		"claim missing": {func(p *plan.Plan) { sync(p, 2).Resources = sync(p, 2).Resources[:1] },
-			"application envsys: the plan brings back the Job, but not what its chart renders with it: PersistentVolumeClaim tma-ess105-data-pvc"},
+		"claim missing": {func(p *plan.Plan) { sync(p, 2).Resources = slices.Delete(sync(p, 2).Resources, 1, 2) },
+			"application envsys: the plan brings back the Job, but not what belongs to it: PersistentVolumeClaim tma-ess105-data-pvc"},
+		"shared missing": {func(p *plan.Plan) { sync(p, 2).Resources = sync(p, 2).Resources[:2] },
+			"application envsys: the plan brings back the Job, but not what belongs to it: ConfigMap all-cscs, VaultSecret envsys"},
 		"resource unknown": {func(p *plan.Plan) {
 			sync(p, 2).Resources = append(sync(p, 2).Resources, plan.Resource{Kind: "ConfigMap", Namespace: "envsys", Name: "tma-ess105-configfile"})
 		}, "application envsys: the plan syncs what Phalanx does not render: ConfigMap tma-ess105-configfile"},

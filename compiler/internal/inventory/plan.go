@@ -155,21 +155,21 @@ func (c *planCheck) sync(s *plan.Sync) {
 			absent = append(absent, r.Kind+" "+r.Name)
 		}
 	}
+	wanted := slices.Clone(c.now.Shared[s.Application])
 	for _, name := range s.CSCs {
-		csc := c.deployed[name]
-		if csc == nil {
-			continue
+		if csc := c.deployed[name]; csc != nil {
+			wanted = append(wanted, csc.Resources...)
 		}
-		for _, r := range csc.Resources {
-			if !slices.ContainsFunc(s.Resources, func(o plan.Resource) bool { return o.Group == r.Group && o.Kind == r.Kind && o.Name == r.Name }) {
-				left = append(left, r.String())
-			}
+	}
+	for _, r := range wanted {
+		if !slices.ContainsFunc(s.Resources, func(o plan.Resource) bool { return o.Group == r.Group && o.Kind == r.Kind && o.Name == r.Name }) {
+			left = append(left, r.String())
 		}
 	}
 	if len(absent) > 0 {
 		c.syncs = append(c.syncs, fmt.Sprintf("application %s: the plan syncs what Phalanx does not render: %s", s.Application, strings.Join(absent, ", ")))
 	}
 	if len(left) > 0 {
-		c.syncs = append(c.syncs, fmt.Sprintf("application %s: the plan brings back the Job, but not what its chart renders with it: %s", s.Application, strings.Join(left, ", ")))
+		c.syncs = append(c.syncs, fmt.Sprintf("application %s: the plan brings back the Job, but not what belongs to it: %s", s.Application, strings.Join(left, ", ")))
 	}
 }

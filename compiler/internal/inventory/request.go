@@ -137,7 +137,7 @@ func (b *between) csc(was, is int) {
 		line = append(line, "comesUp: "+strconv.Quote(now.ComesUp))
 	}
 	if !slices.Equal(old.Resources, now.Resources) {
-		line = append(line, "resources: "+resourcesCUE(now.Resources))
+		line = append(line, "resources: "+list(now.Resources))
 	}
 	b.request.changed = append(b.request.changed, "{"+strings.Join(line, ", ")+"}")
 }

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,10 +23,15 @@ package site
 site: inventory: {
 	commit: %q
 	cycle:  %q
-}
-
-site: cscs: {
 `, i.Environment, i.Commit, i.Commit, i.Cycle)
+	if len(i.Shared) > 0 {
+		b.WriteString("\tshared: {\n")
+		for _, a := range slices.Sorted(maps.Keys(i.Shared)) {
+			fmt.Fprintf(&b, "\t\t%q: %s\n", a, list(i.Shared[a]))
+		}
+		b.WriteString("\t}\n")
+	}
+	b.WriteString("}\n\nsite: cscs: {\n")
 	for n := range i.CSCs {
 		c := &i.CSCs[n]
 		if n > 0 && i.CSCs[n-1].Application != c.Application {
@@ -59,13 +66,13 @@ func fields(c *model.CSC) []string {
 		add("comesUp", c.ComesUp)
 	}
 	if len(c.Resources) > 0 {
-		out = append(out, "resources: "+resourcesCUE(c.Resources))
+		out = append(out, "resources: "+list(c.Resources))
 	}
 	return out
 }
 
-// resourcesCUE returns the resources of a CSC as a list.
-func resourcesCUE(resources []model.Resource) string {
+// list returns resources as a list of CUE.
+func list(resources []model.Resource) string {
 	var all []string
 	for _, r := range resources {
 		one := fmt.Sprintf("kind: %q, name: %q", r.Kind, r.Name)

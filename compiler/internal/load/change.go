@@ -20,7 +20,7 @@ func (c *requestCheck) readChange(f fields) model.Change {
 	}
 	out.Revision, out.Pinned = f.number("revision")
 	if f.lookup("resources").Exists() {
-		resources := f.resources()
+		resources := rendered(f, "resources")
 		out.Resources = &resources
 	}
 	return out

@@ -23,6 +23,11 @@ func decodeSite(s *source) *model.Site {
 		ImageRegistry: f.text("imageRegistry"),
 		Targets:       s.targets(root.with("targets")),
 		Begins:        map[string]model.Begins{},
+		Shared:        map[string][]model.Resource{},
+	}
+	shared := root.with("inventory", "shared")
+	for _, application := range s.names(shared) {
+		site.Shared[application] = rendered(s.parts(shared), application)
 	}
 	for _, typ := range s.names(root.with("deployments")) {
 		b := s.whole(root.with("deployments", typ))
@@ -115,16 +120,16 @@ func (s *source) csc(at path, name string) model.CSC {
 	}
 	csc.CSCName, csc.CSCClass = f.text("cscName"), f.text("cscClass")
 	csc.Revision, csc.Pinned = f.number("revision")
-	csc.Resources = f.resources()
+	csc.Resources = rendered(f, "resources")
 	csc.ComesUp, csc.Principal = f.text("comesUp"), f.text("principal")
 	csc.Doubt, csc.Note = f.prose("doubt"), f.prose("note")
 	return csc
 }
 
-// resources decodes what the chart of a CSC renders for it beside the Job.
-func (f fields) resources() []model.Resource {
+// rendered decodes a list of resources that Phalanx renders.
+func rendered(f fields, name string) []model.Resource {
 	var out []model.Resource
-	for _, r := range f.structs("resources") {
+	for _, r := range f.structs(name) {
 		out = append(out, model.Resource{Group: r.text("group"), Kind: r.text("kind"), Name: r.text("name")})
 	}
 	return out

@@ -92,6 +92,7 @@ func (c *requestCheck) read() {
 	req := c.req
 	req.Pos, req.Places = c.places.of(c.at), c.places
 	req.Date, req.Cycle, req.Reason = f.text("date"), f.text("cycle"), f.prose("reason")
+	req.Phalanx = f.text("phalanx")
 	req.Attempt, _ = f.number("attempt")
 	req.Queue, _ = f.number("queue")
 	req.BreaksSchema, req.SyncSasquatch, req.CriosDone = f.flag("breaksSchema"), f.flag("syncSasquatch"), f.flag("criosDone")

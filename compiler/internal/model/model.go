@@ -34,19 +34,22 @@ type Places interface {
 
 // Site is one of the observatory's sites.
 type Site struct {
-	Pos           Pos
-	Places        Places               // of its definition, below "site"
-	Name          string               // of its folder
-	TestStand     bool                 // tested after a recovery and an incremental upgrade (P48, P49)
-	TrackingOnly  bool                 // its tests take no images (P52)
-	TimeZone      string               // such as America/Santiago
-	Begins        map[string]Begins    // by upgrade type: when deployments begin (P54)
-	Approvals     map[string]Approvals // by upgrade type; without an entry no approval is needed
-	ClosedLoop    *ClosedLoop
-	Environment   string // of Phalanx
-	Domain        string // DNS domain of the hosts
-	FQDN          string // host name of Phalanx's environment
-	Commit        string // of Phalanx that the inventory was taken from, 40 hexadecimal digits
+	Pos          Pos
+	Places       Places               // of its definition, below "site"
+	Name         string               // of its folder
+	TestStand    bool                 // tested after a recovery and an incremental upgrade (P48, P49)
+	TrackingOnly bool                 // its tests take no images (P52)
+	TimeZone     string               // such as America/Santiago
+	Begins       map[string]Begins    // by upgrade type: when deployments begin (P54)
+	Approvals    map[string]Approvals // by upgrade type; without an entry no approval is needed
+	ClosedLoop   *ClosedLoop
+	Environment  string // of Phalanx
+	Domain       string // DNS domain of the hosts
+	FQDN         string // host name of Phalanx's environment
+	Commit       string // of Phalanx that the inventory was taken from, 40 hexadecimal digits
+	// Shared are the resources that the pods of an application's CSCs name beside what
+	// their own charts render, by application.
+	Shared        map[string][]Resource
 	Cycle         string // deployed image tag
 	ImageRegistry string // host name in front of an image's name
 	Targets       Targets
@@ -340,6 +343,7 @@ type Request struct {
 	StartBridges              bool
 	IntegrationTestingFollows bool
 	Branches                  []Branch
+	Phalanx                   string // commit of Phalanx that is deployed; "" if the request does not name it
 }
 
 // Change is a CSC that changes.

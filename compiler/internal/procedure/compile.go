@@ -31,7 +31,7 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 		Format:  plan.Format,
 		Site:    site.Name,
 		Type:    plan.Type(req.Type),
-		Upgrade: upgrade(req, site.Cycle),
+		Upgrade: upgrade(site, req),
 		Facts:   facts(site, req.Type),
 		Targets: targets(site),
 	}}
@@ -95,10 +95,10 @@ func changed(c *model.CSC, change model.Change) {
 	}
 }
 
-// upgrade copies the request into the plan. deployed is the site's cycle.
-func upgrade(r *model.Request, deployed string) plan.Upgrade {
+// upgrade copies the request into the plan.
+func upgrade(s *model.Site, r *model.Request) plan.Upgrade {
 	u := plan.Upgrade{
-		Date: r.Date, Attempt: r.Attempt, Cycle: r.Cycle, Reason: r.Reason, Queue: r.Queue,
+		Date: r.Date, Attempt: r.Attempt, Cycle: r.Cycle, Reason: r.Reason, Queue: r.Queue, Phalanx: r.Phalanx,
 		Revisions:    changes(r.Revisions),
 		BreaksSchema: r.BreaksSchema, SyncSasquatch: r.SyncSasquatch, CriosDone: r.CriosDone, CriosFirst: r.CriosFirst,
 		Changed:      changes(r.Changed),
@@ -106,11 +106,14 @@ func upgrade(r *model.Request, deployed string) plan.Upgrade {
 		Applications: r.Applications, Hosts: r.Hosts, QueuesStay: r.QueuesStay,
 		StartBridges: r.StartBridges, IntegrationTestingFollows: r.IntegrationTestingFollows,
 	}
-	if deployed != r.Cycle {
-		u.From = deployed
+	if s.Cycle != r.Cycle {
+		u.From = s.Cycle
 	}
 	for i := range r.Added {
 		u.Added = append(u.Added, r.Added[i].Name())
+	}
+	if u.Phalanx == "" && plan.Type(r.Type) == plan.Recovery {
+		u.Phalanx = s.Commit // a recovery deploys what is there
 	}
 	for _, br := range r.Branches {
 		u.Branches = append(u.Branches, plan.Branch{Repository: br.Repository, Branch: br.Branch})

@@ -27,7 +27,7 @@ func (b *builder) sync(application string, resources []plan.Resource, cscs []str
 		for _, r := range resources {
 			names = append(names, r.Kind+" "+r.Name)
 		}
-		hand += " with only these resources selected, if they exist: " + strings.Join(names, ", ")
+		hand += " with only these resources selected: " + strings.Join(names, ", ")
 	}
 	hand += "."
 	if len(cscs) > 0 {
@@ -219,9 +219,9 @@ func (b *builder) deploying() string {
 	case len(b.down)+len(b.added()) == 0:
 		return fmt.Sprintf("Argo CD syncs the whole of %s.", whole)
 	case whole != "":
-		return text + fmt.Sprintf("Argo CD creates %s, and syncs the ConfigMaps of their charts and the whole of %s.", jobs, whole)
+		return text + fmt.Sprintf("Argo CD creates %s, and syncs what belongs to them, such as their ConfigMaps, and the whole of %s.", jobs, whole)
 	}
-	return text + fmt.Sprintf("Argo CD creates %s and syncs the ConfigMaps of their charts, and nothing else in their applications.", jobs)
+	return text + fmt.Sprintf("Argo CD creates %s and syncs what belongs to them, such as their ConfigMaps, and nothing else in their applications.", jobs)
 }
 
 // loveAnswers makes the step that checks LOVE once it is synced: its Deployments are
@@ -232,17 +232,12 @@ func (b *builder) loveAnswers() plan.Step {
 		"Then open LOVE (%s), log in, and check that its view %q shows the CSCs' states.", t.ArgoCDURL, loveApplication, t.LOVEURL, t.LOVEView), nil, nil, "P13")
 }
 
-// resources returns the Jobs of the CSCs and the ConfigMaps that their charts may
-// create.
+// resources returns what a sync brings back with the CSCs.
 func (b *builder) resources(cscs []string) []plan.Resource {
-	var out []plan.Resource
+	p := &plan.Plan{Shared: b.shared()}
 	for _, name := range cscs {
 		c, _ := b.csc(name)
-		ns := b.namespace(c)
-		out = append(out, plan.Resource{Group: "batch", Kind: "Job", Namespace: ns, Name: c.Job})
-		for _, suffix := range []string{"configfile", "entrypoint", "obsenv-configfile"} {
-			out = append(out, plan.Resource{Kind: "ConfigMap", Namespace: ns, Name: c.Job + "-" + suffix})
-		}
+		p.CSCs = append(p.CSCs, plan.CSC{CSC: name, Job: b.job(c)})
 	}
-	return out
+	return p.Brings(cscs)
 }

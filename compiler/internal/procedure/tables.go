@@ -87,17 +87,41 @@ func (b *builder) tables() {
 		}
 		b.plan.Hosts = append(b.plan.Hosts, row)
 	}
+	b.plan.Shared = b.shared()
 	b.doubts()
 	b.plan.Facts.Doubts = len(b.plan.Doubts)
+}
+
+// shared returns what the pods of several CSCs name, in the order of the applications.
+func (b *builder) shared() []plan.Resource {
+	var out []plan.Resource
+	for _, a := range b.site.Applications {
+		out = append(out, inNamespace(b.site.Shared[a.Name], a.Namespace)...)
+	}
+	return out
+}
+
+// inNamespace returns resources of an inventory as a plan has them.
+func inNamespace(resources []model.Resource, namespace string) []plan.Resource {
+	var out []plan.Resource
+	for _, r := range resources {
+		out = append(out, plan.Resource{Group: r.Group, Kind: r.Kind, Namespace: namespace, Name: r.Name})
+	}
+	return out
+}
+
+func (b *builder) job(c *model.CSC) *plan.Job {
+	return &plan.Job{
+		Application: c.Application, Namespace: b.namespace(c), Name: c.Job,
+		Label: c.Label, CSCName: c.CSCName, CSCClass: c.CSCClass,
+		Resources: inNamespace(c.Resources, b.namespace(c)),
+	}
 }
 
 func (b *builder) row(c *model.CSC) plan.CSC {
 	row := plan.CSC{CSC: c.Name(), Host: c.Host, Bridge: c.Bridge, Principal: c.Principal}
 	if c.Job != "" {
-		row.Job = &plan.Job{
-			Application: c.Application, Namespace: b.namespace(c), Name: c.Job,
-			Label: c.Label, CSCName: c.CSCName, CSCClass: c.CSCClass,
-		}
+		row.Job = b.job(c)
 		row.Before, row.Image = b.images(c)
 	}
 	if k, ok := b.protected(c.Name()); ok {
