@@ -305,14 +305,6 @@ func clusterBreaches() []breach {
 			a := act[*plan.Sync](p, "deploy/envsys")
 			a.Resources = append(a.Resources, a.Resources[0])
 		}},
-		{"complete-tables", "a resource of another namespace", sumFull, func(p *plan.Plan) {
-			csc(p, "ESS:105").Job.Resources = []plan.Resource{{Kind: "Service", Namespace: "envsyss", Name: "ess105-service"}}
-		}},
-		{"complete-tables", "a resource of two CSCs", sumFull, func(p *plan.Plan) {
-			both := []plan.Resource{{Kind: "Service", Namespace: "envsys", Name: "ess-service"}}
-			csc(p, "ESS:104").Job.Resources, csc(p, "ESS:105").Job.Resources = both, both
-		}},
-		{"request", "a short commit of Phalanx", sumFull, func(p *plan.Plan) { p.Upgrade.Phalanx = "650a0ef2c" }},
 		{"sync-width", "another kind of object", sumInc, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").Resources[1].Kind = "Secret" }},
 		{"sync-width", "a CSC of another application", sumFull, func(p *plan.Plan) { act[*plan.Sync](p, "deploy/envsys").CSCs[0] = "ATAOS:0" }},
 	}

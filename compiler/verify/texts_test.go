@@ -37,6 +37,14 @@ func tableBreaches() []breach {
 		}},
 		{"targets", "no domain", sumInc, func(p *plan.Plan) { p.Facts.Domain, p.Facts.FQDN, p.Facts.ImageRegistry = "", "", "" }},
 		{"complete-tables", "a CSC and a doubt less", sumInc, func(p *plan.Plan) { p.CSCs, p.Doubts = p.CSCs[:len(p.CSCs)-1], p.Doubts[:1] }},
+		{"complete-tables", "a resource of another namespace", sumFull, func(p *plan.Plan) {
+			csc(p, "ESS:105").Job.Resources = []plan.Resource{{Kind: "Service", Namespace: "envsyss", Name: "ess105-service"}}
+		}},
+		{"complete-tables", "a resource of two CSCs", sumFull, func(p *plan.Plan) {
+			both := []plan.Resource{{Kind: "Service", Namespace: "envsys", Name: "ess-service"}}
+			csc(p, "ESS:104").Job.Resources, csc(p, "ESS:105").Job.Resources = both, both
+		}},
+		{"request", "a short commit of Phalanx", sumFull, func(p *plan.Plan) { p.Upgrade.Phalanx = "650a0ef2c" }},
 		{"request", "out of bounds", sumInc, func(p *plan.Plan) {
 			p.Upgrade.Date, p.Upgrade.Attempt, p.Upgrade.Cycle, p.Upgrade.Reason = "1970-01-01", 1000, "latest", " "
 		}},
