@@ -1,8 +1,6 @@
 package rehearsal
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +39,7 @@ type application struct {
 type otherResource struct {
 	plan.Resource
 	outOfSync bool
+	missing   bool // not there yet
 }
 
 func (k *cluster) addApplication(name, revision string) *application {
@@ -69,12 +68,6 @@ func (k *cluster) argoNamespace() string {
 	return "argocd"
 }
 
-// commit returns the commit of a branch. Branches do not move during a rehearsal.
-func commit(revision string) string {
-	sum := sha256.Sum256([]byte(revision))
-	return hex.EncodeToString(sum[:20])
-}
-
 func (a *application) revision() string {
 	r, _, _ := unstructured.NestedString(a.Object, "spec", "source", "targetRevision")
 	return r
@@ -95,7 +88,11 @@ func (k *cluster) compare(a *application) []resourceState {
 			Resource: plan.Resource{Group: "batch", Kind: "Job", Namespace: row.Job.Namespace, Name: row.Job.Name},
 			sync:     "Synced", health: "Progressing",
 		}
-		switch j := k.jobs[jobKey(row.Job)]; {
+		j := k.jobs[jobKey(row.Job)]
+		if j == nil && a.wanted[row.CSC] == "" {
+			continue // neither there nor in the source
+		}
+		switch {
 		case j == nil:
 			r.sync, r.health = "OutOfSync", "Missing"
 		default:
@@ -116,6 +113,9 @@ func (k *cluster) compare(a *application) []resourceState {
 		r := resourceState{Resource: o.Resource, sync: "Synced"}
 		if o.outOfSync {
 			r.sync = "OutOfSync"
+		}
+		if o.missing {
+			r.health = "Missing"
 		}
 		states = append(states, r)
 	}
@@ -150,7 +150,7 @@ func (k *cluster) reconcile(a *application) {
 	}
 	spec := runtime.DeepCopyJSON(a.Object["spec"].(map[string]any))
 	status := a.status()
-	status["sync"] = map[string]any{"status": sync, "revision": commit(a.revision()), "comparedTo": map[string]any{"source": spec["source"], "destination": spec["destination"]}}
+	status["sync"] = map[string]any{"status": sync, "revision": k.site.commit(a.revision()), "comparedTo": map[string]any{"source": spec["source"], "destination": spec["destination"]}}
 	status["health"] = map[string]any{"status": health}
 	status["resources"] = resources
 	status["summary"] = map[string]any{"images": images}
@@ -294,7 +294,7 @@ func (k *cluster) finish(a *application, o operation, phase, message string, res
 		a.status()["operationState"] = state
 	}
 	state["phase"], state["message"], state["finishedAt"] = phase, message, k.now()
-	state["syncResult"] = map[string]any{"revision": commit(a.revision()), "resources": results, "source": a.Object["spec"].(map[string]any)["source"]}
+	state["syncResult"] = map[string]any{"revision": k.site.commit(a.revision()), "resources": results, "source": a.Object["spec"].(map[string]any)["source"]}
 	delete(a.Object, "operation")
 	a.SetResourceVersion(k.bump())
 	k.site.effect(Effect{System: SystemArgoCD, Kind: SyncEnded, Subject: a.GetName(), Detail: phase + ": " + message, Identity: o.identity()})
@@ -318,8 +318,8 @@ func (k *cluster) apply(a *application, only []plan.Resource) (phase, message st
 	selected := func(r plan.Resource) bool { return len(only) == 0 || slices.Contains(only, r) }
 	for _, row := range a.rows {
 		r := plan.Resource{Group: "batch", Kind: "Job", Namespace: row.Job.Namespace, Name: row.Job.Name}
-		if !selected(r) {
-			continue
+		if !selected(r) || a.wanted[row.CSC] == "" {
+			continue // Argo CD passes over what its source does not have
 		}
 		switch j := k.jobs[jobKey(row.Job)]; {
 		case j == nil:
@@ -334,10 +334,11 @@ func (k *cluster) apply(a *application, only []plan.Resource) (phase, message st
 	}
 	for _, o := range a.others {
 		if selected(o.Resource) {
-			o.outOfSync = false
+			o.outOfSync, o.missing = false, false
 			result(o.Resource, "Synced", strings.ToLower(o.Kind)+"/"+o.Name+" configured")
 		}
 	}
+	k.retryHeld()
 	switch {
 	case failed > 0:
 		return "Failed", fmt.Sprintf("one or more objects failed to apply (%d), reason: field is immutable", failed), results
@@ -353,8 +354,8 @@ func (k *cluster) release() {
 	for name, a := range k.applications {
 		changed := false
 		for _, row := range a.rows {
-			changed = changed || a.wanted[row.CSC] != row.Image
-			a.wanted[row.CSC] = row.Image
+			changed = changed || a.wanted[row.CSC] != k.site.image(row)
+			a.wanted[row.CSC] = k.site.image(row)
 		}
 		for _, o := range a.others {
 			if name != k.site.appOfApps() && k.site.plan.Type == plan.Full {

@@ -36,6 +36,7 @@ type cluster struct {
 	pulled       map[string]bool        // images that the nodes have
 	ledger       *corev1.ConfigMap      // the only ConfigMap that is served
 	applications map[string]*application
+	held         []func() // start the pods that wait for an object
 	token        string
 }
 

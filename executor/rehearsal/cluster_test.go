@@ -87,7 +87,7 @@ func TestDeletedJobSilencesItsCSCAndASyncBringsItBack(t *testing.T) {
 	deleteJobs(t, s, "simonyitel", "csc-class=mtmount")
 	s.eventually(t, "MTMount is silent", func() bool { return !s.csc("MTMount:0").lives() })
 	o := syncApplication(t, s, "simonyitel", "r/a/2", request)
-	if o.Phase != "Succeeded" || o.Revision != commit("main") {
+	if o.Phase != "Succeeded" || o.Revision != s.commit("main") {
 		t.Errorf("the sync ended %s at %s: %s", o.Phase, o.Revision, o.Message)
 	}
 	s.eventually(t, "MTMount is up", func() bool { return s.csc("MTMount:0").lives() })

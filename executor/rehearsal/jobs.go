@@ -70,26 +70,42 @@ func (k *cluster) createJob(row *plan.CSC, c *csc, image string) {
 		if k.jobs[j.key()] != j {
 			return
 		}
-		p := k.addPod(j)
-		if s.strikes(podNeverStarts, row.CSC) {
-			p.Status.ContainerStatuses[0].State.Waiting = &corev1.ContainerStateWaiting{
-				Reason: "CreateContainerConfigError", Message: `secret "ts-salkafka" not found`,
-			}
-			return
-		}
-		pull := s.between("start "+j.key(), time.Second, 4*time.Second)
-		if !k.pulled[image] {
-			pull = s.between("pull "+image, 10*time.Second, 5*time.Minute)
-		}
-		if s.strikesOnce(imagePullSlow, row.CSC) {
-			pull = 20 * time.Minute
-		}
-		s.after(pull, func() {
+		k.startPod(row, j, k.addPod(j), image)
+	})
+}
+
+// startPod lets a new pod pull its image and run, as soon as all that it needs is there.
+func (k *cluster) startPod(row *plan.CSC, j *job, p *corev1.Pod, image string) {
+	s := k.site
+	if need, lacks := k.lacks(row); lacks {
+		status := p.Status
+		k.hold(p, need)
+		k.held = append(k.held, func() {
 			if p.DeletionTimestamp == nil {
-				k.pulled[image] = true
-				k.runPod(p, j)
+				p.Status = status
+				k.startPod(row, j, p, image)
 			}
 		})
+		return
+	}
+	if s.strikes(podNeverStarts, row.CSC) {
+		p.Status.ContainerStatuses[0].State.Waiting = &corev1.ContainerStateWaiting{
+			Reason: "CreateContainerConfigError", Message: `secret "ts-salkafka" not found`,
+		}
+		return
+	}
+	pull := s.between("start "+j.key(), time.Second, 4*time.Second)
+	if !k.pulled[image] {
+		pull = s.between("pull "+image, 10*time.Second, 5*time.Minute)
+	}
+	if s.strikesOnce(imagePullSlow, row.CSC) {
+		pull = 20 * time.Minute
+	}
+	s.after(pull, func() {
+		if p.DeletionTimestamp == nil {
+			k.pulled[image] = true
+			k.runPod(p, j)
+		}
 	})
 }
 

@@ -267,11 +267,18 @@ func (s *Site) addApplications() {
 		if revision == "" {
 			revision = common
 		}
+		if s.deployed != nil && name != s.appOfApps() {
+			of, deployed := s.deployed.Applications[name]
+			if !deployed {
+				continue
+			}
+			revision = of.Revision
+		}
 		a := k.addApplication(name, revision)
 		for _, c := range s.cscs {
 			if c.row.Job != nil && c.row.Job.Application == name && c.row.Image != "" { // Phalanx has no removed ones
 				a.rows = append(a.rows, c.row)
-				a.wanted[c.row.CSC] = c.row.Image
+				a.wanted[c.row.CSC] = s.image(c.row)
 				if later {
 					a.wanted[c.row.CSC] = s.imageBefore(c.row)
 				}
@@ -304,12 +311,15 @@ func (s *Site) rendersLater() bool {
 // otherResources returns the resources of an application that are not Jobs of CSCs.
 func (s *Site) otherResources(name string, a *application) []*otherResource {
 	k := s.cluster
+	if s.deployed != nil && name != s.appOfApps() {
+		return s.otherDeployed(name, a)
+	}
 	var found []*otherResource
 	if name == s.appOfApps() {
 		for _, app := range k.applicationNames() {
 			if app != name {
 				r := plan.Resource{Group: "argoproj.io", Kind: "Application", Namespace: k.argoNamespace(), Name: app}
-				found = append(found, &otherResource{r, s.rendersLater()})
+				found = append(found, &otherResource{Resource: r, outOfSync: s.rendersLater()})
 			}
 		}
 		return found
@@ -325,7 +335,7 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 		for _, r := range sync.Resources {
 			job := r.Kind == "Job"
 			if !job && !slices.ContainsFunc(found, func(o *otherResource) bool { return o.Resource == r }) {
-				found = append(found, &otherResource{r, changed})
+				found = append(found, &otherResource{Resource: r, outOfSync: changed})
 			}
 		}
 	}
@@ -333,5 +343,5 @@ func (s *Site) otherResources(name string, a *application) []*otherResource {
 	if len(a.rows) > 0 {
 		namespace = a.rows[0].Job.Namespace
 	}
-	return append(found, &otherResource{plan.Resource{Kind: "ConfigMap", Namespace: namespace, Name: name + "-config"}, changed && whole})
+	return append(found, &otherResource{Resource: plan.Resource{Kind: "ConfigMap", Namespace: namespace, Name: name + "-config"}, outOfSync: changed && whole})
 }

@@ -41,6 +41,7 @@ const (
 	Rebooted       = "rebooted"
 	HostUp         = "host up"
 	JobCreated     = "job created" // subject: namespace/name; detail: image; identity: UID
+	PodHeld        = "pod held"    // subject: namespace/name; detail: the object that it needs
 	JobDeleted     = "job deleted" // identity: UID
 	NamespaceGone  = "namespace deleted"
 	LedgerClaimed  = "ledger claimed"  // by a csu; identity: the run; detail: the epoch

@@ -59,6 +59,9 @@ type Config struct {
 	// the operator's laptop sleeps. It is nil if that is not possible.
 	Laptop func(asleep bool) error
 
+	// Deployed is what Phalanx deploys; nil for what the plan expects.
+	Deployed *Deployed
+
 	outside *Outside // nil if the whole site is simulated
 }
 
@@ -93,6 +96,8 @@ type Site struct {
 	draws  map[string]uint64 // number of draws by subject
 	faults []*chosenFault
 	laptop func(asleep bool) error
+	// deployed is nil if the applications' sources have what the plan expects.
+	deployed *Deployed
 	// outside holds the real parts of the site, nil if there are none.
 	outside *Outside
 	cscs    []*csc // in the plan's order
@@ -158,7 +163,7 @@ func newSite(ctx context.Context, cfg Config) (*Site, error) {
 		epoch = now.UTC()
 	}
 	s := &Site{
-		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known, laptop: cfg.Laptop, outside: cfg.outside,
+		plan: cfg.Plan, dir: dir, seed: cfg.Seed, faults: known, laptop: cfg.Laptop, deployed: cfg.Deployed, outside: cfg.outside,
 		clk:   clock.Fast(epoch, now, cfg.Speed),
 		Map:   sitemap.Map{Digest: cfg.Digest, Epoch: epoch, Real: now, Speed: cfg.Speed, Dir: dir},
 		draws: map[string]uint64{}, byName: map[string]*csc{}, queues: map[int]*queue{}, hosts: map[string]*host{},

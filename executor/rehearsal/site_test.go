@@ -85,7 +85,14 @@ func smallPlan() *plan.Plan {
 // start starts a site and closes it when the test ends.
 func start(t *testing.T, p *plan.Plan, faults ...string) *Site {
 	t.Helper()
-	s, err := Start(t.Context(), Config{Plan: p, Digest: "d", Dir: t.TempDir(), Seed: 1, Faults: faults})
+	return startAt(t, Config{Plan: p, Faults: faults})
+}
+
+// startAt starts a site with a seed of its own, in a folder of its own.
+func startAt(t *testing.T, c Config) *Site {
+	t.Helper()
+	c.Digest, c.Dir, c.Seed = "d", t.TempDir(), 1
+	s, err := Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
