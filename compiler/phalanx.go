@@ -12,6 +12,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/internal/load"
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/compiler/internal/phalanx"
+	"github.com/lsst-ts/csu/compiler/internal/procedure"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -83,6 +84,17 @@ type Drift struct {
 	Site        string // commit of Phalanx that the site's inventory was taken from
 	CSCs        int    // that Phalanx deploys
 	Differences []Difference
+	// Jobs are those of the CSCs of both, in the order of the site's inventory; Targets
+	// say in which cluster they run.
+	Jobs    []Job
+	Targets plan.Targets
+}
+
+// Job is the Job of a CSC with its image in the site's inventory and in Phalanx, "" where
+// that does not have it.
+type Job struct {
+	CSC, Namespace, Name string
+	Site, Phalanx        string
 }
 
 // DriftOf compares a site's inventory with Phalanx. Its errors are those of
@@ -96,7 +108,36 @@ func DriftOf(ctx context.Context, root, site string, from Phalanx) (*Drift, erro
 	if err != nil {
 		return nil, err
 	}
-	return &Drift{commit, old.Commit, len(now.CSCs), inventory.Compare(old, now)}, nil
+	return &Drift{commit, old.Commit, len(now.CSCs), inventory.Compare(old, now), jobs(old, now), procedure.Targets(old)}, nil
+}
+
+// jobs returns the Jobs of a site's inventory and of Phalanx's.
+func jobs(old *model.Site, now *inventory.Inventory) []Job {
+	var out []Job
+	at := map[string]int{} // by CSC and Job
+	job := func(c *model.CSC) *Job {
+		key := c.Name() + " " + c.Job
+		if i, known := at[key]; known {
+			return &out[i]
+		}
+		at[key] = len(out)
+		namespace := c.Application
+		if a, ok := old.Application(c.Application); ok {
+			namespace = a.Namespace
+		}
+		out = append(out, Job{CSC: c.Name(), Namespace: namespace, Name: c.Job})
+		return &out[len(out)-1]
+	}
+	for i := range old.CSCs {
+		if c := &old.CSCs[i]; c.Job != "" {
+			job(c).Site = old.ImageRegistry + "/" + c.Image + ":" + c.Tag(old.Cycle)
+		}
+	}
+	for i := range now.CSCs {
+		c := &now.CSCs[i]
+		job(c).Phalanx = old.ImageRegistry + "/" + c.Image + ":" + c.Tag(now.Cycle)
+	}
+	return out
 }
 
 // CheckRendering compares a plan with what Phalanx deploys at its site, and returns the

@@ -54,7 +54,7 @@ func (a *asker) Tell(e operator.Event) {
 // terminalOnly are the topics that are answered only at a terminal: an operator must
 // look before answering.
 var terminalOnly = []operator.Topic{
-	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.BuildLost, operator.Outage, operator.Alone, operator.OtherDay,
+	operator.Failed, operator.InDoubt, operator.Unseen, operator.Unexpected, operator.BuildLost, operator.Revision, operator.Outage, operator.Alone, operator.OtherDay,
 	operator.TakingOver, operator.Unlocking, operator.Former, operator.FormerOutage,
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/compiler/review"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/custody"
@@ -37,6 +38,7 @@ type runFlags struct {
 	Answers  string   `help:"Read answers to consents, doubts and manual steps from this JSON file, such as [{\"at\": \"configuration/merged\", \"topic\": \"manual\", \"choice\": \"yes\"}]. They are recorded under your name." placeholder:"FILE" predictor:"file"`
 	SiteMap  string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	yes      bool     // --yes of the commands that have it
+	phalanx  string   // --phalanx of the commands that have it
 }
 
 type execCommand struct {
@@ -50,7 +52,13 @@ type execCommand struct {
 	DryRun        bool   `help:"Print what would run, without running anything."`
 	// AnswersTemplate reads the plan only.
 	AnswersTemplate bool `help:"Write the questions that the run will ask, as a file for --answers with empty answers, without running anything."`
+	cloneFlag
 	runFlags
+}
+
+// cloneFlag names a clone of Phalanx for a run.
+type cloneFlag struct {
+	Phalanx string `help:"A clone of lsst-sqre/phalanx. csu compares what Argo CD would deploy with the plan, as far as the plan touches it." placeholder:"DIR" predictor:"dir"`
 }
 
 func (execCommand) Help() string {
@@ -95,6 +103,7 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.Resume {
 		what = "resume"
 	}
+	cmd.phalanx = cmd.Phalanx
 	return c.carryOut(l, cmd.runFlags, what, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = cmd.Resume, cmd.Until
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
@@ -191,6 +200,11 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 		return cmp.Or(l.noRun(what), err)
 	}
 	defer clients.Remote.Close()
+	if flags.phalanx != "" {
+		if clients.Phalanx.Deviations, err = c.deviations(l.plan, flags.phalanx); err != nil {
+			return err
+		}
+	}
 	banner := ""
 	if l.siteMap != nil {
 		banner = "--- REHEARSAL: a simulated site, nothing real is touched ---"
@@ -241,6 +255,15 @@ func (c *console) carryOut(l *loaded, flags runFlags, what string, do func(conte
 		result.State = nil // there is nothing to resume
 	}
 	return c.ending(l, result, err)
+}
+
+// deviations returns how a clone of Phalanx is compared with the plan.
+func (c *console) deviations(p *plan.Plan, dir string) (func(context.Context, string) ([]string, error), error) {
+	root, err := c.findRoot()
+	if err != nil {
+		return nil, err
+	}
+	return compiler.Deviations(context.Background(), root, p, dir)
 }
 
 // heading prints what is about to be carried out, where and by whom.

@@ -82,6 +82,7 @@ var heading = map[operator.Topic]string{
 	operator.Aborting:     "You are about to abort the upgrade for good.",
 	operator.Unexpected:   "Jobs that did not exist when the run began:",
 	operator.BuildLost:    "Build lost:",
+	operator.Revision:     "Another revision of Phalanx:",
 }
 
 // evidence names what a question's reading is, by its topic.
@@ -97,6 +98,7 @@ var evidence = map[operator.Topic]string{
 	operator.Aborting:    "What an abort does",
 	operator.Unexpected:  "Jobs",
 	operator.BuildLost:   "What csu found",
+	operator.Revision:    "What differs",
 	operator.Alone:       "Why csu asks",
 	operator.OtherDay:    "Why csu asks",
 	operator.TakingOver:  "Progress",
@@ -117,6 +119,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.QueuePaused:  "resume the queue",
 			operator.Unexpected:   "delete them",
 			operator.BuildLost:    "build again; csu waits for it",
+			operator.Revision:     "deploy this revision, here and in the steps that follow",
 			operator.Outage:       "continue without the site's ledger until the cluster answers",
 			operator.Alone:        "the plan was not carried out, and no other csu is running it",
 			operator.OtherDay:     "begin today; everyone affected has agreed",
@@ -136,6 +139,7 @@ func meaning(t operator.Topic, c operator.Choice) string {
 			operator.Aborting:     "leave the run as it is; you can resume later",
 			operator.Unexpected:   "leave them; " + asks,
 			operator.BuildLost:    "do not build; " + asks,
+			operator.Revision:     "do not deploy it; " + asks,
 			operator.Alone:        "stop csu; nothing was started",
 			operator.OtherDay:     "stop csu; nothing was started",
 			operator.TakingOver:   "leave the run as it is and stop csu",

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/lsst-ts/csu/compiler"
 	"github.com/lsst-ts/csu/executor"
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
@@ -32,11 +33,14 @@ type rehearseCommand struct {
 	Operator   string   `help:"Your name, recorded in the journal (default: your account's)." placeholder:"NAME"`
 	Consent    []string `help:"Consent to these stages in advance. --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
 	Answers    string   `help:"Read answers from this JSON file, as csu exec does." placeholder:"FILE" predictor:"file"`
+	phalanxFlags
 	Child      bool     `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
 	return `Starts a simulated site, built from the plan's own tables, in a separate process and carries out the plan against it with the real executor. Time runs fast, but at real speed while a question is open at your terminal; durations are not realistic. At the end it summarizes what the site recorded.
+
+With --phalanx the site deploys what that revision of Phalanx renders, not what the plan expects: a wrong image, a missing claim, or a Job that Phalanx does not have then show.
 
 A fault affects what you name, as in host-hangs=azar03, or otherwise the first match in the plan. You can give several faults.
 
@@ -48,6 +52,7 @@ Examples:
   csu rehearse plans/2026-11-24-summit-incremental.json --consent all
   csu rehearse plans/2026-11-24-summit-incremental.json
   csu rehearse plans/2026-11-24-summit-incremental.json --fault csc-stuck=MTMount:0
+  csu rehearse plans/2026-11-24-summit-incremental.json --phalanx ~/phalanx --rev origin/tickets/OSW-2465 --consent all
   csu rehearse --serve --dir /tmp/site --speed 60 plans/2026-11-24-summit-incremental.json
   csu exec plans/2026-11-24-summit-incremental.json --site-map /tmp/site/site-map.json`
 }
@@ -86,13 +91,17 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	if _, err := operatorName(cmd.Operator); err != nil {
 		return err
 	}
+	deployed, err := cmd.deployed(c, p)
+	if err != nil {
+		return err
+	}
 	if cmd.Dir != "" && !cmd.Child {
 		if err := cmd.fresh(); err != nil {
 			return err
 		}
 	}
 	if cmd.Serve || cmd.Child {
-		return cmd.serve(c, p)
+		return cmd.serve(c, p, deployed)
 	}
 	dir, keep, err := cmd.folder()
 	if err != nil {
@@ -122,6 +131,30 @@ func (cmd *rehearseCommand) Run(c *console) error {
 	return nil
 }
 
+// deployed returns what Phalanx deploys at the plan's site; nil without --phalanx.
+func (cmd *rehearseCommand) deployed(c *console, p *plan.Plan) (*rehearsal.Deployed, error) {
+	if !cmd.given() {
+		return nil, cmd.alone()
+	}
+	root, err := c.findRoot()
+	if err != nil {
+		return nil, err
+	}
+	from, err := compiler.Deploys(context.Background(), root, p.Site, cmd.phalanx())
+	if err != nil {
+		return nil, err
+	}
+	out := &rehearsal.Deployed{Commit: from.Commit.Hash, Applications: map[string]rehearsal.DeployedApplication{}}
+	for _, a := range from.Applications {
+		app := rehearsal.DeployedApplication{Revision: a.Revision}
+		for _, r := range a.Resources {
+			app.Resources = append(app.Resources, rehearsal.DeployedResource(r))
+		}
+		out.Applications[a.Name] = app
+	}
+	return out, nil
+}
+
 // folder returns the rehearsal's folder, and whether it was asked for and so is
 // kept; it makes a temporary one where none is given.
 func (cmd *rehearseCommand) folder() (dir string, keep bool, err error) {
@@ -148,7 +181,7 @@ func (cmd *rehearseCommand) fresh() error {
 // against carries the plan out against the site in the folder, and returns how that
 // ended.
 func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, err error) {
-	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, rehearsal.MapFile)}
+	flags := runFlags{Operator: cmd.Operator, Consent: cmd.Consent, Answers: cmd.Answers, SiteMap: filepath.Join(dir, rehearsal.MapFile), phalanx: cmd.Phalanx}
 	l, err := c.load(cmd.Plan, flags, ofRehearsal)
 	if err != nil {
 		return end, err
@@ -163,7 +196,7 @@ func (cmd *rehearseCommand) against(c *console, dir string) (end executor.End, e
 }
 
 // serve is the simulated site's own process.
-func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
+func (cmd *rehearseCommand) serve(c *console, p *plan.Plan, deployed *rehearsal.Deployed) error {
 	dir, _, err := cmd.folder()
 	if err != nil {
 		return err
@@ -185,7 +218,7 @@ func (cmd *rehearseCommand) serve(c *console, p *plan.Plan) error {
 			stop()
 		}()
 	}
-	config := rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault}
+	config := rehearsal.Config{Plan: p, Digest: digest, Dir: dir, Speed: cmd.Speed, Seed: cmd.Seed, Faults: cmd.Fault, Deployed: deployed}
 	if cmd.Child {
 		config.Laptop = stopping(os.Getppid())
 	}
@@ -242,6 +275,9 @@ func (cmd *rehearseCommand) startChild(c *console, dir string) (*child, error) {
 		fmt.Sprintf("--speed=%g", cmd.Speed), fmt.Sprintf("--seed=%d", cmd.Seed)}
 	for _, f := range cmd.Fault {
 		ch.cmd.Args = append(ch.cmd.Args, "--fault="+f)
+	}
+	if cmd.given() {
+		ch.cmd.Args = append(ch.cmd.Args, "--phalanx="+cmd.Phalanx, "--rev="+cmd.Rev)
 	}
 	ch.cmd.Args = append(ch.cmd.Args, cmd.Plan)
 	ch.cmd.Stderr = &ch.err

@@ -46,12 +46,12 @@ func (cmd *requestCommand) Run(c *console) error {
 	}
 	line(c.out, "From %s", d.From)
 	line(c.out, "to   %s\n", d.To)
-	rows := [][]string{{"CSC or application", "class", "before", "after"}}
+	var rows [][]string
 	for _, x := range d.Changes {
 		rows = append(rows, []string{x.Subject, string(x.Class), x.Old, x.New})
 	}
 	if len(d.Changes) > 0 {
-		if err := columns(c.out, rows); err != nil {
+		if err := columns(c.out, []string{"CSC or application", "class", "before", "after"}, rows); err != nil {
 			return err
 		}
 		line(c.out, "")

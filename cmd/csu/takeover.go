@@ -14,6 +14,7 @@ type takeoverCommand struct {
 	Force         bool   `help:"Take over the run even if another csu is running it, after a second confirmation."`
 	Until         string `help:"Stop after this stage; the run can be resumed." placeholder:"STAGE"`
 	SkipPreflight string `help:"Skip the preflight checks; the journal records the reason." placeholder:"REASON"`
+	cloneFlag
 	runFlags
 }
 
@@ -41,6 +42,7 @@ func (cmd *takeoverCommand) Run(c *console) error {
 			return err
 		}
 	}
+	cmd.phalanx = cmd.Phalanx
 	return c.carryOut(l, cmd.runFlags, "", func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = true, cmd.Until
 		o.Takeover = &custody.Takeover{Reason: cmd.Reason, Force: cmd.Force}

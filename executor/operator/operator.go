@@ -30,6 +30,7 @@ const (
 	Aborting     Topic = "giving up"     // shall the whole run be aborted now, with the effects listed
 	Unexpected   Topic = "unexpected"    // may objects that did not exist when the run began be deleted
 	BuildLost    Topic = "build lost"    // shall a build that was lost or failed be done again
+	Revision     Topic = "revision"      // may a revision of Phalanx be deployed for which the plan was not made
 	Outage       Topic = "outage"        // the cluster is away; may the run continue without the site's ledger
 	Alone        Topic = "only run"      // is this the plan's only run, which csu cannot determine
 	OtherDay     Topic = "other day"     // may the run begin today, which is not the plan's day or not one for it

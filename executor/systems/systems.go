@@ -111,7 +111,7 @@ func ConnectPartly(p *plan.Plan, m *sitemap.Map, credentials func(name string) (
 	if m != nil {
 		c.rehearsed(m)
 	}
-	s := &Clients{Clock: c.clock}
+	s := &Clients{Clock: c.clock, Phalanx: &action.Phalanx{}}
 	c.remote.Clock = c.clock
 	s.Remote = remote.New(c.remote)
 	missing := Missing{Credentials: c.services(p, s, used, m != nil)}

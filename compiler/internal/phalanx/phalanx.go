@@ -60,7 +60,7 @@ func (r *Revision) At(ctx context.Context, rev string) (*Revision, error) {
 func open(ctx context.Context, repo *repository, rev string) (*Revision, error) {
 	commit, err := repo.commit(ctx, rev)
 	if err != nil {
-		return nil, exit.Unusable("fetch it, or give another revision with --rev", "revision %q of Phalanx in %q: no such commit", rev, repo.dir)
+		return nil, exit.Unusable("fetch it into the clone, or name another revision", "revision %q of Phalanx in %q: no such commit", rev, repo.dir)
 	}
 	r := &Revision{Commit: commit, repository: repo}
 	about, err := repo.git(ctx, nil, "log", "-1", "--no-show-signature", "--format=%cI%x00%s", commit)

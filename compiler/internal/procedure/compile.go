@@ -33,7 +33,7 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 		Type:    plan.Type(req.Type),
 		Upgrade: upgrade(site, req),
 		Facts:   facts(site, req.Type),
-		Targets: targets(site),
+		Targets: Targets(site),
 	}}
 	for i := range site.CSCs {
 		b.cscs[site.CSCs[i].Name()] = &site.CSCs[i]

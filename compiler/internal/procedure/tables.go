@@ -8,7 +8,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-func targets(s *model.Site) plan.Targets {
+// Targets returns the systems of a site as a plan has them.
+func Targets(s *model.Site) plan.Targets {
 	t := s.Targets
 	out := plan.Targets{
 		Kubernetes: plan.Kubernetes{Context: t.Context, Server: t.Server, Kubeconfig: t.Kubeconfig},

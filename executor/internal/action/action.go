@@ -39,6 +39,7 @@ type Systems struct {
 	ArgoCD   *argocd.Client
 	Registry *registry.Registry
 	Slack    *slack.Client
+	Phalanx  *Phalanx
 }
 
 // Verdict is what became of an attempt.

@@ -36,7 +36,15 @@ func (m manual) Perform(ctx context.Context, a *Attempt) Finding {
 	case answer.Choice != operator.Yes:
 		return Found(NotDone, "%s", because(answer.By+" says it is not done", answer))
 	}
-	return Found(Done, "%s", because("confirmed by "+answer.By, answer))
+	confirmed := because("confirmed by "+answer.By, answer)
+	why, err := a.settleAll(ctx, m.d.Applications)
+	switch {
+	case err != nil:
+		return Found(NotDone, "%s, but %v", confirmed, err)
+	case why != "":
+		confirmed += "; " + why
+	}
+	return Found(Done, "%s", confirmed)
 }
 
 // Probe has nothing to find out: an unanswered question is asked again.
@@ -87,7 +95,7 @@ func refreshed(ctx context.Context, a *Attempt, name string) (argocd.Application
 // resources are out of sync, and says of each whether the plan syncs it (P22).
 func describeApplication(app argocd.Application, p *plan.Plan) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "application %s follows %s, at %s: %s", app.Name, app.TargetRevision, app.Revision, app.SyncStatus)
+	fmt.Fprintf(&b, "application %s follows %s, at %s%s: %s", app.Name, app.TargetRevision, app.Revision, planned(app, p), app.SyncStatus)
 	for _, problem := range app.Problems {
 		b.WriteString("\n  " + problem)
 	}

@@ -117,6 +117,9 @@ func (s sync) Perform(ctx context.Context, a *Attempt) Finding {
 	if s.partly(a) && len(s.request(a).Resources) == 0 {
 		return s.awaitImages(ctx, a, a.limit()) // without resources it would sync everything
 	}
+	if err := s.settled(ctx, a); err != nil {
+		return Found(NotDone, "nothing was synced: %v", err)
+	}
 	if err := a.Note(syncNote{a.Identity}); err != nil {
 		return Found(NotDone, "nothing was synced: record the sync: %v", err)
 	}
@@ -132,6 +135,24 @@ func (s sync) Perform(ctx context.Context, a *Attempt) Finding {
 		return Found(NotDone, "nothing was synced: %v", err)
 	}
 	return s.wait(ctx, a, limit)
+}
+
+// settled compares the revision that would be synced with the plan's. Its error says why
+// it must not be synced.
+func (s sync) settled(ctx context.Context, a *Attempt) error {
+	before, err := s.before(a)
+	if err != nil {
+		return err
+	}
+	_, asked, err := a.settle(ctx, before.Revision)
+	if err != nil || !asked {
+		return err
+	}
+	app, err := refreshed(ctx, a, s.d.Application) // hours may have passed
+	if err == nil && app.Revision != before.Revision {
+		err = fmt.Errorf("Argo CD has Phalanx %s by now; retry", app.Revision)
+	}
+	return err
 }
 
 // find looks for the operation after a lost answer, until it is there or can no
