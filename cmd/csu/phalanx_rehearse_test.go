@@ -60,15 +60,21 @@ func TestRehearseAgainstPhalanx(t *testing.T) {
 		change func(c *phalanxtest.Clone) // after the plan's commit
 		want   string                     // a regular expression; the run ends where it is asked about
 	}{
-		"an image": {summitIncremental, func(c *phalanxtest.Clone) { c.Replace(mount, "classifier: mtmount, class: mtmount, revision: 7", "classifier: mtmount, class: mtmount, revision: 6") },
+		"an image": {summitIncremental, func(c *phalanxtest.Clone) {
+			c.Replace(mount, "classifier: mtmount, class: mtmount, revision: 7", "classifier: mtmount, class: mtmount, revision: 6")
+		},
 			`image tag of MTMount: the plan has c0044\.007, Phalanx deploys c0044\.006`},
-		"a claim": {summitIncremental, func(c *phalanxtest.Clone) { c.Replace(mount, "classifier: mtmount, class: mtmount,", "classifier: mtmount, class: mtmount, claims: [data],") },
+		"a claim": {summitIncremental, func(c *phalanxtest.Clone) {
+			c.Replace(mount, "classifier: mtmount, class: mtmount,", "classifier: mtmount, class: mtmount, claims: [data],")
+		},
 			`application simonyitel: the plan brings back the Job, but not what belongs to it: PersistentVolumeClaim mtmount-data-pvc`},
 		"a Job": {summitIncremental, func(c *phalanxtest.Clone) {
 			c.Replace("applications/simonyitel/Chart.yaml", "alias: mtmount, condition: mtmount.enabled", "alias: mount, condition: mount.enabled")
 			c.Replace(mount, "mtmount: {", "mount: {")
 		}, `Job of MTMount: the plan has mtmount, Phalanx deploys mount`},
-		"its configuration": {summitIncremental, func(c *phalanxtest.Clone) { c.Replace(mount, "classifier: mtmount, class: mtmount,", "classifier: mtmount, class: mtmount, env: {A: b},") },
+		"its configuration": {summitIncremental, func(c *phalanxtest.Clone) {
+			c.Replace(mount, "classifier: mtmount, class: mtmount,", "classifier: mtmount, class: mtmount, env: {A: b},")
+		},
 			`differs from the plan's commit: application simonyitel: Job mtmount\n`},
 		"the bare tags of a new cycle": {"testdata/phalanx/summit-full-without-revisions.json", func(*phalanxtest.Clone) {},
 			`image tag of 99 CSCs, [^:]*: the plan has c0045, Phalanx deploys c0045\.000`},

@@ -34,7 +34,7 @@ type rehearseCommand struct {
 	Consent    []string `help:"Consent to these stages in advance. --consent all answers yes to every consent, doubt and manual step." placeholder:"STAGE"`
 	Answers    string   `help:"Read answers from this JSON file, as csu exec does." placeholder:"FILE" predictor:"file"`
 	phalanxFlags
-	Child      bool     `hidden:"" help:"Serve until standard input ends."`
+	Child bool `hidden:"" help:"Serve until standard input ends."`
 }
 
 func (rehearseCommand) Help() string {
