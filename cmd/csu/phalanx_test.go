@@ -139,9 +139,9 @@ func TestImport(t *testing.T) {
 	}
 	first := c.Git("rev-parse", "HEAD")
 
-	// The test's charts do not make the same ConfigMaps and Services.
+	// The test's charts do not make the same ConfigMaps, Services and Secrets.
 	code, out, errs := site("import")
-	if want := "cscs.cue: rewritten, 104 CSCs of Phalanx " + first[:9] + " (2026-08-21, The observatory), 5 differences\n"; code != 0 || !strings.HasSuffix(out, want) || strings.Count(out, " resources ") != 5 {
+	if want := "cscs.cue: rewritten, 104 CSCs of Phalanx " + first[:9] + " (2026-08-21, The observatory), 13 differences\n"; code != 0 || !strings.HasSuffix(out, want) || strings.Count(out, " resources ") != 5 || strings.Count(out, " shared in ") != 8 {
 		t.Fatalf("first import: exit code %d\n%s%s", code, out, errs)
 	}
 	text := read()

@@ -130,7 +130,7 @@ func TestApplicationThatPhalanxDoesNotHave(t *testing.T) {
 	d := asPlanned(p)
 	delete(d.Applications, "simonyitel")
 	s := startAt(t, Config{Plan: p, Deployed: d})
-	if _, err := argocdapi.New(s.clusterClient(t), "argocd", s.clk).Get(t.Context(), "simonyitel"); err == nil || !strings.Contains(err.Error(), "not found") {
+	if _, err := argocdapi.New(s.clusterClient(t), "argocd", s.clk).Get(t.Context(), "simonyitel"); err == nil || !strings.Contains(err.Error(), "no Argo CD application") {
 		t.Errorf("simonyitel: %v", err)
 	}
 }
