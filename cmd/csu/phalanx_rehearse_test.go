@@ -9,6 +9,7 @@ import (
 
 	"github.com/lsst-ts/csu/compiler/phalanxtest"
 	"github.com/lsst-ts/csu/executor/plan"
+	"github.com/lsst-ts/csu/executor/rehearsal"
 )
 
 const summitIncremental = "../../plans/2026-11-24-summit-incremental.json"
@@ -146,3 +147,52 @@ func TestRehearseAgainstNoPhalanx(t *testing.T) {
 		}
 	}
 }
+
+// TestDriftFromTheCluster: what runs is compared with Phalanx in a third column.
+func TestDriftFromTheCluster(t *testing.T) {
+	t.Parallel()
+	p := ofSummit(t, summitIncremental)
+	site, err := rehearsal.Start(t.Context(), rehearsal.Config{Plan: p, Digest: "d", Dir: t.TempDir(), Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer site.Close()
+	root, c := copyProject(t), deploying(t, p)
+	drift := func(more ...string) (int, string, string) {
+		t.Helper()
+		return printed(t, append([]string{"--root", root, "site", "drift", "--site", "summit", "--phalanx", c.Dir}, more...)...)
+	}
+	if code, out, errs := printed(t, "--root", root, "site", "import", "--site", "summit", "--phalanx", c.Dir); code != exitComplete {
+		t.Fatalf("import: exit code %d\n%s%s", code, out, errs)
+	}
+	c.Replace("applications/simonyitel/values-summit.yaml", "classifier: mtmount, class: mtmount, revision: 7", "classifier: mtmount, class: mtmount, revision: 8")
+	c.Commit("Tonight")
+	flags := []string{"--cluster", "--site-map", filepath.Join(site.Map.Dir, rehearsal.MapFile)}
+
+	// Before the upgrade the simulated site runs the images before it.
+	code, out, errs := drift(flags...)
+	rows := strings.Split(strings.TrimSpace(out), "\n")
+	for i, want := range []string{
+		"CSC summit Phalanx runs now", "MTMount:0 revision 7 8 mtmount:c0044.006", "ESS:105 runs ess:c0044.007 ess:c0044.007 ess:c0044.006",
+	} {
+		if i >= len(rows) || strings.Join(strings.Fields(hashes.ReplaceAllString(rows[i], "")), " ") != want {
+			t.Errorf("row %d: want %q of\n%s", i, want, out)
+		}
+	}
+	if code != exitFailed || len(rows) != 3 || !strings.Contains(errs, ": 2 differences") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	if effects := site.Record(); slices.ContainsFunc(effects, func(e rehearsal.Effect) bool { return e.Kind != rehearsal.CSCFound }) {
+		t.Errorf("drift did something: %+v", effects)
+	}
+	if code, _, errs := drift("--site-map", flags[2]); code != exitInput || !strings.Contains(errs, "--site-map names a simulated site, but --cluster is missing") {
+		t.Errorf("without --cluster: exit code %d\n%s", code, errs)
+	}
+	site.Close()
+	if code, out, errs := drift(flags...); code == exitComplete || out != "" || errs == "" {
+		t.Errorf("with a cluster that is gone: exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// hashes are the commits in the head of a table.
+var hashes = regexp.MustCompile(`\([0-9a-f]{9}\)`)

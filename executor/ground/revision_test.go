@@ -30,7 +30,7 @@ func TestRevisionThatArgoCDHas(t *testing.T) {
 	a := connectArgo(t)
 	head := func() string { return a.refreshed(t, "simonyitel").Revision }
 	settings := plan.Resource{Kind: "ConfigMap", Namespace: "simonyitel", Name: "mtmount-configfile"}
-	t.Cleanup(func() { a.commit(t, map[string]string{"MTMount:0": "c0044.006"}); head() })
+	defer func() { a.commit(t, map[string]string{"MTMount:0": "c0044.006"}); head() }()
 	a.commit(t, map[string]string{"MTMount:0": "c0044.006"})
 	first := head()
 	for _, c := range []struct {
