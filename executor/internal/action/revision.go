@@ -95,7 +95,7 @@ func (a *Attempt) settle(ctx context.Context, commit string) (why string, asked 
 		return why, true, nil
 	}
 	if err != nil {
-		return "", true, fmt.Errorf("Argo CD has Phalanx %.9s, and the operator has not decided whether to deploy it: %w", commit, err)
+		return "", true, fmt.Errorf("the operator has not decided whether to deploy Phalanx %.9s: %w", commit, err)
 	}
 	if answer.Choice != operator.Yes {
 		return "", true, errors.New(because(fmt.Sprintf("%s does not deploy Phalanx %.9s", answer.By, commit), answer))

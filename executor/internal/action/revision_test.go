@@ -44,7 +44,7 @@ func TestRevisionIsComparedWithThePlan(t *testing.T) {
 		"another, which is the same":   {commit: another, deviations: says(), done: "Argo CD has Phalanx 7d3f0a1, which deploys the same as the plan's commit 650a0ef2c"},
 		"another, no clone, agreed":    {commit: another, answers: []operator.Choice{operator.Yes}, asks: []string{"Argo CD has Phalanx 7d3f0a1, but the plan is for " + another, "csu has no clone of Phalanx", "resume with --phalanx DIR"}, done: "confirmed by ann; ann deploys Phalanx 7d3f0a1"},
 		"another, no clone, refused":   {commit: another, answers: []operator.Choice{operator.No}, asks: []string{another}, not: "ann does not deploy Phalanx 7d3f0a1"},
-		"another, nobody to ask":       {commit: another, asks: []string{another}, not: "the operator has not decided whether to deploy it"},
+		"another, nobody to ask":       {commit: another, asks: []string{another}, not: "the operator has not decided whether to deploy Phalanx 7d3f0a1"},
 		"another, which is another":    {commit: another, deviations: says("application simonyitel: Job mtmount"), answers: []operator.Choice{operator.No}, asks: []string{"application simonyitel: Job mtmount"}, not: "ann does not deploy"},
 		"equal, but not what it says":  {commit: telescope, deviations: says("image tag of MTMount"), answers: []operator.Choice{operator.No}, asks: []string{"Argo CD has Phalanx 7d3f0a1, which is not what the plan deploys. Deploy it?", "image tag of MTMount"}, not: "ann does not deploy"},
 		"the clone has not the commit": {commit: another, deviations: noCommit, answers: []operator.Choice{operator.No}, asks: []string{"no such commit", "fetch it into the clone"}, not: "ann does not deploy"},
@@ -134,7 +134,7 @@ func TestRevisionMovesOnWhileItIsAskedAbout(t *testing.T) {
 		})
 		return ask(ctx, q)
 	}
-	expect(t, y.perform(t), NotDone, "Argo CD has Phalanx beef by now; retry")
+	expect(t, y.perform(t), NotDone, "the application is at Phalanx beef by now; retry")
 	if n := a.Requests(http.MethodPut); n != 0 {
 		t.Errorf("%d operations were written", n)
 	}

@@ -150,7 +150,7 @@ func (s sync) settled(ctx context.Context, a *Attempt) error {
 	}
 	app, err := refreshed(ctx, a, s.d.Application) // hours may have passed
 	if err == nil && app.Revision != before.Revision {
-		err = fmt.Errorf("Argo CD has Phalanx %s by now; retry", app.Revision)
+		err = fmt.Errorf("the application is at Phalanx %s by now; retry", app.Revision)
 	}
 	return err
 }
