@@ -17,9 +17,9 @@ const summitIncremental = "../../plans/2026-11-24-summit-incremental.json"
 // selected is what a step says of the resources to be selected by hand.
 var selected = regexp.MustCompile(`selected: .*\. Wait`)
 
-// fitting returns a plan of the summit whose tables have the resources of [deploying]'s
+// asRendered returns a plan of the summit whose tables have the resources of [deploying]'s
 // Phalanx.
-func fitting(t *testing.T, file string) *plan.Plan {
+func asRendered(t *testing.T, file string) *plan.Plan {
 	t.Helper()
 	p := ofSummit(t, file)
 	p.Shared = nil
@@ -90,7 +90,7 @@ func TestRehearseAgainstPhalanx(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := fitting(t, test.file)
+			p := asRendered(t, test.file)
 			c := deploying(t, ofSummit(t, map[bool]string{true: summitIncremental, false: summitFull}[p.Type == plan.Incremental]))
 			p.Upgrade.Phalanx = c.Git("rev-parse", "HEAD")
 			test.change(c)
@@ -112,7 +112,7 @@ func TestRehearseAgainstPhalanx(t *testing.T) {
 // it, and what the plan deploys is the same, csu goes on without asking.
 func TestRehearseAnotherRevision(t *testing.T) {
 	t.Parallel()
-	p := fitting(t, summitIncremental)
+	p := asRendered(t, summitIncremental)
 	c := deploying(t, p)
 	first := c.Git("rev-parse", "HEAD")
 	c.Git("checkout", "--quiet", "-b", "tickets/OSW-1")
