@@ -142,18 +142,26 @@ func (m *markdown) asked(all []Asked) {
 	}
 }
 
-// graph draws the stages, except in a long plan, and lists the critical path of each.
+// graph draws the stages and lists the critical path of each. In a long plan it lists the
+// stages only: a comment holds only so much, and csu plan show has the rest.
 func (m *markdown) graph() {
-	if !m.abridged { // the table has the same stages, and a comment holds only so much
+	title, head, final := ", and the critical path", "| stage | time | critical path |\n|---|---|---|\n", " one after the other |"
+	if m.abridged {
+		title, head, final = "", "| stage | time |\n|---|---|\n", ""
+	} else {
 		m.drawing()
 	}
-	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total, and the critical path", about(m.estimate.Takes)))
-	m.f("| stage | time | critical path |\n|---|---|---|\n")
+	m.openDetails(fmt.Sprintf("Expected time of each stage, %s in total%s", about(m.estimate.Takes), title))
+	m.f("%s", head)
 	for i, e := range m.estimate.Stages {
-		m.f("| %d. %s | %s | %s |\n", i+1, codeCell(e.ID), about(e.Takes), codeCell(criticalNames(e)))
+		m.f("| %d. %s | %s |", i+1, codeCell(e.ID), about(e.Takes))
+		if !m.abridged {
+			m.f(" %s |", codeCell(criticalNames(e)))
+		}
+		m.f("\n")
 	}
 	if len(m.plan.Final) > 0 {
-		m.f("| at the end, or on abort | %s | one after the other |\n", about(m.estimate.Final))
+		m.f("| at the end, or on abort | %s |%s\n", about(m.estimate.Final), final)
 	}
 	m.f("\nTimes are what the steps usually take, without waiting for consents, answers and people.\n")
 	m.closeDetails()

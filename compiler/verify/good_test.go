@@ -485,15 +485,15 @@ func (d *draft) keptUnit(host, service, csc string) {
 	d.stage(host,
 		d.built(host, service, "P6 P29"),
 		ssh("stop", "P6 P29", plan.Stop, host, "admin", service, agreed, needs("built")),
-		ssh("update", "P6 P29", plan.Update, host, "admin", service, agreed, needs("stop")),
-		ssh("start", "P6 P29", plan.Start, host, "admin", service, agreed, needs("update")),
+		ssh("update", "P6 P29", plan.Update, host, "admin", service, needs("stop")), // the consent to the stop is for all
+		ssh("start", "P6 P29", plan.Start, host, "admin", service, needs("update")),
 		step("up", "P6 P37", 10*time.Minute, &plan.AwaitState{Want: []plan.Want{{States: d.upOrKept(csc), CSCs: []string{csc}}}}, needs("start")),
-		d.backTo(csc, agreed), d.await("seen", "P6", []string{csc}, expected, needs("back")))
+		d.backTo(csc), d.await("seen", "P6", []string{csc}, expected, needs("back")))
 }
 
-func (d *draft) backTo(csc string, agreed option) plan.Step {
+func (d *draft) backTo(csc string, more ...option) plan.Step {
 	c, _ := d.p.CSC(csc)
-	return setState("back", "P6", c.Expect, 0, []string{csc}, agreed, needs("up"))
+	return setState("back", "P6", c.Expect, 0, []string{csc}, append(more, needs("up"))...)
 }
 
 // upOrKept are the states in which a CSC that keeps its state may be after a
