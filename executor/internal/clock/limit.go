@@ -91,10 +91,29 @@ func (l *Limit) PollFor(ctx context.Context, every, most time.Duration, look fun
 		if pause <= 0 {
 			continue
 		}
-		if err := l.clock.Sleep(ctx, pause); err != nil {
+		if err := l.rest(ctx, pause); err != nil {
 			return err
 		}
 		part.slept += pause
+	}
+}
+
+// breath is the least real time between two looks of a rehearsal that is faster than
+// fastest. Without it csu would look again as fast as it can, and the looks would take
+// the processor from the site that they wait for.
+const breath = 20 * time.Millisecond
+
+// rest is the pause between two looks.
+func (l *Limit) rest(ctx context.Context, pause time.Duration) error {
+	until := time.Now().Add(breath)
+	if err := l.clock.Sleep(ctx, pause); err != nil || l.clock.speed <= fastest {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Until(until)):
+		return nil
 	}
 }
 

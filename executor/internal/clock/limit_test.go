@@ -81,6 +81,23 @@ func TestLooksCountInRealTimeAboveTheFastestSpeed(t *testing.T) {
 	})
 }
 
+// Such a rehearsal leaves its site some real time between two looks, which does not
+// shorten the limit.
+func TestLooksAreApartAboveTheFastestSpeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clk, began, looks := Fast(time.Now(), time.Now(), 12*fastest), time.Now(), 0
+		err := clk.Poll(t.Context(), 2*time.Second, 20*time.Second, func(context.Context) (bool, error) { looks++; return false, nil })
+		if took := time.Since(began); !errors.Is(err, ErrLimit) || looks != 11 || took < 10*breath || took > 11*breath {
+			t.Errorf("Poll = %v after %d looks and %v of real time, want ErrLimit after 11 and %v", err, looks, took, 10*breath)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(breath/2, cancel)
+		if err := clk.Poll(ctx, 2*time.Second, 20*time.Second, func(context.Context) (bool, error) { return false, nil }); !errors.Is(err, context.Canceled) {
+			t.Errorf("in the middle of a pause the context ends: Poll = %v", err)
+		}
+	})
+}
+
 func TestLimitIsForAllItsPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limit := Fast(time.Now(), time.Now(), 600).Limit(10 * time.Minute)
