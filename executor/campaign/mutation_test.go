@@ -124,7 +124,7 @@ func TestMutations(t *testing.T) {
 		t.Fatal(err)
 	}
 	with := func(mutation string, cmd *exec.Cmd) (string, error) {
-		cmd.Env = append(os.Environ(), "CSU_MUTATION="+mutation, "GOFLAGS=-vet=off -overlay="+file, "TMPDIR="+dir) // TMPDIR: what failed is kept there
+		cmd.Env = append(cmd.Environ(), "CSU_MUTATION="+mutation, "GOFLAGS=-vet=off -overlay="+file, "TMPDIR="+dir) // TMPDIR: what failed is kept there
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
@@ -150,10 +150,10 @@ func TestMutations(t *testing.T) {
 		if strings.Contains(line, ";") {
 			t.Errorf("%s: %s: one trigger is enough", m.name, line)
 		}
-		if out, err := with(m.name, printed(line)); err == nil || !strings.Contains(out, m.finds) {
+		if out, err := with(m.name, printedFor(tests, line)); err == nil || !strings.Contains(out, m.finds) {
 			t.Errorf("%s: %s: it did not show %q: %v\n%s", m.name, line, m.finds, err, out)
 		}
-		if out, err := with("", printed(line)); err != nil {
+		if out, err := with("", printedFor(tests, line)); err != nil {
 			t.Errorf("without a mistake: %s: %v\n%s", line, err, out)
 		}
 	}

@@ -93,7 +93,7 @@ func TestStatusOfALongJournal(t *testing.T) {
 	// takes there to read the lines as plain JSON three times and a half.
 	second := max(time.Second, plainly(t, lines)*7/2)
 	best, memory := time.Hour, int64(0)
-	for range 3 {
+	for n := 0; n < 3 && best > second; n++ {
 		out, err := measured(csu, "status", file).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -205,7 +205,7 @@ func TestResumeOfALongRun(t *testing.T) {
 	p, digest := longPlan(t)
 	data := longJournal(t, digest, "", long-1, 1)
 	best := time.Hour
-	for range 3 {
+	for n := 0; n < 3 && best > time.Second; n++ {
 		name := filepath.Join(t.TempDir(), journalName)
 		if err := os.WriteFile(name, data, 0o644); err != nil {
 			t.Fatal(err)
