@@ -225,6 +225,9 @@ func (v *view) sizes(s *plan.Stage) [][2]string {
 
 // statements reports what a consent states that is not in the plan.
 func (v *view) statements(text string, principals []string, report func(string, ...any)) {
+	if text == "" {
+		return // as that of most steps
+	}
 	for _, m := range indexedName.FindAllString(text, -1) {
 		for _, name := range v.expand(m) {
 			if _, ok := v.CSC(name); !ok {
