@@ -29,6 +29,10 @@ lint: ## format, vet, staticcheck, cue vet
 check: lint ## the fast inner loop: lint and the unit tests
 	go test $$(go list ./... | grep -v -e /cmd/csu -e '/csu/compiler$$' -e /internal/load -e /ground -e /internal/remote -e /internal/action -e /rehearsal -e /campaign)
 
+# A relaxed garbage collector takes a seventh off what the tests and the compiler need
+# of the processor; the limit is for machines with little memory.
+test campaign: export GOGC = 400
+test campaign: export GOMEMLIMIT = 4GiB
 test: servers lint ## every test, none skipped, against real servers, which are installed first if they are missing
 	go tool gotestsum --format standard-quiet $(RERUN) --packages ./... --post-run-command 'sh -c "test $$TESTS_SKIPPED = 0"' -- -timeout 45m
 
