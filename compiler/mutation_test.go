@@ -75,7 +75,7 @@ func TestMutations(t *testing.T) {
 	if n := len(catalogue); n < 40 {
 		t.Fatalf("the catalogue has %d operators", n)
 	}
-	score := &scores{byOperator: map[string]*tally{}, used: map[harmless]bool{}}
+	score := &scores{byOperator: map[string]*tally{}, used: map[harmless]bool{}, rule: map[string]string{}}
 	t.Run("plans", func(t *testing.T) {
 		for _, site := range []string{"summit", "tucson-teststand", "base-teststand"} {
 			for _, typ := range plan.Types {
@@ -105,12 +105,11 @@ func mutate(t *testing.T, p *plan.Plan, catalogue []operator, score *scores) {
 		if op.structural {
 			tried = most
 		}
-		var last ruleOf
 		for _, pl := range sample(name+op.name, tried, op.places(p)) {
 			m := copyOf(p)
 			pl.change(m)
 			switch {
-			case len(m.Validate()) > 0, last.breaks(m):
+			case len(m.Validate()) > 0, score.breaks(op.name, m):
 				score.add(op.name, caughtByRules)
 			case score.excused(name, op.name, pl.at):
 				score.add(op.name, excused)
@@ -130,15 +129,15 @@ func mutate(t *testing.T, p *plan.Plan, catalogue []operator, score *scores) {
 	}
 }
 
-// ruleOf is the rule that refused the last mutant of an operator. It is tried
-// first on the next one, since it mostly refuses that too, and one rule takes a
-// hundredth of the time of all.
-type ruleOf struct{ name string }
-
-// breaks reports whether the plan breaks any rule.
-func (r *ruleOf) breaks(p *plan.Plan) bool {
-	for _, rule := range rules {
-		if rule.Name == r.name && len(rule.Check(p)) > 0 {
+// breaks reports whether the plan, an operator's mutant, breaks any rule. The rule that
+// refused the operator's last mutant is tried first, since it mostly refuses this one
+// too, and one rule takes a hundredth of the time of all.
+func (s *scores) breaks(operator string, p *plan.Plan) bool {
+	s.mu.Lock()
+	last := s.rule[operator]
+	s.mu.Unlock()
+	for _, r := range rules {
+		if r.Name == last && len(r.Check(p)) > 0 {
 			return true
 		}
 	}
@@ -146,7 +145,9 @@ func (r *ruleOf) breaks(p *plan.Plan) bool {
 	if len(broken) == 0 {
 		return false
 	}
-	r.name = broken[0].Rule
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rule[operator] = broken[0].Rule
 	return true
 }
 
@@ -168,6 +169,7 @@ type scores struct {
 	mu         sync.Mutex
 	byOperator map[string]*tally
 	used       map[harmless]bool
+	rule       map[string]string // that refused an operator's last mutant
 }
 
 func (s *scores) add(operator string, what int) {
