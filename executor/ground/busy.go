@@ -3,7 +3,6 @@ package ground
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -13,27 +12,19 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// patience lets the site's time run at real speed as long as Argo CD or Kubernetes is at
-// work. These work in real time, on a machine that may be busy, so limits that pass
-// [siteSpeed] times faster would be a matter of luck.
-type patience struct {
-	clock string // the address of the site's clock
-	fail  func(error)
-
-	mu   sync.Mutex
-	busy map[types.UID]bool
-	slow context.CancelFunc // lets the clock run at its own speed again; nil if it does
-	wait sync.WaitGroup
-}
-
-// follow watches the objects until ctx ends.
-func (p *patience) follow(ctx context.Context, c *Cluster) error {
+// FollowWork calls begin when Argo CD or Kubernetes has something to do, and what that
+// returns when neither has, until ctx ends.
+//
+// The time of a site runs at real speed meanwhile: these work in real time, on a machine
+// that may be busy, so limits that pass [siteSpeed] times faster would be a matter of luck.
+func (c *Cluster) FollowWork(ctx context.Context, begin func() (end func())) error {
+	p := &patience{begin: begin, busy: map[types.UID]bool{}}
 	all := dynamicinformer.NewDynamicSharedInformerFactory(c.Dynamic, 0)
 	for _, r := range []schema.GroupVersionResource{applications, {Version: "v1", Resource: "pods"}, {Group: "batch", Version: "v1", Resource: "jobs"}} {
 		_, err := all.ForResource(r).Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-			AddFunc:    func(o any) { p.saw(ctx, o, false) },
-			UpdateFunc: func(_, o any) { p.saw(ctx, o, false) },
-			DeleteFunc: func(o any) { p.saw(ctx, o, true) },
+			AddFunc:    func(o any) { p.saw(o, false) },
+			UpdateFunc: func(_, o any) { p.saw(o, false) },
+			DeleteFunc: func(o any) { p.saw(o, true) },
 		})
 		if err != nil {
 			return err
@@ -42,54 +33,44 @@ func (p *patience) follow(ctx context.Context, c *Cluster) error {
 	all.Start(ctx.Done())
 	<-ctx.Done()
 	all.Shutdown()
-	p.wait.Wait()
-	return nil
+	if p.end != nil {
+		p.end()
+	}
+	return p.failed
 }
 
-func (p *patience) saw(ctx context.Context, o any, gone bool) {
+// patience is what [Cluster.FollowWork] knows.
+type patience struct {
+	begin func() (end func())
+
+	mu     sync.Mutex
+	busy   map[types.UID]bool
+	end    func() // nil while nothing is busy
+	failed error
+}
+
+func (p *patience) saw(o any, gone bool) {
 	if last, ok := o.(cache.DeletedFinalStateUnknown); ok {
 		o = last.Obj
 	}
-	object, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		p.fail(fmt.Errorf("an informer gave a %T", o))
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	object, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		p.failed = fmt.Errorf("an informer gave a %T", o)
+		return
+	}
 	delete(p.busy, object.GetUID())
 	if !gone && underWay(object) {
 		p.busy[object.GetUID()] = true
 	}
 	switch {
-	case len(p.busy) > 0 && p.slow == nil:
-		var request context.Context
-		request, p.slow = context.WithCancel(ctx)
-		p.wait.Go(func() { p.slowly(request) })
-	case len(p.busy) == 0 && p.slow != nil:
-		p.slow()
-		p.slow = nil
+	case len(p.busy) > 0 && p.end == nil:
+		p.end = p.begin()
+	case len(p.busy) == 0 && p.end != nil:
+		p.end()
+		p.end = nil
 	}
-}
-
-// slowly lets the clock run at real speed until ctx ends, as a csu with an open question
-// does.
-func (p *patience) slowly(ctx context.Context) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.clock, nil)
-	if err != nil {
-		p.fail(err)
-		return
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		p.fail(err)
-		return
-	}
-	defer answer.Body.Close()
-	<-ctx.Done()
 }
 
 // underWay reports whether a server has something to do for an object: Argo CD to refresh

@@ -22,11 +22,11 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
+	"github.com/lsst-ts/csu/executor/systems"
 )
 
 const (
@@ -109,9 +109,10 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	s.written = s.Model.Clock().Now().Add(-heardBefore)
 	s.work.Go(func() { s.follow(ctx) })
 	s.work.Go(func() { s.write(ctx) })
-	slow := &patience{clock: s.Model.Map.Clock, fail: s.fail, busy: map[types.UID]bool{}}
 	following, stop := context.WithCancel(ctx)
-	s.work.Go(func() { s.fail(slow.follow(following, c)) })
+	s.work.Go(func() {
+		s.fail(c.FollowWork(following, func() func() { return systems.SlowClock(following, &s.Model.Map) }))
+	})
 	t.Cleanup(func() {
 		stop() // before the clock is closed
 		err := s.Model.Close()
