@@ -26,7 +26,6 @@ import (
 
 	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/rehearsal"
-	"github.com/lsst-ts/csu/executor/systems"
 )
 
 const (
@@ -110,9 +109,7 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 	s.work.Go(func() { s.follow(ctx) })
 	s.work.Go(func() { s.write(ctx) })
 	following, stop := context.WithCancel(ctx)
-	s.work.Go(func() {
-		s.fail(c.FollowWork(following, func() func() { return systems.SlowClock(following, &s.Model.Map) }))
-	})
+	s.work.Go(func() { s.fail(c.FollowWork(following, s.Model.Slow)) })
 	t.Cleanup(func() {
 		stop() // before the clock is closed
 		err := s.Model.Close()

@@ -42,8 +42,7 @@ func (s *Site) tellRates(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Site) slowClock(w http.ResponseWriter, r *http.Request) {
-	s.asked(1)
-	defer s.asked(-1)
+	defer s.Slow()()
 	w.WriteHeader(http.StatusOK)
 	if http.NewResponseController(w).Flush() != nil {
 		return
@@ -54,13 +53,19 @@ func (s *Site) slowClock(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// asked counts the questions that are open. It takes the lock.
-func (s *Site) asked(more int) {
+// Slow lets the clock run at real speed until end is called. It takes the lock.
+func (s *Site) Slow() (end func()) {
+	s.slow(1)
+	return func() { s.slow(-1) }
+}
+
+// slow counts those that want the clock to run at real speed.
+func (s *Site) slow(more int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.asking
-	s.asking += more
-	if before == 0 || s.asking == 0 {
-		s.clk.Slow(s.asking > 0)
+	before := s.slower
+	s.slower += more
+	if before == 0 || s.slower == 0 {
+		s.clk.Slow(s.slower > 0)
 	}
 }

@@ -60,9 +60,7 @@ func StartModel(ctx context.Context, cfg Config, o Outside) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the model of the site: %w", err)
 	}
-	if err = site.serveLOVEAndSlack(); err == nil {
-		err = site.serveClock()
-	}
+	err = site.serveLOVEAndSlack()
 	if err == nil {
 		_, err = site.furnishHosts()
 	}

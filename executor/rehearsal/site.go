@@ -89,7 +89,7 @@ type Site struct {
 
 	mu     sync.Mutex
 	closed bool
-	asking int               // questions that are open at the terminals of csu
+	slower int               // those that want the clock to run at real speed
 	draws  map[string]uint64 // number of draws by subject
 	faults []*chosenFault
 	laptop func(asleep bool) error
