@@ -60,7 +60,9 @@ func StartModel(ctx context.Context, cfg Config, o Outside) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the model of the site: %w", err)
 	}
-	err = site.serveLOVEAndSlack()
+	if err = site.serveLOVEAndSlack(); err == nil {
+		err = site.serveClock()
+	}
 	if err == nil {
 		_, err = site.furnishHosts()
 	}
