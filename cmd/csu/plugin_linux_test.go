@@ -107,9 +107,8 @@ if test -e out; then echo 'session ended, run: tool login' >&2; exit 1; fi
 		}
 	}
 	set("in")
-	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "begin", "--answers", doubtsAnswered(t)))
-	s.reads(t, `Consent needed for stage "offline"`, at)
+	s = atTerminal(t, csu(t, "exec", r.plan, "--site-map", r.siteMap, "--operator", "Ada Operator", "--consent", "all", "--answers", doubtsAnswered(t)))
+	s.reads(t, "start offline/watcher")
 	set("out")
-	s.types(t, "yes\n")
 	s.reads(t, "The cluster does not answer", "session ended, run: tool login", "1 yes, 2 stop, ? refresh >")
 }

@@ -1,7 +1,7 @@
 package plan
 
 import (
-	"fmt"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -131,25 +131,43 @@ func TestHalfAddedKindDoesNotBuild(t *testing.T) {
 	for _, c := range []struct {
 		name, source string
 		build        string
+		more         map[string]string // appended to files, by their names from the root
 		want         []string
 	}{
-		{"in name only", named, "./executor/plan", []string{"*Imaginary does not implement Parameters (missing method Effects)"}},
-		{"without an answer of those who need one", visited, "./...", []string{"performers does not implement", "describer does not implement", "limitsOf does not implement", "mentioned does not implement", "hands does not implement", "doer does not implement", "missing method Imaginary"}},
+		{"in name only", named, "./executor/plan", nil, []string{"*Imaginary does not implement Parameters (missing method Effects)"}},
+		{"without an answer of those who need one", visited, "./...", nil, []string{"performers does not implement", "describer does not implement", "doer does not implement", "missing method Imaginary"}},
+		// The rules build on the review.
+		{"without an answer of the rules", visited, "./compiler/verify", map[string]string{
+			"compiler/review/describe.go": "func (describer) Imaginary(*plan.Imaginary) string { return \"\" }",
+			"compiler/review/novelty.go":  "func (doer) Imaginary(*plan.Imaginary) []string { return nil }",
+		}, []string{"limitsOf does not implement", "mentioned does not implement", "hands does not implement", "missing method Imaginary"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			changed := filepath.Join(t.TempDir(), "action.go")
 			if err := os.WriteFile(changed, []byte(c.source), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			original, err := filepath.Abs("action.go")
+			overlay := map[string]string{absolute(t, "action.go"): changed}
+			for name, text := range c.more {
+				original := absolute(t, filepath.Join("../..", name))
+				source, err := os.ReadFile(original)
+				if err != nil {
+					t.Fatal(err)
+				}
+				overlay[original] = filepath.Join(t.TempDir(), filepath.Base(name))
+				if err := os.WriteFile(overlay[original], append(source, "\n"+text+"\n"...), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			data, err := json.Marshal(map[string]any{"Replace": overlay})
 			if err != nil {
 				t.Fatal(err)
 			}
-			overlay := filepath.Join(t.TempDir(), "overlay.json")
-			if err := os.WriteFile(overlay, fmt.Appendf(nil, `{"Replace": {%q: %q}}`, original, changed), 0o644); err != nil {
+			replacing := filepath.Join(t.TempDir(), "overlay.json")
+			if err := os.WriteFile(replacing, data, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			build := exec.Command(goTool, "build", "-overlay", overlay, c.build)
+			build := exec.Command(goTool, "build", "-overlay", replacing, c.build)
 			build.Dir = "../.."
 			out, err := build.CombinedOutput()
 			if err == nil {
@@ -162,6 +180,15 @@ func TestHalfAddedKindDoesNotBuild(t *testing.T) {
 			}
 		})
 	}
+}
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	path, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func replaced(t *testing.T, source, old, with string) string {
