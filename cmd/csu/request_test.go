@@ -65,7 +65,7 @@ func TestRequestOfARange(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			x.change(t)
-			c.Commit("Change: " + x.name)
+			commit := c.Commit("Change: " + x.name)
 			code, out, errs := printed(t, "--root", root, "plan", "request", "--site", "summit", "--phalanx", c.Dir, "--to", "main", "--date", "2026-11-24")
 			if code != 0 {
 				t.Fatalf("exit code %d\n%s%s", code, out, errs)
@@ -80,7 +80,7 @@ func TestRequestOfARange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for want := range strings.SplitSeq(x.fields, "|") {
+			for want := range strings.SplitSeq(x.fields+`|phalanx: "`+commit, "|") {
 				if !strings.Contains(string(text), want) {
 					t.Errorf("want %q in\n%s", want, text)
 				}

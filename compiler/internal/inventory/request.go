@@ -37,6 +37,7 @@ type Change struct {
 
 // Request is the upgrade that a range of commits of Phalanx asks for.
 type Request struct {
+	Phalanx string // the commit that the range ends with
 	Cycle   string // the new one, if it changes; the upgrade is then a full one
 	Changes []Change
 	// Full says why the range needs a full upgrade; Left is what the request cannot say;
@@ -50,7 +51,7 @@ type Request struct {
 // Between compares what two revisions of Phalanx deploy at a site. known are the
 // applications that the site's requests may name, project is that of the control system.
 func Between(old, now *Inventory, known []string, project string) *Request {
-	b := between{old: old, now: now, known: known, project: project, request: &Request{}}
+	b := between{old: old, now: now, known: known, project: project, request: &Request{Phalanx: now.Commit}}
 	b.cscs()
 	b.applications()
 	if old.Cycle != now.Cycle {
@@ -271,7 +272,7 @@ func (r *Request) CUE(date, reason string) string {
 	if r.Cycle != "" {
 		fmt.Fprintf(&b, "\tcycle:  %q\n", r.Cycle)
 	}
-	fmt.Fprintf(&b, "\treason: %q\n", reason)
+	fmt.Fprintf(&b, "\treason: %q\n\n\tphalanx: %q\n", reason, r.Phalanx)
 	list := func(name, open, end string, lines []string) {
 		if len(lines) > 0 {
 			fmt.Fprintf(&b, "\n\t%s: %s\n\t\t%s,\n\t%s", name, open, strings.Join(lines, ",\n\t\t"), end)
