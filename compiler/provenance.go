@@ -130,7 +130,11 @@ func (p *Provenance) step(s *plan.Step, field string) []model.Pos {
 		if a.Purpose == plan.Update && h.Checkout != nil {
 			return []model.Pos{p.at("hosts", a.Host, "checkout", field)}
 		}
-		return []model.Pos{p.at("hosts", a.Host, "services", a.Service, string(a.Purpose), field)}
+		purpose := a.Purpose
+		if purpose == plan.AwaitBuild {
+			purpose = plan.Build // the same commands, which it may run again
+		}
+		return []model.Pos{p.at("hosts", a.Host, "services", a.Service, string(purpose), field)}
 	case *plan.Reboot:
 		return []model.Pos{p.at("recovery", "reboot", a.Host, field)}
 	case *plan.Script:
@@ -189,13 +193,8 @@ func newProvenance(site *model.Site, req *model.Request, p *plan.Plan) *Provenan
 		for _, s := range h.Services {
 			add(s.Keep, "hosts", h.Name, "services", s.Name, "keep")
 			add(s.StartByHand, "hosts", h.Name, "services", s.Name, "startByHand")
-			for _, c := range []struct {
-				purpose  string
-				commands *model.Commands
-			}{{"stop", s.Stop}, {"update", s.Update}, {"start", s.Start}} {
-				if c.commands != nil {
-					add(c.commands.Doubt, "hosts", h.Name, "services", s.Name, c.purpose, "doubt")
-				}
+			for purpose, c := range s.Commands() {
+				add(c.Doubt, "hosts", h.Name, "services", s.Name, purpose, "doubt")
 			}
 		}
 	}

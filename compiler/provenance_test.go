@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
@@ -70,6 +71,7 @@ func TestProvenance(t *testing.T) {
 		{full, `step "services-down/azar03"`, "", nil, "hosts.cue", `stop: {`},
 		{full, `step "watch/azar03"`, "timeout", nil, "hosts.cue", `"30m"`},
 		{full, `step "services-down/auxtel-ill-control"`, "doubt", nil, "hosts.cue", `"""`},
+		{full, `step "builds/m1m3-crio-vms"`, "doubt", nil, "crios.cue", `"`},
 		{full, `step "hosts/laser-rpi-stop"`, "doubt", nil, "hosts.cue", `"""`},
 		{full, `step "configuration/azar03-docker-compose-ops"`, "action.commands", nil, "hosts.cue", `composeOps`},
 		{recovery, `step "reboot/azar02"`, "action.command", nil, "states.cue", `"sudo systemctl reboot"`},
@@ -92,6 +94,35 @@ func TestProvenance(t *testing.T) {
 		if !found {
 			t.Errorf("%s, %s: %q, none of which is %s with %s", c.subject, c.field, places, c.file, c.want)
 		}
+	}
+}
+
+// paths gives the place of each field as its path.
+type paths struct{}
+
+func (paths) At(path ...string) model.Pos {
+	return model.Pos{File: strings.Join(path, "/"), Line: 1, Column: 1}
+}
+
+// TestProvenanceOfBuilds: a build's commands and doubt are those of its service, and so are
+// those of the step that waits for it.
+func TestProvenanceOfBuilds(t *testing.T) {
+	build := &model.Commands{Run: []string{"make"}, Doubt: "Is it this branch?"}
+	site := &model.Site{Places: paths{}, Hosts: []model.Host{{Name: "crio", Services: []model.Service{{Name: "vms", Build: build}}}}}
+	ssh := func(id string, purpose plan.Purpose) plan.Step {
+		return plan.Step{ID: id, Doubt: build.Doubt, Action: plan.Action{Parameters: &plan.SSH{Host: "crio", Service: "vms", Purpose: purpose, Commands: build.Run}}}
+	}
+	p := &plan.Plan{Stages: []plan.Stage{{Steps: []plan.Step{ssh("builds/crio", plan.Build), ssh("crios/crio-built", plan.AwaitBuild)}}}}
+	from := newProvenance(site, &model.Request{Places: paths{}, Reason: "Cycle 45"}, p)
+	for _, subject := range []string{`step "builds/crio"`, `step "crios/crio-built"`} {
+		for field, want := range map[string]string{"action.commands": "run", "doubt": "doubt"} {
+			if got := from.Of(subject, field); !slices.Equal(got, []string{"site/hosts/crio/services/vms/build/" + want + ":1:1"}) {
+				t.Errorf("%s, %s: %q, want the %s of the build", subject, field, got, want)
+			}
+		}
+	}
+	if got := from.Of("plan", "doubts", build.Doubt); !slices.Equal(got, []string{"site/hosts/crio/services/vms/build/doubt:1:1"}) {
+		t.Errorf("the doubt in the table: %q", got)
 	}
 }
 

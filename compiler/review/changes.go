@@ -75,13 +75,17 @@ func difference(a, b string) (head, was, is, tail string) {
 
 // pieces splits a text into words and what is between them.
 func pieces(s string) []string {
-	isWord := func(r byte) bool {
-		return r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= 0x80
+	isLetter := func(i int) bool {
+		r := s[i]
+		return r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= 0x80
+	}
+	isWord := func(i int) bool { // a full stop is none of its word
+		return isLetter(i) || s[i] == '.' && i+1 < len(s) && isLetter(i+1)
 	}
 	var out []string
 	start := 0
 	for i := 1; i <= len(s); i++ {
-		if i == len(s) || !isWord(s[i]) || !isWord(s[i-1]) {
+		if i == len(s) || !isWord(i) || !isWord(i-1) {
 			out = append(out, s[start:i])
 			start = i
 		}

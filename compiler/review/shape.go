@@ -25,6 +25,7 @@ func (c *Comparison) Shape(old, new *plan.Plan) {
 		a.csc(csc, old, new)
 	}
 	a.differing(old.Upgrade, new.Upgrade, old, new)
+	a.words(differing(old.What(), new.What())...)
 	c.shaped = true
 	for i := range c.Changes {
 		ch := &c.Changes[i]
@@ -67,7 +68,7 @@ func (a *asking) words(texts ...string) {
 }
 
 func (a *asking) request(u plan.Upgrade) {
-	a.words(u.Date, u.Cycle, u.Reason)
+	a.words(u.Date, u.Cycle, u.From, u.Reason)
 	for _, b := range u.Branches {
 		a.words(b.Branch)
 	}
@@ -82,7 +83,7 @@ func (a *asking) csc(name string, plans ...*plan.Plan) {
 		if !ok {
 			continue
 		}
-		a.words(row.Host, row.Image)
+		a.words(row.Host, row.Before, row.Image)
 		if row.Job != nil {
 			a.words(row.Job.Name)
 		}
@@ -126,29 +127,55 @@ func (a *asking) asks(ch *Change) bool {
 		return true
 	case ch.What == Moved, ch.What == Reordered:
 		return false
-	case kind == "csc" && ch.Field == "image":
+	case kind == "csc" && (ch.Field == "image" || ch.Field == "before"):
 		return repository(ch.Old) == repository(ch.New)
 	case ch.What == Added || ch.What == Removed:
 		return kind == "csc" && a.cscs[name]
 	}
-	_, was, is, _ := difference(ch.Old, ch.New)
-	texts := []string{was, is}
-	if len(ch.Gone) != len(ch.Come) {
-		texts = slices.Concat(texts, ch.Gone, ch.Come)
-	} else {
+	words := differing(ch.Old, ch.New)
+	if len(ch.Gone) == len(ch.Come) {
 		for i := range ch.Gone { // lines of a text, which differ in some of their words
-			_, was, is, _ := difference(ch.Gone[i], ch.Come[i])
-			texts = append(texts, was, is)
+			words = append(words, differing(ch.Gone[i], ch.Come[i])...)
+		}
+	} else {
+		for _, t := range slices.Concat(ch.Gone, ch.Come) {
+			words = append(words, pieces(t)...)
 		}
 	}
-	for _, t := range texts {
-		for _, w := range pieces(t) {
-			if !a.known[w] && !blank(w) && !(counts(ch.Field) && number(w)) {
-				return false
+	return !slices.ContainsFunc(words, func(w string) bool {
+		return !a.known[w] && !blank(w) && !(counts(ch.Field) && number(w))
+	})
+}
+
+// differing returns the words that only one of two texts has in its place: those outside
+// of their longest common subsequence.
+func differing(a, b string) []string {
+	x, y := pieces(a), pieces(b)
+	common := make([][]int, len(x)+1) // length of the longest one of x[i:] and y[j:]
+	for i := range common {
+		common[i] = make([]int, len(y)+1)
+	}
+	for i := len(x) - 1; i >= 0; i-- {
+		for j := len(y) - 1; j >= 0; j-- {
+			common[i][j] = max(common[i+1][j], common[i][j+1])
+			if x[i] == y[j] {
+				common[i][j] = common[i+1][j+1] + 1
 			}
 		}
 	}
-	return true
+	var out []string
+	i, j := 0, 0
+	for i < len(x) && j < len(y) {
+		switch {
+		case x[i] == y[j]:
+			i, j = i+1, j+1
+		case common[i+1][j] >= common[i][j+1]:
+			out, i = append(out, x[i]), i+1
+		default:
+			out, j = append(out, y[j]), j+1
+		}
+	}
+	return slices.Concat(out, x[i:], y[j:])
 }
 
 // counts reports whether a field is a text, in which CSCs are counted and their indices are

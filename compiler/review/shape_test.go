@@ -8,19 +8,37 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// nextNight returns a plan with another day, cycle and reason, in all its texts.
+// nextNight returns a plan with another day, cycle and reason, in all its texts, after a
+// night with another cycle.
 func nextNight(t *testing.T, p *plan.Plan) *plan.Plan {
+	t.Helper()
+	changes := []string{p.Upgrade.Date, "2027-01-19", p.Upgrade.Cycle, "c0099", p.Upgrade.Reason, "Upgrade of the next night"}
+	if p.Upgrade.From != "" {
+		changes = append(changes, p.Upgrade.From, "c0098")
+	}
+	return rewritten(t, p, changes...)
+}
+
+// nightBack returns the plan that goes back to the cycle before.
+func nightBack(t *testing.T, p *plan.Plan) *plan.Plan {
+	t.Helper()
+	back := *p
+	back.Upgrade.Cycle, back.Upgrade.From = p.Upgrade.From, p.Upgrade.Cycle
+	return rewritten(t, p, p.What(), back.What(), p.Upgrade.Cycle, p.Upgrade.From, p.Upgrade.From, p.Upgrade.Cycle)
+}
+
+// rewritten returns a plan with other words in all its texts, given in pairs.
+func rewritten(t *testing.T, p *plan.Plan, oldnew ...string) *plan.Plan {
 	t.Helper()
 	data, err := plan.Encode(p)
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer(p.Upgrade.Date, "2027-01-19", p.Upgrade.Cycle, "c0099", p.Upgrade.Reason, "Upgrade of the next night").Replace(string(data))
-	next, err := plan.Decode("next.json", []byte(text))
+	out, err := plan.Decode("rewritten.json", []byte(strings.NewReplacer(oldnew...).Replace(string(data))))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return next
+	return out
 }
 
 // beyond returns the subjects and fields of the changes that no request asks for.
@@ -51,6 +69,11 @@ func TestShape(t *testing.T) {
 	if got := beyond(t, old, nextNight(t, old)); got != "" {
 		t.Errorf("the next night differs in shape: %s", got)
 	}
+	if back := nightBack(t, old); !back.Upgrade.LowersCycle() {
+		t.Error("the night back is no rollback: correct this test")
+	} else if got := beyond(t, old, back); got != "" {
+		t.Errorf("the night back differs in shape: %s", got)
+	}
 	stage := func(p *plan.Plan, id string) *plan.Stage {
 		for i := range p.Stages {
 			if p.Stages[i].ID == id {
@@ -74,6 +97,12 @@ func TestShape(t *testing.T) {
 			}
 		}, "removed step"},
 		"a consent":  {func(p *plan.Plan) { p.Stages[1].Consent = "Go?" }, "consent"},
+		"a word of a text that asks of another cycle too": {func(p *plan.Plan) {
+			p.Stages[0].Consent = strings.Replace(p.Stages[0].Consent, "may be done", "must be done", 1)
+		}, "consent"},
+		"words in another order": {func(p *plan.Plan) {
+			p.Stages[0].Consent = strings.Replace(p.Stages[0].Consent, "everyone concerned has agreed", "concerned everyone has agreed", 1)
+		}, "consent"},
 		"an address": {func(p *plan.Plan) { p.Hosts[0].Address = "elsewhere.cp.lsst.org" }, "address"},
 		"a registry": {func(p *plan.Plan) { p.CSCs[0].Image = "example.org/other:c0099" }, "image"},
 		"a stage's place": {func(p *plan.Plan) {

@@ -227,36 +227,25 @@ func spoil(v reflect.Value) {
 var markup = regexp.MustCompile(`<[^>]*>?`)
 
 // TestTextNeverBreaksMarkdown wants the same structure from hostile text as from
-// the plan itself, and no markup but Markdown's own.
+// the plan itself, and no markup but Markdown's own. That holds in full and abridged.
 func TestTextNeverBreaksMarkdown(t *testing.T) {
-	p := read(t, summitIncremental)
+	p := read(t, summitFull)
 	withHostileText(p)
-	text := asMarkdown(t, p)
-	if strings.ContainsAny(text, "\x1b\u202e") {
-		t.Error("a character that hides or moves others is written as it is")
-	}
-	if opened, closed := strings.Count(outside(text), "<details>"), strings.Count(outside(text), "</details>"); opened != closed || opened == 0 {
-		t.Errorf("%d folds are opened and %d closed", opened, closed)
-	}
-	for _, tag := range markup.FindAllString(outside(text), -1) {
-		if !strings.Contains("<details> </details> <summary> </summary> <br> <!-- -->", tag) {
-			t.Errorf("the document has the tag %q", tag)
+	for form, once := range map[string]bool{"in full": false, "abridged": true} {
+		text, err := runbook(shown(p), once)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unbroken(t, form, text)
+		graph := graphOf(text)
+		if drawn := graph != ""; drawn == once {
+			t.Errorf("%s: is the graph drawn? %t", form, drawn)
+		}
+		if graph != "" {
+			wellDrawn(t, graph)
 		}
 	}
-	for _, line := range strings.Split(outside(text), "\n") {
-		if strings.HasPrefix(line, "# h") || strings.HasPrefix(line, "- i") || strings.HasPrefix(line, "1. j") {
-			t.Errorf("a text begins a line of its own: %q", line)
-		}
-	}
-	graph := text[strings.Index(text, "```mermaid\n")+len("```mermaid\n"):]
-	graph = graph[:strings.Index(graph, "```")]
-	allowed := regexp.MustCompile(`^(flowchart TD|  [sf][0-9]+(\["[^"\[\]<>{}|` + "`" + `]*(<br/>[^"\[\]<>{}|` + "`" + `]*)?"\]|\(\["[^"\[\]<>{}|` + "`" + `]*"\]\))|  s[0-9]+( --> s[0-9]+)+|  s[0-9]+ -\. undone by \.-> f[0-9]+)$`)
-	for _, line := range strings.Split(strings.TrimSpace(graph), "\n") {
-		if !allowed.MatchString(line) && line != "flowchart TD" {
-			t.Errorf("the graph has the line %q", line)
-		}
-	}
-	c, err := Compare(read(t, summitIncremental), p)
+	c, err := Compare(read(t, summitFull), p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,6 +256,45 @@ func TestTextNeverBreaksMarkdown(t *testing.T) {
 	for _, tag := range markup.FindAllString(outside(rendered(t, c.Markdown)), -1) {
 		if !strings.Contains("<details> </details> <summary> </summary> <!-- -->", tag) {
 			t.Errorf("the comparison has the tag %q", tag)
+		}
+	}
+}
+
+// unbroken checks a runbook of hostile texts.
+func unbroken(t *testing.T, form, text string) {
+	t.Helper()
+	if strings.ContainsAny(text, "\x1b\u202e") {
+		t.Errorf("%s: a character that hides or moves others is written as it is", form)
+	}
+	if opened, closed := strings.Count(outside(text), "<details>"), strings.Count(outside(text), "</details>"); opened != closed || opened == 0 {
+		t.Errorf("%s: %d folds are opened and %d closed", form, opened, closed)
+	}
+	for _, tag := range markup.FindAllString(outside(text), -1) {
+		if !strings.Contains("<details> </details> <summary> </summary> <br> <!-- -->", tag) {
+			t.Errorf("%s: the document has the tag %q", form, tag)
+		}
+	}
+	for _, line := range strings.Split(outside(text), "\n") {
+		if strings.HasPrefix(line, "# h") || strings.HasPrefix(line, "- i") || strings.HasPrefix(line, "1. j") {
+			t.Errorf("%s: a text begins a line of its own: %q", form, line)
+		}
+	}
+}
+
+// graphOf returns the graph of a runbook, or "" if it has none.
+func graphOf(text string) string {
+	_, graph, _ := strings.Cut(text, "```mermaid\n")
+	graph, _, _ = strings.Cut(graph, "```")
+	return graph
+}
+
+var ofTheGraph = regexp.MustCompile(`^(flowchart TD|  [sf][0-9]+(\["[^"\[\]<>{}|` + "`" + `]*(<br/>[^"\[\]<>{}|` + "`" + `]*)?"\]|\(\["[^"\[\]<>{}|` + "`" + `]*"\]\))|  s[0-9]+( --> s[0-9]+)+|  s[0-9]+ -\. undone by \.-> f[0-9]+)$`)
+
+func wellDrawn(t *testing.T, graph string) {
+	t.Helper()
+	for _, line := range strings.Split(strings.TrimRight(graph, "\n"), "\n") {
+		if !ofTheGraph.MatchString(line) {
+			t.Errorf("the graph has the line %q", line)
 		}
 	}
 }

@@ -217,13 +217,8 @@ func (c *siteCheck) host(h *model.Host) {
 		below := at.with("services", s.Name)
 		subject := subject + ": service " + s.Name
 		c.runsThese(below.with("cscs"), subject, h, s)
-		for _, one := range []struct {
-			what string
-			*model.Commands
-		}{{"stop", s.Stop}, {"build", s.Build}, {"update", s.Update}, {"start", s.Start}} {
-			if one.Commands != nil {
-				c.user(below.with(one.what, "user"), subject+": "+one.what, h, one.User)
-			}
+		for purpose, commands := range s.Commands() {
+			c.user(below.with(purpose, "user"), subject+": "+purpose, h, commands.User)
 		}
 		if s.Keep != "" && c.keepsKnown() && !slices.ContainsFunc(s.CSCs, c.keepsState) {
 			c.report(below.with("keep"), subject, "has keep, but none of its CSCs keeps its state", "add the CSC to states.keep, or remove keep")

@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -191,11 +192,6 @@ func TestPrincipals(t *testing.T) {
 	}
 }
 
-// commandsOf returns what is run for a service: "stop" and so on.
-func commandsOf(s *model.Service) map[string]*model.Commands {
-	return map[string]*model.Commands{"stop": s.Stop, "build": s.Build, "update": s.Update, "start": s.Start}
-}
-
 func TestCommands(t *testing.T) {
 	sites := map[string]*model.Site{}
 	for _, name := range []string{"summit", "tucson-teststand", "base-teststand"} {
@@ -221,7 +217,7 @@ func TestCommands(t *testing.T) {
 			t.Errorf("%s: host %s: %+v", want.site, want.host, host)
 			continue
 		}
-		got := commandsOf(&host.Services[0])[want.purpose]
+		got := maps.Collect(host.Services[0].Commands())[want.purpose]
 		if got == nil || got.User != want.user || strings.Join(got.Run, "\n") != want.run {
 			t.Errorf("%s: host %s: %s: %+v, want as %s: %s", want.site, want.host, want.purpose, got, want.user, want.run)
 		}
@@ -478,10 +474,8 @@ func TestPlaces(t *testing.T) {
 			check(h.Name, h.Pos)
 			for i := range h.Services {
 				check(h.Name+" "+h.Services[i].Name, h.Services[i].Pos)
-				for what, c := range commandsOf(&h.Services[i]) {
-					if c != nil {
-						check(h.Name+" "+h.Services[i].Name+" "+what, c.Pos)
-					}
+				for what, c := range h.Services[i].Commands() {
+					check(h.Name+" "+h.Services[i].Name+" "+what, c.Pos)
 				}
 			}
 		}

@@ -5,6 +5,7 @@ package model
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -229,6 +230,20 @@ type Service struct {
 	// StartByHand has instructions for the operator if it is not documented how
 	// to start what Stop stops (P36).
 	StartByHand string
+}
+
+// Commands returns the documented commands by their purpose.
+func (s *Service) Commands() iter.Seq2[string, *Commands] {
+	return func(yield func(string, *Commands) bool) {
+		for _, of := range []struct {
+			purpose  string
+			commands *Commands
+		}{{"stop", s.Stop}, {"build", s.Build}, {"update", s.Update}, {"start", s.Start}} {
+			if of.commands != nil && !yield(of.purpose, of.commands) {
+				return
+			}
+		}
+	}
 }
 
 // Commands are run on a host for one purpose.

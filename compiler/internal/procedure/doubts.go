@@ -110,16 +110,11 @@ func (b *builder) doubtsOfHost(h *model.Host) {
 		b.doubt(plan.Doubt{Text: h.Doubt, Host: h.Name})
 	}
 	for _, s := range h.Services {
-		for _, c := range []struct {
-			purpose  plan.Purpose
-			commands *model.Commands
-		}{{plan.Stop, s.Stop}, {plan.Build, s.Build}, {plan.Update, s.Update}, {plan.Start, s.Start}} {
-			if c.purpose == plan.Start && b.updatesCRIO(h.Name) {
+		for purpose, c := range s.Commands() {
+			if plan.Purpose(purpose) == plan.Start && b.updatesCRIO(h.Name) {
 				continue // it follows the update, as the page has it; what is doubtful about its name is asked at the stop
 			}
-			if c.commands != nil {
-				b.doubt(plan.Doubt{Text: c.commands.Doubt, Host: h.Name, Service: s.Name, Purpose: c.purpose})
-			}
+			b.doubt(plan.Doubt{Text: c.Doubt, Host: h.Name, Service: s.Name, Purpose: plan.Purpose(purpose)})
 		}
 	}
 }
