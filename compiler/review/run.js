@@ -25,6 +25,14 @@
   }
   const ago = (t) => lasting(new Date(view.now) - new Date(t));
   const card = (value, text) => make("div", "card", make("b", "", value), " " + text);
+  // cscs lists CSCs as csu does everywhere: Watcher, GenericCamera:101,102.
+  function cscs(names) {
+    const of = new Map();
+    for (const [name, index] of names.map((n) => n.split(":"))) of.set(name, (of.get(name) || []).concat(index));
+    return Array.from(of, ([name, all]) => all.length === 1 && all[0] === "0" ? name : name + ":" + all.join(",")).join(", ");
+  }
+  // first is the first line of a text, with a mark if there are more.
+  const first = (text) => text.split("\n")[0] + (text.includes("\n") ? " …" : "");
   const list = (title, items) => items.length ? [make("h3", "", title), make("ul", "", ...items.map((i) => make("li", "", ...i)))] : [];
 
   const kinds = {
@@ -53,7 +61,7 @@
     if (view.records) out.push(card(lasting(view.elapsed * 1000), "elapsed"));
     if (view.end) {
       const low = minute(view.end.low), high = minute(view.end.high);
-      out.push(card(low === high ? low : low + "–" + high, "UTC: expected end, if nothing fails and every question is answered at once"));
+      out.push(card(low === high ? low : low + "–" + high, "expected end (UTC), without failures and waits for answers"));
     }
     const down = view.down.filter((d) => !d.early && !d.by);
     if (down.length) out.push(card(down.length, "CSCs down"));
@@ -62,7 +70,8 @@
   }
 
   function lists() {
-    const fact = (s) => [link(s.id), " " + s.phase + " since " + clock(s.since) + (s.by ? " by " + s.by : "") + (s.text ? ": " + s.text : "")];
+    const asked = view.waits && view.waits.step; // the question shows the whole text
+    const fact = (s) => [link(s.id), " " + s.phase + " since " + clock(s.since) + (s.by ? " by " + s.by : "") + (s.text ? ": " + (s.id === asked ? first(s.text) : s.text) : "")];
     const running = view.running.map((r) => [
       link(r.id), " " + ago(r.since) + (r.usual ? " of usually " + r.usual : "") + (r.attempt > 1 ? ", attempt " + r.attempt : "") + " — " + r.title,
       r.sign ? make("div", "soft", ago(r.sign.at) + " ago: " + r.sign.text) : "",
@@ -70,19 +79,19 @@
     const named = (title, all) => {
       const since = new Map();
       for (const d of all) since.set(d.since, (since.get(d.since) || []).concat(d.csc));
-      return list(title, Array.from(since, ([t, cscs]) => ["for " + ago(t) + (cscs.length > 1 ? " (" + cscs.length + ")" : "") + ": " + cscs.join(", ")]));
+      return list(title, Array.from(since, ([t, names]) => ["for " + ago(t) + (names.length > 1 ? " (" + names.length + ")" : "") + ": " + cscs(names)]));
     };
     return [].concat(
       list("Running", running),
       list("Failed or in doubt", view.trouble.map(fact)),
-      named("Down, and for how long", view.down.filter((d) => !d.early && !d.by)),
+      named("Taken down and not seen up again", view.down.filter((d) => !d.early && !d.by)),
       named("Being taken down", view.down.filter((d) => d.by)),
       named("Up, but not in the state that they should end in", view.down.filter((d) => d.early)),
       list("Skipped, by hand or left out", view.decided.map(fact)),
       list("Set aside", view.aside.map((a) => [a])),
       list("Owed at the end", view.owed.map((o) => [link(o.id), " " + o.title])),
       view.note ? list("The site's ledger", [[view.note]]) : [],
-      list("Last events (UTC)", view.events.map((e) => [clock(e.time) + " " + e.what + " ", link(e.step || e.stage), e.text ? " " + e.text : ""])));
+      list("Last events (UTC)", view.events.map((e) => [clock(e.time) + " " + e.what + " ", link(e.step || e.stage), e.text ? " " + first(e.text) : ""])));
   }
 
   // overlay shows on the plan what has become of it.
