@@ -331,6 +331,16 @@ func hostBreaches() []breach {
 		{"builds", "copied before it is done", sumFull, unneed("crios/vms")},
 		{"builds", "while the service is down", sumFull, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/update").Commands = []string{"cd ~/x && make"} }},
 		{"builds", "the request wants it first", sumFull, func(p *plan.Plan) { p.Upgrade.CriosFirst = true }},
+		{"builds", "waited for where it begins", sumFull, func(p *plan.Plan) {
+			s := *at(p, "crios/built")
+			drop("crios/built")(p)
+			s.Needs = []string{"builds/m1m3-crio-vms"}
+			add("builds", s)(p)
+		}},
+		{"builds", "what nothing has built is copied", sumFull, func(p *plan.Plan) {
+			drop("crios/built")(p)
+			drop("builds/m1m3-crio-vms")(p)
+		}},
 		{"builds", "unasked", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-vms").Consent = "" }},
 		{"protected", "built without its principal", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-ss").Principals = nil }},
 		{"silent-before-start", "a second daemon", sumRec, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/start").Silent = nil }},
