@@ -339,9 +339,7 @@ func states(add adder) {
 	add("another registry level", eachAction(always[*plan.Compatibility], func(_ *plan.Plan, _ *plan.Step, a *plan.Compatibility) { a.Set = "BACKWARD" }))
 	add("expect another registry level", eachAction(always[*plan.Compatibility], func(_ *plan.Plan, _ *plan.Step, a *plan.Compatibility) { a.Expect = "FULL" }))
 	add("another end of a script will do", eachAction(always[*plan.Script], func(_ *plan.Plan, _ *plan.Step, a *plan.Script) { a.Accept = append(a.Accept, "STOPPED") }))
-	add("another purpose", eachAction(always[*plan.SSH], func(_ *plan.Plan, _ *plan.Step, a *plan.SSH) {
-		a.Purpose = map[plan.Purpose]plan.Purpose{plan.Stop: plan.Update, plan.Update: plan.Start, plan.Start: plan.Stop}[a.Purpose]
-	}))
+	builds(add)
 }
 
 func otherState(state string) string {

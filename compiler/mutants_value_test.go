@@ -228,6 +228,7 @@ func requestValues(add adder) {
 	add("schema broken or not", once(func(p *plan.Plan) { p.Upgrade.BreaksSchema = !p.Upgrade.BreaksSchema }))
 	add("sasquatch synced or not", once(func(p *plan.Plan) { p.Upgrade.SyncSasquatch = !p.Upgrade.SyncSasquatch }))
 	add("cRIOs done or not", once(func(p *plan.Plan) { p.Upgrade.CriosDone = !p.Upgrade.CriosDone }))
+	add("builds on cRIOs first or not", once(func(p *plan.Plan) { p.Upgrade.CriosFirst = !p.Upgrade.CriosFirst }))
 	add("integration testing follows or not", once(func(p *plan.Plan) { p.Upgrade.IntegrationTestingFollows = !p.Upgrade.IntegrationTestingFollows }))
 	add("bridges started or not", once(func(p *plan.Plan) { p.Upgrade.StartBridges = !p.Upgrade.StartBridges }))
 	add("another changed CSC", func(p *plan.Plan) []place {

@@ -55,6 +55,7 @@ func TestObservatory(t *testing.T) {
 	// The CSC that keeps its state on bare metal, with a checkout, and not on a cRIO.
 	hosts := filepath.Join(bare, "sites", "roque", "hosts.cue")
 	rewrite(t, hosts, `role: "crio"`, "role: \"bare-metal\"\n\tcheckout: {repository: \"configurations\", branch: \"main\", user: \"daemon\"}")
+	rewrite(t, hosts, `build: {user: "daemon", run: ["cd ~/tracker && git pull && make"], takes: "10m", limit: "1h"}`, "")
 	rewrite(t, filepath.Join(bare, "sites", "roque", "states.cue"), `site: recovery: startCRIOs: ["metrology"]`, "site: recovery: {}")
 
 	for _, c := range []struct {

@@ -96,7 +96,7 @@ func TestShape(t *testing.T) {
 				s.Steps[i].Needs = nil
 			}
 		}, "removed step"},
-		"a consent":  {func(p *plan.Plan) { p.Stages[1].Consent = "Go?" }, "consent"},
+		"a consent": {func(p *plan.Plan) { p.Stages[1].Consent = "Go?" }, "consent"},
 		"a word of a text that asks of another cycle too": {func(p *plan.Plan) {
 			p.Stages[0].Consent = strings.Replace(p.Stages[0].Consent, "may be done", "must be done", 1)
 		}, "consent"},

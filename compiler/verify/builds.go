@@ -7,8 +7,8 @@ import (
 	"github.com/lsst-ts/csu/executor/plan"
 )
 
-// builds requires each build to be awaited once, by a later step that knows what it
-// would build again, before anything on its host is updated (P6, P29).
+// builds requires each build to be awaited once, in a later stage by a step that knows
+// what it would build again, before anything on its host is updated (P6, P29).
 func builds(v *view, f *findings) {
 	begun, awaited := v.sshSteps(plan.Build), v.sshSteps(plan.AwaitBuild)
 	for _, n := range begun {
@@ -18,7 +18,7 @@ func builds(v *view, f *findings) {
 		}
 		waits := slices.DeleteFunc(slices.Clone(awaited), func(w *node) bool { return w.Action.Parameters.(*plan.SSH).Build != n.ID })
 		if len(waits) != 1 {
-			f.step(n, "await it in one later step", "%d steps wait for the build that it begins, want one", len(waits))
+			f.step(n, "await it in one step of a later stage", "%d steps wait for the build that it begins, want one", len(waits))
 		}
 		if v.Upgrade.CriosFirst && n.stageAt != 0 {
 			f.step(n, "move it to the first stage", "may not begin before everything else, but the request says so")
@@ -32,8 +32,8 @@ func builds(v *view, f *findings) {
 			continue
 		}
 		b := begun[i].Action.Parameters.(*plan.SSH)
-		if !before(begun[i], w) || !sameService(begun[i], w) || a.User != b.User || !slices.Equal(a.Commands, b.Commands) || a.Check != b.Check {
-			f.step(w, "recompile the plan", "does not follow %s with the same host, account, service and commands", begun[i].ID)
+		if begun[i].stageAt >= w.stageAt || !sameService(begun[i], w) || a.User != b.User || !slices.Equal(a.Commands, b.Commands) || a.Check != b.Check {
+			f.step(w, "recompile the plan", "does not follow %s in a later stage with the same host, account, service and commands", begun[i].ID)
 		}
 		for _, n := range v.steps {
 			if sameHost := n.touches(a.Host) && !n.builds() && (n.cites("P29") || n.does.Updated != ""); sameHost && !before(w, n) {
@@ -41,12 +41,31 @@ func builds(v *view, f *findings) {
 			}
 		}
 	}
+	builtAside(v, f, awaited)
+}
+
+// builtAside requires what is copied on a cRIO to come from a build, which no other step
+// makes: its service would be down for that.
+func builtAside(v *view, f *findings, awaited []*node) {
 	for _, n := range v.steps {
 		a, ok := n.Action.Parameters.(*plan.SSH)
-		if h, known := v.Host(n.does.Host); ok && known && h.Role == plan.CRIO && !n.builds() && generates(a.Commands) {
+		if h, known := v.Host(n.does.Host); !ok || !known || h.Role != plan.CRIO || n.builds() {
+			continue
+		}
+		if generates(a.Commands) {
 			f.step(n, "begin it as a build, and wait for it later", "builds %q while its service is down, or about to be", a.Service)
 		}
+		built := slices.ContainsFunc(awaited, func(w *node) bool { return sameService(w, n) })
+		if n.does.Updated != "" && !updatesCheckout(a.Commands) && !built {
+			f.step(n, "begin a build of it, and wait for that before", "updates %q, but no step has built what it copies", a.Service)
+		}
 	}
+}
+
+// updatesCheckout reports whether the commands update a configuration checkout (P23),
+// which is not built.
+func updatesCheckout(commands []string) bool {
+	return slices.ContainsFunc(commands, func(c string) bool { return strings.HasPrefix(c, "./update_repo ") })
 }
 
 // generates reports whether the commands generate code or build, which takes long.

@@ -13,7 +13,7 @@ func limitRules() []Rule {
 		{"time-limits", []string{"P27", "P29", "P39"},
 			"Time limits are generous where images are pulled or code is generated, and csu never waits for a machine without a limit.", timeLimits},
 		{"failure-asked", []string{"P2", "P39", "P41"},
-			"A step that fails stops the run and asks, unless nothing depends on it: a message, a check for CSCs that are not OFFLINE yet and that a later step takes down, or a group of CSCs that a later step brings up or checks.", failureAsked},
+			"A step that fails stops the run and asks, unless nothing depends on it: a message, a check for CSCs that are not OFFLINE yet and that a later step takes down, or a group of CSCs that a later step brings up or checks, none of which keeps its state through the upgrade.", failureAsked},
 	}
 }
 
@@ -64,7 +64,10 @@ func failureAsked(v *view, f *findings) {
 				f.step(n, "set onFailure to ask", "its recipients wait for this message, but its failure would only be reported")
 			}
 		case *plan.SetState:
-			if a.State == plan.Offline || n.Consent != "" && len(n.Principals) > 0 {
+			kept := v.protectedStates()
+			if c := slices.IndexFunc(a.CSCs, func(c string) bool { return kept[c] != "" }); c >= 0 {
+				f.step(n, "set onFailure to ask", "if it fails, the run continues although %s, which keeps its state, may not be %s", a.CSCs[c], a.State)
+			} else if a.State == plan.Offline || n.Consent != "" && len(n.Principals) > 0 {
 				f.step(n, "set onFailure to ask", "if it fails, the run continues although later steps rely on the CSCs' state")
 			} else if c := v.unrepeated(n, a.CSCs, []string{a.State}); c != "" {
 				f.step(n, "set onFailure to ask, or check the CSCs afterwards", "if it fails, the run continues and no later step checks that %s is %s", c, a.State)

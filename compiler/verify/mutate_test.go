@@ -159,8 +159,6 @@ var harmless = map[string]string{
 	"swap stage restart with the one before":       "P45, P46 and P47 have no order",
 	"swap stage reboot with the one before":        "P45, P46 and P47 have no order",
 	"report failure of enable/watcher":             "the step enable/seen asks",
-	"report failure of m1m3-crio-ss/back":          "the step m1m3-crio-ss/seen asks",
-	"report failure of m1m3-crio-ts/back":          "the step m1m3-crio-ts/seen asks",
 }
 
 // TestStructuralMutants breaks the good plans in every place where a step, a

@@ -73,6 +73,7 @@ func paperBreaches() []breach {
 		{"failure-asked", "a sync", sumInc, func(p *plan.Plan) { at(p, "deploy/envsys").OnFailure = plan.Report }},
 		{"failure-asked", "a hand-over", sumInc, func(p *plan.Plan) { at(p, "cameras-down/stage-1").OnFailure = plan.Report }},
 		{"failure-asked", "a CSC that stays up", sumInc, func(p *plan.Plan) { at(p, "offline/cscs").OnFailure = plan.Report }},
+		{"failure-asked", "the way back of a CSC that keeps its state", sumFull, func(p *plan.Plan) { at(p, "m1m3-crio-ts/back").OnFailure = plan.Report }},
 		{"failure-asked", "a look that nothing follows", sumInc, func(p *plan.Plan) { at(p, "enable/seen").OnFailure = plan.Report }},
 	}
 }

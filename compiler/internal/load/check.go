@@ -220,6 +220,11 @@ func (c *siteCheck) host(h *model.Host) {
 		for purpose, commands := range s.Commands() {
 			c.user(below.with(purpose, "user"), subject+": "+purpose, h, commands.User)
 		}
+		if crio := h.Role == model.CRIO; crio && s.Update != nil && s.Build == nil && !c.wrong(below.with("build")) {
+			c.report(below, subject, "has update but no build, which a cRIO needs", "add build, which makes what update copies")
+		} else if !crio && s.Build != nil {
+			c.report(below.with("build"), subject, "has build, but builds run on cRIOs only", "move its commands to update")
+		}
 		if s.Keep != "" && c.keepsKnown() && !slices.ContainsFunc(s.CSCs, c.keepsState) {
 			c.report(below.with("keep"), subject, "has keep, but none of its CSCs keeps its state", "add the CSC to states.keep, or remove keep")
 		}

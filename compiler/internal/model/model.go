@@ -225,7 +225,8 @@ type Service struct {
 	Keep string
 	// Each is nil if it is not documented.
 	Stop, Update, Start *Commands
-	// Build makes what Update copies, while the service runs; nil if nothing is built.
+	// Build makes what Update copies, while the service runs. A cRIO that has Update has
+	// it, and no other host.
 	Build *Commands
 	// StartByHand has instructions for the operator if it is not documented how
 	// to start what Stop stops (P36).
