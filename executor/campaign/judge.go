@@ -167,11 +167,19 @@ func (j *judge) moments() map[string][]int {
 	return at
 }
 
-// order: nothing happened before what it needs, nor before the stages before.
+// order: nothing happened before what it needs, nor before the stages before. A build is
+// over with the step that awaits it.
 func (j *judge) order() {
 	at := j.moments()
+	over := maps.Clone(at)
+	for st := range j.Plan.AllSteps() {
+		if a, ok := st.Action.Parameters.(*plan.SSH); ok && a.Build != "" {
+			over[st.ID] = slices.Concat(at[st.ID], at[a.Build])
+			delete(over, a.Build)
+		}
+	}
 	follows := func(id, need string) {
-		if len(at[id]) > 0 && len(at[need]) > 0 && slices.Min(at[id]) < slices.Max(at[need]) {
+		if len(at[id]) > 0 && len(over[need]) > 0 && slices.Min(at[id]) < slices.Max(over[need]) {
 			j.wrong("%s had an effect before %s was over", id, need)
 		}
 	}

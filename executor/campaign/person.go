@@ -121,13 +121,17 @@ func (p *person) truth(id string) (operator.Choice, error) {
 			return e.Kind == rehearsal.SyncEnded && strings.Contains(e.Identity, st.Identity)
 		})
 	case *plan.SSH:
-		found, err := filepath.Glob(filepath.Join(p.c.dir, "hosts", a.Host, "home", "*", ".csu", strings.ReplaceAll(st.Identity, "/", "_")))
+		identity := st.Identity
+		if a.Build != "" {
+			identity = s.Steps[a.Build].Identity
+		}
+		found, err := filepath.Glob(filepath.Join(p.c.dir, "hosts", a.Host, "home", "*", ".csu", strings.ReplaceAll(identity, "/", "_")))
 		if err != nil {
 			return "", err
 		}
 		if begun = len(found) > 0; begun {
 			_, err := os.Stat(filepath.Join(found[0], "status"))
-			over = err == nil
+			over = err == nil || a.Purpose == plan.Build // which is done once it has begun
 		}
 	case *plan.Reboot:
 		begun = seen(func(e rehearsal.Effect) bool {

@@ -55,6 +55,9 @@ func jobCSC(name, application, image, comesUp, expect string) plan.CSC {
 // site is a plan without stages, of a site with a few CSCs and hosts.
 func site() *plan.Plan {
 	const images = "ts-dockerhub.lsst.org/"
+	mount := jobCSC("MTMount:0", "simonyitel", images+"mtmount:c0045.007", plan.Standby, plan.Standby)
+	dome := jobCSC("ATDome:0", "auxtel", images+"atdome:c0045.002", plan.Standby, plan.Standby)
+	mount.Before, dome.Before = images+"mtmount:c0045.006", images+"atdome:c0045.001"
 	return &plan.Plan{
 		Format: plan.Format, Site: "summit", Type: plan.Incremental,
 		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "campaign", Queue: 1,
@@ -68,8 +71,8 @@ func site() *plan.Plan {
 		CSCs: []plan.CSC{
 			jobCSC("Watcher:0", "obssys", images+"watcher:c0045", plan.Enabled, plan.Enabled),
 			jobCSC("ScriptQueue:1", "obssys", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
-			jobCSC("MTMount:0", "simonyitel", images+"mtmount:c0045.007", plan.Standby, plan.Standby),
-			jobCSC("ATDome:0", "auxtel", images+"atdome:c0045.002", plan.Standby, plan.Standby),
+			mount,
+			dome,
 			jobCSC("ESS:105", "envsys", images+"ess:c0045", plan.Standby, plan.Enabled),
 			jobCSC("ESS:106", "envsys", images+"ess:c0045", plan.Standby, plan.Enabled),
 			{CSC: "MTVMS:1", Host: "vms", ComesUp: plan.Standby, Expect: plan.Standby},
@@ -131,16 +134,32 @@ func queuePlan() *plan.Plan {
 	return p
 }
 
-// hostPlan runs commands and reboots.
+// build is what goes on in the background, for longer than a reboot takes.
+var build = []string{"cd ~/ts_vms && git pull", "cd ~/ts_vms && make clean && make"}
+
+// awaitBuild waits for the build that a step has begun.
+func awaitBuild(begun string) *plan.SSH {
+	d := ssh(plan.AwaitBuild, build...)
+	d.Build = begun
+	return d
+}
+
+// hostPlan runs commands, builds in the background and reboots.
 func hostPlan() *plan.Plan {
 	p := site()
-	p.Stages = []plan.Stage{chain("hosts",
-		step("stop", ssh(plan.Stop, "/etc/init.d/ts-VMS stop")),
-		step("update", ssh(plan.Update, "cd ~/ts_vms && git pull", "cp ~/ts_vms/ts-VMSd /usr/sbin/ts-VMSd")),
-		step("reboot", &plan.Reboot{Host: "azar03", User: "operator", Command: "sudo reboot"}),
-		step("start", ssh(plan.Start, "/etc/init.d/ts-VMS start")),
-		step("seen", await(plan.Standby, "MTVMS:1")),
-	)}
+	p.Stages = []plan.Stage{
+		chain("builds", step("vms", ssh(plan.Build, build...))),
+		chain("hosts",
+			step("stop", ssh(plan.Stop, "/etc/init.d/ts-VMS stop")),
+			step("reboot", &plan.Reboot{Host: "azar03", User: "operator", Command: "sudo reboot"}),
+		),
+		chain("crios",
+			step("built", awaitBuild("builds/vms")),
+			step("update", ssh(plan.Update, "cp ~/ts_vms/ts-VMSd /usr/sbin/ts-VMSd")),
+			step("start", ssh(plan.Start, "/etc/init.d/ts-VMS start")),
+			step("seen", await(plan.Standby, "MTVMS:1")),
+		),
+	}
 	return p
 }
 
@@ -161,6 +180,11 @@ func widePlan() *plan.Plan {
 	told.OnFailure = plan.Report
 	p.Type = plan.Full
 	p.Upgrade.Changed = nil
+	for i := range p.CSCs {
+		if repository, _, found := strings.Cut(p.CSCs[i].Image, ":"); found {
+			p.CSCs[i].Before = repository + ":c0044"
+		}
+	}
 	down := abreast("down",
 		step("watcher", setState(plan.Offline, false, 0, "ESS:105")),
 		step("vms", ssh(plan.Stop, "/etc/init.d/ts-VMS stop")),
@@ -177,13 +201,14 @@ func widePlan() *plan.Plan {
 		step("parent", &plan.Sync{Application: "science-platform", Revision: "main"}),
 		step("mount", syncJob("simonyitel", "mtmount", "MTMount:0"), "up/parent"),
 		step("ess", syncJob("envsys", "ess105", "ESS:105"), "up/parent"),
-		step("vms", ssh(plan.Start, "/etc/init.d/ts-VMS start"), "up/parent"),
+		step("built", awaitBuild("begin/vms")),
+		step("vms", ssh(plan.Start, "/etc/init.d/ts-VMS start"), "up/parent", "up/built"),
 		step("enabled", setState(plan.Enabled, false, 0, "ESS:105"), "up/ess-up"),
 		step("ess-up", await(plan.Standby, "ESS:105"), "up/ess"),
 		step("track", &plan.Script{Queue: 1, Path: "auxtel/track_target.py", Standard: true, Config: "rot_value: 0\n", Accept: []string{"DONE"}}, "up/enabled"),
 		step("seen", await(plan.Standby, "MTMount:0", "MTVMS:1"), "up/mount", "up/vms"),
 	)
-	p.Stages = []plan.Stage{chain("begin", told), down, clean, up}
+	p.Stages = []plan.Stage{chain("begin", told, step("vms", ssh(plan.Build, build...))), down, clean, up}
 	back := step("final/forward", &plan.Compatibility{Expect: "NONE", Set: "FORWARD"})
 	back.Undoes = "down/none"
 	p.Final = []plan.Step{back}

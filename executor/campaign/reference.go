@@ -129,7 +129,9 @@ func NewReference(s Setting, f Finished) (*Reference, error) {
 		var candidates []string
 		at := e.Time.UnixNano()
 		for _, s := range spans {
-			if s.from <= at && at <= s.to && r.had(s.step, e) {
+			// The commands of a build go on after its step.
+			within := s.from <= at && at <= s.to || e.Detached != ""
+			if within && r.had(s.step, e) && !slices.Contains(candidates, s.step) {
 				candidates = append(candidates, s.step)
 			}
 		}
@@ -148,6 +150,9 @@ func NewReference(s Setting, f Finished) (*Reference, error) {
 
 // had reports whether an effect is one of the step's.
 func (r *Reference) had(id string, e rehearsal.Effect) bool {
+	if e.Detached != "" && !slices.Contains(r.owners(e), id) {
+		return false
+	}
 	for st := range r.Plan.AllSteps() {
 		if st.ID != id {
 			continue
@@ -179,12 +184,11 @@ func (r *Reference) had(id string, e rehearsal.Effect) bool {
 // idle names the steps of a plan that should have had an effect and had none.
 func (r *Reference) idle() (problems []string) {
 	for st := range r.Plan.AllSteps() {
-		switch st.Action.Kind() {
-		case plan.KindManual, plan.KindAwaitState:
-		default:
-			if len(r.steps[st.ID]) == 0 {
-				problems = append(problems, fmt.Sprintf("%s had no effect", st.ID))
-			}
+		a, _ := st.Action.Parameters.(*plan.SSH)
+		switch kind := st.Action.Kind(); {
+		case kind == plan.KindManual, kind == plan.KindAwaitState, a != nil && a.Purpose == plan.AwaitBuild:
+		case len(r.steps[st.ID]) == 0:
+			problems = append(problems, fmt.Sprintf("%s had no effect", st.ID))
 		}
 	}
 	return problems
@@ -238,8 +242,11 @@ func (r *Reference) owners(e rehearsal.Effect) (ids []string) {
 	if !direct[e.Kind] {
 		return nil
 	}
-	if found := identity.FindStringSubmatch(e.Identity); found != nil {
-		return found[1:]
+	// The name of detached commands has underscores for the identity's slashes.
+	for _, by := range []string{e.Identity, strings.ReplaceAll(e.Detached, "_", "/")} {
+		if found := identity.FindStringSubmatch(by); found != nil {
+			return found[1:]
+		}
 	}
 	k := key(e)
 	for n := 1; n <= r.effects[k]; n++ {

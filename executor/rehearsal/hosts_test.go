@@ -87,6 +87,11 @@ func TestServiceIsStoppedUpdatedAndStarted(t *testing.T) {
 	if !strings.HasPrefix(got[5], "m1m3-crio-vms cp ") || !strings.Contains(got[5], filepath.Join(s.dir, "hosts", "m1m3-crio-vms", "usr", "sbin", "ts-VMSd")) {
 		t.Errorf("the binary was copied by %q", got[5])
 	}
+	for _, e := range s.Record() {
+		if e.Kind == CommandRun && !slices.Contains([]string{"all.stop-vms", "all.update-vms", "all.start-vms"}, e.Detached) {
+			t.Errorf("%s was run by %q, want the name of the detached commands", e.Detail, e.Detached)
+		}
+	}
 	if took := s.clk.Since(s.Map.Epoch); took < 50*time.Minute {
 		t.Errorf("the steps took %v of the site's time, but SAL's generator alone takes an hour", took)
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"syscall"
 	"time"
@@ -54,6 +55,35 @@ func (h *host) processes() ([]int, error) {
 		}
 	}
 	return found, nil
+}
+
+// detachedScript matches the script of csu's detached commands in the command line of the
+// shell that runs it.
+var detachedScript = regexp.MustCompile(`/\.csu/([^/\x00]+)/script\x00`)
+
+// detachedAs returns csu's name for the detached commands that a process is one of; "" if
+// it is none of them. It follows the process's parents, which wait for it.
+func detachedAs(pid string) string {
+	for pid != "" && pid != "0" {
+		line, err := os.ReadFile(filepath.Join("/proc", pid, "cmdline"))
+		if err != nil {
+			return ""
+		}
+		if found := detachedScript.FindSubmatch(line); found != nil {
+			return string(found[1])
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", pid, "stat"))
+		if err != nil {
+			return ""
+		}
+		// After the name, which may have spaces and parentheses: the state and the parent.
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 2 {
+			return ""
+		}
+		pid = string(fields[1])
+	}
+	return ""
 }
 
 // killLimit is how long, in real time, the processes of a host may take to disappear

@@ -35,7 +35,7 @@ const (
 	CSCUp          = "up"             // its process is up and heard; detail: state
 	CSCDown        = "down"           // its process has ended; detail: why
 	CSCDuplicate   = "second process" // it was started while it was running, which does harm
-	CommandRun     = "command"        // subject: host; detail: user and argv
+	CommandRun     = "command"        // subject: host; detail: argv; identity: account
 	ServiceStop    = "service stopped"
 	ServiceStart   = "service started"
 	Rebooted       = "rebooted"
@@ -64,6 +64,7 @@ type Effect struct {
 	Subject  string    `json:"subject"`
 	Detail   string    `json:"detail,omitempty"`
 	Identity string    `json:"identity,omitempty"` // of the operation that caused it, or a UID
+	Detached string    `json:"detached,omitempty"` // a command: csu's name for the detached commands that it is one of
 }
 
 // recorder keeps the effects, in memory and as JSON lines in a file.

@@ -3,6 +3,7 @@ package rehearsal
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -37,6 +38,8 @@ func jobCSC(name, application, class, image, comesUp, expect string) plan.CSC {
 // smallPlan returns an incremental upgrade of a site with a few CSCs.
 func smallPlan() *plan.Plan {
 	const images = "ts-dockerhub.lsst.org/"
+	mount := jobCSC("MTMount:0", "simonyitel", "mtmount", images+"mtmount:c0045.007", plan.Standby, plan.Standby)
+	mount.Before = images + "mtmount:c0045.006"
 	return &plan.Plan{
 		Format: plan.Format, Site: "summit", Type: plan.Incremental,
 		Upgrade: plan.Upgrade{Date: "2026-11-24", Attempt: 1, Cycle: "c0045", Reason: "test", Queue: 1, Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}},
@@ -51,7 +54,7 @@ func smallPlan() *plan.Plan {
 			jobCSC("ScriptQueue:1", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
 			jobCSC("ScriptQueue:2", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
 			jobCSC("ScriptQueue:3", "obssys", "scriptqueue", images+"scriptqueue:c0045", plan.Enabled, plan.Enabled),
-			jobCSC("MTMount:0", "simonyitel", "mtmount", images+"mtmount:c0045.007", plan.Standby, plan.Standby),
+			mount,
 			jobCSC("ESS:105", "envsys", "ess", images+"ess:c0045", plan.Standby, plan.Enabled),
 			jobCSC("ESS:106", "envsys", "ess", images+"ess:c0045", plan.Standby, plan.Enabled),
 			{CSC: "MTVMS:1", Host: "m1m3-crio-vms", ComesUp: plan.Standby, Expect: plan.Standby},
@@ -237,22 +240,37 @@ func TestRecoveryStartsAfterTheITUpgrade(t *testing.T) {
 	}
 }
 
+// A site runs the images that the plan says ran before the upgrade. A CSC that the upgrade
+// adds has no Job yet, and one that it removes is no longer in Phalanx.
 func TestImagesBeforeTheUpgrade(t *testing.T) {
-	for _, test := range []struct {
-		kind        plan.Type
-		image, want string
-	}{
-		{plan.Incremental, "r/mtmount:c0045.007", "r/mtmount:c0045.006"},
-		{plan.Incremental, "r/mtmount:c0045.001", "r/mtmount:c0045"},
-		{plan.Full, "r/mtmount:c0045.007", "r/mtmount:c0044"},
-		{plan.Full, "r:5000/mtmount", "r:5000/mtmount"},
-		{plan.Full, "r/mtmount:test42", "r/mtmount:before-test42"},
-		{plan.Recovery, "r/mtmount:c0045.007", "r/mtmount:c0045.007"},
+	t.Parallel()
+	p := smallPlan()
+	p.CSCs[0].Before = "ts-dockerhub.lsst.org/watcher:test42"
+	removed, added := p.CSCs[5].CSC, p.CSCs[6].CSC
+	p.CSCs[5].Before, p.CSCs[5].Image = p.CSCs[5].Image, ""
+	p.Upgrade.Removed, p.Upgrade.Added = []string{removed}, []string{added}
+	s := start(t, p)
+	for job, want := range map[string]string{
+		"simonyitel/mtmount":  "ts-dockerhub.lsst.org/mtmount:c0045.006",
+		"obssys/watcher":      "ts-dockerhub.lsst.org/watcher:test42",
+		"obssys/scriptqueue1": "ts-dockerhub.lsst.org/scriptqueue:c0045", // the upgrade leaves it as it is
+		"envsys/ess105":       "ts-dockerhub.lsst.org/ess:c0045",
+		"envsys/ess106":       "",
 	} {
-		s := &Site{plan: &plan.Plan{Type: test.kind, Upgrade: plan.Upgrade{Changed: []plan.Change{{CSC: "MTMount:0", Revision: 7}}}}}
-		if got := s.imageBefore(&plan.CSC{CSC: "MTMount:0", Image: test.image}); got != test.want {
-			t.Errorf("%s: the image before %q is %q, want %q", test.kind, test.image, got, test.want)
+		s.mu.Lock()
+		got := ""
+		if j := s.cluster.jobs[job]; j != nil {
+			got = j.image()
 		}
+		s.mu.Unlock()
+		if got != want {
+			t.Errorf("before the upgrade %s runs %q, want %q", job, got, want)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if got, want := s.cluster.applications["envsys"].wanted, map[string]string{added: "ts-dockerhub.lsst.org/ess:c0045"}; !maps.Equal(got, want) {
+		t.Errorf("Phalanx has %v in envsys, want %v", got, want)
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 const standIn = `#!/bin/sh
 # A stand-in of a rehearsal.
 call=$(mktemp -d "$CSU_REHEARSAL_CALLS/call.XXXXXX") && mkfifo "$call/answer" || exit 70
-printf '%s\0' "$CSU_REHEARSAL_HOST" "${USER-}" "${0##*/}" "$@" >"$call/request"
+printf '%s\0' "$$" "$CSU_REHEARSAL_HOST" "${USER-}" "${0##*/}" "$@" >"$call/request"
 printf '%s\n' "${call##*/}" >"$CSU_REHEARSAL_CALLS/bell"
 read -r status output <"$call/answer"
 rm -rf "$call"
@@ -374,18 +374,19 @@ func (c *calls) take(folder string) {
 		return // the process was killed and its folder removed
 	}
 	words := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
-	if len(words) < 3 {
+	if len(words) < 4 {
 		return
 	}
+	detached := detachedAs(words[0])
 	s.mu.Lock()
-	h := s.hosts[words[0]]
+	h := s.hosts[words[1]]
 	if h == nil {
 		s.mu.Unlock()
 		return
 	}
-	asked := call{host: h, user: words[1], argv: words[2:]}
+	asked := call{host: h, user: words[2], argv: words[3:]}
 	a := h.respond(asked)
-	e := Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user}
+	e := Effect{System: SystemHost, Kind: CommandRun, Subject: h.row.Name, Detail: strings.Join(asked.argv, " "), Identity: asked.user, Detached: detached}
 	if !a.reads {
 		s.effect(e)
 	}
