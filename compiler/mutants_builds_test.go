@@ -2,11 +2,56 @@ package compiler
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/lsst-ts/csu/executor/plan"
 )
+
+// TestMutationsOfBuilds applies the structural catalogue to what plans of other requests do
+// on the cRIOs: builds that begin before anything else, and those of an incremental upgrade.
+func TestMutationsOfBuilds(t *testing.T) {
+	for _, c := range []struct {
+		name, request string
+		typ           plan.Type
+		at            string // a step that the plan must have
+	}{
+		{"builds first", `full: {date: "2026-12-15", cycle: "c0045", reason: "test", criosFirst: true}`, plan.Full, "builds/m1m3-crio-ts"},
+		{"a cRIO alone", `incremental: {date: "2026-11-24", reason: "test", changed: [{csc: "MTVMS:1"}]}`, plan.Incremental, "crios/m1m3-crio-vms-built"},
+		{"a CSC that keeps its state", `incremental: {date: "2026-11-24", reason: "test", changed: [{csc: "MTM1M3TS:0"}]}`, plan.Incremental, "crios/m1m3-crio-ts-built"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "upgrade.cue")
+			text := "package site\n\nimport \"github.com/lsst-ts/csu/schema\"\n\nupgrade: schema.#Upgrades & {\n\t" + c.request + "\n}\n"
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, _, err := Compile(Request{Root: "..", Site: "summit", Type: c.typ, Upgrade: file})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := p.Step(c.at); !ok {
+				t.Fatalf("the plan has no step %q: correct this test", c.at)
+			}
+			var catalogue []operator
+			for _, op := range structural() {
+				catalogue = append(catalogue, operator{op.name, true, onCRIOs(op.places)})
+			}
+			mutate(t, p, catalogue, newScores())
+		})
+	}
+}
+
+// onCRIOs leaves the places that are about builds and the updates of cRIOs.
+func onCRIOs(places func(*plan.Plan) []place) func(*plan.Plan) []place {
+	return func(p *plan.Plan) []place {
+		return slices.DeleteFunc(places(p), func(pl place) bool { return !strings.HasPrefix(pl.at, "builds") && !strings.HasPrefix(pl.at, "crios") })
+	}
+}
 
 // builds are the mutations of what runs on hosts: its purposes, and the two steps that
 // begin a build and wait for it. What an editor would change with them changes, too.
@@ -27,7 +72,7 @@ func builds(add adder) {
 		}
 		awaits(s, a, s.ID) // the plan has no other
 	}))
-	add("wait for what is no build", eachAwait(func(p *plan.Plan, s *plan.Step, a *plan.SSH) { awaits(s, a, p.Stages[0].Steps[0].ID) }))
+	add("wait for what is no build", eachAwait(func(p *plan.Plan, s *plan.Step, a *plan.SSH) { awaits(s, a, updateOf(p, a).ID) }))
 	add("wait for a build where it begins", eachAwait(func(p *plan.Plan, s *plan.Step, a *plan.SSH) {
 		begins, stage := a.Build, stageOf(p, a.Build)
 		moveTo(p, s.ID, stage)

@@ -72,7 +72,7 @@ func TestMutations(t *testing.T) {
 	if n := len(catalogue); n < 40 {
 		t.Fatalf("the catalogue has %d operators", n)
 	}
-	score := &scores{byOperator: map[string]*tally{}, used: map[harmless]bool{}, rule: map[string]string{}}
+	score := newScores()
 	t.Run("plans", func(t *testing.T) {
 		for _, site := range []string{"summit", "tucson-teststand", "base-teststand"} {
 			for _, typ := range plan.Types {
@@ -167,6 +167,10 @@ type scores struct {
 	byOperator map[string]*tally
 	used       map[harmless]bool
 	rule       map[string]string // that refused an operator's last mutant
+}
+
+func newScores() *scores {
+	return &scores{byOperator: map[string]*tally{}, used: map[harmless]bool{}, rule: map[string]string{}}
 }
 
 func (s *scores) add(operator string, what int) {

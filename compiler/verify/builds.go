@@ -25,23 +25,32 @@ func builds(v *view, f *findings) {
 		}
 	}
 	for _, w := range awaited {
-		a := w.Action.Parameters.(*plan.SSH)
-		i := slices.IndexFunc(begun, func(n *node) bool { return n.ID == a.Build })
-		if i < 0 {
-			f.step(w, "name the step that begins the build", "waits for the build of step %q, which begins none", a.Build)
-			continue
-		}
-		b := begun[i].Action.Parameters.(*plan.SSH)
-		if begun[i].stageAt >= w.stageAt || !sameService(begun[i], w) || a.User != b.User || !slices.Equal(a.Commands, b.Commands) || a.Check != b.Check {
-			f.step(w, "recompile the plan", "does not follow %s in a later stage with the same host, account, service and commands", begun[i].ID)
-		}
-		for _, n := range v.steps {
-			if sameHost := n.touches(a.Host) && !n.builds() && (n.cites("P29") || n.does.Updated != ""); sameHost && !before(w, n) {
-				f.step(n, "run it after "+w.ID, "touches %q but may run before the build there is done, for which %s waits", a.Host, w.ID)
-			}
-		}
+		buildAwaited(v, f, w, begun)
 	}
 	builtAside(v, f, awaited)
+}
+
+// buildAwaited checks a step that waits for a build. Only the copy needs to wait for it, so
+// that no other stage is held up.
+func buildAwaited(v *view, f *findings, w *node, begun []*node) {
+	a := w.Action.Parameters.(*plan.SSH)
+	i := slices.IndexFunc(begun, func(n *node) bool { return n.ID == a.Build })
+	if i < 0 {
+		f.step(w, "name the step that begins the build", "waits for the build of step %q, which begins none", a.Build)
+		return
+	}
+	b := begun[i].Action.Parameters.(*plan.SSH)
+	if begun[i].stageAt >= w.stageAt || !sameService(begun[i], w) || a.User != b.User || !slices.Equal(a.Commands, b.Commands) || a.Check != b.Check {
+		f.step(w, "recompile the plan", "does not follow %s in a later stage with the same host, account, service and commands", begun[i].ID)
+	}
+	if !slices.ContainsFunc(v.sshSteps(plan.Update), func(n *node) bool { return n.stageAt == w.stageAt && before(w, n) && sameService(w, n) }) {
+		f.step(w, "put it before the update, into its stage", "waits for the build of %q, which no later step of its stage copies", a.Service)
+	}
+	for _, n := range v.steps {
+		if sameHost := n.touches(a.Host) && !n.builds() && (n.cites("P29") || n.does.Updated != ""); sameHost && !before(w, n) {
+			f.step(n, "run it after "+w.ID, "touches %q but may run before the build there is done, for which %s waits", a.Host, w.ID)
+		}
+	}
 }
 
 // builtAside requires what is copied on a cRIO to come from a build, which no other step

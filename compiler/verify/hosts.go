@@ -22,7 +22,7 @@ func hostRules() []Rule {
 			"Only a recovery reboots a machine, with a consent in which the operator confirms that it is the right one.", rebootConsent},
 		{"builds", []string{"P6", "P29"},
 			"A build on a cRIO begins with its own consent, before anything else if the request says so. One step of a later stage waits for it, with the same host, account and commands, " +
-				"and nothing on the cRIO is updated before that, or without that. Code is generated and built only in this way, so that no service is down for it.", builds},
+				"and a step of that stage then copies what was built. Nothing on the cRIO is updated before that, or without that. Code is generated and built only in this way, so that no service is down for it.", builds},
 		{"careful-update", []string{"P29"},
 			"An update to the head of a branch may be ahead of the deployed interface; the step's own consent says so.", carefulUpdate},
 	}

@@ -155,7 +155,6 @@ var harmless = map[string]string{
 	"swap stage m1m3-crio-ts with the one before":  "one cRIO or the other first",
 	"swap stage m1m3-crio-vms with the one before": "one cRIO or the other first",
 	"move up m1m3-crio-vms/start":                  "one cRIO or the other first",
-	"move up m1m3-crio-ts/built":                   "the build of one cRIO may be waited for in the unit of the other",
 	"swap stage restart with the one before":       "P45, P46 and P47 have no order",
 	"swap stage reboot with the one before":        "P45, P46 and P47 have no order",
 	"report failure of enable/watcher":             "the step enable/seen asks",

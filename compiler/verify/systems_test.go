@@ -111,6 +111,7 @@ func hostBreaches() []breach {
 			drop("crios/built")(p)
 			drop("builds/m1m3-crio-vms")(p)
 		}},
+		{"builds", "what is built is not copied", sumFull, drop("crios/vms")},
 		{"builds", "unasked", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-vms").Consent = "" }},
 		{"protected", "built without its principal", sumFull, func(p *plan.Plan) { at(p, "builds/m1m3-crio-ss").Principals = nil }},
 		{"silent-before-start", "a second daemon", sumRec, func(p *plan.Plan) { act[*plan.SSH](p, "m1m3-crio-ss/start").Silent = nil }},

@@ -53,6 +53,7 @@ func Compile(site *model.Site, req *model.Request) (*plan.Plan, []Problem) {
 	if len(b.problems) > 0 {
 		return nil, b.problems
 	}
+	b.askFirst()
 	b.tables()
 	b.sayMeanwhile()
 	return b.plan, nil

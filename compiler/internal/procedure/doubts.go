@@ -47,6 +47,16 @@ func (b *builder) doubts() {
 	}
 }
 
+// askFirst lets the first stage, whichever that is, ask about what the whole plan rests on.
+func (b *builder) askFirst() {
+	first := &b.plan.Stages[0]
+	for _, doubt := range []string{b.lowerCycle(), b.site.Targets.ServerDoubt} {
+		if doubt != "" {
+			first.Doubts = append(first.Doubts, doubt)
+		}
+	}
+}
+
 // lowerCycle asks about what an earlier cycle may not get along with; "" if the upgrade is
 // none.
 func (b *builder) lowerCycle() string {

@@ -74,12 +74,6 @@ func (b *builder) begin() {
 	if !b.quiet() {
 		s.Doubts = append(s.Doubts, b.protectedDoubts()...)
 	}
-	if doubt := b.lowerCycle(); doubt != "" {
-		s.Doubts = append(s.Doubts, doubt)
-	}
-	if b.site.Targets.ServerDoubt != "" {
-		s.Doubts = append(s.Doubts, b.site.Targets.ServerDoubt)
-	}
 	consent := b.moves() + fmt.Sprintf("You are leading %s at %s, and everyone concerned has agreed. From now on, nothing may be done there without your consent. "+
 		"Nothing goes down in this stage. Every step says how to do it by hand if csu or LOVE fails.", b.what(), b.site.Name)
 	if plan.Type(b.req.Type) == plan.Recovery {
