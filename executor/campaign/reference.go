@@ -236,17 +236,25 @@ func finalState(effects []rehearsal.Effect) map[string]string {
 // identity finds a step's id in what csu calls an attempt.
 var identity = regexp.MustCompile(`csu-[0-9a-f]+/([a-z0-9.-]+/[a-z0-9.-]+)/[0-9]+`)
 
+// stepOf returns the step that an effect's identity names; "" if it names none. The name
+// of detached commands has underscores for the identity's slashes.
+func stepOf(e rehearsal.Effect) string {
+	for _, by := range []string{e.Identity, strings.ReplaceAll(e.Detached, "_", "/")} {
+		if found := identity.FindStringSubmatch(by); found != nil {
+			return found[1]
+		}
+	}
+	return ""
+}
+
 // owners are the steps that may have had an effect: the one that its identity
 // names, or those that had such effects undisturbed.
 func (r *Reference) owners(e rehearsal.Effect) (ids []string) {
 	if !direct[e.Kind] {
 		return nil
 	}
-	// The name of detached commands has underscores for the identity's slashes.
-	for _, by := range []string{e.Identity, strings.ReplaceAll(e.Detached, "_", "/")} {
-		if found := identity.FindStringSubmatch(by); found != nil {
-			return found[1:]
-		}
+	if id := stepOf(e); id != "" {
+		return []string{id}
 	}
 	k := key(e)
 	for n := 1; n <= r.effects[k]; n++ {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -80,6 +81,8 @@ func (u *upgrade) operation(t *testing.T, application string) string {
 type blow struct {
 	step string
 	hold func(u *upgrade, t *testing.T) *ground.Hold
+	// behind says that an earlier step began what is held, and that the step waits for it.
+	behind bool
 }
 
 // while holds a script or a command.
@@ -102,29 +105,31 @@ func whileSyncing(application string) func(*upgrade, *testing.T) *ground.Hold {
 
 // blows are those for each plan, in the order in which they fall: while a
 // script runs, while a command runs detached, on a host with systemd or on a
-// cRIO with a bare shell, and while Argo CD syncs.
+// cRIO with a bare shell, while csu waits for a build that goes on in the
+// background, and while Argo CD syncs.
 var blows = map[string][]blow{
 	"2026-11-24-summit-incremental": {
-		{"offline/watcher", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/watcher/")},
-		{"deploy/obssys", whileSyncing("obssys")},
-		{"watch/azar03", while(rehearsal.CommandRun, "azar03", "launch_gc")},
+		{step: "offline/watcher", hold: while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/watcher/")},
+		{step: "deploy/obssys", hold: whileSyncing("obssys")},
+		{step: "watch/azar03", hold: while(rehearsal.CommandRun, "azar03", "launch_gc")},
 	},
 	"2026-12-15-summit-full": {
-		{"offline/shutdown", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/shutdown/")},
-		{"deploy/simonyitel", whileSyncing("simonyitel")},
-		{"crios/m1m3-crio-vms-update", while(rehearsal.CommandRun, "m1m3-crio-vms", "cp ")},
+		{step: "offline/shutdown", hold: while(rehearsal.ScriptAdded, "ScriptQueue:1", "/offline/shutdown/")},
+		{step: "deploy/simonyitel", hold: whileSyncing("simonyitel")},
+		{step: "crios/m1m3-crio-vms-built", hold: while(rehearsal.CommandRun, "m1m3-crio-vms", "make clean"), behind: true},
+		{step: "crios/m1m3-crio-vms-update", hold: while(rehearsal.CommandRun, "m1m3-crio-vms", "cp ")},
 	},
 	"2026-12-03-summit-recovery": {
-		{"deploy/auxtel", whileSyncing("auxtel")},
-		{"m2/enabled", while(rehearsal.ScriptAdded, "ScriptQueue:1", "/m2/enabled/")},
-		{"crios/m1m3-crio-ss", while(rehearsal.CommandRun, "m1m3-crio-ss", "ts-M1M3support start")},
+		{step: "deploy/auxtel", hold: whileSyncing("auxtel")},
+		{step: "m2/enabled", hold: while(rehearsal.ScriptAdded, "ScriptQueue:1", "/m2/enabled/")},
+		{step: "crios/m1m3-crio-ss", hold: while(rehearsal.CommandRun, "m1m3-crio-ss", "ts-M1M3support start")},
 	},
 }
 
 // TestKilledOnTheGround kills the real csu with SIGKILL while a script runs,
-// while a command runs on a host, and while Argo CD syncs, and resumes the run
-// each time. csu must go on waiting for what was started and start nothing
-// twice.
+// while a command runs on a host, while it waits for a build, and while Argo CD
+// syncs, and resumes the run each time. csu must go on waiting for what was
+// started and start nothing twice.
 func TestKilledOnTheGround(t *testing.T) {
 	t.Parallel()
 	for _, name := range upgrades {
@@ -141,11 +146,26 @@ func TestKilledOnTheGround(t *testing.T) {
 func (u *upgrade) suffer(t *testing.T, blows []blow) {
 	t.Helper()
 	synced := map[string]string{} // by application: Argo CD's operation when csu was killed
+	holds := map[string]*ground.Hold{}
+	for _, b := range blows {
+		if b.behind { // begun in an earlier life
+			holds[b.step] = b.hold(u, t)
+		}
+	}
 	var flags []string
 	for _, b := range blows {
-		hold := b.hold(u, t)
+		hold := holds[b.step]
+		if hold == nil {
+			hold = b.hold(u, t)
+		}
 		l := u.start(t, flags...)
 		l.await(t, b.step+" runs", hold.Begun())
+		for !slices.Contains(u.records(t, b.step), "started") {
+			if why := l.stuck(); why != "" {
+				t.Fatalf("wait until %s waits: %s; its output:\n%s", b.step, why, l.said())
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
 		l.kill(t)
 		hold.Release() // Kubernetes allows at most 30 seconds
 		if got := u.records(t, b.step); !slices.Contains(got, "started") || slices.Contains(got, "outcome") {

@@ -65,7 +65,7 @@ func site() *plan.Plan {
 		{"ATDome:0", "auxtel", "atdome", "atdome"},
 	} {
 		p.CSCs = append(p.CSCs, plan.CSC{
-			CSC: row.csc, Image: image(row.class, "c0044.007"),
+			CSC: row.csc, Before: image(row.class, "c0044.006"), Image: image(row.class, "c0044.007"),
 			Job: &plan.Job{Application: row.application, Namespace: row.application, Name: row.name, Label: row.name, CSCName: row.name, CSCClass: row.class},
 		})
 		p.Upgrade.Changed = append(p.Upgrade.Changed, plan.Change{CSC: row.csc, Revision: 7})

@@ -126,7 +126,8 @@ func startSimulator(t testing.TB, c *Cluster, db *InfluxDB, config rehearsal.Con
 // serveEFD makes the EFD answer queries as soon as it has everything published
 // longer ago than late. The lag is less than a second of this machine's time,
 // so a machine that is busy for longer would otherwise make the CSCs seem
-// silent.
+// silent. The site's time runs at real speed until it has answered: a busy machine
+// takes seconds for that, which would be minutes of the site.
 func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Duration) {
 	t.Helper()
 	influx, err := url.Parse(s.db.URL)
@@ -136,6 +137,7 @@ func (s *Simulator) serveEFD(ctx context.Context, t testing.TB, late time.Durati
 	proxy := httputil.NewSingleHostReverseProxy(influx)
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // it logs clients that are gone
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer s.Model.Slow()()
 		// Read the question completely first: a proxy that is still reading it
 		// when the answer arrives breaks off the answer.
 		question, err := io.ReadAll(r.Body)

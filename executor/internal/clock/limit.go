@@ -131,9 +131,24 @@ func (l *Limit) look(ctx context.Context, look func(context.Context) (bool, erro
 // Context returns a context for reading in the limit's time. It ends soon after
 // the limit.
 func (l *Limit) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	speed := min(l.clock.speed, fastest)
 	reach := max(0, l.Left()) + min(l.whole/lookPart, lookMost)
-	return context.WithTimeout(ctx, max(lookLeast, time.Duration(float64(reach)/speed)))
+	if speed := l.clock.speed; speed == 1 || speed > fastest {
+		return context.WithTimeout(ctx, max(lookLeast, time.Duration(float64(reach)/min(speed, fastest))))
+	}
+	// The clock of a rehearsal may slow down while csu reads.
+	ctx, cancel := context.WithCancel(ctx)
+	least := time.Now().Add(lookLeast)
+	go func() {
+		defer cancel()
+		if l.clock.Sleep(ctx, reach) != nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Until(least)):
+		}
+	}()
+	return ctx, cancel
 }
 
 // Poll is [Limit.Poll] with a limit that runs from now on.

@@ -68,6 +68,23 @@ func TestPollLooksAtItsLimit(t *testing.T) {
 	}
 }
 
+// A look lasts until the limit by the run's clock, which runs at real speed while the site
+// works in real time.
+func TestLookLastsWhileTheClockIsSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clk := Fast(time.Now(), time.Now(), 60)
+		began := time.Now()
+		err := clk.Poll(t.Context(), 5*time.Second, time.Minute, func(ctx context.Context) (bool, error) {
+			clk.Slow(true)
+			defer clk.Slow(false)
+			return waits(20*time.Second, func() bool { return true })(ctx)
+		})
+		if took := time.Since(began); err != nil || took != 20*time.Second {
+			t.Errorf("Poll = %v after %v of real time, want the look's answer after 20s", err, took)
+		}
+	})
+}
+
 // In a rehearsal that is too fast for its site, a look counts in real time.
 func TestLooksCountInRealTimeAboveTheFastestSpeed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
