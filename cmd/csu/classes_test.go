@@ -25,6 +25,9 @@ var classes = []*upgrade{
 	{name: "summit/incremental+renumbered", request: `date: "2026-11-24"
 		removed: ["ESS:105"]
 		added: "ESS:120": {application: "envsys", job: "tma-ess120", cscName: "ess120", cscClass: "ess", image: "ess", revision: 6}`},
+	{name: "summit/incremental+samejob", request: `date: "2026-11-24"
+		removed: ["ESS:105"]
+		added: "ESS:120": {application: "envsys", job: "tma-ess105", cscName: "ess120", cscClass: "ess", image: "ess", revision: 6}`},
 	{name: "summit/incremental+added", request: `date: "2026-11-24"
 		added: "ESS:120": {application: "envsys", job: "tma-ess120", cscName: "ess120", cscClass: "ess", image: "ess", revision: 6}`},
 	{name: "summit/incremental+removed", request: `date: "2026-11-24", removed: ["Electrometer:201"]`},

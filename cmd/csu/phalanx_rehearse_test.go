@@ -85,7 +85,7 @@ func TestRehearseAgainstPhalanx(t *testing.T) {
 			c.Replace(mount, "classifier: mtmount, class: mtmount,", "classifier: mtmount, class: mtmount, env: {A: b},")
 		},
 			`differs from the plan's commit: application simonyitel: Job mtmount\n`},
-		"the bare tags of a new cycle": {"testdata/phalanx/summit-full-without-revisions.json", func(*phalanxtest.Clone) {},
+		"the bare tags of a new cycle": {withBareTags(t), func(*phalanxtest.Clone) {},
 			`image tag of 99 CSCs, .*: the plan has c0045, Phalanx deploys c0045\.000`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -64,6 +64,12 @@ func TestRequestOfARange(t *testing.T) {
 		}, "csc-versions synced", `applications: ["csc-versions"]`, "sync of csc-versions,"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
+			t.Cleanup(func() {
+				c.Git("reset", "--quiet", "--hard", first)
+				if err := os.WriteFile(file, original, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			})
 			x.change(t)
 			commit := c.Commit("Change: " + x.name)
 			code, out, errs := printed(t, "--root", root, "plan", "request", "--site", "summit", "--phalanx", c.Dir, "--to", "main", "--date", "2026-11-24")
@@ -97,10 +103,6 @@ func TestRequestOfARange(t *testing.T) {
 			}
 			if code, out, errs := printed(t, "--root", root, "plan", "request", "--site", "summit", "--phalanx", c.Dir, "--to", "main", "--date", "2026-11-24"); code != 0 || !strings.Contains(out, "unchanged, it has this incremental request") {
 				t.Errorf("again: exit code %d\n%s%s", code, out, errs)
-			}
-			c.Git("reset", "--quiet", "--hard", first)
-			if err := os.WriteFile(file, original, 0o644); err != nil {
-				t.Fatal(err)
 			}
 		})
 	}

@@ -15,7 +15,7 @@ import (
 func tableRules() []Rule {
 	return []Rule{
 		{"complete-tables", []string{"P2", "P18", "P20"},
-			"The tables have as many CSCs and doubts as the plan's facts say. A CSC that is missing may be matched by a selector unseen, and a doubt that is missing is not asked. What belongs to a Job is in its namespace, once.", completeTables},
+			"The tables have as many CSCs and doubts as the plan's facts say. A CSC that is missing may be matched by a selector unseen, and a doubt that is missing is not asked. What belongs to a Job is in its namespace, once; only a CSC that the request adds has the Job of one that it removes.", completeTables},
 		{"request", []string{"P54"},
 			"The request has a day from 2026 to 2099, an attempt from 1 to 50, a cycle's tag and a reason, and Phalanx's commit in full: a slip of the hand gives others.", request},
 		{"listed-in-order", []string{"P8", "P9", "P10", "P41"},
@@ -41,7 +41,7 @@ func completeTables(v *view, f *findings) {
 			if r.Namespace != c.Job.Namespace {
 				f.plan("recompile the plan", "the %s %q of %s is in namespace %q, but its Job is in %q", r.Kind, r.Name, c.CSC, r.Namespace, c.Job.Namespace)
 			}
-			if other := known[r]; other != "" {
+			if other := known[r]; other != "" && !v.renumbered(other, c.CSC) {
 				f.plan("recompile the plan", "the %s %q of %s also belongs to %s", r.Kind, r.Name, c.CSC, other)
 			}
 			known[r] = c.CSC
@@ -50,6 +50,12 @@ func completeTables(v *view, f *findings) {
 	if len(v.Doubts) != v.Facts.Doubts {
 		f.plan(remedy, "the table has %d doubts, but there are %d about this plan", len(v.Doubts), v.Facts.Doubts)
 	}
+}
+
+// renumbered reports whether the request removes one of two CSCs and adds the other, which
+// then may run as the Job of the first.
+func (v *view) renumbered(a, b string) bool {
+	return v.removed(a) && v.added(b) || v.removed(b) && v.added(a)
 }
 
 var commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
