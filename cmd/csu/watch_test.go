@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -256,6 +257,7 @@ func TestWatchPage(t *testing.T) {
 	defer server.CloseClientConnections() // the browser's
 	b := pagetest.Start(t)
 	b.Open(server.URL + "/")
+	headings := map[live.Phase]string{live.Waiting: "waits for an answer", live.InDoubt: "waits: a step is in doubt", live.Failed: "waits: a step failed"}
 	for name, c := range n {
 		v := c.see()
 		if name == "finished" {
@@ -264,7 +266,7 @@ func TestWatchPage(t *testing.T) {
 		mu.Lock()
 		shown = v
 		mu.Unlock()
-		b.Comes(name+" is shown", fmt.Sprintf(`document.getElementById("_phase").textContent.toLowerCase().startsWith(%q)`, string(v.Phase)))
+		b.Comes(name+" is shown", fmt.Sprintf(`document.getElementById("_phase").textContent.toLowerCase().startsWith(%q)`, cmp.Or(headings[v.Phase], string(v.Phase))))
 		if v.Waits != nil {
 			b.Comes(name+": whom csu waits for is shown", `document.querySelector(".question").textContent.includes("csu waits for Ada Operator since")`)
 		}

@@ -40,7 +40,7 @@
     "complete, with exceptions": "excepted", "aborted": "aborted",
   };
   const steps = {
-    "done": "done", "done by hand": "done", "not needed": "done", "skipped": "done", "left out": "done", "started": "started",
+    "done": "done", "done by hand": "done", "not needed": "done", "skipped": "left", "left out": "left", "started": "started",
     "in doubt": "doubt", "left in doubt": "doubt", "perhaps sent": "doubt", "said to be done": "doubt", "failed": "failed", "not done": "failed", "failed, reported": "failed",
   };
 
@@ -50,18 +50,19 @@
     const q = make("div", "question", make("b", "", "csu waits for " + w.for + " since " + clock(w.since) + " UTC (" + ago(w.since) + ")"), ": " + w.topic + " at ", link(w.step || w.stage));
     if (w.text) q.append(make("p", "", w.text));
     if (w.reading) q.append(make("pre", "", w.reading));
-    if (w.choices) q.append(make("p", "soft", "Choices: " + w.choices.join(", ")));
+    if (w.choices) q.append(make("p", "soft", "To choose from, where " + w.for + " runs csu exec: " + w.choices.join(", ")));
     return [q];
   }
 
   function now() {
     const out = [];
     if (view.stage) out.push(card(view.stage.number + " of " + view.stage.of, "stage " + view.stage.id));
-    out.push(card(view.finished + " of " + view.steps, "steps are finished"));
+    const left = view.decided.filter((d) => steps[d.phase] === "left").length;
+    out.push(card(view.finished + " of " + view.steps, "steps are finished" + (left ? ", " + left + " of them left out" : "")));
     if (view.records) out.push(card(lasting(view.elapsed * 1000), "elapsed"));
     if (view.end) {
       const low = minute(view.end.low), high = minute(view.end.high);
-      out.push(card(low === high ? low : low + "–" + high, "expected end (UTC), without failures and waits for answers"));
+      out.push(card(low === high ? low : low + "–" + high, "expected end (UTC), if nothing fails and " + (view.waits ? "the answer comes now" : "every question is answered at once")));
     }
     const down = view.down.filter((d) => !d.early && !d.by);
     if (down.length) out.push(card(down.length, "CSCs down"));
@@ -79,10 +80,10 @@
     const named = (title, all) => {
       const since = new Map();
       for (const d of all) since.set(d.since, (since.get(d.since) || []).concat(d.csc));
-      return list(title, Array.from(since, ([t, names]) => ["for " + ago(t) + (names.length > 1 ? " (" + names.length + ")" : "") + ": " + cscs(names)]));
+      return list(title, Array.from(since, ([t, names]) => ["since " + clock(t) + ", " + ago(t) + (names.length > 1 ? " (" + names.length + ")" : "") + ": " + cscs(names)]));
     };
     return [].concat(
-      list("Running", running),
+      list("Running", view.waits && !running.length ? [["nothing"]] : running),
       list("Failed or in doubt", view.trouble.map(fact)),
       named("Taken down and not seen up again", view.down.filter((d) => !d.early && !d.by)),
       named("Being taken down", view.down.filter((d) => d.by)),
@@ -99,7 +100,7 @@
     for (const s of view.states) {
       const e = at(s.id);
       if (!e) continue;
-      e.classList.remove("is-done", "is-started", "is-doubt", "is-failed");
+      e.classList.remove("is-done", "is-left", "is-started", "is-doubt", "is-failed");
       if (steps[s.phase]) e.classList.add("is-" + steps[s.phase]);
       let mark = e.querySelector("summary .run-phase");
       if (!mark) {
@@ -129,8 +130,9 @@
   }
   at("_follow").addEventListener("change", () => { followed = ""; if (view) follow(); });
 
+  const waits = { "waiting": "Waits for an answer", "in doubt": "Waits: a step is in doubt", "failed": "Waits: a step failed" };
   function phase() {
-    let text = view.phase[0].toUpperCase() + view.phase.slice(1);
+    let text = waits[view.phase] || view.phase[0].toUpperCase() + view.phase.slice(1);
     if (view.phase === "stopped") text += ": no csu is running this plan here; last record at " + clock(view.last) + " UTC";
     else if (view.run) text += " — run " + view.run + ", led by " + view.operator;
     if (view.rehearsal) text += " (rehearsal: nothing real is touched)";
@@ -164,6 +166,6 @@
   });
   source.addEventListener("error", () => {
     run.classList.add("lost");
-    at("_phase").textContent = "csu watch does not answer; what is shown is " + (view ? "from " + clock(view.now) + " UTC" : "nothing yet");
+    at("_phase").textContent = "No news of the run: csu watch does not answer. " + (view ? "What is shown is from " + clock(view.now) + " UTC" : "Below is the plan alone") + "; this page goes on asking";
   });
 })();
