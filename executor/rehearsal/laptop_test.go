@@ -144,6 +144,10 @@ func asleep(t *testing.T, p *plan.Plan, dir string) (site *Site, stopped time.Ti
 func TestLaptopSleeps(t *testing.T) {
 	t.Parallel()
 	p, dir := faultyPlan(), t.TempDir()
+	for step := range p.AllSteps() {
+		// Longer than a busy machine takes; if the sleep counted, it would still be too short.
+		step.Timeout = plan.Duration(30 * time.Minute)
+	}
 	site, stopped := asleep(t, p, dir)
 	r := &practice{t: t, site: site, plan: p}
 	r.nothingTwice()

@@ -68,6 +68,28 @@ func TestPollLooksAtItsLimit(t *testing.T) {
 	}
 }
 
+// A poll whose limit has passed looks once, and waits for the answer.
+func TestPollWithoutTimeLooksOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		look time.Duration
+		want error
+		took time.Duration
+	}{
+		"a slow answer": {9 * time.Second, nil, 9 * time.Second},
+		"no answer":     {time.Hour, ErrLimit, lookSome},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				err := Real().Poll(t.Context(), 5*time.Second, 0, waits(c.look, func() bool { return true }))
+				if took := time.Since(began); !errors.Is(err, c.want) || took != c.took {
+					t.Errorf("Poll = %v after %v, want %v after %v", err, took, c.want, c.took)
+				}
+			})
+		})
+	}
+}
+
 // A look lasts until the limit by the run's clock, which runs at real speed while the site
 // works in real time.
 func TestLookLastsWhileTheClockIsSlow(t *testing.T) {
