@@ -25,11 +25,12 @@
   }
   const ago = (t) => lasting(new Date(view.now) - new Date(t));
   const card = (value, text) => make("div", "card", make("b", "", value), " " + text);
-  // cscs lists CSCs as csu does everywhere: Watcher, GenericCamera:101,102.
+  // cscs lists CSCs as csu does everywhere: Watcher, GenericCamera:101,102. A line may break
+  // after a comma, but not in a number.
   function cscs(names) {
     const of = new Map();
     for (const [name, index] of names.map((n) => n.split(":"))) of.set(name, (of.get(name) || []).concat(index));
-    return Array.from(of, ([name, all]) => all.length === 1 && all[0] === "0" ? name : name + ":" + all.join(",")).join(", ");
+    return Array.from(of, ([name, all]) => all.length === 1 && all[0] === "0" ? name : name + ":" + all.sort((a, b) => a - b).join(",\u200b")).join(", ");
   }
   // first is the first line of a text, with a mark if there are more.
   const first = (text) => text.split("\n")[0] + (text.includes("\n") ? " …" : "");
