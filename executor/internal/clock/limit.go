@@ -16,12 +16,12 @@ var ErrLimit = errors.New("time limit reached")
 const fastest = 300
 
 const (
-	// A look may last until the limit and this part of it, since even the look at a limit
-	// that has passed needs an answer. So a poll ends by two of them after its limit, even
-	// if nothing answers.
+	// A look may last until the limit and this part of it. So a poll ends by
+	// two of them after its limit, even if nothing answers.
 	lookPart = 25
-	lookSome = 10 * time.Second
 	lookMost = 30 * time.Second
+	// lookOnce is for the only look of a poll that has no time, which needs an answer too.
+	lookOnce = 10 * time.Second
 	// lookLeast is real time, since a simulated site answers no faster.
 	lookLeast = time.Second
 )
@@ -133,7 +133,10 @@ func (l *Limit) look(ctx context.Context, look func(context.Context) (bool, erro
 // Context returns a context for reading in the limit's time. It ends soon after
 // the limit.
 func (l *Limit) Context(ctx context.Context) (context.Context, context.CancelFunc) {
-	reach := max(0, l.Left()) + min(max(l.whole/lookPart, lookSome), lookMost)
+	reach := max(0, l.Left()) + min(l.whole/lookPart, lookMost)
+	if l.whole <= 0 {
+		reach = lookOnce
+	}
 	if speed := l.clock.speed; speed == 1 || speed > fastest {
 		return context.WithTimeout(ctx, max(lookLeast, time.Duration(float64(reach)/min(speed, fastest))))
 	}

@@ -68,7 +68,7 @@ func TestPollLooksAtItsLimit(t *testing.T) {
 	}
 }
 
-// A poll whose limit has passed looks once, and waits for the answer.
+// A poll without time looks once, and waits for the answer.
 func TestPollWithoutTimeLooksOnce(t *testing.T) {
 	for name, c := range map[string]struct {
 		look time.Duration
@@ -76,7 +76,7 @@ func TestPollWithoutTimeLooksOnce(t *testing.T) {
 		took time.Duration
 	}{
 		"a slow answer": {9 * time.Second, nil, 9 * time.Second},
-		"no answer":     {time.Hour, ErrLimit, lookSome},
+		"no answer":     {time.Hour, ErrLimit, lookOnce},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
