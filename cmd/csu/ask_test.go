@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,13 +15,13 @@ func TestLooks(t *testing.T) {
 	yesNo := []operator.Choice{operator.Yes, operator.No}
 	choices := map[operator.Topic][]operator.Choice{
 		operator.Outage: {operator.Yes, operator.Stop}, operator.Alone: yesNo, operator.TakingOver: yesNo, operator.Unlocking: yesNo, operator.Former: yesNo, operator.OtherDay: yesNo,
-		operator.FormerOutage: yesNo, operator.Unexpected: {operator.Yes, operator.No, operator.Stop},
+		operator.FormerOutage: yesNo, operator.BuildLost: yesNo, operator.Revision: yesNo, operator.Unexpected: {operator.Yes, operator.No, operator.Stop},
 		operator.Failed: {operator.Retry, operator.ByHand, operator.Skip, operator.SetAside, operator.Stop}, operator.InDoubt: {operator.Happened, operator.NotHappened}, operator.Unseen: {operator.KeepWaiting, operator.NotHappened, operator.Accept},
 	}
 	a := &asker{name: "Ada Operator", consents: []string{"all", "begin", ""}}
 	for _, topic := range terminalOnly {
 		q := operator.Question{Topic: topic, Title: "Title", Text: "Text", Reading: "reading", Choices: choices[topic]}
-		if topic == operator.Unexpected || topic == operator.Failed || topic == operator.InDoubt || topic == operator.Unseen {
+		if slices.Contains([]operator.Topic{operator.Unexpected, operator.Failed, operator.InDoubt, operator.Unseen, operator.BuildLost, operator.Revision}, topic) {
 			q.Stage, q.Step = "begin", "begin/kept"
 		}
 		if len(q.Choices) == 0 {

@@ -39,6 +39,7 @@ type runFlags struct {
 	SiteMap  string   `help:"Run against the simulated site of this site map, which csu rehearse --serve writes. The journal is kept in the map's folder." placeholder:"FILE" predictor:"file"`
 	yes      bool     // --yes of the commands that have it
 	phalanx  string   // --phalanx of the commands that have it
+	until    string   // --until of the commands that have it
 }
 
 type execCommand struct {
@@ -84,17 +85,13 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.Approver != "" && strings.TrimSpace(cmd.Emergency) == "" {
 		return fail(exitInput, "give --emergency REASON, or leave --approver out", "--approver %s: it is only for an --emergency", cmd.Approver)
 	}
+	cmd.until, cmd.phalanx = cmd.Until, cmd.Phalanx
 	l, err := c.load(cmd.Plan, cmd.runFlags, guard{
 		merged: true, unreviewed: strings.TrimSpace(cmd.Unreviewed), canForce: true,
 		approvals: true, emergency: emergency{strings.TrimSpace(cmd.Emergency), cmd.Approver},
 	})
 	if err != nil {
 		return err
-	}
-	if cmd.Until != "" {
-		if err := knownStages(l.plan, "--until", cmd.Until); err != nil {
-			return err
-		}
 	}
 	if cmd.DryRun {
 		return c.dryRun(l, cmd.Until)
@@ -103,7 +100,6 @@ func (cmd *execCommand) Run(c *console) error {
 	if cmd.Resume {
 		what = "resume"
 	}
-	cmd.phalanx = cmd.Phalanx
 	return c.carryOut(l, cmd.runFlags, what, func(ctx context.Context, o executor.Options) (executor.Result, error) {
 		o.Resume, o.Until = cmd.Resume, cmd.Until
 		if o.SkipPreflight = cmd.SkipPreflight; o.SkipPreflight == "" {
@@ -162,6 +158,11 @@ func (c *console) load(file string, flags runFlags, g guard) (*loaded, error) {
 	}
 	if err := knownStages(p, "--consent", flags.Consent...); err != nil {
 		return nil, err
+	}
+	if flags.until != "" {
+		if err := knownStages(p, "--until", flags.until); err != nil {
+			return nil, err
+		}
 	}
 	if flags.Answers != "" {
 		if l.answers, err = readAnswers(flags.Answers, p); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/lsst-ts/csu/compiler/verify"
 	"github.com/lsst-ts/csu/executor/exit"
 	"github.com/lsst-ts/csu/executor/journal"
+	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -47,28 +48,36 @@ func (g guard) apply(c *console, l *loaded, data []byte) error {
 	if err := g.unlessBegun(c, l, c.followsRules(l)); err != nil {
 		return err
 	}
+	var forced error
 	if l.siteMap == nil { // a rehearsal may come before the review
-		if err := g.review(c, l, data); err != nil {
+		var err error
+		if forced, err = g.review(c, l, data); err != nil {
 			return err
 		}
 	}
-	return g.approved(c, l, data)
+	if err := g.approved(c, l, data); err != nil {
+		return err
+	}
+	if forced != nil {
+		c.difference(forced)
+		c.warn(forced, "the plan runs nevertheless: "+g.unreviewed)
+	}
+	return nil
 }
 
-// review checks that the plan was reviewed, unless it is to run nevertheless.
-func (g guard) review(c *console, l *loaded, data []byte) error {
+// review checks that the plan was reviewed. It returns in forced what is wrong if the
+// operator wants the plan to run nevertheless.
+func (g guard) review(c *console, l *loaded, data []byte) (forced, err error) {
 	found, err := c.reviewed(l, data, g.merged)
 	if err == nil {
 		l.reviewed = append(l.reviewed, found)
-		return nil
+		return nil, nil
 	}
 	if g.unreviewed == "" {
-		return g.unlessBegun(c, l, err)
+		return nil, g.unlessBegun(c, l, err)
 	}
-	c.difference(err)
 	l.reviewed = append(l.reviewed, fmt.Sprintf("%v; it is carried out nevertheless: %s", err, g.unreviewed))
-	c.warn(err, "the plan runs nevertheless: "+g.unreviewed)
-	return nil
+	return err, nil
 }
 
 // unlessBegun returns the error of a check, or warns of it if a run has begun.
@@ -126,5 +135,5 @@ func (c *console) followsRules(l *loaded) error {
 	for _, v := range violations {
 		line(c.err, "%s: %s", l.file, v)
 	}
-	return fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q %w in %s", l.file, errRules, countPlaces(len(violations)))
+	return fail(exitRefused, "correct the site's files or the request, then compile the plan again", "plan %q %w in %s", l.file, errRules, plan.Counted(len(violations), "place"))
 }

@@ -73,7 +73,10 @@ func (k *looker) left(s *state.State, now time.Time) (low, high plan.Duration) {
 	k.low, k.high = review.Remaining(k.plan, func(id string) review.Progress {
 		st := s.Steps[id]
 		p := review.Progress{Finished: st.Phase.Finished() || st.Step.Final() && st.Step.Undoes != "" && s.Ended != ""}
-		if st.Phase.Open() {
+		switch {
+		case p.Finished:
+			p.For = plan.Duration(max(0, now.Sub(st.Since)))
+		case st.Phase.Open():
 			p.For = plan.Duration(max(0, now.Sub(st.Began)))
 		}
 		return p

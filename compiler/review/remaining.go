@@ -10,7 +10,8 @@ import (
 // Progress is how far a step has come.
 type Progress struct {
 	Finished bool
-	// For is how long its attempt has run; 0 if it does not run.
+	// For is how long its attempt has run or, if it is finished, how long that is ago; 0 if
+	// it has not started.
 	For plan.Duration
 }
 
@@ -37,6 +38,9 @@ func Remaining(p *plan.Plan, at func(id string) Progress) (low, high plan.Durati
 	var spread []learned
 	for s := range c.AllSteps() {
 		progress := at(s.ID)
+		if build := awaited(s); build != "" && at(build).Finished {
+			progress.For = at(build).For // its time counts from its beginning
+		}
 		switch {
 		case progress.Finished:
 			s.Takes = 0
