@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,16 +120,63 @@ func (k *keptPlan) signersApart(commit string) (void string, err error) {
 	return fmt.Sprintf("%s was changed in the same pull request as the plan (commit %.12s); have it changed again, if only in a comment, in a pull request of its own", file, by), nil
 }
 
-// last returns the last of a branch's commits that changed a file, and its first parent; ""
+// last returns the last of a branch's commits that changed one of files, and its first parent; ""
 // for what there is not. A pull request is one commit of the branch's first parents if it
 // was merged or squashed. In a shallow clone the parent may be missing.
-func (k *keptPlan) last(commit, name string) (by, before string, err error) {
-	out, err := k.git("log", "-1", "--first-parent", "--format=%H %P", commit, "--", name)
+func (k *keptPlan) last(commit string, names ...string) (by, before string, err error) {
+	out, err := k.git(append([]string{"log", "-1", "--first-parent", "--format=%H %P", commit, "--"}, names...)...)
 	if err != nil {
 		return "", "", k.refused(whole, "cannot be compared with its history: git: %w", err)
 	}
 	commits := append(strings.Fields(out), "", "")
 	return commits[0], commits[1], nil
+}
+
+// wasTip reports whether a commit is one that a branch itself has had: one of its first
+// parents, and not only part of what was merged into it.
+func (k *keptPlan) wasTip(branch, commit string) (bool, error) {
+	all, err := k.words("rev-list", "--first-parent", "refs/remotes/"+branch)
+	return slices.Contains(all, commit), err
+}
+
+// date returns when a commit was made, as its committer's machine had it.
+func (k *keptPlan) date(commit string) (time.Time, error) {
+	out, err := k.words("log", "-1", "--format=%ct", commit)
+	if err != nil {
+		return time.Time{}, err
+	}
+	seconds, err := strconv.ParseInt(strings.Join(out, ""), 10, 64)
+	if err != nil {
+		return time.Time{}, k.refused(whole, "cannot be compared with its history: commit %.12s has no date: %w", commit, err)
+	}
+	return time.Unix(seconds, 0), nil
+}
+
+// words returns the words of git's output about the history.
+func (k *keptPlan) words(args ...string) ([]string, error) {
+	out, err := k.git(args...)
+	if err != nil {
+		return nil, k.refused(whole, "cannot be compared with its history: git: %w", err)
+	}
+	return strings.Fields(out), nil
+}
+
+// holds reports whether a revision has files with exactly these bytes.
+func (k *keptPlan) holds(revision string, files map[string]string) (bool, error) {
+	for name, want := range files {
+		id, err := k.object(revision + ":" + name)
+		if err != nil || id == "" {
+			return false, err
+		}
+		data, err := k.git("cat-file", "blob", id)
+		if err != nil {
+			return false, k.refused(whole, "cannot be read at %s: git: %w", revision, err)
+		}
+		if data != want {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // shallow reports whether the clone lacks a part of the history.

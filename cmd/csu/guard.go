@@ -31,6 +31,12 @@ type guard struct {
 	readsOnly bool
 }
 
+// How the journal records that a guard did not stop a run; csu verify prints those.
+const (
+	nevertheless = "; it is carried out nevertheless: "
+	continues    = "; the run has begun, so it continues"
+)
+
 // The guards of the commands without --unreviewed.
 var (
 	beforeMerge = guard{}
@@ -76,7 +82,7 @@ func (g guard) review(c *console, l *loaded, data []byte) (forced, err error) {
 	if g.unreviewed == "" {
 		return nil, g.unlessBegun(c, l, err)
 	}
-	l.reviewed = append(l.reviewed, fmt.Sprintf("%v; it is carried out nevertheless: %s", err, g.unreviewed))
+	l.reviewed = append(l.reviewed, fmt.Sprintf("%v%s%s", err, nevertheless, g.unreviewed))
 	return err, nil
 }
 
@@ -95,7 +101,7 @@ func (g guard) unlessBegun(c *console, l *loaded, err error) error {
 		begun = unread == nil && s.Begun() && (s.Run.SiteMap != "") == (l.siteMap != nil)
 	}
 	if begun {
-		text := fmt.Sprintf("%v; the run has begun, so it continues", err)
+		text := err.Error() + continues
 		if slices.Contains(l.reviewed, text) {
 			return nil // the review and the approvals have the same reason
 		}

@@ -145,11 +145,8 @@ func (k *keptPlan) in(revision string) (has, same bool, err error) {
 	if err != nil || id == "" {
 		return false, false, err
 	}
-	data, err := k.git("cat-file", "blob", id)
-	if err != nil {
-		return false, false, k.refused(whole, "cannot be read at %s: git: %w", revision, err)
-	}
-	return true, data == string(k.data), nil
+	same, err = k.holds(revision, map[string]string{k.name: string(k.data)})
+	return true, same, err
 }
 
 // sources checks that the sources give the plan: those of HEAD or, if they have moved

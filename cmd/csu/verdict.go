@@ -11,6 +11,7 @@ import (
 func (v *verification) limits() {
 	v.paragraph("\n%s", lines(`This cannot show
   when an approval was signed: its time is the signer's word, and the holder of a key that was valid then can write any time
+  which signers' file was the newest then: the journal names the commit that the run went by, and when a later commit was made is what Git was told
   who typed at the terminal: the operator's name is what they or their account said
   that the journal is the only one: its chain has no signature; the head that the cluster keeps is the other witness
   who wrote the plan: an author's address is what Git was told
@@ -58,6 +59,9 @@ func (v *verification) verdict() error {
 		approved = "rehearsed without all approvals"
 	}
 	ran := "what ran is what is here"
+	if v.gone > 0 {
+		ran += fmt.Sprintf(", but for the content of %s", records(v.gone))
+	}
 	switch {
 	case v.state == nil:
 		ran = "it was not carried out here"
@@ -67,6 +71,6 @@ func (v *verification) verdict() error {
 			ran += ", as far as this journal shows: its end is not checked (--online)"
 		}
 	}
-	v.paragraph("\nVerified: the plan is %s; %s.", approved, ran)
+	v.paragraph("\nVerified: the plan is %s; %s%s.", approved, ran, v.excepted())
 	return nil
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +127,10 @@ func TestVerify(t *testing.T) {
 		}, []string{`^  FAILED journal ".*": line 2 is damaged: its number is 3: lines were removed`}},
 		"other journal":  {lines, func(string) string { return read(t, sites[night]+"/"+filepath.Base(night)+".journal") }, []string{"^  FAILED .*this journal belongs to another plan"}},
 		"signature":      {lead + ".sig", func(string) string { return read(t, strings.Replace(lead, "lead-ada", "reviewer-bob", 1)+".sig") }, []string{`^  FAILED lead-ada@lsst.org.approval does not count: it is signed in the namespace "reviewer@csu.lsst.org"`, "^  FAILED the run went by an approval of ada@lsst.org as lead, key SHA256:.*, which is not in .* or has been changed$"}},
+		"outcomes gone":  {lines, gutted(journal.Outcome), []string{"^  -      the content of [0-9]+ records is gone: not checked$", "^  FAILED step begin/.* has no outcome, although the run has ended: it is started$"}},
+		"guards gone":    {lines, gutted(journal.Guarded), []string{"^  FAILED the content of [0-9]+ records? is gone while no step was running: csu leaves out only the notes of running steps$"}},
+		"stages gone":    {lines, gutted(journal.StageBegun), []string{"^  FAILED the run is complete, but the journal does not say that [0-9]+ of its stages began$"}},
+		"consents gone":  {lines, gutted(journal.Answered), []string{"^  FAILED stage begin began without a consent$"}},
 		"statement":      {lead, replaced("role: lead", "role: reviewer"), []string{"^  FAILED lead-ada@lsst.org.approval does not count"}},
 		"approval moved": {lead, nil, []string{"^  FAILED the run went by an approval of ada@lsst.org as lead"}},
 	} {
@@ -148,6 +154,15 @@ func TestVerify(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// A copy of a journal lacks the notes of steps that have an outcome.
+	full := read(t, lines)
+	if err := os.WriteFile(lines, []byte(gutted(journal.Noted)(full)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.ends(t, exitComplete, nil, verify, "^  -      the content of [0-9]+ records is gone: not checked$", `^Verified: the plan is approved; what ran is what is here, but for the content of [0-9]+ records\.$`)
+	if err := os.WriteFile(lines, []byte(full), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	// What a cut journal lacks only the cluster knows, and csu says so.
 	cut := read(t, lines)
 	for range 3 {
@@ -161,8 +176,24 @@ func TestVerify(t *testing.T) {
 	// The signers' list may change later: the run went by that of its time.
 	r.write(t, signersOfSummit, r.signer(t, "eve", "lead"))
 	r.merge(t, "All have left")
-	r.ends(t, exitComplete, nil, verify)
+	r.ends(t, exitComplete, nil, verify, "^  -      key SHA256:.* of ada@lsst.org as lead is no longer in the list: commit [0-9a-f]{12} of .* removed it, after the run began$")
 	r.ends(t, exitFailed, nil, "verify "+day, "^  FAILED missing: 1 M1M3 principal, 1 lead, 1 reviewer$")
+}
+
+// gutted replaces each record of an event by one that has only its hash: the chain is whole.
+func gutted(e journal.Event) func(string) string {
+	record := regexp.MustCompile(`^(\{"seq":.*?,"event":")` + string(e) + `".*,"hash":"([0-9a-f]{64})"\}\n$`)
+	return func(s string) string {
+		var b strings.Builder
+		for line := range strings.Lines(s) {
+			if m := record.FindStringSubmatch(line); m != nil {
+				line = m[1] + `elided","original":"` + m[2] + `"`
+				line += fmt.Sprintf(`,"hash":"%x"}`+"\n", sha256.Sum256([]byte(line)))
+			}
+			b.WriteString(line)
+		}
+		return b.String()
+	}
 }
 
 func replaced(old, new string) func(string) string {
@@ -200,8 +231,8 @@ func TestVerifyOnline(t *testing.T) {
 	if err := os.WriteFile(name, []byte(whole), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.ends(t, exitComplete, nil, "exec --resume --consent all "+flags)
-	r.ends(t, exitComplete, nil, verify, "^  ok     it ended as complete at ", "^  ok     the cluster keeps the same head: record [0-9]+")
+	r.ends(t, exitComplete, nil, "exec --resume --skip-preflight hurry --consent all "+flags)
+	r.ends(t, exitComplete, nil, verify, "^  -      the run passed a guard all the same: .* continued without preflight: hurry$", "^Verified: .*; it ran without preflight\\.$", "^  ok     it ended as complete at ", "^  ok     the cluster keeps the same head: record [0-9]+")
 	// Without the cluster's answer nothing is compared.
 	if err := os.Remove(filepath.Join(site, "kubeconfig")); err != nil {
 		t.Fatal(err)
@@ -272,7 +303,20 @@ func TestEmergency(t *testing.T) {
 		}
 	}
 	r.approve(t, "bob", "reviewer")
-	r.ends(t, exitComplete, nil, "verify "+night+flags, "^  ok     bob@lsst.org has given the approval that was owed: reviewer, ", "^Verified: the plan is begun in an emergency, and the owed approval is there; the run has not ended: 1 of [0-9]+ stages began, as far as this journal shows: its end is not checked")
+	const paid = "^  ok     bob@lsst.org has given the approval that was owed: reviewer, "
+	r.ends(t, exitComplete, nil, "verify "+night+flags, paid, "^Verified: the plan is begun in an emergency, and the owed approval is there; the run has not ended: 1 of [0-9]+ stages began, as far as this journal shows: its end is not checked")
+	// Bob has paid, whatever becomes of him and his key.
+	r.merge(t, "Bob's approval")
+	r.write(t, signersOfSummit, r.signer(t, "ada", "lead")+r.signer(t, "cyd", "M1M3 principal")+r.signer(t, "eve", "reviewer"))
+	r.merge(t, "Bob leaves")
+	r.ends(t, exitComplete, nil, "verify "+night+flags, paid)
+	// A debt is not paid by a key that the list no longer had when the approval was merged.
+	r.git(t, "rm", "-q", "-r", approvalsOfNight)
+	r.merge(t, "All approvals withdrawn")
+	r.git(t, "checkout", "-q", "HEAD~1", "--", approvalsOfNight)
+	r.ends(t, exitFailed, nil, "verify "+night+flags, owed)
+	r.merge(t, "Bob's approval again")
+	r.ends(t, exitFailed, nil, "verify "+night+flags, owed)
 }
 
 // TestVerifyForgedJournal: what a journal says of the approvals is compared with the
@@ -292,6 +336,29 @@ func TestVerifyForgedJournal(t *testing.T) {
 	}
 	main := r.commitOf(t, "origin/main")
 	list := approvalDigest(t, r)
+	before := r.commitOf(t, "main~2") // has the list, but not the plan
+	// A branch that changed the list and took it back was never the list.
+	r.git(t, "switch", "-q", "-c", "detour")
+	r.edit(t, source{signersOfSummit, "# Who may approve.\n", ""})
+	r.commit(t, "Another list")
+	detour := r.commitOf(t, "HEAD")
+	r.git(t, "checkout", "-q", "main", "--", signersOfSummit)
+	r.commit(t, "The list again")
+	r.git(t, "switch", "-q", "main")
+	r.git(t, "merge", "-q", "--no-ff", "-m", "Merge", "detour")
+	r.write(t, signersOfSummit, r.signer(t, "bob", "lead", "reviewer")+r.signer(t, "cyd", "M1M3 principal"))
+	r.merge(t, "Ada's key was stolen")
+	all := func(a *journal.Approved) *journal.Approved {
+		for _, f := range approval.Read(filepath.Join(r.dir, approvalsOfNight)) {
+			s, err := approval.ParseStatement(f.Statement)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.By = append(a.By, journal.Approval{Role: s.Role, By: s.By, Time: s.Time, Digest: f.Digest()})
+		}
+		a.Time = a.Time.Add(time.Hour)
+		return a
+	}
 	r.git(t, "switch", "-q", "-c", "change")
 	r.write(t, signersOfSummit, r.signer(t, "eve", "lead", "reviewer", "M1M3 principal"))
 	r.commit(t, "Eve approves everything")
@@ -301,11 +368,14 @@ func TestVerifyForgedJournal(t *testing.T) {
 		change func(a *journal.Approved) *journal.Approved
 		says   string
 	}{
-		"not recorded":     {func(*journal.Approved) *journal.Approved { return nil }, "^  FAILED the journal does not say whose approvals the run went by$"},
-		"list of a branch": {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = branch; return a }, "^  FAILED commit " + branch[:12] + ", which has the signers' file, is not part of origin/main$"},
-		"unknown commit":   {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = strings.Repeat("ab", 20); return a }, "^  FAILED commit (ab){20}, which has the signers' file, is not in this repository: run git fetch$"},
-		"other list":       {func(a *journal.Approved) *journal.Approved { a.Signers.Digest = strings.Repeat("ab", 32); return a }, "^  FAILED " + signersOfSummit + " at .* has the digest " + list + ", but the run went by one of (ab){32}$"},
-		"went by none":     {func(a *journal.Approved) *journal.Approved { return a }, "^  FAILED the run began without 1 M1M3 principal, 1 lead, 1 reviewer$"},
+		"not recorded":              {func(*journal.Approved) *journal.Approved { return nil }, "^  FAILED the journal does not say whose approvals the run went by$"},
+		"list of a branch":          {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = branch; return a }, "^  FAILED commit " + branch[:12] + ", which has the signers' file, is not part of origin/main's first-parent history$"},
+		"list of a merged branch":   {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = detour; return a }, "^  FAILED commit " + detour[:12] + ", which has the signers' file, is not part of origin/main's first-parent history$"},
+		"a removed key":             {all, "^  FAILED key SHA256:.* of ada@lsst.org as lead is no longer in the list: commit [0-9a-f]{12} of .* removed it, before the run began$"},
+		"a commit without the plan": {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = before; return all(a) }, "^  FAILED commit " + before[:12] + ", which has the signers' file, does not have this plan, and the journal has no --unreviewed$"},
+		"unknown commit":            {func(a *journal.Approved) *journal.Approved { a.Signers.Commit = strings.Repeat("ab", 20); return a }, "^  FAILED commit (ab){20}, which has the signers' file, is not in this repository: run git fetch$"},
+		"other list":                {func(a *journal.Approved) *journal.Approved { a.Signers.Digest = strings.Repeat("ab", 32); return a }, "^  FAILED " + signersOfSummit + " at .* has the digest " + list + ", but the run went by one of (ab){32}$"},
+		"went by none":              {func(a *journal.Approved) *journal.Approved { return a }, "^  FAILED the run began without 1 M1M3 principal, 1 lead, 1 reviewer$"},
 		"an approval": {func(a *journal.Approved) *journal.Approved {
 			a.By = []journal.Approval{{Role: "lead", By: "eve", Key: "SHA256:x", Digest: "x"}}
 			return a
@@ -329,6 +399,21 @@ func TestVerifyForgedJournal(t *testing.T) {
 			t.Errorf("%s: exit code %d, want %q:\n%s", name, code, x.says, out)
 		}
 	}
+	// A run that was not reviewed says so.
+	file := filepath.Join(r.dir, night+".journal")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	a := all(&journal.Approved{Time: time.Now().UTC().Truncate(time.Second), Signers: journal.Signers{File: signersOfSummit, Commit: before, Digest: list}})
+	j, err := journal.Create(journal.Disk, file, journal.Record{Event: journal.RunBegun, Time: time.Now(), Run: &journal.Run{Format: journal.Format, ID: "r1", Digest: digest, Approved: a}})
+	if err == nil {
+		_, err = j.Append(journal.Record{Event: journal.Guarded, Time: time.Now(), Text: "not merged" + nevertheless + "hurry"})
+		err = errors.Join(err, j.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ends(t, exitFailed, nil, "verify "+night, "^  -      the run passed a guard all the same: not merged; it is carried out nevertheless: hurry$", `^error: plan ".*" is not verified: 1 check failed$`) // Ada's key
 	// Outside of the project nothing can be verified.
 	elsewhere := &repository{t.TempDir()}
 	elsewhere.write(t, "p.json", read(t, filepath.Join(r.dir, night)))

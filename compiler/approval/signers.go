@@ -85,6 +85,14 @@ func (s *Signers) May(by, role string, at time.Time) bool {
 	return slices.ContainsFunc(s.keys, func(k signer) bool { return k.by == by && k.has(role) && k.valid(at) })
 }
 
+// Lists reports whether a key of the person, given by its fingerprint, may approve in the
+// role at a time.
+func (s *Signers) Lists(by, role, key string, at time.Time) bool {
+	return slices.ContainsFunc(s.keys, func(k signer) bool {
+		return k.by == by && Fingerprint(k.blob) == key && k.has(role) && k.valid(at)
+	})
+}
+
 func (k signer) has(role string) bool {
 	return slices.Contains(strings.Split(k.namespaces, ","), Namespace(role))
 }
