@@ -2,9 +2,21 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
+
+// Counted returns a number with its noun.
+func Counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if strings.HasSuffix(noun, "s") {
+		noun += "e" // class, classes
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
 
 // CSCList names CSCs briefly for people: the indices of one component together and
 // ascending, and no index where a component has none.
