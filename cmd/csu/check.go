@@ -38,7 +38,7 @@ func (cmd *checkCommand) Run(c *console) error {
 		for _, v := range violations {
 			line(c.err, "%s: %s\n    remedy: %s", cmd.Plan, v, v.Remedy)
 		}
-		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, countPlaces(len(violations)))
+		return fail(exitFailed, "", "plan %q breaks the rules in %s", cmd.Plan, plan.Counted(len(violations), "place"))
 	}
 	deployed, err := cmd.rendering(c, p)
 	if err != nil {
@@ -97,7 +97,7 @@ func (cmd *checkCommand) rendering(c *console, p *plan.Plan) (string, error) {
 	}
 	if len(findings) > 0 {
 		return "", fail(exitFailed, "if the plan is for another revision, give it with --rev; if Phalanx has moved on, run csu site import, and compile the plan again",
-			"plan %q is not what Phalanx deploys at %s: %s", cmd.Plan, commit, countOf(len(findings), "finding"))
+			"plan %q is not what Phalanx deploys at %s: %s", cmd.Plan, commit, plan.Counted(len(findings), "finding"))
 	}
 	return fmt.Sprintf(", is what Phalanx deploys at %.9s", commit.Hash), nil
 }
@@ -135,8 +135,4 @@ func writeOrigins(w io.Writer, comparison *review.Comparison, from *compiler.Pro
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-func countPlaces(n int) string {
-	return countOf(n, "place")
 }

@@ -59,13 +59,13 @@ func (cmd *driftCommand) Run(c *console) error {
 		with = ", nor in the images that run"
 	}
 	if len(rows) == 0 {
-		return line(c.out, "%s: no difference in %s from Phalanx %s%s", cmd.Site, countOf(drift.CSCs, "CSC"), drift.Commit, with)
+		return line(c.out, "%s: no difference in %s from Phalanx %s%s", cmd.Site, plan.Counted(drift.CSCs, "CSC"), drift.Commit, with)
 	}
 	if err := columns(c.out, head, rows); err != nil {
 		return err
 	}
 	return fail(exitFailed, "if that revision is deployed, run csu site import",
-		"%s differs from Phalanx %s: %s", cmd.Site, drift.Commit, countOf(len(rows), "difference"))
+		"%s differs from Phalanx %s: %s", cmd.Site, drift.Commit, plan.Counted(len(rows), "difference"))
 }
 
 // running returns what runs of each Job, or why it does not run.

@@ -56,7 +56,7 @@ func (cmd *durationsCommand) Run(c *console) error {
 	}
 	learned, few := timeline.Learn(samples)
 	if len(learned) == 0 {
-		return fail(exitFailed, "give the journals of more runs", "learn durations of %q from %d journals: no class of actions has enough good attempts", cmd.Site, used)
+		return fail(exitFailed, "give the journals of more runs", "learn durations of %q from %s: no class of actions has enough good attempts", cmd.Site, plan.Counted(used, "journal"))
 	}
 	for _, class := range few {
 		line(c.err, "too few attempts: %s: plans keep its usual time", class)
@@ -73,7 +73,7 @@ func (cmd *durationsCommand) Run(c *console) error {
 	if err := plan.WriteFile(name, text, 0o644); err != nil {
 		return err
 	}
-	return line(c.out, "%s: %d classes from %d journals; review it, and compile plans again", shown(name), len(learned), used)
+	return line(c.out, "%s: %s from %s; review it, and compile plans again", shown(name), plan.Counted(len(learned), "class"), plan.Counted(used, "journal"))
 }
 
 // read returns the log of a journal, or why it does not count.

@@ -71,7 +71,7 @@ func (cmd *compileCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "%s\n%d stages, %d steps, digest %s\n", shown(name), len(p.Stages), count(p), digest)
+	_, err = fmt.Fprintf(c.out, "%s\n%s, %s, digest %s\n", shown(name), plan.Counted(len(p.Stages), "stage"), plan.Counted(count(p), "step"), digest)
 	return err
 }
 

@@ -63,7 +63,7 @@ func (cmd *preflightCommand) Run(c *console) error {
 	if err := preflight.Verdict(checks); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "\nready: %d checks in %s\n", len(checks), time.Since(began).Round(100*time.Millisecond))
+	_, err = fmt.Fprintf(c.out, "\nready: %s in %s\n", plan.Counted(len(checks), "check"), time.Since(began).Round(100*time.Millisecond))
 	return err
 }
 

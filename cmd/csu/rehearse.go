@@ -331,7 +331,7 @@ func (c *console) recorded(p *plan.Plan, file string, took time.Duration, end ex
 		return err
 	}
 	s := rehearsal.Summarize(p, effects)
-	fmt.Fprintf(c.out, "\nWhat the simulated site recorded (%d actions, in %s of real time):\n", len(effects), took.Round(100*time.Millisecond))
+	fmt.Fprintf(c.out, "\nWhat the simulated site recorded (%s, in %s of real time):\n", plan.Counted(len(effects), "action"), took.Round(100*time.Millisecond))
 	if len(s.Down) > 0 {
 		c.paragraph("  CSCs taken down, in this order: %s", strings.Join(abridged(s.Down, 12), ", "))
 	}

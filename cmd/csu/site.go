@@ -91,13 +91,5 @@ func (cmd *importCommand) Run(c *console) error {
 	if string(old) == now.Text {
 		what = "unchanged"
 	}
-	return line(c.out, "%s: %s, %s of Phalanx %s, %s", shown(file), what, countOf(now.CSCs, "CSC"), now.Commit, countOf(len(now.Differences), "difference"))
-}
-
-// countOf returns a number with its noun.
-func countOf(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return line(c.out, "%s: %s, %s of Phalanx %s, %s", shown(file), what, plan.Counted(now.CSCs, "CSC"), now.Commit, plan.Counted(len(now.Differences), "difference"))
 }

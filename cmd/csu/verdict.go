@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/lsst-ts/csu/compiler/approval"
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // limits prints what no check here can show.
@@ -43,11 +44,7 @@ func (v *verification) explained() {
 // verdict prints the one line that all of this amounts to.
 func (v *verification) verdict() error {
 	if n := v.failed; n > 0 {
-		checks := "1 check"
-		if n > 1 {
-			checks = fmt.Sprintf("%d checks", n)
-		}
-		return fail(exitFailed, "the lines marked FAILED say why", "plan %q is not verified: %s failed", v.l.file, checks)
+		return fail(exitFailed, "the lines marked FAILED say why", "plan %q is not verified: %s failed", v.l.file, plan.Counted(n, "check"))
 	}
 	approved := "approved"
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lsst-ts/csu/executor/journal"
 	"github.com/lsst-ts/csu/executor/operator"
+	"github.com/lsst-ts/csu/executor/plan"
 	"github.com/lsst-ts/csu/executor/state"
 )
 
@@ -111,7 +112,7 @@ func (v *verification) run() {
 	}
 	s := v.state
 	v.says(passed, "run %s carried out these bytes: its journal %s has their digest", s.Run.ID, shown(v.l.journal))
-	v.says(passed, "the journal's chain is whole: %d records, the last has the hash %s", v.head.Seq, v.head.Hash)
+	v.says(passed, "the journal's chain is whole: %s, the last has the hash %s", plan.Counted(v.head.Seq, "record"), v.head.Hash)
 	v.contents()
 	for _, text := range v.despite {
 		v.says(unchecked, "the run passed a guard all the same: %s", text)
@@ -248,7 +249,7 @@ func (v *verification) cluster(cmd *verifyCommand) {
 	case !has:
 		v.says(failed, "the cluster keeps record %d with the hash %s, which this journal does not have", head.Seq, head.Hash)
 	case head.Seq < newest:
-		v.says(failed, "the cluster keeps record %d, but this journal has %d records: the others are not confirmed", head.Seq, v.head.Seq)
+		v.says(failed, "the cluster keeps record %d, but this journal has %s: the others are not confirmed", head.Seq, plan.Counted(v.head.Seq, "record"))
 	default:
 		v.says(passed, "the cluster keeps the same head: record %d with the hash %s", head.Seq, head.Hash)
 	}

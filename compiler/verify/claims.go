@@ -164,13 +164,17 @@ func (v *view) expand(m string) []string {
 }
 
 // countPattern are the numbers of CSCs that a consent states.
-var countPattern = regexp.MustCompile(`\b([0-9]+) (?:affected )?(CSCs|ESS)\b`)
+var countPattern = regexp.MustCompile(`\b([0-9]+) (?:affected )?(CSCs?|ESS)\b`)
 
 // counts returns what is counted in a text, with its number.
 func counts(text string) [][2]string {
 	var out [][2]string
 	for _, m := range countPattern.FindAllStringSubmatch(text, -1) {
-		out = append(out, [2]string{m[2], m[1]})
+		what := m[2]
+		if what == "CSC" {
+			what = "CSCs"
+		}
+		out = append(out, [2]string{what, m[1]})
 	}
 	return out
 }

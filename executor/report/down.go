@@ -75,16 +75,22 @@ func namesOf(all []Fall, in func(Fall) bool) []string {
 func DownText(s *state.State) string {
 	all := Fallen(s)
 	var parts []string
-	say := func(text string, in func(Fall) bool) {
-		if names := namesOf(all, in); len(names) > 0 {
-			parts = append(parts, fmt.Sprintf("%d CSCs %s: %s", len(names), text, strings.Join(names, ", ")))
+	say := func(one, more string, in func(Fall) bool) {
+		names := namesOf(all, in)
+		switch len(names) {
+		case 0:
+		case 1:
+			parts = append(parts, fmt.Sprintf("1 CSC %s: %s", one, names[0]))
+		default:
+			parts = append(parts, fmt.Sprintf("%d CSCs %s: %s", len(names), more, strings.Join(names, ", ")))
 		}
 	}
-	say("were taken down and have not been seen up again", func(f Fall) bool { return !f.Early && f.By == "" })
+	say("was taken down and has not been seen up again", "were taken down and have not been seen up again", func(f Fall) bool { return !f.Early && f.By == "" })
 	for step := range s.Plan.AllSteps() {
-		say(fmt.Sprintf("may be down by now, since %s takes them down and has no outcome yet", step.ID), func(f Fall) bool { return f.By == step.ID })
+		text := fmt.Sprintf("may be down by now, since %s takes %%s down and has no outcome yet", step.ID)
+		say(fmt.Sprintf(text, "it"), fmt.Sprintf(text, "them"), func(f Fall) bool { return f.By == step.ID })
 	}
-	say("are up again, but not in the state that they should end in", func(f Fall) bool { return f.Early })
+	say("is up again, but not in the state that it should end in", "are up again, but not in the state that they should end in", func(f Fall) bool { return f.Early })
 	return strings.Join(parts, ". ")
 }
 

@@ -44,8 +44,8 @@ func TestDownText(t *testing.T) {
 		{"all/jobs", "3 CSCs were taken down and have not been seen up again: Watcher:0, ESS:105, MTMount:0", "3 CSCs were taken down and have not been seen up again: Watcher:0, ESS:105, MTMount:0"},
 		{"all/up", "3 CSCs were taken down and have not been seen up again: Watcher:0, ESS:105, MTMount:0",
 			"2 CSCs are up again, but not in the state that they should end in: Watcher:0, ESS:105"},
-		{"all/watcher", "1 CSCs are up again, but not in the state that they should end in: ESS:105", "1 CSCs are up again, but not in the state that they should end in: ESS:105"},
-		{"all/end", "1 CSCs are up again, but not in the state that they should end in: ESS:105", ""},
+		{"all/watcher", "1 CSC is up again, but not in the state that it should end in: ESS:105", "1 CSC is up again, but not in the state that it should end in: ESS:105"},
+		{"all/end", "1 CSC is up again, but not in the state that it should end in: ESS:105", ""},
 	} {
 		record(journal.Record{Event: journal.Started, Stage: "all", Step: c.step, Attempt: 1})
 		if got := DownText(s); got != c.running {

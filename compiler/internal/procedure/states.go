@@ -212,9 +212,9 @@ func (b *builder) watch(s *stage, cscs, started []string) {
 	}
 	up := s.add(after(step, started...))
 	s.add(after(b.report(cscs), up))
-	s.Consent = fmt.Sprintf("csu waits up to %s for %d CSCs to come up: %s. Watch LOVE's view %q and the Chronograf dashboards too. "+
+	s.Consent = fmt.Sprintf("csu waits up to %s for %s to come up: %s. Watch LOVE's view %q and the Chronograf dashboards too. "+
 		"Report trouble to the principals of the systems. The stage ends when all are up, or when you decide that the rest cannot be fixed now.",
-		plan.Duration(limitComeUp), len(cscs), strings.Join(states, ", "), b.site.Targets.LOVEView)
+		plan.Duration(limitComeUp), plan.Counted(len(cscs), "CSC"), strings.Join(states, ", "), b.site.Targets.LOVEView)
 }
 
 // report makes the step that reports CSCs that do not work (P40).
@@ -299,6 +299,9 @@ func (b *builder) enable(cscs []string, source string) {
 	}, limitLook, union([]string{source}, b.keepNumbers())...)
 	s.add(after(step, before...))
 	text := fmt.Sprintf("csu checks that %d CSCs are in their final states", len(seen))
+	if len(seen) == 1 {
+		text = "csu checks that 1 CSC is in its final state"
+	}
 	if left := slices.DeleteFunc(slices.Clone(seen), b.goesDown); len(left) > 0 {
 		text += ", including " + plan.CSCList(left)
 	}
