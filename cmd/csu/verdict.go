@@ -57,7 +57,7 @@ func (v *verification) verdict() error {
 	}
 	ran := "what ran is what is here"
 	if v.gone > 0 {
-		ran += fmt.Sprintf(", but for the content of %s", records(v.gone))
+		ran += fmt.Sprintf(", but for the content of %s", plan.Counted(v.gone, "record"))
 	}
 	switch {
 	case v.state == nil:

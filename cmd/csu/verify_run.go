@@ -140,10 +140,10 @@ func (v *verification) run() {
 func (v *verification) contents() {
 	s := v.state
 	if v.gone > 0 {
-		v.says(unchecked, "the content of %s is gone: not checked", records(v.gone))
+		v.says(unchecked, "the content of %s is gone: not checked", plan.Counted(v.gone, "record"))
 	}
 	if v.hollow > 0 {
-		v.says(failed, "the content of %s is gone while no step was running: csu leaves out only the notes of running steps", records(v.hollow))
+		v.says(failed, "the content of %s is gone while no step was running: csu leaves out only the notes of running steps", plan.Counted(v.hollow, "record"))
 	}
 	if s.Ended == "" {
 		return
@@ -170,13 +170,6 @@ func (v *verification) unsettled() []string {
 		}
 	}
 	return out
-}
-
-func records(n int) string {
-	if n == 1 {
-		return "1 record"
-	}
-	return fmt.Sprintf("%d records", n)
 }
 
 // consents prints who consented to each stage.
