@@ -13,7 +13,7 @@ import (
 func TestEffectsSteerTheConnections(t *testing.T) {
 	systems := map[string]string{
 		"manual": "", "manual with states": "EFD", "manual with applications": "cluster", "announce": "",
-		"await-state": "EFD", "ssh stop": "", "ssh update": "", "ssh start": "", "ssh start where silent": "EFD", "reboot": "",
+		"await-state": "EFD", "ssh stop": "", "ssh update": "", "ssh build": "", "ssh await-build": "", "ssh start": "", "ssh start where silent": "EFD", "reboot": "",
 		"delete jobs": "cluster", "delete namespaces": "cluster", "sync": "cluster", "sync of one": "cluster", "compatibility": "cluster",
 	}
 	for _, sample := range plantest.Samples(t) {
