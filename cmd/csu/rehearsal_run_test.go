@@ -157,6 +157,18 @@ func (r *rehearsed) where(kind, subject string) []int {
 	return out
 }
 
+// builds reports whether an effect is a command of a build, which goes on by itself beside
+// the steps that follow.
+func (r *rehearsed) builds(e rehearsal.Effect) bool {
+	by := strings.ReplaceAll(e.Detached, "_", "/") // csu-RUN/STEP/ATTEMPT
+	for s := range r.plan.AllSteps() {
+		if a, ok := s.Action.Parameters.(*plan.SSH); ok && (a.Purpose == plan.Build || a.Purpose == plan.AwaitBuild) && strings.Contains(by, "/"+s.ID+"/") {
+			return true
+		}
+	}
+	return false
+}
+
 // subjects are those of the effects of a kind, in order.
 func (r *rehearsed) subjects(kind string) []string {
 	var out []string
