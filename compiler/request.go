@@ -141,17 +141,10 @@ func beside(before, after *phalanx.Revision, now *phalanx.Rendering, project str
 	}
 	var out []string
 	for _, name := range names {
-		out = append(out, fmt.Sprintf("application %s (%s)", name, files(counts[name])))
+		out = append(out, fmt.Sprintf("application %s (%s)", name, plan.Counted(counts[name], "file")))
 	}
 	if rest > 0 {
-		out = append(out, files(rest)+" of other sites and of no application")
+		out = append(out, plan.Counted(rest, "file")+" of other sites and of no application")
 	}
 	return out
-}
-
-func files(n int) string {
-	if n == 1 {
-		return "1 file"
-	}
-	return fmt.Sprintf("%d files", n)
 }

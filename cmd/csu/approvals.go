@@ -36,11 +36,7 @@ func signersFile(site string) string { return "sites/" + site + "/allowed_signer
 // branch, as it was last fetched: a pull request cannot bring the keys that approve it. It
 // uses no network.
 func (k *keptPlan) approvals(need *plan.Approvals, digest string, at time.Time) (*approvals, error) {
-	branch, err := k.defaultBranch()
-	if err != nil {
-		return nil, err
-	}
-	commit, err := k.commit("refs/remotes/" + branch)
+	branch, commit, err := k.branchHead()
 	if err != nil {
 		return nil, err
 	}
@@ -200,11 +196,7 @@ func (k *keptPlan) authors(commit string) ([]string, error) {
 // needed returns who must approve the plan, by what the plan says and by origin's default
 // branch, as it was last fetched.
 func (k *keptPlan) needed() (*plan.Approvals, error) {
-	branch, err := k.defaultBranch()
-	if err != nil {
-		return nil, err
-	}
-	commit, err := k.commit("refs/remotes/" + branch)
+	_, commit, err := k.branchHead()
 	if err != nil {
 		return nil, err
 	}

@@ -349,6 +349,16 @@ func (k *keptPlan) origin() (found string, err error) {
 	return fmt.Sprintf("%s has the plan at commit %.12s (%s)", branch, commit, fetched), nil
 }
 
+// branchHead returns the name of origin's default branch here, and its commit as it was
+// last fetched.
+func (k *keptPlan) branchHead() (branch, commit string, err error) {
+	if branch, err = k.defaultBranch(); err != nil {
+		return "", "", err
+	}
+	commit, err = k.commit("refs/remotes/" + branch)
+	return branch, commit, err
+}
+
 // defaultBranch returns the name of origin's default branch here, such as origin/main.
 func (k *keptPlan) defaultBranch() (string, error) {
 	if name, err := k.git("symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"); err == nil {

@@ -117,12 +117,7 @@ func (v *verification) recorded(r *journal.Approved) (*approvals, error) {
 // removed says which keys that the run went by the branch's list has lost since, and
 // whether it had lost them before the run began: then the run went by an older list.
 func (v *verification) removed(a *approvals, recorded *journal.Approved) error {
-	branch, err := v.kept.defaultBranch()
-	if err != nil {
-		return err
-	}
-	branch = "refs/remotes/" + branch
-	newest, err := v.kept.commit(branch)
+	_, newest, err := v.kept.branchHead()
 	if err != nil {
 		return err
 	}

@@ -142,9 +142,8 @@ func (w *watch) tell(e, whole []byte) {
 	w.view = whole
 	for ch, behind := range w.watchers {
 		if behind {
-			e := whole
 			select {
-			case ch <- e:
+			case ch <- whole:
 				w.watchers[ch] = false
 			default:
 			}

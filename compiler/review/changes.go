@@ -198,7 +198,7 @@ func (c *Comparison) verdict() string {
 	text := fmt.Sprintf("%s: %d to review first, %d others in effect, %d in words, times and order.",
 		c.Count(), count[Danger], count[Effect], count[Minor])
 	if c.shaped {
-		text += fmt.Sprintf(" Difference in shape: %s beyond what the requests ask for.", counted(c.Beyond(), "change"))
+		text += fmt.Sprintf(" Difference in shape: %s beyond what the requests ask for.", plan.Counted(c.Beyond(), "change"))
 	}
 	return text
 }
@@ -333,7 +333,7 @@ func (m *markdown) bundles(head string, minor bool, all []bundle) {
 	m.f("## %s\n\n", head)
 	collapsed := minor && len(all) > few
 	if collapsed {
-		m.openDetails(counted(len(all), "change"))
+		m.openDetails(plan.Counted(len(all), "change"))
 	}
 	for _, b := range all {
 		m.f("- %s\n", b.markdown())

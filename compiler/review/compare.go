@@ -73,7 +73,7 @@ type Change struct {
 func (c *Comparison) Same() bool { return len(c.Changes) == 0 }
 
 // Count is the number of changes, with its noun.
-func (c *Comparison) Count() string { return counted(len(c.Changes), "change") }
+func (c *Comparison) Count() string { return plan.Counted(len(c.Changes), "change") }
 
 // Compare compares two plans. They must be valid.
 func Compare(old, new *plan.Plan) (*Comparison, error) {

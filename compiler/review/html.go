@@ -48,7 +48,7 @@ func (g *page) write(w io.Writer) error {
 		"spans":     spans,
 		"join":      func(list []string) string { return strings.Join(list, ", ") },
 		"about":     about,
-		"counted":   counted,
+		"counted":   plan.Counted,
 		"grouped":   grouped,
 		"clock":     clock,
 		"short":     func(image string) string { return strings.TrimPrefix(image, g.Registry+"/") },

@@ -173,7 +173,7 @@ func (m *markdown) drawing() {
 	for i, s := range m.plan.Stages {
 		node := fmt.Sprintf("s%d", i+1)
 		chain = append(chain, node)
-		m.f("  %s[\"%d. %s<br/>%s, %s\"]\n", node, i+1, inMermaid(s.Title), counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
+		m.f("  %s[\"%d. %s<br/>%s, %s\"]\n", node, i+1, inMermaid(s.Title), plan.Counted(len(s.Steps), "step"), about(m.estimate.Stages[i].Takes))
 	}
 	if len(chain) > 1 {
 		m.f("  %s\n", strings.Join(chain, " --> "))
@@ -218,7 +218,7 @@ func (m *markdown) before() {
 		m.f("\n")
 	}
 	if hosts := touchedHosts(p); len(hosts) > 0 {
-		m.openDetails(fmt.Sprintf("%s that steps log in to", counted(len(hosts), "host")))
+		m.openDetails(fmt.Sprintf("%s that steps log in to", plan.Counted(len(hosts), "host")))
 		if domain := domainOf(hosts); domain != "" {
 			m.f("A host's address is its name followed by %s.\n\n|host|account|principal|\n|---|---|---|\n", codeSpan(domain))
 			for _, h := range hosts {
@@ -317,7 +317,7 @@ func (m *markdown) named() {
 	}
 	m.f("## Lists\n\n")
 	for _, l := range m.lists.order {
-		m.f("**%s**, %s: %s\n\n", l.name, counted(len(l.cscs), "CSC"), inMarkdown(l.brief))
+		m.f("**%s**, %s: %s\n\n", l.name, plan.Counted(len(l.cscs), "CSC"), inMarkdown(l.brief))
 	}
 }
 
@@ -329,7 +329,7 @@ func (m *markdown) table() {
 		return
 	}
 	m.f("## Where the CSCs run, and their final states\n\n")
-	m.openDetails(counted(len(touched), "CSC") + " that this plan touches")
+	m.openDetails(plan.Counted(len(touched), "CSC") + " that this plan touches")
 	usual := m.usualTag(touched)
 	m.f("A CSC with one state comes up in it and stays in it. Unless given, the Job is named after the CSC in lower case with its index, "+
 		"the image after the CSC in lower case, and the tag is %s. Images are from %s.\n\n", codeSpan(usual), codeSpan(m.lists.registry))

@@ -62,9 +62,7 @@ func traits(p *plan.Plan) []trait {
 	for _, c := range p.CSCs {
 		// Revisions and states are those of the cycle and of the night.
 		c.ComesUp, c.Expect, c.Before = "", "", ""
-		if i := strings.LastIndexByte(c.Image, ':'); i > strings.LastIndexByte(c.Image, '/') {
-			c.Image = c.Image[:i]
-		}
+		c.Image = repository(c.Image)
 		out = append(out, fields(fmt.Sprintf("csc %q", c.CSC), tree(c))...)
 		out = append(out, unguarded(fmt.Sprintf("csc %q", c.CSC), c.Principal, "principal")...)
 		out = append(out, unguarded(fmt.Sprintf("csc %q", c.CSC), c.Keeps, "state that it keeps")...)

@@ -192,10 +192,10 @@ func (d *discussion) verdicts() []string {
 		out = append(out, line)
 	}
 	if failing > 0 {
-		d.said = append(d.said, counted(failing, "plan")+" missing or not passing (see below)")
+		d.said = append(d.said, plan.Counted(failing, "plan")+" missing or not passing (see below)")
 	}
 	if n := len(d.Signers); n > 0 {
-		d.said = append(d.said, counted(n, "list")+" of signers refused (see below)")
+		d.said = append(d.said, plan.Counted(n, "list")+" of signers refused (see below)")
 	}
 	d.fail(unnamed, "the verdicts on", fmt.Sprintf("do not fit into %d lines", verdictLines), "change fewer plans at once")
 	return out
@@ -227,7 +227,7 @@ func (d *discussion) verdict(i int) string {
 	case p.Added:
 		parts = append(parts, c.Count())
 	default:
-		parts = append(parts, counted(c.dangers(), "change")+" to review first, "+counted(len(c.Changes)-c.dangers(), "other"))
+		parts = append(parts, plan.Counted(c.dangers(), "change")+" to review first, "+plan.Counted(len(c.Changes)-c.dangers(), "other"))
 	}
 	if p.Approvals != "" {
 		parts = append(parts, inMarkdown(p.Approvals))

@@ -12,7 +12,7 @@ import (
 const few = 8
 
 func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
-	m.f("## %d. %s\n\n%s %s · %s, about %s\n\n", n, inMarkdown(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "), counted(len(s.Steps), "step"), about(e.Takes))
+	m.f("## %d. %s\n\n%s %s · %s, about %s\n\n", n, inMarkdown(s.Title), codeSpan(s.ID), strings.Join(s.Source, " "), plan.Counted(len(s.Steps), "step"), about(e.Takes))
 	m.consent(s.Consent, s.Principals)
 	m.turns = turns(m.plan, s)
 	for _, d := range s.Doubts {
@@ -24,7 +24,7 @@ func (m *markdown) stage(n int, s *plan.Stage, e *StageEstimate) {
 		}
 	}
 	if len(s.Steps) > few {
-		m.openDetails(counted(len(s.Steps), "step"))
+		m.openDetails(plan.Counted(len(s.Steps), "step"))
 		defer m.closeDetails()
 	}
 	for i := 0; i < len(s.Steps); {

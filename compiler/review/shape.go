@@ -195,8 +195,6 @@ func number(w string) bool {
 
 // repository returns an image without its tag.
 func repository(image string) string {
-	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
-		return image[:i]
-	}
-	return image
+	name, _ := plan.CutTag(image)
+	return name
 }

@@ -163,7 +163,7 @@ func (r *Range) text() string {
 	}
 	if n := len(r.Unknown); n > 0 {
 		text += fmt.Sprintf("; not learned, and counted with their usual times: %s", shortened(strings.Join(r.Unknown, ", "), longList))
-		text += fmt.Sprintf(" (%s)", counted(n, "step"))
+		text += fmt.Sprintf(" (%s)", plan.Counted(n, "step"))
 	}
 	return text
 }

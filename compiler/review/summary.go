@@ -207,7 +207,7 @@ func (s *Summary) images(list func([]string) string) string {
 		names := plan.CSCList(m.CSCs)
 		switch n := len(m.CSCs); {
 		case n > few && total > most:
-			names = counted(n, "CSC")
+			names = plan.Counted(n, "CSC")
 		case n > few:
 			names = list(m.CSCs)
 		}
@@ -236,23 +236,15 @@ func byCycle(moves []plan.Move) []plan.Move {
 
 func (s *Summary) asked() string {
 	return strings.Join([]string{
-		counted(len(s.Consents), "consent"),
-		counted(len(s.Doubts), "doubt") + " to confirm",
-		counted(len(s.Persons), "manual step"),
+		plan.Counted(len(s.Consents), "consent"),
+		plan.Counted(len(s.Doubts), "doubt") + " to confirm",
+		plan.Counted(len(s.Persons), "manual step"),
 	}, ", ")
-}
-
-// counted returns a number with its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // countedCSCs returns the number of CSCs, followed by their names.
 func countedCSCs(cscs []string) string {
-	return counted(len(cscs), "CSC") + ": " + plan.CSCList(cscs)
+	return plan.Counted(len(cscs), "CSC") + ": " + plan.CSCList(cscs)
 }
 
 // inBrief returns the question at the end of a text, or else its first sentence. The

@@ -103,7 +103,7 @@ func missing[A, B any](of map[string]A, from map[string]B) []string {
 
 // row compares a row of the plan's table.
 func (c *planCheck) row(row *plan.CSC, csc *model.CSC) {
-	old, oldTag := cutTag(row.Image)
+	old, oldTag := plan.CutTag(row.Image)
 	c.differ(row.CSC, "image", old, registry(old)+csc.Image)
 	if c.plan.Upgrade.Cycle == c.now.Cycle { // otherwise all of them differ
 		c.differ(row.CSC, "image tag", oldTag, csc.Tag(c.now.Cycle))
@@ -114,14 +114,6 @@ func (c *planCheck) row(row *plan.CSC, csc *model.CSC) {
 	c.differ(row.CSC, "label csc-name", row.Job.CSCName, csc.CSCName)
 	c.differ(row.CSC, "label csc-class", row.Job.CSCClass, csc.CSCClass)
 	c.differ(row.CSC, "state after the start", row.ComesUp, csc.ComesUp)
-}
-
-// cutTag splits an image before its tag.
-func cutTag(image string) (name, tag string) {
-	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
-		return image[:i], image[i+1:]
-	}
-	return image, ""
 }
 
 // registry returns the registry of an image with the slash after it. The inventory has

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lsst-ts/csu/compiler/internal/model"
 	"github.com/lsst-ts/csu/executor/exit"
+	"github.com/lsst-ts/csu/executor/plan"
 )
 
 // Problem is something in the sources that must be corrected.
@@ -41,7 +42,7 @@ type Problems struct {
 
 // Error returns a line with the number of problems, followed by one line for each.
 func (p *Problems) Error() string {
-	lines := []string{fmt.Sprintf("load %s: %s", p.Input, count(len(p.All), "problem"))}
+	lines := []string{fmt.Sprintf("load %s: %s", p.Input, plan.Counted(len(p.All), "problem"))}
 	for _, one := range p.All {
 		lines = append(lines, one.String())
 	}
@@ -64,14 +65,6 @@ func sorted(all []Problem) []Problem {
 	})
 	// A mistake in a value that several others use is reported for all of them.
 	return slices.CompactFunc(all, func(a, b Problem) bool { return a.Pos == b.Pos && a.Text == b.Text })
-}
-
-// count returns a number with its noun.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // quoted returns names for a sentence.
